@@ -1,0 +1,192 @@
+"""Bands, the units of their pixels, and how pixels become numbers a model can read.
+
+Visible and near-infrared pixels are scaled by the full range of their type. Thermal pixels have no
+natural range: a *normalisation* maps them to [0, 1] by name:
+
+==================  ==========================================================================
+``percentile``      stretch each image from its 1st to its 99th percentile (``percentile:LOW:HIGH``);
+                    keeps contrast whatever the scene's temperature; the default for ``tir``
+``kelvin:LOW:HIGH`` the same fixed temperature range for every image; needs radiometric pixels
+``repeat8``         value / 255 of an 8-bit image, as the camera's gain control left it, repeated over
+                    three channels (Pendota and Channappayya, section 3.3)
+``range``           divide by the full range of the integer type; the default for ``rgb`` and ``nir``
+==================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import CrossbandError, unknown_name
+
+__all__ = ["BANDS", "Band", "Normalisation", "Units", "default_normalisation", "parse_band", "to_kelvin"]
+
+
+class Band(enum.StrEnum):
+    """A band of the spectrum: visible, near infrared, thermal infrared (8-14 um)."""
+
+    RGB = "rgb"
+    NIR = "nir"
+    TIR = "tir"
+
+
+BANDS: tuple[Band, ...] = tuple(Band)
+
+
+class Units(enum.StrEnum):
+    """What a thermal pixel counts. ``counts`` are the sensor's own, without a temperature."""
+
+    COUNTS = "counts"
+    CENTIKELVIN = "centikelvin"
+    KELVIN = "kelvin"
+    CELSIUS = "celsius"
+
+
+def parse_band(name: str) -> Band:
+    """The band called ``name``.
+
+    Raises:
+        CrossbandError: for any other name.
+
+    Example:
+        >>> parse_band("tir")
+        <Band.TIR: 'tir'>
+    """
+    try:
+        return Band(name)
+    except ValueError:
+        raise unknown_name("band", name, [band.value for band in Band]) from None
+
+
+def to_kelvin(pixels: np.ndarray, units: Units | str) -> np.ndarray:
+    """Temperatures in kelvin, float32, of thermal pixels in ``units``; same shape.
+
+    Raises:
+        CrossbandError: when the units are counts, which have no temperature.
+
+    Example:
+        >>> to_kelvin(np.array([[29315]], np.uint16), "centikelvin")
+        array([[293.15]], dtype=float32)
+    """
+    match Units(units):
+        case Units.KELVIN:
+            return pixels.astype(np.float32)
+        case Units.CENTIKELVIN:
+            return (pixels.astype(np.float64) / 100).astype(np.float32)
+        case Units.CELSIUS:
+            return (pixels.astype(np.float64) + 273.15).astype(np.float32)
+        case _:
+            raise CrossbandError(
+                "thermal pixels in counts have no temperature; say their units with "
+                "--units centikelvin|kelvin|celsius or the manifest's column tir_units"
+            )
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """A named map from pixels to [0, 1]; see the module's table.
+
+    Attributes:
+        name: ``percentile``, ``kelvin``, ``repeat8`` or ``range``.
+        low: lower percentile in percent, or temperature in kelvin.
+        high: upper percentile in percent, or temperature in kelvin.
+    """
+
+    name: str
+    low: float = 0.0
+    high: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Normalisation:
+        """Read ``NAME`` or ``NAME:LOW:HIGH``.
+
+        Raises:
+            CrossbandError: for an unknown name or limits that are not ``low < high``.
+
+        Example:
+            >>> Normalisation.parse("kelvin:263:313")
+            Normalisation(name='kelvin', low=263.0, high=313.0)
+            >>> str(Normalisation.parse("percentile"))
+            'percentile:1:99'
+        """
+        name, *limits = text.split(":")
+        defaults = {"percentile": (1.0, 99.0), "kelvin": (253.15, 323.15)}
+        if name in ("repeat8", "range") and not limits:
+            return cls(name)
+        if name not in defaults:
+            raise unknown_name("normalisation", text, [*defaults, "repeat8", "range"])
+        try:
+            low, high = map(float, limits) if limits else defaults[name]
+        except ValueError:
+            low = high = 0.0
+        if not low < high or (name == "percentile" and not (low >= 0 and high <= 100)):
+            raise CrossbandError(
+                f"normalisation {text!r} needs two limits, as in {name}:LOW:HIGH, low < high"
+            )
+        return cls(name, low, high)
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.low:g}:{self.high:g}" if self.low < self.high else self.name
+
+    def __call__(self, pixels: np.ndarray, units: Units | str = Units.COUNTS) -> np.ndarray:
+        """Map pixels of any shape and type to float32 in [0, 1].
+
+        A constant image has no contrast to stretch and becomes zeros under ``percentile``.
+
+        Raises:
+            CrossbandError: ``kelvin`` on counts, ``repeat8`` on anything but 8-bit pixels,
+                ``range`` on pixels that are not unsigned integers.
+
+        Example:
+            >>> Normalisation.parse("repeat8")(np.array([0, 51, 255], np.uint8)).round(2)
+            array([0. , 0.2, 1. ], dtype=float32)
+        """
+        if self.name == "percentile":
+            return _stretch(pixels, *_percentiles(pixels, self.low, self.high))
+        if self.name == "kelvin":
+            return _stretch(to_kelvin(pixels, units), self.low, self.high)
+        if self.name == "repeat8" and pixels.dtype != np.uint8:
+            raise CrossbandError(
+                f"normalisation repeat8 reads 8-bit pixels, not {pixels.dtype}; use percentile or kelvin"
+            )
+        return _full_range(pixels)
+
+
+def default_normalisation(band: Band) -> Normalisation:
+    """``percentile:1:99`` for ``tir``, ``range`` for the others."""
+    return Normalisation.parse("percentile" if band is Band.TIR else "range")
+
+
+def _stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
+    if not high > low:
+        return np.zeros(pixels.shape, np.float32)
+    if pixels.dtype in (np.uint8, np.uint16):  # a table is one look-up a pixel, and exact
+        table = (np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float64) - low) / (high - low)
+        return table.clip(0, 1).astype(np.float32)[pixels]
+    return ((pixels.astype(np.float32) - low) / (high - low)).clip(0, 1).astype(np.float32)
+
+
+def _percentiles(pixels: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    if pixels.dtype not in (np.uint8, np.uint16):
+        finite = pixels[np.isfinite(pixels)]
+        if not finite.size:
+            return 0.0, 0.0
+        return float(np.percentile(finite, low)), float(np.percentile(finite, high))
+    # integers: the sorted order is a cumulative histogram, which is far cheaper than sorting
+    below = np.cumsum(np.bincount(pixels.ravel(), minlength=2))
+    index = np.array([low, high]) / 100 * (below[-1] - 1)
+    floor = np.searchsorted(below, np.floor(index), side="right")
+    ceil = np.searchsorted(below, np.ceil(index), side="right")
+    values = floor + (ceil - floor) * (index - np.floor(index))
+    return float(values[0]), float(values[1])
+
+
+def _full_range(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype.kind != "u":
+        raise CrossbandError(
+            f"normalisation range reads unsigned integers, these pixels are {pixels.dtype}; use percentile"
+        )
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)

@@ -1,0 +1,94 @@
+"""From a folder on disk to Frames: public datasets, one file each, and a user's own folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..bands import Band
+from ..errors import CrossbandError
+from ..frames import Frames
+from ._pairs import guess_folders, guess_suffixes, pair_folders, pair_suffixes
+from ._registry import Dataset, dataset, list_datasets, register_dataset
+
+__all__ = ["Dataset", "dataset", "list_datasets", "open_frames", "register_dataset", "scan"]
+
+
+def scan(
+    root: str | Path | None = None,
+    *,
+    kind: str | None = None,
+    rgb: str | Path | None = None,
+    nir: str | Path | None = None,
+    tir: str | Path | None = None,
+    suffixes: dict[str, str] | None = None,
+    every: int = 1,
+) -> Frames:
+    """Frames of a folder: a known dataset, one folder a band, or one folder with a suffix a band.
+
+    Args:
+        root: the folder; without it, the common parent of ``rgb``, ``nir`` and ``tir``.
+        kind: the dataset's name; without it the layout is recognised.
+        rgb: the folder of RGB images, when given by hand; ``nir`` and ``tir`` likewise.
+        suffixes: the end of a stem by band, as in ``{"rgb": "_rgb", "tir": "_ir"}``.
+        every: keep each n-th frame of a sequence.
+
+    Raises:
+        CrossbandError: no folder, no image, no common stem, or a layout nobody recognises.
+
+    Example:
+        >>> import tempfile, PIL.Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("visible/a.png", "infrared/a.png"):
+        ...         (Path(root) / name).parent.mkdir()
+        ...         PIL.Image.new("L", (4, 4)).save(Path(root) / name)
+        ...     scan(root).table.to_dict("records")
+        [{'frame': 'a', 'rgb': 'visible/a.png', 'tir': 'infrared/a.png'}]
+    """
+    folders = {name: Path(f) for name, f in (("rgb", rgb), ("nir", nir), ("tir", tir)) if f is not None}
+    if folders:
+        common = (
+            Path(root)
+            if root is not None
+            else Path(os.path.commonpath([f.resolve() for f in folders.values()]))
+        )
+        return pair_folders(common, **folders).every(every)
+    if root is None:
+        raise CrossbandError("nothing to scan; give a folder, or --rgb and --tir folders")
+    root = Path(root)
+    if not root.is_dir():
+        raise CrossbandError(f"no folder {root}")
+    if suffixes:
+        return pair_suffixes(root, {Band(name): end for name, end in suffixes.items()}).every(every)
+    if kind is not None:
+        return dataset(kind).read(root).every(every)
+    return _recognise(root).every(every)
+
+
+def open_frames(source: str | Path, root: str | Path | None = None) -> Frames:
+    """Frames of a manifest file, or of a folder as :func:`scan` recognises it."""
+    source = Path(source)
+    if source.is_dir():
+        manifest = source / "frames.parquet"
+        return Frames.read(manifest, root) if manifest.is_file() else scan(source)
+    return Frames.read(source, root)
+
+
+def _recognise(root: Path) -> Frames:
+    known = [entry for entry in list_datasets() if entry.found_in(root)]
+    if len(known) > 1:
+        names = ", ".join(entry.name for entry in known)
+        raise CrossbandError(f"{root} looks like {names}; say which with --kind")
+    if known:
+        return known[0].read(root)
+    folders = guess_folders(root)
+    if folders:
+        return pair_folders(root, **{band.value: folder for band, folder in folders.items()})
+    suffixes = guess_suffixes(root)
+    if suffixes:
+        return pair_suffixes(root, suffixes)
+    raise CrossbandError(
+        f"no bands recognised in {root}: expected a known dataset, two folders named after their bands "
+        "(visible and infrared, say), or file names ending in _rgb and _tir; "
+        "else give --rgb DIR --tir DIR, or --rgb-suffix and --tir-suffix"
+    )

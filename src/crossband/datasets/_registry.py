@@ -1,0 +1,112 @@
+"""The registry of dataset adapters: a folder on disk becomes Frames."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import CrossbandError, unknown_name
+from ..frames import Frames
+from ..io import IMAGE_SUFFIXES
+
+__all__ = ["Dataset", "dataset", "images_by_stem", "list_datasets", "register_dataset"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A public dataset that crossband reads as its authors publish it.
+
+    Attributes:
+        name: what the command line calls it.
+        title: its full name.
+        bands: the bands it has.
+        source: where to get it.
+        licence: what its authors allow, as they say it.
+        marks: paths below the root of which all are there in the published layout (glob patterns).
+        read: root folder -> Frames.
+        layout: the expected folder tree, as the adapter's module documents it.
+    """
+
+    name: str
+    title: str
+    bands: tuple[str, ...]
+    source: str
+    licence: str
+    marks: tuple[tuple[str, ...], ...]
+    read: Callable[[Path], Frames]
+    layout: str
+
+    def found_in(self, root: Path) -> bool:
+        """Whether the folder looks like this dataset: all marks of one of its layouts are there."""
+        return any(all(next(root.glob(mark), None) is not None for mark in marks) for marks in self.marks)
+
+
+_DATASETS: dict[str, Dataset] = {}
+
+
+def register_dataset(
+    name: str,
+    *,
+    title: str,
+    bands: tuple[str, ...],
+    source: str,
+    licence: str,
+    marks: tuple[tuple[str, ...], ...],
+) -> Callable[[Callable[[Path], Frames]], Callable[[Path], Frames]]:
+    """Register the decorated function as the reader of a dataset; see :class:`Dataset`."""
+
+    def register(read: Callable[[Path], Frames]) -> Callable[[Path], Frames]:
+        layout = importlib.import_module(read.__module__).__doc__ or ""
+        _DATASETS[name] = Dataset(name, title, bands, source, licence, marks, read, layout)
+        return read
+
+    return register
+
+
+def list_datasets() -> list[Dataset]:
+    """Every registered dataset, by name."""
+    _discover()
+    return [_DATASETS[name] for name in sorted(_DATASETS)]
+
+
+def dataset(name: str) -> Dataset:
+    """The dataset called ``name``.
+
+    Raises:
+        CrossbandError: nobody knows it.
+    """
+    _discover()
+    if name not in _DATASETS:
+        raise unknown_name("dataset", name, _DATASETS)
+    return _DATASETS[name]
+
+
+def images_by_stem(folder: Path, recursive: bool = False) -> dict[str, Path]:
+    """The images of a folder by stem, in order of their names; with ``recursive`` the key is the path
+    below the folder without its suffix.
+
+    Raises:
+        CrossbandError: no such folder, or two images share a stem.
+    """
+    if not folder.is_dir():
+        raise CrossbandError(f"no folder {folder}")
+    images: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*") if recursive else folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not path.name.startswith("."):
+            key = path.relative_to(folder).with_suffix("").as_posix()
+            if key in images:
+                raise CrossbandError(f"{images[key].name} and {path.name} in {folder} share a stem; keep one")
+            images[key] = path
+    return images
+
+
+def _discover() -> None:
+    """Import every adapter beside this file, so that adding one is adding a file."""
+    import crossband.datasets as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{package.__name__}.{module.name}")

@@ -1,0 +1,270 @@
+"""The manifest: a table with one row a frame and one image path a band."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from .bands import BANDS, Band, parse_band
+from .errors import CrossbandError
+
+__all__ = ["COLUMNS", "Frames"]
+
+COLUMNS: dict[str, str] = {
+    "frame": "string",
+    **{band.value: "string" for band in BANDS},
+    "tir_units": "string",
+    "split": "string",
+    "place": "string",
+    "identity": "string",
+    "camera": "string",
+    "sequence": "string",
+    "time": "string",
+    "x": "float64",
+    "y": "float64",
+    "lat": "float64",
+    "lon": "float64",
+    "condition": "string",
+    "labels": "string",
+    "boxes": "string",
+}
+_PATH_COLUMNS = (*(band.value for band in BANDS), "labels", "boxes")
+_ROOT_KEY = b"crossband_root"
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A table of frames: what the cameras saw at one moment, one image a band, with its metadata.
+
+    Attributes:
+        table: one row a frame. ``frame`` is a unique name; ``rgb``, ``nir`` and ``tir`` are image paths
+            relative to ``root``, empty (NA) where a frame lacks the band; the other columns of
+            :data:`COLUMNS` may be absent, and columns of your own are kept.
+        root: the folder that the paths are relative to, and that none of them leaves.
+
+    Example:
+        >>> frames = Frames.make([{"frame": "a", "rgb": "rgb/a.png", "tir": "tir/a.png"}], root="data")
+        >>> len(frames), frames.bands
+        (1, (<Band.RGB: 'rgb'>, <Band.TIR: 'tir'>))
+    """
+
+    table: pd.DataFrame
+    root: Path
+
+    @classmethod
+    def make(cls, rows: Iterable[Mapping[str, object]] | pd.DataFrame, root: str | Path) -> Frames:
+        """Frames from rows; checks names, columns and paths, not the files themselves.
+
+        Raises:
+            CrossbandError: no ``frame`` column, no band, a name used twice, or a path that leaves ``root``.
+        """
+        table = rows.copy() if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+        return cls(_typed(table.reset_index(drop=True)), Path(root))._checked()
+
+    @classmethod
+    def read(cls, path: str | Path, root: str | Path | None = None) -> Frames:
+        """Read a manifest, Parquet or CSV.
+
+        Args:
+            path: a ``.parquet`` or ``.csv`` file.
+            root: the folder of the images; without it, the one the manifest records, else its own folder.
+
+        Raises:
+            CrossbandError: missing, unreadable, or not a manifest.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise CrossbandError(
+                f"no manifest at {path}; crossband data scan ROOT --out {path.name} writes one"
+            )
+        try:
+            table, recorded = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
+        except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise CrossbandError(f"{path} is no manifest (Parquet or CSV expected): {reason}") from None
+        if root is None:
+            root = path.parent / recorded
+        if not Path(root).is_dir():
+            raise CrossbandError(
+                f"the images of {path} should lie in {root}, which is no folder; give --root"
+            )
+        return cls.make(table, Path(os.path.normpath(root)))
+
+    def write(self, path: str | Path) -> Path:
+        """Write the manifest, Parquet or CSV by its suffix; the file is there whole or not at all.
+
+        The folder of the images is recorded relative to the manifest, so the two can move together.
+
+        Raises:
+            CrossbandError: the folder cannot be written, or the suffix is neither.
+        """
+        path = Path(path)
+        if path.suffix not in (".parquet", ".csv"):
+            raise CrossbandError(f"a manifest is a .parquet or a .csv file, not {path.name}")
+        recorded = os.path.relpath(self.root.resolve(), path.parent.resolve())
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".csv":
+                with open(partial, "w", encoding="utf-8", newline="") as file:
+                    file.write(f"# root: {recorded}\n")
+                    self.table.to_csv(file, index=False)
+            else:
+                arrow = pa.Table.from_pandas(self.table, preserve_index=False)
+                arrow = arrow.replace_schema_metadata(
+                    {**(arrow.schema.metadata or {}), _ROOT_KEY: recorded.encode()}
+                )
+                pa.parquet.write_table(arrow, partial)
+            partial.replace(path)
+        except OSError as error:
+            raise CrossbandError(f"cannot write {path} ({error.strerror}); choose another --out") from None
+        finally:
+            partial.unlink(missing_ok=True)
+        return path
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """The bands that at least one frame has, in the order rgb, nir, tir."""
+        return tuple(
+            band for band in BANDS if band.value in self.table and self.table[band.value].notna().any()
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """The frames' names, in order."""
+        return self.table["frame"].tolist()
+
+    def has(self, column: str) -> bool:
+        """Whether the column is there and holds anything."""
+        return column in self.table and bool(self.table[column].notna().any())
+
+    def paths(self, band: Band | str) -> list[Path | None]:
+        """The image of each frame in a band, ``None`` where it has none.
+
+        Raises:
+            CrossbandError: no frame has the band.
+        """
+        band = parse_band(band)
+        if band not in self.bands:
+            have = ", ".join(b.value for b in self.bands)
+            raise CrossbandError(f"no frame has the band {band.value}; these frames have {have}")
+        return [None if pd.isna(path) else self.root / path for path in self.table[band.value]]
+
+    def units(self) -> list[str | None]:
+        """The units of each frame's thermal pixels, ``None`` where nobody said."""
+        if "tir_units" not in self.table:
+            return [None] * len(self)
+        return [None if pd.isna(units) else units for units in self.table["tir_units"]]
+
+    def select(self, rows: np.ndarray | pd.Series | slice) -> Frames:
+        """The frames of a boolean mask, positions or a slice, in their order."""
+        rows = rows if isinstance(rows, slice) else np.asarray(rows)
+        table = self.table[rows] if isinstance(rows, slice) or rows.dtype == bool else self.table.iloc[rows]
+        return Frames(table.reset_index(drop=True), self.root)
+
+    def split(self, *names: str) -> Frames:
+        """The frames of the named splits.
+
+        Raises:
+            CrossbandError: no frame is in them.
+        """
+        mask = self.table["split"].isin(names) if "split" in self.table else np.zeros(len(self), bool)
+        if not np.any(mask):
+            have = sorted(self.table["split"].dropna().unique()) if "split" in self.table else []
+            raise CrossbandError(
+                f"no frame in split {' or '.join(names)}; there are {', '.join(have) or 'none'}"
+            )
+        return self.select(mask)
+
+    def every(self, n: int) -> Frames:
+        """Each ``n``-th frame of each sequence (of the table, where there are none): the paper's
+        sampling of temporally correlated sets."""
+        if n <= 1:
+            return self
+        if not self.has("sequence"):
+            return self.select(slice(None, None, n))
+        position = self.table.groupby("sequence", dropna=False, sort=False).cumcount()
+        return self.select(position % n == 0)
+
+    def _checked(self) -> Frames:
+        table = self.table
+        if "frame" not in table or not any(band.value in table for band in BANDS):
+            raise CrossbandError(
+                "a manifest has a column 'frame' and at least one of rgb, nir, tir; "
+                f"this one has {', '.join(map(str, table.columns)) or 'none'}"
+            )
+        if len(table) and table["frame"].isna().any():
+            raise CrossbandError("a manifest names every frame; some rows have an empty 'frame'")
+        twice = table["frame"][table["frame"].duplicated()]
+        if len(twice):
+            raise CrossbandError(f"frame names are unique; {twice.iloc[0]!r} stands twice")
+        for column in _PATH_COLUMNS:
+            for path in table[column].dropna() if column in table else ():
+                if leaves_folder(path):
+                    raise CrossbandError(f"paths stay inside the manifest's folder; {column} has {path!r}")
+        return self
+
+
+def leaves_folder(path: str) -> bool:
+    """Whether a relative path points outside the folder it is relative to.
+
+    Example:
+        >>> leaves_folder("rgb/a.png"), leaves_folder("../a.png"), leaves_folder("/etc/passwd")
+        (False, True, True)
+    """
+    windows_drive = len(path) > 1 and path[1] == ":"
+    parts = path.replace("\\", "/").split("/")
+    return path.startswith(("/", "\\", "~")) or windows_drive or ".." in parts or "\0" in path
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    for column, kind in COLUMNS.items():
+        if column not in table:
+            continue
+        if kind == "float64":
+            try:
+                table[column] = pd.to_numeric(table[column]).astype("float64")
+            except (ValueError, TypeError):
+                raise CrossbandError(
+                    f"column {column!r} of the manifest holds numbers; one of its values is not"
+                ) from None
+        else:
+            values = (
+                table[column].astype("string").str.strip() if len(table) else table[column].astype("string")
+            )
+            table[column] = values.mask(values == "")
+    known = [column for column in COLUMNS if column in table]
+    return table[known + [column for column in table if column not in COLUMNS]]
+
+
+def _read_parquet(path: Path) -> tuple[pd.DataFrame, str]:
+    arrow = pa.parquet.read_table(path)
+    recorded = (arrow.schema.metadata or {}).get(_ROOT_KEY, b".").decode()
+    return arrow.to_pandas(), recorded
+
+
+def _read_csv(path: Path) -> tuple[pd.DataFrame, str]:
+    with open(path, encoding="utf-8-sig") as file:
+        first = file.readline()
+    recorded = first.removeprefix("# root:").strip() if first.startswith("# root:") else "."
+    text = {column for column, kind in COLUMNS.items() if kind == "string"}
+    table = pd.read_csv(
+        path,
+        skiprows=int(recorded != "." or first.startswith("# root:")),
+        encoding="utf-8-sig",
+        dtype=dict.fromkeys(text, "string"),
+        keep_default_na=False,
+        na_values=[""],
+    )
+    return table, recorded
