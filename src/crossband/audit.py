@@ -26,7 +26,7 @@ class Fault:
 
     Attributes:
         frame: the frame's name.
-        band: the band of the image.
+        band: the band of the image, or ``labels`` or ``boxes``.
         path: the file.
         kind: ``unreadable``, ``constant``, ``size`` or ``duplicate``.
         reason: what is wrong, in words.
@@ -75,7 +75,7 @@ def check_frames(frames: Frames, max_pixels: int = MAX_PIXELS, workers: int = 2)
 
     Found are: missing, empty, truncated or damaged files, files that are no image, decompression bombs,
     constant images (also all-NaN ones), images of a frame with unequal sizes, and the same file content
-    under two names in one band.
+    under two names in one band. Of label maps and boxes it is looked only whether the file is there.
 
     Args:
         frames: the manifest.
@@ -98,7 +98,7 @@ def check_frames(frames: Frames, max_pixels: int = MAX_PIXELS, workers: int = 2)
         )
     seen = {(row, band): look for (row, band, _), look in zip(jobs, looks, strict=True)}
     where = {(row, band): str(path) for row, band, path in jobs}
-    faults = sorted(_faults(frames, seen, where), key=lambda pair: pair[0])
+    faults = sorted([*_faults(frames, seen, where), *_missing(frames)], key=lambda pair: pair[0])
     return Audit(len(frames), len(jobs), [fault for _, fault in faults])
 
 
@@ -138,3 +138,12 @@ def _faults(
         if len(set(sizes.values())) > 1 and band.value == next(iter(sizes)):
             text = ", ".join(f"{name} {size[0]}x{size[1]}" for name, size in sizes.items() if size)
             yield fault("size", f"unequal sizes in one frame: {text}")
+
+
+def _missing(frames: Frames) -> Iterator[tuple[int, Fault]]:
+    """Label maps and boxes that are not there."""
+    for column in ("labels", "boxes"):
+        for row, path in enumerate(frames.table.get(column, ())):
+            if not pd.isna(path) and not (frames.root / path).is_file():
+                fault = Fault(frames.names[row], column, str(frames.root / path), "unreadable", "missing")
+                yield row, fault

@@ -16,13 +16,23 @@ natural range: a *normalisation* maps them to [0, 1] by name:
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from .errors import CrossbandError, unknown_name
 
-__all__ = ["BANDS", "Band", "Normalisation", "Units", "default_normalisation", "parse_band", "to_kelvin"]
+__all__ = [
+    "BANDS",
+    "Band",
+    "Normalisation",
+    "Units",
+    "default_normalisation",
+    "parse_band",
+    "parse_units",
+    "to_kelvin",
+]
 
 
 class Band(enum.StrEnum):
@@ -61,17 +71,33 @@ def parse_band(name: str) -> Band:
         raise unknown_name("band", name, [band.value for band in Band]) from None
 
 
+def parse_units(name: str) -> Units:
+    """The units called ``name``.
+
+    Raises:
+        CrossbandError: for any other name.
+
+    Example:
+        >>> parse_units("centikelvin")
+        <Units.CENTIKELVIN: 'centikelvin'>
+    """
+    try:
+        return Units(name)
+    except ValueError:
+        raise unknown_name("units", name, [units.value for units in Units]) from None
+
+
 def to_kelvin(pixels: np.ndarray, units: Units | str) -> np.ndarray:
     """Temperatures in kelvin, float32, of thermal pixels in ``units``; same shape.
 
     Raises:
-        CrossbandError: when the units are counts, which have no temperature.
+        CrossbandError: when the units are counts, which have no temperature, or unknown.
 
     Example:
         >>> to_kelvin(np.array([[29315]], np.uint16), "centikelvin")
         array([[293.15]], dtype=float32)
     """
-    match Units(units):
+    match parse_units(units):
         case Units.KELVIN:
             return pixels.astype(np.float32)
         case Units.CENTIKELVIN:
@@ -122,19 +148,20 @@ class Normalisation:
             low, high = map(float, limits) if limits else defaults[name]
         except ValueError:
             low = high = 0.0
-        if not low < high or (name == "percentile" and not (low >= 0 and high <= 100)):
+        if not -math.inf < low < high < math.inf or (name == "percentile" and not (low >= 0 and high <= 100)):
             raise CrossbandError(
                 f"normalisation {text!r} needs two limits, as in {name}:LOW:HIGH, low < high"
             )
         return cls(name, low, high)
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.low:g}:{self.high:g}" if self.low < self.high else self.name
+        return f"{self.name}:{self.low:.12g}:{self.high:.12g}" if self.low < self.high else self.name
 
     def __call__(self, pixels: np.ndarray, units: Units | str = Units.COUNTS) -> np.ndarray:
         """Map pixels of any shape and type to float32 in [0, 1].
 
-        A constant image has no contrast to stretch and becomes zeros under ``percentile``.
+        A constant image has no contrast to stretch and becomes zeros under ``percentile``. Pixels that are
+        no number (nodata) become 0, and have no part in the percentiles.
 
         Raises:
             CrossbandError: ``kelvin`` on counts, ``repeat8`` on anything but 8-bit pixels,
@@ -166,7 +193,8 @@ def _stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
     if pixels.dtype in (np.uint8, np.uint16):  # a table is one look-up a pixel, and exact
         table = (np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float64) - low) / (high - low)
         return table.clip(0, 1).astype(np.float32)[pixels]
-    return ((pixels.astype(np.float32) - low) / (high - low)).clip(0, 1).astype(np.float32)
+    stretched = ((pixels.astype(np.float32) - low) / (high - low)).clip(0, 1).astype(np.float32)
+    return np.nan_to_num(stretched, copy=False, nan=0.0)
 
 
 def _percentiles(pixels: np.ndarray, low: float, high: float) -> tuple[float, float]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from .bands import BANDS, Band, parse_band
+from .bands import BANDS, Band, parse_band, parse_units
 from .errors import CrossbandError
 
 __all__ = ["COLUMNS", "Frames"]
@@ -64,7 +66,8 @@ class Frames:
         """Frames from rows; checks names, columns and paths, not the files themselves.
 
         Raises:
-            CrossbandError: no ``frame`` column, no band, a name used twice, or a path that leaves ``root``.
+            CrossbandError: no ``frame`` column, no band, a name used twice, unknown units, or a path that
+                leaves ``root``.
         """
         table = rows.copy() if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
         return cls(_typed(table.reset_index(drop=True)), Path(root))._checked()
@@ -90,8 +93,8 @@ class Frames:
         except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())[:120]
             raise CrossbandError(f"{path} is no manifest (Parquet or CSV expected): {reason}") from None
-        if root is None:
-            root = path.parent / recorded
+        if root is None:  # relative to the real folder: ".." of a linked one is another
+            root = path.parent if recorded == "." else path.parent.resolve() / recorded
         if not Path(root).is_dir():
             raise CrossbandError(
                 f"the images of {path} should lie in {root}, which is no folder; give --root"
@@ -124,10 +127,14 @@ class Frames:
                 )
                 pa.parquet.write_table(arrow, partial)
             partial.replace(path)
+        except pa.ArrowException as error:
+            reason = " ".join(str(error).split())[:120]
+            raise CrossbandError(f"{path} cannot hold these columns ({reason}); write a .csv") from None
         except OSError as error:
             raise CrossbandError(f"cannot write {path} ({error.strerror}); choose another --out") from None
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()
         return path
 
     def __len__(self) -> int:
@@ -152,6 +159,10 @@ class Frames:
     def paths(self, band: Band | str) -> list[Path | None]:
         """The image of each frame in a band, ``None`` where it has none.
 
+        No path leaves ``root`` by its text (``..``, absolute): such a manifest is refused. A link below
+        ``root`` is followed wherever it points, since linking recordings into a folder is common; whoever
+        can place links below ``root`` chooses what is read.
+
         Raises:
             CrossbandError: no frame has the band.
         """
@@ -169,9 +180,19 @@ class Frames:
 
     def select(self, rows: np.ndarray | pd.Series | slice) -> Frames:
         """The frames of a boolean mask, positions or a slice, in their order."""
-        rows = rows if isinstance(rows, slice) else np.asarray(rows)
+        rows = rows if isinstance(rows, slice) else np.asarray(rows, None if len(rows) else np.intp)
         table = self.table[rows] if isinstance(rows, slice) or rows.dtype == bool else self.table.iloc[rows]
         return Frames(table.reset_index(drop=True), self.root)
+
+    def assign(self, **columns: Any) -> Frames:
+        """These frames with columns set; a value for all of them, or one for each.
+
+        Example:
+            >>> frames = Frames.make([{"frame": "a", "rgb": "a.png"}], root=".")
+            >>> frames.assign(split="test", place=["bridge"]).table["place"].tolist()
+            ['bridge']
+        """
+        return Frames.make(self.table.assign(**columns), self.root)
 
     def split(self, *names: str) -> Frames:
         """The frames of the named splits.
@@ -209,6 +230,8 @@ class Frames:
         twice = table["frame"][table["frame"].duplicated()]
         if len(twice):
             raise CrossbandError(f"frame names are unique; {twice.iloc[0]!r} stands twice")
+        for units in table["tir_units"].dropna().unique() if "tir_units" in table else ():
+            parse_units(units)
         for column in _PATH_COLUMNS:
             for path in table[column].dropna() if column in table else ():
                 if leaves_folder(path):
@@ -240,12 +263,18 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
                     f"column {column!r} of the manifest holds numbers; one of its values is not"
                 ) from None
         else:
-            values = (
-                table[column].astype("string").str.strip() if len(table) else table[column].astype("string")
-            )
-            table[column] = values.mask(values == "")
+            table[column] = _as_text(table[column])
     known = [column for column in COLUMNS if column in table]
     return table[known + [column for column in table if column not in COLUMNS]]
+
+
+def _as_text(values: pd.Series) -> pd.Series:
+    """Strings without blanks around them, NA where empty; a whole number is written without a point."""
+    if pd.api.types.is_float_dtype(values):  # integers with a gap arrive as floats
+        values = values.convert_dtypes()
+    text = values.astype("string")
+    text = text.str.strip() if len(text) else text
+    return text.mask(text == "")
 
 
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, str]:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..bands import Band
+from ..bands import parse_band
 from ..errors import CrossbandError
 from ..frames import Frames
-from ._pairs import guess_folders, guess_suffixes, pair_folders, pair_suffixes
+from ._pairs import (
+    guess_folders,
+    guess_radiometric,
+    guess_suffixes,
+    pair_folders,
+    pair_radiometric,
+    pair_suffixes,
+)
 from ._registry import Dataset, dataset, list_datasets, register_dataset
 
 __all__ = ["Dataset", "dataset", "list_datasets", "open_frames", "register_dataset", "scan"]
@@ -24,7 +31,8 @@ def scan(
     suffixes: dict[str, str] | None = None,
     every: int = 1,
 ) -> Frames:
-    """Frames of a folder: a known dataset, one folder a band, or one folder with a suffix a band.
+    """Frames of a folder: a known dataset, one folder a band, one folder with a suffix a band, or
+    radiometric JPEGs that are both bands; the first of these that fits.
 
     Args:
         root: the folder; without it, the common parent of ``rgb``, ``nir`` and ``tir``.
@@ -59,7 +67,7 @@ def scan(
     if not root.is_dir():
         raise CrossbandError(f"no folder {root}")
     if suffixes:
-        return pair_suffixes(root, {Band(name): end for name, end in suffixes.items()}).every(every)
+        return pair_suffixes(root, {parse_band(name): end for name, end in suffixes.items()}).every(every)
     if kind is not None:
         return dataset(kind).read(root).every(every)
     return _recognise(root).every(every)
@@ -87,8 +95,10 @@ def _recognise(root: Path) -> Frames:
     suffixes = guess_suffixes(root)
     if suffixes:
         return pair_suffixes(root, suffixes)
+    if guess_radiometric(root):
+        return pair_radiometric(root)
     raise CrossbandError(
         f"no bands recognised in {root}: expected a known dataset, two folders named after their bands "
-        "(visible and infrared, say), or file names ending in _rgb and _tir; "
+        "(visible and infrared, say), file names ending in _rgb and _tir, or radiometric JPEGs; "
         "else give --rgb DIR --tir DIR, or --rgb-suffix and --tir-suffix"
     )

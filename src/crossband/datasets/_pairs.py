@@ -1,18 +1,37 @@
-"""A user's own folders: the same stem in two folders, or one folder with a suffix a band."""
+"""Pair images into frames: the same stem in two folders, a suffix a band, or one file with both bands.
+
+What a user's own folders and the published layouts share.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from ..bands import Band, parse_band
 from ..errors import CrossbandError
 from ..frames import Frames
+from ..io.flir import has_flir_records
 from ..progress import note
 from ._registry import images_by_stem
 
-__all__ = ["guess_folders", "guess_suffixes", "pair_folders", "pair_suffixes"]
+__all__ = [
+    "Group",
+    "frames_by_key",
+    "guess_folders",
+    "guess_radiometric",
+    "guess_suffixes",
+    "pair_folders",
+    "pair_groups",
+    "pair_radiometric",
+    "pair_suffixes",
+]
+
+_PARTS = re.compile(r"([^0-9]*)([0-9]*)")
 
 # Names people give to the folder, or to the file suffix, of a band; the first that matches wins.
 _HINTS: dict[Band, tuple[str, ...]] = {
@@ -42,30 +61,97 @@ def pair_folders(root: Path, **folders: Path | None) -> Frames:
     return frames_by_key(root, images, f"the folders {' and '.join(str(f) for f in given.values())}")
 
 
-def pair_suffixes(root: Path, suffixes: Mapping[Band, str]) -> Frames:
+def pair_suffixes(root: Path, suffixes: Mapping[Band, str], folder: Path | None = None) -> Frames:
     """Frames from one folder (and those below it) where a suffix of the stem tells the band, as in
     ``0001_rgb.png`` and ``0001_tir.png``.
+
+    Args:
+        root: the manifest's root; paths are written relative to it.
+        suffixes: the end of a stem by band.
+        folder: where to look, ``root`` or a folder below it; frames are named from here.
 
     Raises:
         CrossbandError: no image, or no stem with two of the suffixes.
     """
     images: dict[Band, dict[str, Path]] = {band: {} for band in suffixes}
-    for key, path in images_by_stem(root, recursive=True).items():
-        for band, suffix in suffixes.items():
-            if key.endswith(suffix) and key != suffix:
+    longest_first = sorted(suffixes.items(), key=lambda item: -len(item[1]))  # _nir before ir
+    for key, path in images_by_stem(folder or root, recursive=True).items():
+        for band, suffix in longest_first:
+            if Path(key).name.endswith(suffix) and Path(key).name != suffix:
                 images[band][key[: -len(suffix)]] = path
                 break
     ends = " and ".join(f"*{suffix}" for suffix in suffixes.values())
-    return frames_by_key(root, images, f"the files {ends} in {root}")
+    return frames_by_key(root, images, f"the files {ends} in {folder or root}")
+
+
+@dataclass(frozen=True)
+class Group:
+    """One folder a band whose images share their stems: a sequence, or a split.
+
+    Attributes:
+        name: the start of its frames' names, unique in the dataset.
+        folders: the folder of each band.
+        columns: what the manifest says of all its frames (``split``, ``place``, ``sequence``, ...).
+    """
+
+    name: str
+    folders: Mapping[Band, Path]
+    columns: Mapping[str, object] = field(default_factory=dict)
+
+
+def pair_groups(
+    root: Path, groups: Iterable[Group], expected: str, stem: Callable[[str], str] = str
+) -> Frames:
+    """Frames ``GROUP/STEM`` of several groups, each with the columns of its group.
+
+    Args:
+        root: the manifest's root; paths are written relative to it.
+        groups: the groups, in any order.
+        expected: the layout in words, for the error.
+        stem: what of a file's stem its frame is called, where the bands' stems differ.
+
+    Raises:
+        CrossbandError: no group at all, no image, or no stem that two bands share.
+    """
+    images: dict[Band, dict[str, Path]] = {}
+    columns: dict[str, Mapping[str, object]] = {}
+    for group in groups:
+        for band, folder in group.folders.items():
+            for name, path in images_by_stem(folder).items():
+                key = f"{group.name}/{stem(name)}"
+                images.setdefault(band, {})[key] = path
+                columns[key] = group.columns
+    if not images:
+        raise CrossbandError(f"{root} does not have the layout {expected}")
+    frames = frames_by_key(root, images, str(root))
+    wanted = dict.fromkeys(column for group_columns in columns.values() for column in group_columns)
+    return frames.assign(**{name: [columns[key].get(name) for key in frames.names] for name in wanted})
+
+
+def pair_radiometric(root: Path) -> Frames:
+    """Frames of radiometric FLIR JPEGs: each file is both bands, its temperatures and its photograph.
+
+    Images that carry no FLIR records are left out, and said.
+
+    Raises:
+        CrossbandError: no image carries them.
+    """
+    images = images_by_stem(root, recursive=True)
+    found = {key: path for key, path in images.items() if has_flir_records(path)}
+    if not found:
+        raise CrossbandError(f"no radiometric JPEG in {root}")
+    if len(found) < len(images):
+        note(f"{len(images) - len(found)} of {len(images)} images carry no temperatures and are left out")
+    return frames_by_key(root, {Band.RGB: found, Band.TIR: found}, str(root))
 
 
 def frames_by_key(root: Path, images: Mapping[Band, Mapping[str, Path]], where: str) -> Frames:
-    """Frames from images a band by a key that the bands share.
+    """Frames from images a band by a key that the bands share, in natural order (2 before 10).
 
     Raises:
         CrossbandError: two or more bands without a common key, or no image at all.
     """
-    keys = sorted(set().union(*images.values()))
+    keys = sorted(set().union(*images.values()), key=_natural)
     if not keys:
         raise CrossbandError(f"no image in {where}")
     common = [key for key in keys if sum(key in found for found in images.values()) > 1]
@@ -79,15 +165,20 @@ def frames_by_key(root: Path, images: Mapping[Band, Mapping[str, Path]], where: 
     missing = len(keys) - len(common)
     if len(images) > 1 and missing:
         note(f"{missing} of {len(keys)} frames have one band only")
-    base = root.resolve()
     rows = []
     for key in keys:
         row: dict[str, object] = {"frame": key}
         for band, found in images.items():
             if key in found:
-                row[band.value] = _relative(found[key], base)
+                row[band.value] = _relative(found[key], root)
         rows.append(row)
     return Frames.make(rows, root)
+
+
+def guess_radiometric(root: Path, look_at: int = 16) -> bool:
+    """Whether one of the first images below ``root`` carries FLIR records."""
+    images = images_by_stem(root, recursive=True).values()
+    return any(has_flir_records(path) for path in islice(images, look_at))
 
 
 def guess_folders(root: Path) -> dict[Band, Path]:
@@ -124,8 +215,15 @@ def _words(name: str) -> list[str]:
     return spaced.split()
 
 
+def _natural(name: str) -> tuple[tuple[str, int], ...]:
+    """A sort key: text as text, numbers as numbers; names that differ in leading zeros only stay apart."""
+    return (*((text, int(number or 0)) for text, number in _PARTS.findall(name)), (name, 0))
+
+
 def _relative(path: Path, base: Path) -> str:
-    resolved = path.parent.resolve() / path.name
-    if not resolved.is_relative_to(base):
-        raise CrossbandError(f"{path} lies outside {base}; scan a folder that contains both bands")
-    return Path(os.path.relpath(resolved, base)).as_posix()
+    """The path below ``base``, as written: data that is linked into the folder keeps its name there."""
+    for parent, start in ((path.parent, base), (path.parent.resolve(), base.resolve())):
+        relative = Path(os.path.relpath(parent / path.name, start))
+        if ".." not in relative.parts:
+            return relative.as_posix()
+    raise CrossbandError(f"{path} lies outside {base}; scan a folder that contains both bands")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def dataset(name: str) -> Dataset:
 
 def images_by_stem(folder: Path, recursive: bool = False) -> dict[str, Path]:
     """The images of a folder by stem, in order of their names; with ``recursive`` the key is the path
-    below the folder without its suffix.
+    below the folder without its suffix. Linked folders are followed, hidden ones are not looked into.
 
     Raises:
         CrossbandError: no such folder, or two images share a stem.
@@ -94,13 +95,25 @@ def images_by_stem(folder: Path, recursive: bool = False) -> dict[str, Path]:
     if not folder.is_dir():
         raise CrossbandError(f"no folder {folder}")
     images: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*") if recursive else folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not path.name.startswith("."):
+    for path in sorted(_files_below(folder) if recursive else folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file():
             key = path.relative_to(folder).with_suffix("").as_posix()
             if key in images:
                 raise CrossbandError(f"{images[key].name} and {path.name} in {folder} share a stem; keep one")
             images[key] = path
     return images
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    seen = set()
+    for name, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(name)
+        if real in seen:  # a link back up
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
+        yield from (Path(name, file) for file in files)
 
 
 def _discover() -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 
 from ..bands import Band
 
-__all__ = ["is_radiometric_jpeg", "read_radiometric_jpeg"]
+__all__ = ["has_flir_records", "is_radiometric_jpeg", "read_radiometric_jpeg"]
 
 _FLIR_SEGMENT = b"FLIR\x00"
 _HEADER_BYTES = 1 << 17
+_MAX_RECORDS = 4096  # real files have some thirty; flyr walks as many as the header claims
 
 
 def is_radiometric_jpeg(data: bytes) -> bool:
@@ -28,8 +30,23 @@ def is_radiometric_jpeg(data: bytes) -> bool:
     )
 
 
+def has_flir_records(path: Path) -> bool:
+    """Whether the file is a JPEG that carries FLIR records; only its head is read.
+
+    Example:
+        >>> has_flir_records(Path("gone.jpg"))
+        False
+    """
+    try:
+        with open(path, "rb") as file:
+            return is_radiometric_jpeg(file.read(_HEADER_BYTES))
+    except OSError:
+        return False
+
+
 def read_radiometric_jpeg(data: bytes, band: Band) -> np.ndarray | None:
-    """Kelvin as float32 ``(H, W)`` for ``tir``; the embedded photograph ``(H, W, 3)`` uint8 for ``rgb``.
+    """Kelvin as float32 ``(H, W)`` for ``tir``; the embedded photograph as uint8 for ``rgb``, ``(H, W, 3)``
+    or, where it is grey, ``(H, W)``.
 
     Object temperatures follow the file's own emissivity, distance and atmosphere (flyr's conversion).
 
@@ -45,8 +62,21 @@ def read_radiometric_jpeg(data: bytes, band: Band) -> np.ndarray | None:
         raise ValueError(
             "a radiometric FLIR JPEG, read by the library flyr; install it with pip install 'crossband[flir]'"
         ) from None
-    thermogram = flyr.unpack(BytesIO(data))
+    if _records_claimed(data) > _MAX_RECORDS:
+        raise ValueError("its FLIR records cannot be read (the directory is damaged)")
+    try:
+        thermogram = flyr.unpack(BytesIO(data))
+        kelvin = np.ascontiguousarray(thermogram.kelvin, np.float32)
+    except Exception as error:  # flyr lets through whatever a broken record raises
+        raise ValueError(f"its FLIR records cannot be read ({type(error).__name__}: {error})") from None
     if band is Band.TIR:
-        return np.ascontiguousarray(thermogram.kelvin, np.float32)
+        return kelvin
     photograph = thermogram.optical
-    return None if photograph is None else np.ascontiguousarray(photograph[..., :3])
+    if photograph is None or photograph.ndim == 2:
+        return photograph
+    return np.ascontiguousarray(photograph[..., :3])
+
+
+def _records_claimed(data: bytes) -> int:
+    header = data.find(b"FFF\x00", data.find(_FLIR_SEGMENT))
+    return int.from_bytes(data[header + 28 : header + 32], "big") if header >= 0 else 0

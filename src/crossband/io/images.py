@@ -6,6 +6,8 @@ before a pixel is decoded. 16-bit colour PNG goes through imagecodecs because Pi
 
 from __future__ import annotations
 
+import re
+import stat
 import struct
 import warnings
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ import numpy as np
 import PIL.Image
 import tifffile
 
-from ..bands import Band, Units
+from ..bands import Band, Units, parse_band, parse_units
 from ..errors import ImageFault
 from .flir import is_radiometric_jpeg, read_radiometric_jpeg
 
@@ -30,6 +32,8 @@ MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 30
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP")
 _EXIF_ORIENTATION = 274
+_PGM_GAP = rb"(?:\s|#[^\n]*\n)+"
+_PGM_HEADER = re.compile(rb"P5" + _PGM_GAP + rb"(\d+)" + _PGM_GAP + rb"(\d+)" + _PGM_GAP + rb"(\d+)\s")
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def decode_image(
     Raises:
         ImageFault: not an image, truncated, of an unknown kind, or too large.
     """
-    band = Band(band)
+    band = parse_band(band)
     with _faults(path):
         _check_size(*_header_size(data), max_pixels)
         if band is not Band.NIR and is_radiometric_jpeg(data):
@@ -105,11 +109,12 @@ def decode_image(
         if _is_tiff(data):
             pixels = _decode_tiff(data)
         elif _is_deep_colour_png(data):
-            pixels = imagecodecs.png_decode(data)
-            pixels = pixels[..., 0] if pixels.shape[-1] == 2 else pixels
+            pixels = _decode_deep_png(data)
+        elif _is_deep_pgm(data):
+            pixels = _decode_deep_pgm(data)
         else:
             pixels = _decode_with_pillow(data)
-    return Image(pixels, Units(units) if units is not None and band is Band.TIR else Units.COUNTS)
+    return Image(pixels, parse_units(units) if units is not None and band is Band.TIR else Units.COUNTS)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -129,7 +134,10 @@ def read_bytes(path: str | Path) -> bytes:
         ImageFault: missing, empty, unreadable, or larger than 1 GiB.
     """
     try:
-        size = Path(path).stat().st_size
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise ImageFault(path, "not a file")
+        size = status.st_size
         if size > MAX_FILE_BYTES:
             raise ImageFault(path, f"the file has {size} bytes, more than {MAX_FILE_BYTES}")
         data = Path(path).read_bytes()
@@ -201,7 +209,7 @@ def _open_with_pillow(data: bytes) -> PIL.Image.Image:
 
 def _decode_with_pillow(data: bytes) -> np.ndarray:
     with _open_with_pillow(data) as image:
-        orientation = int(image.getexif().get(_EXIF_ORIENTATION, 1))
+        orientation = _orientation(image)
         image.load()
         mode = image.mode
         if mode.startswith("I;16"):
@@ -219,6 +227,36 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
     return upright(pixels, orientation)
 
 
+def _orientation(image: PIL.Image.Image) -> int:
+    """EXIF tag 274, where Pillow does not apply it itself, as it does for TIFF."""
+    if image.format == "TIFF":
+        return 1
+    value = image.getexif().get(_EXIF_ORIENTATION, 1)
+    return value if isinstance(value, int) else 1
+
+
+def _decode_deep_png(data: bytes) -> np.ndarray:
+    with _open_with_pillow(data) as image:
+        orientation = _orientation(image)
+    pixels = imagecodecs.png_decode(data)
+    return upright(pixels[..., 0] if pixels.shape[-1] == 2 else pixels, orientation)
+
+
+def _is_deep_pgm(data: bytes) -> bool:
+    header = _PGM_HEADER.match(data)
+    return header is not None and int(header[3]) > 255
+
+
+def _decode_deep_pgm(data: bytes) -> np.ndarray:
+    """Counts as they stand; Pillow would stretch them from the file's own maximum to 65535."""
+    header = _PGM_HEADER.match(data)
+    assert header is not None
+    width, height = int(header[1]), int(header[2])
+    if len(data) - header.end() < 2 * width * height:
+        raise ValueError(f"truncated: {len(data) - header.end()} bytes of {2 * width * height}")
+    return np.frombuffer(data, ">u2", width * height, header.end()).reshape(height, width).astype(np.uint16)
+
+
 def _narrow(pixels: np.ndarray) -> np.ndarray:
     low, high = int(pixels.min()), int(pixels.max())
     if low >= 0 and high <= 0xFFFF:
@@ -232,19 +270,22 @@ def _decode_tiff(data: bytes) -> np.ndarray:
         photometric = getattr(page.photometric, "name", "MINISBLACK")
         if photometric not in ("MINISBLACK", "MINISWHITE", "RGB"):
             return _decode_with_pillow(data)
+        if page.imagedepth > 1:
+            raise ValueError(f"a TIFF volume of {page.imagedepth} images; give one image a file")
         if page.samplesperpixel > 4:
             raise ValueError(f"a TIFF with {page.samplesperpixel} channels; give one band a file")
         pixels = page.asarray()
         tag = page.tags.get(_EXIF_ORIENTATION)
         orientation = int(tag.value) if tag is not None else 1
+        white = (1 << page.bitspersample) - 1  # of the file's own depth, 12 bits perhaps
         if page.axes.startswith("S"):
             pixels = np.moveaxis(pixels, 0, -1)
     if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * 255
+        pixels, white = pixels.astype(np.uint8) * 255, 255
     elif pixels.dtype not in (np.uint8, np.uint16):
         pixels = _narrow(pixels) if pixels.dtype.kind in "iu" else pixels.astype(np.float32)
-    if photometric == "MINISWHITE" and pixels.dtype.kind == "u":
-        pixels = np.iinfo(pixels.dtype).max - pixels
+    if photometric == "MINISWHITE" and pixels.dtype.kind == "u" and white <= np.iinfo(pixels.dtype).max:
+        pixels = pixels.dtype.type(white) - pixels
     return upright(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] <= 2 else pixels, orientation)
 
 
