@@ -32,6 +32,7 @@ MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 30
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP")
 _EXIF_ORIENTATION = 274
+_PNG = b"\x89PNG\r\n\x1a\n"
 _PGM_GAP = rb"(?:\s|#[^\n]*\n)+"
 _PGM_HEADER = re.compile(rb"P5" + _PGM_GAP + rb"(\d+)" + _PGM_GAP + rb"(\d+)" + _PGM_GAP + rb"(\d+)\s")
 
@@ -183,6 +184,9 @@ def _header_size(data: bytes) -> tuple[int, int]:
         with tifffile.TiffFile(BytesIO(data)) as file:
             page = file.pages[0]
             return int(page.imagewidth), int(page.imagelength)
+    if data[:8] == _PNG and len(data) >= 24:  # Pillow needs pixels to be there, a bomb has none
+        width, height = struct.unpack(">II", data[16:24])
+        return width, height
     with _open_with_pillow(data) as image:
         return image.size
 
@@ -192,7 +196,7 @@ def _is_tiff(data: bytes) -> bool:
 
 
 def _is_deep_colour_png(data: bytes) -> bool:
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 33:
+    if data[:8] != _PNG or len(data) < 33:
         return False
     depth, colour = struct.unpack(">BB", data[24:26])
     return depth == 16 and colour in (2, 4, 6)
