@@ -154,6 +154,11 @@ def test_a_folder_that_gives_no_frames_is_one_sentence(plant, tree, message):
         scan(plant(tree))
 
 
+def test_the_folder_above_a_known_dataset_names_it(plant):
+    with pytest.raises(CrossbandError, match=r"but .*M3FD_Fusion is a known dataset; scan that"):
+        scan(plant(["M3FD_Fusion/Vis/00000.png", "M3FD_Fusion/Ir/00000.png"]))
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(CrossbandError, match=r"no folder .*gone"):
         scan(tmp_path / "gone")

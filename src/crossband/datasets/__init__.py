@@ -97,6 +97,9 @@ def _recognise(root: Path) -> Frames:
         return pair_suffixes(root, suffixes)
     if guess_radiometric(root):
         return pair_radiometric(root)
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        if any(entry.found_in(folder) for entry in list_datasets()):
+            raise CrossbandError(f"no bands recognised in {root}, but {folder} is a known dataset; scan that")
     raise CrossbandError(
         f"no bands recognised in {root}: expected a known dataset, two folders named after their bands "
         "(visible and infrared, say), file names ending in _rgb and _tir, or radiometric JPEGs; "

@@ -16,7 +16,7 @@ from ..bands import Band, parse_band
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..io.flir import has_flir_records
-from ..progress import note
+from ..progress import note, track
 from ._registry import images_by_stem
 
 __all__ = [
@@ -115,7 +115,8 @@ def pair_groups(
     """
     images: dict[Band, dict[str, Path]] = {}
     columns: dict[str, Mapping[str, object]] = {}
-    for group in groups:
+    groups = list(groups)
+    for group in track(groups, len(groups), "scanning", "folders"):
         for band, folder in group.folders.items():
             for name, path in images_by_stem(folder).items():
                 key = f"{group.name}/{stem(name)}"
@@ -222,8 +223,12 @@ def _natural(name: str) -> tuple[tuple[str, int], ...]:
 
 def _relative(path: Path, base: Path) -> str:
     """The path below ``base``, as written: data that is linked into the folder keeps its name there."""
-    for parent, start in ((path.parent, base), (path.parent.resolve(), base.resolve())):
-        relative = Path(os.path.relpath(parent / path.name, start))
-        if ".." not in relative.parts:
-            return relative.as_posix()
-    raise CrossbandError(f"{path} lies outside {base}; scan a folder that contains both bands")
+    relative = _below(path, base) or _below(path.parent.resolve() / path.name, base.resolve())
+    if relative is None:
+        raise CrossbandError(f"{path} lies outside {base}; scan a folder that contains both bands")
+    return relative
+
+
+def _below(path: Path, base: Path) -> str | None:
+    relative = os.path.relpath(path, base)
+    return None if relative.split(os.sep, 1)[0] == os.pardir else Path(relative).as_posix()
