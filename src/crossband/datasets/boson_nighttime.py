@@ -106,7 +106,7 @@ def _extract(content: Any, out: Path, grey: bool) -> int:
             partial = file.with_name(f".{file.name}")
             PIL.Image.fromarray(crop[..., 0] if grey else crop).save(partial, format="PNG")
             partial.replace(file)
-    return len(names)
+    return len(set(names))  # a centre drawn twice is one crop
 
 
 def _groups(root: Path) -> Iterator[Group]:
