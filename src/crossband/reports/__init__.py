@@ -1,1 +1,1 @@
-"""crossband.reports."""
+"""What people look at: plots, strips of pictures, and the HTML report."""

@@ -1,1 +1,27 @@
-"""crossband.retrieval."""
+"""Retrieval: describe images, search them, keep them in a gallery, and measure how well it works."""
+
+from .benchmark import Benchmark, benchmark
+from .descriptor import DEFAULT_DESCRIPTOR, PRESETS, Descriptor, Options
+from .embed import Embedding, embed
+from .fit import fit_descriptor
+from .gallery import Gallery, index, search
+from .robustness import RobustnessCurve, robustness
+from .search import exact_search
+
+__all__ = [
+    "DEFAULT_DESCRIPTOR",
+    "PRESETS",
+    "Benchmark",
+    "Descriptor",
+    "Embedding",
+    "Gallery",
+    "Options",
+    "RobustnessCurve",
+    "benchmark",
+    "embed",
+    "exact_search",
+    "fit_descriptor",
+    "index",
+    "robustness",
+    "search",
+]

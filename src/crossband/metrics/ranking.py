@@ -1,0 +1,105 @@
+"""Ranks of the right items, and what is computed from them: Recall@N, CMC.
+
+The rank of a query is one plus the number of wrong gallery items that are **not farther** than its nearest
+right one: a tie counts against the model, so that one which maps every image to the same point scores zero
+instead of luck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import CrossbandError
+from .protocol import PositiveMask
+
+__all__ = ["Ranks", "cmc", "rank_positives", "recall_at"]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The rank of each query's nearest right item.
+
+    Attributes:
+        ranks: int64 ``(n,)``, 1 is best; 0 for a query that was dropped because nothing is right.
+    """
+
+    ranks: np.ndarray
+
+    @property
+    def kept(self) -> np.ndarray:
+        """The ranks of the queries that count, int64."""
+        return self.ranks[self.ranks > 0]
+
+    @property
+    def n_queries(self) -> int:
+        """How many queries count."""
+        return len(self.kept)
+
+    @property
+    def n_dropped(self) -> int:
+        """How many queries had nothing right to find."""
+        return len(self.ranks) - self.n_queries
+
+
+def rank_positives(
+    blocks: Iterable[tuple[int, np.ndarray]], positives: PositiveMask, itself: np.ndarray | None = None
+) -> Ranks:
+    """Rank by counting: no sorting, and no more of the distance matrix than one block at a time.
+
+    Args:
+        blocks: first query row and distances ``(queries in it, m)``, in any monotone measure.
+        positives: which gallery items are right.
+        itself: int ``(n,)``: the gallery row that is the query's own image and must not count, or -1.
+
+    Returns:
+        the rank of each query's nearest right item.
+
+    Example:
+        >>> distances = np.array([[0.1, 0.2, 0.3], [0.2, 0.2, 0.9]])
+        >>> rank_positives([(0, distances)], PositiveMask(np.array([0, 1]), np.arange(3), None)).ranks
+        array([1, 2])
+    """
+    ranks: list[np.ndarray] = []
+    for start, block in blocks:
+        right = positives.block(start, start + len(block))
+        if itself is not None:
+            rows, own = np.arange(len(block)), itself[start : start + len(block)]
+            rows, own = rows[own >= 0], own[own >= 0]
+            right[rows, own] = False
+            block = block.copy()
+            block[rows, own] = np.inf
+        nearest = np.where(right, block, np.inf).min(1, initial=np.inf)
+        closer = ((block <= nearest[:, None]) & ~right & np.isfinite(block)).sum(1)
+        ranks.append(np.where(right.any(1), closer + 1, 0))
+    return Ranks(np.concatenate(ranks) if ranks else np.zeros(0, np.int64))
+
+
+def recall_at(ranks: Ranks, n: int) -> float:
+    """Recall@N in percent: the share of queries whose nearest right item ranks ``n`` or better.
+
+    Raises:
+        CrossbandError: no query counts.
+
+    Example:
+        >>> recall_at(Ranks(np.array([1, 2, 0, 7, 9])), 5)
+        50.0
+    """
+    if not ranks.n_queries:
+        raise CrossbandError("no query has a right item in the gallery, so there is no recall to measure")
+    return 100 * float(np.mean(ranks.kept <= n))
+
+
+def cmc(ranks: Ranks, length: int) -> np.ndarray:
+    """The cumulative matching characteristic: Recall@1 to Recall@``length``, percent, float64 ``(length,)``.
+
+    Example:
+        >>> cmc(Ranks(np.array([1, 3])), 3)
+        array([ 50.,  50., 100.])
+    """
+    if not ranks.n_queries:
+        raise CrossbandError("no query has a right item in the gallery, so there is no curve to draw")
+    counts = np.bincount(np.minimum(ranks.kept, length + 1), minlength=length + 2)
+    return 100 * np.cumsum(counts)[1 : length + 1] / ranks.n_queries

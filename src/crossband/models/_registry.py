@@ -1,0 +1,197 @@
+"""The registry of models: a name becomes a network with its weights."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..errors import CrossbandError, unknown_name
+from ..nn.encoder import Encoder, count_parameters
+from ..preprocess import Statistics
+from ..weights import WeightsSource, file_digest, find_weights, load_state_dict, locate_weights
+
+__all__ = ["ModelEntry", "ModelInfo", "create_model", "find_model", "list_models", "register_model"]
+
+StateDict = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """How a model is built and where its weights come from.
+
+    Attributes:
+        name: what the command line calls it.
+        build: makes the network, without weights and with its classifier still in place.
+        task: what it was trained for.
+        licence: of the code and the weights.
+        source: the paper or page it comes from.
+        weights: where the weights can come from; ``None`` for a model that has none.
+        known_files: SHA-256 of a weights file -> the statistics its input needs, where these differ.
+        rename: turns the keys of a published checkpoint into the network's own.
+        default_steps: the pooling, and ``centre`` or not, of its descriptor when nobody says otherwise.
+    """
+
+    name: str
+    build: Callable[[], Encoder]
+    task: str
+    licence: str
+    source: str
+    weights: WeightsSource | None
+    known_files: dict[str, Statistics]
+    rename: Callable[[StateDict, Encoder], StateDict] | None
+    default_steps: str
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One line of ``crossband models``.
+
+    Attributes:
+        params_m: parameters in millions without the classifier.
+        dim: channels of the last feature map.
+        weights: ``here``, ``download`` or ``absent``.
+    """
+
+    name: str
+    task: str
+    params_m: float
+    dim: int
+    licence: str
+    source: str
+    weights: str
+
+
+_MODELS: dict[str, ModelEntry] = {}
+
+
+def register_model(
+    name: str,
+    *,
+    task: str,
+    licence: str,
+    source: str,
+    weights: WeightsSource | None,
+    known_files: dict[str, Statistics] | None = None,
+    rename: Callable[[StateDict, Encoder], StateDict] | None = None,
+    default_steps: str = "normflat",
+) -> Callable[[Callable[[], Encoder]], Callable[[], Encoder]]:
+    """Register the decorated function as the builder of a model; see :class:`ModelEntry`."""
+
+    def register(build: Callable[[], Encoder]) -> Callable[[], Encoder]:
+        _MODELS[name] = ModelEntry(
+            name, build, task, licence, source, weights, known_files or {}, rename, default_steps
+        )
+        return build
+
+    return register
+
+
+def find_model(name: str) -> ModelEntry:
+    """The entry of a model; ``timm/NAME`` is any of timm's.
+
+    Raises:
+        CrossbandError: nobody knows it.
+    """
+    _discover()
+    if name.startswith("timm/"):
+        from .timm_encoders import timm_entry
+
+        return timm_entry(name)
+    if name not in _MODELS:
+        raise unknown_name("model", name, _MODELS)
+    return _MODELS[name]
+
+
+def create_model(
+    name: str, weights: str | Path | None = None, pretrained: bool = True
+) -> tuple[Encoder, str]:
+    """A network in evaluation mode with its weights, and the identity of those weights.
+
+    Args:
+        name: see :func:`list_models`; ``timm/NAME`` for any model of timm.
+        weights: a file or folder to look in first.
+        pretrained: ``False`` leaves random weights (from torch's generator, as it stands).
+
+    Returns:
+        the encoder, and the SHA-256 of its weights file (``""`` without one).
+
+    Raises:
+        CrossbandError: unknown name, or weights that are missing, damaged or of another network.
+
+    Example:
+        >>> encoder, digest = create_model("squeezenet1_1", pretrained=False)
+        >>> encoder(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 512, 3, 3])
+    """
+    entry = find_model(name)
+    path = find_weights(entry.weights, weights) if pretrained and entry.weights is not None else None
+    encoder = entry.build()
+    digest = ""
+    if path is not None:
+        digest = file_digest(path)
+        _load(encoder, entry, path)
+        encoder.statistics = entry.known_files.get(digest, encoder.statistics)
+    _drop_classifier(encoder)
+    return encoder.eval().requires_grad_(False), digest
+
+
+def list_models(pattern: str = "*") -> list[ModelInfo]:
+    """Every registered model that matches a pattern, as in ``resnet*``, by name.
+
+    Parameters are counted on networks without memory behind them, so this is quick.
+    """
+    _discover()
+    return [_info(name) for name in sorted(fnmatch.filter(_MODELS, pattern))]
+
+
+@functools.cache
+def _size(name: str) -> tuple[float, int]:
+    with torch.device("meta"), torch.inference_mode():
+        encoder = _MODELS[name].build().eval()
+        _drop_classifier(encoder)
+        maps = encoder(torch.zeros(1, 3, 64, 64))
+    return count_parameters(encoder) / 1e6, maps.shape[1]
+
+
+def _info(name: str) -> ModelInfo:
+    entry = _MODELS[name]
+    params_m, dim = _size(name)
+    if entry.weights is None or locate_weights(entry.weights) is not None:
+        where = "here"
+    else:
+        where = "download" if entry.weights.url or entry.weights.hub else "absent"
+    return ModelInfo(name, entry.task, params_m, dim, entry.licence, entry.source, where)
+
+
+def _load(encoder: Encoder, entry: ModelEntry, path: Path) -> None:
+    state = load_state_dict(path)
+    if entry.rename is not None:
+        state = entry.rename(state, encoder)
+    try:
+        encoder.body.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise CrossbandError(
+            f"{path} holds the weights of another network than {entry.name}: {reason}"
+        ) from None
+
+
+def _drop_classifier(encoder: Encoder) -> None:
+    for part in encoder.classifier:
+        setattr(encoder.body, part, torch.nn.Identity())
+
+
+def _discover() -> None:
+    """Import every model beside this file, so that adding one is adding a file."""
+    import crossband.models as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{package.__name__}.{module.name}")

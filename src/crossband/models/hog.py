@@ -1,0 +1,65 @@
+"""Histograms of unsigned gradient orientations: the baseline that needs no weights.
+
+Dalal and Triggs, CVPR 2005, reduced to what is the same in every band: the orientation of an edge without
+its sign, because a warm object may be dark in the visible. Each cell of 16x16 pixels holds a histogram
+of 8 orientations, weighted by gradient magnitude, with linear votes into the two nearest bins.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..nn.encoder import Encoder
+from ..preprocess import Statistics
+from ._registry import register_model
+
+__all__ = ["HOG", "build_hog"]
+
+
+class HOG(nn.Module):
+    """Orientation histograms ``(B, bins, H / cell, W / cell)`` of images ``(B, 3, H, W)`` in [0, 1].
+
+    The image is the mean of its channels, with values in [0, 1]; gradients are central differences.
+
+    Example:
+        >>> ramp = torch.arange(32.0).expand(1, 3, 32, 32)  # brighter to the right
+        >>> HOG()(ramp)[0, :, 0, 0].argmax().item()  # the gradient points along x: orientation 0
+        0
+    """
+
+    def __init__(self, bins: int = 8, cell: int = 16) -> None:
+        super().__init__()
+        self.bins, self.cell = bins, cell
+        self.cells = nn.Identity()  # the layer's name
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Histograms of each cell."""
+        grey = F.pad(images.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+        dx = (grey[..., 1:-1, 2:] - grey[..., 1:-1, :-2]) / 2
+        dy = (grey[..., 2:, 1:-1] - grey[..., :-2, 1:-1]) / 2
+        magnitude = torch.hypot(dx, dy)
+        position = torch.atan2(dy, dx).remainder(math.pi) * (self.bins / math.pi)
+        lower = position.floor()
+        share = position - lower
+        index = lower.long() % self.bins
+        votes = torch.zeros(len(grey), self.bins, *dx.shape[-2:], dtype=grey.dtype, device=grey.device)
+        votes.scatter_add_(1, index, magnitude * (1 - share))
+        votes.scatter_add_(1, (index + 1) % self.bins, magnitude * share)
+        return self.cells(F.avg_pool2d(votes, self.cell))
+
+
+@register_model(
+    "hog",
+    task="none (hand-crafted)",
+    licence="Apache-2.0",
+    source="Dalal and Triggs, CVPR 2005",
+    weights=None,
+    default_steps="normflat,centre",
+)
+def build_hog() -> Encoder:
+    """The baseline as an encoder; it has no weights."""
+    return Encoder(HOG(), "cells", statistics=Statistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))

@@ -1,0 +1,106 @@
+"""An encoder: a network that is run up to one of its layers."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from ..errors import CrossbandError, unknown_name
+from ..preprocess import IMAGENET, Statistics
+
+__all__ = ["Encoder", "count_parameters"]
+
+
+class Encoder(nn.Module):
+    """Image to feature map: a network, run up to one of its layers and no further.
+
+    Args:
+        body: the network; whole, so that a published checkpoint loads strictly.
+        default_layer: the name of the last layer before the classifier.
+        classifier: the names of its parts that make up the classifier, which an encoder does not need.
+        statistics: what the weights expect their input to be standardised by.
+
+    Example:
+        >>> encoder = Encoder(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten()), "1")
+        >>> encoder(torch.zeros(2, 3, 8, 8)).shape, encoder.layers()
+        (torch.Size([2, 8, 6, 6]), ['0', '1', '2'])
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        default_layer: str,
+        classifier: tuple[str, ...] = (),
+        statistics: Statistics = IMAGENET,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.default_layer = default_layer
+        self.classifier = classifier
+        self.statistics = statistics
+
+    def layers(self) -> list[str]:
+        """The names of every layer the encoder can be cut at, in the order of definition."""
+        return [name for name, _ in self.body.named_modules() if name]
+
+    def check_layer(self, layer: str | None) -> str:
+        """The layer's name, or the default's for ``None``.
+
+        Raises:
+            CrossbandError: there is no such layer; the nearest are named.
+        """
+        if layer is None:
+            return self.default_layer
+        if layer not in self.layers():
+            raise unknown_name("layer", layer, self.layers())
+        return layer
+
+    def forward(self, images: torch.Tensor, layer: str | None = None) -> torch.Tensor:
+        """Feature maps ``(B, C, H, W)`` of ``images`` ``(B, 3, h, w)``, float32 and standardised.
+
+        Raises:
+            CrossbandError: no such layer, or its output is no feature map.
+        """
+        layer = self.check_layer(layer)
+        handle = self.body.get_submodule(layer).register_forward_hook(_stop)
+        try:
+            self.body(images)
+        except _Reached as reached:
+            return as_map(reached.output, layer)
+        finally:
+            handle.remove()
+        raise CrossbandError(f"layer {layer!r} is never reached; choose another with @LAYER")
+
+
+class _Reached(Exception):
+    """Carries a layer's output out of the network, so that what lies behind it is not computed."""
+
+    def __init__(self, output: object) -> None:
+        super().__init__()
+        self.output = output
+
+
+def _stop(module: nn.Module, inputs: object, output: object) -> None:
+    raise _Reached(output)
+
+
+def as_map(output: object, layer: str) -> torch.Tensor:
+    """A layer's output as a map ``(B, C, H, W)``; transformer tokens ``(B, N, C)`` become a square map
+    without their leading extra tokens, a vector ``(B, C)`` a map of one position."""
+    if isinstance(output, torch.Tensor):
+        if output.ndim == 4:
+            return output
+        if output.ndim == 2:
+            return output[:, :, None, None]
+        if output.ndim == 3:
+            side = math.isqrt(output.shape[1])
+            tokens = output[:, output.shape[1] - side * side :]
+            return tokens.transpose(1, 2).reshape(len(output), -1, side, side)
+    raise CrossbandError(f"layer {layer!r} gives no feature map; choose another with @LAYER")
+
+
+def count_parameters(module: nn.Module) -> int:
+    """The number of parameters (not buffers)."""
+    return sum(parameter.numel() for parameter in module.parameters())

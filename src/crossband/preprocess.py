@@ -1,0 +1,156 @@
+"""From an image of any depth to what a model reads: normalised, resized, standardised, three channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .bands import BANDS, Band, Normalisation, default_normalisation
+from .io import Image
+
+__all__ = ["IMAGENET", "Preprocess", "Statistics", "Warp"]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation of each of three channels, of pixels in [0, 1]."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET = Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True)
+class Warp:
+    """A similarity about the image's centre, for testing robustness to misalignment.
+
+    The content moves right and down by ``shift`` (a fraction of width and of height), grows by
+    ``scale`` and turns by ``rotate`` degrees; the border is extended where nothing is known.
+
+    Example:
+        >>> str(Warp(shift=0.05, scale=1.1, rotate=5))
+        'shift 5 %, scale 1.1, rotate 5 deg'
+    """
+
+    shift: float = 0.0
+    scale: float = 1.0
+    rotate: float = 0.0
+
+    def __str__(self) -> str:
+        return f"shift {self.shift * 100:g} %, scale {self.scale:g}, rotate {self.rotate:g} deg"
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        """Warp a float image ``(C, H, W)``, bilinearly; same shape."""
+        angle = math.radians(self.rotate)
+        cos, sin = math.cos(angle) / self.scale, math.sin(angle) / self.scale
+        height, width = image.shape[-2:]
+        ratio = height / width  # grid coordinates are relative to each side; the turn is in pixels
+        matrix = torch.tensor([[cos, -sin * ratio], [sin / ratio, cos]], dtype=image.dtype)
+        offset = -matrix @ torch.tensor([2 * self.shift, 2 * self.shift], dtype=image.dtype)
+        grid = F.affine_grid(torch.cat([matrix, offset[:, None]], 1)[None], [1, *image.shape], False)
+        return F.grid_sample(image[None], grid, padding_mode="border", align_corners=False)[0]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How the image of a band becomes a tensor; part of what a descriptor is.
+
+    Attributes:
+        size: (height, width) in pixels.
+        statistics: what the pixels are standardised by, a band; one entry serves all bands not named.
+        normalisation: the map to [0, 1], a band.
+        warp: a misalignment to simulate, or ``None``.
+
+    Example:
+        >>> image = Image(np.full((10, 20), 29315, np.uint16))
+        >>> Preprocess((32, 32))(image, Band.TIR).shape
+        torch.Size([3, 32, 32])
+    """
+
+    size: tuple[int, int] = (320, 320)
+    statistics: Mapping[Band, Statistics] = field(default_factory=lambda: dict.fromkeys(BANDS, IMAGENET))
+    normalisation: Mapping[Band, Normalisation] = field(
+        default_factory=lambda: {band: default_normalisation(band) for band in BANDS}
+    )
+    warp: Warp | None = None
+
+    def unit(self, image: Image, band: Band) -> torch.Tensor:
+        """The image in [0, 1], resized, float32 ``(1 or 3, H, W)``.
+
+        The thermal band has one channel: colours (a palette burnt in by the camera) become their
+        luminance. An alpha channel is ignored. Resizing is bilinear with antialiasing, on the pixels'
+        own values, after normalisation for floating-point maps and before it for 8-bit colour.
+        """
+        pixels = image.pixels[..., :3] if image.pixels.ndim == 3 else image.pixels
+        if band is Band.TIR and pixels.ndim == 3:
+            pixels = _luminance(pixels)
+        normalise = self.normalisation[band]
+        if pixels.dtype == np.uint8 and normalise.name in ("range", "repeat8"):
+            # a linear map commutes with resizing, and resizing bytes is several times faster
+            return self._warped(_resize(_channels_first(pixels), self.size).float() / 255)
+        return self._warped(_resize(_channels_first(normalise(pixels, image.units)), self.size))
+
+    def __call__(self, image: Image, band: Band | str) -> torch.Tensor:
+        """The tensor a model reads: float32 ``(3, H, W)``, standardised.
+
+        Raises:
+            CrossbandError: the normalisation does not fit the pixels (kelvin on counts, say).
+        """
+        band = Band(band)
+        statistics = self.statistics[band]
+        mean = torch.tensor(statistics.mean)[:, None, None]
+        std = torch.tensor(statistics.std)[:, None, None]
+        return (self.unit(image, band) - mean) / std
+
+    def describe(self) -> dict[str, object]:
+        """A plain, complete account of it, for keys and for files."""
+        return {
+            "size": list(self.size),
+            "statistics": {b.value: [list(s.mean), list(s.std)] for b, s in self.statistics.items()},
+            "normalisation": {band.value: str(n) for band, n in self.normalisation.items()},
+            "warp": None if self.warp is None else [self.warp.shift, self.warp.scale, self.warp.rotate],
+        }
+
+    @classmethod
+    def from_description(cls, account: Mapping[str, object]) -> Preprocess:
+        """The inverse of :meth:`describe`.
+
+        Example:
+            >>> Preprocess.from_description(Preprocess().describe()) == Preprocess()
+            True
+        """
+        a: dict = dict(account)
+        return cls(
+            size=(int(a["size"][0]), int(a["size"][1])),
+            statistics={Band(b): Statistics(tuple(m), tuple(s)) for b, (m, s) in a["statistics"].items()},
+            normalisation={Band(b): Normalisation.parse(n) for b, n in a["normalisation"].items()},
+            warp=None if a["warp"] is None else Warp(*a["warp"]),
+        )
+
+    def _warped(self, image: torch.Tensor) -> torch.Tensor:
+        return image if self.warp is None else self.warp(image)
+
+
+def _luminance(pixels: np.ndarray) -> np.ndarray:
+    if np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2]):
+        return pixels[..., 0]
+    weights = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+    return (pixels.astype(np.float32) @ weights).round().astype(pixels.dtype)
+
+
+def _channels_first(pixels: np.ndarray) -> torch.Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels))
+    return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
+
+
+def _resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    if tuple(image.shape[-2:]) == size:
+        return image
+    return F.interpolate(image[None], size, mode="bilinear", antialias=True, align_corners=False)[0]

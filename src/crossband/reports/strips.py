@@ -1,0 +1,97 @@
+"""Strips: a query and its best matches, side by side, with what is right marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+import PIL.ImageOps
+
+from ..bands import Band, Normalisation
+from ..errors import ImageFault
+from ..io import Image, read_image
+
+__all__ = ["Tile", "strip", "thumbnail"]
+
+_TILE = (240, 180)
+_GAP, _CAPTION = 10, 36
+_MARKS = {None: "#8a8f98", True: "#1a9850", False: "#d73027"}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a strip.
+
+    Attributes:
+        path: the image; one that is gone or damaged becomes a grey tile that says so.
+        band: how to show it.
+        title: the first line below it; ``detail`` the second.
+        right: marks it right (green) or wrong (red); ``None`` marks nothing.
+    """
+
+    path: str | Path
+    band: str
+    title: str
+    detail: str = ""
+    right: bool | None = None
+
+
+def thumbnail(image: Image, band: Band, size: tuple[int, int] = _TILE) -> PIL.Image.Image:
+    """An image of any depth as an 8-bit picture of at most ``size`` (width, height); thermal and deep
+    images are stretched from their 1st to their 99th percentile."""
+    pixels = image.pixels[..., :3] if image.pixels.ndim == 3 else image.pixels
+    if pixels.dtype != np.uint8 or band is Band.TIR:
+        pixels = (Normalisation.parse("percentile")(pixels) * 255).round().astype(np.uint8)
+    picture = PIL.Image.fromarray(pixels).convert("RGB")
+    picture.thumbnail(size, PIL.Image.Resampling.LANCZOS)
+    return picture
+
+
+def strip(rows: Sequence[Sequence[Tile]]) -> PIL.Image.Image:
+    """Rows of tiles as one picture; the first tile of each row, the query, stands apart.
+
+    Example:
+        >>> strip([[Tile("gone.png", "rgb", "query"), Tile("gone.png", "tir", "1")]]).size
+        (534, 238)
+    """
+    most = max(len(row) for row in rows)
+    width = most * (_TILE[0] + _GAP) + _GAP + 24
+    height = len(rows) * (_TILE[1] + _CAPTION + _GAP) + _GAP + 2
+    sheet = PIL.Image.new("RGB", (width, height), "white")
+    for y, row in enumerate(rows):
+        for x, tile in enumerate(row):
+            left = _GAP + x * (_TILE[0] + _GAP) + (24 if x else 0)
+            _draw(sheet, tile, left, _GAP + y * (_TILE[1] + _CAPTION + _GAP))
+    return sheet
+
+
+def _draw(sheet: PIL.Image.Image, tile: Tile, left: int, top: int) -> None:
+    draw = PIL.ImageDraw.Draw(sheet)
+    box = (left, top, left + _TILE[0], top + _TILE[1])
+    draw.rectangle(box, fill="#eceef1")
+    try:
+        picture = thumbnail(read_image(tile.path, tile.band), Band(tile.band))
+        picture = PIL.ImageOps.contain(picture, _TILE)
+        sheet.paste(
+            picture, (left + (_TILE[0] - picture.width) // 2, top + (_TILE[1] - picture.height) // 2)
+        )
+    except ImageFault as fault:
+        draw.text((left + 8, top + 8), fault.reason[:34], fill="#555", font=_font(12))
+    draw.rectangle(box, outline=_MARKS[tile.right], width=1 if tile.right is None else 4)
+    draw.text((left, top + _TILE[1] + 3), _fit(draw, tile.title, 13), fill="#222", font=_font(13))
+    draw.text((left, top + _TILE[1] + 19), _fit(draw, tile.detail, 11), fill="#666", font=_font(11))
+
+
+def _font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
+    return PIL.ImageFont.load_default(size)
+
+
+def _fit(draw: PIL.ImageDraw.ImageDraw, text: str, size: int) -> str:
+    while text and draw.textlength(text, font=_font(size)) > _TILE[0]:
+        text = text[:-2].rstrip("…") + "…"
+    return text

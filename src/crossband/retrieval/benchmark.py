@@ -1,0 +1,281 @@
+"""Which model finds the right image in the other band? Every direction, from one embedding pass a model."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .. import __version__
+from ..bands import Band
+from ..errors import CrossbandError, ImageFault
+from ..frames import Frames
+from ..metrics import (
+    Protocol,
+    Ranks,
+    bootstrap_interval,
+    cka_from_grams,
+    paired_test,
+    recall_at,
+)
+from ..nn.encoder import count_parameters
+from ..preprocess import Warp
+from ..progress import note
+from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
+from .directions import Direction, Sides, directions
+from .embed import Embedding, embed
+from .search import DEFAULT_MEMORY, gram_matrix
+
+__all__ = ["MISALIGNED", "Benchmark", "Run", "benchmark", "make_folder"]
+
+# The misaligned case that every benchmark shows beside the aligned one: all three at once.
+MISALIGNED = Warp(shift=0.05, scale=1.1, rotate=5)
+RECALLS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model in one direction; a row of the table and of ``results.json``.
+
+    Recall and the like are in percent. ``misaligned`` is the recall when the images of one band are first
+    moved by :data:`MISALIGNED` (of two bands, the later in the order rgb, nir, tir).
+    """
+
+    model: str
+    query_band: str
+    gallery_band: str
+    n_queries: int
+    n_dropped: int
+    n_gallery: int
+    descriptor_dim: int
+    params_m: float
+    recall: dict[str, float]
+    recall_ci95: dict[str, tuple[float, float]]
+    misaligned: dict[str, float] | None
+    cka: float | None
+    centroid: dict[str, object] | None
+    images_per_s: float | None
+    peak_memory_mb: float
+    ranks: Ranks = field(repr=False, compare=False)
+    query_frames: tuple[str, ...] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What :func:`benchmark` measured.
+
+    Attributes:
+        protocol: what counts as right, and on what.
+        runs: one a model and direction.
+        comparisons: for each direction, each model against the best one, on the same queries.
+        faults: images left out, with their reasons.
+    """
+
+    protocol: dict[str, object]
+    runs: list[Run]
+    comparisons: list[dict[str, object]]
+    faults: list[ImageFault]
+
+    def to_json(self) -> dict[str, object]:
+        """The content of ``results.json``."""
+        runs = []
+        for run in self.runs:
+            account = {k: v for k, v in run.__dict__.items() if k not in ("ranks", "query_frames")}
+            runs.append(account)
+        return {
+            "crossband": __version__,
+            "protocol": self.protocol,
+            "runs": runs,
+            "comparisons": self.comparisons,
+            "left_out": [{"path": fault.path, "reason": fault.reason} for fault in self.faults],
+        }
+
+    def to_table(self) -> pd.DataFrame:
+        """One row a run, flat."""
+        rows = []
+        for run in self.runs:
+            row: dict[str, object] = {
+                "model": run.model, "query": run.query_band, "gallery": run.gallery_band,
+                "n_queries": run.n_queries, "n_dropped": run.n_dropped, "n_gallery": run.n_gallery,
+            }  # fmt: skip
+            for n in RECALLS:
+                row[f"R@{n}"] = run.recall[str(n)]
+            row["R@1_low"], row["R@1_high"] = run.recall_ci95["1"]
+            row["R@1_misaligned"] = run.misaligned["1"] if run.misaligned else None
+            row["cka"] = run.cka
+            row["centroid"] = f"{run.centroid['score']}/{run.centroid['places']}" if run.centroid else None
+            row.update(dim=run.descriptor_dim, params_m=run.params_m, images_per_s=run.images_per_s)
+            rows.append({**row, "peak_memory_mb": run.peak_memory_mb})
+        return pd.DataFrame(rows)
+
+    def write(self, out: str | Path) -> Path:
+        """Write ``results.json`` and ``results.csv``; gives the folder."""
+        out = make_folder(out)
+        (out / "results.json").write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        self.to_table().to_csv(out / "results.csv", index=False)
+        return out
+
+
+def benchmark(
+    frames: Frames,
+    models: Sequence[str] = (DEFAULT_DESCRIPTOR,),
+    query: str = "all",
+    gallery: str = "all",
+    *,
+    store: str | Path,
+    protocol: str = "exact",
+    misaligned: bool = True,
+    options: Options = DEFAULT_OPTIONS,
+    max_memory: int = DEFAULT_MEMORY,
+    workers: int | None = None,
+) -> Benchmark:
+    """Measure models on frames, in every direction between their bands.
+
+    Frames of the splits ``query`` and ``gallery`` are used as such where the manifest has both; otherwise
+    every frame is query and gallery. Images that cannot be used are left out and listed.
+
+    Args:
+        frames: two or more frames with two bands.
+        models: descriptors by name, text or file.
+        query: a band, or ``all``; ``gallery`` likewise.
+        store: the folder of the descriptor store; a second run computes nothing again.
+        protocol: ``exact``, ``place`` or ``within:METRES``.
+        misaligned: also measure with one band misaligned.
+        options: how images are read and where weights lie.
+        max_memory: bytes for distances and tiles.
+
+    Raises:
+        CrossbandError: frames that cannot be benchmarked, an unknown model, missing weights.
+    """
+    rule = Protocol.parse(protocol)
+    ways = directions(frames, query, gallery, rule)
+    runs: list[Run] = []
+    faults: dict[tuple[str, str], ImageFault] = {}
+    for name in dict.fromkeys(models):
+        descriptor = Descriptor.load(name, options)
+        for run, found in _measure(frames, descriptor, ways, rule, store, misaligned, max_memory, workers):
+            runs.append(run)
+            faults.update(((fault.path, fault.reason), fault) for fault in found)
+    for fault in faults.values():
+        note(f"left out: {fault}")
+    account: dict[str, object] = {
+        "positives": str(rule), "distance": "euclidean", "ties": "a tie counts against the model",
+        "size": list(options.size), "misaligned": str(MISALIGNED) if misaligned else None,
+        "frames": len(frames), "interval": "95 %, percentile bootstrap over queries, 2000 resamples, seed 0",
+    }  # fmt: skip
+    return Benchmark(account, runs, _comparisons(runs), list(faults.values()))
+
+
+def make_folder(path: str | Path) -> Path:
+    """The folder, made if need be.
+
+    Raises:
+        CrossbandError: it cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise CrossbandError(f"cannot write to {path} ({error.strerror}); choose another --out") from None
+    return path
+
+
+def _measure(
+    frames: Frames, descriptor: Descriptor, ways: list[Direction], rule: Protocol,
+    store: str | Path, misaligned: bool, max_memory: int, workers: int | None,
+) -> Iterator[tuple[Run, list[ImageFault]]]:  # fmt: skip
+    bands = sorted({band for way in ways for band in (way.query, way.gallery)}, key=list(Band).index)
+    plain = embed(frames, descriptor, bands, store=store, workers=workers)
+    moved = None
+    if misaligned and bands[1:]:
+        moved = embed(frames, descriptor.with_warp(MISALIGNED), bands[1:], store=store, workers=workers)
+    params_m = count_parameters(descriptor.encoder) / 1e6
+    ckas: dict[frozenset[Band], float | None] = {}
+    for way in ways:
+        sides = Sides.of(plain, way)
+        ranks = sides.ranks(rule, max_memory)
+        pair = frozenset((way.query, way.gallery))
+        if pair not in ckas:
+            ckas[pair] = _cka(plain, way, max_memory)
+        shifted = None
+        if moved is not None and way.query is not way.gallery:
+            shifted = Sides.of(plain, way, moved).ranks(rule, max_memory)
+        yield (
+            Run(
+                model=descriptor.name,
+                query_band=way.query.value,
+                gallery_band=way.gallery.value,
+                n_queries=ranks.n_queries,
+                n_dropped=ranks.n_dropped,
+                n_gallery=sides.gallery.shape[0],
+                descriptor_dim=sides.gallery.shape[1],
+                params_m=params_m,
+                recall={str(n): recall_at(ranks, n) for n in RECALLS},
+                recall_ci95={str(n): bootstrap_interval(ranks.kept <= n) for n in RECALLS},
+                misaligned={str(n): recall_at(shifted, n) for n in RECALLS} if shifted else None,
+                cka=ckas[pair],
+                centroid=sides.centroid(),
+                images_per_s=plain.images_per_s,
+                peak_memory_mb=_peak_memory_mb(),
+                ranks=ranks,
+                query_frames=tuple(sides.query_frames.names),
+            ),
+            plain.faults,
+        )
+
+
+def _cka(plain: Embedding, way: Direction, max_memory: int) -> float | None:
+    """CKA of the frames that have both bands."""
+    first, second = plain.bands[way.query], plain.bands[way.gallery]
+    common = np.intersect1d(first.positions, second.positions)
+    if way.query is way.gallery or len(common) < 2:
+        return None
+    grams = [
+        gram_matrix(plain.rows(part.band).subset(np.searchsorted(part.positions, common)), max_memory)
+        for part in (first, second)
+    ]
+    return cka_from_grams(*grams)
+
+
+def _comparisons(runs: list[Run]) -> list[dict[str, object]]:
+    """Each model against the best one of its direction, on the queries that both answered."""
+    found: list[dict[str, object]] = []
+    for way in dict.fromkeys((run.query_band, run.gallery_band) for run in runs):
+        mine = [run for run in runs if (run.query_band, run.gallery_band) == way]
+        best = max(mine, key=lambda run: run.recall["1"])
+        for run in mine:
+            if run is not best:
+                test = paired_test(*_paired_hits(best, run))
+                found.append(
+                    {
+                        "query_band": way[0],
+                        "gallery_band": way[1],
+                        "best": best.model,
+                        "model": run.model,
+                        **asdict(test),
+                    }
+                )
+    return found
+
+
+def _paired_hits(first: Run, second: Run) -> tuple[np.ndarray, np.ndarray]:
+    hits = [
+        pd.Series(run.ranks.ranks == 1, index=run.query_frames)[run.ranks.ranks > 0]
+        for run in (first, second)
+    ]
+    common = hits[0].index.intersection(hits[1].index)
+    return hits[0][common].to_numpy(), hits[1][common].to_numpy()
+
+
+def _peak_memory_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

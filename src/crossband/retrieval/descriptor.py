@@ -1,0 +1,318 @@
+"""A descriptor: image to one vector, and everything that decides what that vector is.
+
+Written as text, it is ``ENCODER[@LAYER][:STEP,STEP...]``, as in ``squeezenet1_1``,
+``mobilenet_v2@features.13`` or ``efficientnet_lite0@blocks.4:avg5s3,centre``. The steps are one pooling
+(:class:`crossband.nn.Pooling`) and ``centre``: each band's own mean is taken away, which removes the shift
+between bands. Principal axes are fitted, not named: :func:`crossband.retrieval.fit_descriptor` gives a
+descriptor file that can stand wherever a name can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from .. import __version__
+from ..bands import BANDS, Band, Normalisation
+from ..errors import CrossbandError
+from ..models import create_model, find_model
+from ..nn import Encoder, Pooling
+from ..preprocess import Preprocess, Statistics, Warp
+from .store import StoredRows
+
+__all__ = [
+    "DEFAULT_DESCRIPTOR",
+    "DEFAULT_OPTIONS",
+    "PRESETS",
+    "Descriptor",
+    "Finish",
+    "FinishedRows",
+    "Options",
+]
+
+# Chosen on docs/decisions.md's table: aligned and misaligned recall, both ways.
+DEFAULT_DESCRIPTOR = "crossband"
+PRESETS = {"crossband": "efficientnet_lite0@blocks.4:avg5s3,centre"}
+_FORMAT = "crossband-descriptor-1"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may change about how any descriptor reads images.
+
+    Attributes:
+        size: (height, width) in pixels that images are resized to.
+        weights: a file or folder to look for weights in first.
+        normalisation: a normalisation's name, a band; the others keep their defaults.
+        statistics: mean and standard deviation, a band; the others keep the encoder's.
+        device: ``cpu``, ``cuda`` or ``auto``.
+    """
+
+    size: tuple[int, int] = (320, 320)
+    weights: str | Path | None = None
+    normalisation: Mapping[str, str] | None = None
+    statistics: Mapping[str, Statistics] | None = None
+    device: str = "auto"
+
+
+DEFAULT_OPTIONS = Options()
+
+
+@dataclass(frozen=True)
+class Finish:
+    """From a pooled vector to the final one; the identity when nothing is centred or projected.
+
+    With centring or axes: the vector is scaled to unit length, its band's mean is taken away, it is
+    projected on the axes, and scaled to unit length again.
+
+    Attributes:
+        means: float32 ``(d,)`` a band, or ``None`` when nothing is centred.
+        axes: float32 ``(d, k)``, already divided by what whitens, or ``None``.
+    """
+
+    means: Mapping[Band, np.ndarray] | None = None
+    axes: np.ndarray | None = None
+
+    def __call__(self, vectors: np.ndarray, band: Band) -> np.ndarray:
+        """Finish float32 vectors ``(n, d)`` of one band; ``(n, k)`` comes out.
+
+        Raises:
+            CrossbandError: the band has no mean.
+        """
+        if self.means is None and self.axes is None:
+            return vectors
+        vectors = unit_length(vectors)
+        if self.means is not None:
+            if band not in self.means:
+                have = ", ".join(sorted(self.means)) or "none"
+                raise CrossbandError(
+                    f"no mean of the band {band.value} is known (there is {have}), so it cannot be centred; index "
+                    f"frames that also have {band.value}, or give a folder of such images with --calibrate"
+                )
+            vectors = vectors - self.means[band]
+        return unit_length(vectors if self.axes is None else vectors @ self.axes)
+
+
+class FinishedRows:
+    """Rows of one band, finished as they are read."""
+
+    def __init__(self, pooled: StoredRows, finish: Finish, band: Band) -> None:
+        self._pooled, self._finish, self._band = pooled, finish, band
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, k)."""
+        axes = self._finish.axes
+        return self._pooled.shape[0], self._pooled.shape[1] if axes is None else axes.shape[1]
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Finished rows, float32."""
+        return self._finish(self._pooled.rows(start, stop), self._band)
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """Finished rows at some positions, float32."""
+        return self._finish(self._pooled.take(index), self._band)
+
+    def subset(self, index: np.ndarray) -> FinishedRows:
+        """Some of the rows, still to be read."""
+        return FinishedRows(self._pooled.subset(index), self._finish, self._band)
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """How an image becomes a vector.
+
+    Attributes:
+        name: as the user wrote it.
+        encoder_name: the registered encoder.
+        encoder: the network, in evaluation mode.
+        weights_digest: SHA-256 of its weights file.
+        layer: where it is cut.
+        pooling: map to vector.
+        centre: whether each band's mean is taken away.
+        preprocess: image to tensor.
+        axes: principal axes ``(d, k)`` that were fitted, or ``None``.
+        means: means that came with a fitted descriptor, for bands whose own are not known.
+        device: where the encoder runs.
+    """
+
+    name: str
+    encoder_name: str
+    encoder: Encoder
+    weights_digest: str
+    layer: str
+    pooling: Pooling
+    centre: bool
+    preprocess: Preprocess
+    axes: np.ndarray | None = None
+    means: Mapping[Band, np.ndarray] | None = None
+    device: str = "cpu"
+
+    @classmethod
+    def load(cls, name: str = DEFAULT_DESCRIPTOR, options: Options = DEFAULT_OPTIONS) -> Descriptor:
+        """The descriptor of a name, a text or a fitted file.
+
+        Raises:
+            CrossbandError: an unknown encoder, layer or step, or weights that are missing.
+        """
+        if name.endswith(".safetensors") or Path(name).is_file():
+            return _read(Path(name), options)
+        return _build(name, PRESETS.get(name, name), options)
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies what makes the pooled vector: weights, layer, pooling and preprocessing."""
+        return _digest(self._pooled_account())
+
+    @property
+    def identity(self) -> str:
+        """Identifies the final vector, axes included; band means are a gallery's own."""
+        account: dict = {**self._pooled_account(), "centre": self.centre}
+        if self.axes is not None:
+            account["axes"] = hashlib.sha256(np.ascontiguousarray(self.axes).tobytes()).hexdigest()
+        return _digest(account)
+
+    def with_warp(self, warp: Warp | None) -> Descriptor:
+        """The same descriptor, of images that are first misaligned by ``warp``."""
+        return replace(self, preprocess=replace(self.preprocess, warp=warp))
+
+    def pooled(self, images: torch.Tensor) -> torch.Tensor:
+        """Pooled vectors ``(B, d)``, float32, of preprocessed images ``(B, 3, h, w)``."""
+        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            return self.pooling(self.encoder(images, self.layer)).cpu()
+
+    def finish(self, means: Mapping[Band, np.ndarray] | None) -> Finish:
+        """What finishes this descriptor's vectors with the means of the sets at hand."""
+        if not self.centre:
+            return Finish(None, self.axes)
+        return Finish({**(self.means or {}), **(means or {})}, self.axes)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as a safetensors file; the encoder's weights stay where they are, named by their hash.
+
+        Raises:
+            CrossbandError: the file cannot be written.
+        """
+        account = {
+            "format": _FORMAT, "crossband": __version__, "name": self.name, "encoder": self.encoder_name,
+            "weights": self.weights_digest, "layer": self.layer, "pooling": str(self.pooling),
+            "centre": self.centre, "preprocess": self.preprocess.describe(),
+        }  # fmt: skip
+        tensors = {f"mean.{band.value}": mean for band, mean in (self.means or {}).items()}
+        if self.axes is not None:
+            tensors["axes"] = np.ascontiguousarray(self.axes)
+        path = Path(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.partial")
+            save_file(tensors, partial, metadata={"crossband": json.dumps(account)})
+            partial.replace(path)
+        except (OSError, SafetensorError) as error:
+            raise CrossbandError(f"cannot write {path} ({error}); choose another --out") from None
+        return path
+
+    def _pooled_account(self) -> dict[str, object]:
+        return {
+            "encoder": self.encoder_name, "weights": self.weights_digest, "layer": self.layer,
+            "pooling": str(self.pooling), "preprocess": self.preprocess.describe(),
+        }  # fmt: skip
+
+
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Rows scaled to unit Euclidean length, float32; zero rows stay zero."""
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))[:, None]
+    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+
+
+def _digest(account: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(account, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _build(name: str, text: str, options: Options) -> Descriptor:
+    head, _, steps = text.partition(":")
+    encoder_name, _, layer = head.partition("@")
+    entry = find_model(encoder_name)
+    pooling, centre = _steps(steps or entry.default_steps)
+    encoder, digest = create_model(encoder_name, options.weights)
+    return Descriptor(
+        name=name,
+        encoder_name=encoder_name,
+        encoder=encoder.to(device := _device(options.device)),
+        weights_digest=digest,
+        layer=encoder.check_layer(layer or None),
+        pooling=pooling,
+        centre=centre,
+        preprocess=_preprocess(encoder, options),
+        device=device,
+    )
+
+
+def _steps(text: str) -> tuple[Pooling, bool]:
+    steps = [step for step in text.split(",") if step]
+    poolings = [step for step in steps if step != "centre"]
+    if len(poolings) != 1:
+        raise CrossbandError(f"a descriptor has one pooling; {text!r} names {len(poolings)}")
+    return Pooling.parse(poolings[0]), "centre" in steps
+
+
+def _preprocess(encoder: Encoder, options: Options) -> Preprocess:
+    given, measured = options.normalisation or {}, options.statistics or {}
+    default = Preprocess()
+    return Preprocess(
+        size=options.size,
+        statistics={band: measured.get(band, encoder.statistics) for band in BANDS},
+        normalisation={
+            band: Normalisation.parse(given[band]) if band in given else default.normalisation[band]
+            for band in BANDS
+        },
+    )
+
+
+def _read(path: Path, options: Options) -> Descriptor:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            account = json.loads((file.metadata() or {}).get("crossband", "{}"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CrossbandError(f"no descriptor file {path}; crossband fit writes one") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CrossbandError(f"{path} is no descriptor file: {' '.join(str(error).split())[:80]}") from None
+    if account.get("format") != _FORMAT:
+        raise CrossbandError(f"{path} is no descriptor file of crossband; crossband fit writes one")
+    encoder, digest = create_model(account["encoder"], options.weights)
+    if digest != account["weights"]:
+        raise CrossbandError(
+            f"{path} was fitted with other weights of {account['encoder']} "
+            f"({account['weights'][:8]}, here {digest[:8]}); give those with --weights"
+        )
+    return Descriptor(
+        name=account["name"],
+        encoder_name=account["encoder"],
+        encoder=encoder.to(device := _device(options.device)),
+        weights_digest=digest,
+        layer=encoder.check_layer(account["layer"]),
+        pooling=Pooling.parse(account["pooling"]),
+        centre=bool(account["centre"]),
+        preprocess=Preprocess.from_description(account["preprocess"]),
+        axes=tensors.get("axes"),
+        means={band: tensors[f"mean.{band.value}"] for band in BANDS if f"mean.{band.value}" in tensors}
+        or None,
+        device=device,
+    )
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name != "cpu" and not torch.cuda.is_available():
+        raise CrossbandError(f"device {name!r} is not here; use --device cpu")
+    return name

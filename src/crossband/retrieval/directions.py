@@ -1,0 +1,129 @@
+"""A query band, a gallery band, and the vectors on the two sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..bands import Band, parse_band
+from ..errors import CrossbandError
+from ..frames import Frames
+from ..metrics import Protocol, Ranks, compare_centroids, rank_positives
+from .descriptor import FinishedRows
+from .embed import Embedding
+from .search import distance_blocks
+
+__all__ = ["Direction", "Sides", "directions"]
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A query band and a gallery band."""
+
+    query: Band
+    gallery: Band
+
+    def __str__(self) -> str:
+        return f"{self.query.value} -> {self.gallery.value}"
+
+
+def directions(frames: Frames, query: str, gallery: str, protocol: Protocol) -> list[Direction]:
+    """The directions that a query and a gallery choice mean, checked against the frames.
+
+    Raises:
+        CrossbandError: a band that is not there, one frame only, no frame with two bands, or a direction
+            that would only find itself.
+    """
+    have = frames.bands
+    choices = [list(have) if name == "all" else [parse_band(name)] for name in (query, gallery)]
+    for band in {band for choice in choices for band in choice}:
+        frames.paths(band)
+    ways = [
+        Direction(q, g) for q in choices[0] for g in choices[1] if q is not g or (query == gallery != "all")
+    ]
+    if not ways:
+        raise CrossbandError(f"these frames have the band {have[0].value} only; a benchmark needs two")
+    for way in ways:
+        protocol.check(frames, way.query is way.gallery)
+    both = frames.table[[band.value for band in {ways[0].query, ways[0].gallery}]].notna().all(axis=1).sum()
+    if len(frames) < 2 or (protocol.name == "exact" and both < 2):
+        raise CrossbandError(f"{both} frame has both bands; a benchmark needs at least two to tell apart")
+    return ways
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The two sides of one direction: final vectors and the frames they belong to."""
+
+    queries: FinishedRows
+    query_frames: Frames
+    gallery: FinishedRows
+    gallery_frames: Frames
+    same_band: bool
+
+    @classmethod
+    def of(cls, plain: Embedding, way: Direction, moved: Embedding | None = None) -> Sides:
+        """The sides of a direction; with ``moved``, the later of its two bands comes from there."""
+        later = max(way.query, way.gallery, key=list(Band).index) if moved is not None else None
+        source = {
+            band: moved if moved is not None and band is later else plain for band in (way.query, way.gallery)
+        }
+        means = (
+            {band: source[band].bands[band].mean() for band in source} if plain.descriptor.centre else None
+        )
+        finish = plain.descriptor.finish(means)
+        parts = []
+        for band, split in ((way.query, "query"), (way.gallery, "gallery")):
+            part = source[band].bands[band]
+            chosen = _of_split(plain.frames, part.positions, split)
+            rows = FinishedRows(part.pooled.subset(chosen), finish, band)
+            parts.append((rows, plain.frames.select(part.positions[chosen])))
+        return cls(*parts[0], *parts[1], way.query is way.gallery)
+
+    def ranks(self, rule: Protocol, max_memory: int) -> Ranks:
+        """The rank of each query's nearest right item, counted in bounded memory."""
+        itself = None
+        if self.same_band:
+            where = {name: row for row, name in enumerate(self.gallery_frames.names)}
+            itself = np.array([where.get(name, -1) for name in self.query_frames.names])
+        positives = rule.positives(self.query_frames, self.gallery_frames)
+        return rank_positives(distance_blocks(self.queries, self.gallery, max_memory), positives, itself)
+
+    def centroid(self) -> dict[str, object] | None:
+        """The centroid condition, where the frames name at least two places."""
+        if self.same_band or not (self.query_frames.has("place") and self.gallery_frames.has("place")):
+            return None
+        mine, theirs = (
+            _centroids(rows, frames)
+            for rows, frames in ((self.queries, self.query_frames), (self.gallery, self.gallery_frames))
+        )
+        places = sorted(set(mine) & set(theirs))
+        if len(places) < 2:
+            return None
+        found = compare_centroids(
+            np.stack([mine[place] for place in places]), np.stack([theirs[place] for place in places]), places
+        )
+        return {"score": found.score, "places": len(places)}
+
+
+def _of_split(frames: Frames, positions: np.ndarray, split: str) -> np.ndarray:
+    """Which of some rows serve as query or as gallery: those of the split, or all without both splits."""
+    splits = frames.table["split"].iloc[positions] if "split" in frames.table else pd.Series(dtype=str)
+    if not {"query", "gallery"} <= set(splits.dropna()):
+        return np.arange(len(positions))
+    return np.flatnonzero((splits == split).fillna(False).to_numpy(bool))
+
+
+def _centroids(rows: FinishedRows, frames: Frames) -> dict[str, np.ndarray]:
+    """The mean of each place's vectors, read in bounded memory."""
+    places = frames.table["place"]
+    sums: dict[str, np.ndarray] = {}
+    for start in range(0, len(frames), 64):
+        vectors = rows.rows(start, min(start + 64, len(frames)))
+        for place, vector in zip(places.iloc[start : start + 64], vectors, strict=True):
+            if not pd.isna(place):
+                sums[place] = sums.get(place, 0) + vector.astype(np.float64)
+    counts = places.value_counts()
+    return {place: total / counts[place] for place, total in sums.items()}

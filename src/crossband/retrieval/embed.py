@@ -1,0 +1,227 @@
+"""One pass over all bands: decode, resize and forward overlap; what is stored is never computed again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..bands import Band, parse_band
+from ..errors import CrossbandError, ImageFault
+from ..frames import Frames
+from ..io.images import decode_image, read_bytes
+from ..preprocess import Preprocess
+from ..progress import Progress
+from .descriptor import Descriptor, Finish, FinishedRows, unit_length
+from .store import DescriptorStore, Rows, StoredRows
+
+__all__ = ["BandEmbedding", "Embedding", "embed"]
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class BandEmbedding:
+    """The pooled vectors of one band.
+
+    Attributes:
+        band: the band.
+        positions: int64 ``(n,)``: the row of each vector's frame in the Frames that were embedded.
+        pooled: ``(n, d)``, not yet finished.
+        digests: the content hash of each image.
+    """
+
+    band: Band
+    positions: np.ndarray
+    pooled: StoredRows
+    digests: list[str]
+
+    def mean(self) -> np.ndarray:
+        """The mean of the unit-length vectors, float32 ``(d,)``, read in bounded memory."""
+        return mean_vector(self.pooled)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What :func:`embed` gives.
+
+    Attributes:
+        descriptor: what made it.
+        frames: the frames that were embedded.
+        bands: the vectors of each band.
+        faults: the images that were left out, each with its reason.
+        computed: images that went through the encoder now; the others were in the store.
+        seconds: how long that took.
+    """
+
+    descriptor: Descriptor
+    frames: Frames
+    bands: dict[Band, BandEmbedding]
+    faults: list[ImageFault]
+    computed: int
+    seconds: float
+
+    @property
+    def images_per_s(self) -> float | None:
+        """The rate of the pass, or ``None`` when everything was stored already."""
+        return self.computed / self.seconds if self.computed else None
+
+    def means(self) -> dict[Band, np.ndarray]:
+        """The mean of each band of these frames."""
+        return {band: part.mean() for band, part in self.bands.items()}
+
+    def rows(self, band: Band | str, finish: Finish | None = None) -> FinishedRows:
+        """The final vectors of a band; by default centred by the mean of these frames."""
+        part = self.bands[parse_band(band)]
+        if finish is None:
+            finish = self.descriptor.finish(self.means() if self.descriptor.centre else None)
+        return FinishedRows(part.pooled, finish, part.band)
+
+
+@dataclass(frozen=True)
+class _Job:
+    position: int
+    band: Band
+    path: Path
+    units: str | None
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """One image, read: its key, and its tensor unless the store has its vector already."""
+
+    job: _Job
+    digest: str = ""
+    key: str = ""
+    tensor: torch.Tensor | None = None
+    fault: ImageFault | None = None
+
+
+def embed(
+    frames: Frames,
+    descriptor: Descriptor,
+    bands: Iterable[Band | str] | None = None,
+    *,
+    store: str | Path,
+    workers: int | None = None,
+    batch: int = BATCH,
+) -> Embedding:
+    """Describe every image of some bands, once.
+
+    Images that cannot be used are left out and listed; the run goes on. Killed and started again, it
+    continues where the store ends.
+
+    Args:
+        frames: what to embed.
+        descriptor: how.
+        bands: which bands; all of the frames' by default.
+        store: the folder of the descriptor store; it may serve any number of descriptors and sets.
+        workers: decoding threads; one for each processor by default.
+        batch: images a forward pass.
+
+    Raises:
+        CrossbandError: no frame has the band, or none of a band's images can be used.
+    """
+    wanted = [parse_band(band) for band in bands] if bands is not None else list(frames.bands)
+    jobs = list(_jobs(frames, wanted))
+    stored = DescriptorStore(store, descriptor.fingerprint)
+    prepared: list[_Prepared] = []
+    computed = 0
+    start = time.perf_counter()
+    with Progress(len(jobs), f"embedding with {descriptor.name}") as progress:
+        images = _prepare(jobs, descriptor.preprocess, stored, workers or os.cpu_count() or 1, batch)
+        for group in _batches(images, batch):
+            fresh = {item.key: item.tensor for item in group if item.tensor is not None}
+            if fresh:
+                vectors = descriptor.pooled(torch.stack(list(fresh.values()))).numpy()
+                for key, vector in zip(fresh, vectors, strict=True):
+                    stored.add(key, vector)
+                computed += len(fresh)
+            prepared += [_Prepared(i.job, i.digest, i.key, None, i.fault) for i in group]
+            progress.advance(len(group))
+    stored.flush()
+    seconds = time.perf_counter() - start
+    faults = [item.fault for item in prepared if item.fault is not None]
+    parts = {band: _part(band, [i for i in prepared if i.job.band is band], stored) for band in wanted}
+    return Embedding(descriptor, frames, parts, faults, computed, seconds)
+
+
+def mean_vector(rows: Rows, height: int = 256) -> np.ndarray:
+    """The mean of rows scaled to unit length, float32 ``(d,)``."""
+    n, d = rows.shape
+    total = np.zeros(d)
+    for start in range(0, n, height):
+        total += unit_length(rows.rows(start, min(start + height, n))).sum(0, dtype=np.float64)
+    return (total / max(n, 1)).astype(np.float32)
+
+
+def _jobs(frames: Frames, bands: list[Band]) -> Iterator[_Job]:
+    units = frames.units()
+    for band in bands:
+        for position, path in enumerate(frames.paths(band)):
+            if path is not None:
+                yield _Job(position, band, path, units[position])
+
+
+def _prepare(
+    jobs: list[_Job], preprocess: Preprocess, stored: DescriptorStore, workers: int, batch: int
+) -> Iterator[_Prepared]:
+    """Read and preprocess ahead of the encoder, in order, never more than a few batches ahead."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[_Prepared]] = deque()
+        for job in jobs:
+            waiting.append(pool.submit(_read, job, preprocess, stored))
+            if len(waiting) > 3 * batch:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _read(job: _Job, preprocess: Preprocess, stored: DescriptorStore) -> _Prepared:
+    try:
+        data = read_bytes(job.path)
+        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+        key = f"{digest}-{job.band.value}-{job.units or ''}"
+        if key in stored:
+            return _Prepared(job, digest, key)
+        image = decode_image(data, job.path, job.band, job.units)
+        return _Prepared(job, digest, key, preprocess(image, job.band))
+    except ImageFault as fault:
+        return _Prepared(job, fault=fault)
+    except CrossbandError as error:
+        return _Prepared(job, fault=ImageFault(job.path, str(error)))
+
+
+def _batches(items: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:
+    """Groups with at most ``size`` images to compute, and a bounded number that need nothing."""
+    group: list[_Prepared] = []
+    fresh = 0
+    for item in items:
+        group.append(item)
+        fresh += item.tensor is not None
+        if fresh == size or len(group) == 16 * size:
+            yield group
+            group, fresh = [], 0
+    if group:
+        yield group
+
+
+def _part(band: Band, items: list[_Prepared], stored: DescriptorStore) -> BandEmbedding:
+    good = [item for item in items if item.fault is None]
+    if not good:
+        reason = f": {items[0].fault}" if items else ""
+        raise CrossbandError(f"no {band.value} image can be used{reason}")
+    return BandEmbedding(
+        band,
+        np.array([item.job.position for item in good], np.int64),
+        stored.select([item.key for item in good]),
+        [item.digest for item in good],
+    )

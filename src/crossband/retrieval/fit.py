@@ -1,0 +1,98 @@
+"""Fit what a descriptor learns without labels: each band's mean, and principal axes that whiten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..bands import Band
+from ..errors import CrossbandError
+from ..frames import Frames
+from .descriptor import Descriptor, unit_length
+from .embed import Embedding, embed
+from .store import Rows
+
+__all__ = ["fit_descriptor", "principal_axes"]
+
+
+def fit_descriptor(
+    sets: list[Frames], descriptor: Descriptor, size: int, *, store: str | Path, whiten: float = 0.5
+) -> Descriptor:
+    """Principal axes of frames, for vectors of ``size`` numbers.
+
+    Each band of each set is centred by its own mean before the axes are fitted, so that they describe what
+    differs between scenes and not what differs between bands or cameras. The means of all sets together are
+    kept for bands whose own mean is not known at the time of use.
+
+    Args:
+        sets: one or more sets of frames; never the ones to be searched, if figures are to be believed.
+        descriptor: what to shrink; centring is switched on.
+        size: numbers a vector.
+        store: the folder of the descriptor store.
+        whiten: the exponent of the singular values that axes are divided by: 0 none, 1 whole whitening.
+
+    Raises:
+        CrossbandError: fewer images than ``size``.
+    """
+    embeddings = [embed(frames, descriptor, store=store) for frames in sets]
+    centred = np.concatenate([part for embedding in embeddings for part in _centred(embedding)])
+    axes = principal_axes(centred, size, whiten)
+    return replace(descriptor, centre=True, axes=axes, means=_common_means(embeddings))
+
+
+def principal_axes(centred: np.ndarray, size: int, whiten: float = 0.5) -> np.ndarray:
+    """Principal axes ``(d, size)`` of centred rows ``(n, d)``, each divided by its singular value to the
+    power ``whiten`` and scaled so that a typical projection has unit length.
+
+    Jegou and Chum, "Negative evidences and co-occurences in image retrieval", ECCV 2012. Through the Gram
+    matrix when rows are fewer than numbers.
+
+    Raises:
+        CrossbandError: the rows span fewer than ``size`` dimensions.
+
+    Example:
+        >>> rows = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+        >>> projected = rows @ principal_axes(rows, 3, whiten=1.0)
+        >>> bool(np.allclose(np.corrcoef(projected.T), np.eye(3), atol=0.1))
+        True
+    """
+    n, d = centred.shape
+    if n <= size or d < size:
+        raise CrossbandError(
+            f"{size} axes need more than {size} images and at least {size} numbers an image; "
+            f"there are {n} images of {d} numbers"
+        )
+    if n < d:
+        values, left = np.linalg.eigh(centred.astype(np.float64) @ centred.T.astype(np.float64))
+        singular = np.sqrt(values[::-1][:size].clip(0))
+        axes = centred.T @ (left[:, ::-1][:, :size] / np.maximum(singular, 1e-12)).astype(np.float32)
+    else:
+        values, axes = np.linalg.eigh(centred.T.astype(np.float64) @ centred.astype(np.float64))
+        singular, axes = np.sqrt(values[::-1][:size].clip(0)), axes[:, ::-1][:, :size]
+    if singular[-1] < 1e-6 * singular[0]:
+        raise CrossbandError(f"these images vary in fewer than {size} directions; ask for fewer axes")
+    scale = (singular / singular[0]) ** whiten
+    return np.ascontiguousarray(axes / scale, np.float32)
+
+
+def _centred(embedding: Embedding) -> list[np.ndarray]:
+    parts = []
+    for part in embedding.bands.values():
+        rows = unit_length(part.pooled.rows(0, part.pooled.shape[0]))
+        parts.append(rows - rows.mean(0))
+    return parts
+
+
+def _common_means(embeddings: list[Embedding]) -> dict[Band, np.ndarray]:
+    """The mean of each band over all sets, every image counting once."""
+    bands = {band for embedding in embeddings for band in embedding.bands}
+    means = {}
+    for band in sorted(bands):
+        parts: list[tuple[Rows, np.ndarray]] = [
+            (e.bands[band].pooled, e.bands[band].mean()) for e in embeddings if band in e.bands
+        ]
+        counts = np.array([rows.shape[0] for rows, _ in parts], float)
+        means[band] = np.average([mean for _, mean in parts], axis=0, weights=counts).astype(np.float32)
+    return means

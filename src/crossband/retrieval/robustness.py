@@ -1,0 +1,93 @@
+"""How much misalignment a model stands: recall as one band is shifted, scaled or turned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ..bands import Band
+from ..frames import Frames
+from ..metrics import Protocol, recall_at
+from ..preprocess import Warp
+from .benchmark import make_folder
+from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
+from .directions import Sides, directions
+from .embed import embed
+from .search import DEFAULT_MEMORY
+
+__all__ = ["AMOUNTS", "RobustnessCurve", "robustness"]
+
+# The unit of each: a fraction of width and height; a factor; degrees.
+AMOUNTS: dict[str, tuple[float, ...]] = {
+    "shift": (0.0, 0.02, 0.05, 0.1, 0.15, 0.2),
+    "scale": (0.8, 0.9, 1.0, 1.1, 1.25, 1.5),
+    "rotate": (0.0, 2.0, 5.0, 10.0, 20.0, 45.0),
+}
+
+
+@dataclass(frozen=True)
+class RobustnessCurve:
+    """What :func:`robustness` measured.
+
+    Attributes:
+        points: one row a model, direction, kind of misalignment and amount, with R@1 and R@5 in percent.
+    """
+
+    points: pd.DataFrame
+
+    def write(self, out: str | Path) -> Path:
+        """Write ``robustness.csv`` and ``robustness.png``; gives the folder."""
+        from ..reports.plots import plot_robustness
+
+        out = make_folder(out)
+        self.points.to_csv(out / "robustness.csv", index=False)
+        plot_robustness(self.points).savefig(out / "robustness.png")
+        return out
+
+
+def robustness(
+    frames: Frames,
+    models: Sequence[str] = (DEFAULT_DESCRIPTOR,),
+    query: str = "all",
+    gallery: str = "all",
+    *,
+    store: str | Path,
+    protocol: str = "exact",
+    amounts: Mapping[str, Sequence[float]] | None = None,
+    options: Options = DEFAULT_OPTIONS,
+    max_memory: int = DEFAULT_MEMORY,
+    workers: int | None = None,
+) -> RobustnessCurve:
+    """Recall as the images of one band are shifted, scaled or turned by some amounts, one at a time.
+
+    Moved is the later band of the two in the order rgb, nir, tir: in ``rgb -> tir`` the gallery's. Each
+    amount is one embedding pass of that band; what the store holds is not computed again.
+
+    Args:
+        frames: two or more frames with two bands.
+        amounts: the amounts of ``shift`` (fraction of width and height), ``scale`` and ``rotate`` (degrees).
+
+    Raises:
+        CrossbandError: as :func:`crossband.benchmark`.
+    """
+    rule = Protocol.parse(protocol)
+    ways = [way for way in directions(frames, query, gallery, rule) if way.query is not way.gallery]
+    bands = sorted({band for way in ways for band in (way.query, way.gallery)}, key=list(Band).index)
+    points = []
+    for name in dict.fromkeys(models):
+        descriptor = Descriptor.load(name, options)
+        plain = embed(frames, descriptor, bands, store=store, workers=workers)
+        for kind, values in (amounts or AMOUNTS).items():
+            for value in values:
+                warped = descriptor.with_warp(Warp(**{kind: value}))
+                moved = embed(frames, warped, bands[1:], store=store, workers=workers)
+                for way in ways:
+                    ranks = Sides.of(plain, way, moved).ranks(rule, max_memory)
+                    points.append({
+                        "model": name, "query": way.query.value, "gallery": way.gallery.value, "kind": kind,
+                        "amount": value, "R@1": recall_at(ranks, 1), "R@5": recall_at(ranks, 5),
+                    })  # fmt: skip
+    return RobustnessCurve(pd.DataFrame(points))

@@ -1,0 +1,206 @@
+"""Descriptors on disk, keyed by content: an image is never put through the same model twice.
+
+A store is a folder. Below it, one folder for each way of describing (encoder, weights, layer, pooling,
+preprocessing); in it, shards of float16 rows beside a list of their keys, each the hash of an image
+file's bytes and the band it was read as. A shard counts once its key list is there, and that is written
+last, by a rename: whatever is killed, what the store holds is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import CrossbandError
+
+__all__ = ["ArrayRows", "DescriptorStore", "Rows", "StoredRows"]
+
+_SHARD_BYTES = 64 << 20
+
+
+class Rows(Protocol):
+    """Descriptors that may lie on disk: a matrix ``(n, d)`` read by rows."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(number of rows, numbers in each)."""
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Rows ``start`` to ``stop``, float32 ``(stop - start, d)``."""
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """The rows at some positions, float32 ``(len(index), d)``."""
+
+
+class ArrayRows:
+    """Rows of an array in memory.
+
+    Example:
+        >>> ArrayRows(np.eye(3)).rows(1, 2)
+        array([[0., 1., 0.]], dtype=float32)
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = np.asarray(array)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d)."""
+        return self._array.shape[0], self._array.shape[1]
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Rows as float32."""
+        return np.asarray(self._array[start:stop], np.float32)
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """Rows as float32."""
+        return np.asarray(self._array[index], np.float32)
+
+
+class DescriptorStore:
+    """The descriptors of one way of describing, on disk; rows are added and found by key.
+
+    Several processes may add to the same store; rows added by another are seen at the next opening.
+
+    Args:
+        folder: where stores lie.
+        fingerprint: what identifies the way of describing.
+
+    Raises:
+        CrossbandError: the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = DescriptorStore(folder, "model")
+        ...     store.add("a", np.ones(4)); store.flush()
+        ...     DescriptorStore(folder, "model").select(["a"]).rows(0, 1)
+        array([[1., 1., 1., 1.]], dtype=float32)
+    """
+
+    def __init__(self, folder: str | Path, fingerprint: str) -> None:
+        self.folder = Path(folder) / fingerprint
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CrossbandError(
+                f"cannot write the store {folder} ({error.strerror}); give another --store"
+            ) from None
+        self._shards: list[np.ndarray] = []
+        self._where: dict[str, tuple[int, int]] = {}
+        self._pending: dict[str, np.ndarray] = {}
+        for listing in sorted(self.folder.glob("*.json")):
+            self._open(listing)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._where or key in self._pending
+
+    def __len__(self) -> int:
+        return len(self._where) + len(self._pending)
+
+    def add(self, key: str, vector: np.ndarray) -> None:
+        """Add one row; it is on disk once a shard is full or after :meth:`flush`.
+
+        Raises:
+            CrossbandError: a number that float16 cannot hold.
+        """
+        row = np.asarray(vector)
+        with np.errstate(over="ignore"):
+            half = row.astype(np.float16)
+        if not np.isfinite(half).all():
+            raise CrossbandError(
+                "a descriptor holds numbers beyond 65504 or none at all, which the float16 store "
+                "cannot keep; use the pooling normflat"
+            )
+        self._pending[key] = half
+        if len(self._pending) * half.nbytes >= _SHARD_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that wait as one shard, all or nothing."""
+        if not self._pending:
+            return
+        name = uuid.uuid4().hex
+        partial = self.folder / f".{name}"
+        try:
+            _write(
+                partial,
+                lambda file: np.save(file, np.stack(list(self._pending.values())), allow_pickle=False),
+            )
+            partial.replace(self.folder / f"{name}.npy")
+            _write(partial, lambda file: file.write(json.dumps(list(self._pending)).encode()))
+            partial.replace(self.folder / f"{name}.json")
+        except OSError as error:
+            raise CrossbandError(f"cannot write the store {self.folder} ({error.strerror})") from None
+        self._pending.clear()
+        self._open(self.folder / f"{name}.json")
+
+    def select(self, keys: list[str]) -> StoredRows:
+        """The rows of the keys, in their order, still on disk.
+
+        Raises:
+            KeyError: a key that was never added.
+        """
+        self.flush()
+        where = np.array([self._where[key] for key in keys], np.int64).reshape(-1, 2)
+        return StoredRows(self._shards, where)
+
+    def _open(self, listing: Path) -> None:
+        try:
+            keys = json.loads(listing.read_bytes())
+            shard = np.load(listing.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError):
+            return  # a damaged shard is as good as none: its images are described again
+        if (
+            shard.ndim == 2
+            and len(keys) == len(shard)
+            and (not self._shards or shard.shape[1] == self._width)
+        ):
+            self._where.update((key, (len(self._shards), row)) for row, key in enumerate(keys))
+            self._shards.append(shard)
+
+    @property
+    def _width(self) -> int:
+        return self._shards[0].shape[1]
+
+
+class StoredRows:
+    """Rows of a store, read from disk as they are asked for."""
+
+    def __init__(self, shards: list[np.ndarray], where: np.ndarray) -> None:
+        self._shards = shards
+        self._where = where  # (n, 2): shard, row in it
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d)."""
+        return len(self._where), self._shards[0].shape[1] if self._shards else 0
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Rows as float32."""
+        return self.take(np.arange(start, min(stop, len(self._where))))
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """Rows as float32."""
+        where = self._where[index]
+        out = np.empty((len(where), self.shape[1]), np.float32)
+        for shard in np.unique(where[:, 0]):
+            mine = where[:, 0] == shard
+            out[mine] = self._shards[shard][where[mine, 1]]
+        return out
+
+    def subset(self, index: np.ndarray) -> StoredRows:
+        """Some of the rows, still on disk."""
+        return StoredRows(self._shards, self._where[index])
+
+
+def _write(path: Path, write: object) -> None:
+    with open(path, "wb") as file:
+        write(file)  # type: ignore[operator]
+        file.flush()
+        os.fsync(file.fileno())

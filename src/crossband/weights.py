@@ -1,0 +1,174 @@
+"""Find, verify and load weights; nothing is unpickled and no network is assumed.
+
+They are looked for in this order: the file or folder given (``--weights``), the folder
+``CROSSBAND_WEIGHTS``, an installed package that carries them, the caches of torchvision and the hub,
+and then a download, unless ``CROSSBAND_OFFLINE`` is set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import socket
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from .errors import CrossbandError
+
+__all__ = ["WeightsSource", "file_digest", "find_weights", "load_state_dict"]
+
+_SUFFIXES = (".safetensors", ".pth", ".pt")
+_TIMEOUT_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """Where the weights of one model can come from.
+
+    Attributes:
+        name: the stem of their file in a folder: ``NAME.safetensors``, ``.pth`` or ``.pt``.
+        url: the torchvision file, with the first digits of its SHA-256 in its name.
+        hub: the ``(repository, file name)`` on the Hugging Face hub; only safetensors are read there.
+        package: a function that gives the file inside an installed package, or ``None``.
+    """
+
+    name: str
+    url: str | None = None
+    hub: tuple[str, str] | None = None
+    package: Callable[[], Path | None] | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file as its publisher calls it."""
+        if self.url:
+            return self.url.rsplit("/", 1)[-1]
+        return "/".join(self.hub) if self.hub else f"{self.name}.safetensors"
+
+
+def find_weights(source: WeightsSource, given: str | Path | None = None, download: bool = True) -> Path:
+    """The weights file of a model; see the module for the order.
+
+    Args:
+        source: where they can come from.
+        given: a file, or a folder that holds them.
+        download: whether to try the network last.
+
+    Raises:
+        CrossbandError: nowhere; the sentence names the file, where it was looked for, and the mend.
+    """
+    if given is not None and Path(given).is_file():
+        return Path(given)
+    path = locate_weights(source, given)
+    if path is not None:
+        return path
+    failure = "downloads are off"
+    if download and not os.environ.get("CROSSBAND_OFFLINE"):
+        try:
+            with _timeout(_TIMEOUT_SECONDS):
+                return _download(source)
+        except Exception as error:
+            failure = f"the download failed: {' '.join(str(error).split())[:80] or type(error).__name__}"
+    places = [str(given)] if given is not None else []
+    places += [f"CROSSBAND_WEIGHTS ({os.environ.get('CROSSBAND_WEIGHTS', 'unset')})", "the caches"]
+    raise CrossbandError(
+        f"no weights for {source.name}: looked for {source.name}.safetensors or {source.file_name} in "
+        f"{', '.join(places)} ({failure}); get the file and give its folder with --weights"
+    )
+
+
+def locate_weights(source: WeightsSource, given: str | Path | None = None) -> Path | None:
+    """The weights file if it is on this machine, without any download; else ``None``."""
+    for folder in (given, os.environ.get("CROSSBAND_WEIGHTS")):
+        for suffix in _SUFFIXES:
+            path = Path(folder or "") / f"{source.name}{suffix}"
+            if folder and path.is_file():
+                return path
+        if folder and source.url and (Path(folder) / source.file_name).is_file():
+            return Path(folder) / source.file_name
+    packaged = source.package() if source.package is not None else None
+    if packaged is not None:
+        return packaged
+    if source.url:
+        cached = Path(torch.hub.get_dir()) / "checkpoints" / source.file_name
+        return cached if cached.is_file() else None
+    if source.hub:
+        import huggingface_hub
+
+        found = huggingface_hub.try_to_load_from_cache(*source.hub)
+        return Path(found) if isinstance(found, str) else None
+    return None
+
+
+def load_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, or of a ``.pth`` read without unpickling objects.
+
+    Raises:
+        CrossbandError: the file is damaged or holds anything but tensors.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise CrossbandError(f"{path} holds no weights that can be read safely: {reason}") from None
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise CrossbandError(f"{path} is no state dict: a mapping of names to tensors is expected")
+    return state
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(source: WeightsSource) -> Path:
+    _check_network(source)
+    if source.url:
+        target = Path(torch.hub.get_dir()) / "checkpoints" / source.file_name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest = source.file_name.rsplit("-", 1)[-1].split(".")[0]
+        torch.hub.download_url_to_file(source.url, str(target), hash_prefix=digest)
+        return target
+    if source.hub:
+        import huggingface_hub
+
+        return Path(huggingface_hub.hf_hub_download(*source.hub))
+    raise CrossbandError("no download is known for it")
+
+
+def _check_network(source: WeightsSource) -> None:
+    """Fail at once, and quietly, where there is no network: the hub's client tries for half a minute."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return  # the proxy answers, or says why not
+    from huggingface_hub import constants
+
+    host = urllib.parse.urlsplit(source.url or constants.ENDPOINT).hostname
+    try:
+        socket.create_connection((host, 443), timeout=_TIMEOUT_SECONDS).close()
+    except OSError:
+        raise CrossbandError("no network") from None
+
+
+@contextmanager
+def _timeout(seconds: float) -> Iterator[None]:
+    """No connection made inside waits for longer than this."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
