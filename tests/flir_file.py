@@ -42,9 +42,7 @@ def fff(records: dict[int, bytes], claimed: int | None = None) -> bytes:
     return header.ljust(64, b"\0") + directory + body
 
 
-def radiometric_jpeg(
-    photograph: np.ndarray | None = PHOTO, claimed: int | None = None, cut: int = 0
-) -> bytes:
+def radiometric_jpeg(photograph: np.ndarray | None = PHOTO, claimed: int | None = None, cut: int = 0) -> bytes:
     raw = io.BytesIO()
     PIL.Image.fromarray(RAW.byteswap()).save(raw, format="PNG")  # FLIR writes PNG in the wrong byte order
     records = {1: sized(8, 6, raw.getvalue()), 32: camera_info()}

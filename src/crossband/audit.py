@@ -55,9 +55,7 @@ class Audit:
 
     def to_table(self) -> pd.DataFrame:
         """One row a fault."""
-        return pd.DataFrame(
-            [asdict(fault) for fault in self.faults], columns=list(Fault.__dataclass_fields__)
-        )
+        return pd.DataFrame([asdict(fault) for fault in self.faults], columns=list(Fault.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
@@ -132,9 +130,7 @@ def _faults(
         other = first.setdefault((band, look.digest), row)
         if other != row:
             yield fault("duplicate", f"the same file content as frame {names[other]}")
-        sizes = {
-            b.value: looks[row, b].size for b in frames.bands if (row, b) in looks and looks[row, b].size
-        }
+        sizes = {b.value: looks[row, b].size for b in frames.bands if (row, b) in looks and looks[row, b].size}
         if len(set(sizes.values())) > 1 and band.value == next(iter(sizes)):
             text = ", ".join(f"{name} {size[0]}x{size[1]}" for name, size in sizes.items() if size)
             yield fault("size", f"unequal sizes in one frame: {text}")

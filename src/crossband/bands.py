@@ -149,9 +149,7 @@ class Normalisation:
         except ValueError:
             low = high = 0.0
         if not -math.inf < low < high < math.inf or (name == "percentile" and not (low >= 0 and high <= 100)):
-            raise CrossbandError(
-                f"normalisation {text!r} needs two limits, as in {name}:LOW:HIGH, low < high"
-            )
+            raise CrossbandError(f"normalisation {text!r} needs two limits, as in {name}:LOW:HIGH, low < high")
         return cls(name, low, high)
 
     def __str__(self) -> str:

@@ -96,9 +96,7 @@ class Frames:
         if root is None:  # relative to the real folder: ".." of a linked one is another
             root = path.parent if recorded == "." else path.parent.resolve() / recorded
         if not Path(root).is_dir():
-            raise CrossbandError(
-                f"the images of {path} should lie in {root}, which is no folder; give --root"
-            )
+            raise CrossbandError(f"the images of {path} should lie in {root}, which is no folder; give --root")
         return cls.make(table, Path(os.path.normpath(root)))
 
     def write(self, path: str | Path) -> Path:

@@ -11,9 +11,12 @@ import torch
 import torch.nn.functional as F
 
 from .bands import BANDS, Band, Normalisation, default_normalisation
-from .io import Image
+from .errors import CrossbandError, ImageFault
+from .frames import Frames
+from .io import Image, read_image
+from .progress import track
 
-__all__ = ["IMAGENET", "Preprocess", "Statistics", "Warp"]
+__all__ = ["IMAGENET", "Preprocess", "Statistics", "Warp", "measure_statistics"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,36 @@ class Preprocess:
 
     def _warped(self, image: torch.Tensor) -> torch.Tensor:
         return image if self.warp is None else self.warp(image)
+
+
+def measure_statistics(frames: Frames, preprocess: Preprocess, most: int = 500) -> dict[Band, Statistics]:
+    """The mean and standard deviation of each channel of each band, over at most ``most`` of its images
+    taken at regular steps; images that cannot be read are passed over.
+
+    Raises:
+        CrossbandError: none of a band's images can be read.
+    """
+    found = {}
+    for band in frames.bands:
+        paths = [path for path in frames.paths(band) if path is not None]
+        sums, squares, count = torch.zeros(3), torch.zeros(3), 0
+        chosen = paths[:: max(1, len(paths) // most)]
+        for path in track(chosen, len(chosen), f"statistics of {band.value}"):
+            try:
+                pixels = preprocess.unit(read_image(path, band), band).expand(3, -1, -1)
+            except ImageFault:
+                continue
+            sums, squares, count = (
+                sums + pixels.mean((1, 2)),
+                squares + pixels.square().mean((1, 2)),
+                count + 1,
+            )
+        if not count:
+            raise CrossbandError(f"no {band.value} image can be read, so its statistics cannot be measured")
+        mean = sums / count
+        std = (squares / count - mean.square()).clamp(min=1e-8).sqrt()
+        found[band] = Statistics(tuple(mean.tolist()), tuple(std.tolist()))
+    return found
 
 
 def _luminance(pixels: np.ndarray) -> np.ndarray:

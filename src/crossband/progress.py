@@ -68,9 +68,7 @@ class Progress:
         left = (self._total - self._done) / rate if rate else 0
         share = self._done / max(self._total, 1)
         bar = ("#" * round(share * 24)).ljust(24, ".")
-        text = (
-            f"{self._what} [{bar}] {self._done}/{self._total} {self._unit}, {rate:.1f}/s, {left:.0f} s left"
-        )
+        text = f"{self._what} [{bar}] {self._done}/{self._total} {self._unit}, {rate:.1f}/s, {left:.0f} s left"
         print(("\r\x1b[K" if sys.stderr.isatty() else "") + text, end=end, file=sys.stderr, flush=True)
 
 

@@ -126,9 +126,7 @@ def test_every_tiff_keeps_its_pixels(tmp_path, options, pixels):
 
 
 def test_a_planar_tiff_has_its_channels_last(tmp_path):
-    tifffile.imwrite(
-        tmp_path / "a.tif", np.moveaxis(RGB16, -1, 0), photometric="rgb", planarconfig="separate"
-    )
+    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(RGB16, -1, 0), photometric="rgb", planarconfig="separate")
     assert same(tmp_path / "a.tif", RGB16)
 
 

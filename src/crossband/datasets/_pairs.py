@@ -99,9 +99,7 @@ class Group:
     columns: Mapping[str, object] = field(default_factory=dict)
 
 
-def pair_groups(
-    root: Path, groups: Iterable[Group], expected: str, stem: Callable[[str], str] = str
-) -> Frames:
+def pair_groups(root: Path, groups: Iterable[Group], expected: str, stem: Callable[[str], str] = str) -> Frames:
     """Frames ``GROUP/STEM`` of several groups, each with the columns of its group.
 
     Args:
@@ -157,9 +155,7 @@ def frames_by_key(root: Path, images: Mapping[Band, Mapping[str, Path]], where: 
         raise CrossbandError(f"no image in {where}")
     common = [key for key in keys if sum(key in found for found in images.values()) > 1]
     if len(images) > 1 and not common:
-        example = " and ".join(
-            f"{band.value} {next(iter(found))!r}" for band, found in images.items() if found
-        )
+        example = " and ".join(f"{band.value} {next(iter(found))!r}" for band, found in images.items() if found)
         raise CrossbandError(
             f"no file stem is in two of {where} ({example}, for example); a frame's images share their stem"
         )
@@ -202,9 +198,7 @@ def guess_suffixes(root: Path) -> dict[Band, str]:
     found: dict[Band, str] = {}
     for band, hints in _HINTS.items():
         for hint in hints:
-            ends = {
-                stem[-len(hint) - 1 :] for stem in stems if stem.lower().endswith(("_" + hint, "-" + hint))
-            }
+            ends = {stem[-len(hint) - 1 :] for stem in stems if stem.lower().endswith(("_" + hint, "-" + hint))}
             if len(ends) == 1:
                 found[band] = ends.pop()
                 break

@@ -69,9 +69,7 @@ def paired_test(first: np.ndarray, second: np.ndarray, seed: int = 0) -> PairedT
     """
     first, second = np.asarray(first, bool), np.asarray(second, bool)
     if first.shape != second.shape:
-        raise CrossbandError(
-            f"a paired test needs the same queries: {len(first)} and {len(second)} were given"
-        )
+        raise CrossbandError(f"a paired test needs the same queries: {len(first)} and {len(second)} were given")
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     discordant, fewer = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(discordant, i) for i in range(fewer + 1)) / 2**discordant

@@ -109,9 +109,7 @@ def find_model(name: str) -> ModelEntry:
     return _MODELS[name]
 
 
-def create_model(
-    name: str, weights: str | Path | None = None, pretrained: bool = True
-) -> tuple[Encoder, str]:
+def create_model(name: str, weights: str | Path | None = None, pretrained: bool = True) -> tuple[Encoder, str]:
     """A network in evaluation mode with its weights, and the identity of those weights.
 
     Args:

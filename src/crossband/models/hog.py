@@ -58,7 +58,7 @@ class HOG(nn.Module):
     licence="Apache-2.0",
     source="Dalal and Triggs, CVPR 2005",
     weights=None,
-    default_steps="normflat,centre",
+    default_steps="normflat+centre",
 )
 def build_hog() -> Encoder:
     """The baseline as an encoder; it has no weights."""

@@ -46,9 +46,7 @@ def build_timm(name: str) -> Encoder:
     body = timm.create_model(name, pretrained=False)
     info = getattr(body, "feature_info", None)
     if not info:
-        raise CrossbandError(
-            f"timm/{name} names no feature maps (timm's features_only); choose another model"
-        )
+        raise CrossbandError(f"timm/{name} names no feature maps (timm's features_only); choose another model")
     config = body.pretrained_cfg
     statistics = Statistics(tuple(config["mean"]), tuple(config["std"]))
     return Encoder(body, info[-1]["module"], statistics=statistics)

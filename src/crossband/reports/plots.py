@@ -23,7 +23,7 @@ def plot_robustness(points: pd.DataFrame) -> Figure:
     Args:
         points: as :class:`crossband.retrieval.RobustnessCurve` holds them.
     """
-    ways = list(points.groupby(["query", "gallery"], sort=False).groups)
+    ways = list(dict.fromkeys(zip(points["query"], points["gallery"], strict=True)))
     kinds = [kind for kind in _AXES if kind in set(points["kind"])]
     figure = Figure(figsize=(3.6 * len(kinds) + 1.6, 2.7 * len(ways)), layout="constrained", dpi=130)
     axes = figure.subplots(len(ways), len(kinds), squeeze=False, sharey=True)
@@ -32,7 +32,9 @@ def plot_robustness(points: pd.DataFrame) -> Figure:
         for column, kind in enumerate(kinds):
             ax = axes[row, column]
             label, factor = _AXES[kind]
-            mine = points[(points["query"] == query) & (points["gallery"] == gallery) & (points["kind"] == kind)]
+            mine = points[
+                (points["query"] == query) & (points["gallery"] == gallery) & (points["kind"] == kind)
+            ]
             for number, model in enumerate(models):
                 line = mine[mine["model"] == model].sort_values("amount")
                 colour = PALETTE[number % len(PALETTE)]

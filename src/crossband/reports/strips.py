@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL.Image
@@ -13,10 +14,13 @@ import PIL.ImageFont
 import PIL.ImageOps
 
 from ..bands import Band, Normalisation
-from ..errors import ImageFault
+from ..errors import CrossbandError, ImageFault
 from ..io import Image, read_image
 
-__all__ = ["Tile", "strip", "thumbnail"]
+if TYPE_CHECKING:
+    from ..retrieval.gallery import Match
+
+__all__ = ["Tile", "save_matches", "strip", "thumbnail"]
 
 _TILE = (240, 180)
 _GAP, _CAPTION = 10, 36
@@ -70,6 +74,24 @@ def strip(rows: Sequence[Sequence[Tile]]) -> PIL.Image.Image:
     return sheet
 
 
+def save_matches(query: str | Path, band: str, matches: Sequence[Match], path: str | Path) -> Path:
+    """Write the strip of a query and its matches, as JPEG or PNG by the name.
+
+    Raises:
+        CrossbandError: the file cannot be written.
+    """
+    tiles = [Tile(query, band, "query", f"{band}  {Path(query).name}")]
+    for match in matches:
+        detail = f"{match.band}  distance {match.distance:.3f}"
+        tiles.append(Tile(match.path, match.band, f"{match.rank}.  {match.frame}", detail))
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        strip([tiles]).save(path, quality=90)
+    except (OSError, ValueError) as error:
+        raise CrossbandError(f"cannot write {path} ({error}); give a name ending in .jpg or .png") from None
+    return Path(path)
+
+
 def _draw(sheet: PIL.Image.Image, tile: Tile, left: int, top: int) -> None:
     draw = PIL.ImageDraw.Draw(sheet)
     box = (left, top, left + _TILE[0], top + _TILE[1])
@@ -77,9 +99,7 @@ def _draw(sheet: PIL.Image.Image, tile: Tile, left: int, top: int) -> None:
     try:
         picture = thumbnail(read_image(tile.path, tile.band), Band(tile.band))
         picture = PIL.ImageOps.contain(picture, _TILE)
-        sheet.paste(
-            picture, (left + (_TILE[0] - picture.width) // 2, top + (_TILE[1] - picture.height) // 2)
-        )
+        sheet.paste(picture, (left + (_TILE[0] - picture.width) // 2, top + (_TILE[1] - picture.height) // 2))
     except ImageFault as fault:
         draw.text((left + 8, top + 8), fault.reason[:34], fill="#555", font=_font(12))
     draw.rectangle(box, outline=_MARKS[tile.right], width=1 if tile.right is None else 4)

@@ -28,7 +28,7 @@ from ..nn.encoder import count_parameters
 from ..preprocess import Warp
 from ..progress import note
 from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
-from .directions import Direction, Sides, directions
+from .directions import Direction, Example, Sides, directions
 from .embed import Embedding, embed
 from .search import DEFAULT_MEMORY, gram_matrix
 
@@ -37,6 +37,7 @@ __all__ = ["MISALIGNED", "Benchmark", "Run", "benchmark", "make_folder"]
 # The misaligned case that every benchmark shows beside the aligned one: all three at once.
 MISALIGNED = Warp(shift=0.05, scale=1.1, rotate=5)
 RECALLS = (1, 5, 10)
+_NOT_IN_JSON = ("ranks", "query_frames", "examples")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Run:
     peak_memory_mb: float
     ranks: Ranks = field(repr=False, compare=False)
     query_frames: tuple[str, ...] = field(repr=False, compare=False)
+    examples: list[Example] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,7 @@ class Benchmark:
         """The content of ``results.json``."""
         runs = []
         for run in self.runs:
-            account = {k: v for k, v in run.__dict__.items() if k not in ("ranks", "query_frames")}
-            runs.append(account)
+            runs.append({name: value for name, value in vars(run).items() if name not in _NOT_IN_JSON})
         return {
             "crossband": __version__,
             "protocol": self.protocol,
@@ -228,6 +229,7 @@ def _measure(
                 peak_memory_mb=_peak_memory_mb(),
                 ranks=ranks,
                 query_frames=tuple(sides.query_frames.names),
+                examples=sides.examples(ranks, rule, max_memory),
             ),
             plain.faults,
         )
@@ -269,8 +271,7 @@ def _comparisons(runs: list[Run]) -> list[dict[str, object]]:
 
 def _paired_hits(first: Run, second: Run) -> tuple[np.ndarray, np.ndarray]:
     hits = [
-        pd.Series(run.ranks.ranks == 1, index=run.query_frames)[run.ranks.ranks > 0]
-        for run in (first, second)
+        pd.Series(run.ranks.ranks == 1, index=run.query_frames)[run.ranks.ranks > 0] for run in (first, second)
     ]
     common = hits[0].index.intersection(hits[1].index)
     return hits[0][common].to_numpy(), hits[1][common].to_numpy()

@@ -1,9 +1,9 @@
 """A descriptor: image to one vector, and everything that decides what that vector is.
 
-Written as text, it is ``ENCODER[@LAYER][:STEP,STEP...]``, as in ``squeezenet1_1``,
-``mobilenet_v2@features.13`` or ``efficientnet_lite0@blocks.4:avg5s3,centre``. The steps are one pooling
-(:class:`crossband.nn.Pooling`) and ``centre``: each band's own mean is taken away, which removes the shift
-between bands. Principal axes are fitted, not named: :func:`crossband.retrieval.fit_descriptor` gives a
+Written as text, it is ``ENCODER[@LAYER][:POOLING[+centre]]``, as in ``squeezenet1_1``,
+``mobilenet_v2@features.13`` or ``efficientnet_lite0@blocks.4:avg5s3+centre``: a pooling
+(:class:`crossband.nn.Pooling`), and ``centre`` when each band's own mean is taken away, which removes the
+shift between bands. Principal axes are fitted, not named: :func:`crossband.retrieval.fit_descriptor` gives a
 descriptor file that can stand wherever a name can.
 """
 
@@ -14,18 +14,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from .. import __version__
 from ..bands import BANDS, Band, Normalisation
 from ..errors import CrossbandError
+from ..frames import Frames
 from ..models import create_model, find_model
 from ..nn import Encoder, Pooling
-from ..preprocess import Preprocess, Statistics, Warp
+from ..preprocess import IMAGENET, Preprocess, Statistics, Warp, measure_statistics
 from .store import StoredRows
 
 __all__ = [
@@ -40,7 +42,7 @@ __all__ = [
 
 # Chosen on docs/decisions.md's table: aligned and misaligned recall, both ways.
 DEFAULT_DESCRIPTOR = "crossband"
-PRESETS = {"crossband": "efficientnet_lite0@blocks.4:avg5s3,centre"}
+PRESETS = {"crossband": "efficientnet_lite0@blocks.4:avg5s3+centre"}
 _FORMAT = "crossband-descriptor-1"
 
 
@@ -59,8 +61,25 @@ class Options:
     size: tuple[int, int] = (320, 320)
     weights: str | Path | None = None
     normalisation: Mapping[str, str] | None = None
-    statistics: Mapping[str, Statistics] | None = None
+    statistics: Mapping[Band, Statistics] | None = None
     device: str = "auto"
+
+    def preprocess(self, statistics: Statistics) -> Preprocess:
+        """How images are read, for an encoder whose weights expect some statistics."""
+        given, measured = self.normalisation or {}, self.statistics or {}
+        default = Preprocess()
+        return Preprocess(
+            size=self.size,
+            statistics={band: measured.get(band, statistics) for band in BANDS},
+            normalisation={
+                band: Normalisation.parse(given[band]) if band in given else default.normalisation[band]
+                for band in BANDS
+            },
+        )
+
+    def measured_on(self, frames: Frames) -> Options:
+        """The same options, with each band's own mean and deviation in some frames."""
+        return replace(self, statistics=measure_statistics(frames, self.preprocess(IMAGENET)))
 
 
 DEFAULT_OPTIONS = Options()
@@ -94,8 +113,8 @@ class Finish:
             if band not in self.means:
                 have = ", ".join(sorted(self.means)) or "none"
                 raise CrossbandError(
-                    f"no mean of the band {band.value} is known (there is {have}), so it cannot be centred; index "
-                    f"frames that also have {band.value}, or give a folder of such images with --calibrate"
+                    f"no mean of the band {band.value} is known (there is {have}), so it cannot be centred; "
+                    f"make the gallery from frames that have it, or give a folder of such images with --calibrate"
                 )
             vectors = vectors - self.means[band]
         return unit_length(vectors if self.axes is None else vectors @ self.axes)
@@ -251,43 +270,40 @@ def _build(name: str, text: str, options: Options) -> Descriptor:
         layer=encoder.check_layer(layer or None),
         pooling=pooling,
         centre=centre,
-        preprocess=_preprocess(encoder, options),
+        preprocess=options.preprocess(encoder.statistics),
         device=device,
     )
 
 
 def _steps(text: str) -> tuple[Pooling, bool]:
-    steps = [step for step in text.split(",") if step]
+    steps = [step for step in text.split("+") if step]
     poolings = [step for step in steps if step != "centre"]
     if len(poolings) != 1:
         raise CrossbandError(f"a descriptor has one pooling; {text!r} names {len(poolings)}")
     return Pooling.parse(poolings[0]), "centre" in steps
 
 
-def _preprocess(encoder: Encoder, options: Options) -> Preprocess:
-    given, measured = options.normalisation or {}, options.statistics or {}
-    default = Preprocess()
-    return Preprocess(
-        size=options.size,
-        statistics={band: measured.get(band, encoder.statistics) for band in BANDS},
-        normalisation={
-            band: Normalisation.parse(given[band]) if band in given else default.normalisation[band]
-            for band in BANDS
-        },
-    )
+def descriptor_account(path: Path) -> dict[str, Any]:
+    """What a descriptor file says of itself; no tensor is read.
 
-
-def _read(path: Path, options: Options) -> Descriptor:
+    Raises:
+        CrossbandError: missing, damaged, or no descriptor file.
+    """
     try:
         with safe_open(path, framework="numpy") as file:
             account = json.loads((file.metadata() or {}).get("crossband", "{}"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise CrossbandError(f"no descriptor file {path}; crossband fit writes one") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise CrossbandError(f"{path} is no descriptor file: {' '.join(str(error).split())[:80]}") from None
     if account.get("format") != _FORMAT:
         raise CrossbandError(f"{path} is no descriptor file of crossband; crossband fit writes one")
+    return account
+
+
+def _read(path: Path, options: Options) -> Descriptor:
+    account = descriptor_account(path)
+    tensors = load_file(path)
     encoder, digest = create_model(account["encoder"], options.weights)
     if digest != account["weights"]:
         raise CrossbandError(

@@ -13,9 +13,9 @@ from ..frames import Frames
 from ..metrics import Protocol, Ranks, compare_centroids, rank_positives
 from .descriptor import FinishedRows
 from .embed import Embedding
-from .search import distance_blocks
+from .search import distance_blocks, exact_search
 
-__all__ = ["Direction", "Sides", "directions"]
+__all__ = ["Direction", "Example", "Sides", "directions"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,20 @@ def directions(frames: Frames, query: str, gallery: str, protocol: Protocol) -> 
 
 
 @dataclass(frozen=True)
+class Example:
+    """A query and what was found for it, nearest first.
+
+    Attributes:
+        query: the query's frame; ``rank`` of its nearest right item.
+        found: the gallery frames, each with its distance and whether it is right.
+    """
+
+    query: str
+    rank: int
+    found: list[tuple[str, float, bool]]
+
+
+@dataclass(frozen=True)
 class Sides:
     """The two sides of one direction: final vectors and the frames they belong to."""
 
@@ -70,9 +84,7 @@ class Sides:
         source = {
             band: moved if moved is not None and band is later else plain for band in (way.query, way.gallery)
         }
-        means = (
-            {band: source[band].bands[band].mean() for band in source} if plain.descriptor.centre else None
-        )
+        means = {band: source[band].bands[band].mean() for band in source} if plain.descriptor.centre else None
         finish = plain.descriptor.finish(means)
         parts = []
         for band, split in ((way.query, "query"), (way.gallery, "gallery")):
@@ -90,6 +102,27 @@ class Sides:
             itself = np.array([where.get(name, -1) for name in self.query_frames.names])
         positives = rule.positives(self.query_frames, self.gallery_frames)
         return rank_positives(distance_blocks(self.queries, self.gallery, max_memory), positives, itself)
+
+    def examples(
+        self, ranks: Ranks, rule: Protocol, max_memory: int, each: int = 2, k: int = 5
+    ) -> list[Example]:
+        """The worst queries, and some that succeed, with the ``k`` best items of each."""
+        order = np.argsort(-ranks.ranks, kind="stable")
+        wrong = [row for row in order[:each] if ranks.ranks[row] > 1]
+        right = np.flatnonzero(ranks.ranks == 1)
+        right = right[np.linspace(0, len(right) - 1, min(2 * each - len(wrong), len(right))).astype(int)]
+        chosen = np.array([*right, *wrong], int)
+        keep_self = k + int(self.same_band)
+        distances, found = exact_search(self.queries.subset(chosen), self.gallery, keep_self, max_memory)
+        positives = rule.positives(self.query_frames, self.gallery_frames)
+        names, examples = self.gallery_frames.names, []
+        for row, near, columns in zip(chosen, distances, found, strict=True):
+            query = self.query_frames.names[row]
+            is_right = positives.block(row, row + 1)[0]
+            items = [(names[c], float(d), bool(is_right[c])) for d, c in zip(near, columns, strict=True)]
+            items = [item for item in items if not (self.same_band and item[0] == query)][:k]
+            examples.append(Example(query, int(ranks.ranks[row]), items))
+        return examples
 
     def centroid(self) -> dict[str, object] | None:
         """The centroid condition, where the frames name at least two places."""

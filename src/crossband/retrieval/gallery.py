@@ -11,6 +11,7 @@ import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,13 @@ import pyarrow as pa
 
 from .. import __version__
 from ..bands import Band, parse_band
-from ..errors import CrossbandError, ImageFault
+from ..datasets import open_frames
+from ..datasets._registry import images_by_stem
+from ..errors import CrossbandError, ImageFault, unknown_name
 from ..frames import Frames
 from ..io import read_image
 from ..progress import Progress
-from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Finish, Options
+from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Finish, Options, descriptor_account
 from .embed import BandEmbedding, Embedding, embed, mean_vector
 from .gallery_store import METADATA, GalleryStore, LanceStore, row_schema
 from .search import exact_search
@@ -127,22 +130,37 @@ class Gallery:
         Raises:
             CrossbandError: no gallery, a damaged one, or weights other than those that made it.
         """
-        folder = Path(folder)
-        try:
-            account = json.loads((folder / "gallery.json").read_text())
-        except (OSError, ValueError):
-            raise CrossbandError(f"no gallery in {folder}; crossband index makes one") from None
-        if account.get("format") != _FORMAT:
-            raise CrossbandError(f"{folder} holds no gallery that this version reads; index it again")
+        folder, account = Path(folder), read_account(folder)
         descriptor = Descriptor.load(str(folder / "descriptor.safetensors"), options)
         return cls(folder, descriptor, LanceStore(folder / "rows.lance"), float(account["scale"]))
+
+    @staticmethod
+    def open_store(folder: str | Path) -> GalleryStore:
+        """The rows of a gallery alone, for work that needs no model.
+
+        Raises:
+            CrossbandError: no gallery there.
+        """
+        read_account(folder)
+        return LanceStore(Path(folder) / "rows.lance")
+
+    @staticmethod
+    def info(folder: str | Path) -> dict[str, object]:
+        """What a gallery holds and what made it; no model is loaded."""
+        account, store = read_account(folder), Gallery.open_store(folder)
+        made_by = descriptor_account(Path(folder) / "descriptor.safetensors")
+        bands = {band.value: store.count(f"band = '{band.value}'") for band in Band}
+        return {
+            "items": store.count(), "bands": {band: n for band, n in bands.items() if n},
+            "model": made_by["name"], "encoder": made_by["encoder"], "layer": made_by["layer"],
+            "pooling": made_by["pooling"], "centre": made_by["centre"], "weights": made_by["weights"],
+            "preprocess": made_by["preprocess"], "dtype": account["dtype"], "crossband": account["crossband"],
+        }  # fmt: skip
 
     def __len__(self) -> int:
         return self.store.count()
 
-    def add(
-        self, frames: Frames, bands: list[Band], *, store: str | Path, workers: int | None = None
-    ) -> Added:
+    def add(self, frames: Frames, bands: list[Band], *, store: str | Path, workers: int | None = None) -> Added:
         """Add the images of frames, or replace those whose content changed, in batches that are each all
         or nothing; what is there already with the same content is left alone.
 
@@ -216,9 +234,7 @@ class Gallery:
             raise CrossbandError(f"-k is at least 1, not {k}")
         count = self.store.count(where)
         if not count:
-            reason = (
-                f"no item fulfils --where {where!r}" if where else "it is empty; crossband index fills it"
-            )
+            reason = f"no item fulfils --where {where!r}" if where else "it is empty; crossband index fills it"
             raise CrossbandError(f"nothing to search in {self.folder}: {reason}")
         if exact is None:
             exact = self._scale > 0 or self.store.count() <= _EXACT_UP_TO
@@ -264,6 +280,21 @@ class Gallery:
         for name in METADATA:
             columns[name] = pa.array(known[name], from_pandas=True) if name in known else [None] * len(chosen)
         return pa.table({name: columns[name] for name in schema.names}).cast(schema)
+
+
+def read_account(folder: str | Path) -> dict[str, Any]:
+    """What ``gallery.json`` says.
+
+    Raises:
+        CrossbandError: no gallery there, or one of another version.
+    """
+    try:
+        account = json.loads((Path(folder) / "gallery.json").read_text())
+    except (OSError, ValueError):
+        raise CrossbandError(f"no gallery in {folder}; crossband index makes one") from None
+    if not isinstance(account, dict) or account.get("format") != _FORMAT:
+        raise CrossbandError(f"{folder} holds no gallery that this version reads; index it again")
+    return account
 
 
 class _Quantised:
@@ -334,7 +365,7 @@ def search(
     band: str = "rgb",
     where: str | None = None,
     units: str | None = None,
-    calibrate: Frames | None = None,
+    calibrate: str | Path | None = None,
     store: str | Path | None = None,
     options: Options = DEFAULT_OPTIONS,
 ) -> list[Match]:
@@ -343,13 +374,40 @@ def search(
     Args:
         image: the query.
         band: the query's band.
-        calibrate: images of the query's band, when the gallery has no mean of it.
+        where: an SQL condition on the metadata.
+        units: of a thermal query's pixels.
+        calibrate: a folder of images of the query's band, when the gallery has no mean of it.
+        store: the folder of the descriptor store, for those images.
+        options: where weights lie, and the device.
     """
     opened = Gallery.open(gallery, options)
     finish = None
     if calibrate is not None:
-        finish = opened.calibrated(band, calibrate, store=store or Path(gallery) / "store")
+        images = [{"frame": key, band: path.name} for key, path in images_by_stem(Path(calibrate)).items()]
+        if not images:
+            raise CrossbandError(f"no image in {calibrate} to calibrate by")
+        finish = opened.calibrated(band, Frames.make(images, calibrate), store=store or Path(gallery) / "store")
     return opened.search(opened.describe(image, band, units, finish), k, where)
+
+
+def query_image(
+    name: str, band: str, frames: str | Path | None = None, units: str | None = None
+) -> tuple[Path, str | None]:
+    """The image file a query means, and its units: a path, or a frame of a manifest by its name.
+
+    Raises:
+        CrossbandError: no such frame, or it lacks the band.
+    """
+    if frames is None:
+        return Path(name), units
+    table = open_frames(frames)
+    if name not in table.names:
+        raise unknown_name("frame", name, table.names)
+    row = table.names.index(name)
+    path = table.paths(band)[row]
+    if path is None:
+        raise CrossbandError(f"frame {name!r} has no {band} image; choose another --band")
+    return path, units or table.units()[row]
 
 
 def _check_same_model(gallery: Gallery, model: str | None, options: Options) -> None:

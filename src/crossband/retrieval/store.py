@@ -156,11 +156,7 @@ class DescriptorStore:
             shard = np.load(listing.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError):
             return  # a damaged shard is as good as none: its images are described again
-        if (
-            shard.ndim == 2
-            and len(keys) == len(shard)
-            and (not self._shards or shard.shape[1] == self._width)
-        ):
+        if shard.ndim == 2 and len(keys) == len(shard) and (not self._shards or shard.shape[1] == self._width):
             self._where.update((key, (len(self._shards), row)) for row, key in enumerate(keys))
             self._shards.append(shard)
 

@@ -1,0 +1,528 @@
+"""The command line: each verb is a thin call of the public function with the same name.
+
+Results go to standard output, progress and remarks to standard error. The exit status is 0, or 2 with one
+sentence that says what is wrong and the mend.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import CrossbandError
+
+if TYPE_CHECKING:
+    from .frames import Frames
+    from .retrieval import Options
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="crossband",
+    help="Find the same place, scene or object across visible, near-infrared and thermal images.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+)  # fmt: skip
+data_app = typer.Typer(help="Make and check manifests.", no_args_is_help=True)
+gallery_app = typer.Typer(help="Look after a gallery.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(gallery_app, name="gallery")
+
+FramesArgument = Annotated[str, typer.Argument(metavar="FRAMES", help="a manifest, or a folder of images")]
+RootOption = Annotated[Path | None, typer.Option(help="the folder of the images, if not the one recorded")]
+UnitsOption = Annotated[
+    str | None, typer.Option(help="what thermal pixels count: counts, centikelvin, kelvin or celsius")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
+SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT that images are resized to")]
+WeightsOption = Annotated[Path | None, typer.Option(help="a weights file, or a folder to look in first")]
+NormaliseOption = Annotated[
+    list[str] | None,
+    typer.Option("--normalise", help="BAND=NAME, as in tir=kelvin:263:313, tir=repeat8, nir=percentile"),
+]
+StandardiseOption = Annotated[
+    bool,
+    typer.Option("--set-statistics", help="standardise each band by its own mean and deviation in FRAMES"),
+]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto")]
+StoreOption = Annotated[
+    Path | None, typer.Option(help="folder of stored descriptors, shared by runs", envvar="CROSSBAND_STORE")
+]
+MemoryOption = Annotated[str, typer.Option("--max-memory", help="memory for distances, as in 512M or 2G")]
+WorkersOption = Annotated[int | None, typer.Option(min=1, help="decoding threads")]
+ModelsOption = Annotated[
+    str, typer.Option(help="comma-separated descriptors; ENCODER[@LAYER][:POOLING[+centre]] or a fitted file")
+]
+BandsQuery = Annotated[str, typer.Option(help="rgb, nir, tir or all")]
+ProtocolOption = Annotated[str, typer.Option(help="what is right: exact, place or within:METRES")]
+GalleryOption = Annotated[Path, typer.Option(help="the gallery's folder")]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence and exit status 2."""
+    try:
+        app(standalone_mode=True)
+    except CrossbandError as error:
+        print(f"crossband: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("crossband: stopped; the same command continues where it was", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        from . import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="a folder of real pairs to use instead")] = None,
+    out: Annotated[Path, typer.Option(help="where results go")] = Path("crossband-demo"),
+    models: ModelsOption = "crossband,hog",
+    weights: WeightsOption = None,
+) -> None:
+    """The main job, from a folder of pairs to a table, example strips and report.html.
+
+    Example: crossband demo --data my_pairs --out demo
+    """
+    from .demo import demo as run
+
+    _print_table(run(data, out, _names(models), weights).to_table())
+    print(f"report: {out / 'report.html'}")
+
+
+@data_app.command("scan")
+def data_scan(
+    root: Annotated[Path | None, typer.Argument(help="a folder: a known dataset, or your own images")] = None,
+    out: Annotated[Path | None, typer.Option(help="the manifest to write, .parquet or .csv")] = None,
+    kind: Annotated[str | None, typer.Option(help="the dataset, where it is not recognised")] = None,
+    rgb: Annotated[Path | None, typer.Option(help="the folder of RGB images")] = None,
+    nir: Annotated[Path | None, typer.Option(help="the folder of near-infrared images")] = None,
+    tir: Annotated[Path | None, typer.Option(help="the folder of thermal images")] = None,
+    rgb_suffix: Annotated[str | None, typer.Option(help="end of the stem of RGB images, as in _rgb")] = None,
+    nir_suffix: Annotated[str | None, typer.Option(help="the same for near infrared")] = None,
+    tir_suffix: Annotated[str | None, typer.Option(help="the same for thermal")] = None,
+    every: Annotated[int, typer.Option(min=1, help="keep each n-th frame of a sequence")] = 1,
+    units: UnitsOption = None,
+) -> None:
+    """Turn a folder into a manifest: one row a frame, one image path a band.
+
+    Example: crossband data scan recordings --out recordings/frames.parquet
+    """
+    from .datasets import scan
+
+    given = {"rgb": rgb_suffix, "nir": nir_suffix, "tir": tir_suffix}
+    suffixes = {band: suffix for band, suffix in given.items() if suffix}
+    frames = scan(root, kind=kind, rgb=rgb, nir=nir, tir=tir, suffixes=suffixes or None, every=every)
+    frames = _with_units(frames, units)
+    path = frames.write(out or frames.root / "frames.parquet")
+    counts = ", ".join(f"{int(frames.table[band.value].notna().sum())} {band.value}" for band in frames.bands)
+    print(f"{path}: {len(frames)} frames, {counts}")
+
+
+@data_app.command("check")
+def data_check(source: FramesArgument, root: RootOption = None, as_json: JsonOption = False) -> None:
+    """List every fault of every image: missing, damaged, of the wrong size, constant, twice there.
+
+    The exit status is 2 when there is a fault.
+
+    Example: crossband data check recordings/frames.parquet
+    """
+    from .audit import check_frames
+    from .datasets import open_frames
+
+    audit = check_frames(open_frames(source, root))
+    table = audit.to_table()
+    if as_json:
+        _print_json({"frames": audit.n_frames, "images": audit.n_images, "faults": table.to_dict("records")})
+    else:
+        for fault in audit.faults:
+            print(f"{fault.path}: {fault.kind}: {fault.reason}")
+        print(f"{audit.n_images} images of {audit.n_frames} frames, {len(audit.faults)} faults")
+    if audit.faults:
+        raise CrossbandError(
+            f"{len(audit.faults)} faults in {source}; mend those files, or let runs leave them out"
+        )
+
+
+@app.command()
+def benchmark(
+    source: FramesArgument,
+    models: ModelsOption = "crossband",
+    query: BandsQuery = "all",
+    gallery: BandsQuery = "all",
+    out: Annotated[Path, typer.Option(help="where results.json, results.csv and report.html go")] = Path(
+        "crossband-out"
+    ),
+    protocol: ProtocolOption = "exact",
+    misaligned: Annotated[
+        bool, typer.Option(help="also measure with one band shifted, scaled and turned")
+    ] = True,
+    size: SizeOption = "320x320",
+    normalise: NormaliseOption = None,
+    set_statistics: StandardiseOption = False,
+    units: UnitsOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    store: StoreOption = None,
+    max_memory: MemoryOption = "2G",
+    workers: WorkersOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Which model finds the right image in the other band? All directions, from one pass a model.
+
+    Example: crossband benchmark recordings --models crossband,hog --query rgb --gallery tir --out results
+    """
+    from .datasets import open_frames
+    from .reports.html import write_report
+    from .retrieval import benchmark as run
+    from .retrieval.benchmark import make_folder
+    from .retrieval.search import parse_memory
+
+    frames = _with_units(open_frames(source, root), units)
+    options = _options(size, normalise, weights, device, frames if set_statistics else None)
+    make_folder(out)
+    result = run(
+        frames, _names(models), query, gallery, store=store or out / "store", protocol=protocol,
+        misaligned=misaligned, options=options, max_memory=parse_memory(max_memory), workers=workers,
+    )  # fmt: skip
+    result.write(out)
+    report = write_report(result, frames, out)
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        _print_table(result.to_table())
+        print(f"report: {report}")
+
+
+@app.command()
+def robustness(
+    source: FramesArgument,
+    models: ModelsOption = "crossband",
+    query: BandsQuery = "all",
+    gallery: BandsQuery = "all",
+    out: Annotated[Path, typer.Option(help="where robustness.csv and robustness.png go")] = Path(
+        "crossband-out"
+    ),
+    protocol: ProtocolOption = "exact",
+    size: SizeOption = "320x320",
+    normalise: NormaliseOption = None,
+    units: UnitsOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    store: StoreOption = None,
+    max_memory: MemoryOption = "2G",
+    workers: WorkersOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """How much misalignment does a model stand? Recall as one band is shifted, scaled or turned.
+
+    Example: crossband robustness recordings --models crossband,hog --out results
+    """
+    from .datasets import open_frames
+    from .retrieval import robustness as run
+    from .retrieval.benchmark import make_folder
+    from .retrieval.search import parse_memory
+
+    frames = _with_units(open_frames(source, root), units)
+    options = _options(size, normalise, weights, device)
+    make_folder(out)
+    curve = run(
+        frames, _names(models), query, gallery, store=store or out / "store", protocol=protocol,
+        options=options, max_memory=parse_memory(max_memory), workers=workers,
+    )  # fmt: skip
+    curve.write(out)
+    if as_json:
+        _print_json(curve.points.to_dict("records"))
+    else:
+        _print_table(curve.points)
+        print(f"curves: {out / 'robustness.png'}")
+
+
+@app.command()
+def fit(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="FRAMES...", help="sets to fit on, never those to search")
+    ],
+    out: Annotated[Path, typer.Option(help="the descriptor file to write, .safetensors")],
+    model: Annotated[str, typer.Option(help="the descriptor to shrink")] = "crossband",
+    dim: Annotated[int, typer.Option(min=2, help="numbers a vector")] = 256,
+    whiten: Annotated[float, typer.Option(min=0, max=1, help="0 keeps the variances, 1 equals them")] = 0.5,
+    split: Annotated[str | None, typer.Option(help="fit on this split only")] = None,
+    size: SizeOption = "320x320",
+    normalise: NormaliseOption = None,
+    units: UnitsOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    store: StoreOption = None,
+) -> None:
+    """Shrink a descriptor to a few numbers: principal axes, whitened, fitted without labels.
+
+    The file stands wherever a model's name can.
+
+    Example: crossband fit llvip epfl --model efficientnet_lite0@blocks.4:avg8 --out small.safetensors
+    """
+    from .datasets import open_frames
+    from .retrieval import Descriptor, fit_descriptor
+
+    sets = [_with_units(open_frames(source), units) for source in sources]
+    sets = [frames.split(split) for frames in sets] if split else sets
+    descriptor = Descriptor.load(model, _options(size, normalise, weights, device))
+    fitted = fit_descriptor(sets, descriptor, dim, store=store or out.parent / "store", whiten=whiten)
+    images = sum(int(frames.table[band.value].notna().sum()) for frames in sets for band in frames.bands)
+    print(f"{fitted.save(out)}: {dim} numbers, fitted on {images} images")
+
+
+@app.command()
+def index(
+    source: FramesArgument,
+    gallery: GalleryOption,
+    model: Annotated[str | None, typer.Option(help="the descriptor; an existing gallery keeps its own")] = None,
+    band: Annotated[
+        list[str] | None, typer.Option(help="a band to keep; may be repeated; all by default")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="float32, or int8 for a quarter of the disk")] = "float32",
+    size: SizeOption = "320x320",
+    normalise: NormaliseOption = None,
+    units: UnitsOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    store: StoreOption = None,
+    workers: WorkersOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put images into a gallery to be searched; what is there already is not computed again.
+
+    Example: crossband index recordings --gallery gallery --band tir
+    """
+    from .datasets import open_frames
+    from .retrieval import index as run
+
+    frames = _with_units(open_frames(source, root), units)
+    options = _options(size, normalise, weights, device)
+    added = run(frames, gallery, model, band, options=options, dtype=dtype, store=store, workers=workers)
+    for fault in added.faults:
+        print(f"left out: {fault}", file=sys.stderr)
+    if as_json:
+        _print_json({"gallery": str(gallery), "added": added.added, "unchanged": added.unchanged,
+                     "left_out": [{"path": f.path, "reason": f.reason} for f in added.faults]})  # fmt: skip
+    else:
+        print(f"{gallery}: {added.added} added, {added.unchanged} unchanged, {len(added.faults)} left out")
+
+
+@app.command()
+def search(
+    image: Annotated[str, typer.Argument(help="an image, or with --frames the name of a frame")],
+    gallery: GalleryOption,
+    k: Annotated[int, typer.Option("-k", help="how many")] = 10,
+    band: Annotated[str, typer.Option(help="the query's band")] = "rgb",
+    where: Annotated[str | None, typer.Option(help="SQL on the metadata, as in \"camera = 'north'\"")] = None,
+    frames: Annotated[str | None, typer.Option(help="the manifest that the query's frame is in")] = None,
+    calibrate: Annotated[str | None, typer.Option(help="a folder of images of the query's band")] = None,
+    strip: Annotated[Path | None, typer.Option(help="write a picture of the query and its matches")] = None,
+    units: UnitsOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the images of a gallery that show what a query shows, in whatever band.
+
+    Example: crossband search photo.jpg --gallery gallery -k 5 --strip matches.jpg
+    """
+    from .reports.strips import save_matches
+    from .retrieval import Options
+    from .retrieval import search as run
+    from .retrieval.gallery import query_image
+
+    path, units = query_image(image, band, frames, units)
+    matches = run(
+        path, gallery, k, band=band, where=where, units=units, calibrate=calibrate, store=store,
+        options=Options(weights=weights, device=device),
+    )  # fmt: skip
+    if strip is not None:
+        save_matches(path, band, matches, strip)
+    if as_json:
+        _print_json([match.to_dict() for match in matches])
+    else:
+        import pandas as pd
+
+        _print_table(pd.DataFrame([match.to_dict() for match in matches]))
+
+
+@gallery_app.command("info")
+def gallery_info(gallery: Annotated[Path, typer.Argument()], as_json: JsonOption = False) -> None:
+    """What a gallery holds and what made it.
+
+    Example: crossband gallery info gallery
+    """
+    from .retrieval import Gallery
+
+    account = Gallery.info(gallery)
+    if as_json:
+        _print_json(account)
+    else:
+        for name, value in account.items():
+            print(f"{name}: {value}")
+
+
+@gallery_app.command("delete")
+def gallery_delete(
+    gallery: Annotated[Path, typer.Argument()],
+    where: Annotated[str, typer.Option(help="SQL on the metadata, as in \"sequence = 'test'\"")],
+) -> None:
+    """Delete the items that fulfil a condition.
+
+    Example: crossband gallery delete gallery --where "camera = 'north'"
+    """
+    from .retrieval import Gallery
+
+    print(f"{gallery}: {Gallery.open_store(gallery).delete(where)} deleted")
+
+
+@gallery_app.command("optimise")
+def gallery_optimise(
+    gallery: Annotated[Path, typer.Argument()],
+    build: Annotated[
+        bool, typer.Option("--index", help="build the index for more than a million items")
+    ] = False,
+) -> None:
+    """Compact a gallery's files and drop old versions.
+
+    Example: crossband gallery optimise gallery
+    """
+    from .retrieval import Gallery
+
+    store = Gallery.open_store(gallery)
+    store.optimise(build)
+    print(f"{gallery}: {store.count()} items")
+
+
+@app.command()
+def models(
+    pattern: Annotated[str, typer.Argument(help="as in resnet*")] = "*", as_json: JsonOption = False
+) -> None:
+    """The encoders: parameters without the classifier, dimension, licence, and whether weights are here.
+
+    Any model of timm works too, as timm/NAME.
+
+    Example: crossband models "resnet*"
+    """
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    from .models import list_models
+
+    found = [asdict(info) for info in list_models(pattern)]
+    if as_json:
+        _print_json(found)
+    else:
+        # cut, not rounded, to two decimals: so does the paper's table 4
+        _print_table(pd.DataFrame([{**f, "params_m": f"{int(f['params_m'] * 100) / 100:.2f}"} for f in found]))
+
+
+@app.command()
+def datasets(as_json: JsonOption = False) -> None:
+    """The public datasets that are read as their authors publish them.
+
+    Example: crossband datasets
+    """
+    import pandas as pd
+
+    from .datasets import list_datasets
+
+    found = [
+        {
+            "name": d.name,
+            "title": d.title,
+            "bands": "+".join(d.bands),
+            "source": d.source,
+            "licence": d.licence,
+        }
+        for d in list_datasets()
+    ]
+    if as_json:
+        _print_json([{**entry, "layout": d.layout} for entry, d in zip(found, list_datasets(), strict=True)])
+    else:
+        _print_table(pd.DataFrame(found))
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise CrossbandError("--models names no model; crossband models lists the encoders")
+    return names
+
+
+def _options(
+    size: str, normalise: list[str] | None, weights: Path | None, device: str, measure: Frames | None = None
+) -> Options:
+    from .bands import parse_band
+    from .retrieval import Options
+
+    try:
+        width, height = (int(side) for side in size.lower().split("x"))
+    except ValueError:
+        width = height = 0
+    if not 16 <= min(width, height) <= max(width, height) <= 8192:
+        raise CrossbandError(f"--size is WIDTHxHEIGHT with sides from 16 to 8192, not {size!r}")
+    names: dict[str, str] = {}
+    for entry in normalise or ():
+        band, equals, name = entry.partition("=")
+        if not equals:
+            raise CrossbandError(f"--normalise is BAND=NAME, as in tir=percentile, not {entry!r}")
+        names[parse_band(band)] = name
+    options = Options(size=(height, width), normalisation=names, weights=weights, device=device)
+    if measure is None:
+        return options
+    return options.measured_on(measure)
+
+
+def _with_units(frames: Frames, units: str | None) -> Frames:
+    return frames if units is None else frames.assign(tir_units=units)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, default=str))
+
+
+def _print_table(table: Any) -> None:
+    """A table on standard output, whole whatever the width of what reads it."""
+    import pandas as pd
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=True)
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False)
+    kept = [column for column in table.columns if table[column].notna().any()]
+    for column in kept:
+        numeric = pd.api.types.is_numeric_dtype(table[column])
+        grid.add_column(str(column), justify="right" if numeric else "left", no_wrap=numeric)
+    for row in table[kept].itertuples(index=False):
+        grid.add_row(*("" if pd.isna(value) else _cell(value) for value in row))
+    console.print(grid)
+
+
+def _cell(value: object) -> str:
+    return (
+        f"{value:.4g}"
+        if isinstance(value, float) and abs(value) < 1
+        else (f"{value:.1f}" if isinstance(value, float) else str(value))
+    )

@@ -1,0 +1,88 @@
+"""report.html: one page that holds everything it shows and asks nothing of any network."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+
+from .. import __version__
+from ..datasets import list_datasets
+from ..frames import Frames
+from .published import PublishedRetrieval, published_retrieval
+from .strips import Tile, strip
+
+if TYPE_CHECKING:
+    from ..retrieval.benchmark import Benchmark, Run
+
+__all__ = ["write_report"]
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A row of the report's table: a run and the paper's figures for it."""
+
+    run: Run
+    paper: PublishedRetrieval | None
+    best: bool
+
+
+def write_report(result: Benchmark, frames: Frames, out: str | Path) -> Path:
+    """Write ``report.html`` for a benchmark into a folder that exists; gives the file."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("crossband", "reports"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    ways = list(dict.fromkeys((run.query_band, run.gallery_band) for run in result.runs))
+    page = environment.get_template("report.html.jinja").render(
+        version=__version__,
+        protocol=result.protocol,
+        title=frames.root.resolve().name,
+        bands=[band.value for band in frames.bands],
+        tables=[(way, _lines(result, frames, way)) for way in ways],
+        strips=[(run, _strip(run, frames)) for run in result.runs if run.examples],
+        faults=result.faults,
+        comparisons=result.comparisons,
+    )
+    path = Path(out) / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _lines(result: Benchmark, frames: Frames, way: tuple[str, str]) -> list[_Line]:
+    known = next((entry.name for entry in list_datasets() if entry.found_in(frames.root)), "")
+    runs = [run for run in result.runs if (run.query_band, run.gallery_band) == way]
+    top = max(run.recall["1"] for run in runs)
+    return [
+        _Line(
+            run,
+            published_retrieval(known, run.model) if way == ("rgb", "tir") else None,
+            run.recall["1"] == top,
+        )
+        for run in sorted(runs, key=lambda run: -run.recall["1"])
+    ]
+
+
+def _strip(run: Run, frames: Frames) -> str:
+    """The examples of a run as a picture in a data address."""
+    where = {
+        band: dict(zip(frames.names, frames.paths(band), strict=True))
+        for band in (run.query_band, run.gallery_band)
+    }
+    rows = []
+    for example in run.examples:
+        note = "found first" if example.rank == 1 else f"its match ranks {example.rank}"
+        row = [Tile(where[run.query_band][example.query] or "", run.query_band, f"query {example.query}", note)]
+        for rank, (name, distance, right) in enumerate(example.found, 1):
+            path = where[run.gallery_band][name] or ""
+            row.append(Tile(path, run.gallery_band, f"{rank}.  {name}", f"distance {distance:.3f}", right))
+        rows.append(row)
+    file = BytesIO()
+    strip(rows).save(file, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,63 @@
+"""Figures of the papers, to stand next to ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["RGBT_RETRIEVAL", "PublishedRetrieval", "published_retrieval"]
+
+
+@dataclass(frozen=True)
+class PublishedRetrieval:
+    """RGB query, thermal gallery, 320x320, exact index; recall in percent."""
+
+    recall_1: float
+    recall_5: float
+    cka: float | None = None
+
+
+_DATASETS = ("llvip", "m3fd", "roadscene", "boson_nighttime", "flir_adas", "ino", "vot_rgbt", "vtuav")
+
+# Pendota and Channappayya, tables 1 (R@1, R@5) and 2 (CKA), in the order of _DATASETS. The paper's
+# SqueezeNet has 0.72 M parameters without the classifier (its table 4), which is version 1.1.
+_TABLE_1: dict[str, tuple[tuple[float, float], ...]] = {
+    "alexnet": ((30.67, 64.84), (73.33, 91.0), (85.52, 93.67), (16.91, 30.83), (11.73, 39.47), (12.14, 32.24),
+                (38.84, 71.35), (89.53, 96.51)),
+    "vgg16": ((43.64, 68.33), (76.66, 95.0), (93.66, 95.64), (25.56, 45.49), (11.73, 42.93), (13.78, 32.71),
+              (29.75, 58.5), (88.66, 97.38)),
+    "squeezenet1_1": ((51.8, 78.8), (80.67, 94.67), (96.38, 99.10), (35.71, 56.39), (14.13, 44.80),
+                      (15.65, 37.85), (41.87, 77.69), (94.77, 98.84)),
+    "resnet18": ((25.69, 54.86), (63.33, 87.33), (84.16, 95.02), (10.15, 18.05), (8.00, 28.80), (10.05, 27.80),
+                 (16.80, 43.25), (69.77, 91.28)),
+    "resnet34": ((22.94, 48.88), (57.33, 84.33), (84.62, 95.02), (10.9, 21.80), (7.73, 25.60), (9.11, 23.60),
+                 (13.50, 32.78), (65.99, 87.21)),
+    "resnet50": ((31.42, 55.11), (63.67, 89.33), (89.59, 96.83), (10.90, 23.31), (8.53, 30.13), (9.81, 28.04),
+                 (19.28, 40.50), (76.45, 90.99)),
+    "resnet101": ((26.93, 55.11), (65.33, 92.00), (90.95, 96.38), (11.28, 23.68), (7.20, 28.53),
+                  (10.05, 26.40), (14.60, 38.29), (70.35, 89.83)),
+    "resnet152": ((26.43, 57.61), (65.33, 91.00), (88.24, 97.29), (11.28, 25.19), (7.47, 29.87), (7.48, 23.60),
+                  (12.12, 36.36), (70.06, 89.24)),
+}  # fmt: skip
+_TABLE_2: dict[str, tuple[float, ...]] = {
+    "alexnet": (0.9569, 0.8530, 0.7483, 0.6135, 0.9424, 0.9894, 0.9508, 0.9139),
+    "vgg16": (0.9732, 0.8748, 0.8481, 0.6939, 0.9558, 0.9910, 0.9614, 0.9329),
+    "squeezenet1_1": (0.9785, 0.8766, 0.8738, 0.7616, 0.9563, 0.9924, 0.9688, 0.9540),
+}
+
+RGBT_RETRIEVAL: dict[str, dict[str, PublishedRetrieval]] = {
+    dataset: {
+        model: PublishedRetrieval(*rows[i], _TABLE_2[model][i] if model in _TABLE_2 else None)
+        for model, rows in _TABLE_1.items()
+    }
+    for i, dataset in enumerate(_DATASETS)
+}
+
+
+def published_retrieval(dataset: str, model: str) -> PublishedRetrieval | None:
+    """The paper's figures for a dataset and a model, RGB to thermal; ``None`` where it has none.
+
+    Example:
+        >>> published_retrieval("roadscene", "squeezenet1_1")
+        PublishedRetrieval(recall_1=96.38, recall_5=99.1, cka=0.8738)
+    """
+    return RGBT_RETRIEVAL.get(dataset, {}).get(model)
