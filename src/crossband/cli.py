@@ -99,7 +99,7 @@ def demo(
     """
     from .demo import demo as run
 
-    _print_table(run(data, out, _names(models), weights).to_table())
+    _print_table(run(data, out, _names(models), weights).to_display())
     print(f"report: {out / 'report.html'}")
 
 
@@ -204,7 +204,7 @@ def benchmark(
     if as_json:
         _print_json(result.to_json())
     else:
-        _print_table(result.to_table())
+        _print_table(result.to_display())
         print(f"report: {report}")
 
 
@@ -509,7 +509,7 @@ def _print_table(table: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=True)
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     grid = Table(box=SIMPLE_HEAD, pad_edge=False)
     kept = [column for column in table.columns if table[column].notna().any()]
     for column in kept:

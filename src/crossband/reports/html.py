@@ -39,6 +39,7 @@ def write_report(result: Benchmark, frames: Frames, out: str | Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    best_first = sorted(result.runs, key=lambda run: -run.recall["1"])
     ways = list(dict.fromkeys((run.query_band, run.gallery_band) for run in result.runs))
     page = environment.get_template("report.html.jinja").render(
         version=__version__,
@@ -46,7 +47,7 @@ def write_report(result: Benchmark, frames: Frames, out: str | Path) -> Path:
         title=frames.root.resolve().name,
         bands=[band.value for band in frames.bands],
         tables=[(way, _lines(result, frames, way)) for way in ways],
-        strips=[(run, _strip(run, frames)) for run in result.runs if run.examples],
+        strips=[(run, _strip(run, frames)) for run in best_first if run.examples],
         faults=result.faults,
         comparisons=result.comparisons,
     )
@@ -81,7 +82,8 @@ def _strip(run: Run, frames: Frames) -> str:
         row = [Tile(where[run.query_band][example.query] or "", run.query_band, f"query {example.query}", note)]
         for rank, (name, distance, right) in enumerate(example.found, 1):
             path = where[run.gallery_band][name] or ""
-            row.append(Tile(path, run.gallery_band, f"{rank}.  {name}", f"distance {distance:.3f}", right))
+            mark = True if right else (False if rank < example.rank else None)
+            row.append(Tile(path, run.gallery_band, f"{rank}.  {name}", f"distance {distance:.3f}", mark))
         rows.append(row)
     file = BytesIO()
     strip(rows).save(file, "JPEG", quality=82)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Tile", "save_matches", "strip", "thumbnail"]
 
 _TILE = (240, 180)
-_GAP, _CAPTION = 10, 36
-_MARKS = {None: "#8a8f98", True: "#1a9850", False: "#d73027"}
+_GAP, _CAPTION = 10, 38
+_MARKS = {True: "#1a9850", False: "#d73027"}
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,16 @@ def strip(rows: Sequence[Sequence[Tile]]) -> PIL.Image.Image:
         (534, 238)
     """
     most = max(len(row) for row in rows)
+    pictures = [[_picture(tile) for tile in row] for row in rows]
+    heights = [p.height for row in pictures for p in row if not isinstance(p, str)]
+    tall = max(heights, default=_TILE[1])
     width = most * (_TILE[0] + _GAP) + _GAP + 24
-    height = len(rows) * (_TILE[1] + _CAPTION + _GAP) + _GAP + 2
+    height = len(rows) * (tall + _CAPTION + _GAP) + _GAP
     sheet = PIL.Image.new("RGB", (width, height), "white")
     for y, row in enumerate(rows):
         for x, tile in enumerate(row):
             left = _GAP + x * (_TILE[0] + _GAP) + (24 if x else 0)
-            _draw(sheet, tile, left, _GAP + y * (_TILE[1] + _CAPTION + _GAP))
+            _draw(sheet, tile, pictures[y][x], left, _GAP + y * (tall + _CAPTION + _GAP), tall)
     return sheet
 
 
@@ -92,26 +95,38 @@ def save_matches(query: str | Path, band: str, matches: Sequence[Match], path: s
     return Path(path)
 
 
-def _draw(sheet: PIL.Image.Image, tile: Tile, left: int, top: int) -> None:
-    draw = PIL.ImageDraw.Draw(sheet)
-    box = (left, top, left + _TILE[0], top + _TILE[1])
-    draw.rectangle(box, fill="#eceef1")
+def _picture(tile: Tile) -> PIL.Image.Image | str:
+    """The tile's picture, or why there is none."""
     try:
-        picture = thumbnail(read_image(tile.path, tile.band), Band(tile.band))
-        picture = PIL.ImageOps.contain(picture, _TILE)
-        sheet.paste(picture, (left + (_TILE[0] - picture.width) // 2, top + (_TILE[1] - picture.height) // 2))
+        return PIL.ImageOps.contain(thumbnail(read_image(tile.path, tile.band), Band(tile.band)), _TILE)
     except ImageFault as fault:
-        draw.text((left + 8, top + 8), fault.reason[:34], fill="#555", font=_font(12))
-    draw.rectangle(box, outline=_MARKS[tile.right], width=1 if tile.right is None else 4)
-    draw.text((left, top + _TILE[1] + 3), _fit(draw, tile.title, 13), fill="#222", font=_font(13))
-    draw.text((left, top + _TILE[1] + 19), _fit(draw, tile.detail, 11), fill="#666", font=_font(11))
+        return fault.reason
+
+
+def _draw(
+    sheet: PIL.Image.Image, tile: Tile, picture: PIL.Image.Image | str, left: int, top: int, tall: int
+) -> None:
+    draw = PIL.ImageDraw.Draw(sheet)
+    wide = _TILE[0] if isinstance(picture, str) else picture.width
+    high = tall if isinstance(picture, str) else picture.height
+    box = (left, top, left + wide - 1, top + high - 1)
+    if isinstance(picture, str):
+        draw.rectangle(box, fill="#eceef1")
+        draw.text((left + 8, top + 8), _fit(draw, picture, 12, wide - 16), fill="#555", font=_font(12))
+    else:
+        sheet.paste(picture, (left, top))
+    if tile.right is not None:
+        draw.rectangle(box, outline=_MARKS[tile.right], width=5)
+    draw.text((left, top + tall + 3), _fit(draw, tile.title, 14), fill="#222", font=_font(14))
+    draw.text((left, top + tall + 20), _fit(draw, tile.detail, 12), fill="#666", font=_font(12))
 
 
 def _font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
     return PIL.ImageFont.load_default(size)
 
 
-def _fit(draw: PIL.ImageDraw.ImageDraw, text: str, size: int) -> str:
-    while text and draw.textlength(text, font=_font(size)) > _TILE[0]:
+def _fit(draw: PIL.ImageDraw.ImageDraw, text: str, size: int, width: int = _TILE[0]) -> str:
+    """The text, shortened until it is no wider than ``width`` pixels."""
+    while text and draw.textlength(text, font=_font(size)) > width:
         text = text[:-2].rstrip("…") + "…"
     return text

@@ -115,6 +115,21 @@ class Benchmark:
             rows.append({**row, "peak_memory_mb": run.peak_memory_mb})
         return pd.DataFrame(rows)
 
+    def to_display(self) -> pd.DataFrame:
+        """The table for a screen: the figures that matter, each with what it needs beside it."""
+        rows = []
+        for run in self.runs:
+            low, high = run.recall_ci95["1"]
+            rows.append({
+                "model": run.model, "query": run.query_band, "gallery": run.gallery_band,
+                "R@1": run.recall["1"], "95 %": f"{low:.1f}-{high:.1f}", "R@5": run.recall["5"],
+                "misaligned R@1": run.misaligned["1"] if run.misaligned else None, "CKA": run.cka,
+                "centroid": f"{run.centroid['score']}/{run.centroid['places']}" if run.centroid else None,
+                "queries": run.n_queries, "dropped": run.n_dropped or None, "numbers": run.descriptor_dim,
+                "images/s": run.images_per_s,
+            })  # fmt: skip
+        return pd.DataFrame(rows)
+
     def write(self, out: str | Path) -> Path:
         """Write ``results.json`` and ``results.csv``; gives the folder."""
         out = make_folder(out)

@@ -114,7 +114,7 @@ class Finish:
                 have = ", ".join(sorted(self.means)) or "none"
                 raise CrossbandError(
                     f"no mean of the band {band.value} is known (there is {have}), so it cannot be centred; "
-                    f"make the gallery from frames that have it, or give a folder of such images with --calibrate"
+                    f"make the gallery from frames that have it, or give such images with --calibrate FOLDER"
                 )
             vectors = vectors - self.means[band]
         return unit_length(vectors if self.axes is None else vectors @ self.axes)
