@@ -3,7 +3,8 @@
 ==============  ===================================================================================
 ``exact``       right is the query's own frame and nothing else (Pendota and Channappayya, 3.4)
 ``place``       right is every frame with the query's ``place``
-``within:25``   right is every frame at most 25 metres away (``x``, ``y``, or ``lat``, ``lon``)
+``within:25``   right is every frame at most 25 metres away (``x``, ``y``; or ``lat``, ``lon`` in degrees,
+                along a great circle)
 ==============  ===================================================================================
 
 In all of them the query's own image is dropped from the gallery when both are of the same band, and a
@@ -80,7 +81,7 @@ class Protocol:
     def positives(self, queries: Frames, gallery: Frames) -> PositiveMask:
         """What tells the right gallery items of any block of queries."""
         if self.name == "within":
-            return PositiveMask(_positions(queries), _positions(gallery), self.metres)
+            return self._near(queries, gallery)
         column = "place" if self.name == "place" else "frame"
         codes: dict[str, int] = {}
         known = [
@@ -89,10 +90,18 @@ class Protocol:
         ]
         return PositiveMask(known[0], np.where(known[1] < 0, -2, known[1]), None)
 
+    def _near(self, queries: Frames, gallery: Frames) -> PositiveMask:
+        if all(frames.has("x") and frames.has("y") for frames in (queries, gallery)):
+            mine, theirs = (frames.table[["x", "y"]].to_numpy(float) for frames in (queries, gallery))
+            return PositiveMask(mine, theirs, self.metres)
+        # a chord is as good as the arc it cuts off, and needs no plane that is wrong far from its middle
+        half_turn = min(self.metres / (2 * _EARTH_RADIUS_M), np.pi / 2)
+        return PositiveMask(_on_sphere(queries), _on_sphere(gallery), 2 * _EARTH_RADIUS_M * np.sin(half_turn))
+
 
 @dataclass(frozen=True)
 class PositiveMask:
-    """Tells which gallery items are right: equal codes ``(n,)``, or positions ``(n, 2)`` in metres."""
+    """Tells which gallery items are right: equal codes ``(n,)``, or positions ``(n, 2 or 3)`` in metres."""
 
     queries: np.ndarray
     gallery: np.ndarray
@@ -103,8 +112,9 @@ class PositiveMask:
         mine = self.queries[start:stop, None]
         if self.metres is None:
             return mine == self.gallery[None]
-        with np.errstate(invalid="ignore"):
-            return np.hypot(*np.moveaxis(mine - self.gallery[None], -1, 0)) <= self.metres
+        axes = range(mine.shape[-1])
+        squared = sum((mine[..., axis] - self.gallery[None, :, axis]) ** 2 for axis in axes)
+        return np.sqrt(squared) <= self.metres
 
 
 def _column(frames: Frames, column: str) -> list[str | None]:
@@ -116,9 +126,9 @@ def _objects(frames: Frames, column: str) -> list[object]:
     return values.where(values.notna(), None).tolist()
 
 
-def _positions(frames: Frames) -> np.ndarray:
-    """Metres ``(n, 2)``; of latitude and longitude, on a plane tangent near the frames' middle."""
-    if frames.has("x") and frames.has("y"):
-        return frames.table[["x", "y"]].to_numpy(float)
+def _on_sphere(frames: Frames) -> np.ndarray:
+    """Latitudes and longitudes in degrees as points ``(n, 3)`` of a sphere, metres; not a number without."""
+    if not (frames.has("lat") and frames.has("lon")):
+        return np.full((len(frames), 3), np.nan)
     lat, lon = np.radians(frames.table[["lat", "lon"]].to_numpy(float)).T
-    return np.stack([lon * np.cos(lat), lat], 1) * _EARTH_RADIUS_M
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], 1) * _EARTH_RADIUS_M
