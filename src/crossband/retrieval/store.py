@@ -154,7 +154,7 @@ class DescriptorStore:
         try:
             keys = json.loads(listing.read_bytes())
             shard = np.load(listing.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError):
             return  # a damaged shard is as good as none: its images are described again
         if shard.ndim == 2 and len(keys) == len(shard) and (not self._shards or shard.shape[1] == self._width):
             self._where.update((key, (len(self._shards), row)) for row, key in enumerate(keys))
