@@ -143,10 +143,10 @@ class Sides:
 
 def _of_split(frames: Frames, positions: np.ndarray, split: str) -> np.ndarray:
     """Which of some rows serve as query or as gallery: those of the split, or all without both splits."""
-    splits = frames.table["split"].iloc[positions] if "split" in frames.table else pd.Series(dtype=str)
+    splits = frames.table["split"] if "split" in frames.table else pd.Series(dtype=str)
     if not {"query", "gallery"} <= set(splits.dropna()):
         return np.arange(len(positions))
-    return np.flatnonzero((splits == split).fillna(False).to_numpy(bool))
+    return np.flatnonzero((splits == split).fillna(False).to_numpy(bool)[positions])
 
 
 def _centroids(rows: FinishedRows, frames: Frames) -> dict[str, np.ndarray]:
