@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..bands import Band
+from ..errors import CrossbandError
 from ..frames import Frames
 from ..metrics import Protocol, recall_at
 from ..preprocess import Warp
@@ -75,6 +76,8 @@ def robustness(
     """
     rule = Protocol.parse(protocol)
     ways = [way for way in directions(frames, query, gallery, rule) if way.query is not way.gallery]
+    if not ways:
+        raise CrossbandError(f"one of two bands is moved, and {query} is both; choose another --query")
     bands = sorted({band for way in ways for band in (way.query, way.gallery)}, key=list(Band).index)
     points = []
     for name in dict.fromkeys(models):
