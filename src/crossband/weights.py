@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import socket
 import urllib.parse
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -62,10 +63,13 @@ def find_weights(source: WeightsSource, given: str | Path | None = None, downloa
         download: whether to try the network last.
 
     Raises:
-        CrossbandError: nowhere; the sentence names the file, where it was looked for, and the mend.
+        CrossbandError: nowhere, and the sentence names the file, where it was looked for, and the mend; or
+            what is given is neither a file nor a folder.
     """
     if given is not None and Path(given).is_file():
         return Path(given)
+    if given is not None and not Path(given).is_dir():
+        raise CrossbandError(f"no weights at {given}; give a file, or a folder that holds them, with --weights")
     path = locate_weights(source, given)
     if path is not None:
         return path
@@ -117,8 +121,8 @@ def load_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        state = _read_torch(path)
+    except (SafetensorError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:100]
         raise CrossbandError(f"{path} holds no weights that can be read safely: {reason}") from None
     for key in ("state_dict", "model"):
@@ -127,6 +131,17 @@ def load_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise CrossbandError(f"{path} is no state dict: a mapping of names to tensors is expected")
     return state
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about the file's age; it is refused or it is read
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError):
+        raise
+    except Exception:  # whatever a file that is none makes the reader stumble over
+        raise RuntimeError("it is damaged, or holds objects, which are never unpickled") from None
 
 
 def file_digest(path: str | Path) -> str:
