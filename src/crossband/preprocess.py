@@ -35,7 +35,8 @@ class Warp:
     """A similarity about the image's centre, for testing robustness to misalignment.
 
     The content moves right and down by ``shift`` (a fraction of width and of height), grows by
-    ``scale`` and turns by ``rotate`` degrees; the border is extended where nothing is known.
+    ``scale`` and turns anticlockwise, as it is seen, by ``rotate`` degrees; the border is extended where
+    nothing is known.
 
     Example:
         >>> str(Warp(shift=0.05, scale=1.1, rotate=5))
@@ -179,7 +180,7 @@ def _luminance(pixels: np.ndarray) -> np.ndarray:
 
 
 def _channels_first(pixels: np.ndarray) -> torch.Tensor:
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels))
+    tensor = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
     return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
 
 
