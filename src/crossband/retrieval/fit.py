@@ -39,12 +39,13 @@ def fit_descriptor(
     embeddings = [embed(frames, descriptor, store=store) for frames in sets]
     centred = np.concatenate([part for embedding in embeddings for part in _centred(embedding)])
     axes = principal_axes(centred, size, whiten)
-    return replace(descriptor, centre=True, axes=axes, means=_common_means(embeddings))
+    name = f"{descriptor.name}+pca{size}"
+    return replace(descriptor, name=name, centre=True, axes=axes, means=_common_means(embeddings))
 
 
 def principal_axes(centred: np.ndarray, size: int, whiten: float = 0.5) -> np.ndarray:
     """Principal axes ``(d, size)`` of centred rows ``(n, d)``, each divided by its singular value to the
-    power ``whiten`` and scaled so that a typical projection has unit length.
+    power ``whiten``, the first by one: with 1 all projections have the variance of the first, with 0 their own.
 
     Jegou and Chum, "Negative evidences and co-occurences in image retrieval", ECCV 2012. Through the Gram
     matrix when rows are fewer than numbers.
