@@ -183,7 +183,7 @@ class Descriptor:
             CrossbandError: an unknown encoder, layer or step, or weights that are missing.
         """
         if name.endswith(".safetensors") or Path(name).is_file():
-            return _read(Path(name), options)
+            return replace(read_descriptor(Path(name), options), name=name)
         return _build(name, PRESETS.get(name, name), options)
 
     @property
@@ -301,7 +301,12 @@ def descriptor_account(path: Path) -> dict[str, Any]:
     return account
 
 
-def _read(path: Path, options: Options) -> Descriptor:
+def read_descriptor(path: Path, options: Options) -> Descriptor:
+    """The descriptor of a file, under the name it had when it was written.
+
+    Raises:
+        CrossbandError: no descriptor file, or fitted with other weights than those that are here.
+    """
     account = descriptor_account(path)
     tensors = load_file(path)
     encoder, digest = create_model(account["encoder"], options.weights)

@@ -25,7 +25,15 @@ from ..errors import CrossbandError, ImageFault, unknown_name
 from ..frames import Frames
 from ..io import read_image
 from ..progress import Progress
-from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Finish, Options, descriptor_account
+from .descriptor import (
+    DEFAULT_DESCRIPTOR,
+    DEFAULT_OPTIONS,
+    Descriptor,
+    Finish,
+    Options,
+    descriptor_account,
+    read_descriptor,
+)
 from .embed import BandEmbedding, Embedding, embed, mean_vector
 from .gallery_store import METADATA, GalleryStore, LanceStore, row_schema
 from .search import exact_search
@@ -131,7 +139,7 @@ class Gallery:
             CrossbandError: no gallery, a damaged one, or weights other than those that made it.
         """
         folder, account = Path(folder), read_account(folder)
-        descriptor = Descriptor.load(str(folder / "descriptor.safetensors"), options)
+        descriptor = read_descriptor(folder / "descriptor.safetensors", options)
         return cls(folder, descriptor, LanceStore(folder / "rows.lance"), float(account["scale"]))
 
     @staticmethod
@@ -411,9 +419,10 @@ def query_image(
 
 
 def _check_same_model(gallery: Gallery, model: str | None, options: Options) -> None:
-    if model is None or model == gallery.descriptor.name:
+    if model is None:
         return
-    wanted = Descriptor.load(model, options)
+    # how images are read is the gallery's own, whatever the options
+    wanted = replace(Descriptor.load(model, options), preprocess=gallery.descriptor.preprocess)
     if wanted.identity != gallery.descriptor.identity:
         raise CrossbandError(
             f"the gallery {gallery.folder} was made with {gallery.descriptor.name}, not with {model}; "
