@@ -49,4 +49,5 @@ def build_timm(name: str) -> Encoder:
         raise CrossbandError(f"timm/{name} names no feature maps (timm's features_only); choose another model")
     config = body.pretrained_cfg
     statistics = Statistics(tuple(config["mean"]), tuple(config["std"]))
-    return Encoder(body, info[-1]["module"], statistics=statistics)
+    channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
+    return Encoder(body, info[-1]["module"], statistics=statistics, channels_last=channels_last)

@@ -21,6 +21,7 @@ class Encoder(nn.Module):
         default_layer: the name of the last layer before the classifier.
         classifier: the names of its parts that make up the classifier, which an encoder does not need.
         statistics: what the weights expect their input to be standardised by.
+        channels_last: whether the network's maps are ``(B, H, W, C)``.
 
     Example:
         >>> encoder = Encoder(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten()), "1")
@@ -34,12 +35,14 @@ class Encoder(nn.Module):
         default_layer: str,
         classifier: tuple[str, ...] = (),
         statistics: Statistics = IMAGENET,
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.body = body
         self.default_layer = default_layer
         self.classifier = classifier
         self.statistics = statistics
+        self.channels_last = channels_last
 
     def layers(self) -> list[str]:
         """The names of every layer the encoder can be cut at, in the order of definition."""
@@ -61,14 +64,22 @@ class Encoder(nn.Module):
         """Feature maps ``(B, C, H, W)`` of ``images`` ``(B, 3, h, w)``, float32 and standardised.
 
         Raises:
-            CrossbandError: no such layer, or its output is no feature map.
+            CrossbandError: no such layer, its output is no feature map, or the network does not take images
+                of this size.
         """
         layer = self.check_layer(layer)
         handle = self.body.get_submodule(layer).register_forward_hook(_stop)
         try:
             self.body(images)
         except _Reached as reached:
-            return as_map(reached.output, layer)
+            maps = as_map(reached.output, layer)
+            return maps.movedim(-1, 1) if self.channels_last and _is_map(reached.output) else maps
+        except (AssertionError, RuntimeError) as error:
+            height, width = images.shape[-2:]
+            reason = " ".join(str(error).split())[:120].rstrip(".")
+            raise CrossbandError(
+                f"the encoder cannot read images of {width}x{height} ({reason}); choose another --size"
+            ) from error
         finally:
             handle.remove()
         raise CrossbandError(f"layer {layer!r} is never reached; choose another with @LAYER")
@@ -99,6 +110,10 @@ def as_map(output: object, layer: str) -> torch.Tensor:
             tokens = output[:, output.shape[1] - side * side :]
             return tokens.transpose(1, 2).reshape(len(output), -1, side, side)
     raise CrossbandError(f"layer {layer!r} gives no feature map; choose another with @LAYER")
+
+
+def _is_map(output: object) -> bool:
+    return isinstance(output, torch.Tensor) and output.ndim == 4
 
 
 def count_parameters(module: nn.Module) -> int:
