@@ -180,7 +180,8 @@ def _luminance(pixels: np.ndarray) -> np.ndarray:
 
 
 def _channels_first(pixels: np.ndarray) -> torch.Tensor:
-    tensor = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
+    pixels = np.ascontiguousarray(pixels)
+    tensor = torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
     return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
 
 

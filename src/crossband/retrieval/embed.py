@@ -8,7 +8,8 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,6 @@ from .descriptor import Descriptor, Finish, FinishedRows, unit_length
 from .store import DescriptorStore, Rows, StoredRows
 
 __all__ = ["BandEmbedding", "Embedding", "embed"]
-
-BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,6 @@ def embed(
     *,
     store: str | Path,
     workers: int | None = None,
-    batch: int = BATCH,
 ) -> Embedding:
     """Describe every image of some bands, once.
 
@@ -124,8 +122,7 @@ def embed(
         descriptor: how.
         bands: which bands; all of the frames' by default.
         store: the folder of the descriptor store; it may serve any number of descriptors and sets.
-        workers: decoding threads; one for each processor by default.
-        batch: images a forward pass.
+        workers: threads that read, and on a CPU as many that run the encoder; one for each core by default.
 
     Raises:
         CrossbandError: no frame has the band, or none of a band's images can be used.
@@ -133,25 +130,76 @@ def embed(
     wanted = [parse_band(band) for band in bands] if bands is not None else list(frames.bands)
     jobs = list(_jobs(frames, wanted))
     stored = DescriptorStore(store, descriptor.fingerprint)
-    prepared: list[_Prepared] = []
+    lanes = _Lanes.for_device(descriptor.device, workers)
+    done: list[_Prepared] = []
     computed = 0
     start = time.perf_counter()
     with Progress(len(jobs), f"embedding with {descriptor.name}") as progress:
-        images = _prepare(jobs, descriptor.preprocess, stored, workers or os.cpu_count() or 1, batch)
-        for group in _batches(images, batch):
-            fresh = {item.key: item.tensor for item in group if item.tensor is not None}
-            if fresh:
-                vectors = descriptor.pooled(torch.stack(list(fresh.values()))).numpy()
-                for key, vector in zip(fresh, vectors, strict=True):
-                    stored.add(key, vector)
-                computed += len(fresh)
-            prepared += [_Prepared(i.job, i.digest, i.key, None, i.fault) for i in group]
+        for group, vectors in _described(jobs, descriptor, stored, lanes):
+            for item, vector in zip([i for i in group if i.tensor is not None], vectors, strict=True):
+                if item.key not in stored:  # the same file may stand under two names
+                    stored.add(item.key, vector)
+            computed += len(vectors)
+            done += [replace(item, tensor=None) for item in group]
             progress.advance(len(group))
     stored.flush()
     seconds = time.perf_counter() - start
-    faults = [item.fault for item in prepared if item.fault is not None]
-    parts = {band: _part(band, [i for i in prepared if i.job.band is band], stored) for band in wanted}
+    faults = [item.fault for item in done if item.fault is not None]
+    parts = {band: _part(band, [i for i in done if i.job.band is band], stored) for band in wanted}
     return Embedding(descriptor, frames, parts, faults, computed, seconds)
+
+
+@dataclass(frozen=True)
+class _Lanes:
+    """How the work is spread.
+
+    Attributes:
+        readers: threads that read and preprocess.
+        forwards: threads that run the encoder.
+        batch: images a forward pass.
+    """
+
+    readers: int
+    forwards: int
+    batch: int
+
+    @classmethod
+    def for_device(cls, device: str, workers: int | None) -> _Lanes:
+        """One pass at a time with large batches on an accelerator. On a CPU, one pass a core with two images
+        each: their maps stay in the cache, and no core waits for another (docs/decisions.md)."""
+        cores = workers or os.cpu_count() or 1
+        return cls(cores, cores, 2) if device == "cpu" else cls(cores, 1, 64)
+
+
+def _described(
+    jobs: list[_Job], descriptor: Descriptor, stored: DescriptorStore, lanes: _Lanes
+) -> Iterator[tuple[list[_Prepared], np.ndarray]]:
+    """Groups of images in order, each with the vectors of those that were not stored; reading runs ahead of
+    the encoder, and nothing runs more than a few batches ahead of what is taken."""
+
+    def forward(group: list[_Prepared]) -> np.ndarray:
+        fresh = [item.tensor for item in group if item.tensor is not None]
+        return descriptor.pooled(torch.stack(fresh)).numpy() if fresh else np.empty((0, 0), np.float32)
+
+    with _threads_per_pass(1 if lanes.forwards > 1 else None), ThreadPoolExecutor(lanes.forwards) as pool:
+        waiting: deque[tuple[list[_Prepared], Future[np.ndarray]]] = deque()
+        for group in _groups(_prepare(jobs, descriptor.preprocess, stored, lanes), lanes.batch):
+            waiting.append((group, pool.submit(forward, group)))
+            if len(waiting) > 2 * lanes.forwards:
+                ready, vectors = waiting.popleft()
+                yield ready, vectors.result()
+        for ready, vectors in waiting:
+            yield ready, vectors.result()
+
+
+@contextmanager
+def _threads_per_pass(n: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def mean_vector(rows: Rows, height: int = 256) -> np.ndarray:
@@ -172,14 +220,14 @@ def _jobs(frames: Frames, bands: list[Band]) -> Iterator[_Job]:
 
 
 def _prepare(
-    jobs: list[_Job], preprocess: Preprocess, stored: DescriptorStore, workers: int, batch: int
+    jobs: list[_Job], preprocess: Preprocess, stored: DescriptorStore, lanes: _Lanes
 ) -> Iterator[_Prepared]:
-    """Read and preprocess ahead of the encoder, in order, never more than a few batches ahead."""
-    with ThreadPoolExecutor(workers) as pool:
+    """Read and preprocess ahead of the encoder, in order."""
+    with ThreadPoolExecutor(lanes.readers) as pool:
         waiting: deque[Future[_Prepared]] = deque()
         for job in jobs:
             waiting.append(pool.submit(_read, job, preprocess, stored))
-            if len(waiting) > 3 * batch:
+            if len(waiting) > 2 * lanes.batch * lanes.forwards:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -200,14 +248,14 @@ def _read(job: _Job, preprocess: Preprocess, stored: DescriptorStore) -> _Prepar
         return _Prepared(job, fault=ImageFault(job.path, str(error)))
 
 
-def _batches(items: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:
+def _groups(items: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:
     """Groups with at most ``size`` images to compute, and a bounded number that need nothing."""
     group: list[_Prepared] = []
     fresh = 0
     for item in items:
         group.append(item)
         fresh += item.tensor is not None
-        if fresh == size or len(group) == 16 * size:
+        if fresh == size or len(group) == 64:
             yield group
             group, fresh = [], 0
     if group:
