@@ -236,8 +236,8 @@ def _prepare(
 def _read(job: _Job, preprocess: Preprocess, stored: DescriptorStore) -> _Prepared:
     try:
         data = read_bytes(job.path)
-        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-        key = f"{digest}-{job.band.value}-{job.units or ''}"
+        digest = content_digest(data, job.units)
+        key = f"{digest}-{job.band.value}"
         if key in stored:
             return _Prepared(job, digest, key)
         image = decode_image(data, job.path, job.band, job.units)
@@ -246,6 +246,11 @@ def _read(job: _Job, preprocess: Preprocess, stored: DescriptorStore) -> _Prepar
         return _Prepared(job, fault=fault)
     except CrossbandError as error:
         return _Prepared(job, fault=ImageFault(job.path, str(error)))
+
+
+def content_digest(data: bytes, units: str | None) -> str:
+    """Identifies what an image file holds and how its pixels are read, in hex."""
+    return hashlib.blake2b(data, digest_size=16, person=(units or "").encode()).hexdigest()
 
 
 def _groups(items: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ..datasets import open_frames
 from ..datasets._registry import images_by_stem
 from ..errors import CrossbandError, ImageFault, unknown_name
 from ..frames import Frames
-from ..io import read_image
+from ..io import read_bytes, read_image
 from ..progress import Progress
 from .descriptor import (
     DEFAULT_DESCRIPTOR,
@@ -34,7 +35,7 @@ from .descriptor import (
     descriptor_account,
     read_descriptor,
 )
-from .embed import BandEmbedding, Embedding, embed, mean_vector
+from .embed import BandEmbedding, Embedding, content_digest, embed, mean_vector
 from .gallery_store import METADATA, GalleryStore, LanceStore, row_schema
 from .search import exact_search
 from .store import ArrayRows
@@ -177,25 +178,31 @@ class Gallery:
             bands: which of their bands.
             store: the folder of the descriptor store, where a killed run continues.
         """
-        embedding = embed(frames, self.descriptor, bands, store=store, workers=workers)
         known = self.store.read(["key", "digest"])
         there = dict(zip(known["key"].to_pylist(), known["digest"].to_pylist(), strict=True))
-        total = sum(len(part.positions) for part in embedding.bands.values())
-        added = 0
-        with Progress(total, "adding", "rows") as progress:
-            for part in embedding.bands.values():
-                keys = [f"{name}|{part.band.value}" for name in frames.table["frame"].iloc[part.positions]]
-                fresh = [i for i, key in enumerate(keys) if there.get(key) != part.digests[i]]
-                progress.advance(len(keys) - len(fresh))
-                for start in range(0, len(fresh), _BATCH):
-                    chosen = np.array(fresh[start : start + _BATCH])
-                    replacing = any(keys[i] in there for i in chosen)
-                    (self.store.upsert if replacing else self.store.add)(
-                        self._table(frames, part, keys, chosen)
-                    )
-                    added += len(chosen)
-                    progress.advance(len(chosen))
-        return Added(added, total - added, embedding.faults)
+        added, unchanged, faults = 0, 0, []
+        for band in bands:
+            fresh = _changed(frames, band, there)
+            unchanged += int(frames.table[band.value].notna().sum()) - len(fresh)
+            if len(fresh):
+                embedding = embed(fresh, self.descriptor, [band], store=store, workers=workers)
+                added += self._add_rows(fresh, embedding.bands[band], there)
+                faults += embedding.faults
+        return Added(added, unchanged, faults)
+
+    def _add_rows(self, frames: Frames, part: BandEmbedding, there: Container[str]) -> int:
+        names = frames.table["frame"].iloc[part.positions]
+        keys = [_key(name, part.band) for name in names]
+        with Progress(len(keys), "adding", "rows") as progress:
+            for start in range(0, len(keys), _BATCH):
+                chosen = np.arange(start, min(start + _BATCH, len(keys)))
+                rows = self._table(frames, part, keys, chosen)
+                if any(keys[i] in there for i in chosen):
+                    self.store.upsert(rows)
+                else:
+                    self.store.add(rows)
+                progress.advance(len(chosen))
+        return len(keys)
 
     def delete(self, where: str) -> int:
         """Delete the rows that fulfil a condition on the metadata; gives their number."""
@@ -416,6 +423,30 @@ def query_image(
     if path is None:
         raise CrossbandError(f"frame {name!r} has no {band} image; choose another --band")
     return path, units or table.units()[row]
+
+
+def _key(frame: str, band: Band) -> str:
+    return f"{frame}|{band.value}"
+
+
+def _changed(frames: Frames, band: Band, there: Mapping[str, str]) -> Frames:
+    """The frames whose image of a band is not in a gallery yet, or has another content now."""
+    changed = []
+    for row, (name, path, units) in enumerate(
+        zip(frames.names, frames.paths(band), frames.units(), strict=True)
+    ):
+        digest = there.get(_key(name, band))
+        if path is not None and (digest is None or digest != file_digest(path, units)):
+            changed.append(row)
+    return frames.select(np.array(changed, int))
+
+
+def file_digest(path: Path, units: str | None) -> str | None:
+    """The content digest of an image file, ``None`` when it cannot be read."""
+    try:
+        return content_digest(read_bytes(path), units)
+    except ImageFault:
+        return None
 
 
 def _check_same_model(gallery: Gallery, model: str | None, options: Options) -> None:
