@@ -1,0 +1,110 @@
+"""The registry: a name becomes a network, wrong weights never load, and every entry is described."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from crossband.errors import CrossbandError
+from crossband.models import create_model, list_models
+from crossband.models._registry import find_model
+
+NAMES = [info.name for info in list_models()]
+HEAVY = ("vgg16", "densenet121", "resnet34", "resnet50", "resnet101", "resnet152")
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    monkeypatch.setenv("CROSSBAND_OFFLINE", "1")
+    monkeypatch.delenv("CROSSBAND_WEIGHTS", raising=False)
+
+
+def test_the_models_of_the_paper_the_default_and_the_baseline_are_there():
+    assert {
+        "alexnet", "vgg16", "squeezenet1_0", "squeezenet1_1", "resnet18", "resnet34", "resnet50", "resnet101",
+        "resnet152", "mobilenet_v2", "densenet121", "efficientnet_lite0", "hog",
+    } <= set(NAMES)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in HEAVY])
+def test_every_model_maps_images_to_feature_maps_of_its_dim(name):
+    encoder, digest = create_model(name, pretrained=False)
+    info = list_models(name)[0]
+    maps = encoder(torch.zeros(1, 3, 64, 64))
+    assert maps.ndim == 4
+    assert maps.shape[:2] == (1, info.dim)
+    assert digest == ""
+    assert not encoder.training
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    assert encoder.check_layer(None) in encoder.layers()
+
+
+def test_every_model_says_its_task_licence_and_source():
+    for info in list_models():
+        assert info.task
+        assert info.licence
+        assert info.source
+        assert info.params_m >= 0
+        assert info.weights in ("here", "download", "absent")
+
+
+def test_a_pattern_chooses_models_by_name():
+    assert [info.name for info in list_models("squeezenet*")] == ["squeezenet1_0", "squeezenet1_1"]
+    assert list_models("nothing*") == []
+
+
+def test_an_unknown_model_lists_the_nearest():
+    with pytest.raises(CrossbandError, match="unknown model 'resnet17'; the nearest are .*resnet1"):
+        create_model("resnet17")
+
+
+def test_weights_of_another_network_are_refused_with_the_file_named(tmp_path):
+    other, _ = create_model("squeezenet1_0", pretrained=False)
+    path = tmp_path / "squeezenet1_1.safetensors"
+    save_file(other.body.state_dict(), path)
+    with pytest.raises(CrossbandError, match=f"{re.escape(str(path))} holds the weights of another network"):
+        create_model("squeezenet1_1", weights=tmp_path)
+
+
+def test_weights_with_a_key_too_few_are_refused(tmp_path):
+    state = find_model("squeezenet1_1").build().body.state_dict()
+    state.popitem()
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(CrossbandError, match="another network"):
+        create_model("squeezenet1_1", weights=tmp_path / "w.safetensors")
+
+
+def test_the_weights_that_are_given_are_the_weights_that_run_and_their_hash_tells_them(tmp_path):
+    digests = set()
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        body = find_model("squeezenet1_1").build().body
+        path = tmp_path / f"{seed}.safetensors"
+        save_file(body.state_dict(), path)
+        encoder, digest = create_model("squeezenet1_1", weights=path)
+        assert torch.equal(encoder.body.features[0].weight, body.features[0].weight)
+        digests.add(digest)
+    assert len(digests) == 2
+
+
+def test_missing_weights_are_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(CrossbandError, match=r"no weights for resnet18: .*--weights"):
+        create_model("resnet18")
+
+
+def test_whether_weights_are_here_is_told_without_loading_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    assert list_models("resnet18")[0].weights == "download"
+    monkeypatch.setenv("CROSSBAND_WEIGHTS", str(tmp_path))
+    (tmp_path / "resnet18.pth").touch()
+    assert list_models("resnet18")[0].weights == "here"
+    assert list_models("hog")[0].weights == "here"
+
+
+def test_the_classifier_is_no_part_of_an_encoder():
+    encoder, _ = create_model("resnet18", pretrained=False)
+    assert isinstance(encoder.body.fc, torch.nn.Identity)
