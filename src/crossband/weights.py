@@ -151,6 +151,8 @@ def file_digest(path: str | Path) -> str:
 
 
 def _download(source: WeightsSource) -> Path:
+    if not (source.url or source.hub):
+        raise CrossbandError("no download is known for it")
     _check_network(source)
     if source.url:
         target = Path(torch.hub.get_dir()) / "checkpoints" / source.file_name
@@ -158,11 +160,10 @@ def _download(source: WeightsSource) -> Path:
         digest = source.file_name.rsplit("-", 1)[-1].split(".")[0]
         torch.hub.download_url_to_file(source.url, str(target), hash_prefix=digest)
         return target
-    if source.hub:
-        import huggingface_hub
+    import huggingface_hub
 
-        return Path(huggingface_hub.hf_hub_download(*source.hub))
-    raise CrossbandError("no download is known for it")
+    assert source.hub is not None
+    return Path(huggingface_hub.hf_hub_download(*source.hub))
 
 
 def _check_network(source: WeightsSource) -> None:

@@ -170,11 +170,11 @@ def _info(name: str) -> ModelInfo:
 
 def _load(encoder: Encoder, entry: ModelEntry, path: Path) -> None:
     state = load_state_dict(path)
-    if entry.rename is not None:
-        state = entry.rename(state, encoder)
     try:
+        if entry.rename is not None:
+            state = entry.rename(state, encoder)
         encoder.body.load_state_dict(state, strict=True)
-    except RuntimeError as error:
+    except (RuntimeError, CrossbandError) as error:
         reason = " ".join(str(error).split())[:160]
         raise CrossbandError(
             f"{path} holds the weights of another network than {entry.name}: {reason}"
