@@ -77,7 +77,7 @@ def test_in_a_folder_safetensors_win_and_the_publisher_s_own_name_is_known(tmp_p
 
 def test_weights_given_that_are_not_there_are_not_passed_over(tmp_path):
     put(tmp_path / "hub" / "checkpoints" / "net-0123abcd.pth")
-    with pytest.raises(CrossbandError, match="no weights at .*nowhere"):
+    with pytest.raises(CrossbandError, match=r"no weights at .*nowhere"):
         find_weights(WeightsSource("net", url=URL), tmp_path / "nowhere")
 
 

@@ -57,7 +57,7 @@ def test_the_network_s_own_names_are_taken_as_they_are():
 
 
 def test_a_wrong_shape_is_refused(packaged):
-    wrong = {name: value for name, value in packaged.items()}
+    wrong = dict(packaged)
     wrong[next(iter(wrong))] = torch.zeros(32, 3, 5, 5)
     with pytest.raises(CrossbandError, match="shapes of their tensors differ"):
         rename_by_order(wrong, find_model("efficientnet_lite0").build())

@@ -57,7 +57,7 @@ def test_a_pattern_chooses_models_by_name():
 
 
 def test_an_unknown_model_lists_the_nearest():
-    with pytest.raises(CrossbandError, match="unknown model 'resnet17'; the nearest are .*resnet1"):
+    with pytest.raises(CrossbandError, match=r"unknown model 'resnet17'; the nearest are .*resnet1"):
         create_model("resnet17")
 
 

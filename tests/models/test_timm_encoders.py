@@ -34,7 +34,7 @@ def test_maps_with_channels_last_are_turned():
 
 def test_a_network_of_fixed_size_refuses_another_in_one_sentence():
     encoder, _ = create_model("timm/vit_tiny_patch16_224", pretrained=False)
-    with pytest.raises(CrossbandError, match="images of 96x96 .*--size"):
+    with pytest.raises(CrossbandError, match=r"images of 96x96 .*--size"):
         encoder(torch.zeros(1, 3, 96, 96))
 
 
