@@ -1,0 +1,202 @@
+"""A descriptor is its name, its file and its identity: equal ones give equal vectors, others differ."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from crossband.bands import Band
+from crossband.errors import CrossbandError
+from crossband.io import read_image
+from crossband.preprocess import Warp
+from crossband.retrieval import PRESETS, Descriptor, Options, fit_descriptor
+from crossband.retrieval.descriptor import Finish, FinishedRows, descriptor_account, unit_length
+from crossband.retrieval.store import ArrayRows
+
+LITE = "efficientnet_lite0"
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "pooling", "centre"),
+    [
+        ("hog", "cells", "normflat", True),
+        ("hog:avg", "cells", "avg", False),
+        ("hog:avg4+centre", "cells", "avg4", True),
+        ("hog:centre+max", "cells", "max", True),
+        (LITE, "blocks.6", "normflat", False),
+        (f"{LITE}@blocks.4", "blocks.4", "normflat", False),
+        (f"{LITE}@blocks.2:gem3", "blocks.2", "gem3", False),
+        ("crossband", "blocks.4", "avg5s3", True),
+    ],
+)
+def test_a_name_is_encoder_layer_pooling_and_centre(small, name, layer, pooling, centre):
+    descriptor = Descriptor.load(name, small)
+    assert descriptor.name == name
+    assert (descriptor.layer, str(descriptor.pooling), descriptor.centre) == (layer, pooling, centre)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("efficientnet_lite", r"unknown model 'efficientnet_lite'; the nearest are .*efficientnet_lite0"),
+        ("hog@cell", r"unknown layer 'cell'; the nearest are cells"),
+        ("hog:mean", r"unknown pooling 'mean'"),
+        ("hog:centre", r"has one pooling"),
+        ("hog:avg+max", r"has one pooling"),
+        ("nowhere.safetensors", r"no descriptor file nowhere\.safetensors"),
+    ],
+)
+def test_a_wrong_name_is_one_sentence(name, sentence):
+    with pytest.raises(CrossbandError, match=sentence):
+        Descriptor.load(name)
+
+
+def test_the_default_is_a_preset_that_is_written_out():
+    assert PRESETS["crossband"].startswith(LITE)
+    written = Descriptor.load(PRESETS["crossband"])
+    assert written.identity == Descriptor.load().identity
+
+
+def test_the_identity_changes_with_all_that_changes_the_vector(small):
+    variants = [
+        Descriptor.load("hog", small),
+        Descriptor.load("hog:normflat", small),
+        Descriptor.load("hog:avg2+centre", small),
+        Descriptor.load(LITE, small),
+        Descriptor.load(f"{LITE}@blocks.4", small),
+        Descriptor.load("hog", Options(size=(64, 80), device="cpu")),
+        Descriptor.load("hog", replace(small, normalisation={"tir": "kelvin:263:313"})),
+        Descriptor.load("hog", replace(small, normalisation={"tir": "percentile:2:98"})),
+        Descriptor.load("hog", small).with_warp(Warp(shift=0.1)),
+        replace(Descriptor.load("hog", small), axes=np.eye(128, 4, dtype=np.float32)),
+        replace(Descriptor.load("hog", small), axes=np.eye(128, 5, dtype=np.float32)),
+    ]
+    assert len({d.identity for d in variants}) == len(variants)
+    assert Descriptor.load("hog", small).identity == variants[0].identity
+
+
+def test_the_pooled_vector_s_fingerprint_does_not_change_with_what_comes_after(small):
+    plain, centred = Descriptor.load("hog:normflat", small), Descriptor.load("hog", small)
+    assert plain.fingerprint == centred.fingerprint
+    assert replace(centred, axes=np.eye(128, 4, dtype=np.float32)).fingerprint == plain.fingerprint
+    assert plain.fingerprint != plain.with_warp(Warp(rotate=5)).fingerprint
+
+
+@pytest.fixture
+def fitted(tmp_path, pairs, lite):
+    descriptor = fit_descriptor([pairs], lite, 6, store=tmp_path / "store")
+    return descriptor, descriptor.save(tmp_path / "small.safetensors")
+
+
+def test_a_saved_descriptor_gives_the_same_identity_and_vectors(fitted, pairs):
+    before, path = fitted
+    after = Descriptor.load(str(path), Options(device="cpu"))
+    assert after.identity == before.identity
+    image = read_image(pairs.paths("tir")[0], "tir")
+    vectors = [
+        d.finish(None)(d.pooled(d.preprocess(image, Band.TIR)[None]).numpy(), Band.TIR) for d in (before, after)
+    ]
+    assert vectors[0].shape == (1, 6)
+    np.testing.assert_array_equal(*vectors)
+
+
+def test_a_descriptor_of_a_file_goes_by_the_name_of_the_file(fitted):
+    before, path = fitted
+    assert before.name != str(path)
+    assert Descriptor.load(str(path)).name == str(path)
+    assert descriptor_account(path)["encoder"] == LITE
+
+
+def test_a_file_fitted_with_other_weights_is_refused(fitted, tmp_path):
+    _, path = fitted
+    other = Descriptor.load(LITE).encoder.body.state_dict()
+    other["conv_stem.weight"] = other["conv_stem.weight"] + 1
+    from crossband.models._registry import find_model
+
+    whole = find_model(LITE).build().body.state_dict() | other
+    torch.save(whole, tmp_path / "efficientnet_lite0.pth")
+    with pytest.raises(CrossbandError, match=r"was fitted with other weights of efficientnet_lite0"):
+        Descriptor.load(str(path), Options(weights=tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"no tensors", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_a_file_that_is_no_descriptor_is_one_sentence(tmp_path, content):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CrossbandError, match=r"bad\.safetensors is no descriptor file"):
+        Descriptor.load(str(path))
+
+
+def test_a_file_of_bare_weights_is_no_descriptor(tmp_path):
+    save_file({"w": np.ones(3)}, tmp_path / "weights.safetensors")
+    with pytest.raises(CrossbandError, match="crossband fit writes one"):
+        Descriptor.load(str(tmp_path / "weights.safetensors"))
+
+
+def test_a_descriptor_that_cannot_be_written_is_one_sentence(tmp_path, hog):
+    (tmp_path / "file").touch()
+    with pytest.raises(CrossbandError, match="--out"):
+        hog.save(tmp_path / "file" / "d.safetensors")
+
+
+def test_finishing_nothing_is_the_identity():
+    vectors = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    assert Finish()(vectors, Band.RGB) is vectors
+
+
+def test_centring_takes_the_band_s_mean_from_unit_vectors_and_scales_to_unit_length():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(20, 5)).astype(np.float32) * 7
+    mean = unit_length(vectors).mean(0)
+    finished = Finish({Band.RGB: mean})(vectors, Band.RGB)
+    expected = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) - mean
+    np.testing.assert_allclose(finished, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(finished, axis=1), 1, rtol=1e-6)
+
+
+def test_projected_vectors_have_unit_length_and_the_axes_number():
+    rng = np.random.default_rng(0)
+    axes = rng.normal(size=(5, 3)).astype(np.float32)
+    vectors = rng.normal(size=(4, 5)).astype(np.float32)
+    finished = Finish(None, axes)(vectors, Band.TIR)
+    expected = vectors @ axes
+    np.testing.assert_allclose(finished, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-4)
+
+
+def test_a_band_without_a_mean_is_one_sentence_with_two_mends():
+    with pytest.raises(CrossbandError, match=r"no mean of the band nir .*there is tir.*--calibrate"):
+        Finish({Band.TIR: np.zeros(5)})(np.ones((1, 5), np.float32), Band.NIR)
+
+
+def test_means_at_hand_go_before_those_that_came_with_the_descriptor(hog):
+    own = replace(hog, means={Band.RGB: np.ones(3), Band.TIR: np.ones(3)})
+    finish = own.finish({Band.TIR: np.zeros(3)})
+    assert finish.means is not None
+    assert finish.means[Band.RGB].tolist() == [1, 1, 1]
+    assert finish.means[Band.TIR].tolist() == [0, 0, 0]
+
+
+def test_rows_are_finished_as_they_are_read(tmp_path):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(9, 5)).astype(np.float32)
+    finish = Finish({Band.RGB: vectors.mean(0)}, rng.normal(size=(5, 2)).astype(np.float32))
+    rows = FinishedRows(ArrayRows(vectors), finish, Band.RGB)
+    whole = finish(vectors, Band.RGB)
+    assert rows.shape == (9, 2)
+    np.testing.assert_allclose(rows.rows(2, 5), whole[2:5], rtol=1e-6)
+    np.testing.assert_allclose(rows.take(np.array([8, 0])), whole[[8, 0]], rtol=1e-6)
+
+
+def test_unit_length_leaves_zero_at_zero():
+    assert unit_length(np.zeros((1, 3))).tolist() == [[0, 0, 0]]
+
+
+def test_a_device_that_is_not_here_is_one_sentence():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device")
+    with pytest.raises(CrossbandError, match="--device cpu"):
+        Descriptor.load("hog", Options(device="cuda"))
