@@ -17,6 +17,8 @@ from .protocol import PositiveMask
 
 __all__ = ["Ranks", "cmc", "rank_positives", "recall_at"]
 
+_PART = 1 << 18  # distances looked at together: few enough to stay in the cache
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -64,17 +66,28 @@ def rank_positives(
     """
     ranks: list[np.ndarray] = []
     for start, block in blocks:
-        right = positives.block(start, start + len(block))
-        if itself is not None:
-            rows, own = np.arange(len(block)), itself[start : start + len(block)]
-            rows, own = rows[own >= 0], own[own >= 0]
-            right[rows, own] = False
-            block = block.copy()
-            block[rows, own] = np.inf
-        nearest = np.where(right, block, np.inf).min(1, initial=np.inf)
-        closer = ((block <= nearest[:, None]) & ~right & np.isfinite(block)).sum(1)
-        ranks.append(np.where(right.any(1), closer + 1, 0))
+        height = max(1, _PART // max(block.shape[1], 1))
+        for top in range(0, len(block), height):
+            part = block[top : top + height]
+            own = None if itself is None else itself[start + top : start + top + len(part)]
+            ranks.append(_count(part, positives.block(start + top, start + top + len(part)), own))
     return Ranks(np.concatenate(ranks) if ranks else np.zeros(0, np.int64))
+
+
+def _count(block: np.ndarray, right: np.ndarray, itself: np.ndarray | None) -> np.ndarray:
+    """The ranks of a few queries: distances and what is right, both ``(n, m)``."""
+    if itself is not None:
+        rows = np.flatnonzero(itself >= 0)
+        right[rows, itself[rows]] = False
+        block = block.copy()
+        block[rows, itself[rows]] = np.nan  # not nearer than anything
+    rows, columns = np.nonzero(right)
+    distances = block[rows, columns]
+    nearest = np.full(len(block), np.inf)
+    np.minimum.at(nearest, rows, distances)
+    not_farther = np.count_nonzero(block <= nearest[:, None].astype(block.dtype), axis=1)
+    right_ones = np.bincount(rows[distances <= nearest[rows]], minlength=len(block))
+    return np.where(right.any(1), not_farther - right_ones + 1, 0)
 
 
 def recall_at(ranks: Ranks, n: int) -> float:

@@ -111,6 +111,7 @@ def embed(
     *,
     store: str | Path,
     workers: int | None = None,
+    required: bool = True,
 ) -> Embedding:
     """Describe every image of some bands, once.
 
@@ -123,6 +124,7 @@ def embed(
         bands: which bands; all of the frames' by default.
         store: the folder of the descriptor store; it may serve any number of descriptors and sets.
         workers: threads that read, and on a CPU as many that run the encoder; one for each core by default.
+        required: whether a band without one usable image is an error; otherwise it is left out.
 
     Raises:
         CrossbandError: no frame has the band, or none of a band's images can be used.
@@ -145,7 +147,14 @@ def embed(
     stored.flush()
     seconds = time.perf_counter() - start
     faults = [item.fault for item in done if item.fault is not None]
-    parts = {band: _part(band, [i for i in done if i.job.band is band], stored) for band in wanted}
+    parts = {}
+    for band in wanted:
+        good = [item for item in done if item.job.band is band and item.fault is None]
+        if good:
+            parts[band] = _part(band, good, stored)
+        elif required:
+            first = next(item.fault for item in done if item.job.band is band)
+            raise CrossbandError(f"no {band.value} image can be used: {first}")
     return Embedding(descriptor, frames, parts, faults, computed, seconds)
 
 
@@ -267,11 +276,7 @@ def _groups(items: Iterator[_Prepared], size: int) -> Iterator[list[_Prepared]]:
         yield group
 
 
-def _part(band: Band, items: list[_Prepared], stored: DescriptorStore) -> BandEmbedding:
-    good = [item for item in items if item.fault is None]
-    if not good:
-        reason = f": {items[0].fault}" if items else ""
-        raise CrossbandError(f"no {band.value} image can be used{reason}")
+def _part(band: Band, good: list[_Prepared], stored: DescriptorStore) -> BandEmbedding:
     return BandEmbedding(
         band,
         np.array([item.job.position for item in good], np.int64),

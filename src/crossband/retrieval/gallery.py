@@ -185,9 +185,10 @@ class Gallery:
             fresh = _changed(frames, band, there)
             unchanged += int(frames.table[band.value].notna().sum()) - len(fresh)
             if len(fresh):
-                embedding = embed(fresh, self.descriptor, [band], store=store, workers=workers)
-                added += self._add_rows(fresh, embedding.bands[band], there)
+                embedding = embed(fresh, self.descriptor, [band], store=store, workers=workers, required=False)
                 faults += embedding.faults
+                if band in embedding.bands:
+                    added += self._add_rows(fresh, embedding.bands[band], there)
         return Added(added, unchanged, faults)
 
     def _add_rows(self, frames: Frames, part: BandEmbedding, there: Container[str]) -> int:

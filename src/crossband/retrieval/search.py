@@ -1,9 +1,9 @@
 """Exact nearest neighbours in bounded memory, over queries and gallery that may lie on disk.
 
 Distances are Euclidean. **Ties** are broken by position: of two gallery rows at the same distance, the one
-that stands first in the gallery comes first. To make that hold whatever the tiles, the candidates that the
-matrix product finds are measured again, one by one, in double precision; where a row left out may be as near
-as the last one kept, as among many copies of one image, more candidates are taken.
+that stands first in the gallery comes first. To make that hold whatever the tiles, candidates whose order the
+single-precision matrix product cannot tell are measured again, one by one, in double precision; where a row
+left out may be as near as the last one kept, as among many copies of one image, more candidates are taken.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from ..errors import CrossbandError
-from .store import Rows
+from .store import ArrayRows, Rows
 
 __all__ = ["DEFAULT_MEMORY", "distance_blocks", "exact_search", "gram_matrix", "parse_memory"]
 
 DEFAULT_MEMORY = 2 << 30
-_SLACK = 16  # candidates beyond k that are measured again, so that rounding cannot push one out
+_SLACK = 16  # candidates beyond k, so that rounding cannot push one out
+_TILE = 1 << 20  # distances in a tile of a search: few enough to stay in the cache
 
 
 def parse_memory(text: str) -> int:
@@ -79,15 +80,15 @@ def exact_search(
     waiting, wide = np.arange(n if k else 0), min(k + _SLACK, allowed)
     while len(waiting):
         unsure = []
-        blocks = _candidate_blocks(_Taken(queries, waiting), gallery, wide, max_memory, keep)
-        for q0, vectors, candidates, beyond in blocks:
-            exact = _measure(vectors, gallery, candidates, max_memory // 4)
-            order = np.lexsort((candidates, exact), axis=1)[:, :k]
+        asked = queries if len(waiting) == n else _Taken(queries, waiting)
+        for q0, vectors, columns, squared, error in _candidate_blocks(asked, gallery, wide, max_memory, keep):
+            squared = _settled(vectors, gallery, columns, squared, error, k, max_memory // 4)
+            order = np.lexsort((columns, squared), axis=1)[:, :k]
             where = waiting[q0 : q0 + len(vectors)]
-            found_rows[where] = np.take_along_axis(candidates, order, 1)
-            nearest = np.take_along_axis(exact, order, 1)
-            found_distances[where] = nearest
-            unsure.append(where[beyond <= _reach(vectors, nearest[:, -1])])
+            found_rows[where] = np.take_along_axis(columns, order, 1)
+            nearest = np.take_along_axis(squared, order, 1)
+            found_distances[where] = np.sqrt(nearest)
+            unsure.append(where[squared[:, -1] <= nearest[:, -1] + 2 * error])
         waiting = np.concatenate(unsure) if wide < allowed else waiting[:0]
         wide = min(8 * wide, allowed)
     return found_distances, found_rows
@@ -110,9 +111,11 @@ def distance_blocks(
     height = max(1, min(queries.shape[0], 4096, max_memory // 4 // (4 * max(m, 1))))
     for q0, q_tile in _tiles(queries, height, max_memory // 4):
         block = np.empty((len(q_tile), m), np.float32)
-        for g0, tile in _distance_tiles(q_tile, gallery, max_memory // 2):
-            block[:, g0 : g0 + tile.shape[1]] = tile.numpy()
-        block[block <= _reach(q_tile.numpy(), np.zeros(len(block)))[:, None]] = 0
+        for g0, tile in _distance_tiles(q_tile, gallery, max_memory // 2, max_memory):
+            block[:, g0 : g0 + tile.shape[1]] = tile
+        norms = _squared_norms(q_tile)
+        block += norms[:, None]
+        block[block <= _error(norms, q_tile.shape[1], 0.0)[:, None]] = 0
         yield q0, block
 
 
@@ -139,59 +142,142 @@ def _tiles(rows: Rows, most: int, memory: int) -> Iterator[tuple[int, torch.Tens
         yield start, torch.from_numpy(rows.rows(start, min(start + height, n)))
 
 
-def _distance_tiles(queries: torch.Tensor, gallery: Rows, memory: int) -> Iterator[tuple[int, torch.Tensor]]:
+def _distance_tiles(
+    queries: torch.Tensor, gallery: Rows, memory: int, most: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Squared distances, less each query's squared norm, of all queries to some gallery rows at a time, at
+    most ``most`` numbers a tile."""
     if queries.shape[1] != gallery.shape[1]:
         raise CrossbandError(
             f"{queries.shape[1]} numbers a query and {gallery.shape[1]} a gallery row; use one model for both"
         )
-    norms = queries.square().sum(1, keepdim=True)
-    width = max(1, memory // 2 // (8 * max(len(queries), 1)))
-    for g0, tile in _tiles(gallery, width, memory // 2):
-        squared = torch.addmm(tile.square().sum(1)[None], queries, tile.T, alpha=-2)
-        yield g0, squared.add_(norms).clamp_(min=0)
+    scaled = -2 * queries
+    width = max(1, min(most, memory // 16) // max(len(queries), 1))
+    for g0, rows in _tiles(gallery, gallery.shape[0], memory // 2):
+        theirs = _gallery_norms(gallery, g0, rows)
+        for start in range(0, len(rows), width):
+            tile = torch.mm(scaled, rows[start : start + width].T).numpy()
+            tile += theirs[start : start + width]
+            yield g0 + start, tile
+
+
+def _squared_norms(rows: torch.Tensor) -> np.ndarray:
+    return torch.linalg.vector_norm(rows, dim=1).square_().numpy()
+
+
+def _gallery_norms(gallery: Rows, start: int, rows: torch.Tensor) -> np.ndarray:
+    """Squared norms of rows just read; an array in memory knows its own."""
+    if isinstance(gallery, ArrayRows):
+        return gallery.squared_norms[start : start + len(rows)]
+    return _squared_norms(rows)
 
 
 def _candidate_blocks(
     queries: Rows, gallery: Rows, wide: int, max_memory: int, keep: np.ndarray | None
-) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """For some queries at a time: the first one's row, the vectors, the ``wide`` nearest gallery rows by the
-    matrix product, unsorted, and the squared distance that no row left out is below."""
-    dropped = None if keep is None else torch.from_numpy(~np.asarray(keep, bool))
-    for q0, q_tile in _tiles(queries, 4096, max_memory // 4):
-        best = torch.empty(len(q_tile), 0)
-        columns = torch.empty(len(q_tile), 0, dtype=torch.int64)
-        for g0, tile in _distance_tiles(q_tile, gallery, max_memory // 2):
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """For some queries at a time: the first one's row, the vectors, of the ``wide`` nearest gallery rows by
+    the matrix product, nearest first, the position and the squared distance in double, and how far these
+    distances may be off."""
+    dropped = None if keep is None else ~np.asarray(keep, bool)
+    for q0, q_tile in _tiles(queries, 1024, max_memory // 4):
+        best = _Best(len(q_tile), wide)
+        for g0, tile in _distance_tiles(q_tile, gallery, max_memory // 2, _TILE):
             if dropped is not None:
-                tile.masked_fill_(dropped[None, g0 : g0 + tile.shape[1]], torch.inf)
-            values, index = tile.topk(min(wide, tile.shape[1]), dim=1, largest=False, sorted=False)
-            best = torch.cat([best, values], 1)
-            columns = torch.cat([columns, index + g0], 1)
-            if best.shape[1] > wide:
-                best, order = best.topk(wide, dim=1, largest=False, sorted=False)
-                columns = columns.gather(1, order)
-        yield q0, q_tile.numpy(), columns.numpy(), best.amax(1).numpy()
+                tile[:, dropped[g0 : g0 + tile.shape[1]]] = np.inf
+            best.offer(tile, g0)
+        squared, columns = best.sorted()
+        norms = _squared_norms(q_tile)
+        squared = np.maximum(squared + norms[:, None], 0, dtype=np.float64)
+        yield q0, q_tile.numpy(), columns, squared, _error(norms, q_tile.shape[1], squared[:, -1])
 
 
-def _measure(queries: np.ndarray, gallery: Rows, rows: np.ndarray, memory: int) -> np.ndarray:
-    """Euclidean distances of each query to some gallery rows ``(n, c)``, in double precision."""
-    distances = np.empty(rows.shape)
-    pairs = max(1, memory // (12 * gallery.shape[1]))  # a row read, and its difference in double
-    width = min(pairs, rows.shape[1])
-    height = max(1, pairs // width)
-    for top in range(0, rows.shape[0], height):
-        for left in range(0, rows.shape[1], width):
-            part = rows[top : top + height, left : left + width]
-            found = gallery.take(part.ravel()).reshape(*part.shape, -1)
-            difference = np.subtract(found, queries[top : top + height, None], dtype=np.float64)
-            squared = np.einsum("ncd,ncd->nc", difference, difference)
-            distances[top : top + height, left : left + width] = np.sqrt(squared)
-    return distances
+class _Best:
+    """The nearest candidates of some queries, as tiles of distances go by.
+
+    Selecting costs more than the matrix product, so a tile is first compared with the worst candidate kept of
+    each query, and what is nearer waits until there is enough of it to select from.
+    """
+
+    def __init__(self, n: int, wide: int) -> None:
+        self._n, self._wide = n, wide
+        self._squared = np.empty((n, 0), np.float32)
+        self._columns = np.empty((n, 0), np.int64)
+        self._worst = np.full((n, 1), np.inf, np.float32)
+        self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._count = 0
+
+    def offer(self, tile: np.ndarray, first: int) -> None:
+        """Take in squared distances ``(n, w)`` to the gallery rows from ``first`` on."""
+        width = tile.shape[1]
+        if self._squared.shape[1] < self._wide:  # nothing to compare with yet
+            columns = np.broadcast_to(np.arange(first, first + width), tile.shape)
+            self._select(tile, columns)
+            return
+        flat = np.flatnonzero(tile < self._worst)
+        rows, columns = np.divmod(flat, width)
+        self._waiting.append((rows, columns + first, tile.ravel()[flat]))
+        self._count += len(flat)
+        if self._count > 8 * self._n:
+            self._merge()
+
+    def sorted(self) -> tuple[np.ndarray, np.ndarray]:
+        """Squared distances and gallery rows ``(n, wide)``, nearest first."""
+        self._merge()
+        order = np.argsort(self._squared, axis=1)
+        return np.take_along_axis(self._squared, order, 1), np.take_along_axis(self._columns, order, 1)
+
+    def _merge(self) -> None:
+        """Lay what waits side by side, a row a query, and select."""
+        if not self._count:
+            return
+        rows, columns, squared = (np.concatenate(part) for part in zip(*self._waiting, strict=True))
+        order = np.argsort(rows, kind="stable")
+        rows, columns, squared = rows[order], columns[order], squared[order]
+        counts = np.bincount(rows, minlength=self._n)
+        place = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
+        side = np.full((self._n, counts.max()), np.inf, np.float32)
+        names = np.zeros(side.shape, np.int64)
+        side[rows, place], names[rows, place] = squared, columns
+        self._waiting, self._count = [], 0
+        self._select(side, names)
+
+    def _select(self, squared: np.ndarray, columns: np.ndarray) -> None:
+        squared = np.concatenate([self._squared, squared], 1)
+        columns = np.concatenate([self._columns, columns], 1)
+        if squared.shape[1] > self._wide:
+            chosen = np.argpartition(squared, self._wide - 1, axis=1)[:, : self._wide]
+            squared = np.take_along_axis(squared, chosen, 1)
+            columns = np.take_along_axis(columns, chosen, 1)
+        self._squared, self._columns = squared, columns
+        self._worst = squared.max(1, keepdims=True)
 
 
-def _reach(queries: np.ndarray, distances: np.ndarray) -> np.ndarray:
-    """The largest squared distance that the matrix product may give a row that is truly at a distance."""
-    norms = np.sqrt(np.einsum("nd,nd->n", queries, queries, dtype=np.float64))
-    return distances**2 + _rounding(queries.shape[1]) * (norms**2 + (norms + distances) ** 2)
+def _settled(
+    queries: np.ndarray, gallery: Rows, columns: np.ndarray, squared: np.ndarray,
+    error: np.ndarray, k: int, memory: int,
+) -> np.ndarray:  # fmt: skip
+    """Squared distances, sorted, with those measured again whose order among the first ``k`` is not certain,
+    or that are so small that rounding is a thousandth of them."""
+    close = np.diff(squared, axis=1) <= 2 * error[:, None]
+    group = np.pad(np.cumsum(~close, axis=1), ((0, 0), (1, 0)))
+    doubtful = (
+        np.pad(close, ((0, 0), (1, 0))) | np.pad(close, ((0, 0), (0, 1))) | (squared <= 1000 * error[:, None])
+    )
+    pairs = np.argwhere(doubtful & (group <= group[:, k - 1 : k]))
+    settled = squared.copy()
+    height = max(1, memory // (16 * gallery.shape[1]))
+    for start in range(0, len(pairs), height):
+        rows, places = pairs[start : start + height].T
+        difference = np.subtract(queries[rows], gallery.take(columns[rows, places]), dtype=np.float64)
+        settled[rows, places] = np.einsum("nd,nd->n", difference, difference)
+    return settled
+
+
+def _error(norms: np.ndarray, d: int, squared: np.ndarray | float) -> np.ndarray:
+    """How far the matrix product may be off the squared distances, up to the one given, of queries of ``d``
+    numbers with these squared norms."""
+    longest = np.sqrt(norms, dtype=np.float64) + np.sqrt(squared)  # of any gallery row at that distance
+    return _rounding(d) * (norms + longest**2)
 
 
 def _rounding(d: int) -> float:

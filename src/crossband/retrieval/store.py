@@ -8,6 +8,7 @@ last, by a rename: whatever is killed, what the store holds is whole.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import uuid
@@ -47,6 +48,11 @@ class ArrayRows:
 
     def __init__(self, array: np.ndarray) -> None:
         self._array = np.asarray(array)
+
+    @functools.cached_property
+    def squared_norms(self) -> np.ndarray:
+        """The squared Euclidean norm of each row, float32 ``(n,)``, computed once."""
+        return np.einsum("nd,nd->n", self._array, self._array, dtype=np.float64).astype(np.float32)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios against something named, in turn, in one run; ``python -m benchmarks`` runs all."""
