@@ -1,0 +1,351 @@
+"""A gallery finds what was put in, refuses what would be described differently, and keeps what it has."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from crossband.bands import Band
+from crossband.datasets import open_frames
+from crossband.errors import CrossbandError, ImageFault
+from crossband.frames import Frames
+from crossband.retrieval import Gallery, index, search
+from crossband.retrieval import gallery as module
+from crossband.retrieval.descriptor import unit_length
+from crossband.retrieval.gallery import query_image
+
+
+@pytest.fixture(scope="module")
+def described(pairs) -> Frames:
+    """The pairs with metadata: two cameras, places of two frames, positions on a line."""
+    return pairs.assign(
+        camera=["north", "south"] * 6,
+        place=[f"p{i // 2}" for i in range(12)],
+        x=np.arange(12.0),
+        y=np.zeros(12),
+    )
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Descriptors shared by the galleries of this file."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def thermal(tmp_path_factory, described, small, store):
+    """A gallery of the thermal images, which knows the means of all bands. Not to be changed."""
+    folder = tmp_path_factory.mktemp("galleries") / "thermal"
+    added = index(described, folder, "hog", ["tir"], options=small, store=store)
+    assert (added.added, added.unchanged, added.faults) == (12, 0, [])
+    return folder
+
+
+@pytest.fixture
+def changeable(tmp_path, thermal):
+    """A copy of the thermal gallery."""
+    return shutil.copytree(thermal, tmp_path / "gallery")
+
+
+def test_every_image_finds_itself_at_distance_zero(thermal, pairs):
+    gallery = Gallery.open(thermal)
+    for name, path in zip(pairs.names, pairs.paths("tir"), strict=True):
+        best = gallery.search(gallery.describe(path, "tir"), k=1)[0]
+        assert (best.frame, best.band, best.rank) == (name, "tir", 1)
+        assert best.distance == pytest.approx(0, abs=0.02)
+        assert best.path == str(path.resolve())
+
+
+@pytest.mark.parametrize("band", ["rgb", "nir"])
+def test_every_image_of_another_band_finds_its_partner(thermal, pairs, band):
+    found = [search(path, thermal, 1, band=band)[0].frame for path in pairs.paths(band)]
+    assert sum(a == b for a, b in zip(found, pairs.names, strict=True)) >= 11
+
+
+def test_matches_come_nearest_first_with_their_metadata(thermal, pairs):
+    matches = search(pairs.paths("rgb")[3], thermal, 5)
+    assert [match.rank for match in matches] == [1, 2, 3, 4, 5]
+    assert [m.distance for m in matches] == sorted(m.distance for m in matches)
+    best = matches[0].to_dict()
+    assert best["camera"] == "south"
+    assert best["x"] == 3.0
+    assert "time" not in best
+    json.dumps(best)
+
+
+def test_k_beyond_the_gallery_gives_all_of_it(thermal, pairs):
+    assert len(search(pairs.paths("rgb")[0], thermal, 100)) == 12
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_k_below_one_is_one_sentence(thermal, pairs, k):
+    with pytest.raises(CrossbandError, match="-k is at least 1"):
+        search(pairs.paths("rgb")[0], thermal, k)
+
+
+def test_a_condition_filters_before_the_search(thermal, pairs):
+    matches = search(pairs.paths("rgb")[0], thermal, 12, where="camera = 'south' AND x > 4")
+    assert sorted(match.frame for match in matches) == ["0005", "0007", "0009", "0011"]
+
+
+@pytest.mark.parametrize(
+    "where", ["camera == ", "colour = 'red'", "x = 'north' OR", "; DROP TABLE vectors", "1"]
+)
+def test_a_condition_that_cannot_be_read_is_one_sentence(thermal, pairs, where):
+    with pytest.raises(CrossbandError, match="is no condition on split, place") as caught:
+        search(pairs.paths("rgb")[0], thermal, where=where)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_condition_that_nothing_fulfils_is_one_sentence(thermal, pairs):
+    with pytest.raises(CrossbandError, match=r"no item fulfils --where"):
+        search(pairs.paths("rgb")[0], thermal, where="camera = 'west'")
+
+
+def test_what_is_there_already_is_not_added_again(changeable, described, store):
+    again = index(described, changeable, bands=["tir"], store=store)
+    assert (again.added, again.unchanged) == (0, 12)
+    assert len(Gallery.open(changeable)) == 12
+
+
+def test_an_image_whose_content_changed_replaces_its_row(tmp_path, make_pairs, small):
+    frames = open_frames(make_pairs(tmp_path / "a", n=5))
+    index(frames, tmp_path / "g", "hog", ["tir"], options=small)
+    other = make_pairs(tmp_path / "b", n=5, seed=9)
+    shutil.copy(other / "tir" / "0002.png", frames.paths("tir")[2])
+    again = index(frames, tmp_path / "g", bands=["tir"])
+    assert (again.added, again.unchanged) == (1, 4)
+    gallery = Gallery.open(tmp_path / "g")
+    assert len(gallery) == 5
+    best = gallery.search(gallery.describe(other / "tir" / "0002.png", "tir"), 1)[0]
+    assert (best.frame, best.distance < 0.02) == ("0002", True)
+
+
+def test_further_frames_and_bands_are_added_beside_what_is_there(tmp_path, described, small, store):
+    first = described.select(np.arange(8))
+    index(first, tmp_path / "g", "hog", ["tir"], options=small, store=store)
+    added = index(described, tmp_path / "g", bands=["tir", "nir"], store=store)
+    assert (added.added, added.unchanged) == (16, 8)
+    assert Gallery.info(tmp_path / "g")["bands"] == {"tir": 12, "nir": 12}
+
+
+def test_faulty_images_are_left_out_and_listed_the_second_time_too(tmp_path, make_pairs, small):
+    frames = open_frames(make_pairs(tmp_path / "a", n=5))
+    frames.paths("tir")[1].write_bytes(b"")
+    frames.paths("tir")[3].write_text("not an image")
+    for added, unchanged in ((3, 0), (0, 3)):
+        found = index(frames, tmp_path / "g", "hog", ["tir"], options=small)
+        assert (found.added, found.unchanged) == (added, unchanged)
+        assert [fault.reason.split(" (")[0] for fault in found.faults] == ["empty file", "not an image"]
+
+
+def test_delete_takes_what_fulfils_the_condition(changeable, pairs):
+    gallery = Gallery.open(changeable)
+    assert gallery.delete("camera = 'north'") == 6
+    assert gallery.delete("camera = 'north'") == 0
+    assert len(Gallery.open(changeable)) == 6
+    assert all(match.metadata["camera"] == "south" for match in search(pairs.paths("rgb")[0], changeable, 12))
+
+
+def test_a_search_after_a_change_sees_it(changeable, pairs):
+    gallery = Gallery.open(changeable)
+    vector = gallery.describe(pairs.paths("tir")[4], "tir")
+    assert gallery.search(vector, 1)[0].frame == "0004"
+    gallery.delete("x = 4")
+    assert gallery.search(vector, 1)[0].frame != "0004"
+
+
+def test_an_emptied_gallery_is_one_sentence(changeable, pairs):
+    Gallery.open(changeable).delete("x >= 0")
+    with pytest.raises(CrossbandError, match="it is empty; crossband index fills it"):
+        search(pairs.paths("rgb")[0], changeable)
+
+
+def test_means_never_change_afterwards(tmp_path, described, small, store):
+    index(described.select(np.arange(6)), tmp_path / "g", "hog", options=small, store=store)
+    before = Gallery.open(tmp_path / "g").descriptor.means
+    index(described, tmp_path / "g", store=store)
+    after = Gallery.open(tmp_path / "g").descriptor.means
+    assert set(before) == set(Band)
+    for band in Band:
+        np.testing.assert_array_equal(before[band], after[band])
+
+
+def test_rows_in_whatever_batches_are_the_same(tmp_path, described, thermal, small, store, monkeypatch):
+    monkeypatch.setattr(module, "_BATCH", 5)
+    index(described, tmp_path / "g", "hog", ["tir"], options=small, store=store)
+    tables = [Gallery.open_store(f).read(["key", "vector"]).to_pylist() for f in (tmp_path / "g", thermal)]
+    assert tables[0] == tables[1]
+
+
+def test_a_gallery_made_by_another_model_is_refused(changeable, described, small, store):
+    with pytest.raises(CrossbandError, match=r"was made with hog, not with efficientnet_lite0@blocks\.2"):
+        index(described, changeable, "efficientnet_lite0@blocks.2", options=small, store=store)
+    with pytest.raises(CrossbandError, match="was made with hog, not with hog:avg"):
+        index(described, changeable, "hog:avg", options=small, store=store)
+    assert len(Gallery.open(changeable)) == 12
+
+
+def test_its_own_model_under_another_name_is_taken_at_the_gallery_s_own_size(changeable, described, store):
+    assert index(described, changeable, "hog:centre+normflat", ["tir"], store=store).unchanged == 12
+
+
+def test_a_gallery_of_a_fitted_descriptor_refuses_the_one_it_was_fitted_on(
+    tmp_path, described, hog, small, store
+):
+    from crossband.retrieval import fit_descriptor
+
+    path = str(fit_descriptor([described], hog, 8, store=store).save(tmp_path / "small.safetensors"))
+    index(described, tmp_path / "g", path, ["tir"], options=small, store=store)
+    assert index(described, tmp_path / "g", path, ["tir"], options=small, store=store).unchanged == 12
+    with pytest.raises(CrossbandError, match="not with hog"):
+        index(described, tmp_path / "g", "hog", ["tir"], options=small, store=store)
+
+
+def test_a_query_is_described_by_what_lies_in_the_gallery(thermal, pairs, small):
+    """Whoever opens it with other options gets the gallery's own size and normalisation."""
+    gallery = Gallery.open(thermal, replace(small, size=(320, 320), normalisation={"tir": "range"}))
+    assert gallery.descriptor.preprocess.size == (64, 64)
+    assert gallery.search(gallery.describe(pairs.paths("tir")[2], "tir"), 1)[0].distance < 0.02
+
+
+def test_a_band_without_a_mean_is_refused_and_calibration_mends_it(tmp_path, described, pairs, small, store):
+    only = Frames.make(described.table.drop(columns=["rgb", "nir"]), described.root)
+    index(only, tmp_path / "g", "hog", options=small, store=store)
+    with pytest.raises(CrossbandError, match=r"no mean of the band rgb is known .*--calibrate"):
+        search(pairs.paths("rgb")[0], tmp_path / "g")
+    found = [
+        search(path, tmp_path / "g", 1, calibrate=pairs.root / "rgb", store=store)[0].frame
+        for path in pairs.paths("rgb")
+    ]
+    assert sum(a == b for a, b in zip(found, pairs.names, strict=True)) >= 11
+
+
+def test_an_empty_calibration_folder_is_one_sentence(tmp_path, thermal, pairs):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CrossbandError, match=r"no image in .*empty"):
+        search(pairs.paths("rgb")[0], thermal, calibrate=tmp_path / "empty")
+
+
+def test_a_query_that_is_no_image_is_a_fault_with_its_reason(tmp_path, thermal):
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(ImageFault, match=r"text\.png: not an image"):
+        search(tmp_path / "text.png", thermal)
+
+
+def test_int8_rows_are_a_quarter_and_rank_like_float32_ones(tmp_path, described, thermal, pairs, small, store):
+    index(described, tmp_path / "g", "hog", ["tir"], options=small, dtype="int8", store=store)
+    assert Gallery.info(tmp_path / "g")["dtype"] == "int8"
+    for path in pairs.paths("rgb"):
+        coarse, fine = (search(path, folder, 12) for folder in (tmp_path / "g", thermal))
+        assert coarse[0].frame == fine[0].frame
+        distances = {match.frame: match.distance for match in fine}
+        assert all(match.distance == pytest.approx(distances[match.frame], abs=0.02) for match in coarse)
+
+
+def test_int8_keeps_the_recall_of_random_unit_vectors(tmp_path, hog):
+    rng = np.random.default_rng(0)
+    rows = unit_length(rng.normal(size=(400, 64)).astype(np.float32))
+    queries = unit_length(rows + 0.1 * rng.normal(size=rows.shape).astype(np.float32))
+    gallery = Gallery.create(tmp_path / "g", replace(hog, means={}), rows, "int8")
+    table = numbered(gallery, np.clip(np.rint(rows * gallery._scale), -127, 127).astype(np.int8))
+    gallery.store.add(table)
+    found = [gallery.search(query, 1)[0].frame for query in queries]
+    exact = ((queries[:, None] - rows[None]) ** 2).sum(-1).argmin(1)
+    assert np.mean([int(a) == b for a, b in zip(found, exact, strict=True)]) >= 0.995
+
+
+def numbered(gallery: Gallery, vectors: np.ndarray):
+    """Rows named by their position."""
+    import pyarrow as pa
+
+    from crossband.retrieval.gallery_store import row_schema
+
+    schema = row_schema(vectors.shape[1], "int8" if vectors.dtype == np.int8 else "float32")
+    names = [str(i) for i in range(len(vectors))]
+    columns = {name: [None] * len(vectors) for name in schema.names}
+    columns.update(key=names, frame=names, band=["tir"] * len(vectors), path=names, digest=names)
+    columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    return pa.table(columns).cast(schema)
+
+
+def test_the_store_s_own_index_may_be_asked_instead_of_memory(thermal, pairs):
+    gallery = Gallery.open(thermal)
+    vector = gallery.describe(pairs.paths("rgb")[5], "rgb")
+    exact, approximate = (gallery.search(vector, 5, exact=choice) for choice in (True, False))
+    assert [m.frame for m in exact] == [m.frame for m in approximate]
+    np.testing.assert_allclose([m.distance for m in exact], [m.distance for m in approximate], atol=1e-3)
+
+
+def test_info_says_what_it_holds_and_what_made_it_without_a_model(thermal):
+    account = Gallery.info(thermal)
+    assert account["items"] == 12
+    assert account["bands"] == {"tir": 12}
+    assert account["model"] == account["encoder"] == "hog"
+    assert account["preprocess"]["size"] == [64, 64]
+    json.dumps(account)
+
+
+def test_no_descriptor_store_is_left_in_a_gallery(tmp_path, described, small):
+    index(described, tmp_path / "g", "hog", ["tir"], options=small)
+    assert not (tmp_path / "g" / "store").exists()
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"format": "crossband-gallery-0"}'])
+def test_a_folder_that_holds_no_gallery_is_one_sentence(tmp_path, content):
+    if content is not None:
+        (tmp_path / "gallery.json").write_text(content)
+    with pytest.raises(CrossbandError, match="no gallery"):
+        Gallery.open(tmp_path)
+
+
+def test_a_gallery_whose_rows_are_gone_is_one_sentence(changeable):
+    shutil.rmtree(changeable / "rows.lance")
+    with pytest.raises(CrossbandError, match="no gallery can be opened"):
+        Gallery.open(changeable)
+
+
+def test_a_second_gallery_is_not_made_over_a_first(changeable, hog):
+    with pytest.raises(CrossbandError, match="holds a gallery already"):
+        Gallery.create(changeable, hog, np.ones((1, 4), np.float32))
+
+
+def test_an_unknown_dtype_is_one_sentence(tmp_path, described, small, store):
+    with pytest.raises(CrossbandError, match="float32 or int8, not 'float64'"):
+        index(described, tmp_path / "g", "hog", options=small, dtype="float64", store=store)
+
+
+def test_a_band_the_frames_lack_is_one_sentence(tmp_path, described, small, store):
+    only = Frames.make(described.table.drop(columns=["nir"]), described.root)
+    with pytest.raises(CrossbandError, match="nir"):
+        index(only, tmp_path / "g", "hog", ["nir"], options=small, store=store)
+
+
+def test_a_gallery_that_cannot_be_written_is_one_sentence(tmp_path, described, small, store):
+    (tmp_path / "file").touch()
+    with pytest.raises(CrossbandError, match="cannot write"):
+        index(described, tmp_path / "file" / "g", "hog", options=small, store=store)
+
+
+def test_an_interrupted_creation_is_begun_again(tmp_path, described, thermal, small, store):
+    half = shutil.copytree(thermal, tmp_path / "g")
+    (half / "gallery.json").unlink()  # written last: without it there is no gallery
+    with pytest.raises(CrossbandError, match="no gallery in"):
+        Gallery.open(half)
+    index(described, half, "hog", ["tir"], options=small, store=store)
+    assert len(Gallery.open(half)) == 12
+
+
+def test_a_query_may_be_a_frame_of_a_manifest(tmp_path, described):
+    manifest = described.assign(tir_units="centikelvin").write(described.root / "query.csv")
+    path, units = query_image("0003", "tir", manifest)
+    assert path == described.root / "tir" / "0003.png"
+    assert units == "centikelvin"
+    assert query_image("a.png", "rgb")[0].name == "a.png"
+    with pytest.raises(CrossbandError, match=r"unknown frame '003'; the nearest are .*0003"):
+        query_image("003", "tir", manifest)
+    manifest.unlink()
