@@ -186,8 +186,10 @@ def benchmark(
         "crossband-out"
     ),
     protocol: ProtocolOption = "exact",
-    misaligned: Annotated[
-        bool, typer.Option(help="also measure with one band shifted, scaled and turned")
+    misaligned: Annotated[bool, typer.Option(help="also measure with one band moved")] = True,
+    own_means: Annotated[
+        bool,
+        typer.Option("--own-means/--model-means", help="centre by whose band means"),
     ] = True,
     size: SizeOption = "320x320",
     normalise: NormaliseOption = None,
@@ -216,7 +218,7 @@ def benchmark(
     make_folder(out)
     result = run(
         frames, _names(models), query, gallery, store=store or out / "store", protocol=protocol,
-        misaligned=misaligned, options=options, max_memory=parse_memory(max_memory), workers=workers,
+        misaligned=misaligned, own_means=own_means, options=options, max_memory=parse_memory(max_memory), workers=workers,
     )  # fmt: skip
     result.write(out)
     report = write_report(result, frames, out)

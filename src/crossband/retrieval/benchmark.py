@@ -147,6 +147,7 @@ def benchmark(
     store: str | Path,
     protocol: str = "exact",
     misaligned: bool = True,
+    own_means: bool = True,
     options: Options = DEFAULT_OPTIONS,
     max_memory: int = DEFAULT_MEMORY,
     workers: int | None = None,
@@ -163,6 +164,8 @@ def benchmark(
         store: the folder of the descriptor store; a second run computes nothing again.
         protocol: ``exact``, ``place`` or ``within:METRES``.
         misaligned: also measure with one band misaligned.
+        own_means: centre each band by its own mean in these frames; else by the means that came with a
+            fitted descriptor, which shows what is lost where a set's own are not known.
         options: how images are read and where weights lie.
         max_memory: bytes for distances and tiles.
 
@@ -175,7 +178,9 @@ def benchmark(
     faults: dict[tuple[str, str], ImageFault] = {}
     for name in dict.fromkeys(models):
         descriptor = Descriptor.load(name, options)
-        for run, found in _measure(frames, descriptor, ways, rule, store, misaligned, max_memory, workers):
+        for run, found in _measure(
+            frames, descriptor, ways, rule, store, misaligned, own_means, max_memory, workers
+        ):
             runs.append(run)
             faults.update(((fault.path, fault.reason), fault) for fault in found)
     for fault in faults.values():
@@ -183,6 +188,7 @@ def benchmark(
     account: dict[str, object] = {
         "positives": str(rule), "distance": "euclidean", "ties": "a tie counts against the model",
         "size": list(options.size), "misaligned": str(MISALIGNED) if misaligned else None,
+        "means": "own" if own_means else "of the model",
         "frames": len(frames), "interval": "95 %, percentile bootstrap over queries, 2000 resamples, seed 0",
     }  # fmt: skip
     return Benchmark(account, runs, _comparisons(runs), list(faults.values()))
@@ -207,7 +213,7 @@ def make_folder(path: str | Path) -> Path:
 
 def _measure(
     frames: Frames, descriptor: Descriptor, ways: list[Direction], rule: Protocol,
-    store: str | Path, misaligned: bool, max_memory: int, workers: int | None,
+    store: str | Path, misaligned: bool, own_means: bool, max_memory: int, workers: int | None,
 ) -> Iterator[tuple[Run, list[ImageFault]]]:  # fmt: skip
     bands = sorted({band for way in ways for band in (way.query, way.gallery)}, key=list(Band).index)
     plain = embed(frames, descriptor, bands, store=store, workers=workers)
@@ -217,14 +223,14 @@ def _measure(
     params_m = count_parameters(descriptor.encoder) / 1e6
     ckas: dict[frozenset[Band], float | None] = {}
     for way in ways:
-        sides = Sides.of(plain, way)
+        sides = Sides.of(plain, way, None, own_means)
         ranks = sides.ranks(rule, max_memory)
         pair = frozenset((way.query, way.gallery))
         if pair not in ckas:
             ckas[pair] = _cka(plain, way, max_memory)
         shifted = None
         if moved is not None and way.query is not way.gallery:
-            shifted = Sides.of(plain, way, moved).ranks(rule, max_memory)
+            shifted = Sides.of(plain, way, moved, own_means).ranks(rule, max_memory)
         yield (
             Run(
                 model=descriptor.name,

@@ -78,13 +78,18 @@ class Sides:
     same_band: bool
 
     @classmethod
-    def of(cls, plain: Embedding, way: Direction, moved: Embedding | None = None) -> Sides:
-        """The sides of a direction; with ``moved``, the later of its two bands comes from there."""
+    def of(
+        cls, plain: Embedding, way: Direction, moved: Embedding | None = None, own_means: bool = True
+    ) -> Sides:
+        """The sides of a direction; with ``moved``, the later of its two bands comes from there. Bands are
+        centred by their own means, or by those that came with a fitted descriptor."""
         later = max(way.query, way.gallery, key=list(Band).index) if moved is not None else None
         source = {
             band: moved if moved is not None and band is later else plain for band in (way.query, way.gallery)
         }
-        means = {band: source[band].bands[band].mean() for band in source} if plain.descriptor.centre else None
+        means = None
+        if plain.descriptor.centre and own_means:
+            means = {band: source[band].bands[band].mean() for band in source}
         finish = plain.descriptor.finish(means)
         parts = []
         for band, split in ((way.query, "query"), (way.gallery, "gallery")):

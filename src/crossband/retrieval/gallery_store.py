@@ -7,6 +7,7 @@ several writers without a server and filters before it searches (docs/decisions.
 from __future__ import annotations
 
 import datetime
+import warnings
 from pathlib import Path
 from typing import Protocol
 
@@ -128,10 +129,13 @@ class LanceStore:
         return self._table.version
 
     def optimise(self, index: bool) -> None:
-        """Compact and clean up; old versions would double the disk."""
+        """Compact and clean up; old versions would double the disk. Whoever reads or writes the same gallery at
+        that moment has to begin again."""
         if index:
             self._table.create_index(metric="l2", vector_column_name="vector", index_type="IVF_HNSW_SQ")
-        self._table.optimize(cleanup_older_than=datetime.timedelta(0), delete_unverified=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="optimize.cleanup_older_than=0")
+            self._table.optimize(cleanup_older_than=datetime.timedelta(0), delete_unverified=False)
 
 
 class _conditions:

@@ -8,6 +8,7 @@ left out may be as near as the last one kept, as among many copies of one image,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -139,7 +140,14 @@ def _tiles(rows: Rows, most: int, memory: int) -> Iterator[tuple[int, torch.Tens
     if height < 1:
         raise CrossbandError(f"one descriptor has {d} numbers; give at least --max-memory {-(-32 * d >> 20)}M")
     for start in range(0, n, height):
-        yield start, torch.from_numpy(rows.rows(start, min(start + height, n)))
+        yield start, _tensor(rows.rows(start, min(start + height, n)))
+
+
+def _tensor(rows: np.ndarray) -> torch.Tensor:
+    """An array as a tensor that is only read: one that a file or a store owns is not copied."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(rows)
 
 
 def _distance_tiles(
