@@ -272,7 +272,7 @@ class Gallery:
         if self._memory is None or self._memory[0] != version:
             rows = self.store.read(row_schema(1, "float32").names)
             vectors = rows["vector"].combine_chunks()
-            matrix = vectors.values.to_numpy(zero_copy_only=False).reshape(len(rows), -1)
+            matrix = vectors.values.to_numpy(zero_copy_only=False).reshape(len(rows), -1).copy()
             self._memory = (version, rows.drop_columns(["vector"]).to_pandas(), matrix)
         return self._memory[1], self._memory[2]
 
