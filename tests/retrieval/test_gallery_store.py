@@ -187,7 +187,8 @@ def test_after_kill_9_it_holds_exactly_whole_batches_and_all_acknowledged_ones(t
     LanceStore(uri, row_schema(SIZE, "float32")).add(batch(0, "second"))
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(WRITER), str(uri), "1"],
-        stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2], env={**os.environ, "CROSSBAND_OFFLINE": "1"},
+        stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+        env={**os.environ, "CROSSBAND_OFFLINE": "1"},
     )  # fmt: skip
     try:
         assert process.stdout is not None

@@ -127,6 +127,7 @@ def _font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
 
 def _fit(draw: PIL.ImageDraw.ImageDraw, text: str, size: int, width: int = _TILE[0]) -> str:
     """The text, shortened until it is no wider than ``width`` pixels."""
+    text = " ".join(text.split())
     while text and draw.textlength(text, font=_font(size)) > width:
         text = text[:-2].rstrip("…") + "…"
     return text
