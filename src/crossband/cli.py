@@ -218,7 +218,8 @@ def benchmark(
     make_folder(out)
     result = run(
         frames, _names(models), query, gallery, store=store or out / "store", protocol=protocol,
-        misaligned=misaligned, own_means=own_means, options=options, max_memory=parse_memory(max_memory), workers=workers,
+        misaligned=misaligned, own_means=own_means, options=options,
+        max_memory=parse_memory(max_memory), workers=workers,
     )  # fmt: skip
     result.write(out)
     report = write_report(result, frames, out)

@@ -38,7 +38,7 @@ from .descriptor import (
 from .embed import BandEmbedding, Embedding, content_digest, embed, mean_vector
 from .gallery_store import METADATA, GalleryStore, LanceStore, row_schema
 from .search import exact_search
-from .store import ArrayRows
+from .store import ArrayRows, Rows
 
 __all__ = ["Added", "Gallery", "Match", "index", "search"]
 
@@ -97,7 +97,7 @@ class Gallery:
     def __init__(self, folder: Path, descriptor: Descriptor, store: GalleryStore, scale: float) -> None:
         self.folder, self.descriptor, self.store = folder, descriptor, store
         self._scale = scale  # 0 for float32 rows; else int8 = round(scale * number)
-        self._memory: tuple[object, pd.DataFrame, np.ndarray] | None = None
+        self._memory: tuple[object, pd.DataFrame, Rows] | None = None
 
     @classmethod
     def create(
@@ -248,32 +248,32 @@ class Gallery:
         """
         if k < 1:
             raise CrossbandError(f"-k is at least 1, not {k}")
-        count = self.store.count(where)
-        if not count:
-            reason = f"no item fulfils --where {where!r}" if where else "it is empty; crossband index fills it"
-            raise CrossbandError(f"nothing to search in {self.folder}: {reason}")
+        if not self.store.count():
+            raise CrossbandError(f"nothing to search in {self.folder}: it is empty; crossband index fills it")
+        if where is not None and not self.store.count(where):
+            raise CrossbandError(f"nothing to search in {self.folder}: no item fulfils --where {where!r}")
         if exact is None:
             exact = self._scale > 0 or self.store.count() <= _EXACT_UP_TO
         if not exact:
             found = self.store.search(vector, k, where)
             distances = np.sqrt(np.maximum(found["_distance"].to_numpy(), 0))
             return _matches(found.drop_columns(["vector", "_distance"]).to_pandas(), distances)
-        table, matrix = self._in_memory()
+        table, gallery = self._in_memory()
         keep = None
         if where is not None:
             keep = table["key"].isin(set(self.store.read(["key"], where)["key"].to_pylist())).to_numpy()
-        gallery = _Quantised(matrix, self._scale) if self._scale else ArrayRows(matrix)
         distances, rows = exact_search(ArrayRows(vector[None]), gallery, k, keep=keep)
         return _matches(table.iloc[rows[0]], distances[0])
 
-    def _in_memory(self) -> tuple[pd.DataFrame, np.ndarray]:
+    def _in_memory(self) -> tuple[pd.DataFrame, Rows]:
         """All rows, loaded again only after a change."""
         version = self.store.version()
         if self._memory is None or self._memory[0] != version:
             rows = self.store.read(row_schema(1, "float32").names)
             vectors = rows["vector"].combine_chunks()
             matrix = vectors.values.to_numpy(zero_copy_only=False).reshape(len(rows), -1).copy()
-            self._memory = (version, rows.drop_columns(["vector"]).to_pandas(), matrix)
+            kept: Rows = _Quantised(matrix, self._scale) if self._scale else ArrayRows(matrix)
+            self._memory = (version, rows.drop_columns(["vector"]).to_pandas(), kept)
         return self._memory[1], self._memory[2]
 
     def _table(self, frames: Frames, part: BandEmbedding, keys: list[str], chosen: np.ndarray) -> pa.Table:
@@ -318,7 +318,10 @@ class _Quantised:
 
     def __init__(self, rows: np.ndarray, scale: float) -> None:
         self._rows, self._scale = rows, np.float32(scale)
-        self.shape = (rows.shape[0], rows.shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._rows.shape[0], self._rows.shape[1]
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         return self._rows[start:stop].astype(np.float32) / self._scale
