@@ -68,16 +68,30 @@ def main() -> None:
     """Run the command line; a user's mistake is one sentence and exit status 2."""
     _keep_freed_memory()
     try:
-        app(standalone_mode=True)
+        sys.exit(app(prog_name="crossband", standalone_mode=False))
     except CrossbandError as error:
         print(f"crossband: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("crossband: stopped; the same command continues where it was", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what typer's own refusals have, whatever its version
+            raise
+        _refuse(error)
+
+
+def _refuse(error: Any) -> None:
+    """One sentence for an option or a verb that is wrong; nothing more where typer has shown the help."""
+    message = " ".join(error.format_message().split()).rstrip(".?")
+    context = getattr(error, "ctx", None)
+    if message:
+        where = context.command_path if context is not None else "crossband"
+        print(f"crossband: {message}; {where} --help shows what there is", file=sys.stderr)
+    sys.exit(2)
 
 
 def _keep_freed_memory() -> None:
