@@ -68,13 +68,13 @@ def main() -> None:
     """Run the command line; a user's mistake is one sentence and exit status 2."""
     _keep_freed_memory()
     try:
-        sys.exit(app(prog_name="crossband", standalone_mode=False))
+        status = app(prog_name="crossband", standalone_mode=False)
+        if status == 130:  # how typer passes on Ctrl-C
+            print("crossband: stopped; the same command continues where it was", file=sys.stderr)
+        sys.exit(status)
     except CrossbandError as error:
         print(f"crossband: {error}", file=sys.stderr)
         sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
-        print("crossband: stopped; the same command continues where it was", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
