@@ -1,0 +1,294 @@
+"""What is photographed: one preset for each use, each a list of shots with the manifest's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import unknown_name
+from .cameras import Camera, Route, drive, look, nadir, plan_route
+from .city import City
+from .sky import Conditions
+from .studio import Shot
+from .traffic import FLEET, fleet_vehicle
+from .vehicles import BODIES
+
+__all__ = ["PRESETS", "Preset", "list_presets", "plan"]
+
+_SPEED = 8.0  # metres per second of the car that carries the camera
+_DAY, _DUSK, _NIGHT = (9.5, 16.5), (20.05, 20.5), (21.9, 27.5)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One use of the city.
+
+    Attributes:
+        name: what the command line calls it.
+        about: one line.
+        plan: city, number of frames, size of an image and generator -> the shots.
+    """
+
+    name: str
+    about: str
+    plan: Callable[[City, int, tuple[int, int], np.random.Generator], list[Shot]]
+
+
+def list_presets() -> list[Preset]:
+    """Every preset, by name."""
+    return [PRESETS[name] for name in sorted(PRESETS)]
+
+
+def plan(name: str, city: City, frames: int, size: tuple[int, int], seed: int) -> list[Shot]:
+    """The shots of a preset, always the same for the same arguments.
+
+    Raises:
+        CrossbandError: nobody knows the preset; the message names the nearest.
+    """
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS)
+    return PRESETS[name].plan(city, frames, size, np.random.default_rng([seed, 5]))
+
+
+def _hour(rng: np.random.Generator, span: tuple[float, float]) -> float:
+    return float(rng.uniform(*span) % 24)
+
+
+def _driving(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
+    """Short sequences anywhere in the city; every second one by night, the splits 2:1:1 as in MFNet."""
+    shots: list[Shot] = []
+    length = 5
+    for sequence in range(-(-frames // length)):
+        route = plan_route(city, rng)
+        start = float(rng.uniform(5, route.length - 60))
+        night = sequence % 2 == 1
+        turn = (sequence // 2) % 8
+        weather = ("clear", "clear", "cloudy", "clear", "rain", "clear", "cloudy", "fog")[turn]
+        span = _NIGHT if night else _DUSK if turn == 3 else _DAY
+        conditions = Conditions(_hour(rng, span), weather, int(rng.integers(100, 280)))
+        split = ("train", "val", "train", "test")[(sequence // 2) % 4]
+        time = float(rng.uniform(0, 200))
+        for step in range(min(length, frames - len(shots))):
+            shots.append(
+                _ride(
+                    route, start + step * 0.8 * _SPEED, size, conditions, time + step * 0.8, sequence,
+                    f"{len(shots) + 1:05d}{'N' if night else 'D'}", split=split,
+                    sequence=f"drive{sequence:03d}", camera_name="car",
+                )
+            )  # fmt: skip
+    return shots
+
+
+def _ride(
+    route: Route, distance: float, size: tuple[int, int], conditions: Conditions, time: float, day: int,
+    frame: str, sway: float = 0.0, **columns: str,
+) -> Shot:  # fmt: skip
+    camera = drive(route, distance, size, sway=sway)
+    forward = camera.axes[2] * _SPEED
+    return Shot(
+        frame=frame, camera=camera, conditions=conditions, time=time, day=day, ego=True, illuminator=True,
+        velocity=(float(forward[0]), float(forward[1]), 0.0), **columns,
+    )  # fmt: skip
+
+
+def _retrieval(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
+    """Places, each passed by day and by night (some at dusk or in the rain), four frames in a row."""
+    shots: list[Shot] = []
+    length = 4
+    place = 0
+    while len(shots) < frames:
+        route = plan_route(city, rng)
+        start = float(rng.uniform(5, route.length - 30))
+        split = ("train", "test", "train", "test", "val")[place % 5]
+        other = (("clear", _NIGHT), ("clear", _NIGHT), ("rain", _DAY), ("clear", _NIGHT), ("clear", _DUSK))[place % 5]
+        for visit, (weather, span) in enumerate((("cloudy" if place % 4 == 2 else "clear", _DAY), other)):
+            conditions = Conditions(_hour(rng, span), weather, int(rng.integers(100, 280)))
+            time = float(rng.uniform(0, 200))
+            shift = float(rng.normal(0, 1.0))
+            for step in range(min(length, frames - len(shots))):
+                shots.append(
+                    _ride(
+                        route, start + shift + step * 0.25 * _SPEED, size, conditions, time + step * 0.25,
+                        2 * place + visit, f"{len(shots) + 1:06d}", sway=float(rng.normal(0, 0.02)),
+                        split=split, place=f"place{place:03d}", camera_name="car",
+                        sequence=f"place{place:03d}_{conditions.name}",
+                    )
+                )  # fmt: skip
+        place += 1
+    return shots
+
+
+def _places(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
+    """One route four times: by day (the gallery), at dusk, at night and in the rain (the queries)."""
+    route = plan_route(city, rng)
+    visits = (("day", _DAY, "clear"), ("dusk", _DUSK, "clear"), ("night", _NIGHT, "clear"), ("rain", _DAY, "rain"))
+    counts = [len(part) for part in np.array_split(np.arange(frames), len(visits))]
+    day_of_year = int(rng.integers(120, 260))
+    spacing = min(6.0, (route.length - 20) / max(counts))
+    shots: list[Shot] = []
+    for visit, ((name, span, weather), count) in enumerate(zip(visits, counts, strict=True)):
+        conditions = Conditions(_hour(rng, span), weather, day_of_year)
+        start = float(rng.uniform(0, 200))
+        for step in range(count):
+            distance = 5 + step * spacing + float(rng.normal(0, 0.3)) * (visit > 0)
+            shots.append(
+                _ride(
+                    route, distance, size, conditions, start + step * spacing / _SPEED, visit,
+                    f"{name}{step + 1:05d}", sway=float(rng.normal(0, 0.025)) * (visit > 0),
+                    split="gallery" if visit == 0 else "query", place=f"place{step:04d}", sequence=name,
+                    camera_name="car",
+                )
+            )  # fmt: skip
+    return shots
+
+
+_VIEWS = 8
+_LIGHTS = ("day", "low sun", "cloudy", "dusk", "night", "rain", "black night", "shadow")
+
+
+def _vehicles(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
+    """Every vehicle before up to eight street cameras that share no view; half of them to train on.
+
+    Of the other half one frame in five is a query, as in RGBNT100 (Li et al., AAAI 2020).
+    """
+    per_identity = 10 if frames >= 40 else max(frames // 4, 2)
+    identities = -(-frames // per_identity)
+    posts = _street_cameras(city)
+    order = rng.permutation(FLEET)[:identities]
+    shots: list[Shot] = []
+    for number, index in enumerate(order.tolist()):
+        views = rng.permutation(_VIEWS)
+        train = number % 2 == 0
+        for step in range(min(per_identity, frames - len(shots))):
+            view = int(views[step % min(_VIEWS, per_identity)])
+            light = _LIGHTS[int(rng.integers(len(_LIGHTS)))]
+            shot = _portrait(city, posts[view], view, index, light, size, rng, f"{len(shots) + 1:06d}")
+            split = "train" if train else "query" if step % 5 == 0 else "gallery"
+            shots.append(Shot(**{**shot.__dict__, "split": split}))
+    return shots
+
+
+def _street_cameras(city: City) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Eight posts at crossroads far from each other: camera, middle of its view, heading of its lane."""
+    columns = [s for s in city.streets if not s.along_x]
+    rows = [s for s in city.streets if s.along_x]
+    posts = []
+    for view in range(_VIEWS):
+        column, row = columns[1 + (view * 2 + view // 4) % 4], rows[1 + (view // 2) % 4]
+        east = view % 2 == 0
+        street = row if east else column
+        direction = 1 if view % 4 < 2 else -1
+        along = (column if east else row).centre + direction * 26.0
+        offset = street.lanes[0]
+        if east:
+            spot = np.array([along, street.centre - direction * offset, 0.0])
+            side = np.array([0.0, -direction, 0.0])
+            ahead = np.array([direction, 0.0, 0.0])
+        else:
+            spot = np.array([street.centre + direction * offset, along, 0.0])
+            side = np.array([direction, 0.0, 0.0])
+            ahead = np.array([0.0, direction, 0.0])
+        # front, rear and flank; high on a mast or low at the kerb
+        toward = (14.0, -13.0, 9.0, -9.0, 4.0, -5.0, 16.0, -16.0)[view]
+        height = (5.5, 5.5, 4.0, 4.0, 3.2, 3.2, 7.5, 7.5)[view]
+        eye = spot + ahead * toward + side * 5.6 + np.array([0, 0, height])
+        posts.append((eye, spot, float(np.arctan2(ahead[1], ahead[0]))))
+    return posts
+
+
+def _portrait(
+    city: City, post: tuple[np.ndarray, np.ndarray, float], view: int, index: int, light: str,
+    size: tuple[int, int], rng: np.random.Generator, frame: str,
+) -> Shot:  # fmt: skip
+    """A vehicle as a detector would cut it out of a street camera's image."""
+    eye, spot, heading = post
+    hour, weather, blackout = {
+        "day": (_hour(rng, (10, 15)), "clear", False), "low sun": (_hour(rng, (18.3, 19.4)), "clear", False),
+        "cloudy": (_hour(rng, _DAY), "cloudy", False), "dusk": (_hour(rng, _DUSK), "clear", False),
+        "night": (_hour(rng, _NIGHT), "clear", False), "rain": (_hour(rng, _DAY), "rain", False),
+        "black night": (_hour(rng, _NIGHT), "clear", True), "shadow": (_hour(rng, (8.0, 9.5)), "clear", False),
+    }[light]  # fmt: skip
+    along = float(rng.normal(0, 2.0))
+    at = spot + np.array([np.cos(heading), np.sin(heading), 0]) * along
+    vehicle = fleet_vehicle(city, index)
+    body = BODIES[vehicle.body]
+    middle = at + np.array([0, 0, body.height / 2])
+    pose = (float(at[0]), float(at[1]), 0.0, heading + float(rng.normal(0, 0.02)))
+    camera = _framed(look(eye, middle, size, 40.0), body.length, body.width, body.height, pose, rng)
+    tags = {"low sun": ("AL",), "dusk": ("LI",), "night": ("LI",), "black night": ("BN",)}.get(light, ())
+    return Shot(
+        frame=frame, camera=camera, conditions=Conditions(hour, weather, int(rng.integers(130, 230)), blackout=blackout),
+        time=float(rng.uniform(0, 200)), day=view, camera_name=f"camera{view + 1}", identity=vehicle.identity,
+        sequence=f"{vehicle.identity}_camera{view + 1}", illuminator=True, subject=(index, pose), tags=tags,
+    )  # fmt: skip
+
+
+def _framed(
+    camera: Camera, length: float, width: float, height: float, pose: tuple[float, float, float, float],
+    rng: np.random.Generator,
+) -> Camera:  # fmt: skip
+    """The part of a camera's image that a vehicle fills, with a margin of a few percent."""
+    cos, sin = np.cos(pose[3]), np.sin(pose[3])
+    corners = np.array(
+        [
+            (pose[0] + sx * cos - sy * sin, pose[1] + sx * sin + sy * cos, z)
+            for sx in (-length / 2, length / 2)
+            for sy in (-width / 2, width / 2)
+            for z in (0.0, height)
+        ]
+    )
+    x, y, _ = camera.project(corners)
+    margin = float(rng.uniform(1.06, 1.25))
+    scale = min(camera.width / (np.ptp(x) * margin), camera.height / (np.ptp(y) * margin))
+    middle = ((x.max() + x.min()) / 2 - camera.width / 2, (y.max() + y.min()) / 2 - camera.height / 2)
+    jitter = rng.normal(0, 0.015, 2) * (camera.width, camera.height)
+    centre = (float(-middle[0] * scale + jitter[0]), float(-middle[1] * scale + jitter[1]))
+    return Camera(camera.position, camera.axes, camera.focal * scale, camera.width, camera.height, centre)
+
+
+def _uav(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
+    """Flights straight over the city, looking down and ahead by turns; half by day, half by night."""
+    shots: list[Shot] = []
+    width, height = city.size
+    length = 10
+    flight = 0
+    while len(shots) < frames:
+        split = ("train", "test", "train", "val")[flight % 4] if frames > length else "test"
+        night = flight % 2 == 1
+        conditions = Conditions(_hour(rng, _NIGHT if night else _DAY), "clear", int(rng.integers(120, 260)))
+        start = rng.uniform((0.12 * width, 0.12 * height), (0.88 * width, 0.88 * height))
+        goal = np.array([width - start[0], height - start[1]])
+        course = (goal - start) / max(float(np.linalg.norm(goal - start)), 1.0)
+        altitude = float(rng.uniform(55, 95))
+        compass = float(np.degrees(np.arctan2(course[0], course[1])))
+        oblique = flight % 3 == 2
+        time = float(rng.uniform(0, 200))
+        for step in range(min(length, frames - len(shots))):
+            at = start + course * step * 9.0
+            eye = np.array([*at, altitude])
+            target = np.array([*(at + course * altitude), 0.0])
+            camera = look(eye, target, size, 50.0) if oblique else nadir(eye, compass, size, 50.0)
+            shots.append(
+                Shot(
+                    frame=f"{len(shots) + 1:06d}", camera=camera, conditions=conditions, time=time + step * 1.0,
+                    day=flight, split=split, sequence=f"flight{flight:03d}",
+                    camera_name="oblique" if oblique else "nadir",
+                    velocity=(float(course[0] * 9), float(course[1] * 9), 0.0),
+                )
+            )  # fmt: skip
+        flight += 1
+    return shots
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset("retrieval", "RGB-thermal pairs of places, in short runs of similar frames, day and night", _retrieval),
+        Preset("places", "one route by day, at dusk, at night and in the rain, with positions", _places),
+        Preset("vehicles", "identities x street cameras x RGB/NIR/TIR crops, with challenge tags", _vehicles),
+        Preset("driving", "street scenes with the pixel labels of MFNet, day and night", _driving),
+        Preset("uav", "flights with map tiles, probe images and boxes", _uav),
+    )
+}

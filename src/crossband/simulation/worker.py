@@ -1,0 +1,73 @@
+"""One process of a simulation: renders its share of the frames that are not there yet.
+
+Started by :func:`crossband.simulation.simulate` as ``python -m crossband.simulation.worker JOB INDEX COUNT``;
+it says the name of each frame on standard output when the frame is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .files import is_complete, write_frame
+from .presets import plan
+from .studio import Misalignment, Shot, Studio
+
+__all__ = ["Job", "missing", "render_share"]
+
+_RUN = 5  # frames in a row for one process: they share what is parked
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a simulation is; the same job gives the same bytes.
+
+    Attributes:
+        preset, frames, width, height, seed: as given by the user.
+        samples: rays a pixel.
+        misaligned: the thermal camera sits beside the colour camera and sees later.
+        eight_bit: also write ``tir8``.
+    """
+
+    preset: str
+    frames: int
+    width: int
+    height: int
+    seed: int
+    samples: int = 4
+    misaligned: bool = False
+    eight_bit: bool = False
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def missing(shots: list[Shot], out: Path, index: int, count: int) -> list[Shot]:
+    """The shots of process ``index`` of ``count`` that are not complete."""
+    mine = [shot for i, shot in enumerate(shots) if (i // _RUN) % count == index]
+    return [shot for shot in mine if not is_complete(out, shot.frame)]
+
+
+def render_share(job: Job, out: Path, index: int, count: int) -> Iterator[str]:
+    """Render and write the missing frames of one process; yields each frame's name when it is complete."""
+    studio = Studio(job.seed)
+    shots = plan(job.preset, studio.city, job.frames, (job.width, job.height), job.seed)
+    for shot in missing(shots, out, index, count):
+        take = studio.take(shot, Misalignment() if job.misaligned else None, job.samples)
+        write_frame(out, shot, take, job.seed, job.eight_bit)
+        yield shot.frame
+
+
+def main(arguments: list[str]) -> None:
+    """The process itself; ``arguments`` are the job as JSON, the folder, the index and the count."""
+    job, out, index, count = arguments
+    for frame in render_share(Job(**json.loads(job)), Path(out), int(index), int(count)):
+        print(frame, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
