@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -61,14 +63,21 @@ def draw_person(rng: np.random.Generator, number: int) -> Person:
     )
 
 
-def _bar(start: tuple, end: tuple, r0: float, r1: float, material: M, colour: object = None) -> Mesh:
-    corners, normals = tube(start, end, r0, r1, sides=8)
+def _bar(
+    start: tuple, end: tuple, r0: float, r1: float, material: M, colour: object = None, sides: int = 7,
+    caps: bool = True,
+) -> Mesh:  # fmt: skip
+    corners, normals = tube(start, end, r0, r1, sides=sides, caps=caps)
     return Mesh.make(corners, material, normals=normals, colour=colour)  # type: ignore[arg-type]
 
 
 def _ball(centre: tuple, radii: tuple, material: M, colour: object = None) -> Mesh:
-    corners, normals = ellipsoid(centre, radii)
+    small = max(radii) < 0.08
+    corners, normals = ellipsoid(centre, radii, rings=4 if small else 6, sides=6 if small else 10)
     return Mesh.make(corners, material, normals=normals, colour=colour)  # type: ignore[arg-type]
+
+
+_TOP, _BOTTOM, _SKIN = (-1.0, 0.0, 0.0), (-2.0, 0.0, 0.0), (-3.0, 0.0, 0.0)  # see Mesh.painted
 
 
 def person_mesh(person: Person, phase: float, *, riding: bool = False) -> Mesh:
@@ -79,6 +88,14 @@ def person_mesh(person: Person, phase: float, *, riding: bool = False) -> Mesh:
         phase: of the stride, radians.
         riding: sitting on a bicycle, the legs on its pedals, instead of walking.
     """
+    mesh = _posture(round(phase, 6), riding, person.backpack)
+    mesh = mesh.painted(person.top, person.bottom, person.skin)
+    return mesh.placed(0, 0, scale=person.height / 1.77).having(instance=person.number)
+
+
+@lru_cache(maxsize=128)
+def _posture(phase: float, riding: bool, backpack: bool) -> Mesh:
+    """Anybody of 1.77 m, with marks for the colours."""
     swing = np.sin(phase)
     hip, lean, seat = 0.92, 0.02, 0.0
     if riding:
@@ -100,33 +117,43 @@ def person_mesh(person: Person, phase: float, *, riding: bool = False) -> Mesh:
             hand = (-0.28 * s + 0.05, side * 0.27, 0.80)
             elbow = (-0.16 * s - 0.04, side * 0.26, 1.10)
         parts += [
-            _bar((seat, side * 0.09, hip), knee, 0.085, 0.062, M.CLOTH, person.bottom),
-            _bar(knee, foot, 0.060, 0.045, M.CLOTH, person.bottom),
+            _bar((seat, side * 0.09, hip), knee, 0.085, 0.062, M.CLOTH, _BOTTOM),
+            _bar(knee, foot, 0.060, 0.045, M.CLOTH, _BOTTOM),
             Mesh.make(
-                box((foot[0] - 0.08, foot[1] - 0.045, foot[2] - 0.07), (foot[0] + 0.17, foot[1] + 0.045, foot[2] + 0.02)),
+                box(
+                    (foot[0] - 0.08, foot[1] - 0.045, foot[2] - 0.07),
+                    (foot[0] + 0.17, foot[1] + 0.045, foot[2] + 0.02),
+                ),
                 M.RUBBER,
             ),
-            _bar((shoulder[0], side * 0.20, shoulder[2] - 0.03), elbow, 0.058, 0.046, M.CLOTH, person.top),
-            _bar(elbow, hand, 0.046, 0.036, M.CLOTH, person.top),
-            _ball(hand, (0.045, 0.035, 0.06), M.SKIN, person.skin),
+            _bar((shoulder[0], side * 0.20, shoulder[2] - 0.03), elbow, 0.058, 0.046, M.CLOTH, _TOP),
+            _bar(elbow, hand, 0.046, 0.036, M.CLOTH, _TOP),
+            _ball(hand, (0.045, 0.035, 0.06), M.SKIN, _SKIN),
         ]
     middle = ((seat + shoulder[0]) / 2, 0.0, hip + 0.25)
     corners, normals = ellipsoid((0, 0, 0), (0.135, 0.215, 0.36), rings=8, sides=12)
-    torso = Mesh.make(corners, M.CLOTH, normals=normals, colour=person.top)
+    torso = Mesh.make(corners, M.CLOTH, normals=normals, colour=_TOP)
     tilt = np.arctan2(shoulder[0] - seat, 0.5)
     parts.append(_leaning(torso, tilt, middle))
     head = (shoulder[0] + lean * 0.5, 0.0, shoulder[2] + 0.20)
     parts += [
-        _bar(shoulder, head, 0.055, 0.055, M.SKIN, person.skin),
-        _ball(head, (0.095, 0.075, 0.125), M.SKIN, person.skin),
+        _bar(shoulder, head, 0.055, 0.055, M.SKIN, _SKIN),
+        _ball(head, (0.095, 0.075, 0.125), M.SKIN, _SKIN),
         _ball((head[0] - 0.025, 0.0, head[2] + 0.045), (0.095, 0.085, 0.10), M.HAIR),
     ]
     body = merge(parts).having(kind=Kind.PERSON)
-    if person.backpack:
+    # clothes lie close here and loose there: patches warmer and colder, the same at every step
+    patches = np.random.default_rng(7).normal(0, 1.6, body.heat.shape).astype(np.float32)
+    body = body.having(heat=np.where(body.material[:, None] == M.CLOTH, patches, np.float32(0)))
+    if backpack:
         pack = box((middle[0] - 0.32, -0.16, hip + 0.08), (middle[0] - 0.11, 0.16, hip + 0.52))
-        body = merge([body, Mesh.make(pack, M.CLOTH, Kind.BACKPACK, colour=person.bottom[::-1])])
-    scale = person.height / 1.77
-    return body.placed(0, 0, scale=scale).having(instance=person.number)
+        body = merge([body, Mesh.make(pack, M.CLOTH, Kind.BACKPACK, colour=(0.16, 0.12, 0.08))])
+    return body
+
+
+def _shoe(foot: tuple[float, float, float]) -> np.ndarray:
+    x, y, z = foot
+    return box((x - 0.08, y - 0.045, z - 0.07), (x + 0.17, y + 0.045, z + 0.02))
 
 
 def _leaning(mesh: Mesh, angle: float, at: tuple[float, float, float]) -> Mesh:
@@ -140,21 +167,30 @@ def _leaning(mesh: Mesh, angle: float, at: tuple[float, float, float]) -> Mesh:
 
 def bicycle_mesh(number: int, colour: tuple[float, float, float]) -> Mesh:
     """A bicycle that faces x, standing upright."""
+    return _bicycle().painted(colour).having(instance=number)
+
+
+@lru_cache(maxsize=1)
+def _bicycle() -> Mesh:
+    """With a mark for the colour of the frame."""
     parts = []
     for x in (-0.52, 0.52):
         angle = np.linspace(0, 2 * np.pi, 17)
         rim = np.stack([x + 0.33 * np.cos(angle), 0 * angle, 0.34 + 0.33 * np.sin(angle)], axis=1)
-        parts += [_bar(tuple(a), tuple(b), 0.020, 0.020, M.RUBBER) for a, b in zip(rim, rim[1:], strict=False)]
-        parts += [_bar((x, 0, 0.34), tuple(p), 0.006, 0.006, M.STEEL) for p in rim[::4]]
+        parts += [
+            _bar(tuple(a), tuple(b), 0.020, 0.020, M.RUBBER, sides=4, caps=False)
+            for a, b in itertools.pairwise(rim)
+        ]
+        parts += [_bar((x, 0, 0.34), tuple(p), 0.006, 0.006, M.STEEL, sides=3, caps=False) for p in rim[::4]]
     frame = [
         ((-0.52, 0, 0.34), (-0.10, 0, 0.32)), ((-0.10, 0, 0.32), (-0.20, 0, 0.86)),
         ((-0.52, 0, 0.34), (-0.18, 0, 0.76)), ((-0.10, 0, 0.32), (0.36, 0, 0.78)),
         ((-0.18, 0, 0.76), (0.36, 0, 0.80)), ((0.34, 0, 0.92), (0.52, 0, 0.34)),
     ]  # fmt: skip
-    parts += [_bar(a, b, 0.022, 0.022, M.PAINTED_STEEL, colour) for a, b in frame]
+    parts += [_bar(a, b, 0.022, 0.022, M.PAINTED_STEEL, _TOP, sides=5) for a, b in frame]
     parts.append(_bar((0.36, -0.26, 1.0), (0.36, 0.26, 1.0), 0.016, 0.016, M.STEEL))
     parts.append(Mesh.make(box((-0.34, -0.07, 0.88), (-0.08, 0.07, 0.94)), M.PLASTIC))
-    return merge(parts).having(kind=Kind.BICYCLE, instance=number)
+    return merge(parts).having(kind=Kind.BICYCLE)
 
 
 def dog_mesh(number: int, phase: float, fur: tuple[float, float, float]) -> Mesh:
@@ -175,7 +211,7 @@ def dog_mesh(number: int, phase: float, fur: tuple[float, float, float]) -> Mesh
     return merge(parts).having(kind=Kind.DOG, instance=number)
 
 
-def tree_mesh(rng: np.random.Generator, *, conifer: bool = False, leaves: int = 420) -> Mesh:
+def tree_mesh(rng: np.random.Generator, *, conifer: bool = False, leaves: int = 900) -> Mesh:
     """A tree of 6 to 11 m: a trunk, branches, and a crown of leaf clusters.
 
     A cluster's normal points from the middle of its limb outwards, so that the crown is lit as a body with
@@ -186,7 +222,13 @@ def tree_mesh(rng: np.random.Generator, *, conifer: bool = False, leaves: int = 
     radius = 0.02 * height
     lean = rng.normal(0, 0.15, 2)
     parts = [
-        _bar((0, 0, -0.1), (lean[0], lean[1], height * (0.55 if not conifer else 0.95)), radius, radius * 0.3, M.BARK)
+        _bar(
+            (0, 0, -0.1),
+            (lean[0], lean[1], height * (0.55 if not conifer else 0.95)),
+            radius,
+            radius * 0.3,
+            M.BARK,
+        )
     ]
     if conifer:
         z = trunk_height + (height - trunk_height) * rng.random(leaves) ** 1.5
@@ -195,7 +237,7 @@ def tree_mesh(rng: np.random.Generator, *, conifer: bool = False, leaves: int = 
         offset = np.stack([np.cos(angle) * spread * out, np.sin(angle) * spread * out], axis=1)
         centres = np.column_stack([offset, z - 0.25 * spread * out])
         outward = np.column_stack([np.cos(angle), np.sin(angle), np.full(leaves, 0.5)])
-        parts.append(_leaf_cards(rng, centres, outward, 0.42, M.NEEDLES))
+        parts.append(_leaf_cards(rng, centres, outward, 0.24, M.NEEDLES))
         return merge(parts).having(kind=Kind.TREE)
     limbs = rng.integers(6, 9)
     centres_of_limbs = []
@@ -205,18 +247,26 @@ def tree_mesh(rng: np.random.Generator, *, conifer: bool = False, leaves: int = 
         z = height * rng.uniform(0.48, 0.80) if limb else height * 0.82
         centre = np.array([lean[0] + np.cos(angle) * reach, lean[1] + np.sin(angle) * reach, z])
         parts.append(
-            _bar((lean[0] * 0.6, lean[1] * 0.6, height * 0.36), tuple(centre), radius * 0.45, radius * 0.12, M.BARK)
+            _bar(
+                (lean[0] * 0.6, lean[1] * 0.6, height * 0.36),
+                tuple(centre),
+                radius * 0.45,
+                radius * 0.12,
+                M.BARK,
+                sides=5,
+                caps=False,
+            )
         )
         centres_of_limbs.append(centre)
     owner = rng.integers(0, limbs, leaves)
     direction = rng.normal(size=(leaves, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     size = height * 0.17 * rng.uniform(0.8, 1.2, limbs)[owner]
-    out = rng.uniform(0.55, 1.0, leaves)
+    out = rng.uniform(0.25, 1.0, leaves) ** 0.6
     centres = np.array(centres_of_limbs)[owner] + direction * (size * out)[:, None] * (1, 1, 0.8)
     middle = np.array([lean[0], lean[1], height * 0.6])
     outward = direction + (centres - middle) / (0.35 * height)
-    parts.append(_leaf_cards(rng, centres, outward, 0.5, M.LEAVES))
+    parts.append(_leaf_cards(rng, centres, outward, 0.27, M.LEAVES))
     return merge(parts).having(kind=Kind.TREE)
 
 
@@ -229,9 +279,11 @@ def _leaf_cards(
     normals = outward[:, None] + rng.normal(0, 0.25, (n, 3, 3))
     normals /= np.linalg.norm(normals, axis=2, keepdims=True)
     mesh = Mesh.make(corners, material, normals=normals)
-    shade = rng.uniform(0.65, 1.25, n).astype(np.float32)
+    shade = rng.uniform(0.7, 1.2, n).astype(np.float32)
     hue = 1 + rng.normal(0, 0.10, 3) * (1, 0.4, 1)
-    return mesh.having(colour=(mesh.colour * shade[:, None] * hue).astype(np.float32), nir=mesh.nir * shade**0.4)
+    return mesh.having(
+        colour=(mesh.colour * shade[:, None] * hue).astype(np.float32), nir=mesh.nir * shade**0.4
+    )
 
 
 def lamp_mesh() -> Mesh:

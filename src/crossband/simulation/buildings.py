@@ -154,7 +154,12 @@ def _gable(building: Building, rng: np.random.Generator) -> list[Mesh]:
     if along_x:
         middle = (y0 + y1) / 2
         a, b = (x0 - over, middle, top + rise), (x1 + over, middle, top + rise)
-        eaves = [(x0 - over, y0 - over), (x1 + over, y0 - over), (x1 + over, y1 + over), (x0 - over, y1 + over)]
+        eaves = [
+            (x0 - over, y0 - over),
+            (x1 + over, y0 - over),
+            (x1 + over, y1 + over),
+            (x0 - over, y1 + over),
+        ]
         ends = [((x1, y0, top), (x1, y1, top), (x1, middle, top + rise - 0.2)),
                 ((x0, y1, top), (x0, y0, top), (x0, middle, top + rise - 0.2))]  # fmt: skip
         slopes = [[(*eaves[0], top - 0.15), (*eaves[1], top - 0.15), b, a],
@@ -162,7 +167,12 @@ def _gable(building: Building, rng: np.random.Generator) -> list[Mesh]:
     else:
         middle = (x0 + x1) / 2
         a, b = (middle, y0 - over, top + rise), (middle, y1 + over, top + rise)
-        eaves = [(x0 - over, y0 - over), (x1 + over, y0 - over), (x1 + over, y1 + over), (x0 - over, y1 + over)]
+        eaves = [
+            (x0 - over, y0 - over),
+            (x1 + over, y0 - over),
+            (x1 + over, y1 + over),
+            (x0 - over, y1 + over),
+        ]
         ends = [((x0, y0, top), (x1, y0, top), (middle, y0, top + rise - 0.2)),
                 ((x1, y1, top), (x0, y1, top), (middle, y1, top + rise - 0.2))]  # fmt: skip
         slopes = [[(*eaves[1], top - 0.15), (*eaves[2], top - 0.15), b, a],
@@ -209,4 +219,3 @@ def _awning(building: Building, rng: np.random.Generator) -> Mesh:
     colour = np.array([(0.35, 0.04, 0.04), (0.04, 0.16, 0.08), (0.05, 0.08, 0.25), (0.4, 0.36, 0.3)])
     rim = box((x0 - 0.9, y0 - 0.9, z), (x1 + 0.9, y1 + 0.9, z + 0.12))
     return Mesh.make(rim, M.TARPAULIN, colour=colour[rng.integers(4)])
-

@@ -129,7 +129,9 @@ class _Builder:
             self._block(*block)
         self._outskirts(width, height)
         for street in streets:
-            self._markings(street, rows if not street.along_x else columns, height if not street.along_x else width)
+            self._markings(
+                street, rows if not street.along_x else columns, height if not street.along_x else width
+            )
         self._crossings(columns[1], rows[1])
         return City(
             self.seed, (width, height), streets, tuple(blocks), tuple(self.buildings),
@@ -159,7 +161,14 @@ class _Builder:
     def _blocks(
         self, columns: list[tuple[float, float]], rows: list[tuple[float, float]]
     ) -> list[tuple[float, float, float, float, str]]:
-        uses = ["apartments"] * 8 + ["shops"] * 6 + ["office"] * 4 + ["houses"] * 3 + ["park"] * 2 + ["parking"] * 2
+        uses = (
+            ["apartments"] * 8
+            + ["shops"] * 6
+            + ["office"] * 4
+            + ["houses"] * 3
+            + ["park"] * 2
+            + ["parking"] * 2
+        )
         order = self.rng.permutation(uses)
         cells = [(x0, y0, x1, y1) for x0, x1 in columns for y0, y1 in rows]
         return [(*cell, str(use)) for cell, use in zip(cells, order, strict=True)]
@@ -231,12 +240,16 @@ class _Builder:
         mesh = Mesh.make(corners, M.LEAVES, Kind.TREE)
         shade = self.rng.uniform(0.6, 1.1, n).astype(np.float32)[:, None]
         self.parts.append(mesh.having(colour=mesh.colour * shade))
-        self.add(box((x0, y0 + 0.1, 0.1), (x1, y1 - 0.1, 1.05)), M.LEAVES, Kind.TREE, colour=(0.02, 0.045, 0.012))
+        self.add(
+            box((x0, y0 + 0.1, 0.1), (x1, y1 - 0.1, 1.05)), M.LEAVES, Kind.TREE, colour=(0.02, 0.045, 0.012)
+        )
 
     def _offices(self, x0: float, y0: float, x1: float, y1: float, use: str) -> None:
         split = x0 + (x1 - x0) * float(self.rng.uniform(0.42, 0.58))
         for a, b in ((x0 + 2, split - 5), (split + 5, x1 - 2)):
-            self._building((a, y0 + 2 + self.rng.uniform(0, 5)), (b, y1 - 2 - self.rng.uniform(0, 12)), "office")
+            self._building(
+                (a, y0 + 2 + self.rng.uniform(0, 5)), (b, y1 - 2 - self.rng.uniform(0, 12)), "office"
+            )
         for y in np.arange(y0 + 6, y1 - 4, 9.0):
             self._tree(split, float(y), 0.75)
 
@@ -253,7 +266,9 @@ class _Builder:
         self.add(box((x - 0.9, y - 0.2, 0.55), (x + 0.9, y + 0.25, 0.62)), M.WOOD, Kind.FURNITURE)
         self.add(box((x - 0.9, y + 0.2, 0.62), (x + 0.9, y + 0.26, 1.0)), M.WOOD, Kind.FURNITURE)
         for leg in (-0.7, 0.7):
-            self.add(box((x + leg - 0.04, y - 0.15, 0.1), (x + leg + 0.04, y + 0.2, 0.55)), M.STEEL, Kind.FURNITURE)
+            self.add(
+                box((x + leg - 0.04, y - 0.15, 0.1), (x + leg + 0.04, y + 0.2, 0.55)), M.STEEL, Kind.FURNITURE
+            )
 
     def _parking(self, x0: float, y0: float, x1: float, y1: float, use: str) -> None:
         z = _KERB_HEIGHT + 0.028
@@ -266,7 +281,9 @@ class _Builder:
                     if float(x) + 2.7 < x1 - 4:
                         middle = float(x) + 1.35
                         stop = begin + side * 0.35
-                        corners = box((middle - 0.85, stop - 0.09, 0.1), (middle + 0.85, stop + 0.09, z + 0.12))
+                        corners = box(
+                            (middle - 0.85, stop - 0.09, 0.1), (middle + 0.85, stop + 0.09, z + 0.12)
+                        )
                         self.add(corners, M.CONCRETE, Kind.CAR_STOP, colour=(0.5, 0.48, 0.40))
                         heading = -side * np.pi / 2
                         self.spaces.append(ParkingSpace(middle, begin + side * 3.0, float(heading)))
@@ -283,13 +300,21 @@ class _Builder:
                 (0.48, 0.72, 0.075, 0.025, (0.60, 0.13, 0.02)),
             ):  # fmt: skip
                 corners, normals = tube((cx, cy, z + low), (cx, cy, z + high), r0, r1, sides=10)
-                parts.append(Mesh.make(corners, M.PLASTIC, Kind.CONE, normals=normals, colour=colour, nir=0.6))
+                parts.append(
+                    Mesh.make(corners, M.PLASTIC, Kind.CONE, normals=normals, colour=colour, nir=0.6)
+                )
             base = box((cx - 0.2, cy - 0.2, z), (cx + 0.2, cy + 0.2, z + 0.04))
             parts.append(Mesh.make(base, M.RUBBER, Kind.CONE))
             self.parts.append(merge(parts).having(instance=self.number()))
 
     def _scatter_trees(
-        self, x0: float, y0: float, x1: float, y1: float, n: int, avoid: tuple[float, float, float] | None = None
+        self,
+        x0: float,
+        y0: float,
+        x1: float,
+        y1: float,
+        n: int,
+        avoid: tuple[float, float, float] | None = None,
     ) -> None:
         if x1 - x0 < 2 or y1 - y0 < 2:
             return
@@ -364,7 +389,9 @@ class _Builder:
         pole = Mesh.make(corners, M.PAINTED_STEEL, normals=normals)
         head = Mesh.make(box((0.05, -0.14, 2.5), (0.30, 0.14, 3.4)), M.PLASTIC).placed(x, y, 0, heading)
         lights = [
-            Mesh.make(box((0.29, -0.09, z), (0.32, 0.09, z + 0.18)), M.LAMP_GLASS, colour=c).placed(x, y, 0, heading)
+            Mesh.make(box((0.29, -0.09, z), (0.32, 0.09, z + 0.18)), M.LAMP_GLASS, colour=c).placed(
+                x, y, 0, heading
+            )
             for z, c in ((3.15, (0.6, 0.03, 0.02)), (2.85, (0.5, 0.3, 0.02)), (2.56, (0.02, 0.4, 0.15)))
         ]
         self.parts.append(merge([pole, head, *lights]).having(instance=self.number()))
@@ -379,11 +406,16 @@ class _Builder:
                 near = (-gap - depth, height + gap, -gap - depth, width + gap)[side]
                 low, high = ((s, near), (s + length, near + depth))
                 low, high = (low, high) if side < 2 else (low[::-1], high[::-1])
-                self._building(low, high, str(self.rng.choice(["apartments", "apartments", "shops", "office"])))
+                self._building(
+                    low, high, str(self.rng.choice(["apartments", "apartments", "shops", "office"]))
+                )
                 s += length + float(self.rng.choice([0.0, 0.0, 7.0]))
 
     def _markings(
-        self, street: Street, across: tuple[list[tuple[float, float]], list[tuple[float, float]], float], length: float
+        self,
+        street: Street,
+        across: tuple[list[tuple[float, float]], list[tuple[float, float]], float],
+        length: float,
     ) -> None:
         z = 0.012
         for start, end in across[0]:
@@ -400,7 +432,14 @@ class _Builder:
                 for s in np.arange(begin, stop - 3, 6.0):
                     self._line(street, float(s), float(s) + 3.0, offset, 0.13, z)
             for side, at in ((1, begin - 0.6), (-1, stop + 0.3)):
-                edge = sorted((0.0, side * (street.width / 2 - (2.3 if street.parking else 0.3)) * (1 if street.along_x else -1)))
+                edge = sorted(
+                    (
+                        0.0,
+                        side
+                        * (street.width / 2 - (2.3 if street.parking else 0.3))
+                        * (1 if street.along_x else -1),
+                    )
+                )
                 self._line(street, at, at + 0.35, (edge[0] + edge[1]) / 2, edge[1] - edge[0], z)
             if street.parking:
                 self._kerb_parking(street, begin + 3, stop - 3)
@@ -409,7 +448,9 @@ class _Builder:
             if self.rng.random() < 0.22:
                 s = float(self.rng.uniform(begin + 4, stop - 16))
                 offset = street.centre + float(self.rng.choice((-1, 1))) * (street.width / 2 - 2.9)
-                self._cones(*((s, offset) if street.along_x else (offset, s)), 6, street.along_x, on_road=True)
+                self._cones(
+                    *((s, offset) if street.along_x else (offset, s)), 6, street.along_x, on_road=True
+                )
 
     def _line(self, street: Street, start: float, end: float, offset: float, width: float, z: float) -> None:
         a, b = street.centre + offset - width / 2, street.centre + offset + width / 2
@@ -422,7 +463,11 @@ class _Builder:
             for s in np.arange(start + 3, end - 3, 6.4):
                 x, y = (float(s), offset) if street.along_x else (offset, float(s))
                 # cars park in the direction of traffic, on the right
-                heading = (0.0 if side < 0 else np.pi) if street.along_x else (np.pi / 2 if side > 0 else -np.pi / 2)
+                heading = (
+                    (0.0 if side < 0 else np.pi)
+                    if street.along_x
+                    else (np.pi / 2 if side > 0 else -np.pi / 2)
+                )
                 self.spaces.append(ParkingSpace(x, y, float(heading)))
 
     def _bump(self, street: Street, at: float) -> None:
@@ -439,7 +484,9 @@ class _Builder:
         stripes = np.repeat(np.arange(skin.shape[0]) % 2, skin.shape[1] * 2)[:, None]
         colour = np.where(stripes, (0.55, 0.42, 0.03), (0.03, 0.03, 0.03)).astype(np.float32)
         flip = mesh.normals[:, 0, 2].mean() < 0
-        mesh = mesh.having(colour=colour, normals=-mesh.normals if flip else mesh.normals, instance=self.number())
+        mesh = mesh.having(
+            colour=colour, normals=-mesh.normals if flip else mesh.normals, instance=self.number()
+        )
         self.parts.append(mesh)
 
     def _crossings(self, columns: list[tuple[float, float]], rows: list[tuple[float, float]]) -> None:

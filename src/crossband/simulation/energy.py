@@ -9,6 +9,7 @@ evening's shadow of a parked car is still in the asphalt.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -37,10 +38,7 @@ _DIAGONAL = 0.70710678
 ORIENTATIONS = np.array(
     [(0, 0, 1), (0, 0, -1)]
     + [(np.sin(a), np.cos(a), 0) for a in np.radians(np.arange(0, 360, 45))]
-    + [
-        (_DIAGONAL * np.sin(a), _DIAGONAL * np.cos(a), _DIAGONAL)
-        for a in np.radians(np.arange(0, 360, 45))
-    ],
+    + [(_DIAGONAL * np.sin(a), _DIAGONAL * np.cos(a), _DIAGONAL) for a in np.radians(np.arange(0, 360, 45))],
     np.float32,
 )
 """Directions, ``(18, 3)``, that a surface's normal is rounded to."""
@@ -129,7 +127,7 @@ def solve(weather: Weather, day_of_year: int, hour: float, latitude: float) -> S
         state[:, -1] += np.tile(back[step], len(ORIENTATIONS))
         state = slab.inverse @ state
     warmth = state[:, 0].reshape(len(slab.back), len(ORIENTATIONS), cases).astype(np.float32)
-    middles = np.array(HISTORY_HOURS[:-2] + (11.0,)) + np.append(np.diff(HISTORY_HOURS)[:-1] / 2, 0)
+    middles = np.array((*HISTORY_HOURS[:-2], 11.0)) + np.append(np.diff(HISTORY_HOURS)[:-1] / 2, 0)
     return SurfaceTable(
         open=warmth[..., 0],
         closed=warmth[..., 1],
@@ -196,7 +194,7 @@ def _surface_forcing(
     sun_hidden = 0.3 * sun_open
     out[..., 0] = sun_open + longwave(sky) + film * air[:, None, None]
     out[..., 1] = sun_hidden + longwave(hidden) + film * air[:, None, None]
-    for span, (start, end) in enumerate(zip(HISTORY_HOURS[:-1], HISTORY_HOURS[1:], strict=True)):
+    for span, (start, end) in enumerate(itertools.pairwise(HISTORY_HOURS)):
         # the oldest span takes everything before it too, so that the spans sum to the whole history
         inside = (ages >= start) & ((ages < end) | (span == len(HISTORY_HOURS) - 2))
         out[..., 2 + span] = (facing * inside[:, None])[:, None, :] * absorbed[:, None]

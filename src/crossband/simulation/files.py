@@ -133,7 +133,7 @@ def _clock(shot: Shot) -> str:
     """Local solar time as ISO 8601; the year means nothing."""
     moment = np.datetime64("2025-01-01T00:00:00.000") + np.timedelta64(shot.conditions.day_of_year - 1, "D")
     seconds = shot.conditions.hour * 3600 + shot.time
-    return str(moment + np.timedelta64(int(round(seconds * 1000)), "ms"))
+    return str(moment + np.timedelta64(round(seconds * 1000), "ms"))
 
 
 def _tags(shot: Shot, take: Take, rgb: np.ndarray) -> list[str]:
@@ -146,7 +146,11 @@ def _tags(shot: Shot, take: Take, rgb: np.ndarray) -> list[str]:
     """
     tags = set(shot.tags)
     subject = take.picture.kind == Kind.VEHICLE
-    subject &= take.picture.instance == np.bincount(take.picture.instance[subject]).argmax() if subject.any() else subject
+    subject &= (
+        take.picture.instance == np.bincount(take.picture.instance[subject]).argmax()
+        if subject.any()
+        else subject
+    )
     sun_up = shot.conditions.sun[2] > 0.05 and shot.conditions.weather == "clear"
     if take.occlusion is not None and take.occlusion > 0.1:
         tags.add("OC")

@@ -50,7 +50,7 @@ def boxes(picture: Picture) -> list[dict[str, object]]:
     kind = np.where(picture.kind == Kind.BACKPACK, Kind.PERSON, picture.kind)
     wanted = np.isin(kind, [int(k) for k in CATEGORIES])
     code = np.where(wanted, picture.instance.astype(np.int64) * 32 + kind, -1)
-    values, first, counts = np.unique(code, return_index=True, return_counts=True)
+    values, _first, counts = np.unique(code, return_index=True, return_counts=True)
     out = []
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
         if value < 0 or count < _SMALLEST_BOX:

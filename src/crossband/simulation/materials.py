@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, auto
+from functools import lru_cache
 
 import numpy as np
 
@@ -142,11 +143,14 @@ MATERIALS: dict[M, Material] = {
 }
 
 
+@lru_cache(maxsize=32)
 def column(name: str) -> np.ndarray:
-    """One property of every material as an array by material number; float32, ``(n,)`` or ``(n, 3)``.
+    """One property of every material as an array by material number; float32, ``(n,)`` or ``(n, 3)``, read-only.
 
     Example:
         >>> bool(column("nir")[M.LEAVES] > 3 * column("nir")[M.ASPHALT])
         True
     """
-    return np.array([getattr(MATERIALS[m], name) for m in M], np.float32)
+    values = np.array([getattr(MATERIALS[m], name) for m in M], np.float32)
+    values.flags.writeable = False  # it is shared
+    return values

@@ -5,6 +5,7 @@ Lengths in metres; x east (a vehicle's front), y north (its left side), z up; bo
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
@@ -105,6 +106,14 @@ class Mesh:
         turn = rotation(heading)
         corners = (self.corners * np.float32(scale)) @ turn.T + np.array([x, y, z], np.float32)
         return self.having(corners=corners.astype(np.float32), normals=(self.normals @ turn.T))
+
+    def painted(self, *colours: Sequence[float]) -> Mesh:
+        """With colours in the place of marks: ``(-1, 0, 0)`` becomes the first colour, ``(-2, 0, 0)`` the
+        second, and so on."""
+        colour = self.colour.copy()
+        for number, paint in enumerate(colours, start=1):
+            colour[self.colour[:, 0] == -number] = np.asarray(paint, np.float32)
+        return self.having(colour=colour)
 
     def having(self, **values: object) -> Mesh:
         """A copy with other arrays; a single instance number is repeated."""
@@ -226,7 +235,7 @@ def smooth(corners: np.ndarray, crease: float = 0.6) -> np.ndarray:
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(group.max() + 2))
     out = np.repeat(unit[:, None], 3, axis=1).reshape(-1, 3)
-    for begin, end in zip(starts[:-1], starts[1:], strict=True):
+    for begin, end in itertools.pairwise(starts):
         members = order[begin:end]
         own = unit[owner[members]]
         near = own @ own.T > crease

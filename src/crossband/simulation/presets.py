@@ -9,16 +9,17 @@ import numpy as np
 
 from ..errors import unknown_name
 from .cameras import Camera, Route, drive, look, nadir, plan_route
-from .city import City
+from .city import LATITUDE, City
 from .sky import Conditions
 from .studio import Shot
+from .sun import sun_direction
 from .traffic import FLEET, fleet_vehicle
 from .vehicles import BODIES
 
 __all__ = ["PRESETS", "Preset", "list_presets", "plan"]
 
 _SPEED = 8.0  # metres per second of the car that carries the camera
-_DAY, _DUSK, _NIGHT = (9.5, 16.5), (20.05, 20.5), (21.9, 27.5)
+_DAY, _NIGHT = (9.5, 16.5), (22.2, 26.4)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,26 @@ def _hour(rng: np.random.Generator, span: tuple[float, float]) -> float:
     return float(rng.uniform(*span) % 24)
 
 
+def _dusk(rng: np.random.Generator, day_of_year: int) -> float:
+    """An hour at which the sun stands between 2.5 degrees above the horizon and 4 below."""
+    hours = np.arange(16, 22, 0.02)
+    height = sun_direction(day_of_year, hours, LATITUDE)[:, 2]
+    low = hours[(height > -0.07) & (height < 0.045)]
+    return float(rng.choice(low))
+
+
+def _conditions(
+    rng: np.random.Generator, time: str, weather: str, day_of_year: int | None = None
+) -> Conditions:
+    """A random hour of the day, of dusk or of the night, on a random day from April to September."""
+    day_of_year = int(rng.integers(100, 270)) if day_of_year is None else day_of_year
+    if time == "dusk":
+        hour = _dusk(rng, day_of_year)
+    else:
+        hour = _hour(rng, _NIGHT if time == "night" else _DAY)
+    return Conditions(hour, weather, day_of_year, LATITUDE)
+
+
 def _driving(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
     """Short sequences anywhere in the city; every second one by night, the splits 2:1:1 as in MFNet."""
     shots: list[Shot] = []
@@ -66,8 +87,7 @@ def _driving(city: City, frames: int, size: tuple[int, int], rng: np.random.Gene
         night = sequence % 2 == 1
         turn = (sequence // 2) % 8
         weather = ("clear", "clear", "cloudy", "clear", "rain", "clear", "cloudy", "fog")[turn]
-        span = _NIGHT if night else _DUSK if turn == 3 else _DAY
-        conditions = Conditions(_hour(rng, span), weather, int(rng.integers(100, 280)))
+        conditions = _conditions(rng, "night" if night else "dusk" if turn == 3 else "day", weather)
         split = ("train", "val", "train", "test")[(sequence // 2) % 4]
         time = float(rng.uniform(0, 200))
         for step in range(min(length, frames - len(shots))):
@@ -102,9 +122,10 @@ def _retrieval(city: City, frames: int, size: tuple[int, int], rng: np.random.Ge
         route = plan_route(city, rng)
         start = float(rng.uniform(5, route.length - 30))
         split = ("train", "test", "train", "test", "val")[place % 5]
-        other = (("clear", _NIGHT), ("clear", _NIGHT), ("rain", _DAY), ("clear", _NIGHT), ("clear", _DUSK))[place % 5]
-        for visit, (weather, span) in enumerate((("cloudy" if place % 4 == 2 else "clear", _DAY), other)):
-            conditions = Conditions(_hour(rng, span), weather, int(rng.integers(100, 280)))
+        again = (("clear", "night"), ("clear", "night"), ("rain", "day"), ("clear", "night"), ("clear", "dusk"))
+        first = "cloudy" if place % 4 == 2 else "clear"
+        for visit, (weather, when) in enumerate(((first, "day"), again[place % len(again)])):
+            conditions = _conditions(rng, when, weather)
             time = float(rng.uniform(0, 200))
             shift = float(rng.normal(0, 1.0))
             for step in range(min(length, frames - len(shots))):
@@ -123,13 +144,13 @@ def _retrieval(city: City, frames: int, size: tuple[int, int], rng: np.random.Ge
 def _places(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
     """One route four times: by day (the gallery), at dusk, at night and in the rain (the queries)."""
     route = plan_route(city, rng)
-    visits = (("day", _DAY, "clear"), ("dusk", _DUSK, "clear"), ("night", _NIGHT, "clear"), ("rain", _DAY, "rain"))
+    visits = (("day", "clear"), ("dusk", "clear"), ("night", "clear"), ("rain", "rain"))
     counts = [len(part) for part in np.array_split(np.arange(frames), len(visits))]
     day_of_year = int(rng.integers(120, 260))
     spacing = min(6.0, (route.length - 20) / max(counts))
     shots: list[Shot] = []
-    for visit, ((name, span, weather), count) in enumerate(zip(visits, counts, strict=True)):
-        conditions = Conditions(_hour(rng, span), weather, day_of_year)
+    for visit, ((name, weather), count) in enumerate(zip(visits, counts, strict=True)):
+        conditions = _conditions(rng, name, weather, day_of_year)
         start = float(rng.uniform(0, 200))
         for step in range(count):
             distance = 5 + step * spacing + float(rng.normal(0, 0.3)) * (visit > 0)
@@ -204,12 +225,14 @@ def _portrait(
 ) -> Shot:  # fmt: skip
     """A vehicle as a detector would cut it out of a street camera's image."""
     eye, spot, heading = post
-    hour, weather, blackout = {
-        "day": (_hour(rng, (10, 15)), "clear", False), "low sun": (_hour(rng, (18.3, 19.4)), "clear", False),
-        "cloudy": (_hour(rng, _DAY), "cloudy", False), "dusk": (_hour(rng, _DUSK), "clear", False),
-        "night": (_hour(rng, _NIGHT), "clear", False), "rain": (_hour(rng, _DAY), "rain", False),
-        "black night": (_hour(rng, _NIGHT), "clear", True), "shadow": (_hour(rng, (8.0, 9.5)), "clear", False),
+    day_of_year = int(rng.integers(130, 230))
+    hour, weather = {
+        "day": (_hour(rng, (10, 15)), "clear"), "low sun": (_hour(rng, (17.6, 18.3)), "clear"),
+        "cloudy": (_hour(rng, _DAY), "cloudy"), "dusk": (_dusk(rng, day_of_year), "clear"),
+        "night": (_hour(rng, _NIGHT), "clear"), "rain": (_hour(rng, _DAY), "rain"),
+        "black night": (_hour(rng, _NIGHT), "clear"), "shadow": (_hour(rng, (7.0, 8.5)), "clear"),
     }[light]  # fmt: skip
+    conditions = Conditions(hour, weather, day_of_year, LATITUDE, blackout=light == "black night")
     along = float(rng.normal(0, 2.0))
     at = spot + np.array([np.cos(heading), np.sin(heading), 0]) * along
     vehicle = fleet_vehicle(city, index)
@@ -219,7 +242,7 @@ def _portrait(
     camera = _framed(look(eye, middle, size, 40.0), body.length, body.width, body.height, pose, rng)
     tags = {"low sun": ("AL",), "dusk": ("LI",), "night": ("LI",), "black night": ("BN",)}.get(light, ())
     return Shot(
-        frame=frame, camera=camera, conditions=Conditions(hour, weather, int(rng.integers(130, 230)), blackout=blackout),
+        frame=frame, camera=camera, conditions=conditions,
         time=float(rng.uniform(0, 200)), day=view, camera_name=f"camera{view + 1}", identity=vehicle.identity,
         sequence=f"{vehicle.identity}_camera{view + 1}", illuminator=True, subject=(index, pose), tags=tags,
     )  # fmt: skip
@@ -257,11 +280,11 @@ def _uav(city: City, frames: int, size: tuple[int, int], rng: np.random.Generato
     while len(shots) < frames:
         split = ("train", "test", "train", "val")[flight % 4] if frames > length else "test"
         night = flight % 2 == 1
-        conditions = Conditions(_hour(rng, _NIGHT if night else _DAY), "clear", int(rng.integers(120, 260)))
+        conditions = _conditions(rng, "night" if night else "day", "clear")
         start = rng.uniform((0.12 * width, 0.12 * height), (0.88 * width, 0.88 * height))
         goal = np.array([width - start[0], height - start[1]])
         course = (goal - start) / max(float(np.linalg.norm(goal - start)), 1.0)
-        altitude = float(rng.uniform(55, 95))
+        altitude = float(rng.uniform(32, 60))
         compass = float(np.degrees(np.arctan2(course[0], course[1])))
         oblique = flight % 3 == 2
         time = float(rng.uniform(0, 200))
@@ -285,7 +308,11 @@ def _uav(city: City, frames: int, size: tuple[int, int], rng: np.random.Generato
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("retrieval", "RGB-thermal pairs of places, in short runs of similar frames, day and night", _retrieval),
+        Preset(
+            "retrieval",
+            "RGB-thermal pairs of places, in short runs of similar frames, day and night",
+            _retrieval,
+        ),
         Preset("places", "one route by day, at dusk, at night and in the rain, with positions", _places),
         Preset("vehicles", "identities x street cameras x RGB/NIR/TIR crops, with challenge tags", _vehicles),
         Preset("driving", "street scenes with the pixel labels of MFNet, day and night", _driving),

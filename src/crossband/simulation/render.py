@@ -14,10 +14,11 @@ from pathlib import Path
 from ..errors import CrossbandError, unknown_name
 from ..frames import Frames
 from ..progress import Progress
-from .city import build_city
+from .city import City, build_city
 from .files import is_complete, record_of
 from .labels import CATEGORIES
 from .presets import PRESETS, plan
+from .probes import write_probes
 from .semantic_map import write_map
 from .worker import Job, render_share
 
@@ -74,10 +75,11 @@ def simulate(
         names = [shot.frame for shot in plan(preset, city, frames, size, seed)]
         left = sum(not is_complete(folder, name) for name in names)
         if left:
-            _render(job, folder, min(count, left), left)
+            _render(job, folder, min(count, left), left, city)
+        table = _collect(folder, names)
         if preset == "uav":
             write_map(city, folder)
-        table = _collect(folder, names)
+            write_probes(table)
     except OSError as error:
         raise CrossbandError(f"cannot write {folder} ({error.strerror}); choose another --out") from None
     table.write(folder / "frames.parquet")
@@ -85,7 +87,13 @@ def simulate(
 
 
 def _checked(
-    preset: str, frames: int, size: tuple[int, int], seed: int, samples: int, misaligned: bool, eight_bit: bool
+    preset: str,
+    frames: int,
+    size: tuple[int, int],
+    seed: int,
+    samples: int,
+    misaligned: bool,
+    eight_bit: bool,
 ) -> Job:
     if preset not in PRESETS:
         raise unknown_name("preset", preset, PRESETS)
@@ -120,10 +128,10 @@ def _prepared(out: Path, job: Job) -> Path:
     return out
 
 
-def _render(job: Job, out: Path, count: int, left: int) -> None:
+def _render(job: Job, out: Path, count: int, left: int, city: City) -> None:
     with Progress(left, f"simulating {job.preset}", "frames") as progress:
         if count == 1:
-            for _ in render_share(job, out, 0, 1):
+            for _ in render_share(job, out, 0, 1, city):
                 progress.advance()
             return
         _render_in_processes(job, out, count, progress)

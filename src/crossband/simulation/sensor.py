@@ -11,7 +11,7 @@ from .radiometry import brightness_temperature
 __all__ = ["ThermalSensor", "agc", "blur", "centikelvin", "expose", "expose_nir", "thermal_camera"]
 
 _LARGEST_GAIN = 9000.0
-_LARGEST_NIR_GAIN = 2500.0
+_LARGEST_NIR_GAIN = 5000.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def centikelvin(kelvin: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(kelvin.astype(np.float64) * 100), 0, 65535).astype(np.uint16)
 
 
-def agc(kelvin: np.ndarray, plateau: float = 0.012, linear: float = 0.35) -> np.ndarray:
+def agc(kelvin: np.ndarray, plateau: float = 0.012, linear: float = 0.5) -> np.ndarray:
     """Automatic gain control to uint8: plateau equalisation mixed with a linear stretch.
 
     Source: Vickers, "Plateau equalization algorithm for real-time display of high-quality infrared
@@ -156,4 +156,6 @@ def _noisy(signal: np.ndarray, rng: np.random.Generator, gain: float) -> np.ndar
 
 
 def _srgb(linear: np.ndarray) -> np.ndarray:
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+    return np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055
+    )

@@ -139,7 +139,9 @@ def _take(surfaces: Surfaces, rows: np.ndarray) -> Surfaces:
 
 def _lit_share(hour: float) -> float:
     """Share of windows with light behind them: most in the evening, few before dawn."""
-    return float(np.interp(hour, [0, 2, 5, 7, 16, 19, 22, 24], [0.18, 0.06, 0.06, 0.25, 0.3, 0.42, 0.38, 0.18]))
+    return float(
+        np.interp(hour, [0, 2, 5, 7, 16, 19, 22, 24], [0.18, 0.06, 0.06, 0.25, 0.3, 0.42, 0.38, 0.18])
+    )
 
 
 def _wet(surfaces: Surfaces, wet: float) -> None:
@@ -213,7 +215,9 @@ def _hemisphere(normal: np.ndarray, points: np.ndarray) -> np.ndarray:
     return (first * x[:, None] + second * y[:, None] + normal * z[:, None]).astype(np.float32)
 
 
-def _smoothed(values: np.ndarray, pixel: Surfaces, distance: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _smoothed(
+    values: np.ndarray, pixel: Surfaces, distance: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
     """Mean over four by four pixels that lie on the same smooth surface."""
     height, width = shape
     normal = pixel.normal.reshape(height, width, 3)
@@ -247,7 +251,9 @@ class _Mirror:
 
 def _mirror(scene: Scene, pixel: Surfaces, directions: np.ndarray, sky: Sky) -> _Mirror:
     gloss = column("gloss")[pixel.material]
-    wet = (pixel.normal[:, 2] > 0.7) & np.isin(pixel.material, (M.ASPHALT, M.PAVING)) & (sky.weather.wet > 0.9)
+    wet = (
+        (pixel.normal[:, 2] > 0.7) & np.isin(pixel.material, (M.ASPHALT, M.PAVING)) & (sky.weather.wet > 0.9)
+    )
     rows = np.flatnonzero(pixel.hit & ((gloss > 0.005) | wet))
     normal, incoming = pixel.normal[rows], directions[rows]
     along = np.einsum("ij,ij->i", normal, incoming)[:, None]
@@ -262,7 +268,9 @@ def _mirror(scene: Scene, pixel: Surfaces, directions: np.ndarray, sky: Sky) -> 
         seen = scene.surfaces(there, start[met], outgoing[met])
         light = (0.45 * sky.direct * max(float(sky.sun[2]), 0) + 0.6 * sky.diffuse) / np.pi
         rgb[met] = seen.colour * light
-        nir[met] = seen.nir * (0.45 * sky.direct_nir * max(float(sky.sun[2]), 0) + 0.6 * sky.diffuse_nir) / np.pi
+        nir[met] = (
+            seen.nir * (0.45 * sky.direct_nir * max(float(sky.sun[2]), 0) + 0.6 * sky.diffuse_nir) / np.pi
+        )
         tir[met] = band_radiance(np.full(len(met), sky.air + 1.5))
     sun = np.clip(outgoing @ sky.sun, 0, 1) ** 350 * (hits.triangle < 0)
     return _Mirror(rows, rgb, nir, tir, sun.astype(np.float32))
@@ -303,7 +311,7 @@ def _lamp_light(scene: Scene, pixel: Surfaces, lights: list[Light]) -> np.ndarra
         cosine = np.einsum("ij,ij->i", pixel.normal, toward) / away
         beam = np.clip(-(toward @ light.axis.astype(np.float32)) / away, 0, 1) ** light.focus
         strength = np.where(pixel.hit & (cosine > 0), cosine * beam / squared, 0)
-        rows = np.flatnonzero(strength * max(light.power) > 1e-6)
+        rows = np.flatnonzero(strength * max(*light.power, light.nir) > 1e-6)
         if light.shadows and len(rows):
             start = pixel.position[rows] + pixel.normal[rows] * _OFFSET * 2
             direction = toward[rows] / away[rows, None]
@@ -349,7 +357,9 @@ def _add_emission(
         out[rows] += (facing[rows, None] ** 2) * np.array(radiance, np.float32)
     lamp = (surfaces.material == M.LAMP_GLASS) & (surfaces.kind == Kind.FURNITURE)
     if conditions.dark:
-        out[lamp] += np.append(surfaces.colour[lamp], surfaces.colour[lamp].max(axis=1, keepdims=True), axis=1) * 4e-3
+        out[lamp] += (
+            np.append(surfaces.colour[lamp], surfaces.colour[lamp].max(axis=1, keepdims=True), axis=1) * 4e-3
+        )
 
 
 def _temperatures(

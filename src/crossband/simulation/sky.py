@@ -121,8 +121,8 @@ class Sky:
         base = self.diffuse / np.float32(np.pi)
         mean = base.mean()
         clear = tone * mean
-        cover = cloud_cover(direction, self.weather.cloud, float(self.conditions.hour) * 400)[:, None]
-        cloud = (base.mean() * (1.0 + 0.25 * up) + 0.30 * self.direct / np.pi * np.clip(toward + 0.6, 0.2, 1.4))
+        cover = cloud_cover(direction, self.weather.cloud, float(self.conditions.hour) * 4000)[:, None]
+        cloud = base.mean() * (1.0 + 0.25 * up) + 0.30 * self.direct / np.pi * np.clip(toward + 0.6, 0.2, 1.4)
         shade = 1 - 0.22 * cover * (1 - np.clip(toward, 0, 1))
         rgb = clear * (1 - cover) + cloud * shade * cover
         if self.conditions.dark:
@@ -135,7 +135,7 @@ class Sky:
     def thermal(self, direction: np.ndarray) -> np.ndarray:
         """Radiance of the sky in 8-14 um, W m-2 sr-1, ``(n,)``: cold overhead, warm at the horizon."""
         share = sky_window_radiance_share(direction[:, 2], self.weather.dew_point, 0.0)
-        cover = cloud_cover(direction, self.weather.cloud, float(self.conditions.hour) * 400)
+        cover = cloud_cover(direction, self.weather.cloud, float(self.conditions.hour) * 4000)
         air, base = band_radiance(np.array([self.air, self.air - 6.0]))
         return (share * air * (1 - 0.9 * cover) + 0.9 * cover * base).astype(np.float32)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .cameras import Camera
-from .city import City, build_city
+from .city import City
 from .labels import flow_between
 from .meshes import Mesh, merge
 from .raycast import Hits, Scene
@@ -102,19 +102,11 @@ class Take:
     occlusion: float | None = None
 
 
-@dataclass
 class Studio:
-    """A city kept ready for shots; what it keeps never changes what a shot shows.
+    """A city kept ready for shots; what it keeps never changes what a shot shows."""
 
-    Args:
-        seed: of the city.
-    """
-
-    seed: int
-    city: City = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.city = build_city(self.seed)
+    def __init__(self, city: City) -> None:
+        self.city = city
         self._scene = Scene(self.city.mesh, None, None)
         self._facades = FacadeTable(self.city.buildings)
         self._traffic: tuple[int, Traffic] | None = None
@@ -156,17 +148,18 @@ class Studio:
     def _prepare(self, shot: Shot) -> list[Actor]:
         """Load what is parked near the shot; the actors that move."""
         traffic = self.traffic(shot.day)
-        ground = self._ground_point(shot.camera)
+        ground = np.array(shot.subject[1][:2]) if shot.subject else self._ground_point(shot.camera)
         # by cells, so that neighbouring shots share one tree; the cell follows from the shot alone
         cell = tuple((np.floor(ground[:2] / _CELL) * _CELL + _CELL / 2).tolist())
         spot = np.array(shot.subject[1][:2]) if shot.subject else None
         key = (shot.day, cell, None if spot is None else tuple(spot))
-        parked = [a for a in traffic.near(np.array(cell), 0.0, 160.0, 0.0) if not a.running]
+        reach = 150.0 if spot is None else 80.0  # around a subject the distance is out of the picture
+        parked = [a for a in traffic.near(np.array(cell), 0.0, reach, 0.0) if not a.running]
         if key != self._parked_for:
             self._scene.replace(1, _merged([a.mesh(0.0, False) for a in _away_from(parked, 0.0, spot)]))
             self._parked_for = key
         clear = 6.5 if shot.ego else 0.0
-        near = traffic.near(ground, shot.time, 150.0, 80.0, clear)
+        near = traffic.near(ground, shot.time, reach - 10, 70.0, clear)
         moving = [a for a in _away_from(near, shot.time, spot) if a.vehicle is None or a.running]
         if shot.subject:
             index, pose = shot.subject
@@ -195,7 +188,7 @@ class Studio:
             return []
         lights = []
         if shot.illuminator:
-            lights.append(Light(camera.position, camera.axes[2], (0, 0, 0), 0.10, 8, False))
+            lights.append(Light(camera.position, camera.axes[2], (0, 0, 0), 0.22, 6, False))
         if shot.conditions.blackout:
             return lights
         down = np.array([0.0, 0.0, -1.0])

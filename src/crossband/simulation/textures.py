@@ -45,14 +45,24 @@ def _noise_tile() -> np.ndarray:
     return np.clip(tile / tile.std(), -3, 3).astype(np.float32)
 
 
-def noise(x: np.ndarray, y: np.ndarray, texel: float) -> np.ndarray:
+def noise(x: np.ndarray, y: np.ndarray, texel: float, *, smooth: bool = False) -> np.ndarray:
     """Fractal noise, mean 0 and deviation 1, at points in metres; the tile has texels of that size.
 
-    Texels are not interpolated: they should be smaller than a pixel.
+    Without ``smooth`` texels are not interpolated: they should be smaller than a pixel.
     """
-    column_ = np.floor(x * np.float32(1 / texel)).astype(np.int32) & (_TILE - 1)
-    row = np.floor(y * np.float32(1 / texel)).astype(np.int32) & (_TILE - 1)
-    return _noise_tile().ravel()[row * _TILE + column_]
+    x, y = x * np.float32(1 / texel), y * np.float32(1 / texel)
+    column_, row = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
+    tile = _noise_tile().ravel()
+
+    def texels(dx: int, dy: int) -> np.ndarray:
+        return tile[((row + dy) & (_TILE - 1)) * _TILE + ((column_ + dx) & (_TILE - 1))]
+
+    if not smooth:
+        return texels(0, 0)
+    u, v = (x - column_).astype(np.float32), (y - row).astype(np.float32)
+    return (texels(0, 0) * (1 - u) + texels(1, 0) * u) * (1 - v) + (
+        texels(0, 1) * (1 - u) + texels(1, 1) * u
+    ) * v
 
 
 def draw_grain(surfaces: Surfaces, distance: np.ndarray) -> np.ndarray:
@@ -71,8 +81,8 @@ def draw_grain(surfaces: Surfaces, distance: np.ndarray) -> np.ndarray:
     y = np.where(level, p[:, 1], p[:, 2])
     strength = column("grain")[surfaces.material]
     fine = np.clip(1.2 - distance / 25, 0, 1)
-    grain = 0.55 * noise(x, y, 0.11) + 0.35 * fine * noise(y + 3.7, x + 1.3, 0.017)
-    grain += 0.45 * noise(x + 11.0, y - 5.0, 0.83)
+    grain = 0.45 * noise(x, y, 0.13, smooth=True) + 0.35 * fine * noise(y + 3.7, x + 1.3, 0.019)
+    grain += 0.45 * noise(x + 11.0, y - 5.0, 0.83, smooth=True)
     factor = np.clip(1 + strength * grain, 0.3, 1.9).astype(np.float32)
     _draw_joints(surfaces, x, y, level, distance, factor)
     surfaces.colour *= factor[:, None]
@@ -81,7 +91,12 @@ def draw_grain(surfaces: Surfaces, distance: np.ndarray) -> np.ndarray:
 
 
 def _draw_joints(
-    surfaces: Surfaces, x: np.ndarray, y: np.ndarray, level: np.ndarray, distance: np.ndarray, factor: np.ndarray
+    surfaces: Surfaces,
+    x: np.ndarray,
+    y: np.ndarray,
+    level: np.ndarray,
+    distance: np.ndarray,
+    factor: np.ndarray,
 ) -> None:
     """Joints of slabs and bricks and the rows of tiles, where a pixel is smaller than they are."""
     near = distance < 22
@@ -165,7 +180,10 @@ def draw_facades(surfaces: Surfaces, table: FacadeTable, lit_share: float) -> np
     bridge = ~window & ((v < 0.06) | (v > 0.965))
     surfaces.heat[rows] += leak * (0.9 * below + 0.7 * bridge) - 0.4 * frame
     surfaces.heat[rows] = np.where(window, (cell - 0.4) * 2.2, surfaces.heat[rows])
-    lit = window & (hash01((i + 64 * j).astype(np.int64), b + 977, side) < np.where((j == 0) & (table.shop[b] > 0), 0.8, lit_share))
+    lit = window & (
+        hash01((i + 64 * j).astype(np.int64), b + 977, side)
+        < np.where((j == 0) & (table.shop[b] > 0), 0.8, lit_share)
+    )
     glow[rows] = np.where(lit & (lit_share > 0), 0.35 + 0.65 * cell, 0) * (0.75 + 0.25 * v)
     return glow
 
@@ -185,19 +203,28 @@ def _openings(
     pane = (du < half_w - rim_u) & (dv < half_h - rim_v)
     mullion = (style == 0) & ~shop & (du < 0.5 * rim_u)
     door = (j == 0) & ~shop & (i == np.floor(bays / 2)) & (du < 0.55 / pitch) & (v < 0.74)
-    sill = (style == 0) & (j > 0) & (du < half_w + rim_u) & (v > middle - half_h - 0.03) & (v < middle - half_h)
+    sill = (
+        (style == 0) & (j > 0) & (du < half_w + rim_u) & (v > middle - half_h - 0.03) & (v < middle - half_h)
+    )
     window = (inside & pane & ~mullion & ~door) & (j >= 0)
     return window, (inside & ~window | sill | door) & (j >= 0)
 
 
 def _paint(
-    surfaces: Surfaces, rows: np.ndarray, window: np.ndarray, frame: np.ndarray, cell: np.ndarray, v: np.ndarray
+    surfaces: Surfaces,
+    rows: np.ndarray,
+    window: np.ndarray,
+    frame: np.ndarray,
+    cell: np.ndarray,
+    v: np.ndarray,
 ) -> None:
     rgb, nir = column("rgb"), column("nir")
     panes, frames = rows[window], rows[frame]
     surfaces.material[panes] = M.GLASS
     curtain = (v[window] > 0.9 - 0.75 * cell[window] ** 2) & (cell[window] > 0.35)
-    behind = np.where(curtain[:, None], 0.16 + 0.22 * cell[window][:, None], rgb[M.GLASS] * (0.5 + cell[window][:, None]))
+    behind = np.where(
+        curtain[:, None], 0.16 + 0.22 * cell[window][:, None], rgb[M.GLASS] * (0.5 + cell[window][:, None])
+    )
     surfaces.colour[panes] = behind
     surfaces.nir[panes] = np.where(curtain, 0.3, nir[M.GLASS])
     surfaces.material[frames] = M.FRAME
@@ -209,10 +236,9 @@ def _paint(
 def cloud_cover(direction: np.ndarray, cloud: float, shift: float) -> np.ndarray:
     """How much cloud stands in directions ``(n, 3)``, 0 to 1: noise on a layer overhead."""
     up = np.maximum(direction[:, 2], 0.03)
-    scale = np.float32(260.0)
+    scale = np.float32(900.0)  # metres, as if the clouds hung that high
     x, y = direction[:, 0] / up * scale + shift, direction[:, 1] / up * scale
-    density = 0.8 * noise(x, y, 5.0) + 0.3 * noise(y, x + 50, 1.3)
-    threshold = 1.6 - 3.4 * cloud
-    cover = np.clip((density - threshold) * 0.9, 0, 1) * np.clip((direction[:, 2] - 0.02) * 12, 0, 1)
+    density = 0.85 * noise(x, y, 55.0, smooth=True) + 0.35 * noise(y, x + 50, 14.0, smooth=True)
+    threshold = 1.3 - 3.0 * cloud
+    cover = np.clip((density - threshold) * 0.8, 0, 1) * np.clip((direction[:, 2] - 0.02) * 12, 0, 1)
     return np.maximum(cover, np.clip(cloud * 2.2 - 1.2, 0, 1)).astype(np.float32)
-

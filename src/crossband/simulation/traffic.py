@@ -92,7 +92,7 @@ def make_traffic(city: City, day: int, density: float = 1.0) -> Traffic:
     """
     rng = np.random.default_rng([city.seed, 3, day])
     order = rng.permutation(FLEET)
-    moving_count = min(int(round(70 * density)), FLEET // 3)
+    moving_count = min(round(70 * density), FLEET // 3)
     actors = [_parked(city, i, space_index) for i, space_index in _parking_plan(city, rng, order, density)]
     actors += _moving(city, rng, order[-moving_count:] if moving_count else order[:0])
     actors += _walkers(city, rng, density)
@@ -132,7 +132,10 @@ def _parked(city: City, index: int, space_index: int) -> Actor:
 def _moving(city: City, rng: np.random.Generator, indices: np.ndarray) -> list[Actor]:
     """Vehicles that follow a lane from one end of the city to the other; a lane has one speed."""
     lanes = [
-        (street, offset, direction) for street in city.streets for offset in street.lanes for direction in (1, -1)
+        (street, offset, direction)
+        for street in city.streets
+        for offset in street.lanes
+        for direction in (1, -1)
     ]
     speeds = rng.uniform(6.5, 11.5, len(lanes))
     taken: dict[int, list[float]] = {}
@@ -169,18 +172,22 @@ def lane_pose(
 def _walkers(city: City, rng: np.random.Generator, density: float) -> list[Actor]:
     number = city.first_free + FLEET
     actors: list[Actor] = []
-    for _ in range(int(round(260 * density))):
+    for _ in range(round(260 * density)):
         person = draw_person(rng, number)
         number += 1
         block = city.blocks[rng.integers(len(city.blocks))]
         speed = float(rng.choice([0.0, 1.0, 1.3, 1.5], p=[0.15, 0.2, 0.4, 0.25]))
-        pose = _around(block, float(rng.uniform(1.7, 3.2)), speed, float(rng.uniform(0, 1)), int(rng.choice((-1, 1))))
+        pose = _around(
+            block, float(rng.uniform(1.7, 3.2)), speed, float(rng.uniform(0, 1)), int(rng.choice((-1, 1)))
+        )
         actors.append(Actor(person.number, pose, _walking(person, speed)))
         if rng.random() < 0.12:
-            fur = tuple(np.array([(0.2, 0.14, 0.09), (0.04, 0.035, 0.03), (0.5, 0.45, 0.36)])[rng.integers(3)])
+            fur = tuple(
+                np.array([(0.2, 0.14, 0.09), (0.04, 0.035, 0.03), (0.5, 0.45, 0.36)])[rng.integers(3)]
+            )
             actors.append(Actor(number, _beside(pose), _trotting(number, fur, speed)))
             number += 1
-    for _ in range(int(round(36 * density))):
+    for _ in range(round(36 * density)):
         street = city.streets[rng.integers(len(city.streets))]
         offset = street.width / 2 - (3.2 if street.parking else 0.9)
         extent = city.size[0] if street.along_x else city.size[1]
@@ -191,7 +198,7 @@ def _walkers(city: City, rng: np.random.Generator, density: float) -> list[Actor
         colour = tuple(rng.uniform(0.02, 0.4, 3))
         actors.append(Actor(number, pose, _cycling(person, number + 1, colour, speed)))
         number += 2
-    for _ in range(int(round(40 * density))):
+    for _ in range(round(40 * density)):
         person = draw_person(rng, number)
         number += 1
         pose = _crossing(city, rng)
@@ -250,7 +257,7 @@ def _beside(pose: Callable[[float], Pose]) -> Callable[[float], Pose]:
 
 
 def _phase(time: float, speed: float, stride: float) -> int:
-    return int(round(time * speed / stride * _PHASES)) % _PHASES
+    return round(time * speed / stride * _PHASES) % _PHASES
 
 
 @lru_cache(maxsize=2048)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from .materials import M
-from .meshes import Kind, Mesh, box, loft, merge, quads, smooth, tube
+from .materials import M, column
+from .meshes import Kind, Mesh, box, loft, merge, smooth, tube
 
 __all__ = ["BODIES", "COLOURS", "Body", "Vehicle", "draw_vehicle", "engine_warmth", "vehicle_mesh"]
 
@@ -214,15 +215,23 @@ def vehicle_mesh(vehicle: Vehicle, *, running: bool, lights: bool = False) -> Me
             otherwise lamp glass and plastic.
     """
     body = BODIES[vehicle.body]
-    parts = [_shell(vehicle, body), *_wheels(vehicle, body), *_details(vehicle, body, lights)]
-    parts += _load(vehicle, body)
-    mesh = merge(parts).having(kind=Kind.VEHICLE, instance=vehicle.number)
+    parts = [_shell(vehicle.body), *_wheels(vehicle.body, vehicle.wheels), *_lamps(vehicle.body, lights)]
+    parts += [*_trim(vehicle.body), *_own_trim(vehicle, body), *_load(vehicle, body)]
+    mesh = merge(parts)
+    own = mesh.colour[:, 0] == -1
+    nir = np.where(own, np.float32(vehicle.nir), mesh.nir)
+    mesh = mesh.painted(vehicle.paint).having(kind=Kind.VEHICLE, instance=vehicle.number, nir=nir)
     warmth = 1.0 if running else engine_warmth(vehicle.idle_hours)
     driven = 1.0 if running else float(np.exp(-vehicle.idle_hours / 0.4))
     return mesh.having(heat=_heat(mesh, vehicle, body, warmth, driven))
 
 
-def _shell(vehicle: Vehicle, body: Body) -> Mesh:
+_PAINT = (-1.0, 0.0, 0.0)  # a mark for the vehicle's own colour; see Mesh.painted
+
+
+@lru_cache(maxsize=16)
+def _shell(name: str) -> Mesh:
+    body = BODIES[name]
     width, height = body.width / 2, body.height
     ground = 0.18 if body.wheel < 0.45 else 0.30
     rings = []
@@ -250,29 +259,28 @@ def _shell(vehicle: Vehicle, body: Body) -> Mesh:
     ends = np.concatenate([_cap(grid[0])[:, ::-1], _cap(grid[-1])])
     corners = np.concatenate([corners, ends])
     materials = np.concatenate([material.reshape(-1), np.full(len(ends), M.CAR_PAINT, np.uint8)])
-    mesh = Mesh.make(corners, M.CAR_PAINT, colour=vehicle.paint, nir=vehicle.nir, normals=smooth(corners))
+    mesh = Mesh.make(corners, M.CAR_PAINT, colour=_PAINT, normals=smooth(corners))
     return _recoloured(mesh, materials)
 
 
 def _cap(ring: np.ndarray) -> np.ndarray:
     """The end of a loft, seen from the front: a fan from the middle of its bottom edge."""
     centre = np.array([ring[0, 0], 0, ring[:, 2].min()], np.float32)
-    triangles = np.stack([np.broadcast_to(centre, ring[1:].shape), ring[:-1], ring[1:]], axis=1)
-    return triangles[:, [0, 1, 2]][:, ::-1].copy()[:, [0, 1, 2]]
+    return np.stack([np.broadcast_to(centre, ring[1:].shape), ring[1:], ring[:-1]], axis=1)
 
 
 def _recoloured(mesh: Mesh, material: np.ndarray) -> Mesh:
-    from .materials import column
-
     own = material == M.CAR_PAINT
     colour = np.where(own[:, None], mesh.colour, column("rgb")[material])
     nir = np.where(own, mesh.nir, column("nir")[material])
     return mesh.having(material=material, colour=colour.astype(np.float32), nir=nir.astype(np.float32))
 
 
-def _wheels(vehicle: Vehicle, body: Body) -> list[Mesh]:
+@lru_cache(maxsize=32)
+def _wheels(name: str, style: str) -> tuple[Mesh, ...]:
     parts = []
-    hub = {"steel": M.STEEL, "alloy": M.CHROME, "black": M.PLASTIC}[vehicle.wheels]
+    body = BODIES[name]
+    hub = {"steel": M.STEEL, "alloy": M.CHROME, "black": M.PLASTIC}[style]
     for axle in body.axles:
         x = axle * body.length
         for side in (-1, 1):
@@ -287,16 +295,23 @@ def _wheels(vehicle: Vehicle, body: Body) -> list[Mesh]:
                 corners, normals = tube((x, y0, centre), (x, y1, centre), radius, sides=sides)
                 seen = slice(None, None) if material == M.RUBBER else slice(2 * sides, 3 * sides)
                 parts.append(Mesh.make(corners[seen], material, normals=normals[seen]))
-    return parts
+    return tuple(parts)
 
 
-def _details(vehicle: Vehicle, body: Body, lights: bool) -> list[Mesh]:
-    front, rear = body.length / 2, -body.length / 2 if vehicle.body != "truck" else -body.length * 0.47
-    width = body.width / 2
-    low = body.height * (0.30 if body.height > 2 else 0.38)
+def _ends(name: str) -> tuple[float, float, float]:
+    """Front, rear and the height of the headlights, metres."""
+    body = BODIES[name]
+    rear = -body.length / 2 if name != "truck" else -body.length * 0.47
+    return body.length / 2, rear, body.height * (0.30 if body.height > 2 else 0.38)
+
+
+@lru_cache(maxsize=32)
+def _lamps(name: str, lights: bool) -> tuple[Mesh, ...]:
+    body = BODIES[name]
+    front, rear, low = _ends(name)
+    width, tall = body.width / 2, body.height > 2.0
     lamp, tail = (M.HEADLIGHT, M.TAILLIGHT) if lights else (M.LAMP_GLASS, M.PLASTIC)
     tail_colour = None if lights else (0.25, 0.015, 0.015)
-    tall = body.height > 2.0
     z_tail = body.height * (0.35 if tall else 0.46)
     parts = []
     for side in (-1, 1):
@@ -306,29 +321,46 @@ def _details(vehicle: Vehicle, body: Body, lights: bool) -> list[Mesh]:
         height = 0.30 if tall else 0.13
         tail_box = box((rear - 0.02, y0, z_tail), (rear + 0.10, y1, z_tail + height))
         parts.append(Mesh.make(tail_box, tail, colour=tail_colour))
+    return tuple(parts)
+
+
+@lru_cache(maxsize=16)
+def _trim(name: str) -> tuple[Mesh, ...]:
+    """Mirrors, grille, bumper, plates and underside."""
+    body = BODIES[name]
+    front, rear, low = _ends(name)
+    width, tall = body.width / 2, body.height > 2.0
+    parts = []
+    for side in (-1, 1):
         y0, y1 = sorted((side * width * 1.0, side * width * 1.16))
         x = body.length * (0.19 if not tall else 0.40)
         z = body.height * (0.64 if not tall else 0.55)
-        parts.append(
-            Mesh.make(box((x - 0.06, y0, z), (x + 0.06, y1, z + 0.13)), M.CAR_PAINT, colour=vehicle.paint)
-        )
-        if vehicle.stripe:
-            y = side * (width + 0.006)
-            begin, end = body.stations[0][0] * body.length * 0.8, body.length * 0.4
-            strip = box((min(begin, end), min(y, y - side * 0.02), body.height * 0.40),
-                        (max(begin, end), max(y, y - side * 0.02), body.height * 0.46))  # fmt: skip
-            parts.append(Mesh.make(strip, M.CAR_PAINT, colour=(0.6, 0.12, 0.05)))
+        parts.append(Mesh.make(box((x - 0.06, y0, z), (x + 0.06, y1, z + 0.13)), M.CAR_PAINT, colour=_PAINT))
     grille = box((front - 0.1, -width * 0.45, low - 0.02), (front + 0.008, width * 0.45, low + 0.11))
     bumper = box((front - 0.1, -width * 0.7, low - 0.20), (front + 0.014, width * 0.7, low - 0.10))
     parts += [Mesh.make(grille, M.PLASTIC), Mesh.make(bumper, M.PLASTIC)]
     for x in (front + 0.016, rear - 0.022):
         plate = box((x - 0.02, -0.26, low - 0.09), (x + 0.004, 0.26, low + 0.02))
         parts.append(Mesh.make(plate, M.PLASTIC, colour=(0.7, 0.7, 0.66), nir=0.7))
+    under = box((rear + 0.3, -width * 0.8, 0.14), (front - 0.3, width * 0.8, 0.24))
+    return (*parts, Mesh.make(under, M.PLASTIC))
+
+
+def _own_trim(vehicle: Vehicle, body: Body) -> list[Mesh]:
+    """What differs between vehicles of one type: the exhaust's side, a stripe."""
+    _, rear, _ = _ends(vehicle.body)
+    width = body.width / 2
     y = vehicle.exhaust_side * width * 0.6
     corners, normals = tube((rear - 0.05, y, 0.26), (rear + 0.3, y, 0.26), 0.045, sides=6)
-    parts.append(Mesh.make(corners, M.CHROME, normals=normals))
-    under = box((rear + 0.3, -width * 0.8, 0.14), (front - 0.3, width * 0.8, 0.24))
-    parts.append(Mesh.make(under, M.PLASTIC))
+    parts = [Mesh.make(corners, M.CHROME, normals=normals)]
+    if vehicle.stripe:
+        begin, end = sorted((body.stations[0][0] * body.length * 0.8, body.length * 0.4))
+        low, high = body.height * 0.40, body.height * 0.46
+        for side in (-1, 1):
+            y0, y1 = sorted((side * (width + 0.006), side * (width - 0.014)))
+            parts.append(
+                Mesh.make(box((begin, y0, low), (end, y1, high)), M.CAR_PAINT, colour=(0.6, 0.12, 0.05))
+            )
     return parts
 
 
@@ -344,7 +376,9 @@ def _load(vehicle: Vehicle, body: Body) -> list[Mesh]:
             ]
         case "taxi sign":
             return [
-                Mesh.make(box((-0.1, -0.28, top), (0.1, 0.28, top + 0.17)), M.PLASTIC, colour=(0.7, 0.55, 0.05))
+                Mesh.make(
+                    box((-0.1, -0.28, top), (0.1, 0.28, top + 0.17)), M.PLASTIC, colour=(0.7, 0.55, 0.05)
+                )
             ]
         case "ladder":
             rails = [
@@ -376,7 +410,7 @@ def _cargo(vehicle: Vehicle, body: Body) -> list[Mesh]:
     low, high = (-0.47 * length, -width, 1.05), (0.21 * length, width, body.height)
     match vehicle.load:
         case "tarpaulin":
-            return [bed, Mesh.make(box(low, high), M.TARPAULIN, colour=vehicle.paint)]
+            return [bed, Mesh.make(box(low, high), M.TARPAULIN, colour=_PAINT)]
         case "tank":
             radius = width * 0.9
             corners, normals = tube(

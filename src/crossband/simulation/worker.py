@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .city import City, build_city
 from .files import is_complete, write_frame
 from .presets import plan
 from .studio import Misalignment, Shot, Studio
@@ -52,9 +53,9 @@ def missing(shots: list[Shot], out: Path, index: int, count: int) -> list[Shot]:
     return [shot for shot in mine if not is_complete(out, shot.frame)]
 
 
-def render_share(job: Job, out: Path, index: int, count: int) -> Iterator[str]:
+def render_share(job: Job, out: Path, index: int, count: int, city: City | None = None) -> Iterator[str]:
     """Render and write the missing frames of one process; yields each frame's name when it is complete."""
-    studio = Studio(job.seed)
+    studio = Studio(city or build_city(job.seed))
     shots = plan(job.preset, studio.city, job.frames, (job.width, job.height), job.seed)
     for shot in missing(shots, out, index, count):
         take = studio.take(shot, Misalignment() if job.misaligned else None, job.samples)
