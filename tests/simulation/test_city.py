@@ -43,7 +43,8 @@ def test_traffic_has_all_sorts_with_numbers_of_their_own(city):
     numbers = [actor.number for actor in traffic.actors]
     assert len(numbers) == len(set(numbers))
     assert min(numbers) >= city.first_free
-    assert any(a.running for a in traffic.actors) and any(a.vehicle and not a.running for a in traffic.actors)
+    assert any(a.running for a in traffic.actors)
+    assert any(a.vehicle and not a.running for a in traffic.actors)
 
 
 def test_a_route_stays_on_the_road(city):
@@ -65,7 +66,8 @@ def test_cameras_project_where_their_rays_go(city):
         columns, rows = np.array([3.0, 60.0]), np.array([40.0, 7.5])
         points = camera.position + camera.directions(columns, rows) * 20
         x, y, depth = camera.project(points)
-        assert np.allclose(x, columns, atol=1e-3) and np.allclose(y, rows, atol=1e-3)
+        assert np.allclose(x, columns, atol=1e-3)
+        assert np.allclose(y, rows, atol=1e-3)
         assert np.all(depth > 0)
         assert np.linalg.det(camera.axes) > 0.999  # no mirror
 
@@ -73,7 +75,8 @@ def test_cameras_project_where_their_rays_go(city):
 def test_the_top_of_a_nadir_image_points_to_its_heading():
     camera = nadir((0, 0, 50), 90, (64, 48), 50)
     ahead = camera.position + camera.directions(np.array([32.0]), np.array([0.5]))[0] * 50
-    assert ahead[0] > 5 and abs(ahead[1]) < 0.5
+    assert ahead[0] > 5
+    assert abs(ahead[1]) < 0.5
     right = camera.position + camera.directions(np.array([63.5]), np.array([24.0]))[0] * 50
     assert right[1] < -5
 

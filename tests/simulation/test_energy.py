@@ -25,7 +25,8 @@ def test_the_sun_culminates_in_the_south_at_the_right_height():
 
 def test_sunshine_grows_with_the_suns_height_and_ends_with_it():
     direct, diffuse = clear_sky(np.array([-0.2, 0.05, 0.3, 0.9]))
-    assert direct[0] == 0 and diffuse[0] == 0
+    assert direct[0] == 0
+    assert diffuse[0] == 0
     assert np.all(np.diff(direct) > 0)
     assert 800 < direct[-1] < 1000
 
@@ -61,7 +62,8 @@ def test_contrast_of_roof_and_wall_crosses_over_at_dawn_and_at_dusk():
     assert len(crossings) == 2
     assert sunrise <= crossings[0] <= sunrise + 2
     assert sunset - 2 <= crossings[1] <= sunset
-    assert difference[hours == 12][0] > 5 and difference[hours == 2][0] < -2
+    assert difference[hours == 12][0] > 5
+    assert difference[hours == 2][0] < -2
 
 
 def test_the_spans_of_sunlight_add_up_whatever_was_shaded():

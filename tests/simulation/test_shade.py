@@ -18,7 +18,8 @@ def test_asphalt_in_the_shadow_of_a_house_is_cooler_at_noon():
     picture = photograph(yard(), from_above(), Conditions(11.0))
     road = picture.kind == Kind.ROAD
     shadow, lit = road & ~picture.lit, road & picture.lit
-    assert shadow.sum() > 20 and lit.sum() > 500
+    assert shadow.sum() > 20
+    assert lit.sum() > 500
     assert picture.temperature[shadow].mean() < picture.temperature[lit].mean() - 8
 
 

@@ -26,20 +26,22 @@ def _content(out):
 
 def test_every_file_is_there_and_of_its_kind(drive):
     again = Frames.read(drive.root / "frames.parquet")
-    assert again.names == drive.names and len(again.bands) == 3
+    assert again.names == drive.names
+    assert len(again.bands) == 3
     for _, row in drive.table.iterrows():
         kinds = {"rgb": np.uint8, "nir": np.uint8, "tir": np.uint16, "tir8": np.uint8, "labels": np.uint8,
                  "semantic": np.uint8, "instances": np.uint16, "depth": np.uint16, "temperature": np.uint16}  # fmt: skip
         for column, kind in kinds.items():
             pixels = read_image(drive.root / row[column]).pixels
-            assert pixels.dtype == kind and pixels.shape[:2] == (32, 48), column
+            assert (pixels.dtype, pixels.shape[:2]) == (kind, (32, 48)), column
     assert set(drive.table["condition"]) == {"day", "night"}
     assert set(drive.table["tir_units"]) == {"centikelvin"}
 
 
 def test_temperatures_are_those_of_a_city(drive):
     kelvin = read_image(drive.root / drive.table["temperature"][0]).pixels / 100
-    assert kelvin.min() > 200 and kelvin.max() < 420
+    assert kelvin.min() > 200
+    assert kelvin.max() < 420
     seen = read_image(drive.root / drive.table["tir"][0], "tir", "centikelvin")
     assert seen.pixels.min() / 100 > 200
 
@@ -89,20 +91,23 @@ def test_presets_fill_their_columns(preset, tmp_path):
         assert column in table and table[column].notna().any(), column
     if preset == "retrieval":
         by_place = table.groupby("place")["condition"].nunique()
-        assert by_place.iloc[0] == 2 and len(table["sequence"].unique()) == 2
+        assert by_place.iloc[0] == 2
+        assert len(table["sequence"].unique()) == 2
     if preset == "places":
         assert set(table["condition"]) == {"day", "dusk", "night", "rain"}
         assert set(table["split"]) == {"gallery", "query"}
     if preset == "uav":
         index = json.loads((tmp_path / "map" / "tiles.json").read_text())
-        assert len(index["tiles"]) > 20 and (tmp_path / "map" / index["tiles"][0]["file"]).is_file()
+        assert len(index["tiles"]) > 20
+        assert (tmp_path / "map" / index["tiles"][0]["file"]).is_file()
         assert (tmp_path / "probes" / "probes.json").is_file()
 
 
 def test_misaligned_frames_have_a_flow(tmp_path):
     frames = simulate("driving", 1, TINY, 0, tmp_path, workers=1, samples=1, misaligned=True)
     flow = read_image(frames.root / frames.table["flow"][0]).pixels
-    assert flow.shape == (32, 48, 3) and flow.dtype == np.uint16
+    assert flow.shape == (32, 48, 3)
+    assert flow.dtype == np.uint16
     valid = flow[..., 2] == 1
     assert valid.mean() > 0.4
     assert np.abs((flow[valid][:, :2].astype(float) - 32768) / 64).max() < 48

@@ -112,10 +112,10 @@ def _posture(phase: float, riding: bool, backpack: bool) -> Mesh:
             elbow = (0.30, side * 0.27, 1.20)
         else:
             lift = max(0.0, -s * np.cos(phase) * side) * 0.12
-            foot = (0.36 * s, side * 0.09, 0.07 + lift)
-            knee = (0.20 * s + 0.06, side * 0.095, 0.48)
-            hand = (-0.28 * s + 0.05, side * 0.27, 0.80)
-            elbow = (-0.16 * s - 0.04, side * 0.26, 1.10)
+            foot = (0.27 * s, side * 0.09, 0.07 + lift)
+            knee = (0.15 * s + 0.05, side * 0.095, 0.49)
+            hand = (-0.20 * s + 0.06, side * 0.26, 0.82)
+            elbow = (-0.12 * s - 0.03, side * 0.255, 1.11)
         parts += [
             _bar((seat, side * 0.09, hip), knee, 0.085, 0.062, M.CLOTH, _BOTTOM),
             _bar(knee, foot, 0.060, 0.045, M.CLOTH, _BOTTOM),
@@ -211,63 +211,50 @@ def dog_mesh(number: int, phase: float, fur: tuple[float, float, float]) -> Mesh
     return merge(parts).having(kind=Kind.DOG, instance=number)
 
 
-def tree_mesh(rng: np.random.Generator, *, conifer: bool = False, leaves: int = 900) -> Mesh:
+def tree_mesh(rng: np.random.Generator, *, conifer: bool = False, leaves: int = 1300) -> Mesh:
     """A tree of 6 to 11 m: a trunk, branches, and a crown of leaf clusters.
 
     A cluster's normal points from the middle of its limb outwards, so that the crown is lit as a body with
     depth and not as a swarm of cards.
     """
-    height = rng.uniform(6.5, 11)
-    trunk_height = height * (0.28 if not conifer else 0.12)
+    height = float(rng.uniform(6.5, 11))
     radius = 0.02 * height
     lean = rng.normal(0, 0.15, 2)
-    parts = [
-        _bar(
-            (0, 0, -0.1),
-            (lean[0], lean[1], height * (0.55 if not conifer else 0.95)),
-            radius,
-            radius * 0.3,
-            M.BARK,
-        )
-    ]
-    if conifer:
-        z = trunk_height + (height - trunk_height) * rng.random(leaves) ** 1.5
-        spread = 0.26 * height * (1 - (z - trunk_height) / (height - trunk_height)) + 0.1
-        angle, out = rng.uniform(0, 2 * np.pi, leaves), np.sqrt(rng.uniform(0.15, 1, leaves))
-        offset = np.stack([np.cos(angle) * spread * out, np.sin(angle) * spread * out], axis=1)
-        centres = np.column_stack([offset, z - 0.25 * spread * out])
-        outward = np.column_stack([np.cos(angle), np.sin(angle), np.full(leaves, 0.5)])
-        parts.append(_leaf_cards(rng, centres, outward, 0.24, M.NEEDLES))
-        return merge(parts).having(kind=Kind.TREE)
-    limbs = rng.integers(6, 9)
-    centres_of_limbs = []
+    top = (lean[0], lean[1], height * (0.95 if conifer else 0.55))
+    trunk = _bar((0, 0, -0.1), top, radius, radius * 0.3, M.BARK)
+    crown = _conifer_crown(rng, height, leaves) if conifer else _leafy_crown(rng, height, lean, leaves)
+    return merge([trunk, *crown]).having(kind=Kind.TREE)
+
+
+def _conifer_crown(rng: np.random.Generator, height: float, leaves: int) -> list[Mesh]:
+    foot = 0.12 * height
+    z = foot + (height - foot) * rng.random(leaves) ** 1.5
+    spread = 0.26 * height * (1 - (z - foot) / (height - foot)) + 0.1
+    angle, out = rng.uniform(0, 2 * np.pi, leaves), np.sqrt(rng.uniform(0.15, 1, leaves))
+    offset = np.stack([np.cos(angle) * spread * out, np.sin(angle) * spread * out], axis=1)
+    centres = np.column_stack([offset, z - 0.25 * spread * out])
+    outward = np.column_stack([np.cos(angle), np.sin(angle), np.full(leaves, 0.5)])
+    return [_leaf_cards(rng, centres, outward, 0.20, M.NEEDLES)]
+
+
+def _leafy_crown(rng: np.random.Generator, height: float, lean: np.ndarray, leaves: int) -> list[Mesh]:
+    limbs = int(rng.integers(6, 9))
+    start = (lean[0] * 0.6, lean[1] * 0.6, height * 0.36)
+    branches, ends = [], []
     for limb in range(limbs):
         angle = 2 * np.pi * limb / limbs + rng.normal(0, 0.3)
         reach = height * rng.uniform(0.12, 0.24) * (limb > 0)
         z = height * rng.uniform(0.48, 0.80) if limb else height * 0.82
-        centre = np.array([lean[0] + np.cos(angle) * reach, lean[1] + np.sin(angle) * reach, z])
-        parts.append(
-            _bar(
-                (lean[0] * 0.6, lean[1] * 0.6, height * 0.36),
-                tuple(centre),
-                radius * 0.45,
-                radius * 0.12,
-                M.BARK,
-                sides=5,
-                caps=False,
-            )
-        )
-        centres_of_limbs.append(centre)
+        ends.append((lean[0] + np.cos(angle) * reach, lean[1] + np.sin(angle) * reach, z))
+        branches.append(_bar(start, ends[-1], 0.009 * height, 0.0024 * height, M.BARK, sides=5, caps=False))
     owner = rng.integers(0, limbs, leaves)
     direction = rng.normal(size=(leaves, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     size = height * 0.17 * rng.uniform(0.8, 1.2, limbs)[owner]
     out = rng.uniform(0.25, 1.0, leaves) ** 0.6
-    centres = np.array(centres_of_limbs)[owner] + direction * (size * out)[:, None] * (1, 1, 0.8)
-    middle = np.array([lean[0], lean[1], height * 0.6])
-    outward = direction + (centres - middle) / (0.35 * height)
-    parts.append(_leaf_cards(rng, centres, outward, 0.27, M.LEAVES))
-    return merge(parts).having(kind=Kind.TREE)
+    centres = np.array(ends)[owner] + direction * (size * out)[:, None] * (1, 1, 0.8)
+    outward = direction + (centres - (lean[0], lean[1], height * 0.6)) / (0.35 * height)
+    return [*branches, _leaf_cards(rng, centres, outward, 0.20, M.LEAVES)]
 
 
 def _leaf_cards(

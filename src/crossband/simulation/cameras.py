@@ -83,7 +83,7 @@ def look(
     eye, at = np.asarray(position, np.float64), np.asarray(target, np.float64)
     forward = (at - eye) / np.linalg.norm(at - eye)
     right = np.cross(forward, (0, 0, 1))
-    right /= np.linalg.norm(right)
+    right = right / np.linalg.norm(right)
     axes = np.stack([right, np.cross(forward, right), forward])
     return Camera(eye, axes, _focal(size[0], field_of_view), *size)
 

@@ -441,6 +441,7 @@ class _Builder:
                     )
                 )
                 self._line(street, at, at + 0.35, (edge[0] + edge[1]) / 2, edge[1] - edge[0], z)
+            self._repairs(street, begin, stop)
             if street.parking:
                 self._kerb_parking(street, begin + 3, stop - 3)
             if len(street.lanes) == 1 and self.rng.random() < 0.3:
@@ -451,6 +452,28 @@ class _Builder:
                 self._cones(
                     *((s, offset) if street.along_x else (offset, s)), 6, street.along_x, on_road=True
                 )
+
+    def _repairs(self, street: Street, begin: float, stop: float) -> None:
+        """Patches of newer asphalt, and manholes, which the sewer warms at night."""
+        for _ in range(int(self.rng.integers(1, 4))):
+            s, offset = self.rng.uniform(begin, stop - 9), self.rng.uniform(-0.4, 0.25) * street.width
+            length, width = self.rng.uniform(1.5, 9), self.rng.uniform(0.6, 2.2)
+            a, b = street.centre + offset, street.centre + offset + width
+            corners = (
+                rectangle(s, a, s + length, b, 0.005)
+                if street.along_x
+                else rectangle(a, s, b, s + length, 0.005)
+            )
+            tone = float(self.rng.uniform(0.6, 0.85))
+            self.add(corners, M.ASPHALT, Kind.ROAD, colour=(0.105 * tone, 0.102 * tone, 0.10 * tone))
+        for _ in range(2):
+            s, offset = self.rng.uniform(begin, stop), float(self.rng.choice((-1.7, 1.7)))
+            x, y = (s, street.centre + offset) if street.along_x else (street.centre + offset, s)
+            corners, normals = tube((x, y, -0.1), (x, y, 0.008), 0.32, sides=14)
+            cover = Mesh.make(
+                corners, M.PAINTED_STEEL, Kind.ROAD, normals=normals, colour=(0.05, 0.048, 0.045)
+            )
+            self.parts.append(cover.having(heat=cover.heat + np.float32(self.rng.uniform(1.5, 5))))
 
     def _line(self, street: Street, start: float, end: float, offset: float, width: float, z: float) -> None:
         a, b = street.centre + offset - width / 2, street.centre + offset + width / 2

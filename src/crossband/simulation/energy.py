@@ -178,7 +178,8 @@ def _surface_forcing(
     sky_view = (1 + ORIENTATIONS[:, 2]) / 2
     total = direct * np.maximum(suns[:, 2], 0) + diffuse
     bounced = _GROUND_REFLECTANCE * total[:, None] * (1 - sky_view)
-    absorbed = (1 - albedo()) * (1 - column("shed"))
+    # a wet surface spends most of what it gains on evaporation: Bowen ratio about 0.5 (Oke 1987, table 2.2)
+    absorbed = (1 - albedo()) * (1 - column("shed")) * (1 - 0.65 * weather.wet)
     air = weather.air(hour - ages)
     mean = _linear_point(weather)
     film, emissivity = _convection(weather), column("emissivity")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,7 @@ def write_frame(out: Path, shot: Shot, take: Take, seed: int, eight_bit: bool) -
 def _png(image: np.ndarray) -> bytes:
     """Lossless and the same bytes for the same pixels."""
     if image.ndim == 3 and image.dtype == np.uint16:
-        return imagecodecs.png_encode(image, level=4)
-    from io import BytesIO
-
+        return bytes(imagecodecs.png_encode(image, level=4))
     buffer = BytesIO()
     PIL.Image.fromarray(image).save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()

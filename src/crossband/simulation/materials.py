@@ -145,7 +145,8 @@ MATERIALS: dict[M, Material] = {
 
 @lru_cache(maxsize=32)
 def column(name: str) -> np.ndarray:
-    """One property of every material as an array by material number; float32, ``(n,)`` or ``(n, 3)``, read-only.
+    """One property of every material as an array by material number; float32, ``(n,)`` or ``(n, 3)``,
+    read-only.
 
     Example:
         >>> bool(column("nir")[M.LEAVES] > 3 * column("nir")[M.ASPHALT])

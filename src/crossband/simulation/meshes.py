@@ -160,7 +160,7 @@ _BOX = np.array(
 )
 
 
-def box(low: Sequence[float], high: Sequence[float]) -> np.ndarray:
+def box(low: Sequence[float] | np.ndarray, high: Sequence[float] | np.ndarray) -> np.ndarray:
     """A box between two corners, ``(12, 3, 3)``: two triangles each of top, bottom and four sides."""
     lower, upper = np.asarray(low, np.float32), np.asarray(high, np.float32)
     return quads(lower + _BOX * (upper - lower))

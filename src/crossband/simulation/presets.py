@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -70,10 +71,8 @@ def _conditions(
 ) -> Conditions:
     """A random hour of the day, of dusk or of the night, on a random day from April to September."""
     day_of_year = int(rng.integers(100, 270)) if day_of_year is None else day_of_year
-    if time == "dusk":
-        hour = _dusk(rng, day_of_year)
-    else:
-        hour = _hour(rng, _NIGHT if time == "night" else _DAY)
+    span = _NIGHT if time == "night" else _DAY
+    hour = _dusk(rng, day_of_year) if time == "dusk" else _hour(rng, span)
     return Conditions(hour, weather, day_of_year, LATITUDE)
 
 
@@ -103,7 +102,7 @@ def _driving(city: City, frames: int, size: tuple[int, int], rng: np.random.Gene
 
 def _ride(
     route: Route, distance: float, size: tuple[int, int], conditions: Conditions, time: float, day: int,
-    frame: str, sway: float = 0.0, **columns: str,
+    frame: str, sway: float = 0.0, **columns: Any,
 ) -> Shot:  # fmt: skip
     camera = drive(route, distance, size, sway=sway)
     forward = camera.axes[2] * _SPEED
@@ -122,7 +121,13 @@ def _retrieval(city: City, frames: int, size: tuple[int, int], rng: np.random.Ge
         route = plan_route(city, rng)
         start = float(rng.uniform(5, route.length - 30))
         split = ("train", "test", "train", "test", "val")[place % 5]
-        again = (("clear", "night"), ("clear", "night"), ("rain", "day"), ("clear", "night"), ("clear", "dusk"))
+        again = (
+            ("clear", "night"),
+            ("clear", "night"),
+            ("rain", "day"),
+            ("clear", "night"),
+            ("clear", "dusk"),
+        )
         first = "cloudy" if place % 4 == 2 else "clear"
         for visit, (weather, when) in enumerate(((first, "day"), again[place % len(again)])):
             conditions = _conditions(rng, when, weather)
@@ -310,7 +315,7 @@ PRESETS: dict[str, Preset] = {
     for preset in (
         Preset(
             "retrieval",
-            "RGB-thermal pairs of places, in short runs of similar frames, day and night",
+            "RGB-thermal pairs of places, in runs of similar frames, day and night",
             _retrieval,
         ),
         Preset("places", "one route by day, at dusk, at night and in the rain, with positions", _places),

@@ -21,8 +21,8 @@ def write_probes(frames: Frames) -> Path:
     """Cut one probe of each vehicle, person, bicycle and dog that at least two frames show.
 
     Writes ``probes/NUMBER_BAND.png`` for every band, and ``probes/probes.json``: for each probe its
-    ``instance``, ``category_id``, the ``frame`` it is cut from, its ``bbox`` there, and ``seen_in``, the other
-    frames that show it.
+    ``instance``, ``category_id``, the ``frame`` it is cut from, its ``bbox`` there, and ``seen_in``, the
+    other frames that show it.
 
     Returns:
         The path of ``probes.json``.

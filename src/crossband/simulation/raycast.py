@@ -172,7 +172,7 @@ class _Layer:
             from embreex.rtcore_scene import EmbreeScene
         except ImportError:
             raise CrossbandError(
-                "the simulation casts its rays with Embree; install it with pip install 'crossband[simulation]'"
+                "the simulation casts its rays with Embree; pip install 'crossband[simulation]' installs it"
             ) from None
         self.mesh = mesh
         self.tree = EmbreeScene()

@@ -45,8 +45,8 @@ def simulate(
     Writes PNG files ``rgb/``, ``nir/`` (8 bits), ``tir/`` (16 bits, centikelvin), ``labels/`` (MFNet's
     classes), ``semantic/`` (:class:`~crossband.simulation.meshes.Kind`), ``instances/``, ``depth/``
     (centimetres), ``temperature/`` (centikelvin, of the surfaces), the boxes ``boxes.json`` (COCO), the
-    manifest ``frames.parquet``; for ``uav`` also ``map/`` and ``probes/``. A run that was stopped goes on where it
-    was. The same arguments give the same bytes, whatever the number of workers.
+    manifest ``frames.parquet``; for ``uav`` also ``map/`` and ``probes/``. A run that was stopped goes on
+    where it was. The same arguments give the same bytes, whatever the number of workers.
 
     Args:
         preset: retrieval, places, vehicles, driving or uav.
@@ -154,7 +154,8 @@ def _render_in_processes(job: Job, out: Path, count: int, progress: Progress) ->
     faults: list[str] = []
 
     def listen(process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         for line in process.stdout:
             lines.put(line)
         fault = process.stderr.read().strip()

@@ -45,7 +45,7 @@ def blur(image: np.ndarray, deviation: float) -> np.ndarray:
         pad[axis] = (reach, reach)
         padded = np.pad(out, pad, mode="symmetric")
         length = out.shape[axis]
-        out = sum(  # type: ignore[assignment]
+        out = sum(
             weight * np.take(padded, np.arange(i, i + length), axis=axis) for i, weight in enumerate(kernel)
         )
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,14 +14,14 @@ from .meshes import Kind
 from .radiometry import band_radiance, brightness_temperature
 from .raycast import Hits, Scene, Surfaces, camera_rays
 from .sky import Conditions, Light, Sky
-from .textures import FacadeTable, draw_facades, draw_grain
+from .textures import FacadeTable, draw_facades, draw_grain, noise
 
 __all__ = ["Picture", "render"]
 
 _OFFSET = np.float32(0.012)  # metres that secondary rays start above a surface
 _KOSCHMIEDER = 3.912  # extinction times visibility, at 2 % contrast
 _AMBIENT_REFLECTANCE = 0.24  # of a street's surroundings, for light that bounces once
-_HIDDEN_SKY = np.float32(60.0)  # metres within which an obstacle hides the sky
+_HIDDEN_SKY = 60.0  # metres within which an obstacle hides the sky
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def _sunlight(scene: Scene, surfaces: Surfaces, sky: Sky) -> np.ndarray:
     # leaves pass about as much light as they reflect, and are lit from either side
     cosine = np.where(leaf, 0.3 + 0.7 * np.abs(cosine), cosine)
     rows = np.flatnonzero(surfaces.hit & (cosine > 0))
-    offset = np.where(leaf[rows], np.float32(0.25), _OFFSET)[:, None]
+    offset = np.where(leaf[rows], 0.25, _OFFSET).astype(np.float32)[:, None]
     start = surfaces.position[rows] + surfaces.normal[rows] * _OFFSET + sky.sun * offset
     free = ~scene.blocked(start, np.broadcast_to(sky.sun, start.shape).copy())
     out[rows[free]] = cosine[rows[free]]
@@ -180,9 +181,10 @@ def _sky_view(scene: Scene, pixel: Surfaces, distance: np.ndarray, camera: Camer
     rows, columns = np.divmod(np.arange(n), camera.width)
     tile = (rows % 4) * 4 + columns % 4
     hit = np.flatnonzero(pixel.hit)
+    points = _radical_inverse()
     seen = np.zeros((4, n), np.float32)
     for k in range(4):
-        directions = _hemisphere(pixel.normal[hit], _RADICAL[tile[hit] * 4 + k])
+        directions = _hemisphere(pixel.normal[hit], points[tile[hit] * 4 + k])
         up = directions[:, 2] > -0.05
         start = pixel.position[hit] + pixel.normal[hit] * _OFFSET * 2
         rows_up = hit[up]
@@ -192,15 +194,13 @@ def _sky_view(scene: Scene, pixel: Surfaces, distance: np.ndarray, camera: Camer
     return _smoothed(seen.mean(axis=0).reshape(shape), pixel, distance, shape).reshape(-1)
 
 
+@lru_cache(maxsize=1)
 def _radical_inverse() -> np.ndarray:
     """64 points of the unit square, evenly spread (Hammersley), in an order that mixes neighbours."""
     index = np.arange(64)
     reversed_bits = sum(((index >> bit) & 1) << (5 - bit) for bit in range(6))
     points = np.stack([(index + 0.5) / 64, (reversed_bits + 0.5) / 64], axis=1)
     return points[(index * 37) % 64].astype(np.float32)
-
-
-_RADICAL = _radical_inverse()
 
 
 def _hemisphere(normal: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -257,7 +257,10 @@ def _mirror(scene: Scene, pixel: Surfaces, directions: np.ndarray, sky: Sky) -> 
     rows = np.flatnonzero(pixel.hit & ((gloss > 0.005) | wet))
     normal, incoming = pixel.normal[rows], directions[rows]
     along = np.einsum("ij,ij->i", normal, incoming)[:, None]
-    outgoing = (incoming - 2 * along * normal).astype(np.float32)
+    outgoing = incoming - 2 * along * normal
+    if sky.weather.wet > 0.9:
+        outgoing = _rippled(outgoing, pixel, rows)
+    outgoing = outgoing.astype(np.float32)
     start = pixel.position[rows] + normal * _OFFSET * 2
     hits = scene.cast(start, outgoing)
     rgb, nir = sky.visible(outgoing)
@@ -274,6 +277,16 @@ def _mirror(scene: Scene, pixel: Surfaces, directions: np.ndarray, sky: Sky) -> 
         tir[met] = band_radiance(np.full(len(met), sky.air + 1.5))
     sun = np.clip(outgoing @ sky.sun, 0, 1) ** 350 * (hits.triangle < 0)
     return _Mirror(rows, rgb, nir, tir, sun.astype(np.float32))
+
+
+def _rippled(outgoing: np.ndarray, pixel: Surfaces, rows: np.ndarray) -> np.ndarray:
+    """Rays that leave wet ground, scattered by its roughness and by drops."""
+    spot = pixel.position[rows]
+    level = (pixel.normal[rows, 2] > 0.7) & (column("gloss")[pixel.material[rows]] < 0.005)
+    ripple = np.stack([noise(spot[:, 0], spot[:, 1], 0.031), noise(spot[:, 1], spot[:, 0], 0.027)], axis=1)
+    outgoing[:, :2] += 0.06 * ripple * level[:, None]
+    outgoing[:, 2] = np.where(level, np.abs(outgoing[:, 2]) + 0.05 * np.abs(ripple[:, 0]), outgoing[:, 2])
+    return outgoing / np.linalg.norm(outgoing, axis=1, keepdims=True)
 
 
 def _visible(
@@ -329,7 +342,9 @@ def _add_mirror(
     gloss = column("gloss")[surfaces.material]
     if sky.weather.wet > 0.9:
         soaked = np.isin(surfaces.material, (M.ASPHALT, M.PAVING)) & (surfaces.normal[:, 2] > 0.7)
-        gloss = np.where(soaked, np.float32(0.04), gloss)
+        spot = surfaces.position
+        puddle = np.clip(0.6 + 0.5 * noise(spot[:, 0], spot[:, 1], 0.35, smooth=True), 0.05, 1.3)
+        gloss = np.where(soaked, 0.04 * puddle, gloss).astype(np.float32)
     rows = np.flatnonzero((of_sample >= 0) & (gloss > 0))
     which = of_sample[rows]
     cosine = np.abs(np.einsum("ij,ij->i", surfaces.normal[rows], rays.directions[rows]))

@@ -89,7 +89,7 @@ class Sky:
         self.conditions = conditions
         self.weather: Weather = weather(conditions.weather)
         self.sun = conditions.sun
-        direct, diffuse = irradiance(self.weather, np.float64(self.sun[2]))
+        direct, diffuse = irradiance(self.weather, np.array(self.sun[2], np.float64))
         mass = air_mass(max(float(self.sun[2]), 0.0))
         tint = np.exp(-_OPTICAL_DEPTH * (mass - 1))
         self.direct = (float(direct) / 1000 * tint / tint.mean()).astype(np.float32)

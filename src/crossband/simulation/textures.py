@@ -239,6 +239,6 @@ def cloud_cover(direction: np.ndarray, cloud: float, shift: float) -> np.ndarray
     scale = np.float32(900.0)  # metres, as if the clouds hung that high
     x, y = direction[:, 0] / up * scale + shift, direction[:, 1] / up * scale
     density = 0.85 * noise(x, y, 55.0, smooth=True) + 0.35 * noise(y, x + 50, 14.0, smooth=True)
-    threshold = 1.3 - 3.0 * cloud
-    cover = np.clip((density - threshold) * 0.8, 0, 1) * np.clip((direction[:, 2] - 0.02) * 12, 0, 1)
+    threshold = 1.1 - 3.0 * cloud
+    cover = np.clip((density - threshold) * 0.45, 0, 1) * np.clip((direction[:, 2] - 0.02) * 12, 0, 1)
     return np.maximum(cover, np.clip(cloud * 2.2 - 1.2, 0, 1)).astype(np.float32)
