@@ -29,9 +29,9 @@ def test_every_file_is_there_and_of_its_kind(drive):
     assert again.names == drive.names
     assert len(again.bands) == 3
     for _, row in drive.table.iterrows():
-        kinds = {"rgb": np.uint8, "nir": np.uint8, "tir": np.uint16, "tir8": np.uint8, "labels": np.uint8,
-                 "semantic": np.uint8, "instances": np.uint16, "depth": np.uint16, "temperature": np.uint16}  # fmt: skip
-        for column, kind in kinds.items():
+        for column in ("rgb", "nir", "tir8", "labels", "semantic", "tir", "instances", "depth", "temperature"):
+            deep = column in ("tir", "instances", "depth", "temperature")
+            kind = np.uint16 if deep else np.uint8
             pixels = read_image(drive.root / row[column]).pixels
             assert (pixels.dtype, pixels.shape[:2]) == (kind, (32, 48)), column
     assert set(drive.table["condition"]) == {"day", "night"}
@@ -84,11 +84,14 @@ def test_presets_fill_their_columns(preset, tmp_path):
     assert len(frames) == 6
     assert set(COLUMNS) - {"place", "identity"} <= set(table.columns)
     needed = {
-        "retrieval": ("place", "sequence", "condition"), "places": ("place", "lat", "lon", "x", "y", "heading"),
-        "vehicles": ("identity", "camera", "tags"), "uav": ("lat", "lon", "altitude", "heading"),
-    }[preset]  # fmt: skip
+        "retrieval": ("place", "sequence", "condition"),
+        "places": ("place", "lat", "lon", "x", "y", "heading"),
+        "vehicles": ("identity", "camera", "tags"),
+        "uav": ("lat", "lon", "altitude", "heading"),
+    }[preset]
     for column in needed:
-        assert column in table and table[column].notna().any(), column
+        assert column in table, column
+        assert table[column].notna().any(), column
     if preset == "retrieval":
         by_place = table.groupby("place")["condition"].nunique()
         assert by_place.iloc[0] == 2

@@ -281,9 +281,7 @@ class _Builder:
                     if float(x) + 2.7 < x1 - 4:
                         middle = float(x) + 1.35
                         stop = begin + side * 0.35
-                        corners = box(
-                            (middle - 0.85, stop - 0.09, 0.1), (middle + 0.85, stop + 0.09, z + 0.12)
-                        )
+                        corners = box((middle - 0.85, stop - 0.09, 0.1), (middle + 0.85, stop + 0.09, z + 0.12))
                         self.add(corners, M.CONCRETE, Kind.CAR_STOP, colour=(0.5, 0.48, 0.40))
                         heading = -side * np.pi / 2
                         self.spaces.append(ParkingSpace(middle, begin + side * 3.0, float(heading)))
@@ -300,9 +298,7 @@ class _Builder:
                 (0.48, 0.72, 0.075, 0.025, (0.60, 0.13, 0.02)),
             ):  # fmt: skip
                 corners, normals = tube((cx, cy, z + low), (cx, cy, z + high), r0, r1, sides=10)
-                parts.append(
-                    Mesh.make(corners, M.PLASTIC, Kind.CONE, normals=normals, colour=colour, nir=0.6)
-                )
+                parts.append(Mesh.make(corners, M.PLASTIC, Kind.CONE, normals=normals, colour=colour, nir=0.6))
             base = box((cx - 0.2, cy - 0.2, z), (cx + 0.2, cy + 0.2, z + 0.04))
             parts.append(Mesh.make(base, M.RUBBER, Kind.CONE))
             self.parts.append(merge(parts).having(instance=self.number()))
@@ -406,9 +402,7 @@ class _Builder:
                 near = (-gap - depth, height + gap, -gap - depth, width + gap)[side]
                 low, high = ((s, near), (s + length, near + depth))
                 low, high = (low, high) if side < 2 else (low[::-1], high[::-1])
-                self._building(
-                    low, high, str(self.rng.choice(["apartments", "apartments", "shops", "office"]))
-                )
+                self._building(low, high, str(self.rng.choice(["apartments", "apartments", "shops", "office"])))
                 s += length + float(self.rng.choice([0.0, 0.0, 7.0]))
 
     def _markings(
@@ -449,9 +443,7 @@ class _Builder:
             if self.rng.random() < 0.22:
                 s = float(self.rng.uniform(begin + 4, stop - 16))
                 offset = street.centre + float(self.rng.choice((-1, 1))) * (street.width / 2 - 2.9)
-                self._cones(
-                    *((s, offset) if street.along_x else (offset, s)), 6, street.along_x, on_road=True
-                )
+                self._cones(*((s, offset) if street.along_x else (offset, s)), 6, street.along_x, on_road=True)
 
     def _repairs(self, street: Street, begin: float, stop: float) -> None:
         """Patches of newer asphalt, and manholes, which the sewer warms at night."""
@@ -470,9 +462,7 @@ class _Builder:
             s, offset = self.rng.uniform(begin, stop), float(self.rng.choice((-1.7, 1.7)))
             x, y = (s, street.centre + offset) if street.along_x else (street.centre + offset, s)
             corners, normals = tube((x, y, -0.1), (x, y, 0.008), 0.32, sides=14)
-            cover = Mesh.make(
-                corners, M.PAINTED_STEEL, Kind.ROAD, normals=normals, colour=(0.05, 0.048, 0.045)
-            )
+            cover = Mesh.make(corners, M.ASPHALT, Kind.ROAD, normals=normals, colour=(0.05, 0.048, 0.045))
             self.parts.append(cover.having(heat=cover.heat + np.float32(self.rng.uniform(1.5, 5))))
 
     def _line(self, street: Street, start: float, end: float, offset: float, width: float, z: float) -> None:
@@ -487,9 +477,7 @@ class _Builder:
                 x, y = (float(s), offset) if street.along_x else (offset, float(s))
                 # cars park in the direction of traffic, on the right
                 heading = (
-                    (0.0 if side < 0 else np.pi)
-                    if street.along_x
-                    else (np.pi / 2 if side > 0 else -np.pi / 2)
+                    (0.0 if side < 0 else np.pi) if street.along_x else (np.pi / 2 if side > 0 else -np.pi / 2)
                 )
                 self.spaces.append(ParkingSpace(x, y, float(heading)))
 

@@ -189,9 +189,7 @@ def tube(
         cap = np.stack([high[:-1], high[1:], middle], axis=1)
         bottom = np.stack([low[1:], low[:-1], np.broadcast_to(a, (sides, 3))], axis=1)
         corners = np.concatenate([corners, cap, bottom])
-        normals = np.concatenate(
-            [normals, np.broadcast_to(axis, cap.shape), np.broadcast_to(-axis, cap.shape)]
-        )
+        normals = np.concatenate([normals, np.broadcast_to(axis, cap.shape), np.broadcast_to(-axis, cap.shape)])
     return corners.astype(np.float32), normals.astype(np.float32)
 
 

@@ -300,7 +300,7 @@ def _uav(city: City, frames: int, size: tuple[int, int], rng: np.random.Generato
             camera = look(eye, target, size, 50.0) if oblique else nadir(eye, compass, size, 50.0)
             shots.append(
                 Shot(
-                    frame=f"{len(shots) + 1:06d}", camera=camera, conditions=conditions, time=time + step * 1.0,
+                    frame=f"{len(shots) + 1:06d}", camera=camera, conditions=conditions, time=time + step,
                     day=flight, split=split, sequence=f"flight{flight:03d}",
                     camera_name="oblique" if oblique else "nadir",
                     velocity=(float(course[0] * 9), float(course[1] * 9), 0.0),

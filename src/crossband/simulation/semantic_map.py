@@ -17,9 +17,7 @@ __all__ = ["map_classes", "write_map"]
 _ABOVE = 300.0
 
 
-def map_classes(
-    scene: Scene, low: tuple[float, float], high: tuple[float, float], metres: float
-) -> np.ndarray:
+def map_classes(scene: Scene, low: tuple[float, float], high: tuple[float, float], metres: float) -> np.ndarray:
     """Classes of a rectangle seen from straight above, north up; uint8 :class:`Kind`.
 
     Args:

@@ -140,9 +140,7 @@ def _take(surfaces: Surfaces, rows: np.ndarray) -> Surfaces:
 
 def _lit_share(hour: float) -> float:
     """Share of windows with light behind them: most in the evening, few before dawn."""
-    return float(
-        np.interp(hour, [0, 2, 5, 7, 16, 19, 22, 24], [0.18, 0.06, 0.06, 0.25, 0.3, 0.42, 0.38, 0.18])
-    )
+    return float(np.interp(hour, [0, 2, 5, 7, 16, 19, 22, 24], [0.18, 0.06, 0.06, 0.25, 0.3, 0.42, 0.38, 0.18]))
 
 
 def _wet(surfaces: Surfaces, wet: float) -> None:
@@ -215,9 +213,7 @@ def _hemisphere(normal: np.ndarray, points: np.ndarray) -> np.ndarray:
     return (first * x[:, None] + second * y[:, None] + normal * z[:, None]).astype(np.float32)
 
 
-def _smoothed(
-    values: np.ndarray, pixel: Surfaces, distance: np.ndarray, shape: tuple[int, int]
-) -> np.ndarray:
+def _smoothed(values: np.ndarray, pixel: Surfaces, distance: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Mean over four by four pixels that lie on the same smooth surface."""
     height, width = shape
     normal = pixel.normal.reshape(height, width, 3)
@@ -251,9 +247,7 @@ class _Mirror:
 
 def _mirror(scene: Scene, pixel: Surfaces, directions: np.ndarray, sky: Sky) -> _Mirror:
     gloss = column("gloss")[pixel.material]
-    wet = (
-        (pixel.normal[:, 2] > 0.7) & np.isin(pixel.material, (M.ASPHALT, M.PAVING)) & (sky.weather.wet > 0.9)
-    )
+    wet = (pixel.normal[:, 2] > 0.7) & np.isin(pixel.material, (M.ASPHALT, M.PAVING)) & (sky.weather.wet > 0.9)
     rows = np.flatnonzero(pixel.hit & ((gloss > 0.005) | wet))
     normal, incoming = pixel.normal[rows], directions[rows]
     along = np.einsum("ij,ij->i", normal, incoming)[:, None]

@@ -203,9 +203,7 @@ def _openings(
     pane = (du < half_w - rim_u) & (dv < half_h - rim_v)
     mullion = (style == 0) & ~shop & (du < 0.5 * rim_u)
     door = (j == 0) & ~shop & (i == np.floor(bays / 2)) & (du < 0.55 / pitch) & (v < 0.74)
-    sill = (
-        (style == 0) & (j > 0) & (du < half_w + rim_u) & (v > middle - half_h - 0.03) & (v < middle - half_h)
-    )
+    sill = (style == 0) & (j > 0) & (du < half_w + rim_u) & (v > middle - half_h - 0.03) & (v < middle - half_h)
     window = (inside & pane & ~mullion & ~door) & (j >= 0)
     return window, (inside & ~window | sill | door) & (j >= 0)
 

@@ -182,9 +182,7 @@ def _walkers(city: City, rng: np.random.Generator, density: float) -> list[Actor
         )
         actors.append(Actor(person.number, pose, _walking(person, speed)))
         if rng.random() < 0.12:
-            fur = tuple(
-                np.array([(0.2, 0.14, 0.09), (0.04, 0.035, 0.03), (0.5, 0.45, 0.36)])[rng.integers(3)]
-            )
+            fur = tuple(np.array([(0.2, 0.14, 0.09), (0.04, 0.035, 0.03), (0.5, 0.45, 0.36)])[rng.integers(3)])
             actors.append(Actor(number, _beside(pose), _trotting(number, fur, speed)))
             number += 1
     for _ in range(round(36 * density)):

@@ -376,9 +376,7 @@ def _load(vehicle: Vehicle, body: Body) -> list[Mesh]:
             ]
         case "taxi sign":
             return [
-                Mesh.make(
-                    box((-0.1, -0.28, top), (0.1, 0.28, top + 0.17)), M.PLASTIC, colour=(0.7, 0.55, 0.05)
-                )
+                Mesh.make(box((-0.1, -0.28, top), (0.1, 0.28, top + 0.17)), M.PLASTIC, colour=(0.7, 0.55, 0.05))
             ]
         case "ladder":
             rails = [
