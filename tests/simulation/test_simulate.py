@@ -10,6 +10,7 @@ from crossband.frames import COLUMNS, Frames
 from crossband.io import read_image
 from crossband.simulation import list_presets, simulate
 from crossband.simulation import render as module
+from crossband.simulation.worker import render_share
 
 TINY = (48, 32)
 
@@ -67,7 +68,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(drive, tm
 def test_a_stopped_run_goes_on_where_it_was(drive, tmp_path, monkeypatch):
     job = module._checked("driving", 7, TINY, 0, 1, False, True)
     folder = module._prepared(tmp_path / "resumed", job)
-    share = module.render_share(job, folder, 0, 1)
+    share = render_share(job, folder, 0, 1)
     done = [next(share), next(share)]
     share.close()  # the process dies: two frames are whole
     (folder / "rgb" / f"{drive.names[2]}.png").write_bytes(b"half a pict")  # and the third is not

@@ -140,7 +140,7 @@ def _tags(shot: Shot, take: Take, rgb: np.ndarray) -> list[str]:
 
     VC view change (not one of the four cameras that see fronts or rears from near the axis), OC occlusion
     (over a tenth hidden), AL abnormal light (a low sun colours it), SH shadow (the sun is up and clear but
-    reaches under a fifth of the vehicle), GL glare (over 2 % of the image saturated), LI low illumination,
+    reaches under a fifth of the vehicle), GL glare (over 1 % of the image saturated), LI low illumination,
     BN black night.
     """
     tags = set(shot.tags)
@@ -156,7 +156,7 @@ def _tags(shot: Shot, take: Take, rgb: np.ndarray) -> list[str]:
     if sun_up and subject.any() and take.picture.lit[subject].mean() < 0.2:
         tags.add("SH")
         tags.discard("AL")
-    if (rgb.min(axis=2) > 250).mean() > 0.02:
+    if (rgb.min(axis=2) > 250).mean() > 0.01:
         tags.add("GL")
     if shot.camera_name in ("camera3", "camera4", "camera5", "camera6"):
         tags.add("VC")

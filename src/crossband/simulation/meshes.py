@@ -107,6 +107,10 @@ class Mesh:
         corners = (self.corners * np.float32(scale)) @ turn.T + np.array([x, y, z], np.float32)
         return self.having(corners=corners.astype(np.float32), normals=(self.normals @ turn.T))
 
+    def select(self, rows: np.ndarray) -> Mesh:
+        """The triangles of a mask or of positions."""
+        return Mesh(*(getattr(self, field.name)[rows] for field in fields(self)))
+
     def painted(self, *colours: Sequence[float]) -> Mesh:
         """With colours in the place of marks: ``(-1, 0, 0)`` becomes the first colour, ``(-2, 0, 0)`` the
         second, and so on."""

@@ -11,6 +11,8 @@ import numpy as np
 from ..errors import unknown_name
 from .cameras import Camera, Route, drive, look, nadir, plan_route
 from .city import LATITUDE, City
+from .meshes import rotation
+from .raycast import Scene
 from .sky import Conditions
 from .studio import Shot
 from .sun import sun_direction
@@ -196,36 +198,62 @@ def _vehicles(city: City, frames: int, size: tuple[int, int], rng: np.random.Gen
     return shots
 
 
-def _street_cameras(city: City) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """Eight posts at crossroads far from each other: camera, middle of its view, heading of its lane."""
-    columns = [s for s in city.streets if not s.along_x]
-    rows = [s for s in city.streets if s.along_x]
+_Post = tuple[np.ndarray, np.ndarray, float]
+
+
+def _street_cameras(city: City) -> list[_Post]:
+    """Eight posts in different streets: camera, middle of its view, heading of its lane.
+
+    Each is moved along its street until little but traffic stands before it; at the last two a tree or a
+    lamp may hide up to half of a vehicle.
+    """
+    centres = city.mesh.corners[:, 0, :2]
     posts = []
     for view in range(_VIEWS):
-        column, row = columns[1 + (view * 2 + view // 4) % 4], rows[1 + (view // 2) % 4]
-        east = view % 2 == 0
-        street = row if east else column
-        direction = 1 if view % 4 < 2 else -1
-        along = (column if east else row).centre + direction * 26.0
-        offset = street.lanes[0]
-        if east:
-            spot = np.array([along, street.centre - direction * offset, 0.0])
-            side = np.array([0.0, -direction, 0.0])
-            ahead = np.array([direction, 0.0, 0.0])
-        else:
-            spot = np.array([street.centre + direction * offset, along, 0.0])
-            side = np.array([direction, 0.0, 0.0])
-            ahead = np.array([0.0, direction, 0.0])
-        # front, rear and flank; high on a mast or low at the kerb
-        toward = (14.0, -13.0, 9.0, -9.0, 4.0, -5.0, 16.0, -16.0)[view]
-        height = (5.5, 5.5, 4.0, 4.0, 3.2, 3.2, 7.5, 7.5)[view]
-        eye = spot + ahead * toward + side * 5.6 + np.array([0, 0, height])
-        posts.append((eye, spot, float(np.arctan2(ahead[1], ahead[0]))))
+        candidates = [_post(city, view, shift) for shift in np.arange(20.0, 52.0, 2.0)]
+        near = (np.abs(centres - candidates[8][1][:2]) < 42).all(axis=1)
+        scene = Scene(city.mesh.select(near))
+        free = [_free_share(scene, post) for post in candidates]
+        wanted = 0.95 if view < _VIEWS - 2 else 0.6
+        posts.append(candidates[int(np.argmin(np.abs(np.array(free) - wanted)))])
     return posts
 
 
+def _post(city: City, view: int, shift: float) -> _Post:
+    """A camera ``shift`` metres from its crossroads: fronts, rears and flanks, from a mast or lower."""
+    columns = [s for s in city.streets if not s.along_x]
+    rows = [s for s in city.streets if s.along_x]
+    column, row = columns[1 + (view * 2 + view // 4) % 4], rows[1 + (view // 2) % 4]
+    east, direction = view % 2 == 0, 1 if view % 4 < 2 else -1
+    street, crossed = (row, column) if east else (column, row)
+    along, offset = crossed.centre + direction * shift, street.lanes[0]
+    if east:
+        spot = np.array([along, street.centre - direction * offset, 0.0])
+        side, ahead = np.array([0.0, -direction, 0.0]), np.array([direction, 0.0, 0.0])
+    else:
+        spot = np.array([street.centre + direction * offset, along, 0.0])
+        side, ahead = np.array([direction, 0.0, 0.0]), np.array([0.0, direction, 0.0])
+    toward = (14.0, -13.0, 9.0, -9.0, 4.0, -5.0, 16.0, -16.0)[view]
+    height = (5.5, 5.5, 4.0, 4.0, 3.2, 3.2, 7.5, 7.5)[view]
+    eye = spot + ahead * toward + side * 5.6 + np.array([0, 0, height])
+    return eye, spot, float(np.arctan2(ahead[1], ahead[0]))
+
+
+def _free_share(scene: Scene, post: _Post) -> float:
+    """Share of a vehicle at the post's spot that nothing hides."""
+    eye, spot, heading = post
+    grid = np.stack(np.meshgrid(np.linspace(-2.3, 2.3, 9), np.linspace(-0.9, 0.9, 4), (0.4, 1.0, 1.5)), axis=-1)
+    points = grid.reshape(-1, 3) @ rotation(heading).T + spot
+    rays = points - eye
+    reach = np.linalg.norm(rays, axis=1)
+    start = np.broadcast_to(eye, rays.shape).astype(np.float32)
+    return float(
+        1 - scene.blocked(start.copy(), (rays / reach[:, None]).astype(np.float32), reach - 0.3).mean()
+    )
+
+
 def _portrait(
-    city: City, post: tuple[np.ndarray, np.ndarray, float], view: int, index: int, light: str,
+    city: City, post: _Post, view: int, index: int, light: str,
     size: tuple[int, int], rng: np.random.Generator, frame: str,
 ) -> Shot:  # fmt: skip
     """A vehicle as a detector would cut it out of a street camera's image."""

@@ -20,7 +20,8 @@ from .labels import CATEGORIES
 from .presets import PRESETS, plan
 from .probes import write_probes
 from .semantic_map import write_map
-from .worker import Job, render_share
+from .studio import Shot
+from .worker import Job, render_shots
 
 __all__ = ["simulate"]
 
@@ -72,11 +73,12 @@ def simulate(
     count = max(1, min(workers or os.cpu_count() or 1, -(-frames // 5)))
     try:
         city = build_city(seed)
-        names = [shot.frame for shot in plan(preset, city, frames, size, seed)]
-        left = sum(not is_complete(folder, name) for name in names)
+        shots = plan(preset, city, frames, (job.width, job.height), seed)
+        left = sum(not is_complete(folder, shot.frame) for shot in shots)
         if left:
-            _render(job, folder, min(count, left), left, city)
-        table = _collect(folder, names)
+            _render(job, folder, min(count, left), left, city, shots)
+        shutil.rmtree(folder / ".partial", ignore_errors=True)
+        table = _collect(folder, [shot.frame for shot in shots])
         if preset == "uav":
             write_map(city, folder)
             write_probes(table)
@@ -128,10 +130,10 @@ def _prepared(out: Path, job: Job) -> Path:
     return out
 
 
-def _render(job: Job, out: Path, count: int, left: int, city: City) -> None:
+def _render(job: Job, out: Path, count: int, left: int, city: City, shots: list[Shot]) -> None:
     with Progress(left, f"simulating {job.preset}", "frames") as progress:
         if count == 1:
-            for _ in render_share(job, out, 0, 1, city):
+            for _ in render_shots(job, out, city, shots):
                 progress.advance()
             return
         _render_in_processes(job, out, count, progress)

@@ -13,6 +13,7 @@ from .materials import M, column
 from .meshes import Kind
 from .radiometry import band_radiance, brightness_temperature
 from .raycast import Hits, Scene, Surfaces, camera_rays
+from .sensor import blur
 from .sky import Conditions, Light, Sky
 from .textures import FacadeTable, draw_facades, draw_grain, noise
 
@@ -108,7 +109,7 @@ def render(
     pixel = _take(surfaces, rays.chosen)
     sun_lit = _sunlight(scene, surfaces, sky)
     sky_view = _sky_view(scene, pixel, distance[rays.chosen], camera)
-    mirror = _mirror(scene, pixel, directions[rays.chosen], sky)
+    mirror = _mirror(scene, pixel, directions[rays.chosen], sky, (camera.height, camera.width))
     visible = _visible(scene, surfaces, pixel, rays, sky, sun_lit, sky_view, mirror, lights, glow, conditions)
     warmth = _temperatures(scene, surfaces, pixel, rays, sky, sky_view, grain, first_moving, conditions)
     thermal = _thermal(surfaces, rays, sky, sky_view, mirror, warmth)
@@ -245,7 +246,7 @@ class _Mirror:
     sun: np.ndarray
 
 
-def _mirror(scene: Scene, pixel: Surfaces, directions: np.ndarray, sky: Sky) -> _Mirror:
+def _mirror(scene: Scene, pixel: Surfaces, directions: np.ndarray, sky: Sky, shape: tuple[int, int]) -> _Mirror:
     gloss = column("gloss")[pixel.material]
     wet = (pixel.normal[:, 2] > 0.7) & np.isin(pixel.material, (M.ASPHALT, M.PAVING)) & (sky.weather.wet > 0.9)
     rows = np.flatnonzero(pixel.hit & ((gloss > 0.005) | wet))
@@ -260,7 +261,7 @@ def _mirror(scene: Scene, pixel: Surfaces, directions: np.ndarray, sky: Sky) -> 
     rgb, nir = sky.visible(outgoing)
     tir = sky.thermal(outgoing)
     met = np.flatnonzero(hits.triangle >= 0)
-    if len(met):
+    if met.size:
         there = Hits(*(getattr(hits, name)[met] for name in ("triangle", "distance", "u", "v")))
         seen = scene.surfaces(there, start[met], outgoing[met])
         light = (0.45 * sky.direct * max(float(sky.sun[2]), 0) + 0.6 * sky.diffuse) / np.pi
@@ -270,7 +271,19 @@ def _mirror(scene: Scene, pixel: Surfaces, directions: np.ndarray, sky: Sky) -> 
         )
         tir[met] = band_radiance(np.full(len(met), sky.air + 1.5))
     sun = np.clip(outgoing @ sky.sun, 0, 1) ** 350 * (hits.triangle < 0)
+    if sky.weather.wet > 0.9:
+        ground = gloss[rows] <= 0.005
+        rgb, nir = (_spread_out(values, rows, ground, shape) for values in (rgb, nir))
     return _Mirror(rows, rgb, nir, tir, sun.astype(np.float32))
+
+
+def _spread_out(values: np.ndarray, rows: np.ndarray, ground: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Reflections of wet ground, drawn out over its neighbours: one ray a pixel alone would glitter."""
+    image = np.zeros((shape[0] * shape[1], values[0].size + 1), np.float32)
+    image[rows[ground]] = np.column_stack([values[ground], np.ones(int(ground.sum()))])
+    smooth = blur(image.reshape(*shape, -1), max(1.0, shape[1] / 160)).reshape(image.shape)
+    mean = smooth[rows, :-1] / np.maximum(smooth[rows, -1:], 1e-6)
+    return np.where(ground.reshape(-1, *[1] * (values.ndim - 1)), mean.reshape(values.shape), values)
 
 
 def _rippled(outgoing: np.ndarray, pixel: Surfaces, rows: np.ndarray) -> np.ndarray:
@@ -337,7 +350,7 @@ def _add_mirror(
     if sky.weather.wet > 0.9:
         soaked = np.isin(surfaces.material, (M.ASPHALT, M.PAVING)) & (surfaces.normal[:, 2] > 0.7)
         spot = surfaces.position
-        puddle = np.clip(0.6 + 0.5 * noise(spot[:, 0], spot[:, 1], 0.35, smooth=True), 0.05, 1.3)
+        puddle = np.clip(0.8 + 0.22 * noise(spot[:, 0], spot[:, 1], 0.35, smooth=True), 0.05, 1.3)
         gloss = np.where(soaked, 0.04 * puddle, gloss).astype(np.float32)
     rows = np.flatnonzero((of_sample >= 0) & (gloss > 0))
     which = of_sample[rows]

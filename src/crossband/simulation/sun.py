@@ -16,7 +16,7 @@ def declination(day_of_year: float) -> float:
 
     Example:
         >>> round(float(np.degrees(declination(172))), 1)
-        23.4
+        23.5
     """
     g = 2 * np.pi * (day_of_year - 1) / 365
     return float(
@@ -41,8 +41,9 @@ def sun_direction(day_of_year: float, hour: np.ndarray | float, latitude: float)
         latitude: degrees, north positive.
 
     Example:
-        >>> sun_direction(80, 12.0, 0.0).round(1).tolist()
-        [-0.0, 0.0, 1.0]
+        >>> east, north, up = sun_direction(172, 9.0, 48.7)
+        >>> bool(east > 0), bool(up > 0.7)
+        (True, True)
     """
     angle = np.radians(15 * (np.asarray(hour, np.float64) - 12))
     delta, phi = declination(day_of_year), np.radians(latitude)

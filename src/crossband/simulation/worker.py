@@ -17,7 +17,7 @@ from .files import is_complete, write_frame
 from .presets import plan
 from .studio import Misalignment, Shot, Studio
 
-__all__ = ["Job", "missing", "render_share"]
+__all__ = ["Job", "render_share", "render_shots"]
 
 _RUN = 5  # frames in a row for one process: they share what is parked
 
@@ -47,20 +47,24 @@ class Job:
         return json.dumps(asdict(self), sort_keys=True)
 
 
-def missing(shots: list[Shot], out: Path, index: int, count: int) -> list[Shot]:
-    """The shots of process ``index`` of ``count`` that are not complete."""
-    mine = [shot for i, shot in enumerate(shots) if (i // _RUN) % count == index]
-    return [shot for shot in mine if not is_complete(out, shot.frame)]
+def render_share(job: Job, out: Path, index: int, count: int) -> Iterator[str]:
+    """Render and write the missing frames of process ``index`` of ``count``; yields the name of each frame
+    when it is complete."""
+    city = build_city(job.seed)
+    shots = plan(job.preset, city, job.frames, (job.width, job.height), job.seed)
+    yield from render_shots(
+        job, out, city, [shot for i, shot in enumerate(shots) if (i // _RUN) % count == index]
+    )
 
 
-def render_share(job: Job, out: Path, index: int, count: int, city: City | None = None) -> Iterator[str]:
-    """Render and write the missing frames of one process; yields each frame's name when it is complete."""
-    studio = Studio(city or build_city(job.seed))
-    shots = plan(job.preset, studio.city, job.frames, (job.width, job.height), job.seed)
-    for shot in missing(shots, out, index, count):
-        take = studio.take(shot, Misalignment() if job.misaligned else None, job.samples)
-        write_frame(out, shot, take, job.seed, job.eight_bit)
-        yield shot.frame
+def render_shots(job: Job, out: Path, city: City, shots: list[Shot]) -> Iterator[str]:
+    """Render and write those of the shots that are not complete; yields the names of their frames."""
+    studio = Studio(city)
+    misalignment = Misalignment() if job.misaligned else None
+    for shot in shots:
+        if not is_complete(out, shot.frame):
+            write_frame(out, shot, studio.take(shot, misalignment, job.samples), job.seed, job.eight_bit)
+            yield shot.frame
 
 
 def main(arguments: list[str]) -> None:
