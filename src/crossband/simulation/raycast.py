@@ -1,0 +1,211 @@
+"""What every ray sees, by Embree: the one buffer that all bands are shaded from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import CrossbandError
+from .cameras import Camera
+from .energy import nearest_orientation
+from .meshes import Mesh
+
+__all__ = ["Hits", "Scene", "Surfaces", "camera_rays"]
+
+_FAR = 1e30
+_ROTATED_GRID = {
+    1: ((0.5, 0.5),),
+    4: ((0.375, 0.125), (0.875, 0.375), (0.625, 0.875), (0.125, 0.625)),
+}
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Where rays ended.
+
+    Attributes:
+        triangle: ``(n,)`` int32, -1 where the ray left the city; the actors' triangles follow the city's.
+        distance: ``(n,)`` float32, metres.
+        u, v: ``(n,)`` float32, barycentric coordinates of the second and third corner.
+    """
+
+    triangle: np.ndarray
+    distance: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+
+
+@dataclass
+class Surfaces:
+    """What the rays hit, one row a ray; the shader draws windows and textures into it.
+
+    Attributes:
+        hit: ``(n,)`` bool.
+        position, normal: ``(n, 3)`` float32; the normal faces the viewer.
+        orientation: ``(n,)`` uint8, the flat side's index into the table of surface temperatures.
+        material, kind, instance: ``(n,)``.
+        colour: ``(n, 3)`` and ``nir``: ``(n,)``, reflectance.
+        heat: ``(n,)`` kelvin.
+        facade: ``(n,)`` bool.
+    """
+
+    hit: np.ndarray
+    position: np.ndarray
+    normal: np.ndarray
+    orientation: np.ndarray
+    material: np.ndarray
+    kind: np.ndarray
+    instance: np.ndarray
+    colour: np.ndarray
+    nir: np.ndarray
+    heat: np.ndarray
+    facade: np.ndarray
+
+
+class Scene:
+    """Layers of triangles, ready for rays: the city, what is parked, what moves.
+
+    Each layer has its own tree; replacing one leaves the others as they are. Triangles are numbered through
+    all layers in order.
+    """
+
+    def __init__(self, *layers: Mesh | None) -> None:
+        self._layers = [_layer(mesh) for mesh in layers]
+
+    def replace(self, index: int, mesh: Mesh | None) -> None:
+        """Put another mesh, or none, into a layer."""
+        self._layers[index] = _layer(mesh)
+
+    def corners(self, triangle: np.ndarray) -> np.ndarray:
+        """Corners of the triangles of :class:`Hits`, ``(n, 3, 3)``; zeros for -1."""
+        return self._gather("corners", triangle)
+
+    def cast(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
+        """The first triangle along each ray; ``(n, 3)`` float32 each."""
+        n = len(origins)
+        best = Hits(np.full(n, -1, np.int32), np.full(n, _FAR, np.float32), np.zeros(n, np.float32),
+                    np.zeros(n, np.float32))  # fmt: skip
+        for first, layer in self._numbered():
+            hits = layer.cast(origins, directions)
+            nearer = (hits.triangle >= 0) & (hits.distance < best.distance)
+            best.triangle[nearer] = hits.triangle[nearer] + first
+            for name in ("distance", "u", "v"):
+                getattr(best, name)[nearer] = getattr(hits, name)[nearer]
+        return best
+
+    def blocked(
+        self,
+        origins: np.ndarray,
+        directions: np.ndarray,
+        far: float | np.ndarray = _FAR,
+        *,
+        lasting: bool = False,
+    ) -> np.ndarray:
+        """Whether anything stands within ``far`` metres along each ray; ``(n,)`` bool.
+
+        With ``lasting`` the last layer, of what moves, is left out.
+        """
+        blocked = np.zeros(len(origins), bool)
+        reach = np.broadcast_to(np.asarray(far, np.float32), len(origins))
+        for layer in self._layers[:-1] if lasting else self._layers:
+            if layer is None:
+                continue
+            free = np.flatnonzero(~blocked)
+            if len(free):
+                blocked[free] = layer.blocked(origins[free], directions[free], reach[free].copy())
+        return blocked
+
+    def surfaces(self, hits: Hits, origins: np.ndarray, directions: np.ndarray) -> Surfaces:
+        """What the hits are: position, normal, material and the rest."""
+        hit = hits.triangle >= 0
+        weight = np.stack([1 - hits.u - hits.v, hits.u, hits.v], axis=1)
+        normal = np.einsum("nij,ni->nj", self._gather("normals", hits.triangle), weight)
+        normal /= np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal)), 1e-6)[:, None]
+        away = np.einsum("ij,ij->i", normal, directions) > 0
+        normal[away] *= -1
+        return Surfaces(
+            hit=hit,
+            position=origins + directions * np.where(hit, hits.distance, 0)[:, None],
+            normal=normal,
+            orientation=self._gather("orientation", hits.triangle),
+            material=self._gather("material", hits.triangle),
+            kind=self._gather("kind", hits.triangle),
+            instance=self._gather("instance", hits.triangle),
+            colour=self._gather("colour", hits.triangle),
+            nir=self._gather("nir", hits.triangle),
+            heat=np.einsum("ij,ij->i", self._gather("heat", hits.triangle), weight),
+            facade=self._gather("facade", hits.triangle),
+        )
+
+    def _numbered(self) -> list[tuple[int, _Layer]]:
+        """The layers that hold anything, each with the number of its first triangle."""
+        out, first = [], 0
+        for layer in self._layers:
+            if layer is not None:
+                out.append((first, layer))
+                first += len(layer.mesh)
+        return out
+
+    def _gather(self, name: str, triangle: np.ndarray) -> np.ndarray:
+        values: np.ndarray | None = None
+        for first, layer in self._numbered():
+            table = layer.array(name)
+            inside = np.flatnonzero((triangle >= first) & (triangle < first + len(table)))
+            if values is None:
+                values = np.zeros((len(triangle), *table.shape[1:]), table.dtype)
+            values[inside] = table[triangle[inside] - first]
+        assert values is not None, "a scene has at least one layer"
+        return values
+
+
+def _layer(mesh: Mesh | None) -> _Layer | None:
+    return _Layer(mesh) if mesh is not None and len(mesh) else None
+
+
+class _Layer:
+    """One mesh with its tree."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        try:
+            from embreex.mesh_construction import TriangleMesh
+            from embreex.rtcore_scene import EmbreeScene
+        except ImportError:
+            raise CrossbandError(
+                "the simulation casts its rays with Embree; pip install 'crossband[simulation]' installs it"
+            ) from None
+        self.mesh = mesh
+        self.tree = EmbreeScene()
+        TriangleMesh(self.tree, np.ascontiguousarray(mesh.corners, np.float32))
+        flat = np.cross(mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0])
+        mean = mesh.normals.mean(axis=1)
+        flat *= np.sign((flat * mean).sum(axis=1, keepdims=True) + 1e-12)
+        flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+        self.orientation = nearest_orientation(flat.astype(np.float32))
+
+    def array(self, name: str) -> np.ndarray:
+        return self.orientation if name == "orientation" else getattr(self.mesh, name)
+
+    def cast(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
+        out = self.tree.run(origins, directions, query="INTERSECT", output=1)
+        return Hits(out["primID"], out["tfar"], out["u"], out["v"])
+
+    def blocked(self, origins: np.ndarray, directions: np.ndarray, reach: np.ndarray) -> np.ndarray:
+        return self.tree.run(origins, directions, reach, query="OCCLUDED") != -1
+
+
+def camera_rays(camera: Camera, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Origins and directions ``(height * width * samples, 3)``, pixel by pixel, float32.
+
+    Raises:
+        CrossbandError: samples is not 1 or 4.
+    """
+    if samples not in _ROTATED_GRID:
+        raise CrossbandError(f"samples are 1 or 4 a pixel, not {samples}")
+    offsets = np.array(_ROTATED_GRID[samples])
+    rows, columns = np.mgrid[0 : camera.height, 0 : camera.width]
+    directions = camera.directions(
+        columns.reshape(-1, 1) + offsets[:, 0], rows.reshape(-1, 1) + offsets[:, 1]
+    ).reshape(-1, 3)
+    origins = np.broadcast_to(camera.position.astype(np.float32), directions.shape)
+    return np.ascontiguousarray(origins), np.ascontiguousarray(directions)

@@ -1,0 +1,204 @@
+"""From a preset's name to a folder of pictures, labels and a manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from ..errors import CrossbandError, unknown_name
+from ..frames import Frames
+from ..progress import Progress
+from .city import City, build_city
+from .files import is_complete, record_of
+from .labels import CATEGORIES
+from .presets import PRESETS, plan
+from .probes import write_probes
+from .semantic_map import write_map
+from .studio import Shot
+from .worker import Job, render_shots
+
+__all__ = ["simulate"]
+
+_SETTINGS = "simulation.json"
+_LARGEST, _SMALLEST = 4096, 16
+
+
+def simulate(
+    preset: str,
+    frames: int,
+    size: tuple[int, int],
+    seed: int,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    misaligned: bool = False,
+    eight_bit: bool = False,
+    samples: int = 4,
+) -> Frames:
+    """Photograph the multispectral city: RGB, NIR and thermal, with every label.
+
+    Writes PNG files ``rgb/``, ``nir/`` (8 bits), ``tir/`` (16 bits, centikelvin), ``labels/`` (MFNet's
+    classes), ``semantic/`` (:class:`~crossband.simulation.meshes.Kind`), ``instances/``, ``depth/``
+    (centimetres), ``temperature/`` (centikelvin, of the surfaces), the boxes ``boxes.json`` (COCO), the
+    manifest ``frames.parquet``; for ``uav`` also ``map/`` and ``probes/``. A run that was stopped goes on
+    where it was. The same arguments give the same bytes, whatever the number of workers.
+
+    Args:
+        preset: retrieval, places, vehicles, driving or uav.
+        frames: how many.
+        size: width and height in pixels, 16 to 4096.
+        seed: of the city and of everything in it; another seed is another city.
+        out: folder to write into.
+        workers: processes; without it, one for each core.
+        misaligned: the thermal camera has its own lens, sits 12 cm beside and sees 40 ms later; the true
+            flow from each RGB pixel to it is written to ``flow/``.
+        eight_bit: also write ``tir8/``, the thermal image after automatic gain control.
+        samples: rays a pixel, 1 or 4.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        CrossbandError: unknown preset, impossible number or size, a folder that cannot be written or that
+            holds another simulation, or Embree is not installed.
+    """
+    job = _checked(preset, frames, size, seed, samples, misaligned, eight_bit)
+    folder = _prepared(Path(out), job)
+    count = max(1, min(workers or os.cpu_count() or 1, -(-frames // 5)))
+    try:
+        city = build_city(seed)
+        shots = plan(preset, city, frames, (job.width, job.height), seed)
+        left = sum(not is_complete(folder, shot.frame) for shot in shots)
+        if left:
+            _render(job, folder, min(count, left), left, city, shots)
+        shutil.rmtree(folder / ".partial", ignore_errors=True)
+        table = _collect(folder, [shot.frame for shot in shots])
+        if preset == "uav":
+            write_map(city, folder)
+            write_probes(table)
+    except OSError as error:
+        raise CrossbandError(f"cannot write {folder} ({error.strerror}); choose another --out") from None
+    table.write(folder / "frames.parquet")
+    return table
+
+
+def _checked(
+    preset: str,
+    frames: int,
+    size: tuple[int, int],
+    seed: int,
+    samples: int,
+    misaligned: bool,
+    eight_bit: bool,
+) -> Job:
+    if preset not in PRESETS:
+        raise unknown_name("preset", preset, PRESETS)
+    if frames < 1:
+        raise CrossbandError(f"--frames is 1 or more, not {frames}")
+    if len(size) != 2 or not all(_SMALLEST <= side <= _LARGEST for side in size):
+        raise CrossbandError(
+            f"--size is WIDTHxHEIGHT of {_SMALLEST} to {_LARGEST} pixels, not {'x'.join(map(str, size))}"
+        )
+    if seed < 0:
+        raise CrossbandError(f"--seed is 0 or more, not {seed}")
+    if samples not in (1, 4):
+        raise CrossbandError(f"samples are 1 or 4 rays a pixel, not {samples}")
+    return Job(preset, frames, int(size[0]), int(size[1]), seed, samples, misaligned, eight_bit)
+
+
+def _prepared(out: Path, job: Job) -> Path:
+    """The folder, with its settings; another simulation's folder is refused, not mixed."""
+    settings = out / _SETTINGS
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if settings.is_file():
+            if settings.read_text(encoding="utf-8").strip() != job.text():
+                raise CrossbandError(f"{out} holds another simulation; choose another --out or remove it")
+        else:
+            partial = settings.with_name(f".{_SETTINGS}.{os.getpid()}")
+            partial.write_text(job.text() + "\n", encoding="utf-8")
+            partial.replace(settings)
+    except OSError as error:
+        raise CrossbandError(f"cannot write {out} ({error.strerror}); choose another --out") from None
+    shutil.rmtree(out / ".partial", ignore_errors=True)
+    return out
+
+
+def _render(job: Job, out: Path, count: int, left: int, city: City, shots: list[Shot]) -> None:
+    with Progress(left, f"simulating {job.preset}", "frames") as progress:
+        if count == 1:
+            for _ in render_shots(job, out, city, shots):
+                progress.advance()
+            return
+        _render_in_processes(job, out, count, progress)
+
+
+def _render_in_processes(job: Job, out: Path, count: int, progress: Progress) -> None:
+    """Separate interpreters, not forks: they work from any script and share no threads with it."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        environment[name] = "1"
+    command = [sys.executable, "-m", f"{__package__}.worker", job.text(), str(out)]
+    processes = [
+        subprocess.Popen(
+            [*command, str(index), str(count)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=environment,
+        )
+        for index in range(count)
+    ]  # fmt: skip
+    lines: queue.Queue[str | None] = queue.Queue()
+    faults: list[str] = []
+
+    def listen(process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stdout:
+            lines.put(line)
+        fault = process.stderr.read().strip()
+        if process.wait() != 0:
+            faults.append(fault.splitlines()[-1] if fault else f"exit status {process.returncode}")
+        lines.put(None)
+
+    threads = [threading.Thread(target=listen, args=(process,), daemon=True) for process in processes]
+    try:
+        for thread in threads:
+            thread.start()
+        running = count
+        while running:
+            if lines.get() is None:
+                running -= 1
+            else:
+                progress.advance()
+    finally:
+        for process in processes:
+            process.kill()
+    if faults:
+        raise CrossbandError(f"a process of the simulation stopped: {faults[0].split(': ', 1)[-1]}")
+
+
+def _collect(out: Path, names: list[str]) -> Frames:
+    """The manifest and the boxes of all finished frames."""
+    settings = json.loads((out / _SETTINGS).read_text(encoding="utf-8"))
+    size = {"width": settings["width"], "height": settings["height"]}
+    rows: list[dict[str, object]] = []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
+    for number, name in enumerate(names, start=1):
+        record = record_of(out, name)
+        rows.append(record["row"])
+        images.append({"id": number, "file_name": record["row"]["rgb"], **size})
+        for box in record["boxes"]:
+            annotations.append({"id": len(annotations) + 1, "image_id": number, **box})
+    coco = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": number, "name": text} for number, text in CATEGORIES.values()],
+    }
+    (out / "boxes.json").write_text(json.dumps(coco), encoding="utf-8")
+    return Frames.make(rows, out)

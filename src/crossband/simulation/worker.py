@@ -1,0 +1,78 @@
+"""One process of a simulation: renders its share of the frames that are not there yet.
+
+Started by :func:`crossband.simulation.simulate` as ``python -m crossband.simulation.worker JOB INDEX COUNT``;
+it says the name of each frame on standard output when the frame is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .city import City, build_city
+from .files import is_complete, write_frame
+from .presets import plan
+from .studio import Misalignment, Shot, Studio
+
+__all__ = ["Job", "render_share", "render_shots"]
+
+_RUN = 5  # frames in a row for one process: they share what is parked
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a simulation is; the same job gives the same bytes.
+
+    Attributes:
+        preset, frames, width, height, seed: as given by the user.
+        samples: rays a pixel.
+        misaligned: the thermal camera sits beside the colour camera and sees later.
+        eight_bit: also write ``tir8``.
+    """
+
+    preset: str
+    frames: int
+    width: int
+    height: int
+    seed: int
+    samples: int = 4
+    misaligned: bool = False
+    eight_bit: bool = False
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def render_share(job: Job, out: Path, index: int, count: int) -> Iterator[str]:
+    """Render and write the missing frames of process ``index`` of ``count``; yields the name of each frame
+    when it is complete."""
+    city = build_city(job.seed)
+    shots = plan(job.preset, city, job.frames, (job.width, job.height), job.seed)
+    yield from render_shots(
+        job, out, city, [shot for i, shot in enumerate(shots) if (i // _RUN) % count == index]
+    )
+
+
+def render_shots(job: Job, out: Path, city: City, shots: list[Shot]) -> Iterator[str]:
+    """Render and write those of the shots that are not complete; yields the names of their frames."""
+    studio = Studio(city)
+    misalignment = Misalignment() if job.misaligned else None
+    for shot in shots:
+        if not is_complete(out, shot.frame):
+            write_frame(out, shot, studio.take(shot, misalignment, job.samples), job.seed, job.eight_bit)
+            yield shot.frame
+
+
+def main(arguments: list[str]) -> None:
+    """The process itself; ``arguments`` are the job as JSON, the folder, the index and the count."""
+    job, out, index, count = arguments
+    for frame in render_share(Job(**json.loads(job)), Path(out), int(index), int(count)):
+        print(frame, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,54 @@
+import json
+
+import numpy as np
+import pytest
+
+from crossband.errors import CrossbandError
+from crossband.frames import Frames
+from crossband.io import read_image
+from crossband.simulation import export_coco, export_mfnet, export_pst900, simulate
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    return simulate("driving", 6, (48, 32), 0, tmp_path_factory.mktemp("drive"), workers=1, samples=1)
+
+
+def test_mfnet(frames, tmp_path):
+    out = export_mfnet(frames, tmp_path)
+    names = [n for split in ("train", "val", "test") for n in (out / f"{split}.txt").read_text().split()]
+    assert sorted(names) == sorted(frames.names)
+    image = read_image(out / "images" / f"{names[0]}.png").pixels
+    assert image.shape == (32, 48, 4)
+    assert np.array_equal(image[..., :3], read_image(frames.root / "rgb" / f"{names[0]}.png").pixels)
+    assert read_image(out / "labels" / f"{names[0]}.png").pixels.max() <= 8
+
+
+def test_pst900(frames, tmp_path):
+    out = export_pst900(frames, tmp_path)
+    files = list(out.glob("*/labels/*.png"))
+    assert len(files) == 6
+    for file in files:
+        assert set(np.unique(read_image(file).pixels)) <= {0, 2, 4}
+        assert read_image(file.parents[1] / "thermal" / file.name).pixels.dtype == np.uint8
+        assert read_image(file.parents[1] / "thermal_raw" / file.name).pixels.dtype == np.uint16
+
+
+@pytest.mark.parametrize("band", ["rgb", "tir"])
+def test_coco(frames, tmp_path, band):
+    out = export_coco(frames, tmp_path, band)
+    total = 0
+    for file in (out / "annotations").iterdir():
+        coco = json.loads(file.read_text())
+        split = file.stem.removeprefix("instances_")
+        ids = {image["id"] for image in coco["images"]}
+        assert all(box["image_id"] in ids for box in coco["annotations"])
+        assert all((out / "images" / split / image["file_name"]).is_file() for image in coco["images"])
+        total += len(coco["images"])
+    assert total == 6
+
+
+def test_frames_of_somebody_else_are_refused(tmp_path):
+    others = Frames.make([{"frame": "a", "rgb": "a.png"}], tmp_path)
+    with pytest.raises(CrossbandError, match="labels"):
+        export_mfnet(others, tmp_path)

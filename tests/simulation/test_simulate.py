@@ -1,0 +1,151 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from crossband.errors import CrossbandError
+from crossband.frames import COLUMNS, Frames
+from crossband.io import read_image
+from crossband.simulation import list_presets, simulate
+from crossband.simulation import render as module
+from crossband.simulation.worker import render_share
+
+TINY = (48, 32)
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory):
+    out = tmp_path_factory.mktemp("drive")
+    return simulate("driving", 7, TINY, 0, out, workers=1, samples=1, eight_bit=True)
+
+
+def _content(out):
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+
+def test_every_file_is_there_and_of_its_kind(drive):
+    again = Frames.read(drive.root / "frames.parquet")
+    assert again.names == drive.names
+    assert len(again.bands) == 3
+    for _, row in drive.table.iterrows():
+        for column in ("rgb", "nir", "tir8", "labels", "semantic", "tir", "instances", "depth", "temperature"):
+            deep = column in ("tir", "instances", "depth", "temperature")
+            kind = np.uint16 if deep else np.uint8
+            pixels = read_image(drive.root / row[column]).pixels
+            assert (pixels.dtype, pixels.shape[:2]) == (kind, (32, 48)), column
+    assert set(drive.table["condition"]) == {"day", "night"}
+    assert set(drive.table["tir_units"]) == {"centikelvin"}
+
+
+def test_temperatures_are_those_of_a_city(drive):
+    kelvin = read_image(drive.root / drive.table["temperature"][0]).pixels / 100
+    assert kelvin.min() > 200
+    assert kelvin.max() < 420
+    seen = read_image(drive.root / drive.table["tir"][0], "tir", "centikelvin")
+    assert seen.pixels.min() / 100 > 200
+
+
+def test_boxes_lie_around_their_instances(drive):
+    coco = json.loads((drive.root / "boxes.json").read_text())
+    assert [c["name"] for c in coco["categories"]] == ["person", "car", "bicycle", "dog"]
+    for box in coco["annotations"]:
+        name = drive.names[box["image_id"] - 1]
+        instances = read_image(drive.root / f"instances/{name}.png").pixels
+        x, y, width, height = box["bbox"]
+        inside = instances[y : y + height, x : x + width] == box["instance"]
+        assert inside.sum() >= box["area"] >= 12
+
+
+def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(drive, tmp_path):
+    simulate("driving", 7, TINY, 0, tmp_path, workers=2, samples=1, eight_bit=True)
+    first, second = _content(drive.root), _content(tmp_path)
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_stopped_run_goes_on_where_it_was(drive, tmp_path, monkeypatch):
+    job = module._checked("driving", 7, TINY, 0, 1, False, True)
+    folder = module._prepared(tmp_path / "resumed", job)
+    share = render_share(job, folder, 0, 1)
+    done = [next(share), next(share)]
+    share.close()  # the process dies: two frames are whole
+    (folder / "rgb" / f"{drive.names[2]}.png").write_bytes(b"half a pict")  # and the third is not
+    before = {name: (folder / "rgb" / f"{name}.png").stat().st_mtime_ns for name in done}
+    simulate("driving", 7, TINY, 0, folder, workers=1, samples=1, eight_bit=True)
+    assert {name: (folder / "rgb" / f"{name}.png").stat().st_mtime_ns for name in done} == before
+    assert _content(folder) == _content(drive.root)
+
+
+@pytest.mark.parametrize("preset", ["retrieval", "places", "vehicles", "uav"])
+def test_presets_fill_their_columns(preset, tmp_path):
+    frames = simulate(preset, 6, TINY, 0, tmp_path, workers=1, samples=1)
+    table = frames.table
+    assert len(frames) == 6
+    assert set(COLUMNS) - {"place", "identity"} <= set(table.columns)
+    needed = {
+        "retrieval": ("place", "sequence", "condition"),
+        "places": ("place", "lat", "lon", "x", "y", "heading"),
+        "vehicles": ("identity", "camera", "tags"),
+        "uav": ("lat", "lon", "altitude", "heading"),
+    }[preset]
+    for column in needed:
+        assert column in table, column
+        assert table[column].notna().any(), column
+    if preset == "retrieval":
+        by_place = table.groupby("place")["condition"].nunique()
+        assert by_place.iloc[0] == 2
+        assert len(table["sequence"].unique()) == 2
+    if preset == "places":
+        assert set(table["condition"]) == {"day", "dusk", "night", "rain"}
+        assert set(table["split"]) == {"gallery", "query"}
+    if preset == "uav":
+        index = json.loads((tmp_path / "map" / "tiles.json").read_text())
+        assert len(index["tiles"]) > 20
+        assert (tmp_path / "map" / index["tiles"][0]["file"]).is_file()
+        assert (tmp_path / "probes" / "probes.json").is_file()
+
+
+def test_misaligned_frames_have_a_flow(tmp_path):
+    frames = simulate("driving", 1, TINY, 0, tmp_path, workers=1, samples=1, misaligned=True)
+    flow = read_image(frames.root / frames.table["flow"][0]).pixels
+    assert flow.shape == (32, 48, 3)
+    assert flow.dtype == np.uint16
+    valid = flow[..., 2] == 1
+    assert valid.mean() > 0.4
+    assert np.abs((flow[valid][:, :2].astype(float) - 32768) / 64).max() < 48
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"preset": "driveing"}, "driving"),
+        ({"frames": 0}, "--frames"),
+        ({"size": (8, 8)}, "--size"),
+        ({"size": (320, 99999)}, "--size"),
+        ({"seed": -1}, "--seed"),
+    ],
+)
+def test_mistakes_are_one_sentence(change, says, tmp_path):
+    arguments = {"preset": "driving", "frames": 1, "size": TINY, "seed": 0, "out": tmp_path, **change}
+    with pytest.raises(CrossbandError, match=says):
+        simulate(**arguments)
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CrossbandError, match="file"):
+        simulate("driving", 1, TINY, 0, tmp_path / "file" / "out")
+
+
+def test_another_simulations_folder_is_refused(drive):
+    with pytest.raises(CrossbandError, match="another simulation"):
+        simulate("driving", 7, TINY, 1, drive.root)
+
+
+def test_presets_are_listed_and_nothing_heavy_is_imported():
+    assert [p.name for p in list_presets()] == ["driving", "places", "retrieval", "uav", "vehicles"]
+    code = "import sys, crossband.simulation; print('numpy' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"
