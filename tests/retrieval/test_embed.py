@@ -161,6 +161,24 @@ def test_final_vectors_are_centred_by_the_frames_own_means(tmp_path, pairs, hog)
     assert abs(rows.rows(0, 12).mean(0)).max() < 0.2
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_a_run_that_is_stopped_keeps_what_it_computed(tmp_path, pairs, hog, monkeypatch, stop):
+    forward, calls = type(hog.encoder.body).forward, []
+
+    def tire(self, images):
+        calls.append(len(images))
+        if len(calls) == 8:
+            raise stop("enough")
+        return forward(self, images)
+
+    monkeypatch.setattr(type(hog.encoder.body), "forward", tire)
+    with pytest.raises((stop, CrossbandError)):
+        embed(pairs, hog, store=tmp_path, workers=1)
+    kept = len(DescriptorStore(tmp_path, hog.fingerprint))
+    assert kept >= 4
+    assert embed(pairs, hog, store=tmp_path).computed == 36 - kept
+
+
 SCRIPT = """
     import sys
     from crossband.datasets import open_frames

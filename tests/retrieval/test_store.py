@@ -53,6 +53,13 @@ def test_a_full_shard_is_written_without_being_asked(tmp_path, monkeypatch):
     assert len(DescriptorStore(tmp_path, "model")) == 6
 
 
+def test_rows_do_not_wait_in_memory_for_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_SHARD_SECONDS", 0.0)
+    store = DescriptorStore(tmp_path, "model")
+    store.add("a", np.ones(4))
+    assert "a" in DescriptorStore(tmp_path, "model")
+
+
 def test_selected_rows_come_from_several_shards_in_the_order_asked(tmp_path):
     for keys in ("abc", "de", "f"):
         filled(tmp_path, keys)

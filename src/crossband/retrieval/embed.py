@@ -136,15 +136,17 @@ def embed(
     done: list[_Prepared] = []
     computed = 0
     start = time.perf_counter()
-    with Progress(len(jobs), f"embedding with {descriptor.name}") as progress:
-        for group, vectors in _described(jobs, descriptor, stored, lanes):
-            for item, vector in zip([i for i in group if i.tensor is not None], vectors, strict=True):
-                if item.key not in stored:  # the same file may stand under two names
-                    stored.add(item.key, vector)
-            computed += len(vectors)
-            done += [replace(item, tensor=None) for item in group]
-            progress.advance(len(group))
-    stored.flush()
+    try:
+        with Progress(len(jobs), f"embedding with {descriptor.name}") as progress:
+            for group, vectors in _described(jobs, descriptor, stored, lanes):
+                for item, vector in zip([i for i in group if i.tensor is not None], vectors, strict=True):
+                    if item.key not in stored:  # the same file may stand under two names
+                        stored.add(item.key, vector)
+                computed += len(vectors)
+                done += [replace(item, tensor=None) for item in group]
+                progress.advance(len(group))
+    finally:
+        stored.flush()  # stopped by hand or by an error, what was computed is kept
     seconds = time.perf_counter() - start
     faults = [item.fault for item in done if item.fault is not None]
     parts = {}

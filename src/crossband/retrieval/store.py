@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import time
 import uuid
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,7 @@ from ..errors import CrossbandError
 __all__ = ["ArrayRows", "DescriptorStore", "Rows", "StoredRows"]
 
 _SHARD_BYTES = 64 << 20
+_SHARD_SECONDS = 60.0  # what a killed run may lose, however slow the model
 
 
 class Rows(Protocol):
@@ -100,6 +102,7 @@ class DescriptorStore:
         self._shards: list[np.ndarray] = []
         self._where: dict[str, tuple[int, int]] = {}
         self._pending: dict[str, np.ndarray] = {}
+        self._flushed = time.monotonic()
         for listing in sorted(self.folder.glob("*.json")):
             self._open(listing)
 
@@ -110,7 +113,7 @@ class DescriptorStore:
         return len(self._where) + len(self._pending)
 
     def add(self, key: str, vector: np.ndarray) -> None:
-        """Add one row; it is on disk once a shard is full or after :meth:`flush`.
+        """Add one row; it is on disk once a shard is full or a minute old, or after :meth:`flush`.
 
         Raises:
             CrossbandError: a number that float16 cannot hold.
@@ -124,11 +127,13 @@ class DescriptorStore:
                 "cannot keep; use the pooling normflat"
             )
         self._pending[key] = half
-        if len(self._pending) * half.nbytes >= _SHARD_BYTES:
+        full = len(self._pending) * half.nbytes >= _SHARD_BYTES
+        if full or time.monotonic() - self._flushed >= _SHARD_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Write the rows that wait as one shard, all or nothing."""
+        self._flushed = time.monotonic()
         if not self._pending:
             return
         name = uuid.uuid4().hex
