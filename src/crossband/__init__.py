@@ -24,6 +24,7 @@ _PUBLIC = {
     "index": "retrieval",
     "search": "retrieval",
     "robustness": "retrieval",
+    "simulate": "simulation",
     "CrossbandError": "errors",
 }
 __all__ = [*_PUBLIC, "__version__"]

@@ -126,7 +126,7 @@ def demo(
     models: ModelsOption = "crossband,hog",
     weights: WeightsOption = None,
 ) -> None:
-    """The main job, from a folder of pairs to a table, example strips and report.html.
+    """The main job, from nothing: pairs of the simulated city, or your own, to a table and report.html.
 
     Example: crossband demo --data my_pairs --out demo
     """
@@ -449,6 +449,38 @@ def gallery_optimise(
     print(f"{gallery}: {store.count()} items")
 
 
+@app.command("simulate")
+def simulate_(
+    out: Annotated[Path, typer.Option(help="folder to write pictures, labels and frames.parquet into")],
+    preset: Annotated[str, typer.Option(help="retrieval, places, vehicles, driving or uav")] = "retrieval",
+    frames: Annotated[int, typer.Option(help="how many")] = 100,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels")] = "320x256",
+    seed: Annotated[int, typer.Option(help="of the city and all in it")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; one a core by default")] = None,
+    misaligned: Annotated[
+        bool, typer.Option("--misaligned", help="a thermal camera beside, with true flow")
+    ] = False,
+    eight_bit: Annotated[
+        bool, typer.Option("--eight-bit", help="also thermal images after gain control")
+    ] = False,
+    samples: Annotated[int, typer.Option(help="rays a pixel, 1 or 4")] = 4,
+    layout: Annotated[str | None, typer.Option(help="also export to OUT/LAYOUT: mfnet, pst900 or coco")] = None,
+) -> None:
+    """Make aligned RGB, NIR and thermal pictures of a city, with every label.
+
+    Example: crossband simulate --preset driving --frames 100 --size 320x256 --seed 0 --out city
+    """
+    from .simulation import export_layout, simulate
+
+    made = simulate(
+        preset, frames, _sides(size), seed, out, workers=workers, misaligned=misaligned, eight_bit=eight_bit,
+        samples=samples,
+    )  # fmt: skip
+    if layout is not None:
+        export_layout(layout, made, out / layout)
+    print(f"{out / 'frames.parquet'}: {len(made)} frames, {', '.join(band.value for band in made.bands)}")
+
+
 @app.command()
 def models(
     pattern: Annotated[str, typer.Argument(help="as in resnet*")] = "*", as_json: JsonOption = False
@@ -512,10 +544,7 @@ def _options(
     from .bands import parse_band
     from .retrieval import Options
 
-    try:
-        width, height = (int(side) for side in size.lower().split("x"))
-    except ValueError:
-        width = height = 0
+    width, height = _sides(size)
     if not 16 <= min(width, height) <= max(width, height) <= 8192:
         raise CrossbandError(f"--size is WIDTHxHEIGHT with sides from 16 to 8192, not {size!r}")
     names: dict[str, str] = {}
@@ -528,6 +557,15 @@ def _options(
     if measure is None:
         return options
     return options.measured_on(measure)
+
+
+def _sides(size: str) -> tuple[int, int]:
+    """(width, height) of WIDTHxHEIGHT."""
+    try:
+        width, height = (int(side) for side in size.lower().split("x"))
+    except ValueError:
+        raise CrossbandError(f"--size is WIDTHxHEIGHT, as in 320x256, not {size!r}") from None
+    return width, height
 
 
 def _with_units(frames: Frames, units: str | None) -> Frames:

@@ -1,4 +1,4 @@
-"""The main job in one call: from a folder of pairs to a table, example strips and a report."""
+"""The main job in one call, from nothing: pairs, a table, example strips and a report."""
 
 from __future__ import annotations
 
@@ -6,39 +6,42 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .datasets import open_frames
-from .errors import CrossbandError
+from .frames import Frames
 from .reports.html import write_report
 from .retrieval import Benchmark, Options, benchmark
 from .retrieval.benchmark import make_folder
+from .simulation import simulate
 
 __all__ = ["demo"]
 
-# Real pairs that may lie beside a checkout.
-_SAMPLE = Path("../shared/data/roadscene")
+_FRAMES, _SIZE, _SEED = 60, (320, 256), 0
 
 
 def demo(
     data: str | Path | None, out: str | Path, models: Sequence[str], weights: str | Path | None = None
 ) -> Benchmark:
-    """Benchmark models on a folder of pairs and write ``report.html``, ``results.json`` and ``results.csv``.
+    """Benchmark models on pairs, by day and by night, and write ``report.html``, ``results.json`` and
+    ``results.csv``.
 
     Args:
-        data: a folder of pairs or a manifest.
+        data: a folder of pairs or a manifest; without it, a small ``retrieval`` set of the simulated city is
+            made in ``out/city`` and its RGB and thermal images are used.
         out: where results go.
         models: descriptors to compare.
         weights: where to look for weights first.
 
     Raises:
-        CrossbandError: no data, or none that can be used.
+        CrossbandError: data that cannot be used, or a folder that cannot be written.
     """
-    source = Path(data) if data is not None else _SAMPLE
-    if data is None and not source.is_dir():
-        raise CrossbandError(
-            "no pairs to work on; give a folder of them: make demo DATA=folder, or --data folder"
-        )
     out = make_folder(out)
-    frames = open_frames(source)
+    frames = open_frames(data) if data is not None else _city(out / "city")
     result = benchmark(frames, models, store=out / "store", options=Options(weights=weights))
     result.write(out)
     write_report(result, frames, out)
     return result
+
+
+def _city(out: Path) -> Frames:
+    """RGB and thermal pairs of the simulated city."""
+    frames = simulate("retrieval", _FRAMES, _SIZE, _SEED, out)
+    return Frames(frames.table.drop(columns="nir"), frames.root)

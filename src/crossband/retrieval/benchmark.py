@@ -45,7 +45,8 @@ class Run:
     """One model in one direction; a row of the table and of ``results.json``.
 
     Recall and the like are in percent. ``misaligned`` is the recall when the images of one band are first
-    moved by :data:`MISALIGNED` (of two bands, the later in the order rgb, nir, tir).
+    moved by :data:`MISALIGNED` (of two bands, the later in the order rgb, nir, tir). ``by_condition`` is R@1 of
+    the queries of each ``condition`` that the frames name, among the whole gallery.
     """
 
     model: str
@@ -59,6 +60,7 @@ class Run:
     recall: dict[str, float]
     recall_ci95: dict[str, tuple[float, float]]
     misaligned: dict[str, float] | None
+    by_condition: dict[str, float] | None
     cka: float | None
     centroid: dict[str, object] | None
     images_per_s: float | None
@@ -109,6 +111,7 @@ class Benchmark:
                 row[f"R@{n}"] = run.recall[str(n)]
             row["R@1_low"], row["R@1_high"] = run.recall_ci95["1"]
             row["R@1_misaligned"] = run.misaligned["1"] if run.misaligned else None
+            row.update({f"R@1_{condition}": recall for condition, recall in (run.by_condition or {}).items()})
             row["cka"] = run.cka
             row["centroid"] = f"{run.centroid['score']}/{run.centroid['places']}" if run.centroid else None
             row.update(dim=run.descriptor_dim, params_m=run.params_m, images_per_s=run.images_per_s)
@@ -123,7 +126,8 @@ class Benchmark:
             rows.append({
                 "model": run.model, "query": run.query_band, "gallery": run.gallery_band,
                 "R@1": run.recall["1"], "95 %": f"{low:.1f}-{high:.1f}", "R@5": run.recall["5"],
-                "misaligned R@1": run.misaligned["1"] if run.misaligned else None, "CKA": run.cka,
+                "misaligned": run.misaligned["1"] if run.misaligned else None,
+                **(run.by_condition or {}), "CKA": run.cka,
                 "centroid": f"{run.centroid['score']}/{run.centroid['places']}" if run.centroid else None,
                 "queries": run.n_queries, "dropped": run.n_dropped or None, "numbers": run.descriptor_dim,
                 "images/s": run.images_per_s,
@@ -244,6 +248,7 @@ def _measure(
                 recall={str(n): recall_at(ranks, n) for n in RECALLS},
                 recall_ci95={str(n): bootstrap_interval(ranks.kept <= n) for n in RECALLS},
                 misaligned={str(n): recall_at(shifted, n) for n in RECALLS} if shifted else None,
+                by_condition=sides.recall_by_condition(ranks),
                 cka=ckas[pair],
                 centroid=sides.centroid(),
                 images_per_s=plain.images_per_s,

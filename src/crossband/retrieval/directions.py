@@ -10,7 +10,7 @@ import pandas as pd
 from ..bands import Band, parse_band
 from ..errors import CrossbandError
 from ..frames import Frames
-from ..metrics import Protocol, Ranks, compare_centroids, rank_positives
+from ..metrics import Protocol, Ranks, compare_centroids, rank_positives, recall_at
 from .descriptor import FinishedRows
 from .embed import Embedding
 from .search import distance_blocks, exact_search
@@ -128,6 +128,18 @@ class Sides:
             items = [item for item in items if not (self.same_band and item[0] == query)][:k]
             examples.append(Example(query, int(ranks.ranks[row]), items))
         return examples
+
+    def recall_by_condition(self, ranks: Ranks) -> dict[str, float] | None:
+        """R@1 of the queries of each condition, in percent; ``None`` where the frames name fewer than two."""
+        if not self.query_frames.has("condition"):
+            return None
+        conditions = self.query_frames.table["condition"]
+        found = {}
+        for condition in conditions.dropna().unique():
+            mine = Ranks(ranks.ranks[(conditions == condition).fillna(False).to_numpy(bool)])
+            if mine.n_queries:
+                found[str(condition)] = recall_at(mine, 1)
+        return found if len(found) > 1 else None
 
     def centroid(self) -> dict[str, object] | None:
         """The centroid condition, where the frames name at least two places."""

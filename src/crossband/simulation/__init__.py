@@ -11,9 +11,18 @@ _PUBLIC = {
     "export_mfnet": "export",
     "export_pst900": "export",
     "export_coco": "export",
+    "export_layout": "export",
     "contact_sheet": "sheet",
 }
-__all__ = ["contact_sheet", "export_coco", "export_mfnet", "export_pst900", "list_presets", "simulate"]
+__all__ = [
+    "contact_sheet",
+    "export_coco",
+    "export_layout",
+    "export_mfnet",
+    "export_pst900",
+    "list_presets",
+    "simulate",
+]
 
 
 def __getattr__(name: str) -> Any:

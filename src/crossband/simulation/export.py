@@ -13,13 +13,13 @@ import pandas as pd
 import PIL.Image
 
 from ..bands import Band, to_kelvin
-from ..errors import CrossbandError
+from ..errors import CrossbandError, unknown_name
 from ..frames import Frames
 from ..io import read_image
 from .meshes import Kind
 from .sensor import agc
 
-__all__ = ["export_coco", "export_mfnet", "export_pst900"]
+__all__ = ["export_coco", "export_layout", "export_mfnet", "export_pst900"]
 
 _PST900 = {Kind.BACKPACK: 2, Kind.PERSON: 4}  # fire extinguisher 1 and hand drill 3 do not occur in streets
 
@@ -157,3 +157,15 @@ def _pixels(frames: Frames, row: dict[str, Any], column: str) -> np.ndarray:
 
 def _thermal8(frames: Frames, row: dict[str, Any]) -> np.ndarray:
     return agc(to_kelvin(read_image(frames.root / row["tir"], Band.TIR).pixels, "centikelvin"))
+
+
+def export_layout(layout: str, frames: Frames, out: str | Path) -> Path:
+    """Write the layout called ``mfnet``, ``pst900`` or ``coco``; gives the folder or file.
+
+    Raises:
+        CrossbandError: an unknown layout, or as the layout's own function.
+    """
+    exporters = {"mfnet": export_mfnet, "pst900": export_pst900, "coco": export_coco}
+    if layout not in exporters:
+        raise unknown_name("layout", layout, exporters)
+    return exporters[layout](frames, out)
