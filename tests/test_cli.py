@@ -176,6 +176,14 @@ def test_demo_writes_a_report_of_the_data_it_is_given(crossband, pairs):
     assert "report.html" in done.out
 
 
+def test_demo_makes_its_own_data_when_there_is_none(crossband, monkeypatch):
+    monkeypatch.setattr("crossband.demo._FRAMES", 4)
+    monkeypatch.setattr("crossband.demo._SIZE", (64, 48))
+    done = crossband("demo", "--out", "demo", "--models", "hog")
+    assert done.status == 0, done.err
+    assert {"city", "report.html", "results.json"} <= {path.name for path in Path("demo").iterdir()}
+
+
 def test_robustness_writes_its_curves(crossband, pairs, store):
     done = crossband(
         "robustness",
@@ -525,8 +533,10 @@ def test_bad_a_split_that_is_not_there(crossband, pairs, store):
     refused(done, "no frame in split trian")
 
 
-def test_bad_a_demo_without_data(crossband):
-    refused(crossband("demo"), "make demo DATA=folder")
+def test_bad_data_for_the_demo(crossband, tmp_path):
+    (tmp_path / "empty").mkdir()
+    refused(crossband("demo", "--data", "empty", "--models", "hog"), "no bands recognised in empty")
+    refused(crossband("demo", "--data", "gone", "--models", "hog"), "gone")
 
 
 @pytest.mark.parametrize(
