@@ -182,6 +182,12 @@ def test_rows_in_whatever_batches_are_the_same(tmp_path, described, thermal, sma
     assert tables[0] == tables[1]
 
 
+def test_batches_are_bounded_in_bytes_so_that_flattened_maps_fit():
+    assert module._rows_at_once(256) == module._BATCH
+    assert module._rows_at_once(400_000) * 400_000 * 4 <= module._BATCH_BYTES
+    assert module._rows_at_once(1 << 40) == 1
+
+
 def test_a_gallery_made_by_another_model_is_refused(changeable, described, small, store):
     with pytest.raises(CrossbandError, match=r"was made with hog, not with efficientnet_lite0@blocks\.2"):
         index(described, changeable, "efficientnet_lite0@blocks.2", options=small, store=store)

@@ -44,6 +44,7 @@ __all__ = ["Added", "Gallery", "Match", "index", "search"]
 
 _FORMAT = "crossband-gallery-1"
 _BATCH = 1000
+_BATCH_BYTES = 128 << 20  # of pooled vectors: flattened maps are added in smaller batches
 _EXACT_UP_TO = 1_000_000
 
 
@@ -195,8 +196,9 @@ class Gallery:
         names = frames.table["frame"].iloc[part.positions]
         keys = [_key(name, part.band) for name in names]
         with Progress(len(keys), "adding", "rows") as progress:
-            for start in range(0, len(keys), _BATCH):
-                chosen = np.arange(start, min(start + _BATCH, len(keys)))
+            step = _rows_at_once(part.pooled.shape[1])
+            for start in range(0, len(keys), step):
+                chosen = np.arange(start, min(start + step, len(keys)))
                 rows = self._table(frames, part, keys, chosen)
                 if any(keys[i] in there for i in chosen):
                     self.store.upsert(rows)
@@ -465,14 +467,22 @@ def _check_same_model(gallery: Gallery, model: str | None, options: Options) -> 
         )
 
 
-def _sample(embedding: Embedding, descriptor: Descriptor, bands: list[Band], most: int = 1000) -> np.ndarray:
+def _rows_at_once(size: int) -> int:
+    """How many vectors of ``size`` numbers are worked on together."""
+    return max(1, min(_BATCH, _BATCH_BYTES // (4 * size)))
+
+
+def _sample(embedding: Embedding, descriptor: Descriptor, bands: list[Band]) -> np.ndarray:
     """Some final vectors of the bands to keep."""
     finish = descriptor.finish(None)
     parts = [embedding.bands[band] for band in bands if band in embedding.bands]
     if not parts:
         have = ", ".join(band.value for band in embedding.bands)
         raise CrossbandError(f"none of the bands {', '.join(bands)} is in these frames, which have {have}")
-    return np.concatenate([finish(part.pooled.rows(0, most), part.band) for part in parts])
+    most = [_rows_at_once(part.pooled.shape[1]) for part in parts]
+    return np.concatenate(
+        [finish(part.pooled.rows(0, n), part.band) for n, part in zip(most, parts, strict=True)]
+    )
 
 
 def _matches(table: pd.DataFrame, distances: np.ndarray) -> list[Match]:
