@@ -111,6 +111,15 @@ def test_a_descriptor_of_a_file_goes_by_the_name_of_the_file(fitted):
     assert descriptor_account(path)["encoder"] == LITE
 
 
+def test_a_file_needs_no_suffix_and_never_hides_a_model(fitted, tmp_path, monkeypatch):
+    _, path = fitted
+    monkeypatch.chdir(tmp_path)
+    path.rename("fitted")
+    (tmp_path / "hog").write_text("something else")
+    assert Descriptor.load("fitted").axes is not None
+    assert Descriptor.load("hog").encoder_name == "hog"
+
+
 def test_a_file_fitted_with_other_weights_is_refused(fitted, tmp_path):
     _, path = fitted
     other = Descriptor.load(LITE).encoder.body.state_dict()

@@ -182,7 +182,7 @@ class Descriptor:
         Raises:
             CrossbandError: an unknown encoder, layer or step, or weights that are missing.
         """
-        if name.endswith(".safetensors") or Path(name).is_file():
+        if name.endswith(".safetensors") or (Path(name).is_file() and not _names_model(name)):
             return replace(read_descriptor(Path(name), options), name=name)
         return _build(name, PRESETS.get(name, name), options)
 
@@ -254,6 +254,15 @@ def unit_length(vectors: np.ndarray) -> np.ndarray:
 
 def _digest(account: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(account, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _names_model(name: str) -> bool:
+    """Whether the name is a model's, so that a file of the same name beside it does not matter."""
+    try:
+        find_model(PRESETS.get(name, name).partition(":")[0].partition("@")[0])
+    except CrossbandError:
+        return False
+    return True
 
 
 def _build(name: str, text: str, options: Options) -> Descriptor:
