@@ -62,14 +62,14 @@ def test_results_json_has_the_promised_schema_and_named_extras(tmp_path, result)
     assert content["protocol"]["positives"] == "exact"
     assert content["protocol"]["ties"] == "a tie counts against the model"
     for run in content["runs"]:
-        assert set(run) == PROMISED | {"misaligned"}
+        assert set(run) == PROMISED | {"misaligned", "by_condition"}
         for name in ("recall", "recall_ci95", "misaligned"):
             assert set(run[name]) == {"1", "5", "10"}
         assert all(0 <= value <= 100 for value in run["recall"].values())
         assert all(len(interval) == 2 for interval in run["recall_ci95"].values())
         assert isinstance(run["n_queries"], int)
         assert run["peak_memory_mb"] > 10
-        assert run["centroid"] is None
+        assert run["centroid"] is run["by_condition"] is None
 
 
 def test_results_csv_is_the_same_table(tmp_path, result):
@@ -116,6 +116,15 @@ def test_query_and_gallery_splits_are_honoured(pairs, small, store):
     placed = pairs.assign(place=["p0", "p1", "p2", "elsewhere", "p0", "p0", "p1", "p2", "p3", "p0", "p1", "p2"])
     run = one(placed.assign(split=split), small, store, protocol="place")
     assert (run.n_queries, run.n_dropped, run.n_gallery) == (3, 1, 5)
+
+
+def test_recall_is_told_apart_by_the_condition_of_the_query(pairs, small, store):
+    condition = np.array(["day", "night", "day"] * 4)
+    run = one(pairs.assign(condition=condition), small, store)
+    hits = run.ranks.ranks == 1
+    assert run.by_condition == {
+        name: pytest.approx(100 * hits[condition == name].mean()) for name in ("day", "night")
+    }
 
 
 def test_within_counts_metres(pairs, small, store):
