@@ -355,3 +355,21 @@ def test_a_query_may_be_a_frame_of_a_manifest(tmp_path, described):
     with pytest.raises(CrossbandError, match=r"unknown frame '003'; the nearest are .*0003"):
         query_image("003", "tir", manifest)
     manifest.unlink()
+
+
+def test_new_metadata_of_an_unchanged_image_reaches_the_gallery(tmp_path, make_pairs):
+    frames = scan(make_pairs(tmp_path / "pairs", n=3))
+    index(frames, tmp_path / "gallery", "hog", ["tir"])
+    again = index(frames.assign(camera="north"), tmp_path / "gallery", bands=["tir"])
+    assert (again.added, again.unchanged) == (3, 0)
+    assert Gallery.open_store(tmp_path / "gallery").count("camera = 'north'") == 3
+
+
+def test_an_open_gallery_sees_what_another_one_adds(tmp_path, make_pairs):
+    frames = scan(make_pairs(tmp_path / "pairs", n=4))
+    index(frames.select(slice(0, 2)), tmp_path / "gallery", "hog", ["tir"])
+    opened = Gallery.open(tmp_path / "gallery")
+    assert len(opened) == 2
+    index(frames, tmp_path / "gallery", bands=["tir"])
+    assert len(opened) == 4
+    assert len(opened.search(opened.describe(frames.paths("tir")[3], "tir"), k=9)) == 4

@@ -187,6 +187,8 @@ def benchmark(
         ):
             runs.append(run)
             faults.update(((fault.path, fault.reason), fault) for fault in found)
+    if not runs:
+        raise CrossbandError(f"no query has a right item in the gallery under protocol {rule}; choose another")
     for fault in faults.values():
         note(f"left out: {fault}")
     account: dict[str, object] = {
@@ -229,6 +231,9 @@ def _measure(
     for way in ways:
         sides = Sides.of(plain, way, None, own_means)
         ranks = sides.ranks(rule, max_memory)
+        if not ranks.n_queries:
+            note(f"left out: {way}, where no query has a right item in the gallery")
+            continue
         pair = frozenset((way.query, way.gallery))
         if pair not in ckas:
             ckas[pair] = _cka(plain, way, max_memory)

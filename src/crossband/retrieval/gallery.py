@@ -7,6 +7,7 @@ described by what lies in the folder, so it can never be described differently f
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Container, Mapping
@@ -280,19 +281,18 @@ class Gallery:
 
     def _table(self, frames: Frames, part: BandEmbedding, keys: list[str], chosen: np.ndarray) -> pa.Table:
         """The rows of some images, as the store keeps them."""
-        positions = part.positions[chosen]
+        mine = frames.select(part.positions[chosen])
         vectors = self.descriptor.finish(None)(part.pooled.take(chosen), part.band)
         if self._scale:
             vectors = np.clip(np.rint(vectors * self._scale), -127, 127).astype(np.int8)
         schema = row_schema(vectors.shape[1], "int8" if self._scale else "float32")
-        paths = frames.paths(part.band)
-        known = frames.table.iloc[positions]
+        known, told = mine.table, _metadata_digests(mine)
         columns: dict[str, object] = {
             "key": [keys[i] for i in chosen],
             "frame": known["frame"].tolist(),
             "band": [part.band.value] * len(chosen),
-            "path": [str(Path(paths[i] or "").resolve()) for i in positions],
-            "digest": [part.digests[i] for i in chosen],
+            "path": [str(Path(path or "").resolve()) for path in mine.paths(part.band)],
+            "digest": [f"{part.digests[i]}-{says}" for i, says in zip(chosen, told, strict=True)],
             "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
         }
         for name in METADATA:
@@ -436,15 +436,23 @@ def _key(frame: str, band: Band) -> str:
 
 
 def _changed(frames: Frames, band: Band, there: Mapping[str, str]) -> Frames:
-    """The frames whose image of a band is not in a gallery yet, or has another content now."""
+    """The frames whose image of a band is not in a gallery yet, or has another content or metadata now."""
     changed = []
+    told = _metadata_digests(frames)
     for row, (name, path, units) in enumerate(
         zip(frames.names, frames.paths(band), frames.units(), strict=True)
     ):
         digest = there.get(_key(name, band))
-        if path is not None and (digest is None or digest != file_digest(path, units)):
+        if path is not None and (digest is None or digest != f"{file_digest(path, units)}-{told[row]}"):
             changed.append(row)
     return frames.select(np.array(changed, int))
+
+
+def _metadata_digests(frames: Frames) -> list[str]:
+    """Identifies what each frame's metadata says."""
+    known = frames.table[[name for name in METADATA if name in frames.table]].astype(object)
+    told = known.where(known.notna(), None).to_dict("records")
+    return [hashlib.blake2b(repr(row).encode(), digest_size=8).hexdigest() for row in told]
 
 
 def file_digest(path: Path, units: str | None) -> str | None:

@@ -80,7 +80,8 @@ class LanceStore:
         import lancedb
 
         try:
-            database = lancedb.connect(str(uri))
+            # every read sees what other processes have committed
+            database = lancedb.connect(str(uri), read_consistency_interval=datetime.timedelta(0))
             if schema is not None:
                 self._table = database.create_table(_TABLE, schema=schema, exist_ok=True)
             else:
