@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from crossband.bands import Band
-from crossband.datasets import open_frames
+from crossband.datasets import open_frames, scan
 from crossband.errors import CrossbandError, ImageFault
 from crossband.frames import Frames
 from crossband.retrieval import Gallery, index, search
