@@ -370,7 +370,7 @@ def _add_emission(
     room = np.array([1.0, 0.80, 0.52, 0.7], np.float32) * 6e-5
     lit = glow > 0
     hue = 0.85 + 0.3 * (glow[lit] % 0.1)[:, None] * 10
-    out[lit] += glow[lit, None] * room * np.array([1.0, 1.0, 1.0, 1.0], np.float32) * hue
+    out[lit] += glow[lit, None] * room * hue
     facing = np.abs(np.einsum("ij,ij->i", surfaces.normal, rays.directions))
     for material, radiance in (
         (M.HEADLIGHT, (6e-3, 5.6e-3, 5.0e-3, 5e-3)), (M.TAILLIGHT, (1.2e-3, 3e-5, 2e-5, 8e-4)),
