@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 pytest.importorskip("embreex", reason="the simulation's ray caster is an extra: crossband[simulation]")
 
+from crossband.frames import Frames
+from crossband.simulation import simulate
 from crossband.simulation.cameras import Camera, look, nadir
 from crossband.simulation.city import City, build_city
 from crossband.simulation.materials import M
@@ -28,6 +29,13 @@ def studio(city: City) -> Studio:
     return Studio(city)
 
 
+@pytest.fixture(scope="session")
+def drive(tmp_path_factory: pytest.TempPathFactory) -> Frames:
+    """Seven frames of the preset driving, five by day and two by night; not to be changed."""
+    out = tmp_path_factory.mktemp("drive")
+    return simulate("driving", 7, (48, 32), 0, out, workers=1, samples=1, eight_bit=True)
+
+
 def yard(*more: Mesh) -> Scene:
     """Asphalt with a house of brick on it, 20 m by 20 m and 12 m high, its roof of gravel."""
     ground = Mesh.make(rectangle(-80, -80, 80, 80, 0), M.ASPHALT, Kind.ROAD)
@@ -46,7 +54,3 @@ def from_above(size: tuple[int, int] = SIZE, height: float = 60.0) -> Camera:
 
 def from_side(size: tuple[int, int] = SIZE) -> Camera:
     return look((2.0, -40.0, 6.0), (0.0, 0.0, 5.0), size, 50.0)
-
-
-def contrast(image: np.ndarray) -> float:
-    return float(image.std())

@@ -15,12 +15,6 @@ from crossband.simulation.worker import render_share
 TINY = (48, 32)
 
 
-@pytest.fixture(scope="module")
-def drive(tmp_path_factory):
-    out = tmp_path_factory.mktemp("drive")
-    return simulate("driving", 7, TINY, 0, out, workers=1, samples=1, eight_bit=True)
-
-
 def _content(out):
     return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
 
@@ -80,9 +74,9 @@ def test_a_stopped_run_goes_on_where_it_was(drive, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("preset", ["retrieval", "places", "vehicles", "uav"])
 def test_presets_fill_their_columns(preset, tmp_path):
-    frames = simulate(preset, 6, TINY, 0, tmp_path, workers=1, samples=1)
+    frames = simulate(preset, 5, TINY, 0, tmp_path, workers=1, samples=1)
     table = frames.table
-    assert len(frames) == 6
+    assert len(frames) == 5
     assert set(COLUMNS) - {"place", "identity"} <= set(table.columns)
     needed = {
         "retrieval": ("place", "sequence", "condition"),

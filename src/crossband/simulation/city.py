@@ -461,9 +461,10 @@ class _Builder:
         for _ in range(2):
             s, offset = self.rng.uniform(begin, stop), float(self.rng.choice((-1.7, 1.7)))
             x, y = (s, street.centre + offset) if street.along_x else (street.centre + offset, s)
-            corners, normals = tube((x, y, -0.1), (x, y, 0.008), 0.32, sides=14)
-            cover = Mesh.make(corners, M.ASPHALT, Kind.ROAD, normals=normals, colour=(0.05, 0.048, 0.045))
-            self.parts.append(cover.having(heat=cover.heat + np.float32(self.rng.uniform(1.5, 5))))
+            corners, _ = tube((x, y, -0.1), (x, y, 0.008), 0.32, sides=14)
+            top = corners[2 * 14 : 3 * 14]
+            cover = Mesh.make(top, M.ASPHALT, Kind.ROAD, colour=(0.05, 0.048, 0.045))
+            self.parts.append(cover.having(heat=cover.heat + np.float32(self.rng.uniform(0.5, 3))))
 
     def _line(self, street: Street, start: float, end: float, offset: float, width: float, z: float) -> None:
         a, b = street.centre + offset - width / 2, street.centre + offset + width / 2

@@ -23,6 +23,7 @@ from .weather import Weather
 __all__ = [
     "HISTORY_HOURS",
     "ORIENTATIONS",
+    "SUN_STEPS",
     "SurfaceTable",
     "albedo",
     "cloth_temperature",
@@ -33,6 +34,9 @@ __all__ = [
 
 HISTORY_HOURS = (0.0, 0.7, 2.0, 4.0, 8.0, 24.0)
 """Limits, in hours before now, of the spans whose sunlight is kept apart."""
+
+SUN_STEPS = 16
+"""Positions of the sun that stand for one span."""
 
 _DIAGONAL = 0.70710678
 ORIENTATIONS = np.array(
@@ -61,7 +65,7 @@ class SurfaceTable:
         closed: the same where the sky is hidden.
         gain: ``(materials, orientations, spans)``, kelvin that the direct sun of each span of
             :data:`HISTORY_HOURS` adds to a surface that stood in it.
-        sun: ``(spans, 3)`` direction of the sun in the middle of each span.
+        sun: ``(spans, SUN_STEPS, 3)`` directions of the sun, spread evenly over each span.
     """
 
     open: np.ndarray
@@ -127,12 +131,14 @@ def solve(weather: Weather, day_of_year: int, hour: float, latitude: float) -> S
         state[:, -1] += np.tile(back[step], len(ORIENTATIONS))
         state = slab.inverse @ state
     warmth = state[:, 0].reshape(len(slab.back), len(ORIENTATIONS), cases).astype(np.float32)
-    middles = np.array((*HISTORY_HOURS[:-2], 11.0)) + np.append(np.diff(HISTORY_HOURS)[:-1] / 2, 0)
+    # of the longest span the nearer hours count: the warmth of the others is nearly gone
+    limits = np.array((*HISTORY_HOURS[:-1], HISTORY_HOURS[-2] + 6))
+    moments = limits[:-1, None] + np.diff(limits)[:, None] * (np.arange(SUN_STEPS) + 0.5) / SUN_STEPS
     return SurfaceTable(
         open=warmth[..., 0],
         closed=warmth[..., 1],
         gain=np.maximum(warmth[..., 2:], 0),
-        sun=sun_direction(day_of_year, hour - middles, latitude).astype(np.float32),
+        sun=sun_direction(day_of_year, hour - moments, latitude).astype(np.float32),
     )
 
 

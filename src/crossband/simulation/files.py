@@ -114,7 +114,7 @@ def _row(shot: Shot, take: Take, images: dict[str, np.ndarray]) -> dict[str, obj
         "y": round(float(camera.position[1]), 3),
         "lat": round(float(latitude), 8),
         "lon": round(float(longitude), 8),
-        "condition": "night" if shot.conditions.blackout else shot.conditions.name,
+        "condition": shot.conditions.name,
         "labels": paths.pop("labels"),
         "boxes": "boxes.json",
         **paths,

@@ -207,7 +207,7 @@ def _street_cameras(city: City) -> list[_Post]:
     Each is moved along its street until little but traffic stands before it; at the last two a tree or a
     lamp may hide up to half of a vehicle.
     """
-    centres = city.mesh.corners[:, 0, :2]
+    centres = np.ascontiguousarray(city.mesh.corners[:, 0, :2])
     posts = []
     for view in range(_VIEWS):
         candidates = [_post(city, view, shift) for shift in np.arange(20.0, 52.0, 2.0)]

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from .cameras import Camera
-from .energy import HISTORY_HOURS, ORIENTATIONS, SurfaceTable, albedo, cloth_temperature, solve
+from .energy import HISTORY_HOURS, ORIENTATIONS, SUN_STEPS, SurfaceTable, albedo, cloth_temperature, solve
 from .materials import M, column
 from .meshes import Kind
 from .radiometry import band_radiance, brightness_temperature
@@ -111,7 +111,7 @@ def render(
     sky_view = _sky_view(scene, pixel, distance[rays.chosen], camera)
     mirror = _mirror(scene, pixel, directions[rays.chosen], sky, (camera.height, camera.width))
     visible = _visible(scene, surfaces, pixel, rays, sky, sun_lit, sky_view, mirror, lights, glow, conditions)
-    warmth = _temperatures(scene, surfaces, pixel, rays, sky, sky_view, grain, first_moving, conditions)
+    warmth = _temperatures(scene, surfaces, pixel, rays, sky, sky_view, grain, first_moving, conditions, camera)
     thermal = _thermal(surfaces, rays, sky, sky_view, mirror, warmth)
     shape = (camera.height, camera.width)
     axial = directions[rays.chosen] @ camera.axes[2].astype(np.float32)
@@ -177,8 +177,7 @@ def _sky_view(scene: Scene, pixel: Surfaces, distance: np.ndarray, camera: Camer
     the square's neighbours on the same surface.
     """
     n = camera.height * camera.width
-    rows, columns = np.divmod(np.arange(n), camera.width)
-    tile = (rows % 4) * 4 + columns % 4
+    tile = _tile(camera)
     hit = np.flatnonzero(pixel.hit)
     points = _radical_inverse()
     seen = np.zeros((4, n), np.float32)
@@ -215,14 +214,15 @@ def _hemisphere(normal: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _smoothed(values: np.ndarray, pixel: Surfaces, distance: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Mean over four by four pixels that lie on the same smooth surface."""
+    """Mean of ``(H, W)`` or ``(H, W, C)`` over four by four pixels that lie on the same smooth surface."""
     height, width = shape
     normal = pixel.normal.reshape(height, width, 3)
     place = np.einsum("ij,ij->i", pixel.normal, pixel.position).reshape(shape)
     position = pixel.position.reshape(height, width, 3)
     slack = (0.08 + 0.012 * distance).reshape(shape)
     hit = pixel.hit.reshape(shape)
-    total, weight = np.zeros(shape, np.float32), np.full(shape, 1e-6, np.float32)
+    values = values.reshape(height, width, -1)
+    total, weight = np.zeros(values.shape, np.float32), np.full((height, width, 1), 1e-6, np.float32)
     for dy in range(-2, 2):
         for dx in range(-2, 2):
             here = (slice(max(0, -dy), height - max(0, dy)), slice(max(0, -dx), width - max(0, dx)))
@@ -230,8 +230,8 @@ def _smoothed(values: np.ndarray, pixel: Surfaces, distance: np.ndarray, shape: 
             off = np.einsum("ijk,ijk->ij", normal[here], position[there]) - place[here]
             same = (np.abs(off) < slack[here]) & hit[there]
             same &= np.einsum("ijk,ijk->ij", normal[here], normal[there]) > 0.75
-            total[here] += values[there] * same
-            weight[here] += same
+            total[here] += values[there] * same[..., None]
+            weight[here] += same[..., None]
     return total / weight
 
 
@@ -370,7 +370,7 @@ def _add_emission(
     room = np.array([1.0, 0.80, 0.52, 0.7], np.float32) * 6e-5
     lit = glow > 0
     hue = 0.85 + 0.3 * (glow[lit] % 0.1)[:, None] * 10
-    out[lit] += glow[lit, None] * room * np.array([1.0, 1.0, 1.0, 1.0], np.float32) * hue
+    out[lit] += glow[lit, None] * room * hue
     facing = np.abs(np.einsum("ij,ij->i", surfaces.normal, rays.directions))
     for material, radiance in (
         (M.HEADLIGHT, (6e-3, 5.6e-3, 5.0e-3, 5e-3)), (M.TAILLIGHT, (1.2e-3, 3e-5, 2e-5, 8e-4)),
@@ -386,7 +386,7 @@ def _add_emission(
 
 def _temperatures(
     scene: Scene, surfaces: Surfaces, pixel: Surfaces, rays: _Rays, sky: Sky, sky_view: np.ndarray,
-    grain: np.ndarray, first_moving: int, conditions: Conditions,
+    grain: np.ndarray, first_moving: int, conditions: Conditions, camera: Camera,
 ) -> np.ndarray:  # fmt: skip
     """Temperature of every sample in kelvin, ``(n,)`` float32."""
     table = solve(sky.weather, conditions.day_of_year, round(conditions.hour * 12) / 12, conditions.latitude)
@@ -398,7 +398,7 @@ def _temperatures(
     reflected = 0.5 * surfaces.colour.mean(axis=1) + 0.5 * surfaces.nir
     darkness = np.clip((1 - reflected) / (1 - albedo()[surfaces.material]), 0.2, 2)
     darkness = np.where(surfaces.material == M.GLASS, 1, darkness)
-    lit = _past_sunlight(scene, pixel, table, first_moving)
+    lit = _past_sunlight(scene, pixel, table, first_moving, rays.distance[rays.chosen], camera)
     gain = table.gain.reshape(-1, len(HISTORY_HOURS) - 1)
     for span in range(gain.shape[1]):
         if gain[:, span].max() > 0.02:
@@ -411,20 +411,34 @@ def _temperatures(
     return out.astype(np.float32)
 
 
-def _past_sunlight(scene: Scene, pixel: Surfaces, table: SurfaceTable, first_moving: int) -> np.ndarray:
-    """Share of the sun each pixel's surface had in each span of the last day, ``(n, spans)`` float32."""
-    spans = len(HISTORY_HOURS) - 1
+def _past_sunlight(
+    scene: Scene, pixel: Surfaces, table: SurfaceTable, first_moving: int, distance: np.ndarray, camera: Camera
+) -> np.ndarray:
+    """Share of the sun each pixel's surface had in each span of the last day, ``(n, spans)`` float32.
+
+    The sixteen pixels of a square of four by four look towards sixteen positions of the sun in the span, and
+    are averaged: the edges of old shadows are soft, because the sun has moved on.
+    """
+    spans, shape = len(HISTORY_HOURS) - 1, (camera.height, camera.width)
     out = np.full((len(pixel.hit), spans), 0.75, np.float32)
     still = pixel.hit & (pixel.instance < first_moving)
+    tile = _tile(camera)
     for span in range(spans):
-        sun = table.sun[span]
-        if sun[2] < 0.02:
+        suns = table.sun[span][table.sun[span, :, 2] > 0.02]
+        if not len(suns):
             continue
-        rows = np.flatnonzero(still & ((pixel.normal @ sun > 0) | (pixel.kind == Kind.TREE)))
+        sun = suns[tile * len(suns) // SUN_STEPS]
+        facing = np.einsum("ij,ij->i", pixel.normal, sun) > 0
+        rows = np.flatnonzero(still & (facing | (pixel.kind == Kind.TREE)))
         start = pixel.position[rows] + pixel.normal[rows] * _OFFSET * 2
-        blocked = scene.blocked(start, np.broadcast_to(sun, start.shape).copy(), lasting=True)
-        out[rows, span] = np.where(blocked, 0.0, 1.0)
-    return out
+        out[rows, span] = ~scene.blocked(start, sun[rows], lasting=True)
+    return _smoothed(out.reshape(*shape, spans), pixel, distance, shape).reshape(out.shape)
+
+
+def _tile(camera: Camera) -> np.ndarray:
+    """Position of each pixel in its square of four by four, 0 to 15, in an order that mixes neighbours."""
+    rows, columns = np.divmod(np.arange(camera.height * camera.width), camera.width)
+    return ((rows % 4) * 4 + columns % 4) * 7 % 16
 
 
 def _living(temperature: np.ndarray, surfaces: Surfaces, air: float) -> np.ndarray:

@@ -54,11 +54,13 @@ class Conditions:
 
     @property
     def name(self) -> str:
-        """day, dusk or night by the sun's height; rain and fog before them."""
+        """day, dusk or night by the sun's height; before night, rain and fog by the weather."""
+        height = float(self.sun[2])
+        if height <= -0.12:
+            return "night"
         if self.weather in ("rain", "fog"):
             return self.weather
-        height = float(self.sun[2])
-        return "day" if height > 0.17 else "dusk" if height > -0.12 else "night"
+        return "day" if height > 0.17 else "dusk"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from crossband.errors import CrossbandError
+from crossband.simulation.presets import PRESETS, _street_cameras, plan
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("frames", [1, 47])
+def test_a_plan_has_as_many_shots_as_asked_with_names_of_their_own(city, name, frames):
+    shots = plan(name, city, frames, (32, 24), 5)
+    assert len({shot.frame for shot in shots}) == len(shots) == frames
+    assert all(shot.split for shot in shots)
+
+
+def test_a_plan_follows_from_its_seed(city):
+    first, again, other = (plan("driving", city, 5, (32, 24), seed) for seed in (1, 1, 2))
+    assert [s.conditions for s in first] == [s.conditions for s in again]
+    assert np.array_equal(first[3].camera.position, again[3].camera.position)
+    assert not np.array_equal(first[3].camera.position, other[3].camera.position)
+
+
+def test_driving_is_by_day_and_by_night_in_all_splits(city):
+    shots = plan("driving", city, 80, (32, 24), 0)
+    night = np.mean([shot.conditions.name == "night" for shot in shots])
+    assert night == pytest.approx(0.5, abs=0.05)
+    shares = {name: np.mean([shot.split == name for shot in shots]) for name in ("train", "val", "test")}
+    assert shares == pytest.approx({"train": 0.5, "val": 0.25, "test": 0.25}, abs=0.05)
+
+
+def test_retrieval_shows_places_twice_in_runs(city):
+    shots = plan("retrieval", city, 80, (32, 24), 0)
+    for place in {shot.place for shot in shots}:
+        mine = [shot for shot in shots if shot.place == place]
+        assert len({shot.sequence for shot in mine}) == 2
+        assert len({shot.split for shot in mine}) == 1
+        middles = np.array([shot.camera.position for shot in mine])
+        assert np.ptp(middles, axis=0).max() < 15
+    steps = np.linalg.norm(np.diff([s.camera.position for s in shots[:4]], axis=0), axis=1)
+    assert steps == pytest.approx(2.0, abs=0.2)
+
+
+def test_street_cameras_share_no_view(city):
+    spots = np.array([spot for _, spot, _ in _street_cameras(city)])
+    apart = np.linalg.norm(spots[:, None] - spots[None], axis=2) + 1e3 * np.eye(len(spots))
+    assert apart.min() > 20
+
+
+def test_each_vehicle_passes_several_cameras_and_identities_are_split(city):
+    shots = plan("vehicles", city, 80, (32, 24), 0)
+    split_of: dict[str, set[str]] = {}
+    for shot in shots:
+        split_of.setdefault(shot.identity, set()).add(shot.split)
+    assert all(splits == {"train"} or splits <= {"query", "gallery"} for splits in split_of.values())
+    for identity in split_of:
+        assert len({shot.camera_name for shot in shots if shot.identity == identity}) >= 4
+    assert {"BN", "LI"} <= {tag for shot in shots for tag in shot.tags}
+
+
+def test_an_unknown_preset_names_the_nearest(city):
+    with pytest.raises(CrossbandError, match="retrieval"):
+        plan("retreival", city, 1, (32, 24), 0)
