@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from . import embedding, metrics, search
+from . import embedding, metrics, search, simulate
 from ._harness import ROOT, write_section
 
 
 def main() -> None:
-    for module in (embedding, metrics, search):
+    for module in (embedding, metrics, search, simulate):
         name = module.__name__.rsplit(".", 1)[-1]
         text = module.main()
         print(text, end="\n\n", flush=True)

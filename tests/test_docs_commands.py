@@ -1,4 +1,4 @@
-"""What README.md and docs/retrieval.md tell people to type runs as it stands there."""
+"""What the pages tell people to type runs as it stands there."""
 
 from __future__ import annotations
 
@@ -19,12 +19,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
-    return re.findall(r"```(bash|python)\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
-
-
-def commands(page: str) -> list[list[str]]:
-    lines = [line for kind, code in blocks(page) if kind == "bash" for line in code.splitlines()]
-    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+    """The language and the code of each block of a page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"```(bash|sh|python)\n(.*?)```", text, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -53,26 +50,29 @@ def say_where_and_when(folder: str) -> None:
         frames.assign(camera="north", condition="night", sequence="test").write(manifest)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/retrieval.md"])
-def test_the_commands_run_in_their_order(workplace, page, capsys):
-    ran = 0
-    for program, *arguments in commands(page):
-        if program == "make":
-            targets = [word for word in arguments if "=" not in word]
-            subprocess.run(["make", "-n", "-C", ROOT, *targets], check=True, capture_output=True)
+def type_in(line: str) -> None:
+    """Run one line of a page as a user would: crossband itself; of make, only that it knows the target."""
+    program, *arguments = shlex.split(line, comments=True)
+    if program == "make":
+        targets = [word for word in arguments if "=" not in word]
+        subprocess.run(["make", "-n", "-C", ROOT, *targets], check=True, capture_output=True)
+        return
+    assert program == "crossband"
+    assert typer.main.get_command(app).main(arguments, standalone_mode=False) in (None, 0), line
+    say_where_and_when("my_pairs")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/retrieval.md", "docs/simulate.md"])
+def test_what_a_page_shows_runs_in_its_order(workplace, page):
+    shown = blocks(page)
+    assert shown
+    names: dict[str, object] = {}
+    for language, code in shown:
+        if language == "python":
+            exec(compile(code, page, "exec"), names)
             continue
-        assert program == "crossband"
-        command = typer.main.get_command(app)
-        assert command.main(arguments, standalone_mode=False) in (None, 0), capsys.readouterr().err
-        say_where_and_when("my_pairs")
-        ran += 1
-    assert ran >= 3
-
-
-def test_the_python_of_the_retrieval_page_runs(workplace):
-    for kind, code in blocks("docs/retrieval.md"):
-        if kind == "python":
-            exec(compile(code, "docs/retrieval.md", "exec"), {})
+        for line in filter(str.strip, code.splitlines()):
+            type_in(line)
 
 
 def test_the_reference_of_the_verbs_is_up_to_date():
