@@ -222,9 +222,9 @@ def benchmark(
     Example: crossband benchmark recordings --models crossband,hog --query rgb --gallery tir --out results
     """
     from .datasets import open_frames
+    from .files import make_folder
     from .reports.html import write_report
     from .retrieval import benchmark as run
-    from .retrieval.benchmark import make_folder
     from .retrieval.search import parse_memory
 
     frames = _with_units(open_frames(source, root), units)
@@ -270,8 +270,8 @@ def robustness(
     Example: crossband robustness recordings --models crossband,hog --out results
     """
     from .datasets import open_frames
+    from .files import make_folder
     from .retrieval import robustness as run
-    from .retrieval.benchmark import make_folder
     from .retrieval.search import parse_memory
 
     frames = _with_units(open_frames(source, root), units)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .datasets import open_frames
+from .files import make_folder
 from .frames import Frames
 from .reports.html import write_report
 from .retrieval import Benchmark, Options, benchmark
-from .retrieval.benchmark import make_folder
 from .simulation import simulate
 
 __all__ = ["demo"]

@@ -91,3 +91,11 @@ def test_without_a_query_that_counts_there_is_no_figure():
         with pytest.raises(CrossbandError, match="no query has a right item"):
             measure(Ranks(np.zeros(3, int)), 5)
     assert rank_positives([], PositiveMask(np.zeros(0), np.zeros(0), None)).n_queries == 0
+
+
+def test_what_is_not_a_number_counts_against_the_model():
+    nothing = np.full((2, 4), np.nan, np.float32)
+    exact = PositiveMask(np.arange(2), np.arange(4), None)
+    assert rank_positives([(0, nothing)], exact).ranks.tolist() == [4, 4]
+    partly = np.array([[0.1, np.nan, 0.5]], np.float32)
+    assert rank_positives([(0, partly)], PositiveMask(np.array([0]), np.arange(3), None)).ranks.tolist() == [2]

@@ -110,7 +110,10 @@ def test_the_paper_s_row_stands_beside_ours_for_its_own_datasets_only(tmp_path, 
     options = Options(size=(64, 64), device="cpu")
     result = benchmark(frames, ["hog"], "rgb", "tir", store=tmp_path / "store", options=options)
     forged = type(result)(
-        result.protocol, [replaced(run, model="squeezenet1_1") for run in result.runs], [], result.faults
+        result.protocol,
+        [replaced(run, model="squeezenet1_1", size=(320, 320)) for run in result.runs],
+        [],
+        result.faults,
     )
     assert "the paper's squeezenet1_1" in write_report(forged, frames, tmp_path).read_text().replace(
         "&#39;", "'"

@@ -11,16 +11,18 @@ import pytest
 
 from crossband import __version__
 from crossband.errors import CrossbandError
+from crossband.files import make_folder
 from crossband.frames import Frames
 from crossband.metrics import linear_cka, paired_test
-from crossband.retrieval import Descriptor, benchmark, embed
-from crossband.retrieval.benchmark import MISALIGNED, make_folder
+from crossband.retrieval import Descriptor, benchmark, embed, fit_descriptor
+from crossband.retrieval.benchmark import MISALIGNED
 
 # DESIGN.md, "results.json of benchmark"
 PROMISED = {
     "model", "query_band", "gallery_band", "n_queries", "n_dropped", "n_gallery", "descriptor_dim", "params_m",
     "recall", "recall_ci95", "cka", "centroid", "images_per_s", "peak_memory_mb",
 }  # fmt: skip
+EXTRAS = {"misaligned", "by_condition", "params_used_m", "size", "normalisation"}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def test_results_json_has_the_promised_schema_and_named_extras(tmp_path, result)
     assert content["protocol"]["positives"] == "exact"
     assert content["protocol"]["ties"] == "a tie counts against the model"
     for run in content["runs"]:
-        assert set(run) == PROMISED | {"misaligned", "by_condition"}
+        assert set(run) == PROMISED | EXTRAS
         for name in ("recall", "recall_ci95", "misaligned"):
             assert set(run[name]) == {"1", "5", "10"}
         assert all(0 <= value <= 100 for value in run["recall"].values())
@@ -195,3 +197,37 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     with pytest.raises(CrossbandError, match=r"cannot write to .*--out"):
         make_folder(tmp_path / "file" / "out")
     assert list(make_folder(tmp_path / "new").iterdir()) == []
+
+
+def test_cka_is_of_the_vectors_that_were_ranked(tmp_path, pairs, small, store):
+    fitted = fit_descriptor([pairs.select(slice(0, 6))], Descriptor.load("hog:flat", small), 4, store=store)
+    file = str(fitted.save(tmp_path / "fitted.safetensors"))
+    own, foreign = (
+        benchmark(pairs, [file], "rgb", "tir", store=store, own_means=own).runs[0] for own in (True, False)
+    )
+    assert own.cka != foreign.cka
+
+
+def test_a_constant_band_has_no_cka_and_ends_nothing(tmp_path, make_pairs, small, store, capsys):
+    import PIL.Image
+
+    from crossband.datasets import scan
+
+    root = make_pairs(tmp_path / "flat", n=4)
+    for image in (root / "tir").iterdir():
+        PIL.Image.new("L", (64, 48), 90).save(image)
+    run = one(scan(root), small, store)
+    assert run.cka is None
+    assert run.recall["1"] == 0  # every thermal image is the same, and ties count against the model
+
+
+def test_each_run_says_the_size_its_descriptor_reads(tmp_path, pairs, small, store):
+    fitted = fit_descriptor([pairs], Descriptor.load("hog:flat", small), 4, store=store)
+    file = str(fitted.save(tmp_path / "fitted.safetensors"))
+    assert benchmark(pairs, [file], "rgb", "tir", store=store).runs[0].size == small.size
+
+
+def test_results_that_cannot_be_written_are_one_sentence(tmp_path, result):
+    (tmp_path / "results.json").mkdir()
+    with pytest.raises(CrossbandError, match="cannot write"):
+        result.write(tmp_path)

@@ -130,7 +130,7 @@ def test_a_moved_band_replaces_the_later_of_the_two(tmp_path, pairs, hog, plain)
 
     moved = embed(pairs, hog.with_warp(Warp(shift=0.2)), ["nir", "tir"], store=tmp_path)
     for way in (Direction(Band.RGB, Band.TIR), Direction(Band.TIR, Band.RGB)):
-        still, shifted = Sides.of(plain, way), Sides.of(plain, way, moved)
+        still, shifted = Sides.of(plain, way), Sides.of(plain, way, moved, way.later)
         sides = {way.query: (still.queries, shifted.queries), way.gallery: (still.gallery, shifted.gallery)}
         assert not np.allclose(*(rows.rows(0, 12) for rows in sides[Band.TIR]), atol=1e-2)
         np.testing.assert_array_equal(*(rows.rows(0, 12) for rows in sides[Band.RGB]))

@@ -60,3 +60,20 @@ def test_one_band_against_itself_is_one_sentence(pairs, small, store):
     placed = pairs.assign(place=["a", "b"] * 6)
     with pytest.raises(CrossbandError, match="--query"):
         robustness(placed, ["hog"], "rgb", "rgb", store=store, protocol="place", options=small)
+
+
+def test_the_gallery_is_what_moves(pairs, hog, small, store):
+    """In tir -> rgb the rgb images are the gallery, so the tir queries stay as they are."""
+    from crossband.bands import Band
+    from crossband.metrics import Protocol, recall_at
+    from crossband.preprocess import Warp
+    from crossband.retrieval import embed
+    from crossband.retrieval.directions import Direction, Sides
+    from crossband.retrieval.search import DEFAULT_MEMORY
+
+    points = robustness(
+        pairs, ["hog"], "tir", "rgb", store=store, options=small, amounts={"shift": (0.2,)}
+    ).points
+    plain, moved = (embed(pairs, d, store=store) for d in (hog, hog.with_warp(Warp(shift=0.2))))
+    sides = Sides.of(plain, Direction(Band.TIR, Band.RGB), moved, Band.RGB)
+    assert points["R@1"].tolist() == [recall_at(sides.ranks(Protocol("exact"), DEFAULT_MEMORY), 1)]

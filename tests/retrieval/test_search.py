@@ -9,7 +9,15 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from crossband.errors import CrossbandError
-from crossband.retrieval.search import DEFAULT_MEMORY, distance_blocks, exact_search, gram_matrix, parse_memory
+from crossband.metrics import linear_cka
+from crossband.retrieval.search import (
+    DEFAULT_MEMORY,
+    cka_of_rows,
+    distance_blocks,
+    exact_search,
+    gram_matrix,
+    parse_memory,
+)
 from crossband.retrieval.store import ArrayRows, DescriptorStore, Rows
 
 MEMORIES = [DEFAULT_MEMORY, 1 << 20, 40_000, 5_000]  # of 33 numbers a row: the last is a few rows
@@ -168,3 +176,12 @@ def test_a_size_is_a_number_and_a_unit(text, size):
 def test_what_is_no_size_is_one_sentence(text):
     with pytest.raises(CrossbandError, match="--max-memory 512M"):
         parse_memory(text)
+
+
+@pytest.mark.parametrize("n", [12, 200])
+def test_cka_of_rows_is_linear_cka_on_either_side_of_n_and_d(n):
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(n, 40)), rng.normal(size=(n, 30)) + 5
+    y[:, :10] += x[:, :10]
+    got = cka_of_rows(ArrayRows(x), ArrayRows(y), max_memory=1 << 20)
+    assert got == pytest.approx(linear_cka(x.astype(np.float32), y.astype(np.float32)), rel=1e-4)

@@ -80,13 +80,16 @@ def _count(block: np.ndarray, right: np.ndarray, itself: np.ndarray | None) -> n
         rows = np.flatnonzero(itself >= 0)
         right[rows, itself[rows]] = False
         block = block.copy()
-        block[rows, itself[rows]] = np.nan  # not nearer than anything
+        block[rows, itself[rows]] = -np.inf  # counted below, and taken away again
     rows, columns = np.nonzero(right)
     distances = block[rows, columns]
-    nearest = np.full(len(block), np.inf)
-    np.minimum.at(nearest, rows, distances)
-    not_farther = np.count_nonzero(block <= nearest[:, None].astype(block.dtype), axis=1)
-    right_ones = np.bincount(rows[distances <= nearest[rows]], minlength=len(block))
+    nearest = np.full(len(block), np.inf, block.dtype)
+    np.fmin.at(nearest, rows, distances)
+    # what is not a number tells nothing, so it counts against the model like a tie
+    not_farther = np.count_nonzero(~(block > nearest[:, None]), axis=1)
+    right_ones = np.bincount(rows[~(distances > nearest[rows])], minlength=len(block))
+    if itself is not None:
+        not_farther -= itself >= 0
     return np.where(right.any(1), not_farther - right_ones + 1, 0)
 
 

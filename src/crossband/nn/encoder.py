@@ -84,6 +84,24 @@ class Encoder(nn.Module):
             handle.remove()
         raise CrossbandError(f"layer {layer!r} is never reached; choose another with @LAYER")
 
+    def used_parameters(self, layer: str | None = None) -> int:
+        """The number of parameters that a pass up to a layer uses."""
+        layer = self.check_layer(layer)
+        seen: set[nn.Module] = set()
+        handles = [
+            module.register_forward_pre_hook(lambda module, _: seen.add(module))
+            for module in self.body.modules()
+        ]
+        device = next((p.device for p in self.body.parameters()), torch.device("cpu"))
+        try:
+            with torch.inference_mode():
+                self(torch.zeros(1, 3, 64, 64, device=device), layer)
+        finally:
+            for handle in handles:
+                handle.remove()
+        own = {id(p): p.numel() for module in seen for p in module.parameters(recurse=False)}
+        return sum(own.values())
+
 
 class _Reached(Exception):
     """Carries a layer's output out of the network, so that what lies behind it is not computed."""

@@ -12,6 +12,7 @@ import jinja2
 
 from .. import __version__
 from ..datasets import list_datasets
+from ..files import write_file
 from ..frames import Frames
 from .published import PublishedRetrieval, published_retrieval
 from .strips import Tile, strip
@@ -49,25 +50,27 @@ def write_report(result: Benchmark, frames: Frames, out: str | Path) -> Path:
         tables=[(way, _lines(result, frames, way)) for way in ways],
         strips=[(run, _strip(run, frames)) for run in best_first if run.examples],
         faults=result.faults,
+        sizes=sorted({run.size for run in result.runs}),
         comparisons=result.comparisons,
     )
-    path = Path(out) / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    return write_file(Path(out) / "report.html", page)
 
 
 def _lines(result: Benchmark, frames: Frames, way: tuple[str, str]) -> list[_Line]:
     known = next((entry.name for entry in list_datasets() if entry.found_in(frames.root)), "")
     runs = [run for run in result.runs if (run.query_band, run.gallery_band) == way]
     top = max(run.recall["1"] for run in runs)
+    exact = result.protocol["positives"] == "exact"
     return [
-        _Line(
-            run,
-            published_retrieval(known, run.model) if way == ("rgb", "tir") else None,
-            run.recall["1"] == top,
-        )
+        _Line(run, _paper(known, run) if exact else None, run.recall["1"] == top)
         for run in sorted(runs, key=lambda run: -run.recall["1"])
     ]
+
+
+def _paper(dataset: str, run: Run) -> PublishedRetrieval | None:
+    """The paper's figures for a run that was made as the paper's: RGB query, thermal gallery, 320x320."""
+    same = (run.query_band, run.gallery_band) == ("rgb", "tir") and run.size == (320, 320)
+    return published_retrieval(dataset, run.model) if same else None
 
 
 def _strip(run: Run, frames: Frames) -> str:

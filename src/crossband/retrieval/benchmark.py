@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,12 +14,12 @@ import pandas as pd
 from .. import __version__
 from ..bands import Band
 from ..errors import CrossbandError, ImageFault
+from ..files import make_folder, write_file
 from ..frames import Frames
 from ..metrics import (
     Protocol,
     Ranks,
     bootstrap_interval,
-    cka_from_grams,
     paired_test,
     recall_at,
 )
@@ -29,10 +28,10 @@ from ..preprocess import Warp
 from ..progress import note
 from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
 from .directions import Direction, Example, Sides, directions
-from .embed import Embedding, embed
-from .search import DEFAULT_MEMORY, gram_matrix
+from .embed import embed
+from .search import DEFAULT_MEMORY
 
-__all__ = ["MISALIGNED", "Benchmark", "Run", "benchmark", "make_folder"]
+__all__ = ["MISALIGNED", "Benchmark", "Run", "benchmark"]
 
 # The misaligned case that every benchmark shows beside the aligned one: all three at once.
 MISALIGNED = Warp(shift=0.05, scale=1.1, rotate=5)
@@ -43,6 +42,9 @@ _NOT_IN_JSON = ("ranks", "query_frames", "examples")
 @dataclass(frozen=True)
 class Run:
     """One model in one direction; a row of the table and of ``results.json``.
+
+    ``params_m`` counts the encoder without its classifier, ``params_used_m`` only the layers up to the
+    descriptor's; ``size`` is (height, width).
 
     Recall and the like are in percent. ``misaligned`` is the recall when the images of one band are first
     moved by :data:`MISALIGNED` (of two bands, the later in the order rgb, nir, tir). ``by_condition`` is R@1 of
@@ -57,6 +59,9 @@ class Run:
     n_gallery: int
     descriptor_dim: int
     params_m: float
+    params_used_m: float
+    size: tuple[int, int]
+    normalisation: dict[str, str]
     recall: dict[str, float]
     recall_ci95: dict[str, tuple[float, float]]
     misaligned: dict[str, float] | None
@@ -64,7 +69,7 @@ class Run:
     cka: float | None
     centroid: dict[str, object] | None
     images_per_s: float | None
-    peak_memory_mb: float
+    peak_memory_mb: float | None
     ranks: Ranks = field(repr=False, compare=False)
     query_frames: tuple[str, ...] = field(repr=False, compare=False)
     examples: list[Example] = field(repr=False, compare=False)
@@ -137,8 +142,8 @@ class Benchmark:
     def write(self, out: str | Path) -> Path:
         """Write ``results.json`` and ``results.csv``; gives the folder."""
         out = make_folder(out)
-        (out / "results.json").write_text(json.dumps(self.to_json(), indent=1) + "\n")
-        self.to_table().to_csv(out / "results.csv", index=False)
+        write_file(out / "results.json", json.dumps(self.to_json(), indent=1) + "\n")
+        write_file(out / "results.csv", self.to_table().to_csv(index=False))
         return out
 
 
@@ -193,28 +198,11 @@ def benchmark(
         note(f"left out: {fault}")
     account: dict[str, object] = {
         "positives": str(rule), "distance": "euclidean", "ties": "a tie counts against the model",
-        "size": list(options.size), "misaligned": str(MISALIGNED) if misaligned else None,
+        "misaligned": str(MISALIGNED) if misaligned else None,
         "means": "own" if own_means else "of the model",
         "frames": len(frames), "interval": "95 %, percentile bootstrap over queries, 2000 resamples, seed 0",
     }  # fmt: skip
     return Benchmark(account, runs, _comparisons(runs), list(faults.values()))
-
-
-def make_folder(path: str | Path) -> Path:
-    """The folder, made if need be.
-
-    Raises:
-        CrossbandError: it cannot be written.
-    """
-    path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise CrossbandError(f"cannot write to {path} ({error.strerror}); choose another --out") from None
-    return path
 
 
 def _measure(
@@ -227,19 +215,20 @@ def _measure(
     if misaligned and bands[1:]:
         moved = embed(frames, descriptor.with_warp(MISALIGNED), bands[1:], store=store, workers=workers)
     params_m = count_parameters(descriptor.encoder) / 1e6
+    used_m = descriptor.encoder.used_parameters(descriptor.layer) / 1e6
     ckas: dict[frozenset[Band], float | None] = {}
     for way in ways:
-        sides = Sides.of(plain, way, None, own_means)
+        sides = Sides.of(plain, way, own_means=own_means)
         ranks = sides.ranks(rule, max_memory)
         if not ranks.n_queries:
             note(f"left out: {way}, where no query has a right item in the gallery")
             continue
         pair = frozenset((way.query, way.gallery))
         if pair not in ckas:
-            ckas[pair] = _cka(plain, way, max_memory)
+            ckas[pair] = sides.cka(max_memory)
         shifted = None
         if moved is not None and way.query is not way.gallery:
-            shifted = Sides.of(plain, way, moved, own_means).ranks(rule, max_memory)
+            shifted = Sides.of(plain, way, moved, way.later, own_means).ranks(rule, max_memory)
         yield (
             Run(
                 model=descriptor.name,
@@ -250,6 +239,9 @@ def _measure(
                 n_gallery=sides.gallery.shape[0],
                 descriptor_dim=sides.gallery.shape[1],
                 params_m=params_m,
+                params_used_m=used_m,
+                size=descriptor.preprocess.size,
+                normalisation={band.value: str(descriptor.preprocess.normalisation[band]) for band in bands},
                 recall={str(n): recall_at(ranks, n) for n in RECALLS},
                 recall_ci95={str(n): bootstrap_interval(ranks.kept <= n) for n in RECALLS},
                 misaligned={str(n): recall_at(shifted, n) for n in RECALLS} if shifted else None,
@@ -264,19 +256,6 @@ def _measure(
             ),
             plain.faults,
         )
-
-
-def _cka(plain: Embedding, way: Direction, max_memory: int) -> float | None:
-    """CKA of the frames that have both bands."""
-    first, second = plain.bands[way.query], plain.bands[way.gallery]
-    common = np.intersect1d(first.positions, second.positions)
-    if way.query is way.gallery or len(common) < 2:
-        return None
-    grams = [
-        gram_matrix(plain.rows(part.band).subset(np.searchsorted(part.positions, common)), max_memory)
-        for part in (first, second)
-    ]
-    return cka_from_grams(*grams)
 
 
 def _comparisons(runs: list[Run]) -> list[dict[str, object]]:
@@ -308,6 +287,11 @@ def _paired_hits(first: Run, second: Run) -> tuple[np.ndarray, np.ndarray]:
     return hits[0][common].to_numpy(), hits[1][common].to_numpy()
 
 
-def _peak_memory_mb() -> float:
+def _peak_memory_mb() -> float | None:
+    """The most memory this process has held so far; ``None`` on systems that do not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -11,9 +11,10 @@ from ..bands import Band, parse_band
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..metrics import Protocol, Ranks, compare_centroids, rank_positives, recall_at
+from ..progress import note
 from .descriptor import FinishedRows
 from .embed import Embedding
-from .search import distance_blocks, exact_search
+from .search import cka_of_rows, distance_blocks, exact_search
 
 __all__ = ["Direction", "Example", "Sides", "directions"]
 
@@ -28,6 +29,11 @@ class Direction:
     def __str__(self) -> str:
         return f"{self.query.value} -> {self.gallery.value}"
 
+    @property
+    def later(self) -> Band:
+        """The later of the two bands in the order rgb, nir, tir."""
+        return max(self.query, self.gallery, key=list(Band).index)
+
 
 def directions(frames: Frames, query: str, gallery: str, protocol: Protocol) -> list[Direction]:
     """The directions that a query and a gallery choice mean, checked against the frames.
@@ -37,6 +43,8 @@ def directions(frames: Frames, query: str, gallery: str, protocol: Protocol) -> 
             that would only find itself.
     """
     have = frames.bands
+    if not have:
+        raise CrossbandError("these frames have no image in any band")
     choices = [list(have) if name == "all" else [parse_band(name)] for name in (query, gallery)]
     for band in {band for choice in choices for band in choice}:
         frames.paths(band)
@@ -79,13 +87,18 @@ class Sides:
 
     @classmethod
     def of(
-        cls, plain: Embedding, way: Direction, moved: Embedding | None = None, own_means: bool = True
+        cls,
+        plain: Embedding,
+        way: Direction,
+        moved: Embedding | None = None,
+        moved_band: Band | None = None,
+        own_means: bool = True,
     ) -> Sides:
-        """The sides of a direction; with ``moved``, the later of its two bands comes from there. Bands are
-        centred by their own means, or by those that came with a fitted descriptor."""
-        later = max(way.query, way.gallery, key=list(Band).index) if moved is not None else None
+        """The sides of a direction; the vectors of ``moved_band`` come from ``moved``. Bands are centred by
+        their own means, or by those that came with a fitted descriptor."""
         source = {
-            band: moved if moved is not None and band is later else plain for band in (way.query, way.gallery)
+            band: moved if moved is not None and band is moved_band else plain
+            for band in (way.query, way.gallery)
         }
         means = None
         if plain.descriptor.centre and own_means:
@@ -128,6 +141,20 @@ class Sides:
             items = [item for item in items if not (self.same_band and item[0] == query)][:k]
             examples.append(Example(query, int(ranks.ranks[row]), items))
         return examples
+
+    def cka(self, max_memory: int) -> float | None:
+        """CKA of the frames that stand on both sides; ``None`` for one band, fewer than two frames, or a side
+        whose vectors are all the same."""
+        where = {name: row for row, name in enumerate(self.gallery_frames.names)}
+        pairs = [(row, where[name]) for row, name in enumerate(self.query_frames.names) if name in where]
+        if self.same_band or len(pairs) < 2:
+            return None
+        mine, theirs = np.array(pairs).T
+        try:
+            return cka_of_rows(self.queries.subset(mine), self.gallery.subset(theirs), max_memory)
+        except CrossbandError as error:
+            note(str(error))
+            return None
 
     def recall_by_condition(self, ranks: Ranks) -> dict[str, float] | None:
         """R@1 of the queries of each condition, in percent; ``None`` where the frames name fewer than two."""

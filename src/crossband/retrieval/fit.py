@@ -10,6 +10,7 @@ import numpy as np
 from ..bands import Band
 from ..errors import CrossbandError
 from ..frames import Frames
+from ..progress import note
 from .descriptor import Descriptor, unit_length
 from .embed import Embedding, embed
 from .store import Rows
@@ -36,7 +37,11 @@ def fit_descriptor(
     Raises:
         CrossbandError: fewer images than ``size``.
     """
+    if not sets or any(not len(frames) for frames in sets):
+        raise CrossbandError("a set to fit on has no frames; give sets with images")
     embeddings = [embed(frames, descriptor, store=store) for frames in sets]
+    for fault in (fault for embedding in embeddings for fault in embedding.faults):
+        note(f"left out: {fault}")
     centred = np.concatenate([part for embedding in embeddings for part in _centred(embedding)])
     axes = principal_axes(centred, size, whiten)
     name = f"{descriptor.name}+pca{size}"
@@ -66,16 +71,22 @@ def principal_axes(centred: np.ndarray, size: int, whiten: float = 0.5) -> np.nd
             f"there are {n} images of {d} numbers"
         )
     if n < d:
-        values, left = np.linalg.eigh(centred.astype(np.float64) @ centred.T.astype(np.float64))
+        values, left = np.linalg.eigh(_gram(centred.T))
         singular = np.sqrt(values[::-1][:size].clip(0))
         axes = centred.T @ (left[:, ::-1][:, :size] / np.maximum(singular, 1e-12)).astype(np.float32)
     else:
-        values, axes = np.linalg.eigh(centred.T.astype(np.float64) @ centred.astype(np.float64))
+        values, axes = np.linalg.eigh(_gram(centred))
         singular, axes = np.sqrt(values[::-1][:size].clip(0)), axes[:, ::-1][:, :size]
-    if singular[-1] < 1e-6 * singular[0]:
+    if not singular[-1] > 1e-6 * singular[0]:
         raise CrossbandError(f"these images vary in fewer than {size} directions; ask for fewer axes")
     scale = (singular / singular[0]) ** whiten
     return np.ascontiguousarray(axes / scale, np.float32)
+
+
+def _gram(matrix: np.ndarray, height: int = 4096) -> np.ndarray:
+    """``M^T M`` in double precision, without a second copy of the matrix."""
+    parts = (matrix[start : start + height].astype(np.float64) for start in range(0, len(matrix), height))
+    return sum((part.T @ part for part in parts), np.zeros((matrix.shape[1],) * 2))
 
 
 def _centred(embedding: Embedding) -> list[np.ndarray]:

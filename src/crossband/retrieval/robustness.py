@@ -10,10 +10,11 @@ import pandas as pd
 
 from ..bands import Band
 from ..errors import CrossbandError
+from ..files import make_folder, write_file
 from ..frames import Frames
 from ..metrics import Protocol, recall_at
 from ..preprocess import Warp
-from .benchmark import make_folder
+from ..progress import note
 from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
 from .directions import Sides, directions
 from .embed import embed
@@ -44,8 +45,8 @@ class RobustnessCurve:
         from ..reports.plots import plot_robustness
 
         out = make_folder(out)
-        self.points.to_csv(out / "robustness.csv", index=False)
-        plot_robustness(self.points).savefig(out / "robustness.png")
+        write_file(out / "robustness.csv", self.points.to_csv(index=False))
+        write_file(out / "robustness.png", plot_robustness(self.points).savefig)
         return out
 
 
@@ -64,8 +65,8 @@ def robustness(
 ) -> RobustnessCurve:
     """Recall as the images of one band are shifted, scaled or turned by some amounts, one at a time.
 
-    Moved is the later band of the two in the order rgb, nir, tir: in ``rgb -> tir`` the gallery's. Each
-    amount is one embedding pass of that band; what the store holds is not computed again.
+    Moved are the gallery's images. Each amount is one embedding pass of every gallery band; what the store
+    holds is not computed again.
 
     Args:
         frames: two or more frames with two bands.
@@ -79,18 +80,26 @@ def robustness(
     if not ways:
         raise CrossbandError(f"one of two bands is moved, and {query} is both; choose another --query")
     bands = sorted({band for way in ways for band in (way.query, way.gallery)}, key=list(Band).index)
-    points = []
+    galleries = [band for band in bands if any(way.gallery is band for way in ways)]
+    points: list[dict[str, object]] = []
     for name in dict.fromkeys(models):
         descriptor = Descriptor.load(name, options)
         plain = embed(frames, descriptor, bands, store=store, workers=workers)
+        for fault in plain.faults:
+            note(f"left out: {fault}")
         for kind, values in (amounts or AMOUNTS).items():
             for value in values:
-                warped = descriptor.with_warp(Warp(**{kind: value}))
-                moved = embed(frames, warped, bands[1:], store=store, workers=workers)
+                warp = Warp(**{kind: value})
+                warped = descriptor.with_warp(warp if warp != Warp() else None)
+                moved = embed(frames, warped, galleries, store=store, workers=workers)
                 for way in ways:
-                    ranks = Sides.of(plain, way, moved).ranks(rule, max_memory)
-                    points.append({
-                        "model": name, "query": way.query.value, "gallery": way.gallery.value, "kind": kind,
-                        "amount": value, "R@1": recall_at(ranks, 1), "R@5": recall_at(ranks, 5),
-                    })  # fmt: skip
+                    ranks = Sides.of(plain, way, moved, way.gallery).ranks(rule, max_memory)
+                    if ranks.n_queries:
+                        points.append({
+                            "model": descriptor.name, "query": way.query.value, "gallery": way.gallery.value,
+                            "kind": kind, "amount": value,
+                            "R@1": recall_at(ranks, 1), "R@5": recall_at(ranks, 5),
+                        })  # fmt: skip
+    if not points:
+        raise CrossbandError(f"no query has a right item in the gallery under protocol {rule}; choose another")
     return RobustnessCurve(pd.DataFrame(points))

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from ..errors import CrossbandError
+from ..metrics.cka import cka_from_grams
 from .store import ArrayRows, Rows
 
-__all__ = ["DEFAULT_MEMORY", "distance_blocks", "exact_search", "gram_matrix", "parse_memory"]
+__all__ = ["DEFAULT_MEMORY", "cka_of_rows", "distance_blocks", "exact_search", "gram_matrix", "parse_memory"]
 
 DEFAULT_MEMORY = 2 << 30
 _SLACK = 16  # candidates beyond k, so that rounding cannot push one out
@@ -131,6 +132,39 @@ def gram_matrix(rows: Rows, max_memory: int = DEFAULT_MEMORY) -> np.ndarray:
                 gram[r0 : r0 + len(tile), c0 : c0 + len(other)] = product
                 gram[c0 : c0 + len(other), r0 : r0 + len(tile)] = product.T
     return gram
+
+
+def cka_of_rows(x: Rows, y: Rows, max_memory: int = DEFAULT_MEMORY) -> float:
+    """Linear CKA of two sets of vectors of the same frames, ``(n, d1)`` and ``(n, d2)``, read in tiles.
+
+    Through Gram matrices ``(n, n)`` or, where vectors are shorter than the sets are long, covariances
+    ``(d, d)``, whichever is smaller; see :func:`crossband.metrics.linear_cka`.
+
+    Raises:
+        CrossbandError: all vectors of one side are the same.
+    """
+    n, widest = x.shape[0], max(x.shape[1], y.shape[1])
+    if n <= widest:
+        return cka_from_grams(gram_matrix(x, max_memory), gram_matrix(y, max_memory))
+    cross, own_x, own_y = (_covariance(a, b, max_memory) for a, b in ((x, y), (x, x), (y, y)))
+    norms = np.linalg.norm(own_x) * np.linalg.norm(own_y)
+    if not norms > 0:
+        raise CrossbandError("CKA is undefined: all descriptors of one band are equal")
+    return float(np.linalg.norm(cross) ** 2 / norms)
+
+
+def _covariance(x: Rows, y: Rows, max_memory: int) -> np.ndarray:
+    """The sum over frames of the products of what differs from the mean, float64 ``(d1, d2)``."""
+    n = x.shape[0]
+    height = max(1, max_memory // (64 * (x.shape[1] + y.shape[1])))
+    total = np.zeros((x.shape[1], y.shape[1]))
+    sums = np.zeros(x.shape[1]), np.zeros(y.shape[1])
+    for start in range(0, n, height):
+        mine, theirs = (rows.rows(start, min(start + height, n)).astype(np.float64) for rows in (x, y))
+        total += mine.T @ theirs
+        for kept, part in zip(sums, (mine, theirs), strict=True):
+            kept += part.sum(0)
+    return total - np.outer(*sums) / n
 
 
 def _tiles(rows: Rows, most: int, memory: int) -> Iterator[tuple[int, torch.Tensor]]:
