@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
+import resource
+import time
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +118,7 @@ def test_a_truncated_shard_does_not_count(tmp_path, length):
     assert ("a" in again, "c" in again) == (False, True)
 
 
-@pytest.mark.parametrize("content", ["", "[", '["a"]', "[]"])
+@pytest.mark.parametrize("content", ["", "[", '["a"]', "[]", "2", '[["a"], ["b"]]', "[" * 100_000])
 def test_a_damaged_list_of_keys_does_not_count(tmp_path, content):
     filled(tmp_path, "ab")
     (listing,) = (tmp_path / "model").glob("*.json")
@@ -133,6 +137,61 @@ def test_half_written_files_are_invisible(tmp_path):
     filled(tmp_path, "ab")
     (tmp_path / "model" / ".0123").write_bytes(b"half")
     assert len(DescriptorStore(tmp_path, "model")) == 2
+
+
+def test_a_store_may_have_more_shards_than_a_process_may_open_files(tmp_path):
+    keys = [chr(ord("a") + i) for i in range(60)]
+    store = DescriptorStore(tmp_path, "model")
+    for key in keys:
+        store.add(key, np.full(4, ord(key)))
+        store.flush()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 20, before[1]))
+    try:
+        rows = DescriptorStore(tmp_path, "model").select(keys)
+        assert rows.rows(0, 60)[:, 0].tolist() == [ord(key) for key in keys]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES])
+def test_a_shard_that_cannot_be_opened_is_not_taken_for_damaged(tmp_path, monkeypatch, code):
+    rows = filled(tmp_path, "ab").select(["a"])
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(np, "load", refuse)
+    with pytest.raises(CrossbandError, match=rf"cannot read .*npy of the store \({os.strerror(code)}\)"):
+        DescriptorStore(tmp_path, "model")
+    with pytest.raises(CrossbandError, match="cannot read"):
+        rows.rows(0, 1)
+
+
+def test_what_killed_runs_left_half_written_is_removed_after_a_day(tmp_path):
+    filled(tmp_path, "ab")
+    folder = tmp_path / "model"
+    old, new, orphan, other = ("." + "0" * 32, "." + "1" * 32, "2" * 32 + ".npy", ".nfs0001")
+    for name in (old, new, orphan, other):
+        (folder / name).write_bytes(b"half")
+    yesterday = time.time() - 25 * 3600
+    for name in (old, orphan, other, *(path.name for path in folder.glob("*.json"))):
+        os.utime(folder / name, (yesterday, yesterday))
+    assert len(DescriptorStore(tmp_path, "model")) == 2
+    assert {name for name in (old, new, orphan, other) if (folder / name).exists()} == {new, other}
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path, monkeypatch):
+    store = DescriptorStore(tmp_path, "model")
+    store.add("a", np.ones(4))
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CrossbandError, match=r"cannot write the store .*No space left"):
+        store.flush()
+    assert list((tmp_path / "model").iterdir()) == []
 
 
 def test_two_stores_open_at_once_both_keep_their_rows(tmp_path):

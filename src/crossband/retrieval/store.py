@@ -8,13 +8,16 @@ last, by a rename: whatever is killed, what the store holds is whole.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
+import re
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -24,6 +27,8 @@ __all__ = ["ArrayRows", "DescriptorStore", "Rows", "StoredRows"]
 
 _SHARD_BYTES = 64 << 20
 _SHARD_SECONDS = 60.0  # what a killed run may lose, however slow the model
+_ABANDONED_SECONDS = 24 * 3600.0  # no write takes as long, on whatever machine that shares the folder
+_PARTIAL = re.compile(r"\.[0-9a-f]{32}")
 
 
 class Rows(Protocol):
@@ -80,7 +85,7 @@ class DescriptorStore:
         fingerprint: what identifies the way of describing.
 
     Raises:
-        CrossbandError: the folder cannot be written.
+        CrossbandError: the folder cannot be written, or what is in it cannot be read.
 
     Example:
         >>> import tempfile
@@ -95,15 +100,18 @@ class DescriptorStore:
         self.folder = Path(folder) / fingerprint
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            listings = sorted(self.folder.glob("*.json"))
         except OSError as error:
             raise CrossbandError(
                 f"cannot write the store {folder} ({error.strerror}); give another --store"
             ) from None
-        self._shards: list[np.ndarray] = []
+        self._shards: list[Path] = []
+        self._width = 0
         self._where: dict[str, tuple[int, int]] = {}
         self._pending: dict[str, np.ndarray] = {}
         self._flushed = time.monotonic()
-        for listing in sorted(self.folder.glob("*.json")):
+        for listing in listings:
             self._open(listing)
 
     def __contains__(self, key: str) -> bool:
@@ -137,19 +145,20 @@ class DescriptorStore:
         if not self._pending:
             return
         name = uuid.uuid4().hex
-        partial = self.folder / f".{name}"
+        partial, shard = self.folder / f".{name}", self.folder / f"{name}.npy"
+        keys, rows = list(self._pending), np.stack(list(self._pending.values()))
         try:
-            _write(
-                partial,
-                lambda file: np.save(file, np.stack(list(self._pending.values())), allow_pickle=False),
-            )
-            partial.replace(self.folder / f"{name}.npy")
-            _write(partial, lambda file: file.write(json.dumps(list(self._pending)).encode()))
-            partial.replace(self.folder / f"{name}.json")
+            _write(partial, lambda file: np.save(file, rows, allow_pickle=False))
+            partial.replace(shard)
+            _write(partial, lambda file: file.write(json.dumps(keys).encode()))
+            partial.replace(shard.with_suffix(".json"))
         except OSError as error:
+            for path in (partial, shard):
+                with contextlib.suppress(OSError):
+                    path.unlink()
             raise CrossbandError(f"cannot write the store {self.folder} ({error.strerror})") from None
         self._pending.clear()
-        self._open(self.folder / f"{name}.json")
+        self._add_shard(shard, keys, rows)
 
     def select(self, keys: list[str]) -> StoredRows:
         """The rows of the keys, in their order, still on disk.
@@ -159,55 +168,90 @@ class DescriptorStore:
         """
         self.flush()
         where = np.array([self._where[key] for key in keys], np.int64).reshape(-1, 2)
-        return StoredRows(self._shards, where)
+        return StoredRows(self._shards, self._width, where)
 
     def _open(self, listing: Path) -> None:
+        path = listing.with_suffix(".npy")
         try:
             keys = json.loads(listing.read_bytes())
-            shard = np.load(listing.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            shard = _load(path)
+        except (FileNotFoundError, ValueError, EOFError, OverflowError, RecursionError):
             return  # a damaged shard is as good as none: its images are described again
-        if shard.ndim == 2 and len(keys) == len(shard) and (not self._shards or shard.shape[1] == self._width):
-            self._where.update((key, (len(self._shards), row)) for row, key in enumerate(keys))
-            self._shards.append(shard)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        if isinstance(keys, list) and all(isinstance(key, str) for key in keys):
+            self._add_shard(path, keys, shard)
 
-    @property
-    def _width(self) -> int:
-        return self._shards[0].shape[1]
+    def _add_shard(self, path: Path, keys: list[str], shard: np.ndarray) -> None:
+        if shard.ndim == 2 and len(keys) == len(shard) and shard.shape[1] == (self._width or shard.shape[1]):
+            self._width = shard.shape[1]
+            self._where.update((key, (len(self._shards), row)) for row, key in enumerate(keys))
+            self._shards.append(path)
+
+    def _sweep(self) -> None:
+        """Remove what killed runs left half written: partial files, and shards whose list never came."""
+        now = time.time()
+        for path in self.folder.iterdir():
+            if _PARTIAL.fullmatch(path.name) or (
+                path.suffix == ".npy" and not path.with_suffix(".json").exists()
+            ):
+                with contextlib.suppress(OSError):
+                    if now - path.stat().st_mtime > _ABANDONED_SECONDS:
+                        path.unlink()
 
 
 class StoredRows:
-    """Rows of a store, read from disk as they are asked for."""
+    """Rows of a store, read from disk as they are asked for.
 
-    def __init__(self, shards: list[np.ndarray], where: np.ndarray) -> None:
+    A shard is open only while it is read, so a store may have more of them than a process may open files.
+    """
+
+    def __init__(self, shards: list[Path], width: int, where: np.ndarray) -> None:
         self._shards = shards
+        self._width = width
         self._where = where  # (n, 2): shard, row in it
 
     @property
     def shape(self) -> tuple[int, int]:
         """(n, d)."""
-        return len(self._where), self._shards[0].shape[1] if self._shards else 0
+        return len(self._where), self._width
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Rows as float32."""
         return self.take(np.arange(start, min(stop, len(self._where))))
 
     def take(self, index: np.ndarray) -> np.ndarray:
-        """Rows as float32."""
+        """Rows as float32.
+
+        Raises:
+            CrossbandError: a shard cannot be read any more.
+        """
         where = self._where[index]
-        out = np.empty((len(where), self.shape[1]), np.float32)
+        out = np.empty((len(where), self._width), np.float32)
         for shard in np.unique(where[:, 0]):
             mine = where[:, 0] == shard
-            out[mine] = self._shards[shard][where[mine, 1]]
+            try:
+                out[mine] = _load(self._shards[shard])[where[mine, 1]]
+            except (OSError, ValueError) as error:
+                raise _unreadable(self._shards[shard], error) from None
         return out
 
     def subset(self, index: np.ndarray) -> StoredRows:
         """Some of the rows, still on disk."""
-        return StoredRows(self._shards, self._where[index])
+        return StoredRows(self._shards, self._width, self._where[index])
 
 
-def _write(path: Path, write: object) -> None:
+def _load(shard: Path) -> np.ndarray:
+    return np.load(shard, mmap_mode="r", allow_pickle=False)
+
+
+def _unreadable(path: Path, error: Exception) -> CrossbandError:
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:100]
+    return CrossbandError(f"cannot read {path} of the store ({reason}); mend that, or give another --store")
+
+
+def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     with open(path, "wb") as file:
-        write(file)  # type: ignore[operator]
+        write(file)
         file.flush()
         os.fsync(file.fileno())
