@@ -42,7 +42,9 @@ def fff(records: dict[int, bytes], claimed: int | None = None) -> bytes:
     return header.ljust(64, b"\0") + directory + body
 
 
-def radiometric_jpeg(photograph: np.ndarray | None = PHOTO, claimed: int | None = None, cut: int = 0) -> bytes:
+def radiometric_jpeg(
+    photograph: np.ndarray | None = PHOTO, claimed: int | None = None, cut: int = 0, orientation: int = 1
+) -> bytes:
     raw = io.BytesIO()
     PIL.Image.fromarray(RAW.byteswap()).save(raw, format="PNG")  # FLIR writes PNG in the wrong byte order
     records = {1: sized(8, 6, raw.getvalue()), 32: camera_info()}
@@ -51,7 +53,9 @@ def radiometric_jpeg(photograph: np.ndarray | None = PHOTO, claimed: int | None 
         PIL.Image.fromarray(photograph).save(photo, format="PNG")
         records[14] = sized(14, 10, photo.getvalue())
     own = io.BytesIO()
-    PIL.Image.fromarray(np.full((6, 8, 3), 90, np.uint8)).save(own, format="JPEG")
+    exif = PIL.Image.Exif()
+    exif[274] = orientation
+    PIL.Image.fromarray(np.full((6, 8, 3), 90, np.uint8)).save(own, format="JPEG", exif=exif)
     content = fff(records, claimed)
     content = content[: len(content) - cut] + b"\0"
     chunk = b"FLIR\0\x01" + bytes([0, 0]) + content

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from crossband import preprocess as module
 from crossband.bands import Band, Normalisation, Units
 from crossband.datasets import open_frames
 from crossband.errors import CrossbandError
@@ -163,6 +164,58 @@ def test_measured_statistics_standardise_each_band_to_mean_zero_and_deviation_on
         pixels = torch.stack([own(read_image(path, band), band) for path in frames.paths(band) if path])
         assert torch.allclose(pixels.mean((0, 2, 3)), torch.zeros(3), atol=1e-4)
         assert torch.allclose(pixels.std((0, 2, 3)), torch.ones(3), atol=1e-3)
+
+
+@pytest.mark.parametrize("band", ["rgb", "tir"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_a_large_image_is_resized_in_strips_to_the_same_numbers(monkeypatch, band, dtype, channels):
+    if dtype is np.float32 and band == "rgb":
+        pytest.skip("range reads integers")
+    pixels = np.random.default_rng(0).integers(0, 250, (130, 90, *channels)).astype(dtype)
+    preprocess = Preprocess((48, 64))
+    whole = preprocess(Image(pixels), band)
+    monkeypatch.setattr(module, "_STRIP_PIXELS", 90 * 17)
+    assert torch.equal(preprocess(Image(pixels), band), whole)
+
+
+def test_statistics_are_measured_with_the_units_of_the_manifest(tmp_path, make_pairs):
+    frames = open_frames(make_pairs(tmp_path, n=2)).assign(tir_units="centikelvin")
+    kelvin = {**Preprocess().normalisation, Band.TIR: Normalisation.parse("kelvin:270:310")}
+    pixels = read_image(frames.paths("tir")[0], "tir", "centikelvin")
+    measured = measure_statistics(frames.select([0]), Preprocess((48, 64), NEUTRAL, kelvin))[Band.TIR]
+    expected = Preprocess((48, 64), NEUTRAL, kelvin).unit(pixels, Band.TIR).mean().item()
+    assert measured.mean[0] == pytest.approx(expected)
+
+
+def test_statistics_pass_over_images_that_the_normalisation_does_not_fit(tmp_path, make_pairs):
+    units = ["centikelvin", "counts", "centikelvin"]
+    frames = open_frames(make_pairs(tmp_path, n=3)).assign(tir_units=units)
+    kelvin = {**Preprocess().normalisation, Band.TIR: Normalisation.parse("kelvin:270:310")}
+    preprocess = Preprocess((48, 64), NEUTRAL, kelvin)
+    assert measure_statistics(frames, preprocess) == {
+        **measure_statistics(frames, preprocess),
+        Band.TIR: measure_statistics(frames.select([0, 2]), preprocess)[Band.TIR],
+    }
+    with pytest.raises(CrossbandError, match=r"no tir image can be read.*--units"):
+        measure_statistics(frames.select([1]), preprocess)
+
+
+@pytest.mark.parametrize(("images", "most", "read"), [(9, 5, 5), (10, 5, 5), (11, 5, 4), (5, 5, 5), (3, 5, 3)])
+def test_statistics_read_no_more_images_than_they_say(tmp_path, make_pairs, monkeypatch, images, most, read):
+    frames = open_frames(make_pairs(tmp_path, n=images, size=(16, 16)))
+    seen = []
+    monkeypatch.setattr(module, "read_image", lambda *given: seen.append(given) or read_image(*given))
+    measure_statistics(frames.assign(tir=None), Preprocess((8, 8)), most)
+    assert len(seen) == read
+
+
+def test_statistics_of_several_sets_count_every_image_alike(tmp_path, make_pairs):
+    one = open_frames(make_pairs(tmp_path / "one", n=3, seed=1))
+    two = open_frames(make_pairs(tmp_path / "two", n=1, seed=2))
+    parts = [measure_statistics(frames, Preprocess((16, 16)))[Band.RGB].mean[0] for frames in (one, two)]
+    both = measure_statistics([one, two], Preprocess((16, 16)))[Band.RGB].mean[0]
+    assert both == pytest.approx((3 * parts[0] + parts[1]) / 4)
 
 
 def test_statistics_pass_over_images_that_cannot_be_read(tmp_path, make_pairs):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,9 @@ __all__ = [
     "parse_units",
     "to_kelvin",
 ]
+
+
+_BLOCK = 1 << 20
 
 
 class Band(enum.StrEnum):
@@ -100,10 +104,10 @@ def to_kelvin(pixels: np.ndarray, units: Units | str) -> np.ndarray:
     match parse_units(units):
         case Units.KELVIN:
             return pixels.astype(np.float32)
-        case Units.CENTIKELVIN:
-            return (pixels.astype(np.float64) / 100).astype(np.float32)
+        case Units.CENTIKELVIN:  # in double precision, which is never there for the whole image
+            return np.divide(pixels, 100, out=np.empty(pixels.shape, np.float32), dtype=np.float64)
         case Units.CELSIUS:
-            return (pixels.astype(np.float64) + 273.15).astype(np.float32)
+            return np.add(pixels, 273.15, out=np.empty(pixels.shape, np.float32), dtype=np.float64)
         case _:
             raise CrossbandError(
                 "thermal pixels in counts have no temperature; say their units with "
@@ -169,10 +173,24 @@ class Normalisation:
             >>> Normalisation.parse("repeat8")(np.array([0, 51, 255], np.uint8)).round(2)
             array([0. , 0.2, 1. ], dtype=float32)
         """
-        if self.name == "percentile":
-            return _stretch(pixels, *_percentiles(pixels, self.low, self.high))
+        return self.fitted(pixels)(pixels, units)
+
+    def fitted(self, pixels: np.ndarray) -> Callable[[np.ndarray, Units | str], np.ndarray]:
+        """The map of one image, to be applied to any part of it with its units.
+
+        Example:
+            >>> image = np.arange(101, dtype=np.uint16)
+            >>> Normalisation.parse("percentile:0:100").fitted(image)(image[50:51], "counts")
+            array([0.5], dtype=float32)
+        """
+        if self.name != "percentile":
+            return self._fixed
+        low, high = _percentiles(pixels, self.low, self.high)
+        return lambda part, units: _stretch(part, low, high)
+
+    def _fixed(self, pixels: np.ndarray, units: Units | str) -> np.ndarray:
         if self.name == "kelvin":
-            return _stretch(to_kelvin(pixels, units), self.low, self.high)
+            return _stretch_in_place(to_kelvin(pixels, units), self.low, self.high)
         if self.name == "repeat8" and pixels.dtype != np.uint8:
             raise CrossbandError(
                 f"normalisation repeat8 reads 8-bit pixels, not {pixels.dtype}; use percentile or kelvin"
@@ -191,8 +209,14 @@ def _stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
     if pixels.dtype in (np.uint8, np.uint16):  # a table is one look-up a pixel, and exact
         table = (np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float64) - low) / (high - low)
         return table.clip(0, 1).astype(np.float32)[pixels]
-    stretched = ((pixels.astype(np.float32) - low) / (high - low)).clip(0, 1).astype(np.float32)
-    return np.nan_to_num(stretched, copy=False, nan=0.0)
+    return _stretch_in_place(pixels.astype(np.float32), low, high)
+
+
+def _stretch_in_place(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
+    pixels -= low
+    pixels /= high - low
+    np.clip(pixels, 0, 1, out=pixels)
+    return np.nan_to_num(pixels, copy=False, nan=0.0)
 
 
 def _percentiles(pixels: np.ndarray, low: float, high: float) -> tuple[float, float]:
@@ -200,9 +224,11 @@ def _percentiles(pixels: np.ndarray, low: float, high: float) -> tuple[float, fl
         finite = pixels[np.isfinite(pixels)]
         if not finite.size:
             return 0.0, 0.0
-        return float(np.percentile(finite, low)), float(np.percentile(finite, high))
+        # a copy already, so it may be reordered
+        lower, upper = (np.percentile(finite, q, overwrite_input=True) for q in (low, high))
+        return float(lower), float(upper)
     # integers: the sorted order is a cumulative histogram, which is far cheaper than sorting
-    below = np.cumsum(np.bincount(pixels.ravel(), minlength=2))
+    below = np.cumsum(_histogram(pixels))
     index = np.array([low, high]) / 100 * (below[-1] - 1)
     floor = np.searchsorted(below, np.floor(index), side="right")
     ceil = np.searchsorted(below, np.ceil(index), side="right")
@@ -210,9 +236,22 @@ def _percentiles(pixels: np.ndarray, low: float, high: float) -> tuple[float, fl
     return float(values[0]), float(values[1])
 
 
+def _histogram(pixels: np.ndarray) -> np.ndarray:
+    """How often each value of an integer type occurs; numpy widens what it counts to 64 bits, so a part at
+    a time."""
+    flat = pixels.reshape(-1)
+    counts = np.zeros(np.iinfo(pixels.dtype).max + 1, np.int64)
+    for start in range(0, flat.size, _BLOCK):
+        part = np.bincount(flat[start : start + _BLOCK])
+        counts[: len(part)] += part
+    return counts
+
+
 def _full_range(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype.kind != "u":
         raise CrossbandError(
             f"normalisation range reads unsigned integers, these pixels are {pixels.dtype}; use percentile"
         )
-    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    scaled = pixels.astype(np.float32)
+    scaled /= np.float32(np.iinfo(pixels.dtype).max)
+    return scaled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,12 +11,15 @@ import torch
 import torch.nn.functional as F
 
 from .bands import BANDS, Band, Normalisation, default_normalisation
-from .errors import CrossbandError, ImageFault
+from .errors import CrossbandError
 from .frames import Frames
 from .io import Image, read_image
 from .progress import track
 
 __all__ = ["IMAGENET", "Preprocess", "Statistics", "Warp", "measure_statistics"]
+
+
+_STRIP_PIXELS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,9 @@ class Preprocess:
         normalise = self.normalisation[band]
         if pixels.dtype == np.uint8 and normalise.name in ("range", "repeat8"):
             # a linear map commutes with resizing, and resizing bytes is several times faster
-            return self._warped(_resize(_channels_first(pixels), self.size).float() / 255)
-        return self._warped(_resize(_channels_first(normalise(pixels, image.units)), self.size))
+            return self._warped(_fit(pixels, lambda part: part, self.size).float() / 255)
+        stretch = normalise.fitted(pixels)
+        return self._warped(_fit(pixels, lambda part: stretch(part, image.units), self.size))
 
     def __call__(self, image: Image, band: Band | str) -> torch.Tensor:
         """The tensor a model reads: float32 ``(3, H, W)``, standardised.
@@ -142,22 +146,38 @@ class Preprocess:
         return image if self.warp is None else self.warp(image)
 
 
-def measure_statistics(frames: Frames, preprocess: Preprocess, most: int = 500) -> dict[Band, Statistics]:
+def measure_statistics(
+    frames: Frames | Sequence[Frames], preprocess: Preprocess, most: int = 500
+) -> dict[Band, Statistics]:
     """The mean and standard deviation of each channel of each band, over at most ``most`` of its images
-    taken at regular steps; images that cannot be read are passed over.
+    taken at regular steps; images that cannot be read, or that the normalisation does not fit, are passed
+    over.
+
+    Args:
+        frames: the images; of several sets, all of them count alike.
+        preprocess: how they are read; its own statistics do not matter.
+        most: images a band.
 
     Raises:
-        CrossbandError: none of a band's images can be read.
+        CrossbandError: none of a band's images can be read; the last one's reason is said.
     """
+    sets = [frames] if isinstance(frames, Frames) else list(frames)
     found = {}
-    for band in frames.bands:
-        paths = [path for path in frames.paths(band) if path is not None]
-        sums, squares, count = torch.zeros(3), torch.zeros(3), 0
-        chosen = paths[:: max(1, len(paths) // most)]
-        for path in track(chosen, len(chosen), f"statistics of {band.value}"):
+    for band in (band for band in BANDS if any(band in one.bands for one in sets)):
+        images = [
+            (path, units)
+            for one in sets
+            if band in one.bands
+            for path, units in zip(one.paths(band), one.units(), strict=True)
+            if path is not None
+        ]
+        sums, squares, count, reason = torch.zeros(3), torch.zeros(3), 0, ""
+        chosen = images[:: max(1, math.ceil(len(images) / most))]
+        for path, units in track(chosen, len(chosen), f"statistics of {band.value}"):
             try:
-                pixels = preprocess.unit(read_image(path, band), band).expand(3, -1, -1)
-            except ImageFault:
+                pixels = preprocess.unit(read_image(path, band, units), band).expand(3, -1, -1)
+            except CrossbandError as error:
+                reason = str(error)
                 continue
             sums, squares, count = (
                 sums + pixels.mean((1, 2)),
@@ -165,7 +185,9 @@ def measure_statistics(frames: Frames, preprocess: Preprocess, most: int = 500) 
                 count + 1,
             )
         if not count:
-            raise CrossbandError(f"no {band.value} image can be read, so its statistics cannot be measured")
+            raise CrossbandError(
+                f"no {band.value} image can be read, so its statistics cannot be measured ({reason})"
+            )
         mean = sums / count
         std = (squares / count - mean.square()).clamp(min=1e-8).sqrt()
         found[band] = Statistics(tuple(mean.tolist()), tuple(std.tolist()))
@@ -173,10 +195,28 @@ def measure_statistics(frames: Frames, preprocess: Preprocess, most: int = 500) 
 
 
 def _luminance(pixels: np.ndarray) -> np.ndarray:
-    if np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 0], pixels[..., 2]):
-        return pixels[..., 0]
+    grey = pixels[..., 0]
+    if all(np.array_equal(grey[i], pixels[i, :, c]) for i in range(len(grey)) for c in (1, 2)):
+        return grey
     weights = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-    return (pixels.astype(np.float32) @ weights).round().astype(pixels.dtype)
+    luminance = np.empty(grey.shape, pixels.dtype)
+    rows = max(1, _STRIP_PIXELS // grey.shape[1])
+    for top in range(0, len(grey), rows):
+        luminance[top : top + rows] = (pixels[top : top + rows].astype(np.float32) @ weights).round()
+    return luminance
+
+
+def _fit(pixels: np.ndarray, change: Callable[[np.ndarray], np.ndarray], size: tuple[int, int]) -> torch.Tensor:
+    """Pixels changed and resized. Resizing goes along the rows, then along the columns, so a large image is
+    narrowed strip by strip, to the same numbers, and is never there whole as floating point."""
+    rows = max(1, _STRIP_PIXELS // pixels.shape[1])
+    if rows >= len(pixels):
+        return _resize(_channels_first(change(pixels)), size)
+    narrow = [
+        _resize(_channels_first(change(part)), (len(part), size[1]))
+        for part in (pixels[top : top + rows] for top in range(0, len(pixels), rows))
+    ]
+    return _resize(torch.cat(narrow, 1), size)
 
 
 def _channels_first(pixels: np.ndarray) -> torch.Tensor:

@@ -48,6 +48,14 @@ def test_the_visible_band_is_the_embedded_photograph(file):
     assert image.units is Units.COUNTS
 
 
+@pytest.mark.parametrize("band", ["rgb", "tir"])
+def test_both_bands_are_upright(file, tmp_path, band):
+    pytest.importorskip("flyr")
+    (tmp_path / "turned.jpg").write_bytes(radiometric_jpeg(orientation=6))
+    turned = read_image(tmp_path / "turned.jpg", band).pixels
+    assert np.array_equal(turned, np.rot90(read_image(file, band).pixels, 3))
+
+
 def test_a_grey_photograph_keeps_its_width(tmp_path):
     pytest.importorskip("flyr")
     (tmp_path / "a.jpg").write_bytes(radiometric_jpeg(PHOTO[..., 0]))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -17,6 +20,7 @@ import tifffile
 from crossband.bands import Units
 from crossband.errors import CrossbandError, ImageFault
 from crossband.io import IMAGE_SUFFIXES, image_size, read_image
+from crossband.io import images as module
 from crossband.io.images import upright
 
 RNG = np.random.default_rng(0)
@@ -223,6 +227,11 @@ def test_a_missing_file_is_a_named_fault(tmp_path):
     assert fault(tmp_path / "gone.png") == "missing"
 
 
+def test_a_name_that_no_file_can_have_is_a_named_fault(tmp_path):
+    assert fault(tmp_path / "a\0.png").startswith("cannot be read")
+    assert fault(tmp_path / ("a" * 5000)).startswith("cannot be read")
+
+
 def test_an_empty_file_is_a_named_fault(tmp_path):
     (tmp_path / "a.png").touch()
     assert fault(tmp_path / "a.png") == "empty file (0 bytes)"
@@ -290,6 +299,63 @@ def test_an_image_above_the_limit_is_refused(tmp_path, kind):
     (tmp_path / "a").write_bytes(encoded(kind))
     assert fault(tmp_path / "a", max_pixels=4095) == "decompression bomb: 64 x 64 pixels, more than 4095"
     assert read_image(tmp_path / "a", max_pixels=4096).size == (64, 64)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    check = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + check
+
+
+def ihdr(side: int, depth: int = 8, colour: int = 0) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, depth, colour, 0, 0, 0))
+
+
+@pytest.mark.parametrize(("depth", "colour"), [(8, 0), (16, 2)])
+@pytest.mark.parametrize("before", [chunk(b"tEXt", struct.pack(">II", 4, 4) + b"a\0b"), ihdr(4)])
+def test_a_header_that_is_not_the_first_chunk_hides_no_bomb(tmp_path, before, depth, colour):
+    rows = zlib.compress(bytes(30 * (30 * (6 if colour else 1) + 1)))
+    png = b"\x89PNG\r\n\x1a\n" + before + ihdr(30, depth, colour) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(png)
+    assert "IHDR" in (reason := fault(tmp_path / "a.png", max_pixels=100)) or "bomb" in reason
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_a_large_image_is_read_in_strips_to_the_same_pixels(tmp_path, monkeypatch, mode):
+    deep = {"I;16": GREY16, "I": GREY16.astype(np.int32) + 70000, "F": GREY16.astype(np.float32)}
+    image = PIL.Image.fromarray(deep[mode]) if mode in deep else PIL.Image.fromarray(RGB8).convert(mode)
+    path = tmp_path / "a"
+    image.save(path, format="TIFF" if mode in ("CMYK", "I", "F") else "PNG", compression=None)
+    whole = module._decode_with_pillow(path.read_bytes(), 100)
+    monkeypatch.setattr(module, "_STRIP_PIXELS", 14)
+    strips = module._decode_with_pillow(path.read_bytes(), 100)
+    assert strips.dtype == whole.dtype
+    assert np.array_equal(strips, whole)
+
+
+MEASURE = """
+import sys
+from crossband.io import read_image
+from crossband.preprocess import Preprocess
+
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) >> 10
+
+small, large, band = sys.argv[1:]
+Preprocess((8, 8))(read_image(small, band), band)
+before = peak()
+Preprocess((320, 320))(read_image(large, band), band)
+print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize("band", ["rgb", "tir"])
+def test_reading_the_largest_image_takes_little_more_than_its_bytes_twice(tmp_path, band):
+    for side in (90, 9900):  # of one bit, some 12 KB; Pillow's copy and the array are 94 MiB each
+        PIL.Image.new("1", (side, side)).save(tmp_path / f"{side}.png")
+    arguments = [sys.executable, "-c", MEASURE, *(str(tmp_path / f"{side}.png") for side in (90, 9900)), band]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
+    assert int(done.stdout) < 300
 
 
 def test_the_size_is_read_from_the_header(tmp_path):

@@ -32,6 +32,7 @@ MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 30
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP")
 _EXIF_ORIENTATION = 274
+_STRIP_PIXELS = 1 << 22  # what is copied out of Pillow at once; a whole large image would be there four times
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PGM_GAP = rb"(?:\s|#[^\n]*\n)+"
 _PGM_HEADER = re.compile(rb"P5" + _PGM_GAP + rb"(\d+)" + _PGM_GAP + rb"(\d+)" + _PGM_GAP + rb"(\d+)\s")
@@ -106,15 +107,18 @@ def decode_image(
             pixels = read_radiometric_jpeg(data, band)
             if pixels is not None:
                 _check_size(pixels.shape[1], pixels.shape[0], max_pixels)
+                with _open_with_pillow(data) as image:  # the camera turned all it recorded, or nothing
+                    pixels = upright(pixels, _orientation(image))
                 return Image(pixels, Units.KELVIN if band is Band.TIR else Units.COUNTS)
         if _is_tiff(data):
-            pixels = _decode_tiff(data)
+            pixels = _decode_tiff(data, max_pixels)
         elif _is_deep_colour_png(data):
-            pixels = _decode_deep_png(data)
+            pixels = _decode_deep_png(data, max_pixels)
         elif _is_deep_pgm(data):
             pixels = _decode_deep_pgm(data)
         else:
-            pixels = _decode_with_pillow(data)
+            pixels = _decode_with_pillow(data, max_pixels)
+        _check_size(pixels.shape[1], pixels.shape[0], max_pixels)
     return Image(pixels, parse_units(units) if units is not None and band is Band.TIR else Units.COUNTS)
 
 
@@ -144,6 +148,8 @@ def read_bytes(path: str | Path) -> bytes:
         data = Path(path).read_bytes()
     except FileNotFoundError:
         raise ImageFault(path, "missing") from None
+    except ValueError as error:  # a name that no file can have
+        raise ImageFault(path, f"cannot be read ({error})") from None
     except OSError as error:
         raise ImageFault(path, f"cannot be read ({error.strerror})") from None
     if not data:
@@ -185,6 +191,8 @@ def _header_size(data: bytes) -> tuple[int, int]:
             page = file.pages[0]
             return int(page.imagewidth), int(page.imagelength)
     if data[:8] == _PNG and len(data) >= 24:  # Pillow needs pixels to be there, a bomb has none
+        if data[12:16] != b"IHDR":
+            raise ValueError("a damaged PNG: it does not begin with its header (IHDR)")
         width, height = struct.unpack(">II", data[16:24])
         return width, height
     with _open_with_pillow(data) as image:
@@ -211,24 +219,40 @@ def _open_with_pillow(data: bytes) -> PIL.Image.Image:
         raise ValueError(f"decompression bomb: {error}") from None
 
 
-def _decode_with_pillow(data: bytes) -> np.ndarray:
+def _decode_with_pillow(data: bytes, max_pixels: int) -> np.ndarray:
     with _open_with_pillow(data) as image:
+        _check_size(*image.size, max_pixels)  # a PNG may have a second header, and Pillow goes by the last
         orientation = _orientation(image)
         image.load()
         mode = image.mode
         if mode.startswith("I;16"):
-            pixels = np.asarray(image).astype(np.uint16)
+            pixels = _array(image, mode).astype(np.uint16, copy=False)
         elif mode == "I":
-            pixels = _narrow(np.asarray(image))
-        elif mode == "F":
-            pixels = np.asarray(image, np.float32)
+            pixels = _narrow(_array(image, mode))
+        elif mode in ("F", "RGBA", "RGB"):
+            pixels = _array(image, mode)
         elif mode in ("1", "L", "LA"):
-            pixels = np.asarray(image.convert("L"))
-        elif mode in ("RGBA", "RGB"):
-            pixels = np.asarray(image)
+            pixels = _array(image, "L")
         else:  # palettes and other colour spaces
-            pixels = np.asarray(image.convert("RGB"))
+            pixels = _array(image, "RGB")
     return upright(pixels, orientation)
+
+
+def _array(image: PIL.Image.Image, mode: str) -> np.ndarray:
+    """The pixels of a loaded image in a mode; a large one strip by strip, each converted by itself."""
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    if rows >= height:
+        return np.asarray(image if image.mode == mode else image.convert(mode))
+    pixels: np.ndarray | None = None
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        part = np.asarray(strip if strip.mode == mode else strip.convert(mode))
+        if pixels is None:
+            pixels = np.empty((height, *part.shape[1:]), part.dtype)
+        pixels[top : top + rows] = part
+    assert pixels is not None
+    return pixels
 
 
 def _orientation(image: PIL.Image.Image) -> int:
@@ -239,8 +263,9 @@ def _orientation(image: PIL.Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _decode_deep_png(data: bytes) -> np.ndarray:
+def _decode_deep_png(data: bytes, max_pixels: int) -> np.ndarray:
     with _open_with_pillow(data) as image:
+        _check_size(*image.size, max_pixels)
         orientation = _orientation(image)
     pixels = imagecodecs.png_decode(data)
     return upright(pixels[..., 0] if pixels.shape[-1] == 2 else pixels, orientation)
@@ -268,12 +293,12 @@ def _narrow(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32)
 
 
-def _decode_tiff(data: bytes) -> np.ndarray:
+def _decode_tiff(data: bytes, max_pixels: int) -> np.ndarray:
     with tifffile.TiffFile(BytesIO(data)) as file:
         page = file.pages[0]
         photometric = getattr(page.photometric, "name", "MINISBLACK")
         if photometric not in ("MINISBLACK", "MINISWHITE", "RGB"):
-            return _decode_with_pillow(data)
+            return _decode_with_pillow(data, max_pixels)
         if page.imagedepth > 1:
             raise ValueError(f"a TIFF volume of {page.imagedepth} images; give one image a file")
         if page.samplesperpixel > 4:
