@@ -428,7 +428,7 @@ def gallery_delete(
     """
     from .retrieval import Gallery
 
-    print(f"{gallery}: {Gallery.open_store(gallery).delete(where)} deleted")
+    print(f"{gallery}: {Gallery.open_rows(gallery).delete(where)} deleted")
 
 
 @gallery_app.command("optimise")
@@ -444,9 +444,9 @@ def gallery_optimise(
     """
     from .retrieval import Gallery
 
-    store = Gallery.open_store(gallery)
-    store.optimise(build)
-    print(f"{gallery}: {store.count()} items")
+    rows = Gallery.open_rows(gallery)
+    rows.optimise(build)
+    print(f"{gallery}: {rows.count()} items")
 
 
 @app.command("simulate")

@@ -178,7 +178,7 @@ def test_means_never_change_afterwards(tmp_path, described, small, store):
 def test_rows_in_whatever_batches_are_the_same(tmp_path, described, thermal, small, store, monkeypatch):
     monkeypatch.setattr(module, "_BATCH", 5)
     index(described, tmp_path / "g", "hog", ["tir"], options=small, store=store)
-    tables = [Gallery.open_store(f).read(["key", "vector"]).to_pylist() for f in (tmp_path / "g", thermal)]
+    tables = [Gallery.open_rows(f).read(["key", "vector"]).to_pylist() for f in (tmp_path / "g", thermal)]
     assert tables[0] == tables[1]
 
 
@@ -259,7 +259,7 @@ def test_int8_keeps_the_recall_of_random_unit_vectors(tmp_path, hog):
     queries = unit_length(rows + 0.1 * rng.normal(size=rows.shape).astype(np.float32))
     gallery = Gallery.create(tmp_path / "g", replace(hog, means={}), rows, "int8")
     table = numbered(gallery, np.clip(np.rint(rows * gallery._scale), -127, 127).astype(np.int8))
-    gallery.store.add(table)
+    gallery.rows.upsert(table)
     found = [gallery.search(query, 1)[0].frame for query in queries]
     exact = ((queries[:, None] - rows[None]) ** 2).sum(-1).argmin(1)
     assert np.mean([int(a) == b for a, b in zip(found, exact, strict=True)]) >= 0.995
@@ -362,7 +362,7 @@ def test_new_metadata_of_an_unchanged_image_reaches_the_gallery(tmp_path, make_p
     index(frames, tmp_path / "gallery", "hog", ["tir"])
     again = index(frames.assign(camera="north"), tmp_path / "gallery", bands=["tir"])
     assert (again.added, again.unchanged) == (3, 0)
-    assert Gallery.open_store(tmp_path / "gallery").count("camera = 'north'") == 3
+    assert Gallery.open_rows(tmp_path / "gallery").count("camera = 'north'") == 3
 
 
 def test_an_open_gallery_sees_what_another_one_adds(tmp_path, make_pairs):

@@ -40,13 +40,13 @@ def store(tmp_path) -> LanceStore:
 def test_rows_come_back_in_the_order_of_insertion_whatever_their_number(store):
     keys = [f"k{i:04d}" for i in np.random.default_rng(0).permutation(1500)]
     for start in range(0, 1500, 500):
-        store.add(rows(keys[start : start + 500]))
+        store.upsert(rows(keys[start : start + 500]))
     assert store.read(["key"])["key"].to_pylist() == keys
     assert store.count() == 1500
 
 
 def test_upsert_replaces_by_key_and_appends_the_rest(store):
-    store.add(rows(["a", "b"]))
+    store.upsert(rows(["a", "b"]))
     store.upsert(rows(["b", "c"], camera=["north", "north"]))
     found = store.read(["key", "camera"]).to_pylist()
     assert {row["key"]: row["camera"] for row in found} == {"a": None, "b": "north", "c": "north"}
@@ -54,13 +54,13 @@ def test_upsert_replaces_by_key_and_appends_the_rest(store):
 
 
 def test_delete_tells_how_many_went(store):
-    store.add(rows(["a", "b", "c"], x=[1.0, 2.0, 3.0]))
+    store.upsert(rows(["a", "b", "c"], x=[1.0, 2.0, 3.0]))
     assert store.delete("x >= 2") == 2
     assert store.count() == 1
 
 
 def test_a_condition_may_use_all_metadata(store):
-    store.add(rows(["a"], x=[1.0], lat=[46.5], camera=["o'clock"]))
+    store.upsert(rows(["a"], x=[1.0], lat=[46.5], camera=["o'clock"]))
     for name, kind in METADATA.items():
         assert store.count(f"{name} IS NULL") == int(name not in ("x", "lat", "camera")), (name, kind)
     assert store.count("camera = 'o''clock' AND lat BETWEEN 46 AND 47") == 1
@@ -68,7 +68,7 @@ def test_a_condition_may_use_all_metadata(store):
 
 @pytest.mark.parametrize("call", ["count", "delete", "read", "search"])
 def test_a_condition_that_cannot_be_read_is_one_sentence(store, call):
-    store.add(rows(["a"]))
+    store.upsert(rows(["a"]))
     calls = {
         "count": lambda: store.count("nowhere = 1"),
         "delete": lambda: store.delete("nowhere = 1"),
@@ -81,7 +81,7 @@ def test_a_condition_that_cannot_be_read_is_one_sentence(store, call):
 
 
 def test_the_version_changes_with_the_rows_only(store):
-    store.add(rows(["a"]))
+    store.upsert(rows(["a"]))
     before = store.version()
     store.read(["key"])
     store.count()
@@ -92,7 +92,7 @@ def test_the_version_changes_with_the_rows_only(store):
 
 def test_optimising_keeps_the_rows_and_drops_old_versions(store, tmp_path):
     for i in range(12):
-        store.add(
+        store.upsert(
             rows([f"{i}-{j}" for j in range(50)], np.random.default_rng(i).normal(size=(50, SIZE)).astype("f4"))
         )
     before = sum(1 for path in tmp_path.rglob("*.lance") if path.is_file())
@@ -114,7 +114,7 @@ def test_two_writers_at_once_both_keep_their_rows(tmp_path):
     def write(name: str) -> None:
         mine = LanceStore(uri)
         for i in range(8):
-            mine.add(rows([f"{name}{i}-{j}" for j in range(5)]))
+            mine.upsert(rows([f"{name}{i}-{j}" for j in range(5)]))
 
     threads = [threading.Thread(target=write, args=(name,)) for name in "ab"]
     for thread in threads:
@@ -132,7 +132,7 @@ def test_the_index_keeps_recall_with_a_filter_that_leaves_one_in_a_hundred(tmp_p
     vectors = (centres[rng.integers(0, 60, 5000)] + 0.4 * rng.normal(size=(5000, 32))).astype(np.float32)
     camera = np.where(np.arange(5000) % 100 == 0, "rare", "common")
     store = LanceStore(tmp_path / "rows.lance", row_schema(32, "float32"))
-    store.add(rows([str(i) for i in range(5000)], vectors, camera=camera.tolist()))
+    store.upsert(rows([str(i) for i in range(5000)], vectors, camera=camera.tolist()))
     store.optimise(index=True)
     allowed = np.arange(5000) if where is None else np.flatnonzero(camera == "rare")
     recall = []
@@ -147,7 +147,7 @@ def test_distances_of_the_index_are_squared_euclidean_of_the_whole_vectors(tmp_p
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(600, 32)).astype(np.float32)
     store = LanceStore(tmp_path / "rows.lance", row_schema(32, "float32"))
-    store.add(rows([str(i) for i in range(600)], vectors))
+    store.upsert(rows([str(i) for i in range(600)], vectors))
     store.optimise(index=True)
     found = store.search(vectors[7] + 0.01, 5)
     exact = ((vectors[[int(key) for key in found["key"].to_pylist()]] - vectors[7] - 0.01) ** 2).sum(1)
@@ -162,7 +162,7 @@ WRITER = """
     number = int(sys.argv[2])
     while True:
         # a batch is added, then replaced by its second version, each in one commit
-        store.add(batch(number, "first"))
+        store.upsert(batch(number, "first"))
         print(number, "first", flush=True)
         store.upsert(batch(number, "second"))
         print(number, "second", flush=True)
@@ -184,7 +184,7 @@ def batch(number: int, version: str) -> pa.Table:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_after_kill_9_it_holds_exactly_whole_batches_and_all_acknowledged_ones(tmp_path, seed):
     uri = tmp_path / "rows.lance"
-    LanceStore(uri, row_schema(SIZE, "float32")).add(batch(0, "second"))
+    LanceStore(uri, row_schema(SIZE, "float32")).upsert(batch(0, "second"))
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(WRITER), str(uri), "1"],
         stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
@@ -210,6 +210,6 @@ def test_after_kill_9_it_holds_exactly_whole_batches_and_all_acknowledged_ones(t
     assert set(acknowledged) <= set(found) <= {*acknowledged, last + 1}  # at most the one in flight besides
     for number, version in acknowledged.items():
         assert found[number][0] in ((version, "second") if number == last else (version,))
-    store.add(batch(10_000, "first"))  # and it can be written again
+    store.upsert(batch(10_000, "first"))  # and it can be written again
     assert store.count() == BATCH * (len(found) + 1)
     assert store.search(np.full(SIZE, 10_000, np.float32), 1)["sequence"].to_pylist() == ["10000"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,8 @@ __all__ = [
 DEFAULT_DESCRIPTOR = "crossband"
 PRESETS = {"crossband": "efficientnet_lite0@blocks.4:avg5s3+centre"}
 _FORMAT = "crossband-descriptor-1"
+_PREPROCESSING = 1  # raise it when the same image and options give another tensor than before
+_SIDES = (16, 8192)  # pixels
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,17 @@ class Finish:
                     f"no mean of the band {band.value} is known (there is {have}), so it cannot be centred; "
                     f"make the gallery from frames that have it, or give such images with --calibrate FOLDER"
                 )
+            if len(self.means[band]) != vectors.shape[1]:
+                raise CrossbandError(
+                    f"the mean of the band {band.value} has {len(self.means[band])} numbers and a vector "
+                    f"{vectors.shape[1]}; the file it came from is damaged or of another model"
+                )
             vectors = vectors - self.means[band]
+        if self.axes is not None and len(self.axes) != vectors.shape[1]:
+            raise CrossbandError(
+                f"the axes are of {len(self.axes)} numbers and a vector of {vectors.shape[1]}; "
+                "the file they came from is damaged or of another model"
+            )
         return unit_length(vectors if self.axes is None else vectors @ self.axes)
 
 
@@ -232,7 +245,7 @@ class Descriptor:
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.partial")
+            partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
             save_file(tensors, partial, metadata={"crossband": json.dumps(account)})
             partial.replace(path)
         except (OSError, SafetensorError) as error:
@@ -243,6 +256,7 @@ class Descriptor:
         return {
             "encoder": self.encoder_name, "weights": self.weights_digest, "layer": self.layer,
             "pooling": str(self.pooling), "preprocess": self.preprocess.describe(),
+            "preprocessing": _PREPROCESSING,
         }  # fmt: skip
 
 
@@ -293,7 +307,7 @@ def _steps(text: str) -> tuple[Pooling, bool]:
 
 
 def descriptor_account(path: Path) -> dict[str, Any]:
-    """What a descriptor file says of itself; no tensor is read.
+    """What a descriptor file says of itself, checked; no tensor is read.
 
     Raises:
         CrossbandError: missing, damaged, or no descriptor file.
@@ -303,10 +317,16 @@ def descriptor_account(path: Path) -> dict[str, Any]:
             account = json.loads((file.metadata() or {}).get("crossband", "{}"))
     except FileNotFoundError:
         raise CrossbandError(f"no descriptor file {path}; crossband fit writes one") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CrossbandError(f"{path} is no descriptor file: {' '.join(str(error).split())[:80]}") from None
-    if account.get("format") != _FORMAT:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise _no_descriptor(path, str(error)) from None
+    if not isinstance(account, dict) or account.get("format") != _FORMAT:
         raise CrossbandError(f"{path} is no descriptor file of crossband; crossband fit writes one")
+    for name in ("name", "encoder", "weights", "layer", "pooling"):
+        if not isinstance(account.get(name), str):
+            raise _no_descriptor(path, f"its {name} is no text")
+    if not isinstance(account.get("centre"), bool):
+        raise _no_descriptor(path, "its centre is neither true nor false")
+    _read_preprocess(path, account.get("preprocess"))
     return account
 
 
@@ -317,7 +337,7 @@ def read_descriptor(path: Path, options: Options) -> Descriptor:
         CrossbandError: no descriptor file, or fitted with other weights than those that are here.
     """
     account = descriptor_account(path)
-    tensors = load_file(path)
+    axes, means = _read_tensors(path)
     encoder, digest = create_model(account["encoder"], options.weights)
     if digest != account["weights"]:
         raise CrossbandError(
@@ -331,13 +351,65 @@ def read_descriptor(path: Path, options: Options) -> Descriptor:
         weights_digest=digest,
         layer=encoder.check_layer(account["layer"]),
         pooling=Pooling.parse(account["pooling"]),
-        centre=bool(account["centre"]),
-        preprocess=Preprocess.from_description(account["preprocess"]),
-        axes=tensors.get("axes"),
-        means={band: tensors[f"mean.{band.value}"] for band in BANDS if f"mean.{band.value}" in tensors}
-        or None,
+        centre=account["centre"],
+        preprocess=_read_preprocess(path, account["preprocess"]),
+        axes=axes,
+        means=means or None,
         device=device,
     )
+
+
+def _no_descriptor(path: Path, reason: str) -> CrossbandError:
+    return CrossbandError(f"{path} is no descriptor file: {' '.join(reason.split())[:80]}")
+
+
+def _read_preprocess(path: Path, account: object) -> Preprocess:
+    """How images are read, from what a file says of it; a size that no image has is refused before anything
+    is made of it."""
+    if not isinstance(account, dict):
+        raise _no_descriptor(path, "it does not say how images are read")
+    size = account.get("size")
+    low, high = _SIDES
+    if not (
+        isinstance(size, list) and len(size) == 2 and all(type(n) is int and low <= n <= high for n in size)
+    ):
+        raise _no_descriptor(path, f"its size is not two sides from {low} to {high} pixels")
+    try:
+        preprocess = Preprocess.from_description(account)
+    except (KeyError, ValueError, TypeError, AttributeError, CrossbandError) as error:
+        raise _no_descriptor(path, f"it does not say how images are read ({error})") from None
+    for band in BANDS:
+        if band not in preprocess.statistics or band not in preprocess.normalisation:
+            raise _no_descriptor(path, f"it does not say how {band.value} images are read")
+        mean, std = preprocess.statistics[band].mean, preprocess.statistics[band].std
+        if not (_finite(mean, 3) and _finite(std, 3) and min(std) > 0):
+            raise _no_descriptor(path, f"its statistics of {band.value} are not three numbers each")
+    warp = preprocess.warp
+    if warp is not None and not (_finite((warp.shift, warp.scale, warp.rotate), 3) and warp.scale > 0):
+        raise _no_descriptor(path, "its warp is not three numbers")
+    return preprocess
+
+
+def _finite(values: tuple[object, ...], n: int) -> bool:
+    return len(values) == n and all(type(v) in (int, float) and abs(v) < 1e30 for v in values)  # type: ignore[arg-type]
+
+
+def _read_tensors(path: Path) -> tuple[np.ndarray | None, dict[Band, np.ndarray]]:
+    """Axes ``(d, k)`` and means ``(d,)`` of a descriptor file, checked."""
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _no_descriptor(path, str(error)) from None
+    axes = tensors.get("axes")
+    means = {band: tensors[f"mean.{band.value}"] for band in BANDS if f"mean.{band.value}" in tensors}
+    for name, array, dims in [("axes", axes, 2), *((f"mean of {band}", m, 1) for band, m in means.items())]:
+        if array is None:
+            continue
+        if array.dtype != np.float32 or array.ndim != dims or not array.size or not np.isfinite(array).all():
+            raise _no_descriptor(path, f"the {name} are not finite float32 numbers in {dims} dimension(s)")
+    if len({len(array) for array in (axes, *means.values()) if array is not None}) > 1:
+        raise _no_descriptor(path, "its axes and means differ in length")
+    return axes, means
 
 
 def _device(name: str) -> str:

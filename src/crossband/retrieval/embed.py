@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -111,7 +111,7 @@ def embed(
     *,
     store: str | Path,
     workers: int | None = None,
-    required: bool = True,
+    required: Container[Band] | bool = True,
 ) -> Embedding:
     """Describe every image of some bands, once.
 
@@ -124,7 +124,8 @@ def embed(
         bands: which bands; all of the frames' by default.
         store: the folder of the descriptor store; it may serve any number of descriptors and sets.
         workers: threads that read, and on a CPU as many that run the encoder; one for each core by default.
-        required: whether a band without one usable image is an error; otherwise it is left out.
+        required: whether a band without one usable image is an error, or the bands of which it is one;
+            otherwise such a band is left out.
 
     Raises:
         CrossbandError: no frame has the band, or none of a band's images can be used.
@@ -154,7 +155,7 @@ def embed(
         good = [item for item in done if item.job.band is band and item.fault is None]
         if good:
             parts[band] = _part(band, good, stored)
-        elif required:
+        elif required if isinstance(required, bool) else band in required:
             first = next(item.fault for item in done if item.job.band is band)
             raise CrossbandError(f"no {band.value} image can be used: {first}")
     return Embedding(descriptor, frames, parts, faults, computed, seconds)
