@@ -16,7 +16,7 @@ import PIL.Image
 import torch
 from torchvision import transforms
 
-from crossband.cli import _keep_freed_memory
+from crossband.allocator import keep_freed_memory
 from crossband.datasets import scan
 from crossband.frames import Frames
 from crossband.retrieval import Descriptor, embed
@@ -68,7 +68,7 @@ def available(name: str) -> Descriptor | None:
 
 
 def main() -> str:
-    _keep_freed_memory()
+    keep_freed_memory()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         frames = scan(sample_pairs(Path(folder), 48))

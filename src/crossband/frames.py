@@ -130,6 +130,10 @@ class Frames:
             raise CrossbandError(f"{path} cannot hold these columns ({reason}); write a .csv") from None
         except OSError as error:
             raise CrossbandError(f"cannot write {path} ({error.strerror}); choose another --out") from None
+        except UnicodeEncodeError:
+            raise CrossbandError(
+                f"the way from {path} to its images has a name that is not UTF-8; write it beside them"
+            ) from None
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink()

@@ -8,6 +8,7 @@ and then a download, unless ``CROSSBAND_OFFLINE`` is set.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import socket
 import urllib.parse
@@ -39,12 +40,14 @@ class WeightsSource:
         url: the torchvision file, with the first digits of its SHA-256 in its name.
         hub: the ``(repository, file name)`` on the Hugging Face hub; only safetensors are read there.
         package: a function that gives the file inside an installed package, or ``None``.
+        first: a stem that is looked for before ``name``, where several publishers use the same name.
     """
 
     name: str
     url: str | None = None
     hub: tuple[str, str] | None = None
     package: Callable[[], Path | None] | None = None
+    first: str | None = None
 
     @property
     def file_name(self) -> str:
@@ -80,10 +83,12 @@ def find_weights(source: WeightsSource, given: str | Path | None = None, downloa
                 return _download(source)
         except Exception as error:
             failure = f"the download failed: {' '.join(str(error).split())[:80] or type(error).__name__}"
+    names = dict.fromkeys(f"{stem}.safetensors" for stem in (source.first, source.name) if stem)
+    wanted = " or ".join(dict.fromkeys([*names, source.file_name]))
     places = [str(given)] if given is not None else []
     places += [f"CROSSBAND_WEIGHTS ({os.environ.get('CROSSBAND_WEIGHTS', 'unset')})", "the caches"]
     raise CrossbandError(
-        f"no weights for {source.name}: looked for {source.name}.safetensors or {source.file_name} in "
+        f"no weights for {source.name}: looked for {wanted} in "
         f"{', '.join(places)} ({failure}); get the file and give its folder with --weights"
     )
 
@@ -91,8 +96,8 @@ def find_weights(source: WeightsSource, given: str | Path | None = None, downloa
 def locate_weights(source: WeightsSource, given: str | Path | None = None) -> Path | None:
     """The weights file if it is on this machine, without any download; else ``None``."""
     for folder in (given, os.environ.get("CROSSBAND_WEIGHTS")):
-        for suffix in _SUFFIXES:
-            path = Path(folder or "") / f"{source.name}{suffix}"
+        for stem, suffix in itertools.product(filter(None, (source.first, source.name)), _SUFFIXES):
+            path = Path(folder or "") / f"{stem}{suffix}"
             if folder and path.is_file():
                 return path
         if folder and source.url and (Path(folder) / source.file_name).is_file():

@@ -45,6 +45,33 @@ def test_suffixes_that_tell_the_band_are_recognised(plant, visible, thermal, ban
     assert rows(scan(root), "frame", "rgb", band) == [("a/1", f"a/1{visible}.png", f"a/1{thermal}.png")]
 
 
+def test_names_that_are_not_utf8_are_left_out_with_a_note(plant, tmp_path, capsys):
+    root = plant([f"{band}/{i}.png" for band in ("rgb", "tir") for i in range(2)])
+    for band in ("rgb", "tir"):
+        (root / band / "0.png").rename(root / band / "\udcff1.png")
+    frames = scan(root)
+    assert frames.names == ["1"]
+    assert r"left out: names like b'\xff1.png' are not UTF-8" in capsys.readouterr().err
+    frames.write(tmp_path / "frames.parquet")
+
+
+def test_groups_of_frames_whose_folder_is_not_utf8_are_left_out_with_a_note(plant, capsys):
+    root = plant([f"{name}/{band}/00001.jpg" for name in ("a", "b") for band in ("color", "ir")])
+    (root / "b").rename(root / "\udcff")
+    assert scan(root, kind="vot_rgbt").names == ["a/00001"]
+    assert "is not UTF-8" in capsys.readouterr().err
+
+
+def test_a_root_is_of_a_manifest_only(plant):
+    root = plant(["rgb/a.png", "tir/a.png"])
+    with pytest.raises(CrossbandError, match="has no manifest whose images --root could move"):
+        open_frames(root, "/nope")
+    scan(root).write(root / "frames.parquet")
+    with pytest.raises(CrossbandError, match="give --root"):
+        open_frames(root, "/nope")
+    assert open_frames(root, root).root == root
+
+
 def test_named_suffixes_win_the_longest_first(plant):
     root = plant(["1v.png", "1ir.png", "1nir.png"])
     frames = scan(root, suffixes={"tir": "ir", "nir": "nir", "rgb": "v"})

@@ -61,6 +61,11 @@ def test_an_unknown_model_lists_the_nearest():
         create_model("resnet17")
 
 
+def test_names_that_stand_for_models_elsewhere_are_hinted_at_too():
+    with pytest.raises(CrossbandError, match=r"unknown model 'crosband'; the nearest are crossband"):
+        find_model("crosband", also=["crossband"])
+
+
 def test_weights_of_another_network_are_refused_with_the_file_named(tmp_path):
     other, _ = create_model("squeezenet1_0", pretrained=False)
     path = tmp_path / "squeezenet1_1.safetensors"

@@ -16,9 +16,17 @@ from ._pairs import (
     pair_radiometric,
     pair_suffixes,
 )
-from ._registry import Dataset, dataset, list_datasets, register_dataset
+from ._registry import Dataset, dataset, images_by_stem, list_datasets, register_dataset
 
-__all__ = ["Dataset", "dataset", "list_datasets", "open_frames", "register_dataset", "scan"]
+__all__ = [
+    "Dataset",
+    "dataset",
+    "images_by_stem",
+    "list_datasets",
+    "open_frames",
+    "register_dataset",
+    "scan",
+]
 
 
 def scan(
@@ -74,12 +82,25 @@ def scan(
 
 
 def open_frames(source: str | Path, root: str | Path | None = None) -> Frames:
-    """Frames of a manifest file, or of a folder as :func:`scan` recognises it."""
+    """Frames of a manifest file, of a folder's ``frames.parquet``, or of a folder as :func:`scan` recognises
+    it.
+
+    Args:
+        source: the manifest or the folder.
+        root: the folder of the images, where it is not the one that the manifest records.
+
+    Raises:
+        CrossbandError: no frames are there, or ``root`` is given and there is no manifest.
+    """
     source = Path(source)
-    if source.is_dir():
-        manifest = source / "frames.parquet"
-        return Frames.read(manifest, root) if manifest.is_file() else scan(source)
-    return Frames.read(source, root)
+    if not source.is_dir():
+        return Frames.read(source, root)
+    manifest = source / "frames.parquet"
+    if manifest.is_file():
+        return Frames.read(manifest, root)
+    if root is not None:
+        raise CrossbandError(f"{source} has no manifest whose images --root could move; give {root} itself")
+    return scan(source)
 
 
 def _recognise(root: Path) -> Frames:

@@ -17,7 +17,7 @@ from ..errors import CrossbandError
 from ..frames import Frames
 from ..io.flir import has_flir_records
 from ..progress import note, track
-from ._registry import images_by_stem
+from ._registry import images_by_stem, is_text, note_once
 
 __all__ = [
     "Group",
@@ -115,6 +115,9 @@ def pair_groups(root: Path, groups: Iterable[Group], expected: str, stem: Callab
     columns: dict[str, Mapping[str, object]] = {}
     groups = list(groups)
     for group in track(groups, len(groups), "scanning", "folders"):
+        if not is_text(group.name):
+            note_once(f"a folder of {root} is left out: its name {os.fsencode(group.name)!r} is not UTF-8")
+            continue
         for band, folder in group.folders.items():
             for name, path in images_by_stem(folder).items():
                 key = f"{group.name}/{stem(name)}"

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
-import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._discover import import_modules
 from ..errors import CrossbandError, unknown_name
 from ..frames import Frames
 from ..io import IMAGE_SUFFIXES
+from ..progress import note
 
-__all__ = ["Dataset", "dataset", "images_by_stem", "list_datasets", "register_dataset"]
+__all__ = [
+    "Dataset",
+    "dataset",
+    "images_by_stem",
+    "is_text",
+    "list_datasets",
+    "note_once",
+    "register_dataset",
+]
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ def register_dataset(
 
 def list_datasets() -> list[Dataset]:
     """Every registered dataset, by name."""
-    _discover()
+    import_modules(__package__)
     return [_DATASETS[name] for name in sorted(_DATASETS)]
 
 
@@ -79,7 +89,7 @@ def dataset(name: str) -> Dataset:
     Raises:
         CrossbandError: nobody knows it.
     """
-    _discover()
+    import_modules(__package__)
     if name not in _DATASETS:
         raise unknown_name("dataset", name, _DATASETS)
     return _DATASETS[name]
@@ -87,20 +97,32 @@ def dataset(name: str) -> Dataset:
 
 def images_by_stem(folder: Path, recursive: bool = False) -> dict[str, Path]:
     """The images of a folder by stem, in order of their names; with ``recursive`` the key is the path
-    below the folder without its suffix. Linked folders are followed, hidden ones are not looked into.
+    below the folder without its suffix. Linked folders are followed, hidden ones are not looked into, and
+    files whose names are not UTF-8 are left out, which is said.
 
     Raises:
         CrossbandError: no such folder, or two images share a stem.
+
+    Example:
+        >>> images_by_stem(Path(__file__).parent)
+        {}
     """
     if not folder.is_dir():
         raise CrossbandError(f"no folder {folder}")
     images: dict[str, Path] = {}
+    unnamed: list[str] = []
     for path in sorted(_files_below(folder) if recursive else folder.iterdir()):
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file():
             key = path.relative_to(folder).with_suffix("").as_posix()
+            if not is_text(key):
+                unnamed.append(path.name)
+                continue
             if key in images:
                 raise CrossbandError(f"{images[key].name} and {path.name} in {folder} share a stem; keep one")
             images[key] = path
+    if unnamed:
+        example = os.fsencode(unnamed[0])
+        note_once(f"{len(unnamed)} images of {folder} are left out: names like {example!r} are not UTF-8")
     return images
 
 
@@ -116,10 +138,21 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(name, file) for file in files)
 
 
-def _discover() -> None:
-    """Import every adapter beside this file, so that adding one is adding a file."""
-    import crossband.datasets as package
+def is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8, as a manifest, a report and a terminal need it.
 
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{package.__name__}.{module.name}")
+    Example:
+        >>> is_text("é.png"), is_text("\\udcff.png")
+        (True, False)
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@functools.cache
+def note_once(text: str) -> None:
+    """One line on standard error, the first time: a folder is looked through more than once."""
+    note(text)

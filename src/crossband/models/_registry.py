@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import importlib
-import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from .._discover import import_modules
 from ..errors import CrossbandError, unknown_name
 from ..nn.encoder import Encoder, count_parameters
 from ..preprocess import Statistics
@@ -93,19 +92,23 @@ def register_model(
     return register
 
 
-def find_model(name: str) -> ModelEntry:
+def find_model(name: str, also: Iterable[str] = ()) -> ModelEntry:
     """The entry of a model; ``timm/NAME`` is any of timm's.
+
+    Args:
+        name: the model's.
+        also: names that stand for models elsewhere, to be hinted at too.
 
     Raises:
         CrossbandError: nobody knows it.
     """
-    _discover()
+    import_modules(__package__)
     if name.startswith("timm/"):
         from .timm_encoders import timm_entry
 
         return timm_entry(name)
     if name not in _MODELS:
-        raise unknown_name("model", name, _MODELS)
+        raise unknown_name("model", name, {*_MODELS, *also})
     return _MODELS[name]
 
 
@@ -145,7 +148,7 @@ def list_models(pattern: str = "*") -> list[ModelInfo]:
 
     Parameters are counted on networks without memory behind them, so this is quick.
     """
-    _discover()
+    import_modules(__package__)
     return [_info(name) for name in sorted(fnmatch.filter(_MODELS, pattern))]
 
 
@@ -183,13 +186,5 @@ def _load(encoder: Encoder, entry: ModelEntry, path: Path) -> None:
 
 def _drop_classifier(encoder: Encoder) -> None:
     for part in encoder.classifier:
-        setattr(encoder.body, part, torch.nn.Identity())
-
-
-def _discover() -> None:
-    """Import every model beside this file, so that adding one is adding a file."""
-    import crossband.models as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{package.__name__}.{module.name}")
+        parent, _, name = part.rpartition(".")
+        setattr(encoder.body.get_submodule(parent), name, torch.nn.Identity())

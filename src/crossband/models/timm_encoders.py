@@ -1,32 +1,44 @@
-"""Every model of timm as an encoder, by the name ``timm/NAME`` (Wightman, "PyTorch Image Models")."""
+"""Every model of timm as an encoder, by the name ``timm/NAME`` (Wightman, "PyTorch Image Models").
+
+In a folder of weights, ``timm--NAME.safetensors`` is looked for first, then ``NAME.safetensors``: torchvision
+has a ``resnet18`` too. A network whose last feature stage gives more than one map (HRNet) is run as timm's
+own ``features_only`` runs it, and read at its last map.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
+from typing import Any
 
 import timm
+import torch
+from torch import nn
 
 from ..errors import CrossbandError
 from ..nn.encoder import Encoder
 from ..preprocess import Statistics
 from ..weights import WeightsSource
-from ._registry import ModelEntry
+from ._registry import ModelEntry, StateDict
 
 __all__ = ["build_timm", "timm_entry"]
+
+_FEATURE_PREFIXES = ("features.", "features.model.")
 
 
 def timm_entry(name: str) -> ModelEntry:
     """The registry entry of ``timm/NAME`` or ``timm/NAME.TAG``.
 
     Raises:
-        CrossbandError: timm has no such model.
+        CrossbandError: timm has no such model, or no such weights of it.
     """
     bare = name.removeprefix("timm/")
     if not timm.is_model(bare.split(".")[0]):
         close = difflib.get_close_matches(bare, timm.list_models(), n=3)
-        raise CrossbandError(f"timm has no model {bare!r}; the nearest are {', '.join(close) or 'none'}")
-    config = timm.get_pretrained_cfg(bare)
+        hint = f"the nearest are {', '.join(close)}" if close else "timm.list_models() in Python lists them"
+        raise CrossbandError(f"timm has no model {bare!r}; {hint}")
+    config = _published(bare)
     hub = (config.hf_hub_id, "model.safetensors") if config is not None and config.hf_hub_id else None
     return ModelEntry(
         name=name,
@@ -34,20 +46,83 @@ def timm_entry(name: str) -> ModelEntry:
         task="classification (timm)",
         licence=(config.license if config is not None else None) or "see timm",
         source=f"timm {bare}",
-        weights=WeightsSource(bare, hub=hub),
+        weights=WeightsSource(bare, hub=hub, first=f"timm--{bare}"),
         known_files={},
-        rename=None,
+        rename=functools.partial(rename_features, bare),
         default_steps="normflat",
     )
+
+
+def _published(name: str) -> Any:
+    """What timm knows of the weights ``NAME`` or ``NAME.TAG``, or ``None``."""
+    try:
+        return timm.get_pretrained_cfg(name)
+    except RuntimeError:  # what timm raises at a tag
+        architecture, _, tag = name.partition(".")
+        tags = timm.list_pretrained(architecture)
+        raise CrossbandError(
+            f"timm has no weights {tag!r} of {architecture}; there are {', '.join(tags) or 'none'}"
+        ) from None
 
 
 def build_timm(name: str) -> Encoder:
     """The network of timm called ``name``, without weights; cut by default at its last feature stage."""
     body = timm.create_model(name, pretrained=False)
     info = getattr(body, "feature_info", None)
-    if not info:
+    if not info or info[-1]["module"] not in dict(body.named_modules()):
         raise CrossbandError(f"timm/{name} names no feature maps (timm's features_only); choose another model")
     config = body.pretrained_cfg
     statistics = Statistics(tuple(config["mean"]), tuple(config["std"]))
-    channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
-    return Encoder(body, info[-1]["module"], statistics=statistics, channels_last=channels_last)
+    if _gives_several_maps(name, info[-1]["module"]):
+        with contextlib.suppress(Exception):  # timm has no features of it: another layer may be asked for
+            return Encoder(_LastMap(name), "last", statistics=statistics)
+    classifier = config.get("classifier") or ()
+    return Encoder(
+        body,
+        info[-1]["module"],
+        classifier=(classifier,) if isinstance(classifier, str) else tuple(classifier),
+        statistics=statistics,
+        channels_last=getattr(body, "output_fmt", "NCHW") == "NHWC",
+    )
+
+
+class _LastMap(nn.Module):
+    """timm's features of a network, of which the last map goes on."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.features = timm.create_model(name, pretrained=False, features_only=True)
+        self.last = nn.Identity()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The last map ``(B, C, H, W)``."""
+        return self.last(self.features(images)[-1])
+
+
+@functools.cache
+def _gives_several_maps(name: str, layer: str) -> bool:
+    """Whether a layer's output is a list, tried on a network without memory behind it."""
+    with torch.device("meta"), torch.inference_mode():
+        body = timm.create_model(name, pretrained=False).eval()
+        found: list[object] = []
+        body.get_submodule(layer).register_forward_hook(lambda *given: found.append(given[-1]))
+        with contextlib.suppress(Exception):  # where it cannot be tried, the layer is read as it stands
+            body(torch.zeros(1, *body.pretrained_cfg["input_size"]))
+    return any(isinstance(output, list | tuple) for output in found)
+
+
+def rename_features(name: str, state: StateDict, encoder: Encoder) -> StateDict:
+    """The whole network's keys as those of its features, for a network that is run in that way.
+
+    Raises:
+        CrossbandError: these are not the keys of the whole network.
+    """
+    if not isinstance(encoder.body, _LastMap):
+        return state
+    with torch.device("meta"):
+        whole = timm.create_model(name, pretrained=False).state_dict()
+    if state.keys() != whole.keys():
+        raise CrossbandError(f"other tensors than those of timm's {name}")
+    own = encoder.body.state_dict()  # timm wraps some networks once more, as "model"
+    renamed = ((f"{prefix}{key}", tensor) for key, tensor in state.items() for prefix in _FEATURE_PREFIXES)
+    return {key: tensor for key, tensor in renamed if key in own}
