@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from safetensors.numpy import save_file
 from crossband.bands import Band
 from crossband.errors import CrossbandError
 from crossband.io import read_image
-from crossband.preprocess import Warp
+from crossband.preprocess import Preprocess, Warp
 from crossband.retrieval import PRESETS, Descriptor, Options, fit_descriptor
 from crossband.retrieval.descriptor import Finish, FinishedRows, descriptor_account, unit_length
 from crossband.retrieval.store import ArrayRows
@@ -209,3 +210,81 @@ def test_a_device_that_is_not_here_is_one_sentence():
         pytest.skip("this machine has the device")
     with pytest.raises(CrossbandError, match="--device cpu"):
         Descriptor.load("hog", Options(device="cuda"))
+
+
+ACCOUNT = {
+    "format": "crossband-descriptor-1", "crossband": "0", "name": "hog", "encoder": "hog", "weights": "none",
+    "layer": "cells", "pooling": "normflat", "centre": True, "preprocess": Preprocess().describe(),
+}  # fmt: skip
+GOOD = {"mean.tir": np.ones(4, np.float32), "axes": np.ones((4, 2), np.float32)}
+
+
+def _statistics(*one: list[float]) -> dict[str, object]:
+    return {"statistics": {band: list(one) for band in ("rgb", "nir", "tir")}}
+
+
+def _preprocess(**changes: object) -> dict[str, object]:
+    return {"preprocess": {**Preprocess().describe(), **changes}}
+
+
+@pytest.mark.parametrize(
+    ("account", "tensors"),
+    [
+        *[({name: None}, {}) for name in ("name", "encoder", "weights", "layer", "pooling", "centre")],
+        ({"centre": 1}, {}),
+        ({"preprocess": None}, {}),
+        ({"preprocess": []}, {}),
+        ({"preprocess": {"size": [64, 64]}}, {}),
+        (_preprocess(size=[10**6, 10**6]), {}),
+        (_preprocess(size=[64]), {}),
+        (_preprocess(size=["64", "64"]), {}),
+        (_preprocess(size=[15, 64]), {}),
+        (_preprocess(size=[True, 64]), {}),
+        (_preprocess(statistics={}), {}),
+        (_preprocess(statistics={"tir": 1}), {}),
+        (_preprocess(**_statistics([0, 0], [1, 1])), {}),
+        (_preprocess(**_statistics([0, 0, 0], [1, 1, 0])), {}),
+        (_preprocess(**_statistics([0, 0, 10**400], [1, 1, 1])), {}),
+        (_preprocess(normalisation={"tir": "percentile"}), {}),
+        (_preprocess(normalisation=dict.fromkeys(("rgb", "nir", "tir"), 5)), {}),
+        (_preprocess(normalisation={"x": "range"}), {}),
+        (_preprocess(warp=[0.1, 1, 0, 0]), {}),
+        (_preprocess(warp=[0.1, 0, 0]), {}),
+        ({}, {"mean.tir": np.ones((2, 2), np.float32)}),
+        ({}, {"mean.tir": np.ones(5, np.float32)}),
+        ({}, {"mean.tir": np.array([1, 1, np.nan, 1], np.float32)}),
+        ({}, {"mean.tir": np.ones(4, np.int64)}),
+        ({}, {"axes": np.ones(4, np.float32)}),
+        ({}, {"axes": np.full((4, 2), np.inf, np.float32)}),
+        ({}, {"axes": np.ones((4, 0), np.float32)}),
+    ],
+)
+def test_a_damaged_or_hostile_file_is_one_sentence_that_names_it(tmp_path, account, tensors):
+    path = tmp_path / "bad.safetensors"
+    save_file({**GOOD, **tensors}, path, metadata={"crossband": json.dumps({**ACCOUNT, **account})})
+    with pytest.raises(CrossbandError, match=r"bad\.safetensors is no descriptor file: ") as caught:
+        Descriptor.load(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "1", "null", '"text"', "{"])
+def test_a_file_whose_account_is_no_account_is_one_sentence(tmp_path, text):
+    save_file(GOOD, tmp_path / "bad.safetensors", metadata={"crossband": text})
+    with pytest.raises(CrossbandError, match=r"bad\.safetensors is no descriptor file"):
+        Descriptor.load(str(tmp_path / "bad.safetensors"))
+
+
+def test_means_and_axes_of_another_width_than_the_vectors_are_one_sentence():
+    vectors = np.ones((1, 6), np.float32)
+    with pytest.raises(CrossbandError, match="mean of the band tir has 4 numbers and a vector 6"):
+        Finish({Band.TIR: np.ones(4, np.float32)})(vectors, Band.TIR)
+    with pytest.raises(CrossbandError, match="axes are of 4 numbers and a vector of 6"):
+        Finish(axes=np.ones((4, 2), np.float32))(vectors, Band.TIR)
+
+
+def test_the_fingerprint_changes_with_the_version_of_our_own_preprocessing(small, monkeypatch):
+    before = Descriptor.load("hog", small)
+    fingerprint, identity = before.fingerprint, before.identity
+    monkeypatch.setattr("crossband.retrieval.descriptor._PREPROCESSING", 2)
+    assert before.fingerprint != fingerprint
+    assert before.identity != identity

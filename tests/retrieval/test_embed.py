@@ -221,3 +221,14 @@ def test_a_killed_run_continues_without_computing_what_was_on_disk(tmp_path, mak
         np.testing.assert_allclose(
             embedding.bands[band].pooled.rows(0, 40), whole.bands[band].pooled.rows(0, 40), atol=1e-3
         )
+
+
+def test_only_some_bands_may_be_required(tmp_path, make_pairs, hog):
+    frames = open_frames(make_pairs(tmp_path / "pairs", n=3))
+    for path in frames.paths("rgb"):
+        path.write_bytes(b"")
+    assert list(embed(frames, hog, store=tmp_path / "store", required=[Band.TIR]).bands) == [Band.TIR]
+    assert list(embed(frames, hog, store=tmp_path / "store", required=False).bands) == [Band.TIR]
+    for required in (True, [Band.RGB]):
+        with pytest.raises(CrossbandError, match=r"no rgb image can be used: .*empty file"):
+            embed(frames, hog, store=tmp_path / "store", required=required)

@@ -213,3 +213,155 @@ def test_after_kill_9_it_holds_exactly_whole_batches_and_all_acknowledged_ones(t
     store.upsert(batch(10_000, "first"))  # and it can be written again
     assert store.count() == BATCH * (len(found) + 1)
     assert store.search(np.full(SIZE, 10_000, np.float32), 1)["sequence"].to_pylist() == ["10000"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "frame = 'a'; AND band = 'rgb'",
+        "frame = 'a' AN band = 'rgb'",
+        "frame = 'a' 'b' band = 'rgb'",
+        "frame = 'a') OR (band = 'tir'",
+        "frame = 'a' /* AND band = 'rgb'",
+        "frame = $$a$$",
+        "",
+    ],
+)
+@pytest.mark.parametrize("call", ["count", "delete", "read", "search"])
+def test_a_condition_is_read_to_its_end_or_refused(store, where, call):
+    """The engine alone reads up to where it stops making sense and deletes by that."""
+    store.upsert(rows(["a", "b"]))
+    calls = {
+        "count": lambda: store.count(where),
+        "delete": lambda: store.delete(where),
+        "read": lambda: store.read(["key"], where),
+        "search": lambda: store.search(np.zeros(SIZE, np.float32), 1, where),
+    }
+    with pytest.raises(CrossbandError, match="is no condition on split, place"):
+        calls[call]()
+    assert store.count() == 2
+
+
+@pytest.mark.parametrize(
+    "where", ["camera = 'a;b'", "camera = 'a)b'", "camera LIKE '%;%' -- all of them", "(camera = 'a;b')"]
+)
+def test_quoted_signs_and_comments_are_no_fault_of_a_condition(store, where):
+    store.upsert(rows(["a", "b", "c"], camera=["a;b", "a)b", None]))
+    assert store.count(where) == store.delete(where) == 1
+
+
+def test_an_update_sets_its_columns_and_keeps_the_vectors(store):
+    vectors = np.random.default_rng(0).normal(size=(3, SIZE)).astype(np.float32)
+    store.upsert(rows(["a", "b", "c"], vectors))
+    store.update(rows(["c", "a", "unknown"], camera=["north"] * 3).drop_columns(["vector"]))
+    found = {row["key"]: row for row in store.read(["key", "camera", "vector"]).to_pylist()}
+    assert {key: row["camera"] for key, row in found.items()} == {"a": "north", "b": None, "c": "north"}
+    for key, vector in zip("abc", vectors, strict=True):
+        np.testing.assert_array_equal(np.array(found[key]["vector"], np.float32), vector)
+
+
+def test_rows_stream_in_bounded_batches_in_their_order(store):
+    keys = [str(i) for i in range(95)]
+    for start in range(0, 95, 30):
+        store.upsert(rows(keys[start : start + 30]))
+    batches = list(store.stream(["key"], 20))
+    assert max(len(batch) for batch in batches) <= 20
+    assert [key for batch in batches for key in batch["key"].to_pylist()] == keys
+    assert sum(len(batch) for batch in store.stream(["key"], 20, "key = '7' OR key = '8'")) == 2
+
+
+SAME_KEYS = """
+    import sys, time
+    from tests.retrieval.test_gallery_store import LanceStore, rows
+
+    store = LanceStore(sys.argv[1])
+    print("ready", flush=True)
+    start = float(sys.stdin.readline())
+    for number in range(12):
+        time.sleep(max(0, start + 0.15 * number - time.time()))
+        store.upsert(rows([f"{number}-{i}" for i in range(20)]))
+"""
+
+
+def test_two_processes_that_write_the_same_keys_at_once_write_them_once(tmp_path):
+    uri = tmp_path / "rows.lance"
+    LanceStore(uri, row_schema(SIZE, "float32"))
+    command = [sys.executable, "-c", textwrap.dedent(SAME_KEYS), str(uri)]
+    writers = [
+        subprocess.Popen(command, stdin=-1, stdout=-1, text=True, cwd=Path(__file__).parents[2]) for _ in "ab"
+    ]
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    start = time.time() + 0.2
+    for writer in writers:
+        writer.stdin.write(f"{start}\n")
+        writer.stdin.flush()
+    assert [writer.wait(120) for writer in writers] == [0, 0]
+    keys = LanceStore(uri).read(["key"])["key"].to_pylist()
+    assert len(keys) == len(set(keys)) == 240
+
+
+def _damage(folder: Path, how: str) -> None:
+    for path in folder.rglob("data/*.lance"):
+        content = path.read_bytes()
+        if how == "removed":
+            path.unlink()
+        else:
+            path.write_bytes({"halved": content[: len(content) // 2], "noise": os.urandom(len(content))}[how])
+
+
+@pytest.mark.parametrize("how", ["halved", "noise", "removed"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.count("band = 'tir'"),
+        lambda store: store.read(["key"]),
+        lambda store: list(store.stream(["key"], 10)),
+        lambda store: store.search(np.zeros(SIZE, np.float32), 1),
+        lambda store: store.upsert(rows(["a"])),
+        lambda store: store.update(rows(["a"]).drop_columns(["vector"])),
+        lambda store: store.delete("band = 'tir'"),
+        lambda store: store.optimise(index=True),
+    ],
+    ids=["count", "read", "stream", "search", "upsert", "update", "delete", "optimise"],
+)
+def test_damaged_rows_are_one_sentence_that_blames_no_condition(store, tmp_path, how, call):
+    store.upsert(rows(["a", "b"]))
+    _damage(tmp_path, how)
+    with pytest.raises(CrossbandError, match=r"rows\.lance cannot be used and may be damaged") as caught:
+        call(LanceStore(tmp_path / "rows.lance"))
+    assert "--where" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["digest", "vector"])
+def test_a_table_of_other_columns_is_one_sentence(tmp_path, name):
+    schema = row_schema(SIZE, "float32")
+    import lancedb
+
+    others = schema.remove(schema.get_field_index(name))
+    lancedb.connect(str(tmp_path)).create_table("vectors", schema=others)
+    with pytest.raises(CrossbandError, match=r"no gallery can be opened at .*: its table has"):
+        LanceStore(tmp_path)
+
+
+def test_a_commit_that_comes_between_is_tried_again(store, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    left = [RuntimeError("lance error: Commit conflict for version 3")] * 3
+
+    def change() -> str:
+        if left:
+            raise left.pop()
+        return "done"
+
+    assert store._commit(change) == "done"
+    left[:] = [RuntimeError("Commit conflict")] * 100
+    with pytest.raises(CrossbandError, match="Commit conflict"):
+        store._commit(change)
+
+
+def test_int8_rows_refuse_an_index_in_a_sentence(tmp_path):
+    store = LanceStore(tmp_path / "rows.lance", row_schema(SIZE, "int8"))
+    with pytest.raises(CrossbandError, match="rows of int8 have no index"):
+        store.optimise(index=True)
+    assert not store.indexed()
