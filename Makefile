@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 install: $(STAMP)
 
 demo: install
-	$(BIN)/crossband demo $(if $(DATA),--data $(DATA)) --out $(OUT)
+	$(BIN)/crossband demo $(if $(DATA),--data "$(DATA)") --out "$(OUT)"
 
 test: install
 	$(BIN)/python -m pytest

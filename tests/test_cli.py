@@ -146,7 +146,7 @@ def test_benchmark_prints_the_json_it_writes(crossband, pairs, store):
     printed = json.loads(done.out)
     assert printed == json.loads(Path("crossband-out/results.json").read_text())
     assert {(r["query_band"], r["gallery_band"]) for r in printed["runs"]} == {("rgb", "tir"), ("tir", "rgb")}
-    assert printed["protocol"]["size"] == [64, 64]
+    assert {tuple(run["size"]) for run in printed["runs"]} == {(64, 64)}
 
 
 def test_size_is_width_by_height(crossband, pairs, store):
@@ -154,7 +154,7 @@ def test_size_is_width_by_height(crossband, pairs, store):
         "benchmark", pairs, "--models", "hog", "--size", "96x64", "--store", store, "--no-misaligned", "--json"
     )
     printed = json.loads(done.out)
-    assert printed["protocol"]["size"] == [64, 96]
+    assert printed["runs"][0]["size"] == [64, 96]
     assert printed["runs"][0]["descriptor_dim"] == 8 * 4 * 6
 
 
@@ -167,6 +167,30 @@ def test_options_of_reading_change_what_is_read(crossband, pairs, store):
         done = crossband("benchmark", pairs, *HOG, "--store", store, "--no-misaligned", "--json", *options)
         assert done.status == 0, done.err
         assert json.loads(done.out)["runs"][0]["recall"]["1"] > 50
+
+
+@pytest.mark.parametrize("name", ["[/b]", "[red]a", "a[1]"])
+def test_brackets_of_a_name_are_printed_as_they_stand(crossband, capsys, name):
+    cli._print_table(pd.DataFrame([{"[bold]": name}]))
+    assert ["[bold]", name] == [line for line in capsys.readouterr().out.split() if "─" not in line]
+
+
+def test_what_a_terminal_cannot_show_is_escaped():
+    script = "import sys; from crossband.cli import main; sys.argv[1:] = ['data', 'scan', 'a\\udcff']; main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True)
+    assert (done.returncode, done.stderr) == (2, b"crossband: no folder a\\udcff\n")
+
+
+def test_a_configuration_measured_on_the_set_can_be_indexed_fitted_and_moved(crossband, pairs, store):
+    own = (*HOG[2:], "--store", store, "--set-statistics")
+    assert crossband("index", pairs, "--gallery", "g", "--model", "hog", *own).status == 0
+    account = json.loads(crossband("gallery", "info", "g", "--json").out)
+    means = [mean for mean, _ in account["preprocess"]["statistics"].values()]
+    assert means[0] != means[2]
+    fitting = crossband("fit", pairs, pairs, "--out", "f.safetensors", "--model", "hog", "--dim", 4, *own)
+    assert fitting.status == 0, fitting.err
+    moved = crossband("robustness", pairs, "--models", "hog", "--query", "rgb", "--gallery", "tir", *own)
+    assert moved.status == 0, moved.err
 
 
 def test_demo_writes_a_report_of_the_data_it_is_given(crossband, pairs):
@@ -366,6 +390,30 @@ def test_bad_query_equal_to_gallery(crossband, pairs):
 
 def test_bad_an_unknown_model(crossband, pairs):
     refused(crossband("benchmark", pairs, "--models", "squeezenet11"), "unknown model", "squeezenet1_1")
+
+
+def test_bad_a_pattern_of_no_model(crossband):
+    refused(crossband("models", "resnt18"), "unknown model 'resnt18'", "resnet18")
+
+
+@pytest.mark.parametrize("arguments", [("x" * 5000,), (".", "--models", "x" * 5000)])
+def test_bad_names_too_long_for_a_file(crossband, pairs, monkeypatch, arguments):
+    monkeypatch.chdir(pairs)
+    done = crossband("benchmark", *arguments, "--out", "../out")
+    refused(done)
+    assert len(done.err) < 1000
+
+
+def test_a_leftover_error_of_a_file_is_one_sentence(crossband, monkeypatch):
+    def stumble(*_: object) -> None:
+        raise IsADirectoryError(21, "Is a directory", "out/results.json")
+
+    monkeypatch.setattr("crossband.datasets.open_frames", stumble)
+    refused(crossband("benchmark", "."), "out/results.json: Is a directory")
+
+
+def test_bad_a_root_for_a_folder_without_manifest(crossband, pairs):
+    refused(crossband("benchmark", pairs, *HOG, "--root", "/nope"), "has no manifest", "--root")
 
 
 def test_bad_an_unknown_layer(crossband, pairs):

@@ -6,6 +6,7 @@ sentence that says what is wrong and the mend.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import CrossbandError
+from .allocator import keep_freed_memory
+from .errors import CrossbandError, unknown_name
 
 if TYPE_CHECKING:
     from .frames import Frames
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_LONGEST_NAME = 200
 
 app = typer.Typer(
     name="crossband",
@@ -55,7 +57,9 @@ StoreOption = Annotated[
     Path | None, typer.Option(help="folder of stored descriptors, shared by runs", envvar="CROSSBAND_STORE")
 ]
 MemoryOption = Annotated[str, typer.Option("--max-memory", help="memory for distances, as in 512M or 2G")]
-WorkersOption = Annotated[int | None, typer.Option(min=1, help="decoding threads")]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="reading threads, which on a CPU run the encoder too; one a core")
+]
 ModelsOption = Annotated[
     str, typer.Option(help="comma-separated descriptors; ENCODER[@LAYER][:POOLING[+centre]] or a fitted file")
 ]
@@ -66,7 +70,10 @@ GalleryOption = Annotated[Path, typer.Option(help="the gallery's folder")]
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and exit status 2."""
-    _keep_freed_memory()
+    keep_freed_memory()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's name may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = app(prog_name="crossband", standalone_mode=False)
         if status == 130:  # how typer passes on Ctrl-C
@@ -78,6 +85,13 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename)
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+        print(f"crossband: {shown}: {error.strerror}; mend that, or name another file", file=sys.stderr)
+        sys.exit(2)
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer's own refusals have, whatever its version
             raise
@@ -92,22 +106,6 @@ def _refuse(error: Any) -> None:
         where = context.command_path if context is not None else "crossband"
         print(f"crossband: {message}; {where} --help shows what there is", file=sys.stderr)
     sys.exit(2)
-
-
-def _keep_freed_memory() -> None:
-    """Ask glibc to reuse freed blocks: handing each feature map back to the system and faulting it in again
-    costs a CPU pass up to a third of its time (docs/decisions.md). A program of its own may do so; the
-    library does not."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    try:
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
-    except (OSError, AttributeError):
-        return  # another C library: as it was
 
 
 @app.callback(invoke_without_command=True)
@@ -256,6 +254,7 @@ def robustness(
     protocol: ProtocolOption = "exact",
     size: SizeOption = "320x320",
     normalise: NormaliseOption = None,
+    set_statistics: StandardiseOption = False,
     units: UnitsOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -275,7 +274,7 @@ def robustness(
     from .retrieval.search import parse_memory
 
     frames = _with_units(open_frames(source, root), units)
-    options = _options(size, normalise, weights, device)
+    options = _options(size, normalise, weights, device, frames if set_statistics else None)
     make_folder(out)
     curve = run(
         frames, _names(models), query, gallery, store=store or out / "store", protocol=protocol,
@@ -301,6 +300,7 @@ def fit(
     split: Annotated[str | None, typer.Option(help="fit on this split only")] = None,
     size: SizeOption = "320x320",
     normalise: NormaliseOption = None,
+    set_statistics: StandardiseOption = False,
     units: UnitsOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -317,7 +317,8 @@ def fit(
 
     sets = [_with_units(open_frames(source), units) for source in sources]
     sets = [frames.split(split) for frames in sets] if split else sets
-    descriptor = Descriptor.load(model, _options(size, normalise, weights, device))
+    options = _options(size, normalise, weights, device, sets if set_statistics else None)
+    descriptor = Descriptor.load(model, options)
     fitted = fit_descriptor(sets, descriptor, dim, store=store or out.parent / "store", whiten=whiten)
     images = sum(int(frames.table[band.value].notna().sum()) for frames in sets for band in frames.bands)
     print(f"{fitted.save(out)}: {dim} numbers, fitted on {images} images")
@@ -334,6 +335,7 @@ def index(
     dtype: Annotated[str, typer.Option(help="float32, or int8 for a quarter of the disk")] = "float32",
     size: SizeOption = "320x320",
     normalise: NormaliseOption = None,
+    set_statistics: StandardiseOption = False,
     units: UnitsOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -350,7 +352,7 @@ def index(
     from .retrieval import index as run
 
     frames = _with_units(open_frames(source, root), units)
-    options = _options(size, normalise, weights, device)
+    options = _options(size, normalise, weights, device, frames if set_statistics else None)
     added = run(frames, gallery, model, band, options=options, dtype=dtype, store=store, workers=workers)
     for fault in added.faults:
         print(f"left out: {fault}", file=sys.stderr)
@@ -498,6 +500,8 @@ def models(
     from .models import list_models
 
     found = [asdict(info) for info in list_models(pattern)]
+    if not found:
+        raise unknown_name("model", pattern, [info.name for info in list_models()])
     if as_json:
         _print_json(found)
     else:
@@ -539,9 +543,13 @@ def _names(text: str) -> list[str]:
 
 
 def _options(
-    size: str, normalise: list[str] | None, weights: Path | None, device: str, measure: Frames | None = None
-) -> Options:
+    size: str, normalise: list[str] | None, weights: Path | None, device: str,
+    measure: Frames | list[Frames] | None = None,
+) -> Options:  # fmt: skip
+    from dataclasses import replace
+
     from .bands import parse_band
+    from .preprocess import IMAGENET, measure_statistics
     from .retrieval import Options
 
     width, height = _sides(size)
@@ -556,7 +564,7 @@ def _options(
     options = Options(size=(height, width), normalisation=names, weights=weights, device=device)
     if measure is None:
         return options
-    return options.measured_on(measure)
+    return replace(options, statistics=measure_statistics(measure, options.preprocess(IMAGENET)))
 
 
 def _sides(size: str) -> tuple[int, int]:
@@ -582,15 +590,16 @@ def _print_table(table: Any) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     grid = Table(box=SIMPLE_HEAD, pad_edge=False)
     kept = [column for column in table.columns if table[column].notna().any()]
     for column in kept:
         numeric = pd.api.types.is_numeric_dtype(table[column])
-        grid.add_column(str(column), justify="right" if numeric else "left", no_wrap=numeric)
+        grid.add_column(Text(str(column)), justify="right" if numeric else "left", no_wrap=numeric)
     for row in table[kept].itertuples(index=False):
-        grid.add_row(*("" if pd.isna(value) else _cell(value) for value in row))
+        grid.add_row(*(Text("" if pd.isna(value) else _cell(value)) for value in row))
     console.print(grid)
 
 

@@ -99,7 +99,9 @@ def open_frames(source: str | Path, root: str | Path | None = None) -> Frames:
     if manifest.is_file():
         return Frames.read(manifest, root)
     if root is not None:
-        raise CrossbandError(f"{source} has no manifest whose images --root could move; give {root} itself")
+        raise CrossbandError(
+            f"--root says where a manifest's images are, and {source} has no manifest; give their folder itself"
+        )
     return scan(source)
 
 

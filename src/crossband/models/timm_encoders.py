@@ -69,13 +69,16 @@ def build_timm(name: str) -> Encoder:
     """The network of timm called ``name``, without weights; cut by default at its last feature stage."""
     body = timm.create_model(name, pretrained=False)
     info = getattr(body, "feature_info", None)
-    if not info or info[-1]["module"] not in dict(body.named_modules()):
+    if not info:
         raise CrossbandError(f"timm/{name} names no feature maps (timm's features_only); choose another model")
     config = body.pretrained_cfg
     statistics = Statistics(tuple(config["mean"]), tuple(config["std"]))
-    if _gives_several_maps(name, info[-1]["module"]):
+    known = info[-1]["module"] in dict(body.named_modules())
+    if not known or _gives_several_maps(name, info[-1]["module"]):
         with contextlib.suppress(Exception):  # timm has no features of it: another layer may be asked for
             return Encoder(_LastMap(name), "last", statistics=statistics)
+    if not known:
+        raise CrossbandError(f"timm/{name} has no layer {info[-1]['module']}; choose another model")
     classifier = config.get("classifier") or ()
     return Encoder(
         body,
