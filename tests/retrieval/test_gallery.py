@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +17,8 @@ from crossband.bands import Band
 from crossband.datasets import open_frames, scan
 from crossband.errors import CrossbandError, ImageFault
 from crossband.frames import Frames
-from crossband.retrieval import Gallery, index, search
+from crossband.preprocess import Statistics
+from crossband.retrieval import Gallery, Options, index, search
 from crossband.retrieval import gallery as module
 from crossband.retrieval.descriptor import unit_length
 from crossband.retrieval.gallery import query_image
@@ -296,11 +301,6 @@ def test_info_says_what_it_holds_and_what_made_it_without_a_model(thermal):
     json.dumps(account)
 
 
-def test_no_descriptor_store_is_left_in_a_gallery(tmp_path, described, small):
-    index(described, tmp_path / "g", "hog", ["tir"], options=small)
-    assert not (tmp_path / "g" / "store").exists()
-
-
 @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"format": "crossband-gallery-0"}'])
 def test_a_folder_that_holds_no_gallery_is_one_sentence(tmp_path, content):
     if content is not None:
@@ -373,3 +373,255 @@ def test_an_open_gallery_sees_what_another_one_adds(tmp_path, make_pairs):
     index(frames, tmp_path / "gallery", bands=["tir"])
     assert len(opened) == 4
     assert len(opened.search(opened.describe(frames.paths("tir")[3], "tir"), k=9)) == 4
+
+
+def test_a_user_s_folder_called_store_stays(tmp_path, described, small):
+    kept = tmp_path / "g" / "store" / "mine.txt"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    index(described, tmp_path / "g", "hog", ["tir"], options=small)
+    assert kept.exists()
+    assert not (tmp_path / "g" / ".embedding").exists()
+
+
+def test_no_gallery_is_made_of_an_empty_path(tmp_path, described, small, store, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for empty in ("", " ", Path()):
+        with pytest.raises(CrossbandError, match="name one with --gallery"):
+            index(described, empty, "hog", options=small, store=store)
+    assert not list(tmp_path.iterdir())
+
+
+INDEX = """
+    import sys
+    from crossband.datasets import open_frames
+    from crossband.retrieval import Options, index
+
+    print("ready", flush=True)
+    sys.stdin.readline()
+    index(open_frames(sys.argv[1]), sys.argv[2], "hog", ["tir"], options=Options(size=(64, 64), device="cpu"))
+"""
+
+
+def test_two_runs_that_index_the_same_frames_at_once_add_them_once(tmp_path, pairs):
+    command = [sys.executable, "-c", textwrap.dedent(INDEX), str(pairs.root), str(tmp_path / "g")]
+    runs = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in "ab"]
+    for run in runs:
+        assert run.stdout.readline() == "ready\n"
+    for run in runs:
+        run.stdin.write("go\n")
+        run.stdin.flush()
+    assert [run.wait(120) for run in runs] == [0, 0]
+    keys = Gallery.open_rows(tmp_path / "g").read(["key"])["key"].to_pylist()
+    assert len(keys) == len(set(keys)) == 12
+    assert sorted(path.name for path in (tmp_path / "g").iterdir()) == [
+        "descriptor.safetensors", "gallery.json", "rows.lance",
+    ]  # fmt: skip
+
+
+def test_a_moved_recording_and_new_metadata_need_no_forward_pass(tmp_path, make_pairs, monkeypatch):
+    root = make_pairs(tmp_path / "pairs", n=3)
+    index(scan(root), tmp_path / "g", "hog", ["tir"])
+    before = Gallery.open_rows(tmp_path / "g").read(["key", "vector"])
+    frames = scan(root.rename(tmp_path / "moved")).assign(camera="north")
+    monkeypatch.setattr(module, "embed", lambda *_, **__: pytest.fail("nothing is to be computed"))
+    again = index(frames, tmp_path / "g", bands=["tir"])
+    assert (again.added, again.unchanged) == (3, 0)
+    rows = Gallery.open_rows(tmp_path / "g").read(["key", "path", "camera", "vector"])
+    assert rows["path"].to_pylist() == [str(path.resolve()) for path in frames.paths("tir")]
+    assert rows["camera"].to_pylist() == ["north"] * 3
+    assert rows.select(["key", "vector"]).to_pylist() == before.to_pylist()
+    assert index(frames, tmp_path / "g", bands=["tir"]).unchanged == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"size": (64, 80)}, "made with 64x64, not with 80x64; leave --size out"),
+        ({"normalisation": {"tir": "kelvin:263:313"}}, r"not with tir=kelvin:263:313; leave --normalise out"),
+        ({"statistics": {Band.TIR: Statistics((0, 0, 0), (2, 2, 2))}}, "leave --set-statistics out"),
+    ],
+)
+def test_options_given_by_hand_that_are_not_the_gallery_s_are_refused(
+    thermal, described, store, given, sentence
+):
+    with pytest.raises(CrossbandError, match=sentence):
+        index(described, thermal, bands=["tir"], options=Options(device="cpu", **given), store=store)
+
+
+def test_options_given_by_hand_that_are_the_gallery_s_are_taken(thermal, described, store):
+    options = Options(size=(64, 64), normalisation={"tir": "percentile"}, device="cpu")
+    again = index(described, thermal, bands=["tir"], options=options, dtype="float32", store=store)
+    assert again.unchanged == 12
+
+
+def test_another_dtype_than_the_gallery_s_is_refused_and_none_is_taken(
+    tmp_path, described, thermal, small, store
+):
+    with pytest.raises(CrossbandError, match="was made with float32, not with int8; leave --dtype out"):
+        index(described, thermal, bands=["tir"], dtype="int8", store=store)
+    index(described, tmp_path / "g", "hog", ["tir"], options=small, dtype="int8", store=store)
+    assert index(described, tmp_path / "g", bands=["tir"], store=store).unchanged == 12
+
+
+def test_calibration_images_have_the_query_s_units_and_leave_the_gallery_alone(
+    tmp_path, described, pairs, small, capsys
+):
+    only = Frames.make(described.table.drop(columns=["tir"]), described.root)
+    options = replace(small, normalisation={"tir": "kelvin:263:323"})
+    index(only, tmp_path / "g", "hog", ["rgb"], options=options)
+    folder = shutil.copytree(pairs.root / "tir", tmp_path / "calibrate")
+    (folder / "0003.png").write_bytes(b"")
+    before = sorted(tmp_path.joinpath("g").rglob("*"))
+    search(pairs.paths("tir")[0], tmp_path / "g", band="tir", units="centikelvin", calibrate=folder)
+    assert sorted(tmp_path.joinpath("g").rglob("*")) == before
+    told = capsys.readouterr().err
+    assert "left out of the calibration: " in told
+    assert "0003.png: empty file" in told
+
+
+def test_a_band_nobody_keeps_may_be_damaged_and_no_working_folder_stays_behind(
+    tmp_path, make_pairs, small, capsys
+):
+    frames = open_frames(make_pairs(tmp_path / "pairs", n=4))
+    for path in frames.paths("rgb"):
+        path.write_bytes(b"")
+    with pytest.raises(CrossbandError, match="no rgb image can be used"):
+        index(frames, tmp_path / "g", "hog", options=small)
+    assert not (tmp_path / "g").exists()
+    assert index(frames, tmp_path / "g", "hog", ["tir"], options=small).added == 4
+    assert "rgb queries will need --calibrate" in capsys.readouterr().err
+
+
+def test_a_run_stopped_by_hand_keeps_its_working_folder_to_continue(tmp_path, described, small, monkeypatch):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_sample", stop)
+    with pytest.raises(KeyboardInterrupt):
+        index(described, tmp_path / "g", "hog", ["tir"], options=small)
+    monkeypatch.undo()
+    monkeypatch.setenv("CROSSBAND_OFFLINE", "1")
+    assert (tmp_path / "g" / ".embedding").is_dir()
+    index(described, tmp_path / "g", "hog", ["tir"], options=small)
+    assert not (tmp_path / "g" / ".embedding").exists()
+
+
+def test_an_interrupted_creation_is_mended_with_another_size_and_dtype(
+    tmp_path, described, thermal, small, store
+):
+    half = shutil.copytree(thermal, tmp_path / "g")
+    (half / "gallery.json").unlink()
+    options = replace(small, size=(96, 96))
+    index(described, half, "hog", ["tir"], options=options, dtype="int8", store=store)
+    assert Gallery.info(half)["dtype"] == "int8"
+    assert len(Gallery.open(half)) == 12
+
+
+def test_int8_rows_refuse_the_index_in_a_sentence(tmp_path, described, pairs, small, store):
+    index(described, tmp_path / "g", "hog", ["tir"], options=small, dtype="int8", store=store)
+    gallery = Gallery.open(tmp_path / "g")
+    with pytest.raises(CrossbandError, match="int8 rows has no index"):
+        gallery.search(gallery.describe(pairs.paths("tir")[0], "tir"), exact=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": None}, {"dtype": "float64"}, {"dtype": []}, {"dtype": "int8"}, {"scale": None}, {"scale": 1},
+        {"scale": "0"}, {"scale": True}, {"dtype": "int8", "scale": -1},
+        {"dtype": "int8", "scale": float("nan")},
+        {"dtype": "int8", "scale": float("inf")}, {"dtype": "int8", "scale": 10**400}, {"crossband": None},
+    ],
+)  # fmt: skip
+def test_a_damaged_account_is_one_sentence_that_names_the_file(changeable, change):
+    path = changeable / "gallery.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    for call in (Gallery.open, Gallery.open_rows, Gallery.info):
+        with pytest.raises(CrossbandError, match=r"gallery\.json does not say"):
+            call(changeable)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"format": ', "\x00", "1"])
+def test_an_account_that_is_none_is_one_sentence(changeable, content):
+    (changeable / "gallery.json").write_text(content)
+    with pytest.raises(CrossbandError, match="no gallery"):
+        Gallery.open(changeable)
+
+
+def test_parts_of_two_galleries_are_refused(tmp_path, changeable, described, small, store):
+    options = replace(small, size=(96, 96))
+    index(described, tmp_path / "other", "hog", ["tir"], options=options, dtype="int8", store=store)
+    shutil.copy(tmp_path / "other" / "descriptor.safetensors", changeable)
+    with pytest.raises(CrossbandError, match="one of them is of another gallery"):
+        Gallery.open(changeable)
+    shutil.copy(tmp_path / "other" / "gallery.json", changeable)
+    with pytest.raises(CrossbandError, match=r"gallery\.json says int8, the rows are float32"):
+        Gallery.open(changeable)
+
+
+def test_info_of_damaged_rows_blames_no_condition(changeable):
+    for path in changeable.rglob("data/*.lance"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CrossbandError, match="may be damaged") as caught:
+        Gallery.info(changeable)
+    assert "--where" not in str(caught.value)
+
+
+def test_an_image_is_at_no_distance_from_itself(thermal, pairs):
+    gallery = Gallery.open(thermal)
+    for path in pairs.paths("tir"):
+        assert gallery.search(gallery.describe(path, "tir"), 1)[0].distance < 1e-4
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("where", [None, "x < 30"])
+@pytest.mark.parametrize("k", [1, 7, 1000])
+def test_a_gallery_that_does_not_fit_is_read_from_disk_and_gives_the_same(
+    tmp_path, hog, dtype, where, k, monkeypatch, capsys
+):
+    rng = np.random.default_rng(0)
+    rows = np.repeat(unit_length(rng.normal(size=(40, 32)).astype(np.float32)), 3, axis=0)[rng.permutation(120)]
+    gallery = Gallery.create(tmp_path / "g", replace(hog, means={}), rows, dtype)
+    kept = np.clip(np.rint(rows * gallery._scale), -127, 127).astype(np.int8) if dtype == "int8" else rows
+    table = numbered(gallery, kept)
+    table = table.set_column(table.schema.names.index("x"), "x", [np.arange(120.0) // 2])
+    for start in range(0, 120, 50):
+        gallery.rows.upsert(table.slice(start, 50))
+    monkeypatch.setattr(module, "_STREAM_BYTES", 10 * (32 * 4 + 512))
+    queries = [rows[5], unit_length(rng.normal(size=(1, 32)).astype(np.float32))[0]]
+    small_memory = [gallery.search(query, k, where, max_memory=20_000) for query in queries]
+    assert gallery._memory is None  # it was never loaded whole
+    assert ("optimise --index makes it fast" in capsys.readouterr().err) == (dtype == "float32")
+    assert small_memory == [gallery.search(query, k, where) for query in queries]
+    assert gallery._memory is not None
+
+
+def test_a_gallery_in_memory_stands_there_once(tmp_path, hog):
+    import tracemalloc
+
+    rows = np.random.default_rng(0).normal(size=(2000, 1000)).astype(np.float32)
+    gallery = Gallery.create(tmp_path / "g", replace(hog, means={}), rows)
+    gallery.rows.upsert(numbered(gallery, rows))
+    tracemalloc.start()
+    gallery.search(rows[0], 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * rows.nbytes
+
+
+def test_an_index_that_was_built_serves_a_gallery_that_does_not_fit(tmp_path, hog, monkeypatch, capsys):
+    rows = np.random.default_rng(0).normal(size=(600, 32)).astype(np.float32)
+    gallery = Gallery.create(tmp_path / "g", replace(hog, means={}), rows)
+    gallery.rows.upsert(numbered(gallery, rows))
+    gallery.rows.optimise(index=True)
+    monkeypatch.setattr(module, "_nearest", lambda *_: pytest.fail("the index was to be asked"))
+    assert gallery.search(rows[4], 1, max_memory=10_000)[0].frame == "4"
+    monkeypatch.setattr(module, "_EXACT_UP_TO", 100)
+    assert gallery.search(rows[4], 1)[0].frame == "4"
+    assert not capsys.readouterr().err
+
+
+def test_a_query_of_another_width_is_one_sentence(thermal):
+    with pytest.raises(CrossbandError, match="a query of 3 numbers"):
+        Gallery.open(thermal).search(np.ones(3, np.float32))
