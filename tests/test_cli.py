@@ -175,10 +175,12 @@ def test_brackets_of_a_name_are_printed_as_they_stand(crossband, capsys, name):
     assert ["[bold]", name] == [line for line in capsys.readouterr().out.split() if "─" not in line]
 
 
-def test_what_a_terminal_cannot_show_is_escaped():
+def test_what_a_terminal_cannot_show_is_escaped(tmp_path, make_pairs):
+    make_pairs(tmp_path / "a\udcff", n=1)
     script = "import sys; from crossband.cli import main; sys.argv[1:] = ['data', 'scan', 'a\\udcff']; main()"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True)
-    assert (done.returncode, done.stderr) == (2, b"crossband: no folder a\\udcff\n")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"a\\udcff/frames.parquet: 1 frames")
 
 
 def test_a_configuration_measured_on_the_set_can_be_indexed_fitted_and_moved(crossband, pairs, store):
@@ -394,6 +396,11 @@ def test_bad_an_unknown_model(crossband, pairs):
 
 def test_bad_a_pattern_of_no_model(crossband):
     refused(crossband("models", "resnt18"), "unknown model 'resnt18'", "resnet18")
+    refused(crossband("models", "crosband"), "nearest are crossband")
+
+
+def test_models_shows_the_encoder_of_a_preset(crossband):
+    assert json.loads(crossband("models", "crossband", "--json").out)[0]["name"] == "efficientnet_lite0"
 
 
 @pytest.mark.parametrize("arguments", [("x" * 5000,), (".", "--models", "x" * 5000)])

@@ -498,10 +498,12 @@ def models(
     import pandas as pd
 
     from .models import list_models
+    from .retrieval.descriptor import PRESETS
 
-    found = [asdict(info) for info in list_models(pattern)]
+    encoder = PRESETS.get(pattern, pattern).partition(":")[0].partition("@")[0]
+    found = [asdict(info) for info in list_models(encoder)]
     if not found:
-        raise unknown_name("model", pattern, [info.name for info in list_models()])
+        raise unknown_name("model", pattern, [*PRESETS, *(info.name for info in list_models())])
     if as_json:
         _print_json(found)
     else:

@@ -311,7 +311,9 @@ def ihdr(side: int, depth: int = 8, colour: int = 0) -> bytes:
 
 
 @pytest.mark.parametrize(("depth", "colour"), [(8, 0), (16, 2)])
-@pytest.mark.parametrize("before", [chunk(b"tEXt", struct.pack(">II", 4, 4) + b"a\0b"), ihdr(4)])
+@pytest.mark.parametrize(
+    "before", [chunk(b"tEXt", struct.pack(">II", 4, 4) + b"a\0b"), ihdr(4)], ids=["text", "header"]
+)
 def test_a_header_that_is_not_the_first_chunk_hides_no_bomb(tmp_path, before, depth, colour):
     rows = zlib.compress(bytes(30 * (30 * (6 if colour else 1) + 1)))
     png = b"\x89PNG\r\n\x1a\n" + before + ihdr(30, depth, colour) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
