@@ -233,3 +233,13 @@ def test_own_columns_stand_after_the_known():
     table = Frames.make([{"own": 1, "tir": "t", "frame": "a", "rgb": "r"}], ".").table
     assert list(table) == ["frame", "rgb", "tir", "own"]
     assert set(table) - set(COLUMNS) == {"own"}
+
+
+def test_a_folder_whose_name_is_not_utf8_holds_its_own_manifest_and_no_other_names_it(tmp_path):
+    root = tmp_path / "\udcff"
+    root.mkdir()
+    frames = Frames.make([{"frame": "a", "rgb": "a.png"}], root)
+    for name in ("frames.parquet", "frames.csv"):
+        assert Frames.read(frames.write(root / name)).names == ["a"]
+        with pytest.raises(CrossbandError, match="not UTF-8; write it beside them"):
+            frames.write(tmp_path / name)

@@ -123,7 +123,8 @@ class Frames:
                 arrow = arrow.replace_schema_metadata(
                     {**(arrow.schema.metadata or {}), _ROOT_KEY: recorded.encode()}
                 )
-                pa.parquet.write_table(arrow, partial)
+                with open(partial, "wb") as sink:  # arrow itself opens no name that is not UTF-8
+                    pa.parquet.write_table(arrow, sink)
             partial.replace(path)
         except pa.ArrowException as error:
             reason = " ".join(str(error).split())[:120]
@@ -132,7 +133,7 @@ class Frames:
             raise CrossbandError(f"cannot write {path} ({error.strerror}); choose another --out") from None
         except UnicodeEncodeError:
             raise CrossbandError(
-                f"the way from {path} to its images has a name that is not UTF-8; write it beside them"
+                f"{path} cannot say where its images are: a folder's name is not UTF-8; write it beside them"
             ) from None
         finally:
             with contextlib.suppress(OSError):
@@ -280,7 +281,8 @@ def _as_text(values: pd.Series) -> pd.Series:
 
 
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, str]:
-    arrow = pa.parquet.read_table(path)
+    with open(path, "rb") as file:
+        arrow = pa.parquet.read_table(file)
     recorded = (arrow.schema.metadata or {}).get(_ROOT_KEY, b".").decode()
     return arrow.to_pandas(), recorded
 
