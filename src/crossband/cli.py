@@ -332,7 +332,9 @@ def index(
     band: Annotated[
         list[str] | None, typer.Option(help="a band to keep; may be repeated; all by default")
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float32, or int8 for a quarter of the disk")] = "float32",
+    dtype: Annotated[
+        str | None, typer.Option(help="float32 (the default), or int8 for a quarter of the disk")
+    ] = None,
     size: SizeOption = "320x320",
     normalise: NormaliseOption = None,
     set_statistics: StandardiseOption = False,
@@ -351,6 +353,8 @@ def index(
     from .datasets import open_frames
     from .retrieval import index as run
 
+    if not gallery.name and not (gallery / "gallery.json").is_file():
+        raise CrossbandError("--gallery names no folder; give one, as in --gallery gallery")
     frames = _with_units(open_frames(source, root), units)
     options = _options(size, normalise, weights, device, frames if set_statistics else None)
     added = run(frames, gallery, model, band, options=options, dtype=dtype, store=store, workers=workers)
@@ -377,6 +381,7 @@ def search(
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     store: StoreOption = None,
+    max_memory: MemoryOption = "2G",
     as_json: JsonOption = False,
 ) -> None:
     """Find the images of a gallery that show what a query shows, in whatever band.
@@ -387,11 +392,12 @@ def search(
     from .retrieval import Options
     from .retrieval import search as run
     from .retrieval.gallery import query_image
+    from .retrieval.search import parse_memory
 
     path, units = query_image(image, band, frames, units)
     matches = run(
         path, gallery, k, band=band, where=where, units=units, calibrate=calibrate, store=store,
-        options=Options(weights=weights, device=device),
+        options=Options(weights=weights, device=device), max_memory=parse_memory(max_memory),
     )  # fmt: skip
     if strip is not None:
         save_matches(path, band, matches, strip)
@@ -600,14 +606,12 @@ def _print_table(table: Any) -> None:
     for column in kept:
         numeric = pd.api.types.is_numeric_dtype(table[column])
         grid.add_column(Text(str(column)), justify="right" if numeric else "left", no_wrap=numeric)
+    fine = [bool(pd.api.types.is_float_dtype(table[c]) and table[c].abs().max() < 2) for c in kept]
     for row in table[kept].itertuples(index=False):
-        grid.add_row(*(Text("" if pd.isna(value) else _cell(value)) for value in row))
+        grid.add_row(*(Text("" if pd.isna(v) else _cell(v, f)) for v, f in zip(row, fine, strict=True)))
     console.print(grid)
 
 
-def _cell(value: object) -> str:
-    return (
-        f"{value:.4g}"
-        if isinstance(value, float) and abs(value) < 1
-        else (f"{value:.1f}" if isinstance(value, float) else str(value))
-    )
+def _cell(value: object, fine: bool) -> str:
+    """A number with one decimal, or three in a column of shares and distances."""
+    return f"{value:.{3 if fine else 1}f}" if isinstance(value, float) else str(value)

@@ -25,10 +25,9 @@ from safetensors.numpy import load_file, save_file
 from .. import __version__
 from ..bands import BANDS, Band, Normalisation
 from ..errors import CrossbandError
-from ..frames import Frames
 from ..models import create_model, find_model
 from ..nn import Encoder, Pooling
-from ..preprocess import IMAGENET, Preprocess, Statistics, Warp, measure_statistics
+from ..preprocess import Preprocess, Statistics, Warp
 from .store import StoredRows
 
 __all__ = [
@@ -79,10 +78,6 @@ class Options:
                 for band in BANDS
             },
         )
-
-    def measured_on(self, frames: Frames) -> Options:
-        """The same options, with each band's own mean and deviation in some frames."""
-        return replace(self, statistics=measure_statistics(frames, self.preprocess(IMAGENET)))
 
 
 DEFAULT_OPTIONS = Options()
@@ -282,7 +277,7 @@ def _names_model(name: str) -> bool:
 def _build(name: str, text: str, options: Options) -> Descriptor:
     head, _, steps = text.partition(":")
     encoder_name, _, layer = head.partition("@")
-    entry = find_model(encoder_name)
+    entry = find_model(encoder_name, also=PRESETS)
     pooling, centre = _steps(steps or entry.default_steps)
     encoder, digest = create_model(encoder_name, options.weights)
     return Descriptor(

@@ -25,8 +25,7 @@ import pyarrow.compute
 
 from .. import __version__
 from ..bands import Band, Normalisation, parse_band
-from ..datasets import open_frames
-from ..datasets._registry import images_by_stem
+from ..datasets import images_by_stem, open_frames
 from ..errors import CrossbandError, ImageFault, unknown_name
 from ..frames import Frames
 from ..io import read_bytes, read_image
