@@ -557,7 +557,11 @@ def test_bad_conditions(crossband, pairs, gallery):
 
 
 def test_bad_a_missing_manifest(crossband):
-    refused(crossband("benchmark", "gone.parquet", *HOG), "no manifest at gone.parquet", "data scan")
+    refused(
+        crossband("benchmark", "gone.parquet", *HOG),
+        "there is no gone.parquet",
+        "a folder of images or a manifest",
+    )
 
 
 def test_bad_a_manifest_that_is_none(crossband, tmp_path):

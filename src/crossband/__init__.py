@@ -13,6 +13,7 @@ _PUBLIC = {
     "check_frames": "audit",
     "read_image": "io",
     "scan": "datasets",
+    "open_frames": "datasets",
     "list_datasets": "datasets",
     "create_model": "models",
     "list_models": "models",

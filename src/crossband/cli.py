@@ -355,7 +355,8 @@ def index(
 
     if not gallery.name and not (gallery / "gallery.json").is_file():
         raise CrossbandError("--gallery names no folder; give one, as in --gallery gallery")
-    frames = _with_units(open_frames(source, root), units)
+    alone = band[0] if band and len(band) == 1 else None
+    frames = _with_units(open_frames(source, root, alone), units)
     options = _options(size, normalise, weights, device, frames if set_statistics else None)
     added = run(frames, gallery, model, band, options=options, dtype=dtype, store=store, workers=workers)
     for fault in added.faults:
@@ -400,7 +401,7 @@ def search(
         options=Options(weights=weights, device=device), max_memory=parse_memory(max_memory),
     )  # fmt: skip
     if strip is not None:
-        save_matches(path, band, matches, strip)
+        print(f"strip: {save_matches(path, band, matches, strip)}", file=sys.stderr)
     if as_json:
         _print_json([match.to_dict() for match in matches])
     else:
@@ -606,12 +607,12 @@ def _print_table(table: Any) -> None:
     for column in kept:
         numeric = pd.api.types.is_numeric_dtype(table[column])
         grid.add_column(Text(str(column)), justify="right" if numeric else "left", no_wrap=numeric)
-    fine = [bool(pd.api.types.is_float_dtype(table[c]) and table[c].abs().max() < 2) for c in kept]
     for row in table[kept].itertuples(index=False):
-        grid.add_row(*(Text("" if pd.isna(v) else _cell(v, f)) for v, f in zip(row, fine, strict=True)))
+        grid.add_row(*(Text("" if pd.isna(v) else _cell(c, v)) for c, v in zip(kept, row, strict=True)))
     console.print(grid)
 
 
-def _cell(value: object, fine: bool) -> str:
-    """A number with one decimal, or three in a column of shares and distances."""
-    return f"{value:.{3 if fine else 1}f}" if isinstance(value, float) else str(value)
+def _cell(column: str, value: object) -> str:
+    """A number with the decimals that its column asks for: a tenth of a metre needs six of a degree."""
+    decimals = {"lat": 6, "lon": 6, "distance": 3, "CKA": 3, "amount": 2}.get(column, 1)
+    return f"{value:.{decimals}f}" if isinstance(value, float) else str(value)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from crossband.bands import Band
 from crossband.datasets import dataset, list_datasets, open_frames, scan
 from crossband.errors import CrossbandError
 
@@ -215,3 +216,26 @@ def test_aligned_rgb_and_nir_of_epfl_are_read_by_their_suffixes(shared):
     frames = scan(shared / "data" / "epfl_nirscene" / "country")
     assert len(frames) == 52
     assert [band.value for band in frames.bands] == ["rgb", "nir"]
+
+
+def test_images_that_a_folder_s_manifest_does_not_list_are_said(tmp_path, make_pairs, capsys):
+    root = make_pairs(tmp_path / "pairs", n=3)
+    scan(root).write(root / "frames.parquet")
+    assert len(open_frames(root)) == 3
+    assert not capsys.readouterr().err
+    (root / "tir" / "new.png").write_bytes((root / "tir" / "0000.png").read_bytes())
+    assert len(open_frames(root)) == 3
+    assert "1 images beside those" in capsys.readouterr().err
+
+
+def test_a_flat_folder_is_of_the_band_that_is_said(tmp_path, make_pairs):
+    folder = make_pairs(tmp_path / "pairs", n=3) / "tir"
+    assert open_frames(folder, band="tir").bands == (Band.TIR,)
+
+
+def test_a_picture_or_nothing_in_place_of_a_folder_is_one_sentence(tmp_path, make_pairs):
+    folder = make_pairs(tmp_path / "pairs", n=2) / "rgb"
+    with pytest.raises(CrossbandError, match="is one picture; give the folder"):
+        open_frames(folder / "0000.png")
+    with pytest.raises(CrossbandError, match="there is no"):
+        open_frames(folder / "gone")

@@ -351,7 +351,9 @@ def test_a_query_may_be_a_frame_of_a_manifest(tmp_path, described):
     path, units = query_image("0003", "tir", manifest)
     assert path == described.root / "tir" / "0003.png"
     assert units == "centikelvin"
-    assert query_image("a.png", "rgb")[0].name == "a.png"
+    assert query_image(str(path), "tir") == (path, None)
+    with pytest.raises(CrossbandError, match="give its --frames"):
+        query_image("0003", "tir")
     with pytest.raises(CrossbandError, match=r"unknown frame '003'; the nearest are .*0003"):
         query_image("003", "tir", manifest)
     manifest.unlink()
@@ -625,3 +627,10 @@ def test_an_index_that_was_built_serves_a_gallery_that_does_not_fit(tmp_path, ho
 def test_a_query_of_another_width_is_one_sentence(thermal):
     with pytest.raises(CrossbandError, match="a query of 3 numbers"):
         Gallery.open(thermal).search(np.ones(3, np.float32))
+
+
+def test_a_gallery_keeps_to_its_bands_when_more_is_indexed(tmp_path, make_pairs):
+    frames = scan(make_pairs(tmp_path / "pairs", n=4))
+    index(frames.select(slice(0, 2)), tmp_path / "gallery", "hog", ["tir"])
+    index(frames, tmp_path / "gallery")
+    assert Gallery.info(tmp_path / "gallery")["bands"] == {"tir": 4}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
-from ..bands import parse_band
+from ..bands import Band, parse_band
 from ..errors import CrossbandError
 from ..frames import Frames
+from ..io import IMAGE_SUFFIXES
+from ..progress import note
 from ._pairs import (
     guess_folders,
     guess_radiometric,
@@ -81,28 +84,55 @@ def scan(
     return _recognise(root).every(every)
 
 
-def open_frames(source: str | Path, root: str | Path | None = None) -> Frames:
+def open_frames(source: str | Path, root: str | Path | None = None, band: Band | str | None = None) -> Frames:
     """Frames of a manifest file, of a folder's ``frames.parquet``, or of a folder as :func:`scan` recognises
-    it.
+    it. Images beside those that a folder's manifest lists are counted and said.
 
     Args:
         source: the manifest or the folder.
         root: the folder of the images, where it is not the one that the manifest records.
+        band: what a folder with images of one band alone holds, where nothing else tells.
 
     Raises:
         CrossbandError: no frames are there, or ``root`` is given and there is no manifest.
     """
     source = Path(source)
+    if not source.exists():
+        raise CrossbandError(f"there is no {source}; give a folder of images or a manifest")
+    if source.suffix.lower() in IMAGE_SUFFIXES and source.is_file():
+        raise CrossbandError(f"{source} is one picture; give the folder it lies in, or a manifest")
     if not source.is_dir():
         return Frames.read(source, root)
     manifest = source / "frames.parquet"
     if manifest.is_file():
-        return Frames.read(manifest, root)
+        frames = Frames.read(manifest, root)
+        _say_unlisted(frames, manifest)
+        return frames
+    if (
+        band is not None
+        and (single := images_by_stem(source))
+        and not any(p.is_dir() for p in source.iterdir())
+    ):
+        with contextlib.suppress(CrossbandError):
+            return scan(source)
+        return Frames.make([{"frame": key, band: path.name} for key, path in single.items()], source)
     if root is not None:
         raise CrossbandError(
             f"--root says where a manifest's images are, and {source} has no manifest; give their folder itself"
         )
     return scan(source)
+
+
+def _say_unlisted(frames: Frames, manifest: Path) -> None:
+    """Say that there are images beside those a manifest lists: new ones are not passed over in silence."""
+    listed = {path for band in frames.bands for path in frames.paths(band) if path is not None}
+    folders = {path.parent for path in listed if path.parent.is_dir()}
+    there = sum(p.suffix.lower() in IMAGE_SUFFIXES for folder in folders for p in folder.iterdir())
+    if there > len(listed):
+        note(
+            f"{there - len(listed)} images beside those that {manifest} lists are left out; "
+            f"crossband data scan {manifest.parent} --out {manifest} lists them too, or delete that file"
+        )
 
 
 def _recognise(root: Path) -> Frames:

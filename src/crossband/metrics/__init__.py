@@ -4,7 +4,7 @@ from .centroid import CentroidCondition, centroid_condition, compare_centroids
 from .cka import cka_from_grams, linear_cka
 from .protocol import PROTOCOLS, Protocol
 from .ranking import Ranks, cmc, rank_positives, recall_at
-from .resampling import bootstrap_interval, paired_test
+from .resampling import bootstrap_interval, paired_test, recall_interval
 
 __all__ = [
     "PROTOCOLS",
@@ -20,4 +20,5 @@ __all__ = [
     "paired_test",
     "rank_positives",
     "recall_at",
+    "recall_interval",
 ]

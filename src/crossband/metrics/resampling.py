@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import CrossbandError
 
-__all__ = ["PairedTest", "bootstrap_interval", "paired_test"]
+__all__ = ["PairedTest", "bootstrap_interval", "paired_test", "recall_interval"]
 
 
 def bootstrap_interval(
@@ -34,6 +34,22 @@ def bootstrap_interval(
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return 100 * float(low), 100 * float(high)
+
+
+def recall_interval(hits: np.ndarray, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Interval of a recall, in percent, of booleans ``(n,)``: the bootstrap's, and where all queries agree,
+    so that every resample is the same, the exact one of Clopper and Pearson (Biometrika, 1934).
+
+    Example:
+        >>> low, high = recall_interval(np.ones(24, bool))
+        >>> round(low, 1), high
+        (85.8, 100.0)
+    """
+    hits = np.asarray(hits, bool)
+    if not hits.size or 0 < np.count_nonzero(hits) < hits.size:
+        return bootstrap_interval(hits, level, seed=seed)
+    edge = 100 * ((1 - level) / 2) ** (1 / hits.size)
+    return (edge, 100.0) if hits[0] else (0.0, 100 - edge)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from ..frames import Frames
 from ..metrics import (
     Protocol,
     Ranks,
-    bootstrap_interval,
     paired_test,
     recall_at,
+    recall_interval,
 )
 from ..nn.encoder import count_parameters
 from ..preprocess import Warp
@@ -200,7 +200,8 @@ def benchmark(
         "positives": str(rule), "distance": "euclidean", "ties": "a tie counts against the model",
         "misaligned": str(MISALIGNED) if misaligned else None,
         "means": "own" if own_means else "of the model",
-        "frames": len(frames), "interval": "95 %, percentile bootstrap over queries, 2000 resamples, seed 0",
+        "frames": len(frames),
+        "interval": "95 %, bootstrap over queries (2000 resamples, seed 0); Clopper-Pearson where all agree",
     }  # fmt: skip
     return Benchmark(account, runs, _comparisons(runs), list(faults.values()))
 
@@ -243,7 +244,7 @@ def _measure(
                 size=descriptor.preprocess.size,
                 normalisation={band.value: str(descriptor.preprocess.normalisation[band]) for band in bands},
                 recall={str(n): recall_at(ranks, n) for n in RECALLS},
-                recall_ci95={str(n): bootstrap_interval(ranks.kept <= n) for n in RECALLS},
+                recall_ci95={str(n): recall_interval(ranks.kept <= n) for n in RECALLS},
                 misaligned={str(n): recall_at(shifted, n) for n in RECALLS} if shifted else None,
                 by_condition=sides.recall_by_condition(ranks),
                 cka=ckas[pair],

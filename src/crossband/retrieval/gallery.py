@@ -197,6 +197,11 @@ class Gallery:
             "preprocess": made_by["preprocess"], "dtype": account["dtype"], "crossband": account["crossband"],
         }  # fmt: skip
 
+    def bands(self, among: list[Band]) -> list[Band]:
+        """Those of some bands that the gallery keeps; all of them while it is empty."""
+        kept = [band for band in among if self.rows.count(f"band = '{band.value}'")]
+        return kept or among
+
     def __len__(self) -> int:
         return self.rows.count()
 
@@ -496,7 +501,7 @@ def index(
         frames: what to index.
         gallery: the gallery's folder.
         model: the descriptor; for a gallery that is there, its own, and any other is refused.
-        bands: the bands to keep; all of the frames' by default.
+        bands: the bands to keep; without them all of the frames', in a gallery that is there those it has.
         options: how images are read and where weights lie; for a gallery that is there, how images are read
             is its own, and what is given otherwise than the default is refused where it differs.
         dtype: ``float32``, as by default, or ``int8``; for a gallery that is there, its own.
@@ -522,6 +527,7 @@ def index(
         if there:
             opened = Gallery.open(folder, options)
             _check_same(opened, model, options, dtype)
+            kept = kept if bands else opened.bands(kept)
         else:
             opened = _created(frames, folder, model, kept, options, dtype, work, workers)
         return opened.add(frames, kept, store=work, workers=workers)
@@ -663,6 +669,8 @@ def query_image(
         CrossbandError: no such frame, or it lacks the band.
     """
     if frames is None:
+        if not Path(name).exists():
+            raise CrossbandError(f"there is no image {name}; for the name of a frame, give its --frames too")
         return Path(name), units
     table = open_frames(frames)
     if name not in table.names:
