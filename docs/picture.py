@@ -11,7 +11,6 @@ from crossband.frames import Frames
 from crossband.reports.strips import Tile, strip
 from crossband.retrieval import Gallery, index
 
-
 QUERIES = (("day", "place003"), ("dusk", "place004"), ("night", "place006"))
 
 
@@ -37,4 +36,7 @@ def main(city: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "out/demo/city"), Path(__file__).parent / "images" / "search.jpg")
+    main(
+        Path(sys.argv[1] if len(sys.argv) > 1 else "out/demo/city"),
+        Path(__file__).parent / "images" / "search.jpg",
+    )
