@@ -129,7 +129,10 @@ class PlaceScores:
         """A plain mapping; thresholds and N as text, as JSON keys are."""
         account = asdict(self)
         for name in ("fcm", "fcm_ci95", "recall"):
-            account[name] = {f"{key:g}": value for key, value in account[name].items()}
+            account[name] = {
+                f"{key:g}": list(value) if isinstance(value, tuple) else value
+                for key, value in account[name].items()
+            }
         return account
 
 

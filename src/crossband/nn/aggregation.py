@@ -139,6 +139,8 @@ class NetVLAD(Aggregator):
     """
 
     wants_samples = True
+    mean: torch.Tensor
+    axes: torch.Tensor
 
     def __init__(
         self,

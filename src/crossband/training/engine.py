@@ -1,9 +1,9 @@
 """The loop, on Lightning: precision, processes, accumulation, resuming, selection and logs for every task.
 
-**Exact resuming.** What is random is a function of the seed and of where the run stands: the samples of an epoch
-(kept in the state), the augmentation of a sample, the dropout of a step. So a run that was killed and started
-again goes through the same numbers as one left alone. A Lightning epoch is what is left of one of ours, and the
-state is our own: tensors, numbers and text.
+**Exact resuming.** What is random is a function of the seed and of where the run stands: the samples of an
+epoch (kept in the state), the augmentation of a sample, the dropout of a step. So a run that was killed and
+started again goes through the same numbers as one left alone. A Lightning epoch is what is left of one of ours,
+and the state is our own: tensors, numbers and text.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Learner(lightning.LightningModule):
         )
         return DataLoader(
             data,
-            batch_sampler=share,  # type: ignore[arg-type]
+            batch_sampler=share,
             num_workers=running.workers,
             pin_memory=self.trainer.strategy.root_device.type == "cuda",
             generator=torch.Generator().manual_seed(recipe.seed),
@@ -174,7 +174,8 @@ class Learner(lightning.LightningModule):
         loss = self.task.loss(batch)
         mean = loss.detach()
         if self.trainer.world_size > 1:
-            mean = self.all_gather(mean).mean()
+            mean = mean / self.trainer.world_size
+            torch.distributed.all_reduce(mean)
         value = float(mean)
         if not math.isfinite(value):
             names = [name for row in sample.cpu().numpy() for name in self.task.images_in(row)]

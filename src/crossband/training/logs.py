@@ -6,6 +6,7 @@ import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..progress import note
 
@@ -54,7 +55,7 @@ def read_log(folder: Path) -> list[list[str]]:
         return [row for row in list(csv.reader(file))[1:] if len(row) == len(_HEAD)]
 
 
-def _board(folder: Path, step: int):
+def _board(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -156,8 +156,8 @@ class Places(Task):
         select = recipe.scoring.select or min(recipe.scoring.thresholds)
         self.monitor = f"val/fcm@{select:g}"
         self._cache: np.ndarray | None = None
-        self._figures: dict[str, float] = Field(default_factory=dict)
-        self._pairs: dict[str, _Pair] = Field(default_factory=dict)
+        self._figures: dict[str, float] = {}
+        self._pairs: dict[str, _Pair] = {}
         self._view = ViewShift(recipe.data.view_shift)
         self._light = Photometry(recipe.data.photometry, recipe.data.invert_tir)
 
