@@ -43,9 +43,10 @@ class ViewShift:
 class Photometry:
     """Random gain, gamma, tint and noise: another hour, another exposure.
 
-    Visible and near-infrared images may become as dark as a hundredth of themselves before noise; a thermal
-    image, whose scale is temperature, keeps its order and changes in contrast only, and may be inverted when
-    asked (at night what was cold may be the warmer).
+    Visible and near-infrared images are also lit anew, by a smooth random field as of lamps and a dark sky, and
+    may become as dark as a hundredth of themselves before noise. A thermal image, whose scale is temperature,
+    keeps its order and changes in contrast only, and may be inverted when asked (at night what was cold may be
+    the warmer).
 
     Attributes:
         strength: 0 does nothing, 1 is as strong as day to night.
@@ -76,5 +77,12 @@ class Photometry:
         else:
             tint = 1 + 0.25 * s * torch.tensor(numbers[3 : 3 + 3])[: len(image), None, None]
             image = image * tint * float(10 ** (s * (0.75 * numbers[1] - 0.5)))
+            image = image * 10 ** (0.5 * s * _smooth_field(image.shape[-2], image.shape[-1], generator))
         noise = torch.randn(image.shape, generator=generator)
         return (image + 0.04 * s * abs(numbers[6]) * noise).clamp(0, 1)
+
+
+def _smooth_field(height: int, width: int, generator: torch.Generator) -> torch.Tensor:
+    """A smooth random field of standard deviation near 1 at its knots, ``(1, H, W)``."""
+    knots = torch.randn(1, 1, 4, 4, generator=generator)
+    return F.interpolate(knots, (height, width), mode="bicubic", align_corners=True)[0]

@@ -174,3 +174,28 @@ def test_training_leaves_the_caller_s_random_state_alone(recipe, street, tmp_pat
     torch.manual_seed(5)
     run(recipe(running={"epochs": 1}), tmp_path, street)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_query_itself_may_be_a_positive_and_neighbours_negatives(recipe, street):
+    from crossband.training.task import find_task
+
+    for itself in (True, False):
+        content = recipe(sampling={"positive": 2.0, "negative": 2.0, "itself": itself})
+        task = find_task("places").build(read_recipe(content), street)
+        table = task.items.frames.table
+        for query, positive, *negatives in task.samples(0):
+            spots = [float(table["x"].iloc[task.items.rows[i]]) for i in (query, positive, *negatives)]
+            assert abs(spots[0] - spots[1]) <= 2
+            assert all(abs(spots[0] - spot) > 2 for spot in spots[2:])
+            assert (query == positive) == itself
+
+
+def test_the_samples_of_an_epoch_depend_on_the_seed_and_the_epoch_alone(recipe, street):
+    from crossband.training.task import find_task
+
+    def samples(epoch: int, seed: int):
+        return find_task("places").build(read_recipe(recipe(seed=seed)), street).samples(epoch).tolist()
+
+    assert samples(1, 0) == samples(1, 0)
+    assert samples(1, 0) != samples(2, 0)
+    assert samples(1, 0) != samples(1, 1)

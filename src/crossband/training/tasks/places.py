@@ -82,6 +82,8 @@ class Sampling(Strict):
         measure: ``metres`` by position, or ``index`` by place in the sequence.
         positive: at most this far is a positive.
         negative: farther than this is a negative.
+        itself: whether the query's own image, augmented anew, is a positive too, as where no place was visited
+            twice.
         n_negatives: negatives a tuple.
         tuples: tuples, or images for ArcFace, an epoch; 0 takes all.
         refresh: epochs between two computations of the descriptor cache.
@@ -91,6 +93,7 @@ class Sampling(Strict):
     measure: Literal["metres", "index"] = "metres"
     positive: float = Field(default=10.0, gt=0)
     negative: float = Field(default=25.0, gt=0)
+    itself: bool = False
     n_negatives: int = Field(default=5, ge=1)
     tuples: int = Field(default=0, ge=0)
     refresh: int = Field(default=1, ge=1)
@@ -245,7 +248,9 @@ class Places(Task):
         return near_mask(queries, gallery, radius)
 
     def _own(self, items: np.ndarray) -> np.ndarray:
-        """The gallery row that is the same image, or -1."""
+        """The gallery row that is the same image and must not be its own positive, or -1."""
+        if self.recipe.sampling.itself:
+            return np.full(len(items), -1)
         where = np.full(len(self.items), -1)
         where[self._gallery_items] = np.arange(len(self._gallery_items))
         return where[items]
