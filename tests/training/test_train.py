@@ -199,3 +199,21 @@ def test_the_samples_of_an_epoch_depend_on_the_seed_and_the_epoch_alone(recipe, 
     assert samples(1, 0) == samples(1, 0)
     assert samples(1, 0) != samples(2, 0)
     assert samples(1, 0) != samples(1, 1)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_read_is_named_whoever_reads_it(recipe, tmp_path, workers):
+    from .conftest import write_street
+
+    root = write_street(tmp_path / "data" / "street")
+    (root / "rgb" / "day3.png").write_bytes(b"")
+    content = recipe(sampling={"hard": False}, running={"workers": workers, "epochs": 1})
+    with pytest.raises(CrossbandError, match=r"day3\.png: empty file"):
+        run(content, tmp_path / "out", tmp_path / "data")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_here_is_named(recipe, street, tmp_path):
+    for verb in (lambda r: run(r, tmp_path, street), lambda r: evaluate(r, data_root=street)):
+        with pytest.raises(CrossbandError, match=r"use running\.device=cpu"):
+            verb(recipe(running={"device": "cuda"}))

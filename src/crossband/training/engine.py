@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -72,8 +73,10 @@ def fit(task: Task, out: Path) -> None:
         )
         try:
             trainer.fit(learner)
-        except torch.multiprocessing.ProcessRaisedException as error:
-            raise _own_error(error) from None
+        except CrossbandError:
+            raise
+        except (torch.multiprocessing.ProcessRaisedException, RuntimeError) as error:
+            raise _own_error(error) from error
 
 
 class Learner(lightning.LightningModule):
@@ -361,9 +364,9 @@ def _seed(*parts: int) -> int:
 
 
 def _own_error(error: Exception) -> Exception:
-    """The sentence a process died of, where it is one of ours."""
-    lines = [line for line in str(error).splitlines() if "CrossbandError: " in line]
-    return CrossbandError(lines[-1].split("CrossbandError: ", 1)[1]) if lines else error
+    """The sentence that a process which trains or reads died of, where it is one of ours."""
+    found = re.findall(r"^[\w.]*(?:CrossbandError|ImageFault): (.+)$", str(error), flags=re.MULTILINE)
+    return CrossbandError(found[-1]) if found else error
 
 
 @contextmanager

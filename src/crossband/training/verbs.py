@@ -69,8 +69,12 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CrossbandError(f"cannot write {folder} ({error.strerror}); choose another --out") from None
-    from .engine import BEST, fit
+    try:
+        from .engine import BEST, fit
+    except ModuleNotFoundError as error:
+        raise CrossbandError(f"training needs {error.name}; pip install 'crossband[train]'") from None
 
+    _device(given.running.device)
     with torch.random.fork_rng():
         task = _build(given, data_root)
         task.check()
@@ -191,11 +195,9 @@ def reproduce(
 
 
 def _row(path: Path, out: Path, mode: str, data_root: str | Path, overrides: list[str]) -> dict[str, Any]:
-    from .engine import BEST
-
     if mode == "train":
         train(path, overrides, out, data_root=data_root)
-    checkpoint = out / BEST
+    checkpoint = out / "best.safetensors"
     if not checkpoint.is_file():
         raise CrossbandError(f"no checkpoint {checkpoint}; --mode train makes it")
     return evaluate(path, checkpoint, out, overrides=overrides, data_root=data_root)
@@ -235,6 +237,8 @@ def _build(recipe: Recipe, data_root: str | Path) -> Task:
 def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise CrossbandError("device 'cuda' is not here; use running.device=cpu")
     return name
 
 
