@@ -87,11 +87,14 @@ def test_netvlad_normalises_each_cluster_and_then_the_whole():
 def test_netvlad_whitens_to_uncorrelated_components():
     vlad = NetVLAD(5, clusters=3, whiten=4)
     full = torch.randn(100, 15, generator=torch.Generator().manual_seed(0))
+    assert vlad.dim == 15
     vlad.fit_whitening(full)
-    projected = (full - vlad.mean) @ vlad.axes
+    assert vlad.dim == 4
+    mean, axes = vlad.whitening
+    projected = (full - mean) @ axes
     assert torch.allclose(torch.cov(projected.T), torch.eye(4), atol=1e-4)
     assert vlad(maps(2, 5, 4, 4).float()).shape == (2, 4)
-    with pytest.raises(CrossbandError, match="more than 4 descriptors"):
+    with pytest.raises(CrossbandError, match="whitening to 4 numbers needs more"):
         vlad.fit_whitening(full[:3])
 
 

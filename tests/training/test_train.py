@@ -217,3 +217,17 @@ def test_a_device_that_is_not_here_is_named(recipe, street, tmp_path):
     for verb in (lambda r: run(r, tmp_path, street), lambda r: evaluate(r, data_root=street)):
         with pytest.raises(CrossbandError, match=r"use running\.device=cpu"):
             verb(recipe(running={"device": "cuda"}))
+
+
+def test_whitening_is_fitted_on_the_training_images_before_a_test(recipe, street, tmp_path):
+    content = recipe(running={"epochs": 1})
+    content["model"] |= {"aggregator": "netvlad", "options": {"clusters": 4, "whiten": 8}}
+    done = run(content, tmp_path, street)
+    assert read_account(done.checkpoint)["dim"] == 4 * 128
+    from crossband.training.checkpoint import load_network
+    from crossband.training.task import find_task
+
+    task = find_task("places").build(read_recipe(content), street)
+    load_network(done.checkpoint, task.network)
+    assert task.test()["night"]["n_queries"] == 5
+    assert task.network.dim == 8

@@ -30,9 +30,6 @@ class PlaceRecogniser(nn.Module):
         freeze_batchnorm: keep the running statistics of BatchNorm while training, as fine-tuning with small
             batches needs.
 
-    Attributes:
-        dim: numbers in a descriptor.
-
     Example:
         >>> model, _ = create_place_recogniser("squeezenet1_1", pretrained=False)
         >>> model(torch.zeros(2, 3, 64, 64)).shape
@@ -45,7 +42,11 @@ class PlaceRecogniser(nn.Module):
         super().__init__()
         self.encoder, self.layer, self.aggregator = encoder, layer, aggregator
         self.freeze_batchnorm = freeze_batchnorm
-        self.dim = aggregator.dim
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a descriptor."""
+        return self.aggregator.dim
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Descriptors ``(B, dim)``, float32, of standardised images ``(B, 3, h, w)``."""

@@ -131,7 +131,8 @@ class NetVLAD(Aggregator):
         clusters: K.
         alpha: how sharp the assignment is at the start; from the sampled features where ``None``.
         normalise_input: whether local features are scaled to unit length first.
-        whiten: keep this many principal components, whitened (:meth:`fit_whitening`); 0 keeps all of D.
+        whiten: how many whitened principal components are kept once :meth:`fit_whitening` has been called,
+            after training; until then, and with 0, all of D.
 
     Example:
         >>> NetVLAD(512, 64).dim
@@ -139,8 +140,6 @@ class NetVLAD(Aggregator):
     """
 
     wants_samples = True
-    mean: torch.Tensor
-    axes: torch.Tensor
 
     def __init__(
         self,
@@ -157,13 +156,16 @@ class NetVLAD(Aggregator):
         self.full_dim = channels * clusters
         if not 0 <= whiten <= self.full_dim:
             raise CrossbandError(f"NetVLAD of {self.full_dim} numbers cannot keep {whiten} of them")
-        self.dim = whiten or self.full_dim
+        self.whiten = whiten
+        self.whitening: tuple[torch.Tensor, torch.Tensor] | None = None
         self.centres = nn.Parameter(F.normalize(torch.randn(clusters, channels), dim=1))
         self.weights = nn.Parameter(2 * (alpha or 10.0) * self.centres.detach().clone())
         self.bias = nn.Parameter(torch.zeros(clusters))
-        if whiten:
-            self.register_buffer("mean", torch.zeros(self.full_dim))
-            self.register_buffer("axes", torch.eye(self.full_dim, whiten))
+
+    @property
+    def dim(self) -> int:  # type: ignore[override]
+        """Numbers in a descriptor: all, or the principal components once they are known."""
+        return self.full_dim if self.whitening is None else self.whiten
 
     def initialise(self, features: torch.Tensor, seed: int = 0) -> None:
         """Centres by k-means on local features ``(n, C)``; the assignment of equation (4) then is VLAD's,
@@ -199,26 +201,26 @@ class NetVLAD(Aggregator):
         with torch.autocast(maps.device.type, enabled=False):
             values = maps if maps.dtype == torch.float64 else maps.float()
             vectors = F.normalize(F.normalize(self.residuals(values), dim=2).flatten(1), dim=1)
-            if self.dim == self.full_dim:
+            if self.whitening is None:
                 return vectors
-            return F.normalize((vectors - self.mean) @ self.axes, dim=1)
+            mean, axes = (part.to(vectors) for part in self.whitening)
+            return F.normalize((vectors - mean) @ axes, dim=1)
 
     def fit_whitening(self, vectors: torch.Tensor) -> None:
-        """Set the whitening from full descriptors ``(n, C * K)``, n above ``whiten``.
+        """Set the whitening from full descriptors ``(n, C * K)``, n above ``whiten``; it is no part of the
+        state that is saved, and is fitted again from the same images.
 
         Raises:
             CrossbandError: no whitening was asked for, or too few descriptors.
         """
-        if self.dim == self.full_dim or len(vectors) <= self.dim:
+        if not self.whiten or len(vectors) <= self.whiten:
             raise CrossbandError(
-                f"whitening to {self.dim} of {self.full_dim} numbers needs more than {self.dim} descriptors, "
-                f"and fewer numbers than there are; {len(vectors)} were given"
+                f"whitening to {self.whiten} numbers needs more descriptors; {len(vectors)} were given"
             )
         mean = vectors.mean(0)
         _, singular, axes = torch.linalg.svd(vectors - mean, full_matrices=False)
-        scale = (singular[: self.dim] / math.sqrt(len(vectors) - 1)).clamp(min=1e-6)
-        self.mean.copy_(mean)
-        self.axes.copy_(axes[: self.dim].T / scale)
+        scale = (singular[: self.whiten] / math.sqrt(len(vectors) - 1)).clamp(min=1e-6)
+        self.whitening = mean, axes[: self.whiten].T / scale
 
 
 class _Mixer(nn.Module):

@@ -22,6 +22,7 @@ from ...losses import ArcFaceLoss, ContrastiveLoss, TripletLoss
 from ...metrics.fcm import PlaceScores, near_mask, place_index, score_matches
 from ...metrics.protocol import PositiveMask
 from ...models.vpr import PlaceRecogniser, create_place_recogniser
+from ...nn.aggregation import NetVLAD
 from ...preprocess import Preprocess, measure_statistics
 from ...retrieval.search import exact_search
 from ...retrieval.store import ArrayRows
@@ -303,7 +304,11 @@ class Places(Task):
         return {**found, **{f"val/recall@{n}": value for n, value in scores.recall.items()}}
 
     def test(self) -> dict[str, dict[str, Any]]:
-        """FCM and Recall@N with intervals on each test pair."""
+        """FCM and Recall@N with intervals on each test pair; where the recipe asks for whitened descriptors,
+        the axes are fitted on the training images first."""
+        head = self.network.aggregator
+        if isinstance(head, NetVLAD) and head.whiten and head.whitening is None:
+            head.fit_whitening(torch.from_numpy(describe(self.network, self.items, np.arange(len(self.items)))))
         return {name: self._score(self._pair(pair)).to_json() for name, pair in self.recipe.data.test.items()}
 
     def _pair(self, pair: SplitPair) -> _Pair:
