@@ -371,7 +371,7 @@ def _own_error(error: Exception) -> Exception:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Lightning's advertisements, and with the caller's random state as it was."""
+    """Without Lightning's remarks and advertisements."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

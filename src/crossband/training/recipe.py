@@ -19,8 +19,6 @@ from ..errors import CrossbandError, nearest
 
 __all__ = ["Data", "Optimiser", "Part", "Recipe", "Running", "Simulated", "SplitPair", "Strict", "read_recipe"]
 
-_TESTS = ("test", "query")
-
 
 class Strict(BaseModel):
     """A part of a recipe: every key is known, and nothing changes once it is read."""
