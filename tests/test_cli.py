@@ -311,7 +311,8 @@ def test_models_cuts_parameters_to_two_decimals_as_the_paper_does(crossband):
 
 
 def test_datasets_and_manifests_are_json_too(crossband, pairs):
-    assert len(json.loads(crossband("datasets", "--json").out)) == 8
+    named = {entry["name"] for entry in json.loads(crossband("datasets", "--json").out)}
+    assert {"llvip", "m3fd", "roadscene", "boson_nighttime", "flir_adas", "ino", "vot_rgbt", "vtuav"} <= named
     assert "6 frames" in crossband("data", "scan", pairs, "--out", "f.csv").out
     done = crossband("data", "check", "f.csv", "--json")
     assert (done.status, json.loads(done.out)["faults"]) == (0, [])

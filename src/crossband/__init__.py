@@ -26,6 +26,9 @@ _PUBLIC = {
     "search": "retrieval",
     "robustness": "retrieval",
     "simulate": "simulation",
+    "train": "training",
+    "evaluate": "training",
+    "reproduce": "training",
     "CrossbandError": "errors",
 }
 __all__ = [*_PUBLIC, "__version__"]

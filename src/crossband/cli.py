@@ -65,6 +65,10 @@ ModelsOption = Annotated[
 ]
 BandsQuery = Annotated[str, typer.Option(help="rgb, nir, tir or all")]
 ProtocolOption = Annotated[str, typer.Option(help="what is right: exact, place or within:METRES")]
+OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a key")]
+DataRootOption = Annotated[
+    Path, typer.Option("--data-root", help="the folder a recipe's frames are relative to")
+]
 GalleryOption = Annotated[Path, typer.Option(help="the gallery's folder")]
 
 
@@ -488,6 +492,70 @@ def simulate_(
     if layout is not None:
         export_layout(layout, made, out / layout)
     print(f"{out / 'frames.parquet'}: {len(made)} frames, {', '.join(band.value for band in made.bands)}")
+
+
+@app.command("train")
+def train_(
+    recipe: Annotated[Path, typer.Argument(help="a YAML file")],
+    overrides: OverridesArgument = None,
+    out: Annotated[Path, typer.Option(help="folder of the run; started again, it goes on")] = Path("run"),
+    data_root: DataRootOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Train what a recipe describes.
+
+    Example: crossband train recipes/vpr/city_gem_triplet.yaml running.epochs=5 --data-root data --out out/gem
+    """
+    from .training import train
+
+    done = train(recipe, overrides or (), out, data_root=data_root)
+    if as_json:
+        _print_json(done.to_json())
+    else:
+        print(f"{done.checkpoint}: {done.monitor} {done.best:.1f} after epoch {done.epoch}")
+
+
+@app.command("evaluate")
+def evaluate_(
+    recipe: Annotated[Path | None, typer.Argument(help="a YAML file; without it, the checkpoint's own")] = None,
+    overrides: OverridesArgument = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="without one: before training")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for results.json")] = None,
+    data_root: DataRootOption = Path(),
+) -> None:
+    """Measure a network on every test pair of a recipe.
+
+    Example: crossband evaluate --checkpoint out/gem/best.safetensors --data-root data --out out/gem
+    """
+    from .training import evaluate
+
+    _print_json(evaluate(recipe, checkpoint, out, overrides=overrides or (), data_root=data_root))
+
+
+@app.command("reproduce")
+def reproduce_(
+    paper: Annotated[str, typer.Argument(help="vpr-finetuning")],
+    data_root: DataRootOption,
+    row: Annotated[list[str] | None, typer.Option(help="a recipe's name; may be repeated; all without")] = None,
+    training: Annotated[
+        bool, typer.Option("--train", help="train first, where no checkpoint is there")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="where runs go")] = Path("reproduction"),
+    recipes: Annotated[Path | None, typer.Option(help="another folder of recipes")] = None,
+) -> None:
+    """Each figure of a paper next to ours.
+
+    Example: crossband reproduce vpr-finetuning --data-root data --train --out out/vpr
+    """
+    from .progress import note
+    from .training import reproduce
+
+    done = reproduce(
+        paper, data_root, rows=row, mode="train" if training else "evaluate", out=out, recipes=recipes
+    )
+    _print_table(done.to_display())
+    for name, why in done.missing.items():
+        note(f"{name}: {why}")
 
 
 @app.command()

@@ -146,6 +146,10 @@ def test_every_folder_is_claimed_by_one_dataset_at_most(plant):
         "ino": ["INO_A/INO_A_RGB/1.png", "INO_A/INO_A_T/1.png"],
         "flir_adas": ["train/RGB/a.jpg", "train/thermal_8_bit/a.jpeg"],
         "boson_nighttime": ["test_database/@1@2.png", "test_queries/@1@2.png"],
+        "cold": ["seq4_cloudy1/std_cam/t1.5_x0.1_y0.2_a0.3.jpeg"],
+        "corridor": ["ref/0000000.jpg", "query/0000000.jpg", "gt.json"],
+        "gardens_point": ["day_left/Image000.jpg", "day_right/Image000.jpg"],
+        "oxford_radar_robotcar": ["2019-01-10-11-46-21-x/mono_left/1.png", "2019-01-10-11-46-21-x/gps/ins.csv"],
     }
     assert set(trees) == {entry.name for entry in list_datasets()}
     for name, tree in trees.items():

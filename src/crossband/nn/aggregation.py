@@ -1,0 +1,322 @@
+"""From a feature map to one descriptor, with parameters that are learned: GeM, NetVLAD and MixVPR.
+
+All take maps ``(B, C, H, W)`` and give unit-length descriptors ``(B, D)``, float32 whatever the precision
+around them (a power and a softmax over a map lose too much in half precision).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..errors import CrossbandError, unknown_name
+
+__all__ = [
+    "AGGREGATORS",
+    "Aggregator",
+    "GeM",
+    "MixVPR",
+    "NetVLAD",
+    "create_aggregator",
+    "kmeans",
+    "register_aggregator",
+]
+
+AGGREGATORS: dict[str, Callable[..., Aggregator]] = {}
+
+
+def register_aggregator(name: str) -> Callable[[type[Aggregator]], type[Aggregator]]:
+    """Register the decorated class under a name for recipes; its first argument is the number of channels."""
+
+    def register(kind: type[Aggregator]) -> type[Aggregator]:
+        AGGREGATORS[name] = kind
+        return kind
+
+    return register
+
+
+class Aggregator(nn.Module):
+    """What all aggregators have in common.
+
+    Attributes:
+        dim: D, the numbers in a descriptor.
+        wants_samples: whether :meth:`initialise` should be called before training.
+    """
+
+    dim: int
+    wants_samples = False
+
+    def initialise(self, features: torch.Tensor, seed: int = 0) -> None:
+        """Set parameters from local features ``(n, C)``, float32, that were sampled from training images."""
+
+
+def create_aggregator(name: str, channels: int, **options: object) -> Aggregator:
+    """The aggregator called ``name`` for maps of ``channels`` channels.
+
+    Raises:
+        CrossbandError: an unknown name or option.
+
+    Example:
+        >>> create_aggregator("gem", 512).dim
+        512
+    """
+    if name not in AGGREGATORS:
+        raise unknown_name("aggregator", name, AGGREGATORS)
+    try:
+        return AGGREGATORS[name](channels, **options)
+    except TypeError as error:
+        raise CrossbandError(f"aggregator {name} does not take these options: {error}") from None
+
+
+@register_aggregator("gem")
+class GeM(Aggregator):
+    """Generalised mean ``(mean x^p)^(1/p)`` over the map, p learned; D = C.
+
+    Alijani and Rahtu, 2021, equation (2); Radenovic, Tolias and Chum, TPAMI 2019. p = 1 is the mean (SPoC),
+    p to infinity the maximum (MAC, equation 1). Values below ``eps`` count as ``eps``.
+
+    Args:
+        channels: C.
+        p: where p starts, above 0.
+        per_channel: one p a channel, as equation (2) writes it, or one for all, as is usual.
+        eps: the least value.
+        normalise: whether descriptors are scaled to unit length.
+
+    Example:
+        >>> GeM(2, p=1.0, normalise=False)(torch.tensor([[[[1.0, 3.0]], [[2.0, 4.0]]]])).tolist()
+        [[2.0, 3.0]]
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        p: float = 3.0,
+        per_channel: bool = False,
+        eps: float = 1e-6,
+        normalise: bool = True,
+    ) -> None:
+        super().__init__()
+        if not p > 0:
+            raise CrossbandError(f"GeM's p is above 0, not {p}")
+        self.dim, self.eps, self.normalise = channels, eps, normalise
+        self.p = nn.Parameter(torch.full((channels if per_channel else 1,), float(p)))
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Descriptors ``(B, C)`` of maps ``(B, C, H, W)``."""
+        with torch.autocast(maps.device.type, enabled=False):
+            values = maps if maps.dtype == torch.float64 else maps.float()
+            values = values.clamp(min=self.eps).flatten(2)
+            # relative to the maximum, so that no power overflows however large p becomes
+            top = values.amax(2, keepdim=True)
+            p = self.p[:, None]
+            pooled = top[..., 0] * (values / top).pow(p).mean(2).pow(1 / self.p)
+            return F.normalize(pooled, dim=1) if self.normalise else pooled
+
+
+@register_aggregator("netvlad")
+class NetVLAD(Aggregator):
+    """Residuals to learned centres, softly assigned; D = C * clusters.
+
+    Alijani and Rahtu, 2021, equations (3) and (4); Arandjelovic et al., TPAMI 2018. Equation (4) prints the
+    residual to ``c_k'``, the index that the softmax sums over; as in equation (3) it is to ``c_k``. Local
+    features are scaled to unit length; the residuals of each cluster likewise (intra-normalisation), and
+    then the whole.
+
+    Args:
+        channels: C.
+        clusters: K.
+        alpha: how sharp the assignment is at the start; from the sampled features where ``None``.
+        normalise_input: whether local features are scaled to unit length first.
+        whiten: how many whitened principal components are kept once :meth:`fit_whitening` has been called,
+            after training; until then, and with 0, all of D.
+
+    Example:
+        >>> NetVLAD(512, 64).dim
+        32768
+    """
+
+    wants_samples = True
+
+    def __init__(
+        self,
+        channels: int,
+        clusters: int = 64,
+        alpha: float | None = None,
+        normalise_input: bool = True,
+        whiten: int = 0,
+    ) -> None:
+        super().__init__()
+        if clusters < 1:
+            raise CrossbandError(f"NetVLAD has one cluster or more, not {clusters}")
+        self.clusters, self.alpha, self.normalise_input = clusters, alpha, normalise_input
+        self.full_dim = channels * clusters
+        if not 0 <= whiten <= self.full_dim:
+            raise CrossbandError(f"NetVLAD of {self.full_dim} numbers cannot keep {whiten} of them")
+        self.whiten = whiten
+        self.whitening: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.centres = nn.Parameter(F.normalize(torch.randn(clusters, channels), dim=1))
+        self.weights = nn.Parameter(2 * (alpha or 10.0) * self.centres.detach().clone())
+        self.bias = nn.Parameter(torch.zeros(clusters))
+
+    @property
+    def dim(self) -> int:  # type: ignore[override]
+        """Numbers in a descriptor: all, or the principal components once they are known."""
+        return self.full_dim if self.whitening is None else self.whiten
+
+    def initialise(self, features: torch.Tensor, seed: int = 0) -> None:
+        """Centres by k-means on local features ``(n, C)``; the assignment of equation (4) then is VLAD's,
+        softened so that the nearest centre outweighs the next a hundred times on average, as in the authors'
+        code, where ``alpha`` is not given.
+
+        Raises:
+            CrossbandError: fewer features than clusters.
+        """
+        if self.normalise_input:
+            features = F.normalize(features.float(), dim=1)
+        centres = kmeans(features, self.clusters, seed)
+        alpha = self.alpha
+        if alpha is None:
+            nearest = torch.cdist(features, centres).square().topk(min(2, self.clusters), largest=False).values
+            gap = (nearest[:, -1] - nearest[:, 0]).mean().item()
+            alpha = math.log(100) / max(gap, 1e-6)
+        with torch.no_grad():
+            self.centres.copy_(centres)
+            self.weights.copy_(2 * alpha * centres)
+            self.bias.copy_(-alpha * centres.square().sum(1))
+
+    def residuals(self, maps: torch.Tensor) -> torch.Tensor:
+        """Equation (4) alone, ``(B, K, C)``, before any normalisation of its result."""
+        features = maps.flatten(2)
+        if self.normalise_input:
+            features = F.normalize(features, dim=1)
+        share = (self.weights @ features + self.bias[:, None]).softmax(1)
+        return share @ features.transpose(1, 2) - share.sum(2)[..., None] * self.centres
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
+        with torch.autocast(maps.device.type, enabled=False):
+            values = maps if maps.dtype == torch.float64 else maps.float()
+            vectors = F.normalize(F.normalize(self.residuals(values), dim=2).flatten(1), dim=1)
+            if self.whitening is None:
+                return vectors
+            mean, axes = (part.to(vectors) for part in self.whitening)
+            return F.normalize((vectors - mean) @ axes, dim=1)
+
+    def fit_whitening(self, vectors: torch.Tensor) -> None:
+        """Set the whitening from full descriptors ``(n, C * K)``, n above ``whiten``; it is no part of the
+        state that is saved, and is fitted again from the same images.
+
+        Raises:
+            CrossbandError: no whitening was asked for, or too few descriptors.
+        """
+        if not self.whiten or len(vectors) <= self.whiten:
+            raise CrossbandError(
+                f"whitening to {self.whiten} numbers needs more descriptors; {len(vectors)} were given"
+            )
+        mean = vectors.mean(0)
+        _, singular, axes = torch.linalg.svd(vectors - mean, full_matrices=False)
+        scale = (singular[: self.whiten] / math.sqrt(len(vectors) - 1)).clamp(min=1e-6)
+        self.whitening = mean, axes[: self.whiten].T / scale
+
+
+class _Mixer(nn.Module):
+    """One feature mixer: ``x + W2 relu(W1 norm(x))`` along the positions of each channel."""
+
+    def __init__(self, positions: int, ratio: float) -> None:
+        super().__init__()
+        inner = max(1, int(positions * ratio))
+        self.mix = nn.Sequential(
+            nn.LayerNorm(positions), nn.Linear(positions, inner), nn.ReLU(), nn.Linear(inner, positions)
+        )
+        for layer in self.mix:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.mix(x)
+
+
+@register_aggregator("mixvpr")
+class MixVPR(Aggregator):
+    """Holistic mixing of whole channels; D = out_channels * out_rows.
+
+    Ali-bey, Chaib-draa and Giguere, "MixVPR", WACV 2023, section 3: each flattened channel passes ``depth``
+    mixers, then projections along channels and along positions. Its weights belong to one size of map; maps of
+    another size are pooled to it first.
+
+    Args:
+        channels: C.
+        size: (height, width) of the map that is mixed.
+        depth: mixers in a row.
+        ratio: width of a mixer's inner layer, relative to the positions.
+        out_channels: channels after the projection.
+        out_rows: numbers kept of each channel.
+
+    Example:
+        >>> MixVPR(128, size=(10, 10), out_channels=64)(torch.rand(2, 128, 10, 10)).shape
+        torch.Size([2, 256])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int] = (20, 20),
+        depth: int = 4,
+        ratio: float = 1.0,
+        out_channels: int = 512,
+        out_rows: int = 4,
+    ) -> None:
+        super().__init__()
+        self.size = (int(size[0]), int(size[1]))
+        positions = self.size[0] * self.size[1]
+        self.dim = out_channels * out_rows
+        self.mixers = nn.Sequential(*(_Mixer(positions, ratio) for _ in range(depth)))
+        self.channels = nn.Linear(channels, out_channels)
+        self.rows = nn.Linear(positions, out_rows)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
+        with torch.autocast(maps.device.type, enabled=False):
+            values = maps if maps.dtype == torch.float64 else maps.float()
+            if tuple(values.shape[-2:]) != self.size:
+                values = F.adaptive_avg_pool2d(values, self.size)
+            mixed = self.channels(self.mixers(values.flatten(2)).transpose(1, 2))
+            return F.normalize(self.rows(mixed.transpose(1, 2)).flatten(1), dim=1)
+
+
+def kmeans(features: torch.Tensor, clusters: int, seed: int = 0, rounds: int = 25) -> torch.Tensor:
+    """Lloyd's k-means with k-means++ seeding: centres ``(clusters, C)`` of features ``(n, C)``, float32.
+
+    An empty cluster keeps its centre. The same seed gives the same centres.
+
+    Raises:
+        CrossbandError: fewer features than clusters.
+
+    Example:
+        >>> kmeans(torch.tensor([[0.0], [0.1], [9.0], [9.1]]), 2).sort(0).values.round(decimals=2).tolist()
+        [[0.05000000074505806], [9.050000190734863]]
+    """
+    if len(features) < clusters:
+        raise CrossbandError(f"{clusters} clusters need as many local features at least; {len(features)} given")
+    generator = torch.Generator().manual_seed(seed)
+    centres = features[torch.randint(len(features), (1,), generator=generator)]
+    nearest = (features - centres).square().sum(1)
+    for _ in range(clusters - 1):
+        weights = nearest.cpu() if nearest.sum() > 0 else torch.ones(len(features))
+        chosen = features[torch.multinomial(weights, 1, generator=generator)]
+        centres = torch.cat([centres, chosen])
+        nearest = torch.minimum(nearest, (features - chosen).square().sum(1))
+    for _ in range(rounds):
+        owner = (centres.square().sum(1) - 2 * features @ centres.T).argmin(1)
+        counts = torch.bincount(owner, minlength=clusters)[:, None]
+        sums = torch.zeros_like(centres).index_add_(0, owner, features)
+        moved = torch.where(counts > 0, sums / counts.clamp(min=1), centres)
+        if torch.equal(moved, centres):
+            break
+        centres = moved
+    return centres

@@ -1,0 +1,385 @@
+"""The loop, on Lightning: precision, processes, accumulation, resuming, selection and logs for every task.
+
+**Exact resuming.** What is random is a function of the seed and of where the run stands: the samples of an
+epoch (kept in the state), the augmentation of a sample, the dropout of a step. So a run that was killed and
+started again goes through the same numbers as one left alone. A Lightning epoch is what is left of one of ours,
+and the state is our own: tensors, numbers and text.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import CrossbandError
+from ..progress import Progress
+from .checkpoint import read_state, write_checkpoint, write_state
+from .logs import RunLog
+from .recipe import Optimiser
+from .task import Task
+
+__all__ = ["BEST", "STATE", "Learner", "fit"]
+
+BEST, STATE = "best.safetensors", "state.pt"
+
+
+def fit(task: Task, out: Path) -> None:
+    """Train a task to the end of its recipe, from where ``out`` stands; see :class:`Learner` for the files.
+
+    Raises:
+        CrossbandError: the folder holds a run of another recipe, or the loss is not a number.
+    """
+    state = read_state(out / STATE)
+    account = task.recipe.model_dump_json()
+    if state is not None and state["recipe"] != account:
+        raise CrossbandError(f"{out} holds a run of another recipe; choose another --out, or remove it")
+    if state is not None and state["finished"]:
+        return
+    running = task.recipe.running
+    torch.manual_seed(task.recipe.seed)
+    if state is None:
+        task.prepare()
+    learner = Learner(task, out, state)
+    with _quiet():
+        trainer = lightning.Trainer(
+            accelerator={"cuda": "gpu"}.get(running.device, running.device),
+            devices=running.processes,
+            strategy="ddp_spawn" if running.processes > 1 else "auto",
+            precision=running.precision,
+            max_epochs=running.epochs - learner.epoch,
+            accumulate_grad_batches=running.accumulate,
+            gradient_clip_val=task.recipe.optimiser.clip or None,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            limit_val_batches=0,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_progress_bar=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            default_root_dir=out,
+        )
+        try:
+            trainer.fit(learner)
+        except CrossbandError:
+            raise
+        except (torch.multiprocessing.ProcessRaisedException, RuntimeError) as error:
+            raise _own_error(error) from error
+
+
+class Learner(lightning.LightningModule):
+    """One run of a task in a folder.
+
+    ``metrics.csv`` and ``tensorboard/`` hold the figures, ``best.safetensors`` the best network on val,
+    ``state.pt`` what a killed run goes on from.
+
+    Args:
+        task: what is trained.
+        out: the folder.
+        state: where the run stands, ``None`` at its start.
+    """
+
+    def __init__(self, task: Task, out: Path, state: dict[str, Any] | None) -> None:
+        super().__init__()
+        self.task, self.out = task, out
+        self.network, self.criterion = task.network, task.criterion
+        self.epoch = self.batch = self.step = self.stale = 0
+        self.best: float | None = None
+        self._samples: np.ndarray | None = None
+        self._losses: list[list[float]] = []
+        self._resumed = state
+        self._log: RunLog | None = None
+        self._progress: Progress | None = None
+        if state is not None:
+            self._take_up(state)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The recipe's optimiser, with its state where the run goes on."""
+        optimiser = make_optimiser(self.task, self.task.recipe.optimiser)
+        if self._resumed is not None:
+            optimiser.load_state_dict(self._resumed["optimiser"])
+        return optimiser
+
+    def on_fit_start(self) -> None:
+        """Open the log; take up the scaler of mixed precision."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if self._resumed is not None and scaler is not None and self._resumed["scaler"]:
+            scaler.load_state_dict(self._resumed["scaler"])
+        self._resumed = None
+        if self.trainer.is_global_zero:
+            self._log = RunLog(self.out, self.step)
+        self._saved = time.monotonic()
+
+    def train_dataloader(self) -> DataLoader:
+        """What is left of the epoch."""
+        running, recipe = self.task.recipe.running, self.task.recipe
+        if self._samples is None:
+            self._samples = self.task.samples(self.epoch)
+        data = EpochData(self.task, self._samples, recipe.seed, self.epoch)
+        share = _Share(
+            len(self._samples),
+            running.batch_size,
+            self.batch,
+            self.trainer.global_rank,
+            self.trainer.world_size,
+        )
+        return DataLoader(
+            data,
+            batch_sampler=share,
+            num_workers=running.workers,
+            pin_memory=self.trainer.strategy.root_device.type == "cuda",
+            generator=torch.Generator().manual_seed(recipe.seed),
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of a whole epoch."""
+        assert self._samples is not None
+        return len(self._samples) // self.task.recipe.running.batch_size
+
+    def on_train_epoch_start(self) -> None:
+        """Start the clock and the progress bar."""
+        self._started = time.perf_counter()
+        self._images = 0
+        if self.trainer.is_global_zero:
+            left = (self.steps_per_epoch - self.batch) * self.task.recipe.running.batch_size
+            what = f"epoch {self.epoch + 1}/{self.task.recipe.running.epochs}"
+            assert self._samples is not None
+            self._progress = Progress(left * self._samples.shape[1], what).__enter__()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """The rate of this step, and its random numbers."""
+        done = (self.epoch + self.batch / self.steps_per_epoch) / self.task.recipe.running.epochs
+        factor = rate_factor(self.task.recipe.optimiser, done, self.epoch)
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = group["initial_rate"] * factor
+        torch.manual_seed(_seed(self.task.recipe.seed, 1, self.step, self.trainer.global_rank))
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """The loss of a batch.
+
+        Raises:
+            CrossbandError: it is no finite number; the images of the batch are named.
+        """
+        sample = batch.pop("sample")
+        loss = self.task.loss(batch)
+        mean = loss.detach()
+        if self.trainer.world_size > 1:
+            mean = mean / self.trainer.world_size
+            torch.distributed.all_reduce(mean)
+        value = float(mean)
+        if not math.isfinite(value):
+            names = [name for row in sample.cpu().numpy() for name in self.task.images_in(row)]
+            raise CrossbandError(
+                f"the loss is {value} in epoch {self.epoch + 1}, step {self.step + 1}, on the images "
+                f"{', '.join(dict.fromkeys(names))}; look at them, or lower optimiser.rate"
+            )
+        self._losses.append([self.step + 1, value])
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Count; save the state when it is time."""
+        running = self.task.recipe.running
+        self.batch += 1
+        self.step += 1
+        assert self._samples is not None
+        images = running.batch_size * self._samples.shape[1]
+        self._images += images
+        if not self.trainer.is_global_zero:
+            return
+        assert self._progress is not None
+        self._progress.advance(images)
+        whole = self.batch % running.accumulate == 0 and self.batch < self.steps_per_epoch
+        if whole and time.monotonic() - self._saved >= running.save_seconds:
+            self._save()
+
+    def on_train_epoch_end(self) -> None:
+        """Score on val, keep the best, stop when nothing has improved for long."""
+        seconds = time.perf_counter() - self._started
+        figures = self.task.epoch_figures()
+        mining = figures.get("mining_seconds", 0.0)
+        figures = {
+            **{f"train/{name}": value for name, value in figures.items()},
+            "train/images_per_s": self._images / max(seconds, 1e-9),
+            "train/mining_share": mining / max(mining + seconds, 1e-9),
+            "train/loss": float(np.mean([loss for _, loss in self._losses])),
+        }
+        scores = self.task.validate()
+        self._close_progress()
+        improved = self.best is None or scores[self.task.monitor] > self.best
+        self.stale = 0 if improved else self.stale + 1
+        self.best = scores[self.task.monitor] if improved else self.best
+        running = self.task.recipe.running
+        stop = bool(running.patience) and self.stale >= running.patience
+        self.trainer.should_stop = stop
+        if self.trainer.is_global_zero:
+            self._write(figures | scores)
+            if improved:
+                write_checkpoint(self.out / BEST, self.network, self._account(scores))
+        self.epoch, self.batch, self._samples, self._losses = self.epoch + 1, 0, None, []
+        if self.trainer.is_global_zero:
+            self._save(finished=stop or self.epoch == running.epochs)
+
+    def on_fit_end(self) -> None:
+        """Close the log."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Leave the terminal and the log in order."""
+        self._close_progress()
+        self.on_fit_end()
+
+    def _write(self, values: dict[str, float]) -> None:
+        assert self._log is not None
+        for step, loss in self._losses:
+            self._log.write(int(step), self.epoch, {"loss": loss})
+        self._log.write(self.step, self.epoch, values)
+
+    def _close_progress(self) -> None:
+        if self._progress is not None:
+            self._progress.__exit__(None, None, None)
+            self._progress = None
+
+    def _account(self, scores: dict[str, float]) -> dict[str, Any]:
+        return {
+            "recipe": self.task.recipe.model_dump(mode="json"),
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "scores": scores,
+            **self.task.account(),
+        }
+
+    def _save(self, finished: bool = False) -> None:
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        state = {
+            "recipe": self.task.recipe.model_dump_json(),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+            "best": self.best,
+            "stale": self.stale,
+            "finished": finished,
+            "losses": self._losses,
+            "samples": None if self._samples is None else torch.from_numpy(np.ascontiguousarray(self._samples)),
+            "network": self.network.state_dict(),
+            "criterion": self.criterion.state_dict(),
+            "optimiser": self.optimizers().optimizer.state_dict(),  # type: ignore[union-attr]
+            "scaler": scaler.state_dict() if scaler is not None else {},
+            "task": self.task.state(),
+        }
+        write_state(self.out / STATE, state)
+        self._saved = time.monotonic()
+
+    def _take_up(self, state: dict[str, Any]) -> None:
+        self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
+        self.best, self.stale, self._losses = state["best"], state["stale"], state["losses"]
+        self._samples = None if state["samples"] is None else state["samples"].numpy()
+        self.network.load_state_dict(state["network"])
+        self.criterion.load_state_dict(state["criterion"])
+        self.task.load_state(state["task"])
+
+
+class EpochData(Dataset):
+    """The samples of an epoch as tensors; each sample's random numbers are its own."""
+
+    def __init__(self, task: Task, samples: np.ndarray, seed: int, epoch: int) -> None:
+        self._task, self._samples = task, samples
+        self._seed, self._epoch = seed, epoch
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(_seed(self._seed, 2, self._epoch, index))
+        sample = self._samples[index]
+        return {**self._task.read(sample, generator), "sample": torch.from_numpy(sample.copy())}
+
+
+class _Share:
+    """One process's share of every batch of an epoch, from some batch on; what does not fill a batch is left
+    out."""
+
+    def __init__(self, n: int, batch_size: int, first: int, rank: int, world: int) -> None:
+        if n < batch_size:
+            raise CrossbandError(f"an epoch has {n} samples, fewer than running.batch_size {batch_size}")
+        self._batches, self._size, self._first = n // batch_size, batch_size, first
+        self._rank, self._world = rank, world
+
+    def __len__(self) -> int:
+        return self._batches - self._first
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in range(self._first, self._batches):
+            yield list(range(batch * self._size + self._rank, (batch + 1) * self._size, self._world))
+
+
+def make_optimiser(task: Task, recipe: Optimiser) -> torch.optim.Optimizer:
+    """The optimiser: the encoder at its rate, all else at the head's; no decay of biases and norms."""
+    encoder = getattr(task.network, "encoder", task.network)
+    inside = {id(parameter) for parameter in encoder.parameters()}
+    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    for parameter in [*task.network.parameters(), *task.criterion.parameters()]:
+        if parameter.requires_grad:
+            groups.setdefault((id(parameter) in inside, parameter.ndim > 1), []).append(parameter)
+    parts: list[dict[str, Any]] = []
+    for (own, decays), parameters in groups.items():
+        rate = recipe.rate if own or recipe.head_rate is None else recipe.head_rate
+        decay = recipe.weight_decay if decays else 0.0
+        parts.append({"params": parameters, "lr": rate, "initial_rate": rate, "weight_decay": decay})
+    if recipe.name == "sgd":
+        return torch.optim.SGD(parts, lr=recipe.rate, momentum=recipe.momentum)
+    return (torch.optim.AdamW if recipe.name == "adamw" else torch.optim.Adam)(parts, lr=recipe.rate)
+
+
+def rate_factor(recipe: Optimiser, done: float, epoch: int) -> float:
+    """What the rate is multiplied by when the share ``done`` of a run is over.
+
+    Example:
+        >>> [round(rate_factor(Optimiser(schedule="cosine"), share, 0), 3) for share in (0.0, 0.5, 1.0)]
+        [1.0, 0.5, 0.0]
+    """
+    if done < recipe.warmup:
+        return max(done, 1e-3) / recipe.warmup
+    if recipe.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (done - recipe.warmup) / (1 - recipe.warmup)))
+    return recipe.decay**epoch if recipe.schedule == "exponential" else 1.0
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _own_error(error: Exception) -> Exception:
+    """The sentence that a process which trains or reads died of, where it is one of ours."""
+    found = re.findall(r"^[\w.]*(?:CrossbandError|ImageFault): (.+)$", str(error), flags=re.MULTILINE)
+    return CrossbandError(found[-1]) if found else error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's remarks and advertisements."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,64 @@
+"""What a run writes down: one CSV, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..progress import note
+
+__all__ = ["RunLog", "read_log"]
+
+_HEAD = ("step", "epoch", "name", "value")
+
+
+class RunLog:
+    """A long table ``step, epoch, name, value``; a resumed run drops what it will do again.
+
+    Args:
+        folder: the run's.
+        step: the step the run (re)starts from.
+    """
+
+    def __init__(self, folder: Path, step: int = 0) -> None:
+        self._path = folder / "metrics.csv"
+        kept = [row for row in read_log(folder) if int(row[0]) <= step] if step else []
+        partial = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        with open(partial, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([_HEAD, *kept])
+        partial.replace(self._path)
+        self._board = _board(folder, step)
+
+    def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Append some figures; they are on disk when this returns."""
+        with open(self._path, "a", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([step, epoch, name, repr(float(v))] for name, v in values.items())
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Finish what TensorBoard has not written yet."""
+        if self._board is not None:
+            self._board.close()
+
+
+def read_log(folder: Path) -> list[list[str]]:
+    """The rows of a run's table without its head; none where there is no table."""
+    path = folder / "metrics.csv"
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return [row for row in list(csv.reader(file))[1:] if len(row) == len(_HEAD)]
+
+
+def _board(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        note("tensorboard is not installed; figures go to metrics.csv alone")
+        return None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)

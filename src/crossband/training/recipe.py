@@ -1,0 +1,315 @@
+"""Recipes: everything a training run depends on, typed, in one YAML file.
+
+A key nobody knows is an error that names the nearest. ``key=value`` pairs override what the file says, with
+dots for what lies inside: ``optimiser.rate=1e-4``, ``data.query_bands=[tir]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pydantic
+import yaml  # type: ignore[import-untyped]
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ..bands import parse_band
+from ..errors import CrossbandError, nearest
+
+__all__ = ["Data", "Optimiser", "Part", "Recipe", "Running", "Simulated", "SplitPair", "Strict", "read_recipe"]
+
+
+class Strict(BaseModel):
+    """A part of a recipe: every key is known, and nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Simulated(Strict):
+    """Frames that the multispectral city makes; see :func:`crossband.simulate`.
+
+    Attributes:
+        preset: what is photographed.
+        frames: how many.
+        size: (width, height) in pixels.
+        seed: of the city.
+    """
+
+    preset: str = "places"
+    frames: int = Field(default=400, ge=1)
+    size: tuple[int, int] = (160, 128)
+    seed: int = 0
+
+
+class Part(Strict):
+    """Some frames.
+
+    Attributes:
+        frames: a manifest or a folder, relative to the data's root.
+        kind: the dataset's name, where the folder is not recognised.
+        where: column -> the values that are kept.
+        every: keep each n-th frame of a sequence.
+        simulate: make the frames there first.
+    """
+
+    frames: str
+    kind: str | None = None
+    where: dict[str, list[str]] = Field(default_factory=dict)
+    every: int = Field(default=1, ge=1)
+    simulate: Simulated | None = None
+
+
+class SplitPair(Strict):
+    """What is searched for, and what is searched.
+
+    Attributes:
+        queries: the query frames.
+        gallery: the gallery, or reference, frames.
+    """
+
+    queries: Part
+    gallery: Part
+
+
+class Data(Strict):
+    """Which frames, bands and pixels.
+
+    Attributes:
+        train: frames to learn from.
+        val: frames that choose the checkpoint.
+        test: named pairs that are only ever measured.
+        query_bands: the bands a query may be of; a mixture where there are several.
+        gallery_bands: likewise of the gallery.
+        size: (height, width) in pixels.
+        normalisation: a normalisation's name, a band.
+        statistics: what pixels are standardised by: what the ``encoder`` expects, or ``measured`` on train.
+        cache_mb: memory for decoded images, 0 for none.
+        photometry: strength of the photometric augmentation, 0 to 1.
+        view_shift: strength of random crops, 0 to 0.9.
+        invert_tir: share of thermal images that are inverted while training.
+    """
+
+    train: Part
+    val: SplitPair
+    test: dict[str, SplitPair] = Field(default_factory=dict)
+    query_bands: list[str] = Field(default_factory=lambda: ["rgb"])
+    gallery_bands: list[str] = Field(default_factory=lambda: ["rgb"])
+    size: tuple[int, int] = (224, 224)
+    normalisation: dict[str, str] = Field(default_factory=dict)
+    statistics: Literal["encoder", "measured"] = "encoder"
+    cache_mb: int = Field(default=0, ge=0)
+    photometry: float = Field(default=0.0, ge=0, le=1)
+    view_shift: float = Field(default=0.0, ge=0, le=0.9)
+    invert_tir: float = Field(default=0.0, ge=0, le=1)
+
+    @field_validator("query_bands", "gallery_bands")
+    @classmethod
+    def _known(cls, bands: list[str]) -> list[str]:
+        if not bands:
+            raise CrossbandError("a recipe names one band at least for queries and for the gallery")
+        return [parse_band(band).value for band in bands]
+
+    @model_validator(mode="after")
+    def _val_is_not_test(self) -> Self:
+        for part in (self.val.queries, self.val.gallery):
+            chosen = part.where.get("split", [])
+            if any(split == "test" for split in chosen):
+                raise CrossbandError(
+                    "a checkpoint is selected on val, never on test; data.val names split test"
+                )
+        if self.val.queries in [pair.queries for pair in self.test.values()]:
+            raise CrossbandError(
+                "a checkpoint is selected on val, never on test; data.val.queries is a test set"
+            )
+        return self
+
+
+class Optimiser(Strict):
+    """How parameters move.
+
+    Attributes:
+        name: ``adamw``, ``adam`` or ``sgd``.
+        rate: learning rate of the encoder.
+        head_rate: of all else (aggregator, classes of the loss); ``rate`` where ``None``.
+        weight_decay: of all parameters with two axes or more.
+        momentum: of ``sgd``.
+        schedule: ``constant``, ``cosine`` to 0 over the run, or ``exponential`` by ``decay`` an epoch.
+        decay: the factor of ``exponential``.
+        warmup: share of the run over which the rate rises from 0.
+        clip: the largest norm of a gradient, 0 for none.
+    """
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    rate: float = Field(default=1e-5, gt=0)
+    head_rate: float | None = Field(default=None, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    schedule: Literal["constant", "cosine", "exponential"] = "constant"
+    decay: float = Field(default=0.9, gt=0, le=1)
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    clip: float = Field(default=0.0, ge=0)
+
+
+class Running(Strict):
+    """How a run runs.
+
+    Attributes:
+        epochs: at most.
+        batch_size: samples of one step over all processes, before accumulation.
+        accumulate: steps whose gradients are added up.
+        precision: Lightning's name: ``32-true``, ``bf16-mixed`` or ``16-mixed``.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        processes: how many; several on a CPU talk by gloo, on GPUs by NCCL.
+        workers: processes that read, for each process that trains; 0 reads in the process itself.
+        patience: epochs without a better score on val before the run stops; 0 never stops.
+        select_on: the split that chooses the checkpoint; only ``val`` is allowed.
+        save_seconds: how long a killed run may have to repeat.
+    """
+
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=4, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    processes: int = Field(default=1, ge=1)
+    workers: int = Field(default=0, ge=0)
+    patience: int = Field(default=0, ge=0)
+    select_on: str = "val"
+    save_seconds: float = Field(default=60.0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.select_on != "val":
+            raise CrossbandError(f"a checkpoint is selected on val, never on {self.select_on}")
+        if self.batch_size % self.processes:
+            raise CrossbandError(
+                f"running.batch_size {self.batch_size} is shared by {self.processes} processes and must divide"
+            )
+        return self
+
+
+class Recipe(Strict):
+    """What every task's recipe has; a task adds its own parts.
+
+    Attributes:
+        task: the registered task.
+        title: one line for tables.
+        paper: the paper whose row this is, and ``row`` which of its rows.
+        chosen: settings that the paper does not give and we chose, each with a reason.
+        seed: of everything random.
+        data: which frames.
+        optimiser: how parameters move.
+        running: how the run runs.
+    """
+
+    task: str
+    title: str = ""
+    paper: str | None = None
+    row: str | None = None
+    chosen: dict[str, str] = Field(default_factory=dict)
+    seed: int = 0
+    data: Data
+    optimiser: Optimiser = Optimiser()
+    running: Running = Running()
+
+
+def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe of a YAML file or a mapping, of the type its task wants.
+
+    Args:
+        source: a file, or what one would hold.
+        overrides: ``key=value``, the value as YAML.
+
+    Raises:
+        CrossbandError: no such file, no YAML, an unknown task or key (the nearest is named), or a value that is
+            not allowed.
+    """
+    from .task import find_task
+
+    if isinstance(source, Recipe):
+        if not (overrides := list(overrides)):
+            return source
+        content: Any = source.model_dump(mode="json")
+    else:
+        content = dict(source) if isinstance(source, Mapping) else _read_yaml(Path(source))
+    where = source if isinstance(source, str | Path) else "the recipe"
+    for override in overrides:
+        _override(content, override)
+    if not isinstance(content.get("task"), str):
+        raise CrossbandError(f"{where} names no task; write task: places, say")
+    kind = find_task(content["task"]).recipe
+    try:
+        return kind.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise CrossbandError(f"{where}: {_sentence(error, kind)}") from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CrossbandError(
+            f"no recipe at {path} ({error.strerror}); recipes/ holds those of the papers"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CrossbandError(f"{path} is no YAML: {' '.join(str(error).split())[:120]}") from None
+    if not isinstance(content, dict):
+        raise CrossbandError(f"{path} is no recipe: keys and values are expected")
+    return content
+
+
+def _override(content: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise CrossbandError(f"an override is KEY=VALUE, as in optimiser.rate=1e-4, not {text!r}")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise CrossbandError(f"the value of {text!r} is no YAML") from None
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = content.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise CrossbandError(f"{parent!r} in {text!r} is a value and has no keys inside")
+        content[parent] = inner = dict(inner)  # the caller's own mapping stays as it was
+        content = inner
+    content[last] = _number(parsed)
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-4 as text; a recipe means the number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _sentence(error: pydantic.ValidationError, kind: type[BaseModel]) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(kind, first["loc"][:-1])
+        close = nearest(str(first["loc"][-1]), known, n=1)
+        hint = f"the nearest is {close[0]!r}" if close else f"there are {', '.join(sorted(known))}"
+        return f"unknown key {where!r}; {hint}"
+    if first["type"] == "missing":
+        return f"the key {where!r} is missing"
+    return f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+
+
+def _keys_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the model at a place inside a recipe."""
+    for part in location:
+        field = kind.model_fields.get(str(part))
+        found = _models_in(field.annotation) if field is not None else [kind]  # the name of a test set, say
+        kind = found[0] if found else kind
+    return list(kind.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

@@ -1,0 +1,137 @@
+"""What the trainer needs to know of a task, and the registry of tasks.
+
+A task is one file beside this one: a recipe of its own, a network, a loss, and a score on val. The trainer in
+:mod:`.engine` knows nothing else of it, so every model that learns shares precision, processes, resuming,
+selection and logs.
+"""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import unknown_name
+from .recipe import Recipe
+
+__all__ = ["Task", "TaskEntry", "find_task", "register_task"]
+
+Batch = dict[str, torch.Tensor]
+
+
+class Task(abc.ABC):
+    """One run's data, network, loss and score.
+
+    Attributes:
+        recipe: what the run depends on.
+        network: what is trained and kept.
+        criterion: the loss, with parameters of its own perhaps (they are not kept in the checkpoint).
+        monitor: the score that selects the checkpoint; more is better.
+    """
+
+    recipe: Recipe
+    network: nn.Module
+    criterion: nn.Module
+    monitor: str
+
+    def prepare(self) -> None:
+        """Set what depends on data before the first step (centres of clusters, say); nothing by default."""
+        return
+
+    def check(self) -> None:
+        """Look for what would spoil a run before it starts; nothing by default.
+
+        Raises:
+            CrossbandError: val and test share queries, say.
+        """
+        return
+
+    @abc.abstractmethod
+    def samples(self, epoch: int) -> np.ndarray:
+        """The samples of an epoch, int64 ``(n, k)``, a row a sample; n is the same in every epoch.
+
+        Called on every process at the start of each epoch, with the network as it stands; all processes must
+        return the same.
+        """
+
+    @abc.abstractmethod
+    def read(self, sample: np.ndarray, generator: torch.Generator) -> Batch:
+        """The tensors of one sample; every random number comes from the generator."""
+
+    @abc.abstractmethod
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """The mean loss of a batch, a scalar."""
+
+    @abc.abstractmethod
+    def images_in(self, sample: np.ndarray) -> list[str]:
+        """The images of a sample, to be named when something is wrong with them."""
+
+    @abc.abstractmethod
+    def validate(self) -> dict[str, float]:
+        """Scores on val, :attr:`monitor` among them; called on every process."""
+
+    @abc.abstractmethod
+    def test(self) -> dict[str, dict[str, Any]]:
+        """Results on every test pair, as JSON holds them."""
+
+    def account(self) -> dict[str, Any]:
+        """What a checkpoint says of the task besides the recipe: classes, band statistics, weights."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """What of the task a resumed run needs; tensors, numbers and text."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what :meth:`state` gave."""
+        return
+
+    def epoch_figures(self) -> dict[str, float]:
+        """Figures of the last epoch for the log."""
+        return {}
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A registered task: its recipe's type, and what builds it from a recipe and the data's root."""
+
+    name: str
+    recipe: type[Recipe]
+    build: Callable[[Any, Path], Task]
+
+
+_TASKS: dict[str, TaskEntry] = {}
+
+
+def register_task(name: str, recipe: type[Recipe]) -> Callable[[type[Task]], type[Task]]:
+    """Register the decorated class, made from a recipe and a folder, as a task."""
+
+    def register(kind: type[Task]) -> type[Task]:
+        _TASKS[name] = TaskEntry(name, recipe, kind)
+        return kind
+
+    return register
+
+
+def find_task(name: str) -> TaskEntry:
+    """The task called ``name``.
+
+    Raises:
+        CrossbandError: nobody knows it.
+    """
+    import crossband.training.tasks as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    if name not in _TASKS:
+        raise unknown_name("task", name, _TASKS)
+    return _TASKS[name]

@@ -1,0 +1,1 @@
+"""The tasks the trainer knows, one file each."""

@@ -1,0 +1,256 @@
+"""The verbs: train, evaluate, and reproduce a paper's table."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ..errors import CrossbandError, unknown_name
+from ..progress import note
+from .checkpoint import load_network, read_account
+from .recipe import Recipe, read_recipe
+from .task import Task, find_task
+
+__all__ = ["Reproduction", "Training", "evaluate", "reproduce", "train"]
+
+PAPERS = {"vpr-finetuning": "vpr"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a run came to.
+
+    Attributes:
+        checkpoint: the best network on val.
+        monitor: the score that selected it, and ``best`` its value, percent.
+        epoch: after how many epochs it was the best.
+        seconds: of this call; a run that went on from a state took longer in all.
+    """
+
+    checkpoint: str
+    monitor: str
+    best: float
+    epoch: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return asdict(self)
+
+
+def train(
+    recipe: str | Path | Recipe,
+    overrides: Iterable[str] = (),
+    out: str | Path = "run",
+    *,
+    data_root: str | Path = ".",
+) -> Training:
+    """Train what a recipe describes; started again after any kind of end, it goes on where it was.
+
+    Args:
+        recipe: a YAML file.
+        overrides: ``key=value``, as in ``optimiser.rate=1e-4``.
+        out: the folder of the run: ``best.safetensors``, ``metrics.csv``, ``tensorboard/``, ``state.pt``.
+        data_root: the folder that the recipe's frames are relative to.
+
+    Raises:
+        CrossbandError: a recipe, data or weights that are wrong or missing, or a loss that is no number.
+    """
+    folder = Path(out)
+    given = read_recipe(recipe, overrides)
+    start = time.perf_counter()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CrossbandError(f"cannot write {folder} ({error.strerror}); choose another --out") from None
+    try:
+        from .engine import BEST, fit
+    except ModuleNotFoundError as error:
+        raise CrossbandError(f"training needs {error.name}; pip install 'crossband[train]'") from None
+
+    _device(given.running.device)
+    with torch.random.fork_rng():
+        task = _build(given, data_root)
+        task.check()
+        fit(task, folder)
+    account = read_account(folder / BEST)
+    best = account["scores"][task.monitor]
+    return Training(str(folder / BEST), task.monitor, best, account["epoch"], time.perf_counter() - start)
+
+
+def evaluate(
+    recipe: str | Path | Recipe | None = None,
+    checkpoint: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    data_root: str | Path = ".",
+) -> dict[str, Any]:
+    """Measure a network on every test pair of a recipe.
+
+    Args:
+        recipe: a YAML file; the checkpoint's own recipe where ``None``.
+        checkpoint: of :func:`train`; without one, the network before any training is measured.
+        out: the folder for ``results.json``.
+        overrides: ``key=value``.
+        data_root: the folder that the recipe's frames are relative to.
+
+    Returns:
+        ``{"task", "checkpoint", "tests": {name: scores}}``.
+
+    Raises:
+        CrossbandError: neither recipe nor checkpoint, or one that does not fit the other.
+    """
+    if recipe is None:
+        if checkpoint is None:
+            raise CrossbandError("nothing to evaluate; give a recipe, a checkpoint, or both")
+        recipe_given: Any = read_account(checkpoint)["recipe"]
+    else:
+        recipe_given = recipe
+    given = read_recipe(recipe_given, overrides)
+    with torch.random.fork_rng():
+        task = _build(given, data_root)
+        if checkpoint is not None:
+            load_network(checkpoint, task.network)
+        else:
+            task.prepare()
+        task.network.to(_device(given.running.device))
+        tests = task.test()
+    results = {
+        "crossband": _version(), "task": given.task, "title": given.title,
+        "checkpoint": None if checkpoint is None else str(checkpoint), "tests": tests,
+    }  # fmt: skip
+    if out is not None:
+        _write_json(Path(out) / "results.json", results)
+    return results
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Our figures next to a paper's.
+
+    Attributes:
+        rows: ``table``, ``test``, ``loss``, ``pooling``, ``backbone``, ``threshold``, ``published`` and
+            ``ours``, which is ``None`` where nothing was measured.
+        missing: why a row has no figure of ours, by recipe.
+    """
+
+    rows: list[dict[str, Any]]
+    missing: dict[str, str]
+
+    def to_display(self) -> Any:
+        """A table for people, as a data frame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+
+def reproduce(
+    paper: str,
+    data_root: str | Path,
+    *,
+    rows: Sequence[str] | None = None,
+    mode: Literal["evaluate", "train"] = "evaluate",
+    out: str | Path = "reproduction",
+    recipes: str | Path | None = None,
+    overrides: Iterable[str] = (),
+) -> Reproduction:
+    """Each figure of a paper next to ours: trained here, or from checkpoints that lie in ``out``.
+
+    Args:
+        paper: ``vpr-finetuning``.
+        data_root: the folder with the paper's datasets.
+        rows: the recipes' names; all where ``None``.
+        mode: ``train`` goes on with each row in ``OUT/ROW`` to its end; ``evaluate`` measures what is there.
+        out: one folder a row, and ``reproduction.json``.
+        recipes: the folder of recipes; ``recipes/`` of the working folder or of the sources where ``None``.
+        overrides: ``key=value`` for every row.
+
+    Raises:
+        CrossbandError: an unknown paper or row, or no recipes.
+    """
+    folder = _recipes_of(paper, recipes)
+    files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    files = {name: path for name, path in files.items() if read_recipe(path).paper == paper}
+    for name in rows or ():
+        if name not in files:
+            raise unknown_name("row", name, files)
+    given, found, missing = list(overrides), [], {}
+    for name in rows or files:
+        note(f"{name}")
+        try:
+            results = _row(files[name], Path(out) / name, mode, data_root, given)
+        except CrossbandError as error:
+            missing[name], results = str(error), None
+        found += _beside_published(name, results)
+    done = Reproduction(found, missing)
+    _write_json(Path(out) / "reproduction.json", {"paper": paper, **asdict(done)})
+    return done
+
+
+def _row(path: Path, out: Path, mode: str, data_root: str | Path, overrides: list[str]) -> dict[str, Any]:
+    if mode == "train":
+        train(path, overrides, out, data_root=data_root)
+    checkpoint = out / "best.safetensors"
+    if not checkpoint.is_file():
+        raise CrossbandError(f"no checkpoint {checkpoint}; --mode train makes it")
+    return evaluate(path, checkpoint, out, overrides=overrides, data_root=data_root)
+
+
+def _beside_published(name: str, results: dict[str, Any] | None) -> list[dict[str, Any]]:
+    from ..reports.published_vpr import published_rows
+
+    tests = {} if results is None else results["tests"]
+    return [
+        {
+            **row.describe(),
+            "threshold": f"{threshold:g} m",
+            "published": value,
+            "ours": tests.get(row.test, {}).get("fcm", {}).get(f"{threshold:g}"),
+        }
+        for row in published_rows(name)
+        for threshold, value in row.fcm.items()
+    ]
+
+
+def _recipes_of(paper: str, recipes: str | Path | None) -> Path:
+    if paper not in PAPERS:
+        raise unknown_name("paper", paper, PAPERS)
+    beside = Path(__file__).parents[3] / "recipes"
+    for folder in [Path(recipes)] if recipes is not None else [Path("recipes"), beside]:
+        for candidate in (folder / PAPERS[paper], folder):
+            if any(candidate.glob("*.yaml")):
+                return candidate
+    raise CrossbandError(f"no recipes of {paper}; give their folder with --recipes")
+
+
+def _build(recipe: Recipe, data_root: str | Path) -> Task:
+    return find_task(recipe.task).build(recipe, Path(data_root))
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise CrossbandError("device 'cuda' is not here; use running.device=cpu")
+    return name
+
+
+def _version() -> str:
+    from .. import __version__
+
+    return __version__
+
+
+def _write_json(path: Path, value: Any) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise CrossbandError(f"cannot write {path} ({error.strerror}); choose another --out") from None

@@ -1,0 +1,88 @@
+"""Augmentation for training: every random number comes from the generator that is given.
+
+Geometry is shared by all bands of a frame; photometry is of each band alone, since a change of light does not
+change temperatures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from .bands import Band
+
+__all__ = ["Photometry", "ViewShift"]
+
+
+@dataclass(frozen=True)
+class ViewShift:
+    """A random crop resized back: what a camera a little ahead, behind or turned would see.
+
+    Attributes:
+        strength: the largest share of each side that is cut off, 0 to 0.9; 0 does nothing.
+    """
+
+    strength: float = 0.0
+
+    def __call__(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Transform a float image ``(C, H, W)``; same shape."""
+        if not self.strength:
+            return image
+        height, width = image.shape[-2:]
+        keep = 1 - self.strength * float(torch.rand((), generator=generator))
+        h, w = max(2, round(height * keep)), max(2, round(width * keep))
+        top = int(torch.randint(height - h + 1, (), generator=generator))
+        left = int(torch.randint(width - w + 1, (), generator=generator))
+        crop = image[None, :, top : top + h, left : left + w]
+        return F.interpolate(crop, (height, width), mode="bilinear", align_corners=False)[0]
+
+
+@dataclass(frozen=True)
+class Photometry:
+    """Random gain, gamma, tint and noise: another hour, another exposure.
+
+    Visible and near-infrared images are also lit anew, by a smooth random field as of lamps and a dark sky, and
+    may become as dark as a hundredth of themselves before noise. A thermal image, whose scale is temperature,
+    keeps its order and changes in contrast only, and may be inverted when asked (at night what was cold may be
+    the warmer).
+
+    Attributes:
+        strength: 0 does nothing, 1 is as strong as day to night.
+        invert_tir: the share of thermal images that are inverted.
+    """
+
+    strength: float = 0.0
+    invert_tir: float = 0.0
+
+    def __call__(self, image: torch.Tensor, band: Band, generator: torch.Generator) -> torch.Tensor:
+        """Transform a float image ``(C, H, W)`` in [0, 1]; same shape and range.
+
+        Example:
+            >>> image = torch.rand(3, 4, 4)
+            >>> torch.equal(Photometry(0)(image, Band.RGB, torch.Generator()), image)
+            True
+        """
+        s = self.strength
+        numbers = (torch.rand(8, generator=generator) * 2 - 1).tolist()
+        if band is Band.TIR and numbers[7] < 2 * self.invert_tir - 1:
+            image = 1 - image
+        if not s:
+            return image
+        gamma = float(2 ** (s * (numbers[0] + 0.5)))
+        image = image.clamp(min=0).pow(gamma)
+        if band is Band.TIR:
+            image = 0.5 + (image - 0.5) * (1 + 0.5 * s * numbers[1]) + 0.2 * s * numbers[2]
+        else:
+            tint = 1 + 0.25 * s * torch.tensor(numbers[3 : 3 + 3])[: len(image), None, None]
+            image = image * tint * float(10 ** (s * (0.75 * numbers[1] - 0.5)))
+            image = image * 10 ** (0.5 * s * _smooth_field(image.shape[-2], image.shape[-1], generator))
+        noise = torch.randn(image.shape, generator=generator)
+        return (image + 0.04 * s * abs(numbers[6]) * noise).clamp(0, 1)
+
+
+def _smooth_field(height: int, width: int, generator: torch.Generator) -> torch.Tensor:
+    """A smooth random field of standard deviation near 1 at its knots, ``(1, H, W)``."""
+    knots = torch.randn(1, 1, 4, 4, generator=generator)
+    return F.interpolate(knots, (height, width), mode="bicubic", align_corners=True)[0]

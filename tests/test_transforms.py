@@ -1,0 +1,53 @@
+"""Augmentation keeps shape and range, and depends on its generator alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from crossband.bands import BANDS, Band
+from crossband.transforms import Photometry, ViewShift
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+IMAGE = torch.rand(3, 12, 16, generator=generator(9))
+
+
+@pytest.mark.parametrize("band", BANDS)
+@pytest.mark.parametrize("seed", range(5))
+def test_photometry_keeps_shape_and_range(band, seed):
+    out = Photometry(1.0, invert_tir=0.5)(IMAGE, band, generator(seed))
+    assert out.shape == IMAGE.shape
+    assert out.min() >= 0
+    assert out.max() <= 1
+    assert not torch.equal(out, IMAGE)
+
+
+def test_the_same_generator_gives_the_same_image_whatever_the_global_one():
+    first = Photometry(1.0)(ViewShift(0.3)(IMAGE, generator(1)), Band.RGB, generator(2))
+    torch.manual_seed(123)
+    torch.rand(5)
+    assert torch.equal(Photometry(1.0)(ViewShift(0.3)(IMAGE, generator(1)), Band.RGB, generator(2)), first)
+
+
+def test_strength_zero_does_nothing():
+    assert torch.equal(Photometry()(IMAGE, Band.TIR, generator()), IMAGE)
+    assert torch.equal(ViewShift()(IMAGE, generator()), IMAGE)
+
+
+def test_only_thermal_images_are_inverted():
+    always = Photometry(0.0, invert_tir=1.0)
+    assert torch.equal(always(IMAGE, Band.TIR, generator()), 1 - IMAGE)
+    assert torch.equal(always(IMAGE, Band.RGB, generator()), IMAGE)
+
+
+def test_a_view_shift_is_a_crop_of_the_image():
+    flat = torch.full((1, 10, 10), 0.4)
+    assert torch.allclose(ViewShift(0.5)(flat, generator()), flat)
+    ramp = torch.arange(20.0).expand(1, 20, 20)
+    out = ViewShift(0.5)(ramp, generator(3))
+    assert 0 <= out.min() <= out.max() <= 19
+    assert (out.diff(dim=2) >= -1e-6).all()

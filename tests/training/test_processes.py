@@ -1,0 +1,93 @@
+"""Several processes, and processes that die, come to the same as one left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from crossband.training import read_recipe, train
+
+from .test_train import figures
+
+SCRIPT = """
+import json, sys
+import torch
+from crossband.training import read_recipe, train
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    train(read_recipe(json.loads(sys.argv[1])), (), sys.argv[2], data_root=sys.argv[3])
+"""
+
+
+@pytest.fixture
+def start(tmp_path, street):
+    """``start(recipe, name)`` trains in a process of its own, into ``tmp_path / name``."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+
+    def begin(recipe: dict, name: str) -> subprocess.Popen:
+        command = [sys.executable, str(script), json.dumps(recipe), str(tmp_path / name), str(street)]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ})
+
+    return begin
+
+
+@pytest.fixture
+def one_thread():
+    """Sums in the order of the script's."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def finish(process: subprocess.Popen) -> None:
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+
+
+def test_two_processes_have_the_losses_and_the_weights_of_one(recipe, start, street, tmp_path):
+    two = start(recipe(running={"epochs": 1, "processes": 2}), "2")
+    train(read_recipe(recipe(running={"epochs": 1})), (), tmp_path / "1", data_root=street)
+    finish(two)
+    assert figures(tmp_path / "1", "loss") == pytest.approx(figures(tmp_path / "2", "loss"), abs=1e-5)
+    one, two = (torch.load(tmp_path / n / "state.pt", weights_only=True)["network"] for n in ("1", "2"))
+    for name, value in one.items():
+        assert torch.allclose(value, two[name], atol=1e-4), name
+    assert figures(tmp_path / "1", "val/fcm@2") == figures(tmp_path / "2", "val/fcm@2")
+
+
+def test_a_process_killed_by_the_system_goes_on_to_the_same_weights(
+    recipe, start, street, tmp_path, one_thread
+):
+    content = recipe(running={"epochs": 6}, loss={"name": "arcface"}, optimiser={"schedule": "cosine"})
+    killed = start(content, "killed")
+    state = tmp_path / "killed" / "state.pt"
+    _wait_for(state, killed)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    reached = torch.load(state, weights_only=True)
+    assert not reached["finished"]
+    again = start(content, "killed")
+    train(read_recipe(content), (), tmp_path / "whole", data_root=street)
+    finish(again)
+    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "killed")]
+    for part in ("network", "criterion"):
+        assert all(torch.equal(value, states[1][part][name]) for name, value in states[0][part].items())
+
+
+def _wait_for(path: Path, process: subprocess.Popen) -> None:
+    end = time.monotonic() + 60
+    while not path.is_file():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.002)
