@@ -23,10 +23,11 @@ def main() -> str:
         queries, gallery = (generator.standard_normal((count, d), np.float32) for count in (n, m))
         flat = faiss.IndexFlatL2(d)
         flat.add(gallery)
+        rows_in_memory = ArrayRows(gallery)
         found: dict[str, np.ndarray] = {}
 
-        def ours(q: np.ndarray = queries, g: np.ndarray = gallery, out: dict = found) -> None:
-            out["ours"] = exact_search(ArrayRows(q), ArrayRows(g), 10)[1]
+        def ours(q: np.ndarray = queries, g: ArrayRows = rows_in_memory, out: dict = found) -> None:
+            out["ours"] = exact_search(ArrayRows(q), g, 10)[1]
 
         def theirs(q: np.ndarray = queries, index: object = flat, out: dict = found) -> None:
             out["faiss"] = index.search(q, 10)[1]

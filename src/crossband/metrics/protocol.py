@@ -85,7 +85,9 @@ class Protocol:
         column = "place" if self.name == "place" else "frame"
         codes: dict[str, int] = {}
         known = [
-            np.array([-1 if value is None else codes.setdefault(value, len(codes)) for value in values])
+            np.array(
+                [-1 if value is None else codes.setdefault(value, len(codes)) for value in values], np.int32
+            )
             for values in (_column(queries, column), _column(gallery, column))
         ]
         return PositiveMask(known[0], np.where(known[1] < 0, -2, known[1]), None)

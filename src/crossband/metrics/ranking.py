@@ -81,16 +81,19 @@ def _count(block: np.ndarray, right: np.ndarray, itself: np.ndarray | None) -> n
         right[rows, itself[rows]] = False
         block = block.copy()
         block[rows, itself[rows]] = -np.inf  # counted below, and taken away again
-    rows, columns = np.nonzero(right)
+    rows, columns = np.divmod(np.flatnonzero(right), block.shape[1])
     distances = block[rows, columns]
     nearest = np.full(len(block), np.inf, block.dtype)
     np.fmin.at(nearest, rows, distances)
     # what is not a number tells nothing, so it counts against the model like a tie
-    not_farther = np.count_nonzero(~(block > nearest[:, None]), axis=1)
+    farther = block > nearest[:, None]
+    # a row at a time: counting a contiguous row is many times faster than summing along an axis
+    not_farther = block.shape[1] - np.array([np.count_nonzero(row) for row in farther])
     right_ones = np.bincount(rows[~(distances > nearest[rows])], minlength=len(block))
     if itself is not None:
         not_farther -= itself >= 0
-    return np.where(right.any(1), not_farther - right_ones + 1, 0)
+    answered = np.bincount(rows, minlength=len(block)) > 0
+    return np.where(answered, not_farther - right_ones + 1, 0)
 
 
 def recall_at(ranks: Ranks, n: int) -> float:

@@ -307,7 +307,7 @@ def _settled(
     )
     pairs = np.argwhere(doubtful & (group <= group[:, k - 1 : k]))
     settled = squared.copy()
-    height = max(1, memory // (16 * gallery.shape[1]))
+    height = max(1, min(memory, _TILE) // (16 * gallery.shape[1]))
     for start in range(0, len(pairs), height):
         rows, places = pairs[start : start + height].T
         difference = np.subtract(queries[rows], gallery.take(columns[rows, places]), dtype=np.float64)
