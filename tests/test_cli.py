@@ -641,3 +641,12 @@ def test_a_closed_pipe_is_no_error(pairs):
         capture_output=True, text=True, env={**os.environ, "CROSSBAND_OFFLINE": "1"},
     )  # fmt: skip
     assert "Traceback" not in done.stderr
+
+
+def test_bad_an_unknown_layout_before_anything_is_rendered(crossband, tmp_path):
+    refused(crossband("simulate", "--layout", "kitti", "--out", "city"), "unknown layout 'kitti'", "coco")
+    assert not Path("city").exists()
+
+
+def test_bad_a_folder_of_data_that_is_not_there(crossband):
+    refused(crossband("reproduce", "vpr-finetuning", "--data-root", "gone"), "no folder gone", "datasets")

@@ -483,8 +483,10 @@ def simulate_(
 
     Example: crossband simulate --preset driving --frames 100 --size 320x256 --seed 0 --out city
     """
-    from .simulation import export_layout, simulate
+    from .simulation import check_layout, export_layout, simulate
 
+    if layout is not None:
+        check_layout(layout)
     made = simulate(
         preset, frames, _sides(size), seed, out, workers=workers, misaligned=misaligned, eight_bit=eight_bit,
         samples=samples,

@@ -10,11 +10,13 @@ _PUBLIC = {
     "list_presets": "presets",
     "export_mfnet": "export",
     "export_pst900": "export",
+    "check_layout": "export",
     "export_coco": "export",
     "export_layout": "export",
     "contact_sheet": "sheet",
 }
 __all__ = [
+    "check_layout",
     "contact_sheet",
     "export_coco",
     "export_layout",

@@ -19,7 +19,7 @@ from ..io import read_image
 from .meshes import Kind
 from .sensor import agc
 
-__all__ = ["export_coco", "export_layout", "export_mfnet", "export_pst900"]
+__all__ = ["LAYOUTS", "check_layout", "export_coco", "export_layout", "export_mfnet", "export_pst900"]
 
 _PST900 = {Kind.BACKPACK: 2, Kind.PERSON: 4}  # fire extinguisher 1 and hand drill 3 do not occur in streets
 
@@ -159,13 +159,24 @@ def _thermal8(frames: Frames, row: dict[str, Any]) -> np.ndarray:
     return agc(to_kelvin(read_image(frames.root / row["tir"], Band.TIR).pixels, "centikelvin"))
 
 
+LAYOUTS = {"mfnet": export_mfnet, "pst900": export_pst900, "coco": export_coco}
+
+
+def check_layout(layout: str) -> None:
+    """See that a layout is known, before anything is rendered for it.
+
+    Raises:
+        CrossbandError: it is not; the others are named.
+    """
+    if layout not in LAYOUTS:
+        raise unknown_name("layout", layout, LAYOUTS)
+
+
 def export_layout(layout: str, frames: Frames, out: str | Path) -> Path:
     """Write the layout called ``mfnet``, ``pst900`` or ``coco``; gives the folder or file.
 
     Raises:
         CrossbandError: an unknown layout, or as the layout's own function.
     """
-    exporters = {"mfnet": export_mfnet, "pst900": export_pst900, "coco": export_coco}
-    if layout not in exporters:
-        raise unknown_name("layout", layout, exporters)
-    return exporters[layout](frames, out)
+    check_layout(layout)
+    return LAYOUTS[layout](frames, out)

@@ -173,9 +173,11 @@ def reproduce(
         overrides: ``key=value`` for every row.
 
     Raises:
-        CrossbandError: an unknown paper or row, or no recipes.
+        CrossbandError: an unknown paper or row, no recipes, or no folder of data.
     """
     folder = _recipes_of(paper, recipes)
+    if not Path(data_root).is_dir():
+        raise CrossbandError(f"no folder {data_root}; give the one that holds the paper's datasets")
     files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     files = {name: path for name, path in files.items() if read_recipe(path).paper == paper}
     for name in rows or ():
@@ -199,7 +201,7 @@ def _row(path: Path, out: Path, mode: str, data_root: str | Path, overrides: lis
         train(path, overrides, out, data_root=data_root)
     checkpoint = out / "best.safetensors"
     if not checkpoint.is_file():
-        raise CrossbandError(f"no checkpoint {checkpoint}; --mode train makes it")
+        raise CrossbandError(f"no checkpoint {checkpoint}; reproduce --train makes it")
     return evaluate(path, checkpoint, out, overrides=overrides, data_root=data_root)
 
 
