@@ -6,8 +6,10 @@ VGG16 or ResNet-50 with GeM or NetVLAD. Here the encoder is any of the registry.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,9 +17,10 @@ from torch import nn
 from ..errors import CrossbandError
 from ..nn.aggregation import Aggregator, create_aggregator
 from ..nn.encoder import Encoder
+from ..weights import file_digest, load_state_dict
 from ._registry import create_model
 
-__all__ = ["PlaceRecogniser", "create_place_recogniser"]
+__all__ = ["PlaceRecogniser", "create_place_recogniser", "load_place_encoder"]
 
 
 class PlaceRecogniser(nn.Module):
@@ -134,3 +137,41 @@ def create_place_recogniser(
         channels = body(torch.zeros(1, 3, 224, 224), cut).shape[1]
     head = create_aggregator(aggregator, channels, **(options or {}))
     return PlaceRecogniser(body, cut, head, freeze_batchnorm).eval(), digest
+
+
+def load_place_encoder(path: Path, account: Mapping[str, Any]) -> tuple[Encoder, str]:
+    """A trained place recogniser as an encoder whose map is the descriptor, ``(B, dim, 1, 1)``.
+
+    Args:
+        path: the checkpoint.
+        account: what it says of itself; its network is compared with the file before memory is taken.
+
+    Returns:
+        the encoder, whose inner layers start with ``network.encoder.body``, and the SHA-256 of the file.
+
+    Raises:
+        CrossbandError: a checkpoint of another task, or a damaged one.
+    """
+    recipe = account.get("recipe")
+    task = recipe.get("task") if isinstance(recipe, Mapping) else None
+    model = recipe.get("model", {}) if isinstance(recipe, Mapping) else None
+    if task != "places" or not isinstance(model, Mapping):
+        raise CrossbandError(f"{path} is a checkpoint of the task {task!r}; only places describe an image")
+    options = {
+        "encoder": model.get("encoder", "efficientnet_lite0"), "aggregator": model.get("aggregator", "gem"),
+        "layer": model.get("layer"), "options": model.get("options", {}),
+    }  # fmt: skip
+    state = load_state_dict(path)
+    try:
+        with torch.device("meta"):
+            needed, _ = create_place_recogniser(**options, pretrained=False)
+        shapes = {name: value.shape for name, value in needed.state_dict().items()}
+        if shapes != {name: value.shape for name, value in state.items()}:
+            raise CrossbandError("its tensors are not those of its recipe")
+        network, _ = create_place_recogniser(**options, pretrained=False)
+        network.load_state_dict(state, strict=True)
+    except (RuntimeError, TypeError, ValueError, AttributeError, CrossbandError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CrossbandError(f"{path} is no checkpoint of places: {reason}") from None
+    body = nn.Sequential(OrderedDict(network=network.eval().requires_grad_(False)))
+    return Encoder(body, "network", statistics=network.encoder.statistics), file_digest(path)

@@ -4,7 +4,8 @@ Written as text, it is ``ENCODER[@LAYER][:POOLING[+centre]]``, as in ``squeezene
 ``mobilenet_v2@features.13`` or ``efficientnet_lite0@blocks.4:avg5s3+centre``: a pooling
 (:class:`crossband.nn.Pooling`), and ``centre`` when each band's own mean is taken away, which removes the
 shift between bands. Principal axes are fitted, not named: :func:`crossband.retrieval.fit_descriptor` gives a
-descriptor file that can stand wherever a name can.
+descriptor file that can stand wherever a name can. So can a checkpoint of the task ``places``, whose network
+makes the whole vector and reads images as it was trained to.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .. import __version__
 from ..bands import BANDS, Band, Normalisation
 from ..errors import CrossbandError
 from ..models import create_model, find_model
+from ..models.vpr import load_place_encoder
 from ..nn import Encoder, Pooling
 from ..preprocess import Preprocess, Statistics, Warp
 from .store import StoredRows
@@ -44,6 +46,8 @@ __all__ = [
 DEFAULT_DESCRIPTOR = "crossband"
 PRESETS = {"crossband": "efficientnet_lite0@blocks.4:avg5s3+centre"}
 _FORMAT = "crossband-descriptor-1"
+_CHECKPOINT = "crossband-checkpoint-1"
+_TRAINED = "trained"  # the encoder of a descriptor that a checkpoint makes
 _PREPROCESSING = 1  # raise it when the same image and options give another tensor than before
 _SIDES = (16, 8192)  # pixels
 
@@ -169,6 +173,7 @@ class Descriptor:
         axes: principal axes ``(d, k)`` that were fitted, or ``None``.
         means: means that came with a fitted descriptor, for bands whose own are not known.
         device: where the encoder runs.
+        checkpoint: the file of a trained network that makes the whole vector, or ``None``.
     """
 
     name: str
@@ -182,6 +187,7 @@ class Descriptor:
     axes: np.ndarray | None = None
     means: Mapping[Band, np.ndarray] | None = None
     device: str = "cpu"
+    checkpoint: str | None = None
 
     @classmethod
     def load(cls, name: str = DEFAULT_DESCRIPTOR, options: Options = DEFAULT_OPTIONS) -> Descriptor:
@@ -191,7 +197,8 @@ class Descriptor:
             CrossbandError: an unknown encoder, layer or step, or weights that are missing.
         """
         if name.endswith(".safetensors") or (Path(name).is_file() and not _names_model(name)):
-            return replace(read_descriptor(Path(name), options), name=name)
+            read = _of_checkpoint if _account(Path(name)).get("format") == _CHECKPOINT else read_descriptor
+            return replace(read(Path(name), options), name=name)
         return _build(name, PRESETS.get(name, name), options)
 
     @property
@@ -232,7 +239,7 @@ class Descriptor:
         account = {
             "format": _FORMAT, "crossband": __version__, "name": self.name, "encoder": self.encoder_name,
             "weights": self.weights_digest, "layer": self.layer, "pooling": str(self.pooling),
-            "centre": self.centre, "preprocess": self.preprocess.describe(),
+            "centre": self.centre, "preprocess": self.preprocess.describe(), "checkpoint": self.checkpoint,
         }  # fmt: skip
         tensors = {f"mean.{band.value}": mean for band, mean in (self.means or {}).items()}
         if self.axes is not None:
@@ -307,14 +314,8 @@ def descriptor_account(path: Path) -> dict[str, Any]:
     Raises:
         CrossbandError: missing, damaged, or no descriptor file.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            account = json.loads((file.metadata() or {}).get("crossband", "{}"))
-    except FileNotFoundError:
-        raise CrossbandError(f"no descriptor file {path}; crossband fit writes one") from None
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise _no_descriptor(path, str(error)) from None
-    if not isinstance(account, dict) or account.get("format") != _FORMAT:
+    account = _account(path)
+    if account.get("format") != _FORMAT:
         raise CrossbandError(f"{path} is no descriptor file of crossband; crossband fit writes one")
     for name in ("name", "encoder", "weights", "layer", "pooling"):
         if not isinstance(account.get(name), str):
@@ -325,6 +326,44 @@ def descriptor_account(path: Path) -> dict[str, Any]:
     return account
 
 
+def _account(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            account = json.loads((file.metadata() or {}).get("crossband", "{}"))
+    except FileNotFoundError:
+        raise CrossbandError(f"no descriptor file {path}; crossband fit writes one") from None
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise _no_descriptor(path, str(error)) from None
+    return account if isinstance(account, dict) else {}
+
+
+def _of_checkpoint(path: Path, options: Options) -> Descriptor:
+    """The descriptor that a trained network makes, whole: nothing is pooled or centred behind it."""
+    account = _account(path)
+    encoder, digest = load_place_encoder(path, account)
+    return Descriptor(
+        name=str(path),
+        encoder_name=_TRAINED,
+        encoder=encoder.to(device := _device(options.device)),
+        weights_digest=digest,
+        layer=encoder.check_layer(None),
+        pooling=Pooling.parse("flat"),
+        centre=False,
+        preprocess=_read_preprocess(path, account.get("preprocess")),
+        device=device,
+        checkpoint=str(path.resolve()),
+    )
+
+
+def _encoder_of(path: Path, account: Mapping[str, Any], weights: str | Path | None) -> tuple[Encoder, str]:
+    if account["encoder"] != _TRAINED:
+        return create_model(account["encoder"], weights)
+    checkpoint = Path(weights or str(account.get("checkpoint")))
+    if not checkpoint.is_file():
+        raise CrossbandError(f"{path} needs the trained network {checkpoint}; give it with --weights")
+    return load_place_encoder(checkpoint, _account(checkpoint))
+
+
 def read_descriptor(path: Path, options: Options) -> Descriptor:
     """The descriptor of a file, under the name it had when it was written.
 
@@ -333,7 +372,7 @@ def read_descriptor(path: Path, options: Options) -> Descriptor:
     """
     account = descriptor_account(path)
     axes, means = _read_tensors(path)
-    encoder, digest = create_model(account["encoder"], options.weights)
+    encoder, digest = _encoder_of(path, account, options.weights)
     if digest != account["weights"]:
         raise CrossbandError(
             f"{path} was fitted with other weights of {account['encoder']} "
@@ -351,6 +390,7 @@ def read_descriptor(path: Path, options: Options) -> Descriptor:
         axes=axes,
         means=means or None,
         device=device,
+        checkpoint=account.get("checkpoint"),
     )
 
 

@@ -175,6 +175,8 @@ def reproduce(
     Raises:
         CrossbandError: an unknown paper or row, no recipes, or no folder of data.
     """
+    if mode not in ("evaluate", "train"):
+        raise unknown_name("mode", str(mode), ("evaluate", "train"))
     folder = _recipes_of(paper, recipes)
     if not Path(data_root).is_dir():
         raise CrossbandError(f"no folder {data_root}; give the one that holds the paper's datasets")
