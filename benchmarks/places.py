@@ -31,7 +31,7 @@ LOSSES = {
     ],
 }  # fmt: skip
 RATES = {("gem", "arcface"): ["optimiser.rate=5e-4"]}
-CITY = {"night": "night", "rain": "rain"}
+CITY = {"night": "night", "rain": "rain", "elsewhere": "night, another city"}
 REAL = {"gardens_point": ("gardenspoint", "day_right", "day_left"), "corridor": ("corridor", "query", "ref")}
 
 

@@ -216,12 +216,11 @@ class Learner(lightning.LightningModule):
             "train/mining_share": mining / max(mining + seconds, 1e-9),
             "train/loss": float(np.mean([loss for _, loss in self._losses])),
         }
-        scores = self.task.validate()
-        self._close_progress()
-        improved = self.best is None or scores[self.task.monitor] > self.best
-        self.stale = 0 if improved else self.stale + 1
-        self.best = scores[self.task.monitor] if improved else self.best
         running = self.task.recipe.running
+        last = self.epoch + 1 == running.epochs
+        scores = self.task.validate() if last or not (self.epoch + 1) % running.validate_every else {}
+        self._close_progress()
+        improved = self._judge(scores)
         stop = bool(running.patience) and self.stale >= running.patience
         self.trainer.should_stop = stop
         if self.trainer.is_global_zero:
@@ -231,6 +230,15 @@ class Learner(lightning.LightningModule):
         self.epoch, self.batch, self._samples, self._losses = self.epoch + 1, 0, None, []
         if self.trainer.is_global_zero:
             self._save(finished=stop or self.epoch == running.epochs)
+
+    def _judge(self, scores: dict[str, float]) -> bool:
+        """Whether these scores, if any, are the best so far; counts the measured epochs since."""
+        if not scores:
+            return False
+        improved = self.best is None or scores[self.task.monitor] > self.best
+        self.stale = 0 if improved else self.stale + 1
+        self.best = scores[self.task.monitor] if improved else self.best
+        return improved
 
     def on_fit_end(self) -> None:
         """Close the log."""

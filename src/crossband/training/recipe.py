@@ -162,7 +162,9 @@ class Running(Strict):
         device: ``cpu``, ``cuda`` or ``auto``.
         processes: how many; several on a CPU talk by gloo, on GPUs by NCCL.
         workers: processes that read, for each process that trains; 0 reads in the process itself.
-        patience: epochs without a better score on val before the run stops; 0 never stops.
+        patience: measured epochs without a better score on val before the run stops; 0 never stops.
+        validate_every: epochs from one measurement on val to the next; the last is always measured, so the
+            number of epochs keeps the last network, whatever val says.
         select_on: the split that chooses the checkpoint; only ``val`` is allowed.
         save_seconds: how long a killed run may have to repeat.
     """
@@ -175,6 +177,7 @@ class Running(Strict):
     processes: int = Field(default=1, ge=1)
     workers: int = Field(default=0, ge=0)
     patience: int = Field(default=0, ge=0)
+    validate_every: int = Field(default=1, ge=1)
     select_on: str = "val"
     save_seconds: float = Field(default=60.0, ge=0)
 
