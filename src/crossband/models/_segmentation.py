@@ -1,8 +1,8 @@
 """The registry of segmentation networks: a name becomes a network for some classes and bands.
 
-Every network reads one tensor ``(B, C, H, W)``: the channels of its bands one after another, three for ``rgb`` and
-one for ``nir`` and ``tir``. It gives logits ``(B, classes, H, W)``. A network of two streams reads the last band in
-its second stream and all others in its first; alone, ``tir`` is read by what would be the second.
+Every network reads one tensor ``(B, C, H, W)``: the channels of its bands one after another, three for ``rgb``
+and one for ``nir`` and ``tir``. It gives logits ``(B, classes, H, W)``. A network of two streams reads the last
+band in its second stream and all others in its first; alone, ``tir`` is read by what would be the second.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .._discover import import_modules
 from ..bands import Band, parse_band
 from ..errors import CrossbandError, unknown_name
 from ..nn.encoder import count_parameters
-from ..nn.stages import Stages, stage_layers, widen_input
+from ..nn.stages import StageEncoder, Stages, stage_layers, widen_input
 from ._registry import ModelInfo, create_model
 
 __all__ = [
@@ -118,7 +118,9 @@ def create_segmenter(
             raise unknown_name(f"option of {name}", option, entry.options or ["none"])
     chosen = tuple(parse_band(band) for band in bands)
     if not chosen or len(set(chosen)) < len(chosen):
-        raise CrossbandError(f"a network reads each of its bands once, one at least, not {list(map(str, bands))}")
+        raise CrossbandError(
+            f"a network reads each of its bands once, one at least, not {list(map(str, bands))}"
+        )
     if classes < 2:
         raise CrossbandError(f"a segmentation tells two classes apart at least, not {classes}")
     network, digest = entry.build(classes, chosen, pretrained, **given)
@@ -161,7 +163,7 @@ def streams(bands: tuple[Band, ...], network: str) -> tuple[int, int]:
     return sum(channels[:-1]), channels[-1]
 
 
-def create_stages(name: str, channels: int = 3, pretrained: bool = False) -> tuple[nn.Module, str]:
+def create_stages(name: str, channels: int = 3, pretrained: bool = False) -> tuple[StageEncoder, str]:
     """An encoder's four stages, reading ``channels`` channels, and the identity of its weights.
 
     Args:
@@ -173,6 +175,7 @@ def create_stages(name: str, channels: int = 3, pretrained: bool = False) -> tup
         CrossbandError: an unknown encoder, one without four stages, or missing weights.
     """
     if name.startswith("timm/"):
+        stages: StageEncoder
         stages, digest = _timm_stages(name, pretrained)
     else:
         layers = stage_layers(name)
@@ -183,7 +186,7 @@ def create_stages(name: str, channels: int = 3, pretrained: bool = False) -> tup
     return stages.requires_grad_(True), digest
 
 
-def _timm_stages(name: str, pretrained: bool) -> tuple[nn.Module, str]:
+def _timm_stages(name: str, pretrained: bool) -> tuple[StageEncoder, str]:
     from .timm_encoders import TimmStages
 
     encoder, digest = create_model(name, pretrained=pretrained)

@@ -1,10 +1,10 @@
 """RSFNet: two encoders of different size, fused position by position at every stage.
 
 Li, Chen, Lin and Xu, "Residual Spatial Fusion Network for RGB-Thermal Semantic Segmentation", 2023. There is no
-public code. What the text leaves open follows from the counts of its tables VI to XII, which this network has to
-0.01 million parameters: the recalibration ends in a 1 x 1 convolution with BatchNorm and without ReLU; the third
-convolution of a fusion has no BatchNorm; each stream has a decoder of its own even where both carry the same
-features; without pseudo-labels there is no confidence and the gate is 1.
+public code. What the text leaves open follows from the counts of its tables VI to XII, which this network has
+to 0.01 million parameters: the recalibration ends in a 1 x 1 convolution with BatchNorm and without ReLU; the
+third convolution of a fusion has no BatchNorm; each stream has a decoder of its own even where both carry the
+same features; without pseudo-labels there is no confidence and the gate is 1.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import nn
 from ..bands import Band
 from ..nn.reparam import conv_batchnorm
 from ..nn.spatial_fusion import Confidence, Recalibration, create_fusion
+from ..nn.stages import StageEncoder
 from ._segmentation import band_channels, create_stages, register_segmenter
 
 __all__ = ["RSFNet"]
@@ -42,28 +43,26 @@ class RSFNet(nn.Module):
     """
 
     def __init__(
-        self, encoders: Sequence[nn.Module], split: Sequence[int], classes: int,
+        self, encoders: Sequence[StageEncoder], split: Sequence[int], classes: int,
         widths: Sequence[int] = _WIDTHS, fusion: str = "rsf", reduced: int = 64, kernel_size: int = 5,
         confident: bool = True, multi_branch: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.split = list(split)
-        self.encoders = nn.ModuleList(encoders)
-        self.recalibrations = nn.ModuleList(
-            nn.ModuleList(map(Recalibration, encoder.channels, widths)) for encoder in encoders
-        )
-        self.confidences = nn.ModuleList(Confidence(e.channels[-1]) for e in encoders) if confident else None
+        self.streams = nn.ModuleList(_Stream(encoder, widths, confident) for encoder in encoders)
         self.fusions = (
             nn.ModuleList(create_fusion(fusion, width, reduced, kernel_size, multi_branch) for width in widths)
-            if len(self.encoders) == 2
+            if len(self.streams) == 2
             else None
         )
         self.decoders = nn.ModuleList(_Decoder(widths) for _ in encoders)
         middle = max(widths[0] // 2, 8)
         self.head = nn.Sequential(
-            *conv_batchnorm(widths[0] * len(self.encoders), middle, 3, padding=1),
-            nn.ReLU(), nn.Conv2d(middle, classes, 1),
-        )  # fmt: skip
+            *conv_batchnorm(widths[0] * len(self.streams), middle, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(middle, classes, 1),
+        )
+        self.learns_confidence = confident
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
@@ -71,23 +70,33 @@ class RSFNet(nn.Module):
 
     def with_confidence(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits, and the confidence of each stream ``(B, streams)`` in 0 to 1 (ones where none is learnt)."""
-        maps = []
-        for part, encoder in zip(images.split(self.split, 1), self.encoders, strict=True):
-            maps.append(encoder(part.expand(-1, 3, -1, -1) if part.shape[1] == 1 else part))
-        if self.confidences is None:
-            trust = images.new_ones(images.shape[0], len(maps))
-        else:
-            trust = torch.stack([c(m[-1]) for c, m in zip(self.confidences, maps, strict=True)], 1)
-        features = [
-            [recalibrate(m) for recalibrate, m in zip(recalibrations, stream, strict=True)]
-            for recalibrations, stream in zip(self.recalibrations, maps, strict=True)
-        ]
+        parts = images.split(self.split, 1)
+        features, trusts = zip(
+            *(stream(part) for stream, part in zip(self.streams, parts, strict=True)), strict=True
+        )
+        trust = torch.stack(trusts, 1)
         if self.fusions is not None:
             fused = [fuse(a, b, trust) for fuse, a, b in zip(self.fusions, *features, strict=True)]
-            features = [[first for first, _ in fused], [second for _, second in fused]]
+            features = ([first for first, _ in fused], [second for _, second in fused])
         decoded = [decode(stream) for decode, stream in zip(self.decoders, features, strict=True)]
         logits = self.head(torch.cat(decoded, 1))
         return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False), trust
+
+
+class _Stream(nn.Module):
+    """One encoder, its maps brought to the common widths, and how far it is to be trusted."""
+
+    def __init__(self, encoder: StageEncoder, widths: Sequence[int], confident: bool) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.recalibrations = nn.ModuleList(map(Recalibration, encoder.channels, widths))
+        self.confidence = Confidence(encoder.channels[-1]) if confident else None
+
+    def forward(self, images: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Images ``(B, C, H, W)``, one channel seen three times, to four maps and a confidence ``(B,)``."""
+        maps = self.encoder(images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images)
+        trust = images.new_ones(len(images)) if self.confidence is None else self.confidence(maps[-1])
+        return [recalibrate(m) for recalibrate, m in zip(self.recalibrations, maps, strict=True)], trust
 
 
 class _Decoder(nn.Module):
@@ -132,7 +141,7 @@ def build_rsfnet(
     classes: int, bands: tuple[Band, ...], pretrained: bool = False, *,
     first: str = "resnet50", second: str = "resnet18", fusion: str = "rsf", reduced: int = 64,
     kernel_size: int = 5, confident: bool = True, multi_branch: bool = True, widths: Sequence[int] = _WIDTHS,
-) -> tuple[RSFNet, str]:  # fmt: skip
+) -> tuple[nn.Module, str]:  # fmt: skip
     """RSFNet of any two encoders; with one band it has one encoder and no fusion (table XIII)."""
     channels = band_channels(bands)
     if len(bands) > 1:
@@ -152,7 +161,7 @@ def _register(name: str, first: str, second: str) -> None:
     def build(
         classes: int, bands: tuple[Band, ...], pretrained: bool = False, *, fusion: str = "rsf",
         reduced: int = 64, kernel_size: int = 5, confident: bool = True, multi_branch: bool = True,
-    ) -> tuple[RSFNet, str]:  # fmt: skip
+    ) -> tuple[nn.Module, str]:  # fmt: skip
         return build_rsfnet(
             classes, bands, pretrained, first=first, second=second, fusion=fusion, reduced=reduced,
             kernel_size=kernel_size, confident=confident, multi_branch=multi_branch,

@@ -18,6 +18,7 @@ from torch import nn
 
 from ..errors import CrossbandError
 from ..nn.encoder import Encoder
+from ..nn.stages import StageEncoder
 from ..preprocess import Statistics
 from ..weights import WeightsSource
 from ._registry import ModelEntry, StateDict
@@ -131,7 +132,7 @@ def rename_features(name: str, state: StateDict, encoder: Encoder) -> StateDict:
     return {key: tensor for key, tensor in renamed if key in own}
 
 
-class TimmStages(nn.Module):
+class TimmStages(StageEncoder):
     """The maps of a network of timm at strides 4, 8, 16 and 32.
 
     Args:
@@ -145,7 +146,7 @@ class TimmStages(nn.Module):
         CrossbandError: it has no such maps, or timm does not say where they are.
     """
 
-    def __init__(self, body: nn.Module, name: str) -> None:
+    def __init__(self, body: Any, name: str) -> None:
         super().__init__()
         info = list(getattr(body, "feature_info", ()))
         chosen = [
@@ -153,8 +154,11 @@ class TimmStages(nn.Module):
             for stride in (4, 8, 16, 32)
         ]
         if -1 in chosen or not hasattr(body, "forward_intermediates"):
-            raise CrossbandError(f"{name} has no feature maps at strides 4, 8, 16 and 32; choose another encoder")
-        self.body, self._chosen = body, chosen
+            raise CrossbandError(
+                f"{name} has no feature maps at strides 4, 8, 16 and 32; choose another encoder"
+            )
+        self.body: Any = body
+        self._chosen = chosen
         self.channels = tuple(info[i]["num_chs"] for i in chosen)
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:

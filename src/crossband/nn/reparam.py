@@ -11,7 +11,7 @@ convolution makes of zeros, and is one convolution exactly; with padding between
 from __future__ import annotations
 
 import copy
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -32,13 +32,15 @@ class Fusable(Protocol):
         """That convolution, of this module in evaluation mode."""
 
 
-def conv_batchnorm(channels_in: int, channels_out: int, kernel: int | tuple[int, int], **options) -> nn.Sequential:
+def conv_batchnorm(
+    channels_in: int, channels_out: int, kernel: int | tuple[int, int], **options: Any
+) -> nn.Sequential:
     """A convolution without bias, then its BatchNorm; ``options`` are the convolution's."""
     convolution = nn.Conv2d(channels_in, channels_out, kernel, bias=False, **options)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels_out))
 
 
-def fused_kernel(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> Kernel:
+def fused_kernel(convolution: nn.Module, norm: nn.Module) -> Kernel:
     """Weight and bias, float64, of the convolution that does what a convolution and its BatchNorm do.
 
     Example:
@@ -47,7 +49,10 @@ def fused_kernel(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> Kernel:
         >>> weight.shape, bias.shape
         (torch.Size([3, 2, 1, 1]), torch.Size([3]))
     """
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert isinstance(convolution, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     bias = 0.0 if convolution.bias is None else convolution.bias.double()
     shift = norm.bias.double() + (bias - norm.running_mean.double()) * scale
@@ -138,7 +143,7 @@ class MultiBranchConv2d(nn.Module):
             bias = bias + shift
         one = nn.Conv2d(
             self.channels, self.channels, k, self.stride, self.padding, self.dilation, self.groups
-        ).to(self.square[0].weight)
+        ).to(next(self.parameters()))
         one.weight.data.copy_(weight)
         assert one.bias is not None
         one.bias.data.copy_(bias)

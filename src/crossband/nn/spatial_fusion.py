@@ -72,7 +72,8 @@ class Confidence(nn.Module):
 
 
 class ResidualSpatialFusion(nn.Module):
-    """Each stream's features, weighed position by position by the other stream: equation (4) and the fusion gate.
+    """Each stream's features, weighed position by position by the other stream: equation (4) and the fusion
+    gate.
 
     Args:
         channels: of both streams.
@@ -87,18 +88,23 @@ class ResidualSpatialFusion(nn.Module):
         [torch.Size([2, 8, 6, 6]), torch.Size([2, 8, 6, 6])]
     """
 
-    def __init__(self, channels: int, reduced: int = 64, kernel_size: int = 5, multi_branch: bool = False) -> None:
+    def __init__(
+        self, channels: int, reduced: int = 64, kernel_size: int = 5, multi_branch: bool = False
+    ) -> None:
         super().__init__()
         self.first = _Stream(channels, reduced, kernel_size, multi_branch)
         self.second = _Stream(channels, reduced, kernel_size, multi_branch)
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, confidence: torch.Tensor) -> Pair:
-        """Maps ``(B, channels, H, W)`` of both streams and their confidences ``(B, 2)`` to maps of that shape."""
+        """Maps ``(B, channels, H, W)`` of both streams and their confidences ``(B, 2)`` to maps of
+        that shape."""
         one, two = self.first.reduce(first), self.second.reduce(second)
         gate = confidence[..., None, None, None]
+        one_lit = torch.cat([one * self.first.weigh(two).sigmoid(), one], 1)
+        two_lit = torch.cat([two * self.second.weigh(one).sigmoid(), two], 1)
         return (
-            first + gate[:, 0] * self.first.recover(torch.cat([one * self.first.weigh(two).sigmoid(), one], 1)),
-            second + gate[:, 1] * self.second.recover(torch.cat([two * self.second.weigh(one).sigmoid(), two], 1)),
+            first + gate[:, 0] * self.first.recover(one_lit),
+            second + gate[:, 1] * self.second.recover(two_lit),
         )
 
 
@@ -170,7 +176,8 @@ class GatedAttention(nn.Module):
         )
 
     def _attend(self, stream: int, own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        small = F.adaptive_avg_pool2d(other, tuple(min(self.positions, side) for side in other.shape[-2:]))
+        rows, columns = (min(self.positions, side) for side in other.shape[-2:])
+        small = F.adaptive_avg_pool2d(other, (rows, columns))
         query = self.query[stream](own).flatten(2).transpose(1, 2)
         key = self.key[stream](small).flatten(2).transpose(1, 2)
         value = self.value[stream](small).flatten(2).transpose(1, 2)

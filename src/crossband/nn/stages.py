@@ -9,12 +9,17 @@ from torch import nn
 
 from ..errors import CrossbandError
 
-__all__ = ["STAGE_LAYERS", "Stages", "stage_layers", "widen_input"]
+__all__ = ["STAGE_LAYERS", "StageEncoder", "Stages", "stage_layers", "widen_input"]
 
 # VGG's stages end with their pooling, DenseNet's before their transition, as table XII of Li et al. counts them
 STAGE_LAYERS: dict[str, tuple[str, str, str, str]] = {
     "resnet*": ("layer1", "layer2", "layer3", "layer4"),
-    "densenet*": ("features.denseblock1", "features.denseblock2", "features.denseblock3", "features.denseblock4"),
+    "densenet*": (
+        "features.denseblock1",
+        "features.denseblock2",
+        "features.denseblock3",
+        "features.denseblock4",
+    ),
     "vgg16": ("features.9", "features.16", "features.23", "features.30"),
     "vgg19": ("features.9", "features.18", "features.27", "features.36"),
     "mobilenet_v2": ("features.3", "features.6", "features.13", "features.17"),
@@ -40,7 +45,17 @@ def stage_layers(name: str) -> tuple[str, str, str, str]:
     )
 
 
-class Stages(nn.Module):
+class StageEncoder(nn.Module):
+    """Images to four maps.
+
+    Attributes:
+        channels: of each stage's map.
+    """
+
+    channels: tuple[int, ...]
+
+
+class Stages(StageEncoder):
     """A network that is a chain of layers, cut into four stages.
 
     Args:
@@ -104,7 +119,9 @@ def _channels(stages: Stages) -> tuple[int, ...]:
     weight = next(stages.parameters())
     first = next(m for m in stages.modules() if isinstance(m, nn.Conv2d))
     with torch.inference_mode():
-        maps = stages.eval()(torch.zeros(1, first.in_channels, 64, 64, device=weight.device, dtype=weight.dtype))
+        maps = stages.eval()(
+            torch.zeros(1, first.in_channels, 64, 64, device=weight.device, dtype=weight.dtype)
+        )
     stages.train(training)
     return tuple(m.shape[1] for m in maps)
 

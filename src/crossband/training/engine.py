@@ -356,6 +356,8 @@ def rate_factor(recipe: Optimiser, done: float, epoch: int) -> float:
         return max(done, 1e-3) / recipe.warmup
     if recipe.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (done - recipe.warmup) / (1 - recipe.warmup)))
+    if recipe.schedule == "poly":
+        return ((1 - done) / (1 - recipe.warmup)) ** recipe.power
     return recipe.decay**epoch if recipe.schedule == "exponential" else 1.0
 
 

@@ -134,8 +134,10 @@ class Optimiser(Strict):
         head_rate: of all else (aggregator, classes of the loss); ``rate`` where ``None``.
         weight_decay: of all parameters with two axes or more.
         momentum: of ``sgd``.
-        schedule: ``constant``, ``cosine`` to 0 over the run, or ``exponential`` by ``decay`` an epoch.
+        schedule: ``constant``, ``cosine`` to 0 over the run, ``exponential`` by ``decay`` an epoch, or
+            ``poly``: the share of the run that is left, to the power ``power``.
         decay: the factor of ``exponential``.
+        power: the exponent of ``poly``.
         warmup: share of the run over which the rate rises from 0.
         clip: the largest norm of a gradient, 0 for none.
     """
@@ -145,8 +147,9 @@ class Optimiser(Strict):
     head_rate: float | None = Field(default=None, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    schedule: Literal["constant", "cosine", "exponential"] = "constant"
+    schedule: Literal["constant", "cosine", "exponential", "poly"] = "constant"
     decay: float = Field(default=0.9, gt=0, le=1)
+    power: float = Field(default=0.9, gt=0)
     warmup: float = Field(default=0.0, ge=0, lt=1)
     clip: float = Field(default=0.0, ge=0)
 
@@ -198,7 +201,7 @@ class Recipe(Strict):
         paper: the paper whose row this is, and ``row`` which of its rows.
         chosen: settings that the paper does not give and we chose, each with a reason.
         seed: of everything random.
-        data: which frames.
+        data: which frames, of the task's own type.
         optimiser: how parameters move.
         running: how the run runs.
     """
@@ -209,7 +212,7 @@ class Recipe(Strict):
     row: str | None = None
     chosen: dict[str, str] = Field(default_factory=dict)
     seed: int = 0
-    data: Data
+    data: Strict
     optimiser: Optimiser = Optimiser()
     running: Running = Running()
 
