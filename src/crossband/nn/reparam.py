@@ -19,7 +19,16 @@ from torch import nn
 
 from ..errors import CrossbandError
 
-__all__ = ["Fusable", "MultiBranchConv2d", "conv_batchnorm", "fused_kernel", "reparameterise", "series_kernel"]
+__all__ = [
+    "Fusable",
+    "MultiBranchConv2d",
+    "conv_batchnorm",
+    "deploy",
+    "fold_batchnorms",
+    "fused_kernel",
+    "reparameterise",
+    "series_kernel",
+]
 
 Kernel = tuple[torch.Tensor, torch.Tensor]
 
@@ -167,8 +176,7 @@ def reparameterise(model: nn.Module) -> nn.Module:
         >>> type(deployed[0]).__name__
         'Conv2d'
     """
-    if any(module.training for module in model.modules()):
-        raise CrossbandError("a model in training mode has no deployed form; call model.eval() first")
+    _refuse_training(model)
     if isinstance(model, Fusable):
         return model.fused().eval().requires_grad_(False)
     deployed = copy.deepcopy(model)
@@ -177,3 +185,79 @@ def reparameterise(model: nn.Module) -> nn.Module:
             parent, _, own = name.rpartition(".")
             setattr(deployed.get_submodule(parent), own, module.fused().eval())
     return deployed.requires_grad_(False)
+
+
+def fold_batchnorms(model: nn.Module, example: torch.Tensor) -> nn.Module:
+    """A copy of a model in which every BatchNorm that reads a convolution's output, and nothing else, is part
+    of that convolution. Which ones do is seen in a pass over ``example``, not guessed from names.
+
+    Raises:
+        CrossbandError: the model is in training mode, or the copy's output differs from the model's by more
+            than a thousandth of its largest value (a convolution's output is read by a function too, say).
+
+    Example:
+        >>> model = conv_batchnorm(3, 4, 3).eval()
+        >>> [type(part).__name__ for part in fold_batchnorms(model, torch.zeros(1, 3, 8, 8))]
+        ['Conv2d', 'Identity']
+    """
+    _refuse_training(model)
+    folded = copy.deepcopy(model).requires_grad_(False)
+    with torch.inference_mode():
+        before = model(example)
+        for convolution, norm in _pairs_of(folded, example):
+            parts = dict(folded.named_modules())
+            weight, bias = fused_kernel(parts[convolution], parts[norm])
+            parts[convolution].weight = nn.Parameter(weight.to(example.dtype), requires_grad=False)
+            parts[convolution].bias = nn.Parameter(bias.to(example.dtype), requires_grad=False)
+            parent, _, own = norm.rpartition(".")
+            setattr(folded.get_submodule(parent), own, nn.Identity())
+        off = float((folded(example) - before).abs().max() / before.abs().max().clamp(min=1e-12))
+    if not off < 1e-3:
+        raise CrossbandError(f"folding BatchNorm changes this model's output by {off:.1e}; deploy it without")
+    return folded
+
+
+def deploy(model: nn.Module, example: torch.Tensor) -> nn.Module:
+    """The form that runs fastest: :func:`reparameterise`, then :func:`fold_batchnorms`.
+
+    Raises:
+        CrossbandError: as these.
+    """
+    return fold_batchnorms(reparameterise(model), example)
+
+
+def _pairs_of(model: nn.Module, example: torch.Tensor) -> list[tuple[str, str]]:
+    """The names of the convolutions and of the one BatchNorm each that alone among modules reads its output."""
+    made: dict[int, str] = {}
+    kept: list[torch.Tensor] = []  # so that no two outputs share an address
+    readers: dict[str, list[str]] = {}
+    calls: dict[str, int] = {}
+    names = {module: name for name, module in model.named_modules()}
+
+    def watch(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        for value in inputs:
+            if isinstance(value, torch.Tensor) and id(value) in made:
+                readers.setdefault(made[id(value)], []).append(names[module])
+        if isinstance(module, nn.Conv2d):
+            calls[names[module]] = calls.get(names[module], 0) + 1
+            made[id(output)] = names[module]
+            kept.append(output)
+
+    leaves = [module for module in names if not list(module.children())]
+    handles = [module.register_forward_hook(watch) for module in leaves]
+    try:
+        model(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    parts = dict(model.named_modules())
+    return [
+        (convolution, found[0])
+        for convolution, found in readers.items()
+        if len(found) == calls[convolution] == 1 and isinstance(parts[found[0]], nn.BatchNorm2d)
+    ]
+
+
+def _refuse_training(model: nn.Module) -> None:
+    if any(module.training for module in model.modules()):
+        raise CrossbandError("a model in training mode has no deployed form; call model.eval() first")

@@ -18,9 +18,9 @@ from ..metrics.segmentation import confusion_matrix
 from ..preprocess import Preprocess
 from ..progress import note, track
 
-__all__ = ["LabelledFrames", "confusion_of"]
+__all__ = ["Change", "LabelledFrames", "confusion_of"]
 
-Change = Callable[[torch.Tensor, tuple[Band, ...]], torch.Tensor]
+Change = Callable[[torch.Tensor, int], torch.Tensor]
 
 
 class LabelledFrames:
@@ -89,8 +89,7 @@ class LabelledFrames:
 
     def standardised(self, images: torch.Tensor) -> torch.Tensor:
         """What a network reads, of bands in [0, 1], ``(..., C, H, W)``."""
-        mean, std = self._moments()
-        return (images - mean) / std
+        return self.preprocess.standardised(images, self.bands)
 
     def class_counts(self) -> np.ndarray:
         """Pixels of each class, int64 ``(classes,)``.
@@ -111,15 +110,6 @@ class LabelledFrames:
             counts += found
         return counts[: len(self.classes)]
 
-    def _moments(self) -> tuple[torch.Tensor, torch.Tensor]:
-        mean: list[float] = []
-        std: list[float] = []
-        for band in self.bands:
-            s = self.preprocess.statistics[band]
-            mean += s.mean if band is Band.RGB else [sum(s.mean) / 3]
-            std += s.std if band is Band.RGB else [sum(s.std) / 3]
-        return torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
-
 
 def confusion_of(
     network: nn.Module, data: LabelledFrames, change: Change | None = None, batch_size: int = 8, what: str = ""
@@ -132,7 +122,8 @@ def confusion_of(
     Args:
         network: images to logits.
         data: the frames.
-        change: what is done to the bands in [0, 1] of a frame before the network reads them.
+        change: what is done to the bands in [0, 1] of a frame, given with its row, before the network reads
+            them.
         batch_size: frames at once.
         what: shown with the progress.
     """
@@ -147,7 +138,10 @@ def confusion_of(
         ):
             rows = mine[start : start + batch_size].tolist()
             pairs = list(pool.map(data.frame, rows))
-            images = [image if change is None else change(image, data.bands) for image, _ in pairs]
+            images = [
+                image if change is None else change(image, row)
+                for (image, _), row in zip(pairs, rows, strict=True)
+            ]
             logits = network(data.standardised(torch.stack(images)).to(device)).float()
             for row, logit, (_, labels) in zip(rows, logits, pairs, strict=True):
                 if logit.shape[-2:] != labels.shape:
