@@ -27,7 +27,6 @@ def test_a_network_without_memory_costs_the_same_and_keeps_its_mode():
     assert count_cost(network, 1, 4, 32, 64) == count_cost(paper, 1, 4, 32, 64)
     assert network.training
 
-    thop = pytest.importorskip("thop", exc_type=ImportError, reason="no thop: nothing to compare with")
 
 
 def test_the_figure_of_thop_is_thops(name):

@@ -1,7 +1,8 @@
 """Recipes: everything a training run depends on, typed, in one YAML file.
 
 A key nobody knows is an error that names the nearest. ``key=value`` pairs override what the file says, with
-dots for what lies inside: ``optimiser.rate=1e-4``, ``data.query_bands=[tir]``.
+dots for what lies inside: ``optimiser.rate=1e-4``, ``data.query_bands=[tir]``. ``base: other.yaml`` starts from a
+recipe in the same folder and says only what differs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from ..bands import parse_band
 from ..errors import CrossbandError, nearest
 
 __all__ = ["Data", "Optimiser", "Part", "Recipe", "Running", "Simulated", "SplitPair", "Strict", "read_recipe"]
+
+_MOST_BASES = 4
 
 
 class Strict(BaseModel):
@@ -248,7 +251,7 @@ def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iter
         raise CrossbandError(f"{where}: {_sentence(error, kind)}") from None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path, depth: int = 0) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -259,7 +262,25 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise CrossbandError(f"{path} is no YAML: {' '.join(str(error).split())[:120]}") from None
     if not isinstance(content, dict):
         raise CrossbandError(f"{path} is no recipe: keys and values are expected")
-    return content
+    if "base" not in content:
+        return content
+    base = content.pop("base")
+    if depth >= _MOST_BASES or not isinstance(base, str) or Path(base).name != base:
+        raise CrossbandError(f"{path} has the base {base!r}; name a recipe in the same folder, not one of its own")
+    return _merged(_read_yaml(path.with_name(base), depth + 1), content)
+
+
+def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe with changes; mappings are merged key by key, ``null`` takes a key away."""
+    merged = dict(base)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        if value is None:
+            merged.pop(key, None)
+        else:
+            both = isinstance(inner, dict) and isinstance(value, dict)
+            merged[key] = _merged(inner, value) if both else value
+    return merged
 
 
 def _override(content: dict[str, Any], text: str) -> None:
