@@ -120,7 +120,7 @@ PUBLISHED: dict[str, PublishedRow] = {
         (97.6, 87.9, 71.7, 64.6, 44.8, 22.7, 6.4, 46.9, 47.9),
     ),
 }  # fmt: skip
-"""By the name of a recipe without its dataset. The asterisk of the paper, a reproduction by its authors, is left out."""
+"""By the name of a recipe without its dataset."""
 
 
 def beside_published(name: str, recipe: Any, results: Mapping[str, Any] | None) -> list[dict[str, Any]]:
@@ -142,7 +142,10 @@ def beside_published(name: str, recipe: Any, results: Mapping[str, Any] | None) 
     for part, means in (("", getattr(row, dataset, None)), ("day ", row.day), ("night ", row.night)):
         if means is not None and (dataset == "mfnet" or not part):
             measured = found.get(part.strip(), {}) if part else found
-            figures += [(f"{part}mAcc, %", means[0], measured.get("macc")), (f"{part}mIoU, %", means[1], measured.get("miou"))]
+            figures += [
+                (f"{part}mAcc, %", means[0], measured.get("macc")),
+                (f"{part}mIoU, %", means[1], measured.get("miou")),
+            ]
     for number, value in enumerate(row.iou if dataset == "mfnet" else ()):
         measured_iou = list(found.get("iou", {}).values())
         figures.append((f"IoU of class {number}, %", value, measured_iou[number] if measured_iou else None))

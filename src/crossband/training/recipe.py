@@ -1,8 +1,8 @@
 """Recipes: everything a training run depends on, typed, in one YAML file.
 
 A key nobody knows is an error that names the nearest. ``key=value`` pairs override what the file says, with
-dots for what lies inside: ``optimiser.rate=1e-4``, ``data.query_bands=[tir]``. ``base: other.yaml`` starts from a
-recipe in the same folder and says only what differs.
+dots for what lies inside: ``optimiser.rate=1e-4``, ``data.query_bands=[tir]``. ``base: other.yaml`` starts from
+a recipe in the same folder and says only what differs.
 """
 
 from __future__ import annotations
@@ -266,7 +266,9 @@ def _read_yaml(path: Path, depth: int = 0) -> dict[str, Any]:
         return content
     base = content.pop("base")
     if depth >= _MOST_BASES or not isinstance(base, str) or Path(base).name != base:
-        raise CrossbandError(f"{path} has the base {base!r}; name a recipe in the same folder, not one of its own")
+        raise CrossbandError(
+            f"{path} has the base {base!r}; name a recipe in the same folder, not one of its own"
+        )
     return _merged(_read_yaml(path.with_name(base), depth + 1), content)
 
 
@@ -279,7 +281,7 @@ def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
             merged.pop(key, None)
         else:
             both = isinstance(inner, dict) and isinstance(value, dict)
-            merged[key] = _merged(inner, value) if both else value
+            merged[key] = _merged(dict(inner or {}), value) if both else value
     return merged
 
 

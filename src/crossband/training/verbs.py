@@ -21,15 +21,14 @@ from .task import Task, find_task
 __all__ = ["Reproduction", "Training", "evaluate", "reproduce", "train"]
 
 
-
 @dataclass(frozen=True)
 class Paper:
     """Where a paper's recipes and figures are.
 
     Attributes:
         recipes: the folder below ``recipes``.
-        published: the module of :mod:`crossband.reports` whose ``beside_published(row, recipe, results)`` gives a row's
-            figures next to the paper's.
+        published: the module of :mod:`crossband.reports` whose ``beside_published(row, recipe, results)`` gives
+            a row's figures next to the paper's.
     """
 
     recipes: str
