@@ -150,7 +150,8 @@ class Learner(lightning.LightningModule):
         return len(self._samples) // self.task.recipe.running.batch_size
 
     def on_train_epoch_start(self) -> None:
-        """Start the clock and the progress bar."""
+        """Training mode, which Lightning leaves as a network came; start the clock and the progress bar."""
+        self.train()
         self._started = time.perf_counter()
         self._images = 0
         if self.trainer.is_global_zero:
