@@ -150,7 +150,8 @@ class Learner(lightning.LightningModule):
         return len(self._samples) // self.task.recipe.running.batch_size
 
     def on_train_epoch_start(self) -> None:
-        """Start the clock and the progress bar."""
+        """Training mode, which Lightning leaves as a network came; start the clock and the progress bar."""
+        self.train()
         self._started = time.perf_counter()
         self._images = 0
         if self.trainer.is_global_zero:
@@ -364,6 +365,8 @@ def rate_factor(recipe: Optimiser, done: float, epoch: int) -> float:
         return max(done, 1e-3) / recipe.warmup
     if recipe.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (done - recipe.warmup) / (1 - recipe.warmup)))
+    if recipe.schedule == "poly":
+        return ((1 - done) / (1 - recipe.warmup)) ** recipe.power
     return recipe.decay**epoch if recipe.schedule == "exponential" else 1.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,25 @@ from .task import Task, find_task
 
 __all__ = ["Reproduction", "Training", "evaluate", "reproduce", "train"]
 
-PAPERS = {"vpr-finetuning": "vpr"}
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a paper's recipes and figures are.
+
+    Attributes:
+        recipes: the folder below ``recipes``.
+        published: the module of :mod:`crossband.reports` whose ``beside_published(row, recipe, results)`` gives
+            a row's figures next to the paper's.
+    """
+
+    recipes: str
+    published: str
+
+
+PAPERS = {
+    "vpr-finetuning": Paper("vpr", "published_vpr"),
+    "rsfnet": Paper("rsfnet", "published_rsfnet"),
+}
 
 
 @dataclass(frozen=True)
@@ -136,8 +155,8 @@ class Reproduction:
     """Our figures next to a paper's.
 
     Attributes:
-        rows: ``table``, ``test``, ``loss``, ``pooling``, ``backbone``, ``threshold``, ``published`` and
-            ``ours``, which is ``None`` where nothing was measured.
+        rows: what a figure is (``table`` and the like), ``published`` and ``ours``, which is ``None`` where
+            nothing was measured.
         missing: why a row has no figure of ours, by recipe.
     """
 
@@ -164,7 +183,7 @@ def reproduce(
     """Each figure of a paper next to ours: trained here, or from checkpoints that lie in ``out``.
 
     Args:
-        paper: ``vpr-finetuning``.
+        paper: ``vpr-finetuning`` or ``rsfnet``.
         data_root: the folder with the paper's datasets.
         rows: the recipes' names; all where ``None``.
         mode: ``train`` goes on with each row in ``OUT/ROW`` to its end; ``evaluate`` measures what is there.
@@ -178,6 +197,7 @@ def reproduce(
     if mode not in ("evaluate", "train"):
         raise unknown_name("mode", str(mode), ("evaluate", "train"))
     folder = _recipes_of(paper, recipes)
+    beside = importlib.import_module(f"crossband.reports.{PAPERS[paper].published}").beside_published
     if not Path(data_root).is_dir():
         raise CrossbandError(f"no folder {data_root}; give the one that holds the paper's datasets")
     files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
@@ -192,7 +212,7 @@ def reproduce(
             results = _row(files[name], Path(out) / name, mode, data_root, given)
         except CrossbandError as error:
             missing[name], results = str(error), None
-        found += _beside_published(name, results)
+        found += beside(name, read_recipe(files[name], given), results)
     done = Reproduction(found, missing)
     _write_json(Path(out) / "reproduction.json", {"paper": paper, **asdict(done)})
     return done
@@ -207,28 +227,12 @@ def _row(path: Path, out: Path, mode: str, data_root: str | Path, overrides: lis
     return evaluate(path, checkpoint, out, overrides=overrides, data_root=data_root)
 
 
-def _beside_published(name: str, results: dict[str, Any] | None) -> list[dict[str, Any]]:
-    from ..reports.published_vpr import published_rows
-
-    tests = {} if results is None else results["tests"]
-    return [
-        {
-            **row.describe(),
-            "threshold": f"{threshold:g} m",
-            "published": value,
-            "ours": tests.get(row.test, {}).get("fcm", {}).get(f"{threshold:g}"),
-        }
-        for row in published_rows(name)
-        for threshold, value in row.fcm.items()
-    ]
-
-
 def _recipes_of(paper: str, recipes: str | Path | None) -> Path:
     if paper not in PAPERS:
         raise unknown_name("paper", paper, PAPERS)
     beside = Path(__file__).parents[3] / "recipes"
     for folder in [Path(recipes)] if recipes is not None else [Path("recipes"), beside]:
-        for candidate in (folder / PAPERS[paper], folder):
+        for candidate in (folder / PAPERS[paper].recipes, folder):
             if any(candidate.glob("*.yaml")):
                 return candidate
     raise CrossbandError(f"no recipes of {paper}; give their folder with --recipes")
