@@ -248,9 +248,7 @@ class LocalPasses:
         return torch.allclose(whole, pasted, atol=1e-4 * max(float(whole.abs().max()), 1e-6))
 
 
-def _reach(
-    spoilt: torch.Tensor, stride: int, corner: tuple[int, int], window: tuple[int, int]
-) -> int | None:
+def _reach(spoilt: torch.Tensor, stride: int, corner: tuple[int, int], window: tuple[int, int]) -> int | None:
     """How far beyond a window of NaN a map is NaN, in pixels; ``None`` where it reaches the rim."""
     touched = spoilt[0].isnan().any(0)
     if not touched.any():

@@ -40,7 +40,11 @@ def quick_copy(encoder: Encoder, layer: str | None, image: torch.Tensor) -> Enco
             _fold(quick.body, conv, norm)
         if image.device.type == "cpu" and torch.backends.mkldnn.is_available():
             for module in quick.body.modules():
-                if type(module) is nn.Conv2d and module.kernel_size == (1, 1) and module.padding_mode == "zeros":
+                if (
+                    type(module) is nn.Conv2d
+                    and module.kernel_size == (1, 1)
+                    and module.padding_mode == "zeros"
+                ):
                     module.__class__ = _Pointwise
         after = quick(image[None], layer)
     return quick if torch.allclose(after, before, atol=1e-4 * float(before.abs().max())) else encoder
