@@ -9,7 +9,7 @@ each layer is measured, not derived: a window of NaN is sent through, and what c
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -91,8 +91,8 @@ class LocalPasses:
         self._handles = []
 
     def __call__(self, images: torch.Tensor, corners: Sequence[tuple[int, int]]) -> torch.Tensor:
-        """The maps of changed images ``(B, 3, H, W)``, whose windows have their top left corners, (row, column),
-        at ``corners``."""
+        """The maps of changed images ``(B, 3, H, W)``, whose windows have their top left corners
+        (row, column) at ``corners``."""
         if not self.levels:
             return self.encoder(images, self.layer)
         boxes = [self._box(corner, self.levels[0]) for corner in corners]
@@ -108,7 +108,7 @@ class LocalPasses:
         finally:
             self._now.corners = self._now.boxes = None
 
-    def _hook(self, number: int):  # noqa: ANN202
+    def _hook(self, number: int) -> Callable[[object, object, torch.Tensor], torch.Tensor | None]:
         level = self.levels[number]
         following = self.levels[number + 1] if number + 1 < len(self.levels) else None
 
@@ -195,12 +195,12 @@ class LocalPasses:
         return found[0], found[1]
 
     def _maps(self, image: torch.Tensor) -> tuple[dict[str, torch.Tensor], list[str]]:
-        """Every map on the way, and the layers in the order they finished; those that run twice are left out."""
+        """Every map on the way, and the layers in the order they finished, without those that run twice."""
         maps: dict[str, torch.Tensor] = {}
         order: list[str] = []
         again: set[str] = set()
 
-        def keep(name: str):  # noqa: ANN202
+        def keep(name: str) -> Callable[[object, object, object], None]:
             def hook(module: object, inputs: object, output: object) -> None:
                 if name in order:
                     again.add(name)

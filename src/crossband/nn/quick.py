@@ -97,9 +97,13 @@ def _fold(body: nn.Module, conv_name: str, norm_name: str) -> None:
     conv, norm = body.get_submodule(conv_name), body.get_submodule(norm_name)
     assert isinstance(conv, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     conv.weight, conv.bias = nn.utils.fusion.fuse_conv_bn_weights(
         conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     )
     parent, _, name = norm_name.rpartition(".")
-    rest = nn.Sequential(norm.drop, norm.act) if hasattr(norm, "act") else nn.Identity()
+    rest: nn.Module = nn.Identity()
+    if isinstance(act := getattr(norm, "act", None), nn.Module):  # timm's has its activation inside
+        rest = nn.Sequential(norm.get_submodule("drop"), act)
     setattr(body.get_submodule(parent), name, rest)

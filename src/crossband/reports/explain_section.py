@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..bands import Band
@@ -54,20 +55,18 @@ def sections(explanation: Explanation, frames: Frames) -> list[ModelSection]:
 
 def _section(model: ModelExplanation, frames: Frames) -> ModelSection:
     bands = (model.query_band, model.gallery_band)
-    curves = [
-        Chart(*themed(lambda ink, c=curve: plot_distances(c, ink)), f"query {curve.query}",
-              f"Distances of query {curve.query} to every gallery image by {model.model}")
-        for curve in model.curves
-    ]  # fmt: skip
-    planes = [
-        Chart(*themed(lambda ink, p=plane: plot_plane(p, bands, ink)), plane.method,
-              f"Descriptors of both bands by {model.model} in the plane, {plane.method}")
-        for plane in model.planes
-    ]  # fmt: skip
+    curves = []
+    for curve in model.curves:
+        alt = f"Distances of query {curve.query} to every gallery image by {model.model}"
+        curves.append(Chart(*themed(partial(plot_distances, curve)), f"query {curve.query}", alt))
+    planes = []
+    for plane in model.planes:
+        alt = f"Descriptors of both bands by {model.model} in the plane, {plane.method}"
+        planes.append(Chart(*themed(partial(plot_plane, plane, bands)), plane.method, alt))
     centroids = None
-    if (found := model.centroids) is not None:
+    if model.centroids is not None:
         alt = f"Distances between the places' centroids by {model.model}"
-        centroids = Chart(*themed(lambda ink: plot_centroids(found, bands, ink)), "centroids", alt)
+        centroids = Chart(*themed(partial(plot_centroids, model.centroids, bands)), "centroids", alt)
     paths = {band: dict(zip(frames.names, frames.paths(band), strict=True)) for band in bands}
     heats = [_heat_row(heat, model, paths) for heat in model.heats]
     return ModelSection(model, curves, planes, centroids, heats, _worst(model, paths))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import PIL.Image
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -109,10 +110,26 @@ def plot_plane(plane: Plane, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure
         other = {name: row for row, name in enumerate(plane.frames) if not is_query[row]}
         for row in np.flatnonzero(is_query):
             if (partner := other.get(plane.frames[row])) is not None:
-                ax.plot(*points[[row, partner]].T, lw=0.5, color=ink.soft, alpha=0.45, zorder=0)
+                ax.plot(
+                    points[[int(row), partner], 0],
+                    points[[int(row), partner], 1],
+                    lw=0.5,
+                    color=ink.soft,
+                    alpha=0.45,
+                    zorder=0,
+                )
     for side, marker, alpha, name in ((True, "o", 0.95, bands[0]), (False, "s", 0.45, bands[1])):
         chosen = is_query == side
-        ax.scatter(*points[chosen].T, s=17, marker=marker, c=mine[chosen], alpha=alpha, lw=0, label=name)
+        ax.scatter(
+            points[chosen, 0],
+            points[chosen, 1],
+            s=17,
+            marker=marker,
+            c=mine[chosen],
+            alpha=alpha,
+            lw=0,
+            label=name,
+        )
     ax.set(xticks=[], yticks=[], title=_METHODS[plane.method])
     _legend(ax, ink)
     return figure
@@ -136,7 +153,7 @@ def plot_centroids(found: CentroidCondition, bands: tuple[str, str], ink: Ink = 
     ax.set(xlabel=f"{bands[1]} centroid", ylabel=f"{bands[0]} centroid")
     bar = figure.colorbar(image, shrink=0.8)
     bar.ax.tick_params(colors=ink.soft, labelsize=9)
-    bar.outline.set_edgecolor(ink.line)  # type: ignore[operator]
+    bar.outline.set_edgecolor(ink.line)
     return figure
 
 
@@ -161,7 +178,7 @@ def heat_picture(path: Path | str, band: Band, values: np.ndarray | None, most: 
     return PIL.Image.fromarray((mixed.clip(0, 1) * 255).round().astype(np.uint8))
 
 
-def _axes(ink: Ink, size: tuple[float, float] = _SIZE):  # noqa: ANN202
+def _axes(ink: Ink, size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     ax = figure.subplots()
     ax.set_facecolor("none")
@@ -174,7 +191,7 @@ def _axes(ink: Ink, size: tuple[float, float] = _SIZE):  # noqa: ANN202
     return figure, ax
 
 
-def _legend(ax, ink: Ink) -> None:  # noqa: ANN001
+def _legend(ax: Axes, ink: Ink) -> None:
     legend = ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     if ax.get_xlabel() == "":
         legend.set_bbox_to_anchor((0.5, 0.0))

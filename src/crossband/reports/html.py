@@ -37,7 +37,7 @@ class _Line:
 def write_report(
     result: Benchmark, frames: Frames, out: str | Path, explanation: Explanation | None = None
 ) -> Path:
-    """Write ``report.html`` for a benchmark, and what explains it, into a folder that exists; gives the file."""
+    """Write ``report.html`` for a benchmark, and what explains it, into a folder; gives the file."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("crossband", "reports"),
         autoescape=True,

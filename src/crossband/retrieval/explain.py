@@ -24,7 +24,7 @@ from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Finish,
 from .directions import Direction, Example, Sides, directions
 from .embed import Embedding, embed
 from .projection import principal_scores, project
-from .saliency import Masks, SimilarityMap, similarity_map
+from .saliency import DEFAULT_MASKS, Masks, SimilarityMap, similarity_map
 from .search import DEFAULT_MEMORY, distance_blocks, exact_search
 from .store import Rows
 
@@ -183,7 +183,7 @@ def explain(
     queries: Sequence[str] | None = None,
     protocol: str = "exact",
     projections: Sequence[str] = ("tsne", "pca"),
-    masks: Masks | None = Masks(),  # noqa: B008 (it cannot be changed)
+    masks: Masks | None = DEFAULT_MASKS,
     each: int = 3,
     options: Options = DEFAULT_OPTIONS,
     max_memory: int = DEFAULT_MEMORY,
@@ -191,8 +191,8 @@ def explain(
 ) -> Explanation:
     """Benchmark models in one direction and look behind the figures.
 
-    Figures 3 to 6 and table 3 of Pendota and Channappayya, and what else tells why a query fails: the gap between
-    the bands, hubs, the worst queries.
+    Figures 3 to 6 and table 3 of Pendota and Channappayya, and what else tells why a query fails: the gap
+    between the bands, hubs, the worst queries.
 
     Args:
         frames: as for :func:`crossband.retrieval.benchmark`.

@@ -16,7 +16,7 @@ from ..nn.local import LocalPasses
 from .descriptor import Descriptor, Finish
 from .embed import threads_per_pass
 
-__all__ = ["Masks", "SimilarityMap", "similarity_map"]
+__all__ = ["DEFAULT_MASKS", "Masks", "SimilarityMap", "similarity_map"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Masks:
         """
         if not 0 < self.window <= min(size) or self.stride < 1:
             raise CrossbandError(
-                f"masks of {self.window} pixels every {self.stride} do not fit an image of {size[1]}x{size[0]}; "
-                "choose a window no larger than the image and a stride of 1 or more"
+                f"masks of {self.window} pixels every {self.stride} do not fit an image of {size[1]}x{size[0]};"
+                " choose a window no larger than the image and a stride of 1 or more"
             )
         rows, columns = (
             sorted({*range(0, side - self.window + 1, self.stride), side - self.window}) for side in size
@@ -57,6 +57,9 @@ class Masks:
         masked = image.clone()
         masked[:, y : y + self.window, x : x + self.window] = image.mean((1, 2), keepdim=True)
         return masked
+
+
+DEFAULT_MASKS = Masks()
 
 
 @dataclass(frozen=True)
@@ -84,16 +87,16 @@ def similarity_map(
     band: Band,
     reference: np.ndarray,
     finish: Finish,
-    masks: Masks = Masks(),  # noqa: B008 (it cannot be changed)
+    masks: Masks = DEFAULT_MASKS,
     *,
     batch: int = 8,
     workers: int | None = None,
 ) -> SimilarityMap:
     """The saliency-based similarity map of an image to a reference.
 
-    Dong, Collins and Hoogs, "Explainability for Content-Based Image Retrieval", CVPR Workshops 2019; figure 6 of
-    Pendota and Channappayya. A part whose masking moves the image away from the reference has brought it near:
-    with ``d_i`` the distance under mask i and ``d`` without, the value of a pixel is the mean of
+    Dong, Collins and Hoogs, "Explainability for Content-Based Image Retrieval", CVPR Workshops 2019; figure 6
+    of Pendota and Channappayya. A part whose masking moves the image away from the reference has brought it
+    near: with ``d_i`` the distance under mask i and ``d`` without, the value of a pixel is the mean of
     ``max(d_i - d, 0)`` over the masks that cover it.
 
     Args:
