@@ -63,7 +63,7 @@ def test_the_map_is_warm_where_the_two_images_agree():
     assert 64 <= row < 96
     assert 16 <= column < 48
     assert found.distance == pytest.approx(0, abs=1e-6)
-    assert found.values[:24].max() == 0
+    assert found.values[:24].max() < 0.01 * found.values.max()
 
 
 def test_the_map_of_a_city_pair_peaks_on_the_object_that_was_put_there(tmp_path):
