@@ -590,9 +590,11 @@ def evaluate_(
 
 @app.command("reproduce")
 def reproduce_(
-    paper: Annotated[str, typer.Argument(help="vpr-finetuning")],
+    paper: Annotated[str, typer.Argument(help="vpr-finetuning or rgbt-retrieval")],
     data_root: DataRootOption,
-    row: Annotated[list[str] | None, typer.Option(help="a recipe's name; may be repeated; all without")] = None,
+    row: Annotated[
+        list[str] | None, typer.Option(help="a recipe's name, or a model's; may be repeated; all without")
+    ] = None,
     training: Annotated[
         bool, typer.Option("--train", help="train first, where no checkpoint is there")
     ] = False,
@@ -601,7 +603,7 @@ def reproduce_(
 ) -> None:
     """Each figure of a paper next to ours.
 
-    Example: crossband reproduce vpr-finetuning --data-root data --train --out out/vpr
+    Example: crossband reproduce rgbt-retrieval --data-root data --out out/rgbt
     """
     from .progress import note
     from .training import reproduce
@@ -609,7 +611,10 @@ def reproduce_(
     done = reproduce(
         paper, data_root, rows=row, mode="train" if training else "evaluate", out=out, recipes=recipes
     )
-    _print_table(done.to_display())
+    table = done.to_display()
+    measured = table["ours"].notna()
+    _print_table(table[measured] if measured.any() else table)
+    note(f"{measured.sum()} of {len(table)} figures; all of them: {out / 'reproduction.json'}")
     for name, why in done.missing.items():
         note(f"{name}: {why}")
 

@@ -94,7 +94,7 @@ class ImageBind(nn.Module):
         """Unit-length descriptors ``(B, dim)`` of images ``(B, 3, h, w)``, standardised by CLIP's
         statistics."""
         images = F.interpolate(images, (_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False)
-        plain = images * self.std + self.mean
+        plain = images * self.get_buffer("std") + self.get_buffer("mean")
         if images.is_meta:
             return self.out(self.vision(images) + self.thermal(plain[:, :1]))
         grey = (plain - plain[:, :1]).abs().amax((1, 2, 3)) < 1e-3

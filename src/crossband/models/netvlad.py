@@ -2,10 +2,10 @@
 
 Arandjelovic et al., "NetVLAD", CVPR 2016, in the layout of its PyTorch port ``Nanne/pytorch-NetVlad`` (keys
 ``encoder.N``, ``pool.conv``, ``pool.centroids``; with VLAD v2 also ``pool.conv.bias``). Hausler et al.,
-"Patch-NetVLAD", CVPR 2021, ``QVPR/Patch-NetVLAD`` (MIT), adds ``WPCA.0``: whitening to 4,096 numbers. Both layouts
-were read in their repositories' code; the checkpoints themselves were not at hand. Re-ranking follows that
-paper's section 3: patches of 2, 5 and 8 positions, mutual nearest neighbours, and their spatial consistency, by
-RANSAC or by the quick score of its equation (8).
+"Patch-NetVLAD", CVPR 2021, ``QVPR/Patch-NetVLAD`` (MIT), adds ``WPCA.0``: whitening to 4,096 numbers. Both
+layouts were read in their repositories' code; the checkpoints themselves were not at hand. Re-ranking follows
+that paper's section 3: patches of 2, 5 and 8 positions, mutual nearest neighbours, and their spatial
+consistency, by RANSAC or by the quick score of its equation (8).
 """
 
 from __future__ import annotations
@@ -126,12 +126,18 @@ def patch_score(query: PatchFeatures, item: PatchFeatures, method: str = "ransac
         return float(((query.places.max(0) - off) ** 2).sum() / len(query.vectors))
     if len(mutual) < 4:
         return 0.0
-    import cv2
+    return _inliers(theirs, ours, _STRIDE * query.stride * 1.5) / len(query.vectors)
 
-    points = [np.float32(places) * _STRIDE for places in (theirs, ours)]
-    limit = _STRIDE * query.stride * 1.5
-    _, inlier = cv2.findHomography(*points, cv2.RANSAC, ransacReprojThreshold=limit)
-    return 0.0 if inlier is None else float(inlier.sum() / len(query.vectors))
+
+def _inliers(source: np.ndarray, target: np.ndarray, limit: float) -> int:
+    """How many places ``(n, 2)`` one homography takes to their partners, within ``limit`` pixels."""
+    try:
+        import cv2
+    except ImportError:
+        raise CrossbandError("RANSAC needs OpenCV; pip install 'crossband[vision]', or use spatial") from None
+    points = [np.asarray(places * _STRIDE, np.float32) for places in (source, target)]
+    _, inlier = cv2.findHomography(points[0], points[1], cv2.RANSAC, limit)
+    return 0 if inlier is None else int(inlier.sum())
 
 
 def rerank(
