@@ -20,6 +20,7 @@ _PUBLIC = {
     "Descriptor": "retrieval",
     "Gallery": "retrieval",
     "benchmark": "retrieval",
+    "explain": "retrieval",
     "embed": "retrieval",
     "fit_descriptor": "retrieval",
     "index": "retrieval",

@@ -248,6 +248,60 @@ def benchmark(
 
 
 @app.command()
+def explain(
+    source: FramesArgument,
+    models: ModelsOption = "crossband",
+    query: Annotated[str, typer.Option(help="a band")] = "rgb",
+    gallery: Annotated[str, typer.Option(help="another band")] = "tir",
+    out: Annotated[Path, typer.Option(help="where explanation.json, results.json and report.html go")] = Path(
+        "crossband-out"
+    ),
+    frame: Annotated[
+        list[str] | None,
+        typer.Option(help="a query to draw; may be repeated; without it, those that fail most"),
+    ] = None,
+    projections: Annotated[str, typer.Option(help="comma-separated: tsne, pca, umap")] = "tsne,pca",
+    window: Annotated[int, typer.Option(min=0, help="side of the masks in pixels; 0 draws no heat maps")] = 40,
+    stride: Annotated[int, typer.Option(min=1, help="pixels between masks")] = 16,
+    protocol: ProtocolOption = "exact",
+    size: SizeOption = "320x320",
+    normalise: NormaliseOption = None,
+    set_statistics: StandardiseOption = False,
+    units: UnitsOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    store: StoreOption = None,
+    max_memory: MemoryOption = "2G",
+    workers: WorkersOption = None,
+    root: RootOption = None,
+) -> None:
+    """Why does a model find what it finds? Heat maps, distances, projections and gaps, all in report.html.
+
+    Example: crossband explain recordings --models crossband,hog --out results
+    """
+    from .datasets import open_frames
+    from .files import make_folder
+    from .reports.html import write_report
+    from .retrieval import explain as run
+    from .retrieval.saliency import Masks
+    from .retrieval.search import parse_memory
+
+    frames = _with_units(open_frames(source, root), units)
+    options = _options(size, normalise, weights, device, frames if set_statistics else None)
+    make_folder(out)
+    found = run(
+        frames, _names(models), query, gallery, store=store or out / "store", queries=frame, protocol=protocol,
+        projections=[name for name in projections.split(",") if name],
+        masks=Masks(window, stride) if window else None, options=options,
+        max_memory=parse_memory(max_memory), workers=workers,
+    )  # fmt: skip
+    found.write(out)
+    report = write_report(found.result, frames, out, found)
+    _print_table(found.result.to_display())
+    print(f"report: {report}")
+
+
+@app.command()
 def robustness(
     source: FramesArgument,
     models: ModelsOption = "crossband",
@@ -537,9 +591,11 @@ def evaluate_(
 
 @app.command("reproduce")
 def reproduce_(
-    paper: Annotated[str, typer.Argument(help="vpr-finetuning or rsfnet")],
+    paper: Annotated[str, typer.Argument(help="vpr-finetuning, rsfnet, hamnet or rgbt-retrieval")],
     data_root: DataRootOption,
-    row: Annotated[list[str] | None, typer.Option(help="a recipe's name; may be repeated; all without")] = None,
+    row: Annotated[
+        list[str] | None, typer.Option(help="a recipe's name, or a model's; may be repeated; all without")
+    ] = None,
     training: Annotated[
         bool, typer.Option("--train", help="train first, where no checkpoint is there")
     ] = False,
@@ -548,7 +604,7 @@ def reproduce_(
 ) -> None:
     """Each figure of a paper next to ours.
 
-    Example: crossband reproduce vpr-finetuning --data-root data --train --out out/vpr
+    Example: crossband reproduce rgbt-retrieval --data-root data --out out/rgbt
     """
     from .progress import note
     from .training import reproduce
@@ -556,7 +612,10 @@ def reproduce_(
     done = reproduce(
         paper, data_root, rows=row, mode="train" if training else "evaluate", out=out, recipes=recipes
     )
-    _print_table(done.to_display())
+    table = done.to_display()
+    measured = table["ours"].notna()
+    _print_table(table[measured] if measured.any() else table)
+    note(f"{measured.sum()} of {len(table)} figures; all of them: {out / 'reproduction.json'}")
     for name, why in done.missing.items():
         note(f"{name}: {why}")
 

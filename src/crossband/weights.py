@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import re
 import socket
 import urllib.parse
 import warnings
@@ -27,7 +28,15 @@ from .errors import CrossbandError
 
 __all__ = ["WeightsSource", "file_digest", "find_weights", "load_state_dict"]
 
-_SUFFIXES = (".safetensors", ".pth", ".pt")
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".torch", ".pth.tar")
+_HOLDS = (
+    "state_dict",
+    "model_state_dict",
+    "student_model_state_dict",
+    "backbone_model_state_dict",
+    "model",
+    "trunk",
+)
 _TIMEOUT_SECONDS = 15
 
 
@@ -36,8 +45,8 @@ class WeightsSource:
     """Where the weights of one model can come from.
 
     Attributes:
-        name: the stem of their file in a folder: ``NAME.safetensors``, ``.pth`` or ``.pt``.
-        url: the torchvision file, with the first digits of its SHA-256 in its name.
+        name: the stem of their file in a folder: ``NAME.safetensors``, ``.pth``, ...
+        url: the publisher's file; torchvision's have the first digits of their SHA-256 in their names.
         hub: the ``(repository, file name)`` on the Hugging Face hub; only safetensors are read there.
         package: a function that gives the file inside an installed package, or ``None``.
         first: a stem that is looked for before ``name``, where several publishers use the same name.
@@ -130,7 +139,7 @@ def load_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:100]
         raise CrossbandError(f"{path} holds no weights that can be read safely: {reason}") from None
-    for key in ("state_dict", "model"):
+    for key in _HOLDS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
@@ -162,8 +171,8 @@ def _download(source: WeightsSource) -> Path:
     if source.url:
         target = Path(torch.hub.get_dir()) / "checkpoints" / source.file_name
         target.parent.mkdir(parents=True, exist_ok=True)
-        digest = source.file_name.rsplit("-", 1)[-1].split(".")[0]
-        torch.hub.download_url_to_file(source.url, str(target), hash_prefix=digest)
+        digest = re.search(r"-([0-9a-f]{8,})\.", source.file_name)  # torchvision's way; others have none
+        torch.hub.download_url_to_file(source.url, str(target), hash_prefix=digest[1] if digest else None)
         return target
     import huggingface_hub
 

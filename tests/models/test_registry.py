@@ -13,7 +13,11 @@ from crossband.models import create_model, list_models
 from crossband.models._registry import find_model
 
 NAMES = [info.name for info in list_models()]
-HEAVY = ("vgg16", "densenet121", "resnet34", "resnet50", "resnet101", "resnet152")
+HEAVY = (
+    "vgg16", "densenet121", "resnet34", "resnet50", "resnet101", "resnet152", "anythermal", "boq_dinov2",
+    "boq_resnet50", "clip_vitb16", "dinov2_vitb14", "dinov2_vits14", "dinov3_vitb16", "imagebind", "megaloc",
+    "mixvpr", "netvlad", "omnivore_swinb", "patch_netvlad", "r2former", "salad", "siglip_vitb16",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from .._discover import import_modules
 from ..errors import CrossbandError, unknown_name
 from ..nn.encoder import Encoder, count_parameters
 from ..preprocess import Statistics
+from ..progress import track
 from ..weights import WeightsSource, file_digest, find_weights, load_state_dict, locate_weights
 
 __all__ = ["ModelEntry", "ModelInfo", "create_model", "find_model", "list_models", "register_model"]
@@ -35,6 +36,7 @@ class ModelEntry:
         known_files: SHA-256 of a weights file -> the statistics its input needs, where these differ.
         rename: turns the keys of a published checkpoint into the network's own.
         default_steps: the pooling, and ``centre`` or not, of its descriptor when nobody says otherwise.
+        size: (height, width) of the images that its authors give it, or ``None``.
     """
 
     name: str
@@ -46,6 +48,7 @@ class ModelEntry:
     known_files: dict[str, Statistics]
     rename: Callable[[StateDict, Encoder], StateDict] | None
     default_steps: str
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class ModelInfo:
         params_m: parameters in millions without the classifier.
         dim: channels of the last feature map.
         weights: ``here``, ``download`` or ``absent``.
+        size: (height, width) of the images that its authors give it, or ``None``.
     """
 
     name: str
@@ -65,6 +69,7 @@ class ModelInfo:
     licence: str
     source: str
     weights: str
+    size: tuple[int, int] | None = None
 
 
 _MODELS: dict[str, ModelEntry] = {}
@@ -80,12 +85,13 @@ def register_model(
     known_files: dict[str, Statistics] | None = None,
     rename: Callable[[StateDict, Encoder], StateDict] | None = None,
     default_steps: str = "normflat",
+    size: tuple[int, int] | None = None,
 ) -> Callable[[Callable[[], Encoder]], Callable[[], Encoder]]:
     """Register the decorated function as the builder of a model; see :class:`ModelEntry`."""
 
     def register(build: Callable[[], Encoder]) -> Callable[[], Encoder]:
         _MODELS[name] = ModelEntry(
-            name, build, task, licence, source, weights, known_files or {}, rename, default_steps
+            name, build, task, licence, source, weights, known_files or {}, rename, default_steps, size
         )
         return build
 
@@ -146,10 +152,11 @@ def create_model(name: str, weights: str | Path | None = None, pretrained: bool 
 def list_models(pattern: str = "*") -> list[ModelInfo]:
     """Every registered model that matches a pattern, as in ``resnet*``, by name.
 
-    Parameters are counted on networks without memory behind them, so this is quick.
+    Parameters are counted on networks without memory behind them, so this takes seconds.
     """
     import_modules(__package__)
-    return [_info(name) for name in sorted(fnmatch.filter(_MODELS, pattern))]
+    names = sorted(fnmatch.filter(_MODELS, pattern))
+    return [_info(name) for name in track(names, len(names), "counting parameters", "models")]
 
 
 @functools.cache
@@ -168,7 +175,7 @@ def _info(name: str) -> ModelInfo:
         where = "here"
     else:
         where = "download" if entry.weights.url or entry.weights.hub else "absent"
-    return ModelInfo(name, entry.task, params_m, dim, entry.licence, entry.source, where)
+    return ModelInfo(name, entry.task, params_m, dim, entry.licence, entry.source, where, entry.size)
 
 
 def _load(encoder: Encoder, entry: ModelEntry, path: Path) -> None:

@@ -6,6 +6,7 @@ around them (a power and a softmax over a map lose too much in half precision).
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 
@@ -107,7 +108,7 @@ class GeM(Aggregator):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Descriptors ``(B, C)`` of maps ``(B, C, H, W)``."""
-        with torch.autocast(maps.device.type, enabled=False):
+        with _full_precision(maps):
             values = maps if maps.dtype == torch.float64 else maps.float()
             values = values.clamp(min=self.eps).flatten(2)
             # relative to the maximum, so that no power overflows however large p becomes
@@ -198,7 +199,7 @@ class NetVLAD(Aggregator):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
-        with torch.autocast(maps.device.type, enabled=False):
+        with _full_precision(maps):
             values = maps if maps.dtype == torch.float64 else maps.float()
             vectors = F.normalize(F.normalize(self.residuals(values), dim=2).flatten(1), dim=1)
             if self.whitening is None:
@@ -221,6 +222,11 @@ class NetVLAD(Aggregator):
         _, singular, axes = torch.linalg.svd(vectors - mean, full_matrices=False)
         scale = (singular[: self.whiten] / math.sqrt(len(vectors) - 1)).clamp(min=1e-6)
         self.whitening = mean, axes[: self.whiten].T / scale
+
+
+def _full_precision(maps: torch.Tensor) -> contextlib.AbstractContextManager[object]:
+    """No autocast inside; a network without memory behind it has none anyway."""
+    return contextlib.nullcontext() if maps.is_meta else torch.autocast(maps.device.type, enabled=False)
 
 
 class _Mixer(nn.Module):
@@ -281,7 +287,7 @@ class MixVPR(Aggregator):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
-        with torch.autocast(maps.device.type, enabled=False):
+        with _full_precision(maps):
             values = maps if maps.dtype == torch.float64 else maps.float()
             if tuple(values.shape[-2:]) != self.size:
                 values = F.adaptive_avg_pool2d(values, self.size)

@@ -14,11 +14,13 @@ from .. import __version__
 from ..datasets import list_datasets
 from ..files import write_file
 from ..frames import Frames
+from .explain_section import sections
 from .published import PublishedRetrieval, published_retrieval
 from .strips import Tile, strip
 
 if TYPE_CHECKING:
     from ..retrieval.benchmark import Benchmark, Run
+    from ..retrieval.explain import Explanation
 
 __all__ = ["write_report"]
 
@@ -32,8 +34,10 @@ class _Line:
     best: bool
 
 
-def write_report(result: Benchmark, frames: Frames, out: str | Path) -> Path:
-    """Write ``report.html`` for a benchmark into a folder that exists; gives the file."""
+def write_report(
+    result: Benchmark, frames: Frames, out: str | Path, explanation: Explanation | None = None
+) -> Path:
+    """Write ``report.html`` for a benchmark, and what explains it, into a folder; gives the file."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("crossband", "reports"),
         autoescape=True,
@@ -52,6 +56,7 @@ def write_report(result: Benchmark, frames: Frames, out: str | Path) -> Path:
         faults=result.faults,
         sizes=sorted({run.size for run in result.runs}),
         comparisons=result.comparisons,
+        sections=[] if explanation is None else sections(explanation, frames),
     )
     return write_file(Path(out) / "report.html", page)
 

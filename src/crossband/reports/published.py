@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["RGBT_RETRIEVAL", "PublishedRetrieval", "published_retrieval"]
+__all__ = ["CENTROIDS", "PARAMETERS", "RGBT_RETRIEVAL", "PublishedRetrieval", "published_retrieval"]
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,42 @@ _TABLE_1: dict[str, tuple[tuple[float, float], ...]] = {
                   (10.05, 26.40), (14.60, 38.29), (70.35, 89.83)),
     "resnet152": ((26.43, 57.61), (65.33, 91.00), (88.24, 97.29), (11.28, 25.19), (7.47, 29.87), (7.48, 23.60),
                   (12.12, 36.36), (70.06, 89.24)),
+    "netvlad": ((11.47, 35.56), (45.0, 77.33), (67.42, 83.26), (6.02, 17.67), (5.6, 23.47), (4.67, 14.49),
+                (5.79, 23.14), (36.05, 71.22)),
+    "patch_netvlad": ((38.65, 70.07), (70.33, 87.67), (93.67, 98.19), (10.15, 22.18), (12.0, 40.0),
+                      (8.8, 31.31), (19.56, 49.31), (85.47, 95.06)),
+    "mixvpr": ((15.71, 43.64), (66.0, 95.0), (87.78, 98.19), (21.43, 35.71), (10.4, 36.26), (4.9, 19.62),
+               (11.84, 35.81), (67.44, 88.08)),
+    "r2former": ((12.0, 33.4), (55.7, 79.7), (68.8, 82.8), (7.9, 19.5), (9.9, 33.3), (4.4, 16.8), (9.1, 30.9),
+                 (43.6, 70.9)),
+    "omnivore_swinb": ((3.24, 11.97), (15.66, 41.33), (14.93, 28.95), (3.75, 10.15), (1.06, 5.33), (2.1, 7.24),
+                       (4.95, 14.87), (2.9, 10.17)),
+    "imagebind": ((2.99, 10.22), (0.66, 1.33), (0.45, 2.71), (0.37, 1.87), (0.26, 1.33), (0.46, 2.1),
+                  (0.27, 0.82), (0.29, 1.16)),
+    "sgm_resnet18": ((22.69, 49.87), (61.66, 83.66), (84.61, 91.4), (77.44, 98.87), (12.26, 28.53),
+                     (7.24, 22.66), (18.45, 44.9), (61.91, 78.77)),
 }  # fmt: skip
 _TABLE_2: dict[str, tuple[float, ...]] = {
     "alexnet": (0.9569, 0.8530, 0.7483, 0.6135, 0.9424, 0.9894, 0.9508, 0.9139),
     "vgg16": (0.9732, 0.8748, 0.8481, 0.6939, 0.9558, 0.9910, 0.9614, 0.9329),
     "squeezenet1_1": (0.9785, 0.8766, 0.8738, 0.7616, 0.9563, 0.9924, 0.9688, 0.9540),
+    "patch_netvlad": (0.8483, 0.7654, 0.4718, 0.4257, 0.7915, 0.9675, 0.8482, 0.8173),
+    "sgm_resnet18": (0.8022, 0.6965, 0.6306, 0.6367, 0.8406, 0.9639, 0.8369, 0.8269),
 }
+
+# Table 3: places, and how many of them each model finds.
+_COMPARED = ("alexnet", "vgg16", "squeezenet1_1", "patch_netvlad", "sgm_resnet18")
+CENTROIDS: dict[str, tuple[int, dict[str, int]]] = {
+    "llvip": (19, dict(zip(_COMPARED, (7, 8, 9, 8, 13), strict=True))),
+    "ino": (9, dict(zip(_COMPARED, (9, 9, 9, 7, 9), strict=True))),
+    "vot_rgbt": (14, dict(zip(_COMPARED, (13, 12, 14, 7, 13), strict=True))),
+}
+
+# Table 4: millions of parameters without the classifier.
+PARAMETERS: dict[str, float] = {
+    "alexnet": 2.46, "vgg16": 14.71, "squeezenet1_1": 0.72, "resnet18": 11.17, "resnet34": 21.28,
+    "resnet50": 23.50, "resnet101": 42.50, "resnet152": 58.14,
+}  # fmt: skip
 
 RGBT_RETRIEVAL: dict[str, dict[str, PublishedRetrieval]] = {
     dataset: {

@@ -3,6 +3,7 @@
 from .benchmark import Benchmark, benchmark
 from .descriptor import DEFAULT_DESCRIPTOR, PRESETS, Descriptor, Options
 from .embed import Embedding, embed
+from .explain import Explanation, explain
 from .fit import fit_descriptor
 from .gallery import Gallery, index, search
 from .robustness import RobustnessCurve, robustness
@@ -14,12 +15,14 @@ __all__ = [
     "Benchmark",
     "Descriptor",
     "Embedding",
+    "Explanation",
     "Gallery",
     "Options",
     "RobustnessCurve",
     "benchmark",
     "embed",
     "exact_search",
+    "explain",
     "fit_descriptor",
     "index",
     "robustness",

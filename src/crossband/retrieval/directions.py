@@ -10,7 +10,7 @@ import pandas as pd
 from ..bands import Band, parse_band
 from ..errors import CrossbandError
 from ..frames import Frames
-from ..metrics import Protocol, Ranks, compare_centroids, rank_positives, recall_at
+from ..metrics import CentroidCondition, Protocol, Ranks, compare_centroids, rank_positives, recall_at
 from ..progress import note
 from .descriptor import FinishedRows
 from .embed import Embedding
@@ -170,6 +170,11 @@ class Sides:
 
     def centroid(self) -> dict[str, object] | None:
         """The centroid condition, where the frames name at least two places."""
+        found = self.centroid_distances()
+        return None if found is None else {"score": found.score, "places": len(found.places)}
+
+    def centroid_distances(self) -> CentroidCondition | None:
+        """The places' centroids against each other, where the frames name at least two places."""
         if self.same_band or not (self.query_frames.has("place") and self.gallery_frames.has("place")):
             return None
         mine, theirs = (
@@ -179,10 +184,9 @@ class Sides:
         places = sorted(set(mine) & set(theirs))
         if len(places) < 2:
             return None
-        found = compare_centroids(
+        return compare_centroids(
             np.stack([mine[place] for place in places]), np.stack([theirs[place] for place in places]), places
         )
-        return {"score": found.score, "places": len(places)}
 
 
 def _of_split(frames: Frames, positions: np.ndarray, split: str) -> np.ndarray:

@@ -193,7 +193,7 @@ def _described(
         fresh = [item.tensor for item in group if item.tensor is not None]
         return descriptor.pooled(torch.stack(fresh)).numpy() if fresh else np.empty((0, 0), np.float32)
 
-    with _threads_per_pass(1 if lanes.forwards > 1 else None), ThreadPoolExecutor(lanes.forwards) as pool:
+    with threads_per_pass(1 if lanes.forwards > 1 else None), ThreadPoolExecutor(lanes.forwards) as pool:
         waiting: deque[tuple[list[_Prepared], Future[np.ndarray]]] = deque()
         for group in _groups(_prepare(jobs, descriptor.preprocess, stored, lanes), lanes.batch):
             waiting.append((group, pool.submit(forward, group)))
@@ -205,7 +205,7 @@ def _described(
 
 
 @contextmanager
-def _threads_per_pass(n: int | None) -> Iterator[None]:
+def threads_per_pass(n: int | None) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(n or before)
     try:

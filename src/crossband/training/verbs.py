@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from ..errors import CrossbandError, unknown_name
+from ..papers import Reproduction, find_paper, list_papers
 from ..progress import note
 from .checkpoint import load_network, read_account
 from .recipe import Recipe, read_recipe
@@ -150,26 +151,6 @@ def evaluate(
     return results
 
 
-@dataclass(frozen=True)
-class Reproduction:
-    """Our figures next to a paper's.
-
-    Attributes:
-        rows: what a figure is (``table`` and the like), ``published`` and ``ours``, which is ``None`` where
-            nothing was measured.
-        missing: why a row has no figure of ours, by recipe.
-    """
-
-    rows: list[dict[str, Any]]
-    missing: dict[str, str]
-
-    def to_display(self) -> Any:
-        """A table for people, as a data frame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows)
-
-
 def reproduce(
     paper: str,
     data_root: str | Path,
@@ -183,7 +164,8 @@ def reproduce(
     """Each figure of a paper next to ours: trained here, or from checkpoints that lie in ``out``.
 
     Args:
-        paper: ``vpr-finetuning`` or ``rsfnet``.
+        paper: one of :data:`PAPERS`, or one of :func:`crossband.papers.list_papers`, which are measured whatever
+            the mode.
         data_root: the folder with the paper's datasets.
         rows: the recipes' names; all where ``None``.
         mode: ``train`` goes on with each row in ``OUT/ROW`` to its end; ``evaluate`` measures what is there.
@@ -196,10 +178,18 @@ def reproduce(
     """
     if mode not in ("evaluate", "train"):
         raise unknown_name("mode", str(mode), ("evaluate", "train"))
-    folder = _recipes_of(paper, recipes)
-    beside = importlib.import_module(f"crossband.reports.{PAPERS[paper].published}").beside_published
+    measured = {entry.name for entry in list_papers()}
+    if paper not in PAPERS and paper not in measured:
+        raise unknown_name("paper", paper, {*PAPERS, *measured})
     if not Path(data_root).is_dir():
         raise CrossbandError(f"no folder {data_root}; give the one that holds the paper's datasets")
+    if paper in measured:
+        given_recipes = None if recipes is None else Path(recipes)
+        done = find_paper(paper).reproduce(Path(data_root), rows, Path(out), given_recipes)
+        _write_json(Path(out) / "reproduction.json", {"paper": paper, **asdict(done)})
+        return done
+    folder = _recipes_of(paper, recipes)
+    beside = importlib.import_module(f"crossband.reports.{PAPERS[paper].published}").beside_published
     files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     files = {name: path for name, path in files.items() if read_recipe(path).paper == paper}
     for name in rows or ():
@@ -228,8 +218,6 @@ def _row(path: Path, out: Path, mode: str, data_root: str | Path, overrides: lis
 
 
 def _recipes_of(paper: str, recipes: str | Path | None) -> Path:
-    if paper not in PAPERS:
-        raise unknown_name("paper", paper, PAPERS)
     beside = Path(__file__).parents[3] / "recipes"
     for folder in [Path(recipes)] if recipes is not None else [Path("recipes"), beside]:
         for candidate in (folder / PAPERS[paper].recipes, folder):

@@ -1,0 +1,221 @@
+"""NetVLAD and Patch-NetVLAD: VGG16 up to conv5_3, residuals to 64 centres, and a second look at patches.
+
+Arandjelovic et al., "NetVLAD", CVPR 2016, in the layout of its PyTorch port ``Nanne/pytorch-NetVlad`` (keys
+``encoder.N``, ``pool.conv``, ``pool.centroids``; with VLAD v2 also ``pool.conv.bias``). Hausler et al.,
+"Patch-NetVLAD", CVPR 2021, ``QVPR/Patch-NetVLAD`` (MIT), adds ``WPCA.0``: whitening to 4,096 numbers. Both
+layouts were read in their repositories' code; the checkpoints themselves were not at hand. Re-ranking follows
+that paper's section 3: patches of 2, 5 and 8 positions, mutual nearest neighbours, and their spatial
+consistency, by RANSAC or by the quick score of its equation (8).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+from ..errors import CrossbandError
+from ..nn.aggregation import NetVLAD
+from ..nn.encoder import Encoder
+from ..weights import WeightsSource
+from ._registry import StateDict, register_model
+
+__all__ = ["PatchFeatures", "PatchNetVLAD", "build_netvlad", "build_patch_netvlad", "rename_netvlad", "rerank"]
+
+_CHANNELS, _CLUSTERS = 512, 64
+_STRIDE = 16  # pixels a position of conv5_3
+
+
+class PatchNetVLAD(nn.Module):
+    """VGG16, NetVLAD and, with ``components``, whitening.
+
+    Example:
+        >>> with torch.device("meta"):
+        ...     PatchNetVLAD(4096)(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 4096])
+    """
+
+    def __init__(self, components: int | None = None) -> None:
+        super().__init__()
+        self.encoder = torchvision.models.vgg16(weights=None).features[:-2]
+        self.pool = NetVLAD(_CHANNELS, _CLUSTERS)
+        self.whiten = nn.Linear(self.pool.full_dim, components) if components else nn.Identity()
+        self.out = nn.Identity()  # the layer's name
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Unit-length descriptors ``(B, D)`` of images ``(B, 3, h, w)``."""
+        return self.out(F.normalize(self.whiten(self.pool(self.encoder(images))), dim=1))
+
+    def patches(self, images: torch.Tensor, size: int, stride: int = 1) -> PatchFeatures:
+        """Unit-length descriptors of square patches of the map.
+
+        Args:
+            images: ``(1, 3, h, w)``.
+            size: positions of the map along a side; ``stride`` positions from one patch to the next.
+
+        Raises:
+            CrossbandError: the map is smaller than a patch.
+        """
+        maps = self.encoder(images)
+        if size > min(maps.shape[-2:]):
+            raise CrossbandError(
+                f"a patch of {size} positions does not fit a map of {maps.shape[-1]}x{maps.shape[-2]}; "
+                "choose smaller patches or larger images"
+            )
+        residuals = self._local(maps)
+        means = F.avg_pool2d(residuals, size, stride)  # as the authors' integral image
+        height, width = means.shape[-2:]
+        parts = means[0].reshape(self.pool.clusters, -1, height * width)
+        vectors = F.normalize(F.normalize(parts, dim=1).flatten(0, 1), dim=0).T
+        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        places = torch.stack([columns, rows], -1).reshape(-1, 2) * stride
+        return PatchFeatures(F.normalize(self.whiten(vectors), dim=1), places.numpy(), size, stride)
+
+    def _local(self, maps: torch.Tensor) -> torch.Tensor:
+        """The weighted residual to each centre at each position, ``(B, K * C, h, w)``."""
+        features = F.normalize(maps, dim=1).flatten(2)
+        share = (self.pool.weights @ features + self.pool.bias[:, None]).softmax(1)
+        residuals = share[:, :, None] * (features[:, None] - self.pool.centres[None, :, :, None])
+        return residuals.flatten(1, 2).unflatten(2, maps.shape[-2:])
+
+
+@dataclass(frozen=True)
+class PatchFeatures:
+    """The patches of one image.
+
+    Attributes:
+        vectors: ``(n, D)``, unit length.
+        places: int ``(n, 2)``: column and row of each patch's corner on the map.
+        size: positions along a side; ``stride`` from one patch to the next.
+    """
+
+    vectors: torch.Tensor
+    places: np.ndarray
+    size: int
+    stride: int
+
+
+def patch_score(query: PatchFeatures, item: PatchFeatures, method: str = "ransac") -> float:
+    """How well two images' patches agree in place; more is better, 0 without a mutual match.
+
+    Args:
+        query: patches of one image.
+        item: patches of the other, of the same size.
+        method: ``ransac``: inliers of a homography, a share of the patches; ``spatial``: the quick score.
+
+    Raises:
+        CrossbandError: patches of two sizes, or an unknown method.
+    """
+    if query.size != item.size or method not in ("ransac", "spatial"):
+        raise CrossbandError("patches of one size are compared, by ransac or by spatial")
+    near = query.vectors @ item.vectors.T
+    forth, back = near.argmax(1), near.argmax(0)
+    mutual = (back[forth] == torch.arange(len(forth))).nonzero().flatten()
+    ours, theirs = query.places[mutual.numpy()], item.places[forth[mutual].numpy()]
+    if not len(mutual):
+        return 0.0
+    if method == "spatial":
+        shift = theirs - ours
+        off = np.abs(shift - shift.mean(0))
+        return float(((query.places.max(0) - off) ** 2).sum() / len(query.vectors))
+    if len(mutual) < 4:
+        return 0.0
+    return _inliers(theirs, ours, _STRIDE * query.stride * 1.5) / len(query.vectors)
+
+
+def _inliers(source: np.ndarray, target: np.ndarray, limit: float) -> int:
+    """How many places ``(n, 2)`` one homography takes to their partners, within ``limit`` pixels."""
+    try:
+        import cv2
+    except ImportError:
+        raise CrossbandError("RANSAC needs OpenCV; pip install 'crossband[vision]', or use spatial") from None
+    points = [np.asarray(places * _STRIDE, np.float32) for places in (source, target)]
+    _, inlier = cv2.findHomography(points[0], points[1], cv2.RANSAC, limit)
+    return 0 if inlier is None else int(inlier.sum())
+
+
+def rerank(
+    query: Sequence[PatchFeatures],
+    candidates: Sequence[Sequence[PatchFeatures]],
+    weights: Sequence[float] = (0.45, 0.15, 0.4),
+    method: str = "ransac",
+) -> np.ndarray:
+    """The order of candidates after the second look, best first, int64 ``(n,)``.
+
+    Args:
+        query: the query's patches, one entry a size.
+        candidates: the same of each candidate.
+        weights: of the sizes; the authors' for 2, 5 and 8 positions by default.
+        method: of :func:`patch_score`.
+
+    Raises:
+        CrossbandError: as many weights as sizes are needed.
+    """
+    if len(query) != len(weights) or any(len(item) != len(weights) for item in candidates):
+        raise CrossbandError(f"{len(weights)} weights are given for patches of {len(query)} sizes")
+    scores = np.array(
+        [[patch_score(q, c, method) for q, c in zip(query, item, strict=True)] for item in candidates]
+    )
+    spread = scores.std(0)
+    normed = (scores - scores.mean(0)) / np.where(spread > 0, spread, 1)
+    return np.argsort(-(normed @ np.asarray(weights)), kind="stable")
+
+
+def rename_netvlad(state: StateDict, encoder: Encoder) -> StateDict:
+    """``pool.conv`` and ``pool.centroids`` as this NetVLAD's own; a v1 layer has no bias, which is zero."""
+    renamed = {}
+    for key, value in state.items():
+        key = (
+            key.removeprefix("module.").replace("encoder.module.", "encoder.").replace("pool.module.", "pool.")
+        )
+        if key == "pool.conv.weight":
+            renamed["pool.weights"] = value.flatten(1)
+        elif key == "pool.conv.bias":
+            renamed["pool.bias"] = value
+        elif key == "pool.centroids":
+            renamed["pool.centres"] = value
+        elif key.startswith("WPCA.0."):
+            renamed[key.replace("WPCA.0.", "whiten.")] = value.flatten(1) if value.ndim == 4 else value
+        else:
+            renamed[key] = value
+    if "pool.weights" in renamed:
+        renamed.setdefault("pool.bias", renamed["pool.weights"].new_zeros(len(renamed["pool.weights"])))
+    if isinstance(encoder.body.whiten, nn.Identity):  # Patch-NetVLAD's file serves NetVLAD too
+        renamed = {key: value for key, value in renamed.items() if not key.startswith("whiten.")}
+    return OrderedDict(renamed)
+
+
+@register_model(
+    "netvlad",
+    task="place recognition (Pittsburgh 30k)",
+    licence="none stated (code of the port)",
+    source="https://github.com/Nanne/pytorch-NetVlad",
+    weights=WeightsSource("netvlad"),
+    rename=rename_netvlad,
+    default_steps="flat",
+    size=(480, 640),
+)
+def build_netvlad() -> Encoder:
+    """VGG16 and NetVLAD, 32,768 numbers."""
+    return Encoder(PatchNetVLAD(), "out")
+
+
+@register_model(
+    "patch_netvlad",
+    task="place recognition (Mapillary)",
+    licence="MIT",
+    source="https://github.com/QVPR/Patch-NetVLAD, mapillary_WPCA4096.pth.tar",
+    weights=WeightsSource("mapillary_WPCA4096"),
+    rename=rename_netvlad,
+    default_steps="flat",
+    size=(480, 640),
+)
+def build_patch_netvlad() -> Encoder:
+    """VGG16, NetVLAD and whitening, 4,096 numbers: the first stage of Patch-NetVLAD."""
+    return Encoder(PatchNetVLAD(4096), "out")
