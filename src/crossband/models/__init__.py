@@ -2,4 +2,6 @@
 
 from ._registry import ModelEntry, ModelInfo, create_model, find_model, list_models, register_model
 
+from ._streams import create_streams, list_streams, register_stream
+
 __all__ = ["ModelEntry", "ModelInfo", "create_model", "find_model", "list_models", "register_model"]

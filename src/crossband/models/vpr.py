@@ -14,7 +14,7 @@ from torch import nn
 
 from ..errors import CrossbandError
 from ..nn.aggregation import Aggregator, create_aggregator
-from ..nn.encoder import Encoder
+from ..nn.encoder import Encoder, reached_parameters
 from ._registry import create_model
 
 __all__ = ["PlaceRecogniser", "create_place_recogniser"]
@@ -84,11 +84,8 @@ class PlaceRecogniser(nn.Module):
             CrossbandError: no such layer, or it lies behind the cut.
         """
         self.requires_grad_(True)
-        with torch.enable_grad():
-            self.eval()
-            maps = self.encoder(torch.zeros(1, 3, *size, device=next(self.parameters()).device), self.layer)
-            used = torch.autograd.grad(maps.sum(), list(self.encoder.parameters()), allow_unused=True)
-        reached = {p for p, g in zip(self.encoder.parameters(), used, strict=True) if g is not None}
+        self.eval()
+        reached = reached_parameters(self.encoder, size, self.layer)
         if train_from is not None:
             reached &= self._from(self.encoder.check_layer(train_from))
             if not reached:

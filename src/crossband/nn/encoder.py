@@ -10,7 +10,7 @@ from torch import nn
 from ..errors import CrossbandError, unknown_name
 from ..preprocess import IMAGENET, Statistics
 
-__all__ = ["Encoder", "count_parameters"]
+__all__ = ["Encoder", "count_parameters", "reached_parameters"]
 
 
 class Encoder(nn.Module):
@@ -137,3 +137,19 @@ def _is_map(output: object) -> bool:
 def count_parameters(module: nn.Module) -> int:
     """The number of parameters (not buffers)."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def reached_parameters(encoder: Encoder, size: tuple[int, int], layer: str | None = None) -> set[nn.Parameter]:
+    """The parameters that a map depends on: those of layers behind the cut, or beside it, are not among them.
+
+    Args:
+        encoder: whose parameters require gradients; it is put into evaluation.
+        size: (height, width) of an image it can read.
+        layer: where it is cut.
+    """
+    encoder.eval()
+    device = next(encoder.parameters()).device
+    with torch.enable_grad():
+        maps = encoder(torch.zeros(1, 3, *size, device=device), layer)
+        used = torch.autograd.grad(maps.sum(), list(encoder.parameters()), allow_unused=True)
+    return {p for p, g in zip(encoder.parameters(), used, strict=True) if g is not None}

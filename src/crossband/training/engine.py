@@ -353,9 +353,11 @@ def rate_factor(recipe: Optimiser, done: float, epoch: int) -> float:
         [1.0, 0.5, 0.0]
     """
     if done < recipe.warmup:
-        return max(done, 1e-3) / recipe.warmup
+        return recipe.warmup_from + (1 - recipe.warmup_from) * max(done, 1e-3) / recipe.warmup
     if recipe.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (done - recipe.warmup) / (1 - recipe.warmup)))
+    if recipe.schedule == "steps":
+        return recipe.decay ** sum(epoch >= milestone for milestone in recipe.milestones)
     return recipe.decay**epoch if recipe.schedule == "exponential" else 1.0
 
 

@@ -134,9 +134,12 @@ class Optimiser(Strict):
         head_rate: of all else (aggregator, classes of the loss); ``rate`` where ``None``.
         weight_decay: of all parameters with two axes or more.
         momentum: of ``sgd``.
-        schedule: ``constant``, ``cosine`` to 0 over the run, or ``exponential`` by ``decay`` an epoch.
-        decay: the factor of ``exponential``.
-        warmup: share of the run over which the rate rises from 0.
+        schedule: ``constant``, ``cosine`` to 0 over the run, ``exponential`` by ``decay`` an epoch, or ``steps``
+            by ``decay`` after each of ``milestones``.
+        decay: the factor of ``exponential`` and ``steps``.
+        milestones: epochs after which ``steps`` multiplies the rate.
+        warmup: share of the run over which the rate rises.
+        warmup_from: the share of the rate that it rises from.
         clip: the largest norm of a gradient, 0 for none.
     """
 
@@ -145,9 +148,11 @@ class Optimiser(Strict):
     head_rate: float | None = Field(default=None, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    schedule: Literal["constant", "cosine", "exponential"] = "constant"
+    schedule: Literal["constant", "cosine", "exponential", "steps"] = "constant"
     decay: float = Field(default=0.9, gt=0, le=1)
+    milestones: list[int] = Field(default_factory=list)
     warmup: float = Field(default=0.0, ge=0, lt=1)
+    warmup_from: float = Field(default=0.0, ge=0, le=1)
     clip: float = Field(default=0.0, ge=0)
 
 
