@@ -213,7 +213,8 @@ def score_reid(
     n_junk = 0
     buffer = np.empty(len(gallery), bool)
     for start, block in blocks:
-        clean = np.isfinite(block.sum())  # one number tells of all of them whether any is none
+        with np.errstate(invalid="ignore"):
+            clean = np.isfinite(block.sum())  # one number tells of all of them whether any is none
         for row in range(len(block)):
             query = start + row
             same = order[low[query] : high[query]]
