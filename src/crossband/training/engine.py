@@ -353,7 +353,8 @@ def rate_factor(recipe: Optimiser, done: float, epoch: int) -> float:
         [1.0, 0.5, 0.0]
     """
     if done < recipe.warmup:
-        return recipe.warmup_from + (1 - recipe.warmup_from) * max(done, 1e-3) / recipe.warmup
+        risen = recipe.warmup_from + (1 - recipe.warmup_from) * done / recipe.warmup
+        return max(risen, 1e-3 / recipe.warmup)
     if recipe.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (done - recipe.warmup) / (1 - recipe.warmup)))
     if recipe.schedule == "steps":
