@@ -48,8 +48,7 @@ def read_results(out: Path) -> Results:
     """Row -> the test results of its seeds."""
     return {
         row: [
-            json.loads(path.read_text())["tests"]["city"]
-            for path in sorted((out / row).glob("*/results.json"))
+            json.loads(path.read_text())["tests"]["city"] for path in sorted((out / row).glob("*/results.json"))
         ]
         for row in ROWS
     }

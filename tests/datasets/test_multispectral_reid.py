@@ -39,7 +39,9 @@ def side_by_side(root: Path, panels: int, above: str = "rgbir/", height: int = 8
 
 
 @pytest.mark.parametrize("above", ["rgbir/", ""])
-@pytest.mark.parametrize(("name", "split", "panels"), [("rgbn300", split_rgbn300, 2), ("rgbnt100", split_rgbnt100, 3)])
+@pytest.mark.parametrize(
+    ("name", "split", "panels"), [("rgbn300", split_rgbn300, 2), ("rgbnt100", split_rgbnt100, 3)]
+)
 def test_the_bands_side_by_side_are_split_once_and_then_recognised(tmp_path, name, split, panels, above):
     out = tmp_path / "out"
     assert split(side_by_side(tmp_path / "in", panels, above), out) == 5
@@ -81,7 +83,9 @@ def test_a_file_with_another_number_of_panels_is_named(tmp_path):
 
 def test_the_published_files_say_how_to_split_them(tmp_path):
     side_by_side(tmp_path / "in", 3)
-    with pytest.raises(CrossbandError, match=r"split it once with crossband\.datasets\.rgbnt100\.split_rgbnt100"):
+    with pytest.raises(
+        CrossbandError, match=r"split it once with crossband\.datasets\.rgbnt100\.split_rgbnt100"
+    ):
         scan(tmp_path / "in", kind="rgbnt100")
 
 

@@ -47,7 +47,8 @@ def _reference_chances(maps: torch.Tensor) -> list[list[list[torch.Tensor]]]:
 def _reference_msid(maps: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     chances = _reference_chances(maps)
     losses = [
-        sum(-torch.log(stream[c]) for stream in frame) for frame, c in zip(chances, labels.tolist(), strict=True)
+        sum(-torch.log(stream[c]) for stream in frame)
+        for frame, c in zip(chances, labels.tolist(), strict=True)
     ]
     return sum(losses) / len(losses)
 
@@ -143,7 +144,9 @@ def test_a_missing_band_is_as_if_there_were_one_band_less(gone):
     spoilt = maps.clone()
     spoilt[:, gone] = 1e3  # whatever stands there must not count
     loss = StreamsLoss(0.5, 1.0)
-    assert float(loss(output_of(spoilt, present), labels)) == pytest.approx(float(loss(output_of(left), labels)))
+    assert float(loss(output_of(spoilt, present), labels)) == pytest.approx(
+        float(loss(output_of(left), labels))
+    )
     assert (class_aware_weights(spoilt, present)[:, gone] == 0).all()
 
 
@@ -193,7 +196,9 @@ def test_without_a_pair_in_the_batch_the_triplet_loss_is_zero_and_so_is_its_grad
 @pytest.mark.parametrize("loss", [StreamsLoss(0, 1.0), StreamsLoss(triplet=1.0)])
 def test_a_part_that_these_streams_cannot_give_is_named(loss):
     scores = torch.randn(2, 1, 1, 3)
-    output = StreamsOutput(torch.ones(2, 1, dtype=torch.bool), scores[:, :, 0], scores, None, None, torch.zeros(()))
+    output = StreamsOutput(
+        torch.ones(2, 1, dtype=torch.bool), scores[:, :, 0], scores, None, None, torch.zeros(())
+    )
     with pytest.raises(CrossbandError, match=r"needs .*; use model\.stream="):
         loss(output, torch.tensor([0, 1]))
 

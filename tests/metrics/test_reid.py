@@ -75,7 +75,8 @@ def test_without_ties_average_precision_is_scikit_learns():
     distances = rng.random((20, 200))
     scores = score_reid([(0, distances)], queries, gallery, "all")
     expected = [
-        average_precision_score(gallery.identity == q, -d) for q, d in zip(queries.identity, distances, strict=True)
+        average_precision_score(gallery.identity == q, -d)
+        for q, d in zip(queries.identity, distances, strict=True)
     ]
     assert np.abs(scores.ap - expected).max() < 1e-9
 
@@ -121,7 +122,9 @@ def test_queries_without_a_right_item_are_dropped_and_counted_by_reason():
 def test_where_no_query_counts_there_is_no_figure_but_a_sentence():
     one = ReidLabels(*(np.array([0]),) * 4)
     scores = score_reid([(0, np.zeros((1, 1)))], one, one, "own-frame")
-    with pytest.raises(CrossbandError, match="no query has its identity in the gallery under protocol own-frame"):
+    with pytest.raises(
+        CrossbandError, match="no query has its identity in the gallery under protocol own-frame"
+    ):
         _ = scores.mean_ap
 
 
@@ -135,7 +138,9 @@ def test_a_part_of_the_queries_scores_as_it_did():
 
 def manifest(**columns) -> Frames:
     n = len(next(iter(columns.values())))
-    return Frames.make([{"frame": f"f{i}", "rgb": "a.png", **{k: v[i] for k, v in columns.items()}} for i in range(n)], ".")
+    return Frames.make(
+        [{"frame": f"f{i}", "rgb": "a.png", **{k: v[i] for k, v in columns.items()}} for i in range(n)], "."
+    )
 
 
 def test_labels_share_their_numbers_and_what_is_empty_is_nobodys():

@@ -139,7 +139,9 @@ def test_geometry_is_one_for_all_bands_of_a_frame(vehicles, tmp_path):
                                    "normalisation": dict.fromkeys(("rgb", "nir", "tir"), "range")})  # fmt: skip
     from crossband.training.items import FrameItems
 
-    items = FrameItems(Frames.read(tmp_path / "same" / "frames.parquet"), ["rgb", "nir", "tir"], task.preprocess)
+    items = FrameItems(
+        Frames.read(tmp_path / "same" / "frames.parquet"), ["rgb", "nir", "tir"], task.preprocess
+    )
     seen = []
     for seed in range(8):
         images, _ = items.tensor(0, task._geometry, None, torch.Generator().manual_seed(seed))
@@ -159,7 +161,9 @@ def test_balanced_sampling_brings_several_frames_of_each_identity(vehicles):
 
 
 def test_the_papers_schedule_rises_for_ten_epochs_and_falls_at_40_and_70():
-    paper = Optimiser(rate=3.5e-4, schedule="steps", decay=0.1, milestones=[40, 70], warmup=10 / 120, warmup_from=0.1)
+    paper = Optimiser(
+        rate=3.5e-4, schedule="steps", decay=0.1, milestones=[40, 70], warmup=10 / 120, warmup_from=0.1
+    )
     rates = {epoch: 3.5e-4 * rate_factor(paper, epoch / 120, epoch) for epoch in range(120)}
     assert rates[0] == pytest.approx(3.5e-5)
     assert rates[5] == pytest.approx((3.5e-5 + 3.5e-4) / 2)

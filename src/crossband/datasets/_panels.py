@@ -87,7 +87,9 @@ def frames_of_panels(root: Path, bands: Sequence[Band], extract: str) -> Frames:
         for stem in sorted(set().union(*images.values())):
             identity, camera = identity_and_camera(stem)
             paths = {
-                band.value: named[stem].relative_to(root).as_posix() for band, named in images.items() if stem in named
+                band.value: named[stem].relative_to(root).as_posix()
+                for band, named in images.items()
+                if stem in named
             }
             rows.append(
                 {
@@ -115,5 +117,7 @@ def identity_and_camera(stem: str) -> tuple[str, str]:
     """
     match = _NAME.match(stem)
     if match is None:
-        raise CrossbandError(f"{stem} is not named after identity and camera, as in 0012_c3_0045; keep its name")
+        raise CrossbandError(
+            f"{stem} is not named after identity and camera, as in 0012_c3_0045; keep its name"
+        )
     return match[1], f"c{match[2]}"

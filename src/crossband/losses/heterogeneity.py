@@ -235,9 +235,7 @@ class StreamsLoss(nn.Module):
             loss = loss + self.triplet * self._triplets(output.embeddings, labels, present)
         return loss
 
-    def _triplets(
-        self, embeddings: torch.Tensor, labels: torch.Tensor, present: torch.Tensor
-    ) -> torch.Tensor:
+    def _triplets(self, embeddings: torch.Tensor, labels: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """The sum over streams and embeddings ``(B, m, G, e)``."""
         parts = [
             batch_hard_triplet_loss(embeddings[present[:, j], j, g], labels[present[:, j]], self.margin)

@@ -232,9 +232,7 @@ def score_reid(
     )
 
 
-def _junk(
-    protocol: str, queries: ReidLabels, query: int, gallery: ReidLabels, same: np.ndarray
-) -> np.ndarray:
+def _junk(protocol: str, queries: ReidLabels, query: int, gallery: ReidLabels, same: np.ndarray) -> np.ndarray:
     """Which of the gallery items of a query's identity do not count, boolean."""
     junk = np.zeros(len(same), bool)
     if protocol in ("same-camera", "rgbnt100") and queries.camera[query] >= 0:

@@ -101,7 +101,9 @@ def create_streams(
         torch.Size([2, 2, 512])
     """
     if classes < 2:
-        raise CrossbandError(f"identities are told apart, so two at least are needed to train on, not {classes}")
+        raise CrossbandError(
+            f"identities are told apart, so two at least are needed to train on, not {classes}"
+        )
     kind, digest, built = find_stream(stream), "", {}
     for band in dict.fromkeys(bands):
         body, digest = create_model(encoder, weights, pretrained)

@@ -14,6 +14,7 @@ from torch import nn
 
 from ..bands import parse_band
 from ..errors import CrossbandError
+
 __all__ = ["StreamOutput", "Streams", "StreamsOutput"]
 
 
@@ -95,9 +96,7 @@ class Streams(nn.Module):
             present = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
         rows = [torch.nonzero(present[:, j])[:, 0] for j in range(len(self.bands))]
         found = {
-            j: stream(images[rows[j], j])
-            for j, stream in enumerate(self.streams.values())
-            if len(rows[j])
+            j: stream(images[rows[j], j]) for j, stream in enumerate(self.streams.values()) if len(rows[j])
         }
         if not found:
             raise CrossbandError("no image of these frames can be used; crossband data check lists the faults")

@@ -73,7 +73,9 @@ def band_sets(bands: Sequence[str]) -> list[tuple[int, ...]]:
         [(0,), (1,), (0, 1)]
     """
     return [
-        chosen for size in range(1, len(bands) + 1) for chosen in itertools.combinations(range(len(bands)), size)
+        chosen
+        for size in range(1, len(bands) + 1)
+        for chosen in itertools.combinations(range(len(bands)), size)
     ]
 
 
@@ -208,9 +210,7 @@ def evaluate_bands(
     names = tuple(bands)
     labels = reid_labels(query_frames, gallery_frames, protocol)
     sets = band_sets(names)
-    pairs = [
-        _pair(names, q, g, "features", queries, gallery, labels, protocol) for q in sets for g in sets
-    ]
+    pairs = [_pair(names, q, g, "features", queries, gallery, labels, protocol) for q in sets for g in sets]
     singles = [chosen for chosen in sets if len(chosen) == 1]
     pairs += [
         _pair(names, q, g, "scores", queries, gallery, labels, protocol)

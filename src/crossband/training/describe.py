@@ -22,6 +22,7 @@ def describe(network: nn.Module, items: Items, chosen: np.ndarray, batch_size: i
 
     The network is left in the mode it was in.
     """
+
     def compute(part: np.ndarray) -> torch.Tensor:
         return network(items.batch(part).to(_device(network))).float().cpu()
 

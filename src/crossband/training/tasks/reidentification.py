@@ -243,9 +243,7 @@ class Reidentification(Task):
         """Every set of bands against every other on a pair; what was dropped is said."""
         data, (queries, gallery), frames = self.recipe.data, self._vectors(pair), self._frames(pair)
         headline = (data.query_bands or data.bands, data.gallery_bands or data.bands)
-        found = evaluate_bands(
-            data.bands, queries, gallery, *frames, self.recipe.scoring.protocol, headline
-        )
+        found = evaluate_bands(data.bands, queries, gallery, *frames, self.recipe.scoring.protocol, headline)
         _say(found, self._items(pair.queries), self._items(pair.gallery), self.recipe.scoring.ranks)
         return found
 
