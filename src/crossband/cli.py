@@ -588,7 +588,7 @@ def _listed(text: str | None) -> list[str] | None:
 
 @app.command("reproduce")
 def reproduce_(
-    paper: Annotated[str, typer.Argument(help="vpr-finetuning")],
+    paper: Annotated[str, typer.Argument(help="vpr-finetuning or hamnet")],
     data_root: DataRootOption,
     row: Annotated[list[str] | None, typer.Option(help="a recipe's name; may be repeated; all without")] = None,
     training: Annotated[

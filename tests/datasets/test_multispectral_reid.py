@@ -57,6 +57,14 @@ def test_the_bands_side_by_side_are_split_once_and_then_recognised(tmp_path, nam
         assert abs(pixels.astype(int) - (60 * k + 20 if k else (200, 20, 20))).max() < 12  # JPEG
 
 
+def test_identities_to_train_on_are_dealt_to_ten_folds(plant):
+    stems = [f"{identity:04}_c{camera}_1" for identity in range(1, 13) for camera in (1, 2)]
+    root = plant(f"bounding_box_train/{band}/{stem}.png" for band in ("rgb", "nir") for stem in stems)
+    folds = scan(root, kind="rgbn300").table.groupby("identity")["fold"].unique()
+    assert all(len(fold) == 1 for fold in folds)
+    assert [fold[0] for fold in folds] == [*map(str, range(10)), "0", "1"]
+
+
 def test_the_copy_of_a_query_in_the_gallery_is_left_out_by_protocol_rgbnt100(tmp_path):
     split_rgbnt100(side_by_side(tmp_path / "in", 3), tmp_path / "out")
     frames = scan(tmp_path / "out")

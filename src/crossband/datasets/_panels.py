@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 
@@ -68,7 +69,8 @@ def _split(path: Path, targets: list[Path], bands: Sequence[Band]) -> None:
 def frames_of_panels(root: Path, bands: Sequence[Band], extract: str) -> Frames:
     """Frames ``FOLDER/NAME`` of a split dataset, with ``identity``, ``camera``, ``image`` and ``split``.
 
-    ``image`` is the same for a query and for its copy in the gallery.
+    ``image`` is the same for a query and for its copy in the gallery. The datasets have no frames for validation:
+    ``fold`` numbers the identities of ``train`` from 0 to 9 in turn, so that a recipe can hold some out.
 
     Args:
         root: the folder that :func:`split_panels` wrote.
@@ -78,7 +80,7 @@ def frames_of_panels(root: Path, bands: Sequence[Band], extract: str) -> Frames:
     Raises:
         CrossbandError: not split yet, none of the folders, or a name without identity and camera.
     """
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for folder, split in FOLDERS.items():
         images = {
             band: images_by_stem(root / folder / band.value) for band in bands
@@ -102,6 +104,9 @@ def frames_of_panels(root: Path, bands: Sequence[Band], extract: str) -> Frames:
             f"{root} has the bands side by side in one file, or no frame at all; split it once with "
             f"crossband.datasets.{extract}(ROOT, OUT), then use OUT"
         )
+    turn = {name: place % 10 for place, name in enumerate(sorted({r["identity"] for r in rows if r["split"] == "train"}))}
+    for row in rows:
+        row["fold"] = str(turn[row["identity"]]) if row["split"] == "train" else None
     return Frames.make(rows, root)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ class ReidResult:
         bands = [band for band in ("rgb", "nir", "tir") if self._shown(band)]
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            strip([self._row(band) for band in bands]).save(path, quality=90)
+            strip([self._row(band, band == bands[-1]) for band in bands]).save(path, quality=90)
         except (OSError, ValueError) as error:
             raise CrossbandError(f"cannot write {path} ({error}); give a name ending in .jpg or .png") from None
         return Path(path)
@@ -152,21 +152,25 @@ class ReidResult:
     def _shown(self, band: str) -> bool:
         return band in self.query_paths or any(band in match.paths for match in self.matches)
 
-    def _row(self, band: str) -> list[Tile]:
-        used = "" if band in self.query_bands else ", not used"
+    def _row(self, band: str, last: bool) -> list[Tile]:
+        """The pictures of a band; what they are of stands below the last row only."""
         tiles = [
             Tile(
-                self.query_paths.get(band, f"no {band}"), band, f"query  {self.identity or self.query}",
-                _words(f"{band}{used}", self.camera, self.time),
+                self.query_paths.get(band, f"no {band}"), band,
+                f"query {self.identity or self.query}" if last else band + _unused(band, self.query_bands),
+                _words(self.camera, self.time) if last else "",
             )
         ]  # fmt: skip
+        if last:
+            tiles[0] = replace(tiles[0], detail=_words(band + _unused(band, self.query_bands), tiles[0].detail))
         for match in self.matches:
             known = self.identity is not None and match.identity is not None
             tiles.append(
                 Tile(
                     match.paths.get(band, f"no {band}"), band,
-                    f"{match.rank}.  {match.identity or match.frame}   {match.distance:.3f}",
-                    _words(band, match.camera, match.time), match.identity == self.identity if known else None,
+                    f"{match.rank}. {match.identity or match.frame}, {match.distance:.3f}" if last else "",
+                    _words(match.camera, match.time) if last else "",
+                    match.identity == self.identity if known else None,
                 )
             )  # fmt: skip
         return tiles
@@ -219,9 +223,7 @@ def reid(
     if not len(searched):
         raise CrossbandError("nothing is left of the gallery; look at --camera, --after, --before and the bands")
     descriptor = "features" if set(mine) & set(theirs) else "scores"
-    asked_vectors = describe_frames(loaded.network, FrameItems(asked, loaded.bands, loaded.preprocess))
-    if not asked_vectors.present[:, mine].any():
-        raise CrossbandError(f"no image of the query {asked.names[0]} can be read; crossband data check says why")
+    asked_vectors = _describe_query(loaded, asked, mine)
     vector, _ = fuse(_values(asked_vectors, descriptor), asked_vectors.present, mine)
     rows, _ = fuse(_values(vectors, descriptor)[usable], vectors.present[usable], theirs)
     distances = next(rerank_blocks(vector, rows))[1][0] if rerank else 1 - rows @ vector[0]
@@ -334,6 +336,14 @@ def _describe(loaded: ReidNetwork, frames: Frames, store: str | Path | None) -> 
     return _unpacked(kept.select(keys).rows(0, len(keys)), loaded, shape)
 
 
+def _describe_query(loaded: ReidNetwork, asked: Frames, columns: Sequence[int]) -> FrameVectors:
+    items = FrameItems(asked, loaded.bands, loaded.preprocess)
+    _, present = items.batch(np.array([0]))
+    if not present[0, list(columns)].any():
+        raise CrossbandError(f"the query cannot be read: {next(iter(items.faults.values()))}")
+    return describe_frames(loaded.network, items)
+
+
 def _packed(vectors: FrameVectors, row: int) -> np.ndarray:
     parts = (vectors.features[row], vectors.scores[row], vectors.weights[row], vectors.present[row])
     return np.concatenate([np.asarray(part, np.float32).ravel() for part in parts])
@@ -391,5 +401,14 @@ def _match(rank: int, frames: Frames, row: int, distance: float) -> ReidMatch:
     return ReidMatch(rank, frames.names[row], distance, *told, _paths(frames, row))
 
 
+def _unused(band: str, used: Sequence[str]) -> str:
+    return "" if band in used else " (not used)"
+
+
 def _words(*parts: str | None) -> str:
-    return "  ".join(part.partition(".")[0] if "T" in part else part for part in parts if part)
+    """What is known, in one line; of a time, minutes are enough."""
+    return ", ".join(part[:16].replace("T", " ") if _is_moment(part) else part for part in parts if part)
+
+
+def _is_moment(text: str) -> bool:
+    return len(text) >= 16 and text[10] == "T" and text[4] == text[7] == "-"

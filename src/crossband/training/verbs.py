@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,8 @@ from .task import Task, find_task
 
 __all__ = ["Reproduction", "Training", "evaluate", "reproduce", "train"]
 
-PAPERS = {"vpr-finetuning": "vpr"}
+PAPERS = {"vpr-finetuning": "vpr", "hamnet": "reid"}  # paper -> its recipes
+_PUBLISHED = {"vpr-finetuning": "published_vpr", "hamnet": "published_hamnet"}  # modules of reports
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,7 @@ class Reproduction:
     """Our figures next to a paper's.
 
     Attributes:
-        rows: ``table``, ``test``, ``loss``, ``pooling``, ``backbone``, ``threshold``, ``published`` and
-            ``ours``, which is ``None`` where nothing was measured.
+        rows: what each figure is, ``published`` and ``ours``, which is ``None`` where nothing was measured.
         missing: why a row has no figure of ours, by recipe.
     """
 
@@ -164,7 +165,7 @@ def reproduce(
     """Each figure of a paper next to ours: trained here, or from checkpoints that lie in ``out``.
 
     Args:
-        paper: ``vpr-finetuning``.
+        paper: ``vpr-finetuning`` or ``hamnet``.
         data_root: the folder with the paper's datasets.
         rows: the recipes' names; all where ``None``.
         mode: ``train`` goes on with each row in ``OUT/ROW`` to its end; ``evaluate`` measures what is there.
@@ -183,6 +184,7 @@ def reproduce(
     for name in rows or ():
         if name not in files:
             raise unknown_name("row", name, files)
+    published = importlib.import_module(f"crossband.reports.{_PUBLISHED[paper]}")
     given, found, missing = list(overrides), [], {}
     for name in rows or files:
         note(f"{name}")
@@ -190,7 +192,7 @@ def reproduce(
             results = _row(files[name], Path(out) / name, mode, data_root, given)
         except CrossbandError as error:
             missing[name], results = str(error), None
-        found += _beside_published(name, results)
+        found += published.beside(name, results)
     done = Reproduction(found, missing)
     _write_json(Path(out) / "reproduction.json", {"paper": paper, **asdict(done)})
     return done
@@ -203,22 +205,6 @@ def _row(path: Path, out: Path, mode: str, data_root: str | Path, overrides: lis
     if not checkpoint.is_file():
         raise CrossbandError(f"no checkpoint {checkpoint}; reproduce --train makes it")
     return evaluate(path, checkpoint, out, overrides=overrides, data_root=data_root)
-
-
-def _beside_published(name: str, results: dict[str, Any] | None) -> list[dict[str, Any]]:
-    from ..reports.published_vpr import published_rows
-
-    tests = {} if results is None else results["tests"]
-    return [
-        {
-            **row.describe(),
-            "threshold": f"{threshold:g} m",
-            "published": value,
-            "ours": tests.get(row.test, {}).get("fcm", {}).get(f"{threshold:g}"),
-        }
-        for row in published_rows(name)
-        for threshold, value in row.fcm.items()
-    ]
 
 
 def _recipes_of(paper: str, recipes: str | Path | None) -> Path:
