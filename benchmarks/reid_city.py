@@ -1,7 +1,7 @@
 """The small recipes of re-identification: single bands, MSN, HAMNet and its ablation, three seeds each.
 
-``python -m benchmarks.reid_city DATA_ROOT OUT`` trains and measures what OUT does not hold yet, one process, one
-thread, and writes the tables of docs/reid.md. What a run measured stays in OUT/ROW/SEED/results.json.
+``python -m benchmarks.reid_city DATA_ROOT OUT`` trains and measures what OUT does not hold yet, in one
+process, and writes the tables of docs/reid.md. What a run measured stays in OUT/ROW/SEED/results.json.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ._harness import ROOT, machine, write_section
+from ._harness import ROOT
 
 ROWS = ("city_rgb", "city_nir", "city_tir", "city_msn", "city_hamnet", "city_msn_hsc", "city_msn_caid")
 SEEDS = (0, 1, 2)
@@ -54,8 +52,10 @@ def read_results(out: Path) -> Results:
     }
 
 
-def main(data: str, out: str, *seeds: str) -> None:
-    measure(Path(data), Path(out), seeds=[int(seed) for seed in seeds] or SEEDS)
+def main(data: str, out: str, *only: str) -> None:
+    """``only`` are rows and seeds, all by default."""
+    rows = [row for row in ROWS if row in only] or ROWS
+    measure(Path(data), Path(out), rows, [int(seed) for seed in only if seed.isdigit()] or SEEDS)
 
 
 if __name__ == "__main__":

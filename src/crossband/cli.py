@@ -555,7 +555,7 @@ def reid_(
 ) -> None:
     """Where is the same object? The frames of a gallery most like a query, over any bands, cameras and hours.
 
-    Example: crossband reid rgb=car.png,tir=car_t.png --gallery lastnight --checkpoint best.safetensors --out car.jpg
+    Example: crossband reid rgb=car.png,tir=car_t.png --gallery lastnight --checkpoint best.safetensors
     """
     from .pipelines.reid import reid
 

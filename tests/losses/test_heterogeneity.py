@@ -130,7 +130,7 @@ def test_gradients_pass_the_numerical_check():
 
 
 def test_of_one_band_only_the_identification_is_left():
-    maps, labels = some_maps(1), labels_of()
+    maps, _labels = some_maps(1), labels_of()
     assert score_coherence_loss(maps.mean((-2, -1))) == pytest.approx(0, abs=1e-12)
     assert torch.equal(fused_maps(maps), maps[:, 0])
 
@@ -159,7 +159,8 @@ def test_a_frame_without_any_band_does_not_count():
     value = loss(output_of(given, present), labels)
     assert float(value) == pytest.approx(float(loss(output_of(maps[kept]), labels[kept])))
     value.backward()
-    assert torch.isfinite(given.grad).all() and (given.grad[1] == 0).all()
+    assert torch.isfinite(given.grad).all()
+    assert (given.grad[1] == 0).all()
 
 
 def test_coherence_is_least_where_all_streams_are_sure_of_one_class_and_pays_disagreement():
@@ -190,7 +191,8 @@ def test_without_a_pair_in_the_batch_the_triplet_loss_is_zero_and_so_is_its_grad
     features = torch.randn(3, 4, requires_grad=True)
     loss = batch_hard_triplet_loss(features, torch.tensor([0, 1, 2]))
     loss.backward()
-    assert float(loss) == 0 and (features.grad == 0).all()
+    assert float(loss) == 0
+    assert (features.grad == 0).all()
 
 
 @pytest.mark.parametrize("loss", [StreamsLoss(0, 1.0), StreamsLoss(triplet=1.0)])

@@ -116,7 +116,8 @@ def test_queries_without_a_right_item_are_dropped_and_counted_by_reason():
     assert scores.kept.tolist() == [True, False, False, False]
     assert (scores.n_without_positive, scores.n_only_junk, scores.n_junk) == (2, 1, 3)
     counts = scores.counts()
-    assert counts["n_queries"] == 1 and counts["drops"] == "the query's identity in its own camera"
+    assert counts["n_queries"] == 1
+    assert counts["drops"] == "the query's identity in its own camera"
 
 
 def test_where_no_query_counts_there_is_no_figure_but_a_sentence():
@@ -147,8 +148,11 @@ def test_labels_share_their_numbers_and_what_is_empty_is_nobodys():
     queries = manifest(identity=["a", "b", None], camera=["c1", None, "c2"])
     gallery = manifest(identity=["b", "c", "a"], camera=["c2", "c1", None])
     mine, theirs = reid_labels(queries, gallery, "same-camera")
-    assert mine.identity[0] == theirs.identity[2] and mine.identity[1] == theirs.identity[0]
-    assert mine.identity[2] == -1 and mine.camera[1] == -1 and theirs.camera[2] == -1
+    assert mine.identity[0] == theirs.identity[2]
+    assert mine.identity[1] == theirs.identity[0]
+    assert mine.identity[2] == -1
+    assert mine.camera[1] == -1
+    assert theirs.camera[2] == -1
     assert mine.camera[0] == theirs.camera[1]
 
 

@@ -51,10 +51,12 @@ def test_an_image_of_one_band_is_searched_for_in_all(made):
     root, checkpoint = made
     found = reid(root / "vehicles" / "tir" / "v4c1.png", root / "vehicles", checkpoint, band="tir")
     assert (found.query_bands, found.gallery_bands) == (["tir"], ["rgb", "nir", "tir"])
-    assert found.identity is None and len(found.matches) == 10
+    assert found.identity is None
+    assert len(found.matches) == 10
     alone = reid({"tir": root / "vehicles" / "tir" / "v4c1.png"}, root / "vehicles", checkpoint,
                  gallery_bands=["tir"])  # fmt: skip
-    assert alone.matches[0].frame == "v4c1" and alone.matches[0].distance == pytest.approx(0, abs=1e-5)
+    assert alone.matches[0].frame == "v4c1"
+    assert alone.matches[0].distance == pytest.approx(0, abs=1e-5)
 
 
 def test_bands_that_are_not_shared_are_compared_by_scores(made):
@@ -66,9 +68,13 @@ def test_bands_that_are_not_shared_are_compared_by_scores(made):
 def test_cameras_and_times_are_chosen_by_the_manifest(made):
     root, checkpoint = made
     by_camera = reid("v4c1", root / "vehicles", checkpoint, k=30, cameras=["c0", "c3"])
-    assert {match.camera for match in by_camera.matches} == {"c0", "c3"} and by_camera.n_gallery == 12
-    late = reid("v4c1", root / "vehicles", checkpoint, k=30, after="2025-01-01T02:00:00", before="2025-01-01T02:30")
-    assert {match.camera for match in late.matches} == {"c2"} and late.n_gallery == 6
+    assert {match.camera for match in by_camera.matches} == {"c0", "c3"}
+    assert by_camera.n_gallery == 12
+    late = reid(
+        "v4c1", root / "vehicles", checkpoint, k=30, after="2025-01-01T02:00:00", before="2025-01-01T02:30"
+    )
+    assert {match.camera for match in late.matches} == {"c2"}
+    assert late.n_gallery == 6
 
 
 def test_what_the_store_has_is_not_described_again_and_gives_the_same(made, tmp_path, monkeypatch):
@@ -78,7 +84,9 @@ def test_what_the_store_has_is_not_described_again_and_gives_the_same(made, tmp_
 
     described = []
     honest = module.describe_frames
-    monkeypatch.setattr(module, "describe_frames", lambda n, items: described.append(len(items)) or honest(n, items))
+    monkeypatch.setattr(
+        module, "describe_frames", lambda n, items: described.append(len(items)) or honest(n, items)
+    )
     again = reid("v4c1", root / "vehicles", checkpoint, store=tmp_path)
     assert described == [1]  # the query alone
     assert [m.frame for m in again.matches] == [m.frame for m in first.matches]
@@ -99,11 +107,13 @@ def test_the_strip_shows_every_band_and_marks_right_and_wrong(made, tmp_path):
     found = reid("v4c1", root / "vehicles", checkpoint, k=8)
     picture = PIL.Image.open(found.save_strip(tmp_path / "deep" / "strip.png"))
     one = PIL.Image.open(reid("v4c1", root / "vehicles", checkpoint, k=1).save_strip(tmp_path / "one.png"))
-    assert picture.width > 3 * one.width and picture.height == one.height
+    assert picture.width > 3 * one.width
+    assert picture.height == one.height
     colours = set(picture.convert("RGB").get_flattened_data() if hasattr(picture, "get_flattened_data")
                   else picture.convert("RGB").getdata())  # fmt: skip
     right = any(match.identity == "v4" for match in found.matches)
-    assert ((26, 152, 80) in colours) == right and (215, 48, 39) in colours
+    assert ((26, 152, 80) in colours) == right
+    assert (215, 48, 39) in colours
 
 
 @pytest.mark.parametrize(
@@ -143,13 +153,13 @@ def test_a_checkpoint_of_another_task_is_refused(tmp_path):
 
 
 def test_a_damaged_query_and_a_damaged_gallery_image_are_said(made, tmp_path, capsys):
-    root, checkpoint = made
+    _, checkpoint = made
     write_vehicles(tmp_path / "vehicles")
     (tmp_path / "vehicles" / "rgb" / "v0c0.png").write_bytes(b"no picture")
     found = reid("v4c1", tmp_path / "vehicles", checkpoint, k=30)
     assert found.n_gallery == 23  # its other bands count
     assert "1 images of the gallery cannot be read" in capsys.readouterr().err
-    with pytest.raises(CrossbandError, match="the query cannot be read: .*v0c0.png: not an image"):
+    with pytest.raises(CrossbandError, match=r"the query cannot be read: .*v0c0\.png: not an image"):
         reid(tmp_path / "vehicles" / "rgb" / "v0c0.png", tmp_path / "vehicles", checkpoint)
 
 
@@ -159,12 +169,17 @@ def test_the_command_prints_what_the_function_finds(made, tmp_path):
     query = f"rgb={car / 'rgb' / 'v4c1.png'},tir={car / 'tir' / 'v4c1.png'}"
     command = [
         sys.executable, "-c", "from crossband.cli import main; main()", "reid", query, "--gallery", str(car),
-        "--checkpoint", str(checkpoint), "-k", "3", "--camera", "c1", "--out", str(tmp_path / "s.png"), "--json",
+        "--checkpoint", str(checkpoint), "-k", "3", "--camera", "c1", "--out", str(tmp_path / "s.png"),
+        "--json",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert said["query_bands"] == ["rgb", "tir"] and said["n_gallery"] == 6
-    assert len(said["matches"]) == 3 and (tmp_path / "s.png").is_file()
+    assert said["query_bands"] == ["rgb", "tir"]
+    assert said["n_gallery"] == 6
+    assert len(said["matches"]) == 3
+    assert (tmp_path / "s.png").is_file()
     again = subprocess.run([*command[:-1], "--after", "never"], capture_output=True, text=True, check=False)
-    assert again.returncode == 2 and again.stderr.count("\n") == 1 and "Traceback" not in again.stderr
+    assert again.returncode == 2
+    assert again.stderr.count("\n") == 1
+    assert "Traceback" not in again.stderr

@@ -69,7 +69,8 @@ def test_fewer_items_than_neighbours_asked_for_are_enough():
     rng = np.random.default_rng(0)
     (queries, _), (gallery, _) = crowd(rng, 2, 2, 0.5), crowd(rng, 4, 2, 0.5)
     ((_, block),) = rerank_blocks(queries, gallery, k1=20, k2=6)
-    assert block.shape == (2, 4) and np.isfinite(block).all()
+    assert block.shape == (2, 4)
+    assert np.isfinite(block).all()
 
 
 def test_equal_items_are_no_fault():

@@ -1,4 +1,4 @@
-"""The task ``reidentification`` on a handful of made-up vehicles: every band says something, some frames lack one."""
+"""The task ``reidentification`` on made-up vehicles: every band says something, some frames lack one."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SIZE = (32, 16)  # width, height
 
 
 def write_vehicles(root: Path, seed: int = 0, identities: int = 6, cameras: int = 4) -> Path:
-    """``frames.parquet`` below ``root``: each identity before each camera, the first half to train on; in camera
-    c3 it is black night, which leaves nothing in rgb."""
+    """``frames.parquet`` below ``root``: each identity before each camera, the first half to train on; in
+    camera c3 it is black night, which leaves nothing in rgb."""
     rng, rows = np.random.default_rng(seed), []
     for identity in range(identities):
         look = np.stack([blobs(rng, SIZE) for _ in range(5)], -1)
@@ -92,18 +92,23 @@ def task_of(vehicles: Path, **changes: Any):
 def test_any_list_of_bands_trains_through_the_same_code(vehicles, tmp_path, bands, loss):
     recipe = read_recipe(content(data={"bands": bands}, loss=loss))
     run = train(recipe, [], tmp_path / "run", data_root=vehicles)
-    assert run.monitor == "val/mAP" and 0 < run.best <= 100
+    assert run.monitor == "val/mAP"
+    assert 0 < run.best <= 100
     found = evaluate(None, run.checkpoint, data_root=vehicles)["tests"]["test"]
     n = 2 ** len(bands) - 1
     assert len(found["pairs"]) == n * n + len(bands) * (len(bands) - 1)
-    assert found["n_queries"] == 12 and found["n_gallery"] == 12 and found["protocol"] == "same-camera"
+    assert found["n_queries"] == 12
+    assert found["n_gallery"] == 12
+    assert found["protocol"] == "same-camera"
 
 
 def test_streams_share_no_weights(vehicles):
     network = task_of(vehicles).network
     pointers = [{p.data_ptr() for p in stream.parameters()} for stream in network.streams.values()]
     assert len(pointers) == 3
-    assert not (pointers[0] & pointers[1] or pointers[0] & pointers[2] or pointers[1] & pointers[2])
+    assert not (pointers[0] & pointers[1])
+    assert not (pointers[0] & pointers[2])
+    assert not (pointers[1] & pointers[2])
 
 
 def test_training_learns_the_identities_it_is_shown(vehicles):
@@ -145,7 +150,8 @@ def test_geometry_is_one_for_all_bands_of_a_frame(vehicles, tmp_path):
     seen = []
     for seed in range(8):
         images, _ = items.tensor(0, task._geometry, None, torch.Generator().manual_seed(seed))
-        assert torch.allclose(images[0], images[1]) and torch.allclose(images[0], images[2])
+        assert torch.allclose(images[0], images[1])
+        assert torch.allclose(images[0], images[2])
         seen.append(images[0])
     assert len({float(one.sum()) for one in seen}) > 4
 
@@ -195,9 +201,11 @@ def test_missing_bands_and_corrupt_images_are_counted_said_and_do_not_stop_an_ep
     assert said.count("v1c1 (nir) cannot be read and does not count") == 1  # once, not every epoch
     assert said.count("v2c2 (") == 3
     log = (tmp_path / "run" / "metrics.csv").read_text()
-    assert "train/missing_bands,1.0" in log and "train/unreadable_images,4.0" in log
+    assert "train/missing_bands,1.0" in log
+    assert "train/unreadable_images,4.0" in log
     values = [float(line.split(",")[3]) for line in log.splitlines()[1:] if ",loss," in line]
-    assert values and np.isfinite(values).all()
+    assert values
+    assert np.isfinite(values).all()
     found = evaluate(None, run.checkpoint, data_root=gaps)["tests"]["test"]
     by_pair = {(p["query"], p["gallery"], p["descriptor"]): p for p in found["pairs"]}
     assert by_pair["nir", "rgb", "features"]["n_queries_without_band"] == 1
@@ -210,11 +218,13 @@ def test_what_stands_in_a_missing_band_does_not_count(gaps):
     task = task_of(gaps, data={"crop": 0, "flip": 0.0})
     row = task.items.frames.names.index("v0c1")
     images, present = task.items.tensor(row)
-    assert present.tolist() == [True, True, False] and (images[2] == 0).all()
+    assert present.tolist() == [True, True, False]
+    assert (images[2] == 0).all()
     images[2] = 7.0
     with torch.inference_mode():
         output = task.network(images[None], present[None])
-    assert (output.features[0, 2] == 0).all() and (output.scores[0, 2] == 0).all()
+    assert (output.features[0, 2] == 0).all()
+    assert (output.scores[0, 2] == 0).all()
 
 
 def test_frames_that_cannot_be_trained_on_are_left_out_and_counted(vehicles, tmp_path, capsys):
@@ -267,12 +277,14 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(vehicles, tmp_path, m
             raise CrossbandError("stopped")
         return honest(self, batch)
 
-    with monkeypatch.context() as patch, pytest.raises(CrossbandError, match="stopped"):
-        patch.setattr(Reidentification, "loss", stopped)
+    monkeypatch.setattr(Reidentification, "loss", stopped)
+    with pytest.raises(CrossbandError, match="stopped"):
         train(read_recipe(content()), [], tmp_path / "parts", data_root=vehicles)
+    monkeypatch.undo()
     parts = train(read_recipe(content()), [], tmp_path / "parts", data_root=vehicles)
     a, b = load_file(whole.checkpoint), load_file(parts.checkpoint)
-    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +292,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(vehicles, tmp_path, m
     [
         ({"data": {"query_bands": ["lwir"]}}, "band"),
         ({"data": {"bands": ["rgb"], "gallery_bands": ["tir"]}}, "no stream of tir"),
-        ({"scoring": {"protocol": "same-kamera"}}, "unknown protocol 'same-kamera'; the nearest are same-camera"),
+        ({"scoring": {"protocol": "same-kamera"}}, "unknown protocol 'same-kamera'; the nearest are"),
         ({"model": {"stream": "pbc"}}, "unknown stream 'pbc'"),
         ({"loss": {"triplet": 1.0}}, "set sampling.each"),
         ({"model": {"options": {"colour": 3}}}, "stream ide does not take these options"),

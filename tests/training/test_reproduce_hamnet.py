@@ -31,7 +31,8 @@ def test_a_recipe_of_the_paper_is_what_its_name_says_and_trains_as_the_paper_doe
     recipe = read_recipe(path)
     dataset, backbone, what = path.stem.split("_", 2)
     row = PUBLISHED_REID[path.stem]
-    assert recipe.task == "reidentification" and recipe.paper == "hamnet"
+    assert recipe.task == "reidentification"
+    assert recipe.paper == "hamnet"
     assert set(recipe.data.test) == {dataset} == {row.test}
     every = ["rgb", "nir"] if dataset == "rgbn300" else ["rgb", "nir", "tir"]
     named = {"rgb": ["rgb"], "nir": ["nir"], "tir": ["tir"], "msn_rgb_nir": ["rgb", "nir"],
@@ -51,20 +52,27 @@ def test_a_recipe_of_the_paper_is_what_its_name_says_and_trains_as_the_paper_doe
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("city*.yaml")), ids=lambda path: path.stem)
 def test_the_small_recipes_can_be_read_and_differ_only_in_bands_and_loss(path):
     recipe, other = read_recipe(path), read_recipe(FOLDER / "city_msn.yaml")
-    assert recipe.optimiser == other.optimiser and recipe.running == other.running
+    assert recipe.optimiser == other.optimiser
+    assert recipe.running == other.running
     assert recipe.data.model_copy(update={"bands": other.data.bands}) == other.data
     assert recipe.model == other.model
 
 
 def test_published_figures_are_the_papers_own():
-    assert PUBLISHED_REID["rgbn300_resnet50_hamnet"].figures == {"mAP": 61.9, "R-1": 84.0, "R-5": 86.0, "R-10": 87.0}
+    assert PUBLISHED_REID["rgbn300_resnet50_hamnet"].figures == {
+        "mAP": 61.9,
+        "R-1": 84.0,
+        "R-5": 86.0,
+        "R-10": 87.0,
+    }
     assert PUBLISHED_REID["rgbnt100_mobilenetv2_msn_rgb_tir"].figures["R-5"] == 82.8
     assert PUBLISHED_REID["rgbnt100_inceptionresnet_tir"].figures["R-10"] == 78.2
     assert PUBLISHED_REID["rgbnt100_resnet50_abd"].figures == {"mAP": 60.4, "R-1": 85.1}
     assert PUBLISHED_REID["rgbn300_resnet50_msn"].tables == "2, 5"
     for row in PUBLISHED_REID.values():
         ranks = [row.figures[f"R-{k}"] for k in (1, 5, 10) if f"R-{k}" in row.figures]
-        assert ranks == sorted(ranks) and row.figures["mAP"] < ranks[0]
+        assert ranks == sorted(ranks)
+        assert row.figures["mAP"] < ranks[0]
 
 
 def test_ours_stand_beside_the_papers():
@@ -89,7 +97,8 @@ def test_reproduce_trains_a_row_and_writes_it_beside_the_paper(tmp_path):
     done = reproduce("hamnet", tmp_path / "data", mode="train", **given)
     assert not done.missing
     by_figure = {row["figure"]: row for row in done.rows}
-    assert by_figure["mAP"]["published"] == 56.9 and 0 < by_figure["mAP"]["ours"] <= 100
+    assert by_figure["mAP"]["published"] == 56.9
+    assert 0 < by_figure["mAP"]["ours"] <= 100
     assert json.loads((tmp_path / "out" / "reproduction.json").read_text())["paper"] == "hamnet"
     with pytest.raises(CrossbandError, match="unknown row"):
         reproduce("hamnet", tmp_path / "data", rows=["rgbn300_resnet50_mns"], **given)

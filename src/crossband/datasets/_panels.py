@@ -69,8 +69,8 @@ def _split(path: Path, targets: list[Path], bands: Sequence[Band]) -> None:
 def frames_of_panels(root: Path, bands: Sequence[Band], extract: str) -> Frames:
     """Frames ``FOLDER/NAME`` of a split dataset, with ``identity``, ``camera``, ``image`` and ``split``.
 
-    ``image`` is the same for a query and for its copy in the gallery. The datasets have no frames for validation:
-    ``fold`` numbers the identities of ``train`` from 0 to 9 in turn, so that a recipe can hold some out.
+    ``image`` is the same for a query and for its copy in the gallery. The datasets have no frames for
+    validation: ``fold`` numbers the identities of ``train`` from 0 to 9 in turn, for a recipe to hold some out.
 
     Args:
         root: the folder that :func:`split_panels` wrote.
@@ -104,7 +104,10 @@ def frames_of_panels(root: Path, bands: Sequence[Band], extract: str) -> Frames:
             f"{root} has the bands side by side in one file, or no frame at all; split it once with "
             f"crossband.datasets.{extract}(ROOT, OUT), then use OUT"
         )
-    turn = {name: place % 10 for place, name in enumerate(sorted({r["identity"] for r in rows if r["split"] == "train"}))}
+    turn = {
+        name: place % 10
+        for place, name in enumerate(sorted({r["identity"] for r in rows if r["split"] == "train"}))
+    }
     for row in rows:
         row["fold"] = str(turn[row["identity"]]) if row["split"] == "train" else None
     return Frames.make(rows, root)

@@ -15,8 +15,8 @@ A manifest holds a path a band, so :func:`split_rgbnt100` writes them apart once
       bounding_box_train/rgb/0001_c1_0001.png, .../nir/..., .../tir/...
       query/..., bounding_box_test/...
 
-The thermal panel is 8 bits after the camera's own gain control. ``camera`` is ``c1`` to ``c8``; ``image`` is the
-same for a query and its copy in the gallery, which protocol ``rgbnt100`` leaves out.
+The thermal panel is 8 bits after the camera's own gain control. ``camera`` is ``c1`` to ``c8``; ``image`` is
+the same for a query and its copy in the gallery, which protocol ``rgbnt100`` leaves out.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The losses of HAMNet: identities told by every stream, alike scores, and class activation maps fused by class.
+"""The losses of HAMNet: identities by every stream, alike scores, and class activation maps fused by class.
 
 Li et al., "Multi-Spectral Vehicle Re-Identification: A Challenge", AAAI 2020, equations (1) to (13). What the
 paper leaves open, and what is chosen here:
 
 - **Reduction.** The equations are of one frame; a batch is their mean.
 - **Weights of (10).** Gradients flow through them; the paper stops none.
-- **Bands that are missing.** ``present`` says which frame has which band: sums, products, maxima and the weights
-  of (10) run over the bands that a frame has, and a stream's mean over the frames that have its band.
+- **Bands that are missing.** ``present`` says which frame has which band: sums, products, maxima and the
+  weights of (10) run over the bands that a frame has, and a stream's mean over the frames that have its band.
 
 Symbols: m streams (bands), C classes (identities), ``M^j`` the class activation maps ``(h, w)`` of stream j,
 ``S^j`` their means over positions. Here the streams are axis 1 of every tensor.
@@ -93,7 +93,7 @@ def score_coherence_loss(scores: torch.Tensor, present: torch.Tensor | None = No
 
     Example:
         >>> sure = torch.tensor([[[50.0, 0.0], [50.0, 0.0]]])
-        >>> round(score_coherence_loss(sure).item(), 6), round(score_coherence_loss(torch.zeros(1, 2, 4)).item(), 6)
+        >>> round(score_coherence_loss(sure).item(), 6), score_coherence_loss(torch.zeros(1, 2, 4)).item()
         (0.0, 0.75)
     """
     chances = scores.softmax(-1)

@@ -1,14 +1,14 @@
 """Re-identification: CMC, mAP and mINP, by named protocols that say which gallery items do not count.
 
-================  ==============================================================================================
-``same-camera``   a query's own identity in its own camera does not count (Zheng et al., Market-1501, ICCV 2015);
-                  the public evaluation of RGBN300 and RGBNT100 does the same
+================  =============================================================================================
+``same-camera``   a query's own identity in its own camera does not count (Zheng et al., Market-1501, ICCV
+                  2015); the public evaluation of RGBN300 and RGBNT100 does the same
 ``rgbnt100``      that, and the query's own frame: in RGBN300 and RGBNT100 queries are picked from the gallery
                   (Li et al., AAAI 2020), so each is there a second time
 ``same-scene``    a query's own identity in its own scene does not count (MSVR310)
 ``own-frame``     only the query's own frame does not count
 ``all``           everything counts
-================  ==============================================================================================
+================  =============================================================================================
 
 In all of them right is what has the query's identity, and a query with nothing right left to find is dropped
 and counted. A gallery item without an identity is never right; it can only be in the way. An item without a
@@ -197,7 +197,8 @@ def score_reid(
         ...     codes = np.array(identity), np.array(camera)
         ...     return ReidLabels(*codes, np.full(len(identity), -1), np.full(len(identity), -1))
         >>> distances = np.array([[0.0, 0.1, 0.2, 0.3]])
-        >>> scores = score_reid([(0, distances)], labels([7], [0]), labels([7, 8, 7, 7], [0, 1, 1, 2]), "same-camera")
+        >>> asked, searched = labels([7], [0]), labels([7, 8, 7, 7], [0, 1, 1, 2])
+        >>> scores = score_reid([(0, distances)], asked, searched, "same-camera")
         >>> scores.first.tolist(), round(scores.mean_ap, 2), round(scores.mean_inp, 2)
         ([2], 58.33, 66.67)
     """

@@ -39,8 +39,8 @@ def bootstrap_interval(
 def cluster_interval(
     values: np.ndarray, groups: np.ndarray, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval, in percent, of the mean of ``values`` (shares, ``(n,)``), when whole groups
-    are drawn: the queries of one identity are alike, and say less than as many identities would.
+    """Percentile bootstrap interval, in percent, of the mean of ``values`` (shares, ``(n,)``), when whole
+    groups are drawn: the queries of one identity are alike, and say less than as many identities would.
 
     Efron and Tibshirani, 1993, chapter 8: what is drawn is what is independent.
 

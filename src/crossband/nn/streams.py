@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from ..bands import parse_band
 from ..errors import CrossbandError
+from ..preprocess import Statistics
+from .encoder import Encoder
 
 __all__ = ["StreamOutput", "Streams", "StreamsOutput"]
 
@@ -80,7 +83,17 @@ class Streams(nn.Module):
     @property
     def encoder(self) -> nn.ModuleList:
         """The encoders of all streams, whose learning rate may be another than the heads'."""
-        return nn.ModuleList([stream.encoder for stream in self.streams.values()])
+        return nn.ModuleList([stream.get_submodule("encoder") for stream in self.streams.values()])
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the encoders' weights expect their input to be standardised by."""
+        return cast(Encoder, self.encoder[0]).statistics
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a band's features."""
+        return int(cast(Any, next(iter(self.streams.values()))).dim)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor | None = None) -> StreamsOutput:
         """All streams on their bands.
@@ -96,7 +109,9 @@ class Streams(nn.Module):
             present = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
         rows = [torch.nonzero(present[:, j])[:, 0] for j in range(len(self.bands))]
         found = {
-            j: stream(images[rows[j], j]) for j, stream in enumerate(self.streams.values()) if len(rows[j])
+            j: stream(images[rows[j], j].contiguous(memory_format=torch.channels_last))
+            for j, stream in enumerate(self.streams.values())
+            if len(rows[j])
         }
         if not found:
             raise CrossbandError("no image of these frames can be used; crossband data check lists the faults")

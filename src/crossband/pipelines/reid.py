@@ -55,7 +55,7 @@ class ReidNetwork:
 
 
 def load_reid(checkpoint: str | Path) -> ReidNetwork:
-    """The network of a checkpoint of ``crossband train``; neither its frames nor its ImageNet weights are needed.
+    """The network of a checkpoint of ``crossband train``; neither frames nor ImageNet weights are needed.
 
     Raises:
         CrossbandError: no checkpoint, a damaged one, or one of another task.
@@ -218,10 +218,12 @@ def reid(
     keep = _chosen(frames, list(cameras), after, before)
     keep[own] = False
     vectors = _describe(loaded, frames.select(keep), store)
-    usable = vectors.present[:, theirs].any(1)
+    usable = np.asarray(vectors.present[:, theirs].any(1))
     searched = frames.select(keep).select(usable)
     if not len(searched):
-        raise CrossbandError("nothing is left of the gallery; look at --camera, --after, --before and the bands")
+        raise CrossbandError(
+            "nothing is left of the gallery; look at --camera, --after, --before and the bands"
+        )
     descriptor = "features" if set(mine) & set(theirs) else "scores"
     asked_vectors = _describe_query(loaded, asked, mine)
     vector, _ = fuse(_values(asked_vectors, descriptor), asked_vectors.present, mine)
@@ -230,10 +232,11 @@ def reid(
     order = np.argsort(distances, kind="stable")[:k]
     bands = loaded.bands
     return ReidResult(
-        asked.names[0], _paths(asked, 0), *(_said(asked, 0, c) for c in ("identity", "camera", "time")),
-        [bands[i] for i in mine], [bands[i] for i in theirs], descriptor, len(searched),
-        len(frames) - len(searched),
-        [_match(rank, searched, int(row), float(distances[row])) for rank, row in enumerate(order, 1)],
+        query=asked.names[0], query_paths=_paths(asked, 0), identity=_said(asked, 0, "identity"),
+        camera=_said(asked, 0, "camera"), time=_said(asked, 0, "time"),
+        query_bands=[bands[i] for i in mine], gallery_bands=[bands[i] for i in theirs], descriptor=descriptor,
+        n_gallery=len(searched), n_left_out=len(frames) - len(searched),
+        matches=[_match(rank, searched, int(row), float(distances[row])) for rank, row in enumerate(order, 1)],
     )  # fmt: skip
 
 
@@ -267,7 +270,9 @@ def _columns(known: Sequence[str], wanted: Sequence[str] | None, frames: Frames,
         if name not in have:
             raise CrossbandError(f"the {what} has no {name} image; it has {', '.join(have)}")
     if not names:
-        raise CrossbandError(f"the {what} has {', '.join(have)} and the checkpoint {', '.join(known)}: none in common")
+        raise CrossbandError(
+            f"the {what} has {', '.join(have)} and the checkpoint {', '.join(known)}: none in common"
+        )
     return [known.index(name) for name in dict.fromkeys(names)]
 
 
@@ -351,7 +356,7 @@ def _packed(vectors: FrameVectors, row: int) -> np.ndarray:
 
 def _unpacked(rows: np.ndarray, loaded: ReidNetwork, shape: tuple[int, int] | None) -> FrameVectors:
     m = len(loaded.bands)
-    d = shape[0] if shape else next(iter(loaded.network.streams.values())).dim
+    d = shape[0] if shape else loaded.network.dim
     classes = rows.shape[1] // m - d - 2
     sizes = np.cumsum([m * d, m * classes, m])
     features, scores, weights, present = np.split(np.asarray(rows, np.float32), sizes, axis=1)
@@ -397,8 +402,10 @@ def _said(frames: Frames, row: int, column: str) -> str | None:
 
 
 def _match(rank: int, frames: Frames, row: int, distance: float) -> ReidMatch:
-    told = (_said(frames, row, column) for column in ("identity", "camera", "time"))
-    return ReidMatch(rank, frames.names[row], distance, *told, _paths(frames, row))
+    return ReidMatch(
+        rank, frames.names[row], distance, _said(frames, row, "identity"), _said(frames, row, "camera"),
+        _said(frames, row, "time"), _paths(frames, row),
+    )  # fmt: skip
 
 
 def _unused(band: str, used: Sequence[str]) -> str:

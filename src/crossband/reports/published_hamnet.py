@@ -1,4 +1,4 @@
-"""Figures of Li et al., "Multi-Spectral Vehicle Re-Identification: A Challenge", AAAI 2020, to stand next to ours."""
+"""Figures of Li et al., "Multi-Spectral Vehicle Re-Identification", AAAI 2020, to stand next to ours."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ def _published() -> dict[str, PublishedReid]:
             for (short, backbone), quad in zip(_BACKBONES.items(), quads, strict=True):
                 more = {"msn": ", 5", "hamnet": ", 4, 5"}.get(key, "") if short == "resnet50" else ""
                 figures = dict(zip(_FIGURES, quad, strict=True))
-                found[f"{test}_{short}_{key}"] = PublishedReid(f"{table}{more}", test, method, backbone, figures)
+                found[f"{test}_{short}_{key}"] = PublishedReid(
+                    f"{table}{more}", test, method, backbone, figures
+                )
     for key, (table, method, pairs) in _OTHERS.items():
         for test, pair in zip(("rgbn300", "rgbnt100"), pairs, strict=True):
             figures = dict(zip(_FIGURES, pair, strict=False))

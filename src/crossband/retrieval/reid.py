@@ -5,9 +5,9 @@ stream"), brought to unit length. So any set of bands at the query and any at th
 without describing an image twice: all against all is the paper's figure, all against all but one shows what a
 missing band costs, one against another is cross-spectral.
 
-Streams that share nothing need not lie alike in their feature spaces, but their class scores speak of the same
-identities. So cross-spectral pairs are also compared by scores, centred over the classes (a softmax does not see
-their mean) and brought to unit length.
+Streams that share nothing need not lie alike in their feature spaces, but their class scores speak of the
+same identities. So cross-spectral pairs are also compared by scores, centred over the classes (a softmax does
+not see their mean) and brought to unit length.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def fuse(values: np.ndarray, present: np.ndarray, columns: Sequence[int]) -> tup
     there = present[:, chosen]
     summed = (values[:, chosen] * there[..., None]).sum(1, dtype=np.float32)
     norms = np.linalg.norm(summed, axis=1, keepdims=True)
-    return summed / np.maximum(norms, np.finfo(np.float32).tiny), there.any(1)
+    return summed / np.maximum(norms, np.finfo(np.float32).tiny), np.asarray(there.any(1))
 
 
 def band_sets(bands: Sequence[str]) -> list[tuple[int, ...]]:

@@ -1,8 +1,8 @@
 """k-reciprocal re-ranking on lists of nearest neighbours: no matrix of all items against all is ever there.
 
-Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017, equations (1) to (12).
-Two items that have each other among their k nearest are more likely of one identity than two that are merely
-near; items are then compared by how much their sets of such neighbours overlap. The sets are rows of sparse
+Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017, equations (1) to
+(12). Two items that have each other among their k nearest are more likely of one identity than two that are
+merely near; items are then compared by how much their sets of such neighbours overlap. The sets are rows of sparse
 matrices with a few dozen entries; distances are computed a block of rows at a time and forgotten.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
+import scipy.sparse as sp  # type: ignore[import-untyped]
 
 from ..errors import CrossbandError
 from ..progress import Progress
@@ -59,7 +59,9 @@ def rerank_blocks(
         ((1, 5), True)
     """
     if k1 < 1 or k2 < 1 or not 0 <= original <= 1:
-        raise CrossbandError(f"re-ranking wants k1 and k2 of 1 or more and a share in [0, 1]: {k1}, {k2}, {original}")
+        raise CrossbandError(
+            f"re-ranking wants k1 and k2 of 1 or more and a share in [0, 1]: {k1}, {k2}, {original}"
+        )
     items = np.concatenate([queries, gallery]).astype(np.float32, copy=False)
     near = _neighbours(items, min(k1, len(items) - 1), max_memory)
     sets = _encode(items, near, k1)
@@ -76,8 +78,8 @@ def rerank_blocks(
 
 @dataclass(frozen=True)
 class _Neighbours:
-    """The nearest items of each, itself first: ``rows`` ``(N, k + 1)``; and each item's largest squared distance,
-    ``(N,)``."""
+    """The nearest items of each, itself first: ``rows`` ``(N, k + 1)``; and each item's largest squared
+    distance, ``(N,)``."""
 
     rows: np.ndarray
     largest: np.ndarray
@@ -100,8 +102,8 @@ def _neighbours(items: np.ndarray, k: int, max_memory: int) -> _Neighbours:
 
 
 def _encode(items: np.ndarray, near: _Neighbours, k1: int) -> sp.csr_matrix:
-    """Equations (3) and (6): each item's expanded set of reciprocal neighbours, weighted by distance and of sum 1,
-    sparse ``(N, N)``."""
+    """Equations (3) and (6): each item's expanded set of reciprocal neighbours, weighted by distance and of
+    sum 1, sparse ``(N, N)``."""
     whole, half = _reciprocal(near.rows, k1), _reciprocal(near.rows, round(k1 / 2))
     shared = (whole @ half.T).multiply(whole).tocsr()  # how much of a neighbour's own set lies in the item's
     sizes = np.asarray(half.sum(1)).ravel()
@@ -127,7 +129,9 @@ def _reciprocal(rows: np.ndarray, k: int) -> sp.csr_matrix:
 def _averaged(sets: sp.csr_matrix, rows: np.ndarray) -> sp.csr_matrix:
     """Equation (11): the mean of the sets of an item's nearest neighbours, itself among them."""
     n, k = rows.shape
-    mean = sp.csr_matrix((np.full(rows.size, 1 / k, np.float32), rows.ravel(), np.arange(n + 1) * k), sets.shape)
+    mean = sp.csr_matrix(
+        (np.full(rows.size, 1 / k, np.float32), rows.ravel(), np.arange(n + 1) * k), sets.shape
+    )
     return (mean @ sets).tocsr()
 
 

@@ -134,8 +134,8 @@ class Optimiser(Strict):
         head_rate: of all else (aggregator, classes of the loss); ``rate`` where ``None``.
         weight_decay: of all parameters with two axes or more.
         momentum: of ``sgd``.
-        schedule: ``constant``, ``cosine`` to 0 over the run, ``exponential`` by ``decay`` an epoch, or ``steps``
-            by ``decay`` after each of ``milestones``.
+        schedule: ``constant``, ``cosine`` to 0 over the run, ``exponential`` by ``decay`` an epoch, or
+            ``steps`` by ``decay`` after each of ``milestones``.
         decay: the factor of ``exponential`` and ``steps``.
         milestones: epochs after which ``steps`` multiplies the rate.
         warmup: share of the run over which the rate rises.

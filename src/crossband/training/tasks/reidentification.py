@@ -1,7 +1,7 @@
 """The task ``reidentification``: identities across cameras and bands, by streams that share no weights.
 
-Li et al., "Multi-Spectral Vehicle Re-Identification: A Challenge", AAAI 2020. ``data.bands`` may be any list: one
-band is the one-stream baseline; several with no further loss are MSN; with ``loss.coherence`` and
+Li et al., "Multi-Spectral Vehicle Re-Identification: A Challenge", AAAI 2020. ``data.bands`` may be any list:
+one band is the one-stream baseline; several with no further loss are MSN; with ``loss.coherence`` and
 ``loss.class_aware`` they are HAMNet.
 """
 
@@ -174,8 +174,7 @@ class Reidentification(Task):
             data.bands, len(self.classes), model.stream, model.encoder, layer=model.layer, size=data.size,
             options=model.options, pretrained=model.pretrained, freeze_batchnorm=model.freeze_batchnorm,
         )  # fmt: skip
-        expected = next(iter(self.network.streams.values())).encoder.statistics
-        self.preprocess = make_preprocess(data, expected, train)
+        self.preprocess = make_preprocess(data, self.network.statistics, train)
         self.items = FrameItems(train, data.bands, self.preprocess, data.cache_mb)
         self.criterion = StreamsLoss(loss.coherence, loss.class_aware, loss.triplet, loss.margin)
         self.monitor = f"val/{recipe.scoring.select}"
