@@ -118,3 +118,14 @@ def test_networks_that_branch_inside_a_resnet_say_so(stream):
 def test_one_identity_is_nothing_to_learn():
     with pytest.raises(CrossbandError, match="two at least"):
         small(classes=1)
+
+
+def test_layers_before_the_first_that_is_trained_stay_as_they_are():
+    network, _ = create_streams(["rgb"], 3, encoder="squeezenet1_1", size=(48, 32), pretrained=False,
+                                train_from="features.6")  # fmt: skip
+    learns = {n for n, p in network.streams["rgb"].encoder.body.named_parameters() if p.requires_grad}
+    assert learns == {n for n, _ in network.streams["rgb"].encoder.body.named_parameters()
+                      if int(n.split(".")[1]) >= 6}  # fmt: skip
+    with pytest.raises(CrossbandError, match="lies behind"):
+        create_streams(["rgb"], 3, encoder="squeezenet1_1", layer="features.4", size=(48, 32), pretrained=False,
+                       train_from="features.6")  # fmt: skip

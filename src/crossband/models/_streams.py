@@ -77,6 +77,7 @@ def create_streams(
     weights: str | Path | None = None,
     pretrained: bool = True,
     freeze_batchnorm: bool = False,
+    train_from: str | None = None,
 ) -> tuple[Streams, str]:
     """One stream a band, none sharing weights with another, and the identity of their encoders' weights.
 
@@ -91,6 +92,7 @@ def create_streams(
         weights: a file or folder to look for the encoder's weights in first.
         pretrained: ``False`` leaves random weights.
         freeze_batchnorm: keep the running statistics of BatchNorm while training.
+        train_from: the first layer of the encoders that is trained; all where ``None``.
 
     Raises:
         CrossbandError: an unknown name or option, fewer than two classes, or weights that are missing.
@@ -115,7 +117,7 @@ def create_streams(
         except TypeError as error:
             raise CrossbandError(f"stream {stream} does not take these options: {error}") from None
         one.requires_grad_(True)
-        reached = reached_parameters(body, size, getattr(one, "layer", cut))
+        reached = reached_parameters(body, size, getattr(one, "layer", cut), train_from)
         for parameter in body.parameters():
             parameter.requires_grad_(parameter in reached)
         built[band] = one

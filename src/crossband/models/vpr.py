@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..errors import CrossbandError
 from ..nn.aggregation import Aggregator, create_aggregator
 from ..nn.encoder import Encoder, reached_parameters
 from ._registry import create_model
@@ -85,20 +84,10 @@ class PlaceRecogniser(nn.Module):
         """
         self.requires_grad_(True)
         self.eval()
-        reached = reached_parameters(self.encoder, size, self.layer)
-        if train_from is not None:
-            reached &= self._from(self.encoder.check_layer(train_from))
-            if not reached:
-                raise CrossbandError(f"layer {train_from!r} lies behind {self.layer!r}; name an earlier one")
+        reached = reached_parameters(self.encoder, size, self.layer, train_from)
         for parameter in self.encoder.parameters():
             parameter.requires_grad_(parameter in reached)
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
-
-    def _from(self, layer: str) -> set[nn.Parameter]:
-        names = self.encoder.layers()
-        later = set(names[names.index(layer) :])
-        modules = dict(self.encoder.body.named_modules())
-        return {p for name in later for p in modules[name].parameters(recurse=False)}
 
 
 def create_place_recogniser(

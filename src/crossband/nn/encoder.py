@@ -139,17 +139,34 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def reached_parameters(encoder: Encoder, size: tuple[int, int], layer: str | None = None) -> set[nn.Parameter]:
+def reached_parameters(
+    encoder: Encoder, size: tuple[int, int], layer: str | None = None, train_from: str | None = None
+) -> set[nn.Parameter]:
     """The parameters that a map depends on: those of layers behind the cut, or beside it, are not among them.
 
     Args:
         encoder: whose parameters require gradients; it is put into evaluation.
         size: (height, width) of an image it can read.
         layer: where it is cut.
+        train_from: the first layer, in the order of definition, whose parameters are wanted; all where ``None``.
+
+    Raises:
+        CrossbandError: no such layer, or ``train_from`` lies behind the cut.
     """
     encoder.eval()
     device = next(encoder.parameters()).device
     with torch.enable_grad():
         maps = encoder(torch.zeros(1, 3, *size, device=device), layer)
         used = torch.autograd.grad(maps.sum(), list(encoder.parameters()), allow_unused=True)
-    return {p for p, g in zip(encoder.parameters(), used, strict=True) if g is not None}
+    reached = {p for p, g in zip(encoder.parameters(), used, strict=True) if g is not None}
+    if train_from is None:
+        return reached
+    names = encoder.layers()
+    modules = dict(encoder.body.named_modules())
+    later = names[names.index(encoder.check_layer(train_from)) :]
+    reached &= {p for name in later for p in modules[name].parameters(recurse=False)}
+    if not reached:
+        raise CrossbandError(
+            f"layer {train_from!r} lies behind {encoder.check_layer(layer)!r}; name an earlier one"
+        )
+    return reached

@@ -2,8 +2,8 @@
 
 Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017, equations (1) to
 (12). Two items that have each other among their k nearest are more likely of one identity than two that are
-merely near; items are then compared by how much their sets of such neighbours overlap. The sets are rows of sparse
-matrices with a few dozen entries; distances are computed a block of rows at a time and forgotten.
+merely near; items are then compared by how much their sets of such neighbours overlap. The sets are rows of
+sparse matrices with a few dozen entries; distances are computed a block of rows at a time and forgotten.
 """
 
 from __future__ import annotations

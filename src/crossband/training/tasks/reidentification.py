@@ -80,6 +80,7 @@ class ReidModel(Strict):
         options: of the stream.
         pretrained: whether the encoders start from their ImageNet weights.
         freeze_batchnorm: keep BatchNorm's running statistics.
+        train_from: the first layer of the encoders that is trained; all by default.
     """
 
     stream: str = "ide"
@@ -88,6 +89,7 @@ class ReidModel(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
     pretrained: bool = True
     freeze_batchnorm: bool = False
+    train_from: str | None = None
 
 
 class ReidLoss(Strict):
@@ -173,6 +175,7 @@ class Reidentification(Task):
         self.network, self.weights_digest = create_streams(
             data.bands, len(self.classes), model.stream, model.encoder, layer=model.layer, size=data.size,
             options=model.options, pretrained=model.pretrained, freeze_batchnorm=model.freeze_batchnorm,
+            train_from=model.train_from,
         )  # fmt: skip
         self.preprocess = make_preprocess(data, self.network.statistics, train)
         self.items = FrameItems(train, data.bands, self.preprocess, data.cache_mb)
