@@ -531,7 +531,8 @@ def evaluate_(
     """
     from .training import evaluate
 
-    _print_json(evaluate(recipe, checkpoint, out, overrides=overrides or (), data_root=data_root))
+    results = evaluate(recipe, checkpoint, out, overrides=overrides or (), data_root=data_root)
+    _print_json(results if out is None else _shortened(results, f"in {out / 'results.json'}"))
 
 
 @app.command("reid")
@@ -713,6 +714,15 @@ def _with_units(frames: Frames, units: str | None) -> Frames:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, default=str))
+
+
+def _shortened(value: Any, where: str) -> Any:
+    """The same, with a remark in the place of long lists of numbers or words that stand in a file too."""
+    if isinstance(value, dict):
+        return {key: _shortened(inner, where) for key, inner in value.items()}
+    if isinstance(value, list) and len(value) > 60 and not isinstance(value[0], dict | list):
+        return f"{len(value)} values, {where}"
+    return [_shortened(inner, where) for inner in value] if isinstance(value, list) else value
 
 
 def _print_table(table: Any) -> None:

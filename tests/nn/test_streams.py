@@ -1,4 +1,4 @@
-"""Streams side by side: none shares weights, a missing band is nothing, and MSN is its streams trained apart."""
+"""Streams side by side: no shared weights, a missing band is nothing, MSN is its streams trained apart."""
 
 from __future__ import annotations
 

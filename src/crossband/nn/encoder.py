@@ -148,7 +148,7 @@ def reached_parameters(
         encoder: whose parameters require gradients; it is put into evaluation.
         size: (height, width) of an image it can read.
         layer: where it is cut.
-        train_from: the first layer, in the order of definition, whose parameters are wanted; all where ``None``.
+        train_from: the first layer, in the order of definition, whose parameters are wanted; all for ``None``.
 
     Raises:
         CrossbandError: no such layer, or ``train_from`` lies behind the cut.
