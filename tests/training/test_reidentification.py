@@ -256,6 +256,13 @@ def test_an_identity_in_one_camera_only_is_dropped_and_said(vehicles, tmp_path, 
     assert "4 with nothing left of it" in capsys.readouterr().err
 
 
+def test_re_ranked_figures_stand_beside_the_others_where_asked_for(vehicles):
+    found = task_of(vehicles, scoring={"rerank": True}).test()["test"]
+    assert found["reranked"]["n_queries"] == found["n_queries"]
+    assert 0 < found["reranked"]["mAP"] <= 100
+    assert "reranked" not in task_of(vehicles).test()["test"]
+
+
 def test_a_gallery_smaller_than_the_largest_rank_is_said(vehicles, capsys):
     task = task_of(vehicles, scoring={"ranks": [1, 50]})
     found = task.test()["test"]

@@ -13,7 +13,7 @@ not see their mean) and brought to unit length.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,13 @@ from .store import ArrayRows
 __all__ = ["BandPair", "FrameVectors", "ReidEvaluation", "band_sets", "evaluate_bands", "fuse", "tags_of"]
 
 _BLOCK_MEMORY = 256 << 20
+
+
+Blocks = Callable[[np.ndarray, np.ndarray], Iterable[tuple[int, np.ndarray]]]
+
+
+def _euclidean(queries: np.ndarray, gallery: np.ndarray) -> Iterable[tuple[int, np.ndarray]]:
+    return distance_blocks(ArrayRows(queries), ArrayRows(gallery), _BLOCK_MEMORY)
 
 
 @dataclass(frozen=True)
@@ -232,11 +239,24 @@ def score_sets(
     labels: tuple[ReidLabels, ReidLabels],
     protocol: str,
     descriptor: str = "features",
+    blocks: Blocks = _euclidean,
 ) -> tuple[ReidScores, int, int]:
     """Scores of queries in some bands against a gallery in some bands, and how many of each have none of them.
 
     A query without its bands is given no identity, so it is dropped and counted with those that have no right
     item; a gallery item without its bands is taken out.
+
+    Args:
+        queries: of the query frames; ``gallery`` likewise.
+        columns: the bands of queries and of the gallery, as positions.
+        labels: of queries and gallery.
+        protocol: of :data:`crossband.metrics.reid.REID_PROTOCOLS`.
+        descriptor: ``features`` or ``scores``.
+        blocks: vectors of queries and gallery -> their distances a block at a time, as
+            :func:`crossband.retrieval.rerank.rerank_blocks`.
+
+    Raises:
+        CrossbandError: no gallery frame has any of the bands.
     """
     vectors, usable = zip(
         *(
@@ -249,8 +269,8 @@ def score_sets(
         raise CrossbandError("no gallery frame has any of the bands asked for; look at the manifest's columns")
     known = labels[0]
     asked = ReidLabels(np.where(usable[0], known.identity, -1), known.camera, known.scene, known.frame)
-    blocks = distance_blocks(ArrayRows(vectors[0]), ArrayRows(vectors[1][usable[1]]), _BLOCK_MEMORY)
-    scores = score_reid(blocks, asked, labels[1].take(usable[1]), protocol)
+    found = blocks(vectors[0], vectors[1][usable[1]])
+    scores = score_reid(found, asked, labels[1].take(usable[1]), protocol)
     return scores, int((~usable[0]).sum()), int((~usable[1]).sum())
 
 

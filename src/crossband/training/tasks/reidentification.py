@@ -23,6 +23,7 @@ from ...models import create_streams
 from ...nn.streams import Streams
 from ...progress import note
 from ...retrieval.reid import FrameVectors, ReidEvaluation, evaluate_bands, score_sets
+from ...retrieval.rerank import rerank_blocks
 from ...transforms import Flip, PaddedCrop, Photometry, ViewShift
 from ..describe import describe_frames
 from ..items import FrameItems, check_apart, make_preprocess, part_frames
@@ -126,11 +127,13 @@ class ReidScoring(Strict):
         protocol: of :data:`crossband.metrics.reid.REID_PROTOCOLS`.
         ranks: of the CMC figures.
         select: what selects the checkpoint on val, ``mAP``, ``mINP`` or ``rank1``.
+        rerank: also measure the recipe's bands re-ranked by k-reciprocal neighbours, in tests.
     """
 
     protocol: str = "same-camera"
     ranks: list[int] = Field(default_factory=lambda: [1, 5, 10])
     select: Literal["mAP", "mINP", "rank1"] = "mAP"
+    rerank: bool = False
 
     @field_validator("protocol")
     @classmethod
@@ -238,12 +241,24 @@ class Reidentification(Task):
 
     def test(self) -> dict[str, dict[str, Any]]:
         """Everything that one pass over each test pair tells; see :class:`.ReidEvaluation`."""
-        ranks = self.recipe.scoring.ranks
-        return {name: self.measure(pair).to_json(ranks) for name, pair in self.recipe.data.test.items()}
+        scoring, found = self.recipe.scoring, {}
+        for name, pair in self.recipe.data.test.items():
+            vectors = self._vectors(pair)
+            found[name] = self.measure(pair, vectors).to_json(scoring.ranks)
+            if scoring.rerank:
+                labels = reid_labels(*self._frames(pair), scoring.protocol)
+                scores, _, _ = score_sets(
+                    *vectors, self.recipe.data.columns, labels, scoring.protocol, blocks=rerank_blocks
+                )
+                found[name]["reranked"] = scores.to_json(scoring.ranks)
+        return found
 
-    def measure(self, pair: SplitPair) -> ReidEvaluation:
+    def measure(
+        self, pair: SplitPair, vectors: tuple[FrameVectors, FrameVectors] | None = None
+    ) -> ReidEvaluation:
         """Every set of bands against every other on a pair; what was dropped is said."""
-        data, (queries, gallery), frames = self.recipe.data, self._vectors(pair), self._frames(pair)
+        data, frames = self.recipe.data, self._frames(pair)
+        queries, gallery = vectors or self._vectors(pair)
         headline = (data.query_bands or data.bands, data.gallery_bands or data.bands)
         found = evaluate_bands(data.bands, queries, gallery, *frames, self.recipe.scoring.protocol, headline)
         _say(found, self._items(pair.queries), self._items(pair.gallery), self.recipe.scoring.ranks)
