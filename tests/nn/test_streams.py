@@ -7,7 +7,7 @@ import torch
 
 from crossband.errors import CrossbandError
 from crossband.losses import StreamsLoss
-from crossband.models import create_streams, list_streams
+from crossband.models import create_streams, find_model, list_streams
 from crossband.nn.streams import Streams
 
 BANDS = ("rgb", "nir", "tir")
@@ -129,3 +129,17 @@ def test_layers_before_the_first_that_is_trained_stay_as_they_are():
     with pytest.raises(CrossbandError, match="lies behind"):
         create_streams(["rgb"], 3, encoder="squeezenet1_1", layer="features.4", size=(48, 32), pretrained=False,
                        train_from="features.6")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("encoder", "size", "channels"),
+    [
+        ("resnet50", (128, 256), 2048), ("timm/seresnet50", (224, 224), 2048),
+        ("densenet121", (128, 256), 1024), ("timm/inception_resnet_v2", (299, 299), 1536),
+        ("mobilenet_v2", (128, 256), 1280),
+    ],
+)  # fmt: skip
+def test_the_five_backbones_of_table_2_read_the_papers_input_sizes(encoder, size, channels):
+    with torch.device("meta"), torch.inference_mode():
+        built = find_model(encoder).build().eval()
+        assert built(torch.zeros(1, 3, *size)).shape[1] == channels
