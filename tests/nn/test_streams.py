@@ -63,9 +63,14 @@ def test_a_missing_band_changes_nothing_else(gone):
 def test_a_band_that_a_whole_batch_lacks_is_passed_over():
     present = torch.ones(4, 3, dtype=torch.bool)
     present[:, 1] = False
-    output = small()(images(), present)
+    network = small().train()
+    output = network(images(), present)
     assert (output.scores[:, 1] == 0).all()
-    assert torch.isfinite(StreamsLoss(0.1, 1.0)(output, torch.tensor([0, 1, 2, 3])))
+    loss = StreamsLoss(0.1, 1.0)(output, torch.tensor([0, 1, 2, 3]))
+    loss.backward()
+    assert torch.isfinite(loss)
+    idle = [p for p in network.streams["nir"].parameters() if p.requires_grad]
+    assert all((p.grad == 0).all() for p in idle)  # there for others to be added to, and nothing
 
 
 def test_without_any_image_there_is_a_sentence():

@@ -127,6 +127,17 @@ def test_training_learns_the_identities_it_is_shown(vehicles):
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_batchnorm_learns_its_statistics_unless_it_is_frozen(vehicles, tmp_path, frozen):
+    from safetensors.torch import load_file
+
+    model = {"encoder": "resnet18", "layer": "layer1", "freeze_batchnorm": frozen}
+    recipe = read_recipe(content(data={"bands": ["rgb"]}, model=model, running={"epochs": 1}))
+    run = train(recipe, [], tmp_path / "run", data_root=vehicles)
+    mean = load_file(run.checkpoint)["streams.rgb.encoder.body.bn1.running_mean"]
+    assert bool((mean == 0).all()) == frozen
+
+
 def _batch(task, rows: np.ndarray) -> dict[str, torch.Tensor]:
     samples = [task.read(np.array([row]), torch.Generator().manual_seed(int(row))) for row in rows]
     return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}

@@ -7,7 +7,7 @@ any length, goes through the same code: one band is the one-stream baseline.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 import torch
@@ -115,7 +115,13 @@ class Streams(nn.Module):
         }
         if not found:
             raise CrossbandError("no image of these frames can be used; crossband data check lists the faults")
-        return _gathered(found, rows, present)
+        output = _gathered(found, rows, present)
+        if not self.training or len(found) == len(self.bands):
+            return output
+        # a stream without an image takes part with nothing: processes that train together wait for each parameter
+        idle = [stream for j, stream in enumerate(self.streams.values()) if j not in found]
+        nothing = [p.sum() * 0 for stream in idle for p in stream.parameters() if p.requires_grad]
+        return replace(output, penalty=output.penalty + torch.stack(nothing).sum())
 
     def train(self, mode: bool = True) -> Streams:
         """Training mode; BatchNorm stays in evaluation where its statistics are frozen."""
