@@ -586,7 +586,56 @@ def evaluate_(
     """
     from .training import evaluate
 
-    _print_json(evaluate(recipe, checkpoint, out, overrides=overrides or (), data_root=data_root))
+    results = evaluate(recipe, checkpoint, out, overrides=overrides or (), data_root=data_root)
+    _print_json(results if out is None else _shortened(results, f"in {out / 'results.json'}"))
+
+
+@app.command("reid")
+def reid_(
+    query: Annotated[
+        str, typer.Argument(help="an image, a frame's name in the gallery, or BAND=IMAGE,BAND=IMAGE")
+    ],
+    gallery: Annotated[Path, typer.Option(help="frames to search: a manifest or a folder")],
+    checkpoint: Annotated[Path, typer.Option(help="of a recipe of re-identification")],
+    k: Annotated[int, typer.Option("-k", min=1, help="how many matches")] = 10,
+    band: Annotated[str, typer.Option(help="of a query that is one image")] = "rgb",
+    query_bands: Annotated[str | None, typer.Option(help="as in rgb,tir; all it has by default")] = None,
+    gallery_bands: Annotated[str | None, typer.Option(help="likewise of the gallery")] = None,
+    camera: Annotated[list[str] | None, typer.Option(help="only of this one; may be repeated")] = None,
+    after: Annotated[str | None, typer.Option(help="only at this time or later, ISO 8601 or seconds")] = None,
+    before: Annotated[str | None, typer.Option(help="only at this time or earlier")] = None,
+    rerank: Annotated[bool, typer.Option("--rerank", help="by neighbours within the gallery")] = False,
+    out: Annotated[Path | None, typer.Option(help="a strip of the matches, .jpg or .png")] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Where is the same object? The frames of a gallery most like a query, over any bands, cameras and hours.
+
+    Example: crossband reid rgb=car.png,tir=car_t.png --gallery lastnight --checkpoint best.safetensors
+    """
+    from .pipelines.reid import reid
+
+    found = reid(
+        _images_by_band(query), gallery, checkpoint, k, band=band, query_bands=query_bands and _listed(query_bands),
+        gallery_bands=gallery_bands and _listed(gallery_bands), cameras=camera or (), after=after, before=before, rerank=rerank,
+        store=store,
+    )  # fmt: skip
+    if out is not None:
+        found.save_strip(out)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        _print_table(found.to_display())
+        print(f"{found.n_gallery} frames searched, {found.n_left_out} left out; by {found.descriptor} of "
+              f"{'+'.join(found.query_bands)} against {'+'.join(found.gallery_bands)}")  # fmt: skip
+
+
+def _images_by_band(query: str) -> str | dict[str, str]:
+    """A query as it is, or BAND=IMAGE,... taken apart."""
+    parts = [part.partition("=") for part in query.split(",")]
+    if Path(query).exists() or not all(equals and band.isalpha() for band, equals, _ in parts):
+        return query
+    return {band: path for band, _, path in parts}
 
 
 @app.command("reproduce")
@@ -900,6 +949,15 @@ def _with_units(frames: Frames, units: str | None) -> Frames:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, default=str))
+
+
+def _shortened(value: Any, where: str) -> Any:
+    """The same, with a remark in the place of long lists of numbers or words that stand in a file too."""
+    if isinstance(value, dict):
+        return {key: _shortened(inner, where) for key, inner in value.items()}
+    if isinstance(value, list) and len(value) > 60 and not isinstance(value[0], dict | list):
+        return f"{len(value)} values, {where}"
+    return [_shortened(inner, where) for inner in value] if isinstance(value, list) else value
 
 
 def _print_table(table: Any) -> None:

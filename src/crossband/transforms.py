@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from .bands import Band
 
-__all__ = ["LabelledView", "Photometry", "ViewShift"]
+__all__ = ["Flip", "LabelledView", "PaddedCrop", "Photometry", "ViewShift"]
 
 
 @dataclass(frozen=True)
@@ -148,3 +148,38 @@ def _smooth_field(height: int, width: int, generator: torch.Generator) -> torch.
     """A smooth random field of standard deviation near 1 at its knots, ``(1, H, W)``."""
     knots = torch.randn(1, 1, 4, 4, generator=generator)
     return F.interpolate(knots, (height, width), mode="bicubic", align_corners=True)[0]
+
+
+@dataclass(frozen=True)
+class PaddedCrop:
+    """A crop of the image's own size, somewhere in it after a black frame was put around it.
+
+    Attributes:
+        padding: the frame's width in pixels, 0 or more; 0 does nothing.
+    """
+
+    padding: int = 0
+
+    def __call__(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Transform a float image ``(C, H, W)``; same shape."""
+        if not self.padding:
+            return image
+        height, width = image.shape[-2:]
+        top, left = torch.randint(2 * self.padding + 1, (2,), generator=generator).tolist()
+        framed = F.pad(image, (self.padding,) * 4)
+        return framed[..., top : top + height, left : left + width]
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Left and right exchanged.
+
+    Attributes:
+        share: of the images, 0 to 1.
+    """
+
+    share: float = 0.0
+
+    def __call__(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Transform a float image ``(C, H, W)``; same shape."""
+        return image.flip(-1) if float(torch.rand((), generator=generator)) < self.share else image

@@ -1,5 +1,15 @@
 """Losses: pure functions, each with a thin module on top."""
 
+from .heterogeneity import (
+    StreamsLoss,
+    batch_hard_triplet_loss,
+    class_aware_loss,
+    class_aware_weights,
+    fused_maps,
+    identification_loss,
+    multi_stream_loss,
+    score_coherence_loss,
+)
 from .metric_learning import (
     ArcFaceLoss,
     ContrastiveLoss,
@@ -13,9 +23,17 @@ from .metric_learning import (
 __all__ = [
     "ArcFaceLoss",
     "ContrastiveLoss",
+    "StreamsLoss",
     "TripletLoss",
     "arcface_loss",
+    "batch_hard_triplet_loss",
+    "class_aware_loss",
+    "class_aware_weights",
     "contrastive_loss",
+    "fused_maps",
+    "identification_loss",
+    "multi_stream_loss",
     "pair_distance",
+    "score_coherence_loss",
     "triplet_loss",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import CrossbandError
 
-__all__ = ["PairedTest", "bootstrap_interval", "paired_test", "recall_interval"]
+__all__ = ["PairedTest", "bootstrap_interval", "cluster_interval", "paired_test", "recall_interval"]
 
 
 def bootstrap_interval(
@@ -31,6 +31,34 @@ def bootstrap_interval(
     means = np.array(
         [values[generator.integers(len(values), size=len(values))].mean() for _ in range(resamples)]
     )
+    tail = (1 - level) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return 100 * float(low), 100 * float(high)
+
+
+def cluster_interval(
+    values: np.ndarray, groups: np.ndarray, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval, in percent, of the mean of ``values`` (shares, ``(n,)``), when whole
+    groups are drawn: the queries of one identity are alike, and say less than as many identities would.
+
+    Efron and Tibshirani, 1993, chapter 8: what is drawn is what is independent.
+
+    Args:
+        values: float ``(n,)``.
+        groups: int ``(n,)``, which group each value is of.
+
+    Example:
+        >>> cluster_interval(np.array([1.0, 1.0, 0.0, 0.0]), np.array([0, 0, 1, 1]))
+        (0.0, 100.0)
+    """
+    if not len(values):
+        raise CrossbandError("no query counts, so there is no interval")
+    _, group = np.unique(groups, return_inverse=True)
+    sums, counts = np.bincount(group, values), np.bincount(group)
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(len(sums), size=(resamples, len(sums)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return 100 * float(low), 100 * float(high)

@@ -2,6 +2,7 @@
 
 from ._registry import ModelEntry, ModelInfo, create_model, find_model, list_models, register_model
 from ._segmentation import Segmenter, create_segmenter, list_segmenters, register_segmenter
+from ._streams import create_streams, list_streams, register_stream
 
 __all__ = [
     "ModelEntry",
@@ -9,9 +10,12 @@ __all__ = [
     "Segmenter",
     "create_model",
     "create_segmenter",
+    "create_streams",
     "find_model",
     "list_models",
     "list_segmenters",
+    "list_streams",
     "register_model",
     "register_segmenter",
+    "register_stream",
 ]

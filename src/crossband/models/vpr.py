@@ -16,7 +16,7 @@ from torch import nn
 
 from ..errors import CrossbandError
 from ..nn.aggregation import Aggregator, create_aggregator
-from ..nn.encoder import Encoder
+from ..nn.encoder import Encoder, reached_parameters
 from ..weights import file_digest, load_state_dict
 from ._registry import create_model
 
@@ -89,24 +89,11 @@ class PlaceRecogniser(nn.Module):
             CrossbandError: no such layer, or it lies behind the cut.
         """
         self.requires_grad_(True)
-        with torch.enable_grad():
-            self.eval()
-            maps = self.encoder(torch.zeros(1, 3, *size, device=next(self.parameters()).device), self.layer)
-            used = torch.autograd.grad(maps.sum(), list(self.encoder.parameters()), allow_unused=True)
-        reached = {p for p, g in zip(self.encoder.parameters(), used, strict=True) if g is not None}
-        if train_from is not None:
-            reached &= self._from(self.encoder.check_layer(train_from))
-            if not reached:
-                raise CrossbandError(f"layer {train_from!r} lies behind {self.layer!r}; name an earlier one")
+        self.eval()
+        reached = reached_parameters(self.encoder, size, self.layer, train_from)
         for parameter in self.encoder.parameters():
             parameter.requires_grad_(parameter in reached)
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
-
-    def _from(self, layer: str) -> set[nn.Parameter]:
-        names = self.encoder.layers()
-        later = set(names[names.index(layer) :])
-        modules = dict(self.encoder.body.named_modules())
-        return {p for name in later for p in modules[name].parameters(recurse=False)}
 
 
 def create_place_recogniser(

@@ -10,7 +10,7 @@ from torch import nn
 from ..errors import CrossbandError, unknown_name
 from ..preprocess import IMAGENET, Statistics
 
-__all__ = ["Encoder", "count_parameters"]
+__all__ = ["Encoder", "count_parameters", "reached_parameters"]
 
 
 class Encoder(nn.Module):
@@ -137,3 +137,36 @@ def _is_map(output: object) -> bool:
 def count_parameters(module: nn.Module) -> int:
     """The number of parameters (not buffers)."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def reached_parameters(
+    encoder: Encoder, size: tuple[int, int], layer: str | None = None, train_from: str | None = None
+) -> set[nn.Parameter]:
+    """The parameters that a map depends on: those of layers behind the cut, or beside it, are not among them.
+
+    Args:
+        encoder: whose parameters require gradients; it is put into evaluation.
+        size: (height, width) of an image it can read.
+        layer: where it is cut.
+        train_from: the first layer, in the order of definition, whose parameters are wanted; all for ``None``.
+
+    Raises:
+        CrossbandError: no such layer, or ``train_from`` lies behind the cut.
+    """
+    encoder.eval()
+    device = next(encoder.parameters()).device
+    with torch.enable_grad():
+        maps = encoder(torch.zeros(1, 3, *size, device=device), layer)
+        used = torch.autograd.grad(maps.sum(), list(encoder.parameters()), allow_unused=True)
+    reached = {p for p, g in zip(encoder.parameters(), used, strict=True) if g is not None}
+    if train_from is None:
+        return reached
+    names = encoder.layers()
+    modules = dict(encoder.body.named_modules())
+    later = names[names.index(encoder.check_layer(train_from)) :]
+    reached &= {p for name in later for p in modules[name].parameters(recurse=False)}
+    if not reached:
+        raise CrossbandError(
+            f"layer {train_from!r} lies behind {encoder.check_layer(layer)!r}; name an earlier one"
+        )
+    return reached

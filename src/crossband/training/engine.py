@@ -52,6 +52,7 @@ def fit(task: Task, out: Path) -> None:
     if state is None:
         task.prepare()
     learner = Learner(task, out, state)
+    learner.train()  # Lightning trains in whatever mode it finds
     with _quiet():
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(running.device, running.device),
@@ -362,11 +363,14 @@ def rate_factor(recipe: Optimiser, done: float, epoch: int) -> float:
         [1.0, 0.5, 0.0]
     """
     if done < recipe.warmup:
-        return max(done, 1e-3) / recipe.warmup
+        risen = recipe.warmup_from + (1 - recipe.warmup_from) * done / recipe.warmup
+        return max(risen, 1e-3 / recipe.warmup)
     if recipe.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (done - recipe.warmup) / (1 - recipe.warmup)))
     if recipe.schedule == "poly":
         return ((1 - done) / (1 - recipe.warmup)) ** recipe.power
+    if recipe.schedule == "steps":
+        return recipe.decay ** sum(epoch >= milestone for milestone in recipe.milestones)
     return recipe.decay**epoch if recipe.schedule == "exponential" else 1.0
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..bands import Band, parse_band
+from ..bands import BANDS, Band, Normalisation, parse_band
 from ..datasets import open_frames, scan
-from ..errors import CrossbandError
+from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
 from ..io import read_image
-from ..preprocess import Preprocess
+from ..preprocess import Preprocess, Statistics, measure_statistics
 from ..transforms import Photometry, ViewShift
-from .recipe import Part
+from .recipe import Data, Part
 
-__all__ = ["Items", "check_apart", "part_frames"]
+__all__ = ["FrameItems", "Items", "check_apart", "make_preprocess", "part_frames"]
 
 
 def part_frames(part: Part, root: Path) -> Frames:
@@ -46,6 +46,23 @@ def part_frames(part: Part, root: Path) -> Frames:
     if not len(frames):
         raise CrossbandError(f"no frame of {path} fulfils the recipe's conditions {part.where}")
     return frames.every(part.every)
+
+
+def make_preprocess(data: Data, expected: Statistics, train: Frames) -> Preprocess:
+    """How a recipe's images become tensors.
+
+    Args:
+        data: the recipe's; its sizes, normalisations and statistics count.
+        expected: what the encoder's weights expect their input to be standardised by.
+        train: what the statistics are measured on, where the recipe says so.
+    """
+    normalisation = dict(Preprocess().normalisation)
+    normalisation |= {Band(band): Normalisation.parse(name) for band, name in data.normalisation.items()}
+    preprocess = Preprocess(data.size, dict.fromkeys(BANDS, expected), normalisation)
+    if data.statistics == "encoder":
+        return preprocess
+    measured = measure_statistics(train, preprocess)
+    return Preprocess(data.size, {**preprocess.statistics, **measured}, normalisation)
 
 
 def check_apart(val: Frames, tests: Iterable[Frames], bands: Iterable[str]) -> None:
@@ -150,3 +167,100 @@ class Items:
         """Several items, read by threads, float32 ``(n, 3, H, W)``."""
         with ThreadPoolExecutor(readers) as pool:
             return torch.stack(list(pool.map(self.tensor, items.tolist())))
+
+
+class FrameItems:
+    """The images of some frames, all bands of a frame together; an item is a frame.
+
+    A band that a frame lacks, or whose image cannot be read, is absent: its pixels are zeros and nothing that
+    is computed from them counts.
+
+    Args:
+        frames: the frames.
+        bands: the bands, in the order of the tensors.
+        preprocess: how an image becomes a tensor.
+        cache_mb: memory for decoded images; beyond it they are read again.
+
+    Attributes:
+        listed: which frame names an image of which band, boolean ``(n, m)``.
+        faults: what could not be read so far, (frame, band) -> why; what another process read is not here.
+
+    Raises:
+        CrossbandError: no frame has any of the bands.
+    """
+
+    def __init__(self, frames: Frames, bands: Iterable[str], preprocess: Preprocess, cache_mb: int = 0) -> None:
+        self.frames, self.preprocess = frames, preprocess
+        self.bands = [parse_band(band) for band in bands]
+        known = [band.value for band in self.bands if band in frames.bands]
+        if not known:
+            wanted, have = (", ".join(b.value for b in part) for part in (self.bands, frames.bands))
+            raise CrossbandError(f"no frame has any of the bands {wanted}; these frames have {have}")
+        self._images = Items(frames, known, preprocess, cache_mb)
+        self._item = np.full((len(frames), len(self.bands)), -1)
+        columns = [self.bands.index(band) for band in self._images.bands]
+        self._item[self._images.rows, columns] = np.arange(len(self._images))
+        self.listed = self._item >= 0
+        self.faults: dict[tuple[str, str], str] = {}
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def units(self, row: int) -> list[torch.Tensor | None]:
+        """The images of a frame in [0, 1], each float32 ``(1 or 3, H, W)``, ``None`` where absent."""
+        return [self._unit(row, column) for column in range(len(self.bands))]
+
+    def tensor(
+        self,
+        row: int,
+        geometry: Sequence[Geometry] = (),
+        light: Photometry | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A frame as a network of streams reads it, float32 ``(m, 3, H, W)``, and which bands are there,
+        boolean ``(m,)``.
+
+        Args:
+            row: the frame.
+            geometry: what moves pixels, each once for all bands of the frame.
+            light: what changes their values, drawn anew for each band.
+            generator: of the random numbers of both.
+        """
+        units = self.units(row)
+        present = torch.tensor([unit is not None for unit in units])
+        stack = torch.zeros(len(units), 3, *self.preprocess.size)
+        there = [unit for unit in units if unit is not None]
+        if there and geometry and generator is not None:
+            widths = [len(unit) for unit in there]
+            moved = torch.cat(there)
+            for transform in geometry:
+                moved = transform(moved, generator)
+            there = list(moved.split(widths))
+        left = iter(there)
+        for column, band in enumerate(self.bands):
+            if present[column]:
+                unit = next(left)
+                if light is not None and generator is not None:
+                    unit = light(unit, band, generator)
+                stack[column] = self._images.standardised(unit, band)
+        return stack, present
+
+    def batch(self, rows: np.ndarray, readers: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+        """Several frames, read by threads: ``(n, m, 3, H, W)`` and ``(n, m)``."""
+        with ThreadPoolExecutor(readers) as pool:
+            found = list(pool.map(self.tensor, rows.tolist()))
+        return torch.stack([images for images, _ in found]), torch.stack([present for _, present in found])
+
+    def _unit(self, row: int, column: int) -> torch.Tensor | None:
+        item = int(self._item[row, column])
+        if item < 0:
+            return None
+        try:
+            return self._images.unit(item)
+        except ImageFault as fault:
+            key = (self.frames.names[row], self.bands[column].value)
+            self.faults.setdefault(key, str(fault))
+            return None
+
+
+Geometry = Callable[[torch.Tensor, torch.Generator], torch.Tensor]

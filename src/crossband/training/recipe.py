@@ -138,10 +138,13 @@ class Optimiser(Strict):
         weight_decay: of all parameters with two axes or more.
         momentum: of ``sgd``.
         schedule: ``constant``, ``cosine`` to 0 over the run, ``exponential`` by ``decay`` an epoch, or
-            ``poly``: the share of the run that is left, to the power ``power``.
-        decay: the factor of ``exponential``.
+            ``poly``: the share of the run that is left, to the power ``power``; or ``steps`` by ``decay`` after
+            each of ``milestones``.
+        decay: the factor of ``exponential`` and ``steps``.
         power: the exponent of ``poly``.
-        warmup: share of the run over which the rate rises from 0.
+        milestones: epochs after which ``steps`` multiplies the rate.
+        warmup: share of the run over which the rate rises.
+        warmup_from: the share of the rate that it rises from.
         clip: the largest norm of a gradient, 0 for none.
     """
 
@@ -150,10 +153,12 @@ class Optimiser(Strict):
     head_rate: float | None = Field(default=None, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    schedule: Literal["constant", "cosine", "exponential", "poly"] = "constant"
+    schedule: Literal["constant", "cosine", "exponential", "poly", "steps"] = "constant"
     decay: float = Field(default=0.9, gt=0, le=1)
     power: float = Field(default=0.9, gt=0)
+    milestones: list[int] = Field(default_factory=list)
     warmup: float = Field(default=0.0, ge=0, lt=1)
+    warmup_from: float = Field(default=0.0, ge=0, le=1)
     clip: float = Field(default=0.0, ge=0)
 
 

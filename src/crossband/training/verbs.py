@@ -39,6 +39,7 @@ class Paper:
 PAPERS = {
     "vpr-finetuning": Paper("vpr", "published_vpr"),
     "rsfnet": Paper("rsfnet", "published_rsfnet"),
+    "hamnet": Paper("reid", "published_hamnet"),
 }
 
 

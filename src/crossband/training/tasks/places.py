@@ -15,7 +15,6 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from ...bands import BANDS, Normalisation
 from ...errors import CrossbandError
 from ...frames import Frames
 from ...losses import ArcFaceLoss, ContrastiveLoss, TripletLoss
@@ -23,12 +22,11 @@ from ...metrics.fcm import PlaceScores, near_mask, place_index, score_matches
 from ...metrics.protocol import PositiveMask
 from ...models.vpr import PlaceRecogniser, create_place_recogniser
 from ...nn.aggregation import NetVLAD
-from ...preprocess import Preprocess, measure_statistics
 from ...retrieval.search import exact_search
 from ...retrieval.store import ArrayRows
 from ...transforms import Photometry, ViewShift
 from ..describe import describe
-from ..items import Items, check_apart, part_frames
+from ..items import Items, check_apart, make_preprocess, part_frames
 from ..mining import mine_tuples
 from ..recipe import Data, Recipe, SplitPair, Strict
 from ..task import Task, register_task
@@ -151,7 +149,7 @@ class Places(Task):
         )  # fmt: skip
         self.trained_parameters = self.network.set_trainable(recipe.data.size, model.train_from)
         train = _placed(part_frames(recipe.data.train, root), recipe.sampling.measure)
-        self.preprocess = self._preprocess(train)
+        self.preprocess = make_preprocess(recipe.data, self.network.encoder.statistics, train)
         bands = [*recipe.data.query_bands, *recipe.data.gallery_bands]
         self.items = Items(train, bands, self.preprocess, recipe.data.cache_mb)
         self._query_items = self.items.of_bands(recipe.data.query_bands)
@@ -165,23 +163,6 @@ class Places(Task):
         self._pairs: dict[str, _Pair] = {}
         self._view = ViewShift(recipe.data.view_shift)
         self._light = Photometry(recipe.data.photometry, recipe.data.invert_tir)
-
-    def _preprocess(self, train: Frames) -> Preprocess:
-        data, plain = self.recipe.data, Preprocess()
-        preprocess = Preprocess(
-            size=data.size,
-            statistics=dict.fromkeys(BANDS, self.network.encoder.statistics),
-            normalisation={
-                band: Normalisation.parse(data.normalisation[band])
-                if band in data.normalisation
-                else plain.normalisation[band]
-                for band in BANDS
-            },
-        )
-        if data.statistics == "encoder":
-            return preprocess
-        measured = measure_statistics(train, preprocess)
-        return Preprocess(data.size, {**preprocess.statistics, **measured}, preprocess.normalisation)
 
     def _criterion(self) -> nn.Module:
         loss = self.recipe.loss

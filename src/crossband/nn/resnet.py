@@ -1,0 +1,51 @@
+"""A ResNet taken apart, for networks that branch inside it."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+
+from ..errors import CrossbandError
+from .encoder import Encoder
+
+__all__ = ["late_branch", "reduction", "remove_last_stride", "resnet_stages"]
+
+
+def resnet_stages(encoder: Encoder, needs: str) -> list[nn.Sequential]:
+    """The four stages of a ResNet (``layer1`` to ``layer4`` of torchvision and timm).
+
+    Raises:
+        CrossbandError: the encoder is another network; ``needs`` is what wants a ResNet.
+    """
+    stages = [getattr(encoder.body, f"layer{i}", None) for i in range(1, 5)]
+    if not all(isinstance(stage, nn.Sequential) for stage in stages):
+        raise CrossbandError(f"{needs} branches inside a ResNet; use model.encoder=resnet50")
+    return stages  # type: ignore[return-value]
+
+
+def remove_last_stride(stage: nn.Module) -> None:
+    """Let a stage keep the size of its input: every strided convolution or pooling in it gets stride 1."""
+    for module in stage.modules():
+        if isinstance(module, nn.Conv2d | nn.AvgPool2d) and module.stride not in (1, (1, 1)):
+            module.stride = (1, 1) if isinstance(module, nn.Conv2d) else 1
+            if isinstance(module, nn.AvgPool2d):
+                module.kernel_size = 1
+
+
+def late_branch(stages: list[nn.Sequential], strided: bool) -> nn.Sequential:
+    """A copy of what follows the third stage's first block, to be trained on its own: ``res_conv4_2`` on.
+
+    Args:
+        stages: of :func:`resnet_stages`.
+        strided: whether the last stage halves the map, as in the network itself.
+    """
+    branch = copy.deepcopy(nn.Sequential(*stages[2][1:], stages[3]))
+    if not strided:
+        remove_last_stride(branch[-1])
+    return branch
+
+
+def reduction(channels: int, width: int) -> nn.Sequential:
+    """Each position's channels as fewer numbers, as PCB, MGN and ABD-Net all do it."""
+    return nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())

@@ -1,0 +1,1 @@
+"""Pipelines: what chains several models into one answer."""
