@@ -13,20 +13,28 @@ from crossband.training import reproduce
 
 from ._harness import ROOT, machine, write_section
 
+COLUMNS = {
+    "table": "table", "dataset": "dataset", "model": "model", "figure": "figure", "published": "the paper",
+    "ours": "ours", "difference": "difference", "frames": "queries",
+}  # fmt: skip
+
 
 def table(done: Reproduction) -> str:
-    lines = ["| table | dataset | model | figure | the paper | ours | difference | queries |", "|---|---|---|---|---:|---:|---:|---:|"]  # fmt: skip
+    lines = [f"| {' | '.join(COLUMNS.values())} |", "|---|---|---|---|---:|---:|---:|---:|"]
     shown = done.to_display()
-    for row in shown[shown["ours"].notna()].fillna("").to_dict("records"):
-        cells = [row[name] for name in ("table", "dataset", "model", "figure", "published", "ours", "difference", "frames")]  # fmt: skip
-        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-    measured = int(shown["ours"].notna().sum())
-    without = sorted(name for name in done.missing if name.isidentifier())
-    return "\n".join([
-        *lines, "", f"{measured} of {len(shown)} figures. Not here, as data or as weights: {', '.join(without)}. "
-        "LLVIP is the 44 pairs that its authors publish as a sample, 3 places, so its figures say nothing about the "
-        f"paper's 401. Measured {machine()}.",
-    ])  # fmt: skip
+    measured = shown[shown["ours"].notna()]
+    for row in measured.fillna("").to_dict("records"):
+        lines.append(f"| {' | '.join(str(row[name]) for name in COLUMNS)} |")
+    without = ", ".join(sorted(name for name in done.missing if name.isidentifier()))
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{len(measured)} of {len(shown)} figures. Not here, as data or as weights: {without}. LLVIP is "
+            "the 44 pairs that its authors publish as a sample, 3 places, so its figures say nothing about the "
+            f"paper's 401. Measured {machine()}.",
+        ]
+    )
 
 
 def main() -> None:
