@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -14,6 +15,8 @@ import typer
 
 from crossband.cli import app
 from crossband.frames import Frames
+
+from .training.conftest import write_street
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,6 +73,33 @@ def test_what_a_page_shows_runs_in_its_order(workplace, page):
     for language, code in shown:
         if language == "python":
             exec(compile(code, page, "exec"), names)
+            continue
+        for line in filter(str.strip, code.splitlines()):
+            type_in(line)
+
+
+def test_the_page_on_training_runs_on_a_small_recipe(workplace):
+    """The commands as they stand; the recipe they name is one that trains in seconds."""
+    write_street(Path("data/street"))
+    day, night = ({"frames": "street", "where": {"sequence": [visit]}} for visit in ("day", "night"))
+    pair = {"queries": {**night, "where": {"split": ["val"]}}, "gallery": day}
+    small = {
+        "task": "places",
+        "data": {"train": {"frames": "street", "where": {"split": ["train"]}}, "val": pair,
+                 "test": {"night": {**pair, "queries": {**night, "where": {"split": ["test"]}}}},
+                 "size": [32, 32]},
+        "model": {"encoder": "squeezenet1_1", "layer": "features.4", "pretrained": False},
+        "sampling": {"positive": 2, "negative": 5, "n_negatives": 2},
+        "running": {"epochs": 1, "device": "cpu"},
+    }  # fmt: skip
+    Path("recipes/vpr").mkdir(parents=True)
+    Path("recipes/vpr/city_gem_triplet.yaml").write_text(json.dumps(small))
+    shown = [(language, code) for language, code in blocks("docs/training.md") if "city_gem" in code]
+    assert [language for language, _ in shown] == ["python", "bash"]
+    for language, code in shown:
+        if language == "python":
+            exec(compile(code.replace("epochs=5", "epochs=1"), "docs/training.md", "exec"), {})
+            shutil.rmtree("out/gem")
             continue
         for line in filter(str.strip, code.splitlines()):
             type_in(line)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crossband.bands import BANDS, Band
-from crossband.transforms import Photometry, ViewShift
+from crossband.transforms import LabelledView, Photometry, ViewShift
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -51,3 +51,39 @@ def test_a_view_shift_is_a_crop_of_the_image():
     out = ViewShift(0.5)(ramp, generator(3))
     assert 0 <= out.min() <= out.max() <= 19
     assert (out.diff(dim=2) >= -1e-6).all()
+
+
+def labelled_grid() -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels in blocks of 8 pixels, and images that show the same numbers."""
+    labels = (torch.arange(48)[:, None] // 8 + torch.arange(64)[None] // 8) % 5
+    return labels.float()[None].expand(4, -1, -1) / 10, labels
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        LabelledView(mirror=1.0),
+        LabelledView(crop=(24, 32)),
+        LabelledView(rotate=10),
+        LabelledView(zoom=(1.5, 2.0), crop=(24, 32)),
+        LabelledView(mirror=0.5, rotate=10, zoom=(0.7, 1.5), crop=(40, 40)),
+    ],
+)
+def test_images_and_labels_go_through_the_same_geometry(view):
+    images, labels = labelled_grid()
+    for seed in range(5):
+        seen, known = view(images, labels, torch.Generator().manual_seed(seed))
+        assert seen.shape[1:] == known.shape
+        assert known.dtype == torch.int64
+        valid = known != 255
+        assert bool(valid.float().mean() > 0.4)
+        right = (seen[0] * 10 - known).abs() < 0.05
+        assert float(right[valid].float().mean()) > 0.6  # all but the blurred edges of the blocks
+        assert set(known.unique().tolist()) <= {0, 1, 2, 3, 4, 255}
+
+
+def test_what_lies_beyond_the_border_is_ignored():
+    images, labels = labelled_grid()
+    _, known = LabelledView(zoom=(0.5, 0.5), crop=(48, 64))(images, labels, torch.Generator().manual_seed(0))
+    assert int((known != 255).sum()) == 24 * 32
+    assert LabelledView()(images, labels, torch.Generator())[1].equal(labels)

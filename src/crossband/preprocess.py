@@ -117,6 +117,22 @@ class Preprocess:
         std = torch.tensor(statistics.std)[:, None, None]
         return (self.unit(image, band) - mean) / std
 
+    def standardised(self, images: torch.Tensor, bands: Sequence[Band]) -> torch.Tensor:
+        """Several bands together, standardised: float32 ``(..., C, H, W)`` in [0, 1] of the same shape.
+
+        Args:
+            images: the channels of the bands one after another, three for ``rgb`` and one for the others, which
+                take the mean of their three statistics.
+            bands: in the order of the channels.
+        """
+        mean: list[float] = []
+        std: list[float] = []
+        for band in bands:
+            s = self.statistics[band]
+            mean += s.mean if band is Band.RGB else [sum(s.mean) / 3]
+            std += s.std if band is Band.RGB else [sum(s.std) / 3]
+        return (images - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+
     def describe(self) -> dict[str, object]:
         """A plain, complete account of it, for keys and for files."""
         return {

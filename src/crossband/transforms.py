@@ -6,6 +6,7 @@ change temperatures.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 
 from .bands import Band
 
-__all__ = ["Photometry", "ViewShift"]
+__all__ = ["LabelledView", "Photometry", "ViewShift"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,67 @@ class ViewShift:
         left = int(torch.randint(width - w + 1, (), generator=generator))
         crop = image[None, :, top : top + h, left : left + w]
         return F.interpolate(crop, (height, width), mode="bilinear", align_corners=False)[0]
+
+
+@dataclass(frozen=True)
+class LabelledView:
+    """A random mirror, turn and crop, the same for all bands of a frame and for its labels.
+
+    Images are resampled bilinearly, labels by nearest neighbour; beyond the border images are black and labels
+    are ``ignore``.
+
+    Attributes:
+        mirror: the share of frames that are mirrored left to right.
+        rotate: the largest turn either way, degrees.
+        crop: (height, width) of a crop at a random place, or ``None``; no larger than the images.
+        zoom: (smallest, largest) factor that the frame grows by before the crop.
+        ignore: the label of what is not known.
+    """
+
+    mirror: float = 0.0
+    rotate: float = 0.0
+    crop: tuple[int, int] | None = None
+    zoom: tuple[float, float] = (1.0, 1.0)
+    ignore: int = 255
+
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Transform float images ``(C, H, W)`` and int64 labels ``(H, W)``.
+
+        Example:
+            >>> images, labels = torch.rand(4, 6, 8), torch.zeros(6, 8, dtype=torch.int64)
+            >>> images, labels = LabelledView(crop=(4, 4))(images, labels, torch.Generator())
+            >>> images.shape, labels.shape
+            (torch.Size([4, 4, 4]), torch.Size([4, 4]))
+        """
+        mirror, turn, grow, *place = torch.rand(5, generator=generator).tolist()
+        if mirror < self.mirror:
+            images, labels = images.flip(-1), labels.flip(-1)
+        height, width = labels.shape
+        tall, wide = self.crop or (height, width)
+        factor = self.zoom[0] * (self.zoom[1] / self.zoom[0]) ** grow
+        free = (max(height * factor - tall, 0.0), max(width * factor - wide, 0.0))
+        top, left = ((share - 0.5) * room for share, room in zip(place, free, strict=True))
+        angle = math.radians(self.rotate * (2 * turn - 1))
+        if not angle and factor == 1.0:
+            y, x = round(top + free[0] / 2), round(left + free[1] / 2)
+            return images[:, y : y + tall, x : x + wide], labels[y : y + tall, x : x + wide]
+        return self._resampled(images, labels, angle, factor, (top, left), (tall, wide))
+
+    def _resampled(
+        self, images: torch.Tensor, labels: torch.Tensor, angle: float, factor: float,
+        offset: tuple[float, float], size: tuple[int, int],
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+        height, width = labels.shape
+        y = (torch.arange(size[0]) + 0.5 - size[0] / 2 + offset[0])[:, None] / factor
+        x = (torch.arange(size[1]) + 0.5 - size[1] / 2 + offset[1])[None] / factor
+        cos, sin = math.cos(angle), math.sin(angle)
+        grid = torch.stack([(cos * x - sin * y) / (width / 2), (sin * x + cos * y) / (height / 2)], -1)[None]
+        turned = F.grid_sample(images[None], grid, align_corners=False)[0]
+        known = (labels - self.ignore).to(images.dtype)[None, None]  # so that 0, beyond the border, is ignore
+        nearest = F.grid_sample(known, grid, mode="nearest", align_corners=False)[0, 0]
+        return turned, nearest.round().long() + self.ignore
 
 
 @dataclass(frozen=True)

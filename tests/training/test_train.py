@@ -127,6 +127,19 @@ def test_the_best_checkpoint_and_the_early_stop_follow_val(recipe, street, tmp_p
     assert len(figures(tmp_path, "train/loss")) == 4
 
 
+def test_val_may_be_measured_rarely_and_the_last_epoch_always_is(recipe, street, tmp_path, monkeypatch):
+    from crossband.training.tasks.places import Places
+
+    scores = iter([90.0, 10.0])
+    monkeypatch.setattr(Places, "validate", lambda self: {self.monitor: next(scores)})
+    done = run(recipe(running={"epochs": 4, "validate_every": 3}), tmp_path / "some", street)
+    assert (done.best, done.epoch) == (90.0, 3)
+    assert next(scores, None) is None
+    scores = iter([10.0])
+    done = run(recipe(running={"epochs": 2, "validate_every": 2}), tmp_path / "last", street)
+    assert (done.best, done.epoch) == (10.0, 2)
+
+
 def test_a_test_query_among_val_is_found_by_its_image(recipe, street, tmp_path):
     content = recipe()
     content["data"]["val"]["queries"] = {"frames": "street", "where": {"condition": ["night"]}}

@@ -25,7 +25,16 @@ from ..bands import Band, Units, parse_band, parse_units
 from ..errors import ImageFault
 from .flir import is_radiometric_jpeg, read_radiometric_jpeg
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "Image", "decode_image", "image_size", "read_bytes", "read_image"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "Image",
+    "decode_image",
+    "image_size",
+    "read_bytes",
+    "read_image",
+    "read_labels",
+]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm", ".ppm", ".webp"})
 MAX_PIXELS = 100_000_000
@@ -65,7 +74,9 @@ def read_image(
     """Read one image file in its own depth, with its EXIF orientation applied.
 
     A radiometric FLIR JPEG gives temperatures in kelvin for ``tir`` and the embedded photograph for
-    ``rgb``; every other file gives its own pixels. Of a TIFF with several pages, the first is read.
+    ``rgb``. A four-channel image whose fourth channel has more than two levels is MFNet's: colour for ``rgb``,
+    the fourth channel for ``tir``. Every other file gives its own pixels. Of a TIFF with several pages, the
+    first is read.
 
     Args:
         path: PNG, JPEG, TIFF, BMP, PGM, PPM or WebP; the name does not matter.
@@ -119,7 +130,44 @@ def decode_image(
         else:
             pixels = _decode_with_pillow(data, max_pixels)
         _check_size(pixels.shape[1], pixels.shape[0], max_pixels)
+    if band is Band.TIR and pixels.ndim == 3 and pixels.shape[-1] == 4 and _is_picture(pixels[..., 3]):
+        pixels = np.ascontiguousarray(pixels[..., 3])
     return Image(pixels, parse_units(units) if units is not None and band is Band.TIR else Units.COUNTS)
+
+
+def _is_picture(channel: np.ndarray) -> bool:
+    """Whether a fourth channel is a picture of its own: transparency has one level, or two as a mask has."""
+    low, high = channel.min(), channel.max()
+    return bool(((channel != low) & (channel != high)).any())
+
+
+def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """A label map as the file holds it, integers ``(H, W)``: of a PNG with a palette, the numbers of its
+    colours.
+
+    Raises:
+        ImageFault: missing, not an image, too large, or a picture in colour.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     labels = PIL.Image.fromarray(np.array([[0, 7]], np.uint8)).convert("P")
+        ...     labels.save(Path(folder) / "a.png")
+        ...     read_labels(Path(folder) / "a.png").tolist()
+        [[0, 7]]
+    """
+    data = read_bytes(path)
+    with _faults(path):
+        _check_size(*_header_size(data), max_pixels)
+        if not _is_tiff(data):
+            with _open_with_pillow(data) as image:
+                _check_size(*image.size, max_pixels)
+                if image.mode == "P":
+                    return np.array(image)
+        pixels = decode_image(data, path, max_pixels=max_pixels).pixels
+        if pixels.ndim == 3 and not (pixels[..., :1] == pixels[..., 1:3]).all():
+            raise ValueError("a label map holds one number a pixel, and this is a picture in colour")
+    return pixels if pixels.ndim == 2 else pixels[..., 0]
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

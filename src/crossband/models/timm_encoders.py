@@ -18,6 +18,7 @@ from torch import nn
 
 from ..errors import CrossbandError
 from ..nn.encoder import Encoder
+from ..nn.stages import StageEncoder
 from ..preprocess import Statistics
 from ..weights import WeightsSource
 from ._registry import ModelEntry, StateDict
@@ -129,3 +130,37 @@ def rename_features(name: str, state: StateDict, encoder: Encoder) -> StateDict:
     own = encoder.body.state_dict()  # timm wraps some networks once more, as "model"
     renamed = ((f"{prefix}{key}", tensor) for key, tensor in state.items() for prefix in _FEATURE_PREFIXES)
     return {key: tensor for key, tensor in renamed if key in own}
+
+
+class TimmStages(StageEncoder):
+    """The maps of a network of timm at strides 4, 8, 16 and 32.
+
+    Args:
+        body: the network.
+        name: as in ``timm/NAME``, for the error.
+
+    Attributes:
+        channels: of each map.
+
+    Raises:
+        CrossbandError: it has no such maps, or timm does not say where they are.
+    """
+
+    def __init__(self, body: Any, name: str) -> None:
+        super().__init__()
+        info = list(getattr(body, "feature_info", ()))
+        chosen = [
+            max((i for i, part in enumerate(info) if part["reduction"] == stride), default=-1)
+            for stride in (4, 8, 16, 32)
+        ]
+        if -1 in chosen or not hasattr(body, "forward_intermediates"):
+            raise CrossbandError(
+                f"{name} has no feature maps at strides 4, 8, 16 and 32; choose another encoder"
+            )
+        self.body: Any = body
+        self._chosen = chosen
+        self.channels = tuple(info[i]["num_chs"] for i in chosen)
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Four maps of images ``(B, 3, H, W)``."""
+        return self.body.forward_intermediates(images, indices=self._chosen, intermediates_only=True)

@@ -31,8 +31,12 @@ class _Family:
 
 
 _FAMILIES = (
-    _Family(("alexnet", "vgg16"), "features", ("avgpool", "classifier")),
-    _Family(("squeezenet1_0", "squeezenet1_1", "mobilenet_v2", "densenet121"), "features", ("classifier",)),
+    _Family(("alexnet", "vgg16", "vgg19"), "features", ("avgpool", "classifier")),
+    _Family(
+        ("squeezenet1_0", "squeezenet1_1", "mobilenet_v2", "densenet121", "densenet161"),
+        "features",
+        ("classifier",),
+    ),
     _Family(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), "layer4", ("avgpool", "fc")),
 )
 

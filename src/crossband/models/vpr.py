@@ -43,7 +43,9 @@ class PlaceRecogniser(nn.Module):
         self, encoder: Encoder, layer: str, aggregator: Aggregator, freeze_batchnorm: bool = True
     ) -> None:
         super().__init__()
-        self.encoder, self.layer, self.aggregator = encoder, layer, aggregator
+        # twice as fast a step on a CPU, and what tensor cores want
+        self.encoder = encoder.to(memory_format=torch.channels_last)
+        self.layer, self.aggregator = layer, aggregator
         self.freeze_batchnorm = freeze_batchnorm
 
     @property
@@ -53,7 +55,7 @@ class PlaceRecogniser(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Descriptors ``(B, dim)``, float32, of standardised images ``(B, 3, h, w)``."""
-        return self.aggregator(self.encoder(images, self.layer))
+        return self.aggregator(self.encoder(images.contiguous(memory_format=torch.channels_last), self.layer))
 
     def train(self, mode: bool = True) -> PlaceRecogniser:
         """Training mode; BatchNorm stays in evaluation where its statistics are frozen."""

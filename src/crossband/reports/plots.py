@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "PALETTE", "plot_robustness"]
+__all__ = ["INK", "PALETTE", "plot_robustness", "plot_segmentation_robustness"]
 
 # Okabe and Ito's colours, told apart by the colour-blind
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
@@ -46,4 +46,51 @@ def plot_robustness(points: pd.DataFrame) -> Figure:
                 ax.set_ylabel(f"R@1, %   {query} → {gallery}")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(models), 3), frameon=False)
+    return figure
+
+
+_DISTURBED = {
+    "rgb light": ("light left in RGB, %", 100.0),
+    "tir contrast": ("thermal contrast left, %", 100.0),
+    "shift": ("thermal image moved, pixels", 1.0),
+    "fog": ("meteorological range in fog, m", 1.0),
+}
+
+
+def plot_segmentation_robustness(points: pd.DataFrame) -> Figure:
+    """mIoU over the amount of each disturbance, one line a model, one row of axes by day and one by night.
+
+    Args:
+        points: as :class:`crossband.segmentation.SegmentationCurve` holds them.
+    """
+    conditions = [name for name in ("day", "night") if name in set(points["condition"])] or ["all"]
+    kinds = [kind for kind in _DISTURBED if kind in set(points["kind"])]
+    models = list(dict.fromkeys(points["model"]))
+    figure = Figure(
+        figsize=(3.2 * len(kinds) + 0.8, 2.6 * len(conditions) + 0.6), layout="constrained", dpi=130
+    )
+    axes = figure.subplots(len(conditions), len(kinds), squeeze=False, sharey=True)
+    for row, condition in enumerate(conditions):
+        for column, kind in enumerate(kinds):
+            ax = axes[row, column]
+            label, factor = _DISTURBED[kind]
+            mine = points[(points["condition"] == condition) & (points["kind"] == kind)]
+            amounts = list(dict.fromkeys(mine["amount"]))
+            for number, model in enumerate(models):
+                line = mine[mine["model"] == model]
+                colour = PALETTE[number % len(PALETTE)]
+                ax.plot(range(len(line)), line["miou"], "o-", ms=3.5, lw=1.6, color=colour, label=model)
+            shown = [f"{amount * factor:g}" for amount in amounts]
+            if kind == "fog":
+                shown[0] = "clear"
+            ax.set_xticks(range(len(amounts)), shown)
+            ax.set_ylim(bottom=0)
+            ax.grid(alpha=0.25)
+            ax.spines[["top", "right"]].set_visible(False)
+            if row == len(conditions) - 1:
+                ax.set_xlabel(label)
+            if not column:
+                ax.set_ylabel(f"mIoU, %   {condition}")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(models), 5), frameon=False)
     return figure

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["PUBLISHED_FCM", "PublishedFcm", "published_rows"]
+__all__ = ["PUBLISHED_FCM", "PublishedFcm", "beside_published", "published_rows"]
 
 
 @dataclass(frozen=True)
@@ -122,4 +123,19 @@ def published_rows(recipe: str) -> list[PublishedFcm]:
         row
         for row in PUBLISHED_FCM.get(dataset, [])
         if recipe == f"{dataset}_{row.pooling}_{row.backbone}_{row.loss}"
+    ]
+
+
+def beside_published(name: str, recipe: Any, results: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Each figure of a recipe's rows, ``published``, next to ``ours``, ``None`` where nothing was measured."""
+    tests = {} if results is None else results["tests"]
+    return [
+        {
+            **row.describe(),
+            "threshold": f"{threshold:g} m",
+            "published": value,
+            "ours": tests.get(row.test, {}).get("fcm", {}).get(f"{threshold:g}"),
+        }
+        for row in published_rows(name)
+        for threshold, value in row.fcm.items()
     ]

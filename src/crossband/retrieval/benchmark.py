@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
+from ..allocator import process_peak_mb
 from ..bands import Band
 from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, write_file
@@ -250,7 +250,7 @@ def _measure(
                 cka=ckas[pair],
                 centroid=sides.centroid(),
                 images_per_s=plain.images_per_s,
-                peak_memory_mb=_peak_memory_mb(),
+                peak_memory_mb=process_peak_mb(),
                 ranks=ranks,
                 query_frames=tuple(sides.query_frames.names),
                 examples=sides.examples(ranks, rule, max_memory),
@@ -286,13 +286,3 @@ def _paired_hits(first: Run, second: Run) -> tuple[np.ndarray, np.ndarray]:
     ]
     common = hits[0].index.intersection(hits[1].index)
     return hits[0][common].to_numpy(), hits[1][common].to_numpy()
-
-
-def _peak_memory_mb() -> float | None:
-    """The most memory this process has held so far; ``None`` on systems that do not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

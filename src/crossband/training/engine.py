@@ -150,7 +150,8 @@ class Learner(lightning.LightningModule):
         return len(self._samples) // self.task.recipe.running.batch_size
 
     def on_train_epoch_start(self) -> None:
-        """Start the clock and the progress bar."""
+        """Training mode, which Lightning leaves as a network came; start the clock and the progress bar."""
+        self.train()
         self._started = time.perf_counter()
         self._images = 0
         if self.trainer.is_global_zero:
@@ -216,12 +217,11 @@ class Learner(lightning.LightningModule):
             "train/mining_share": mining / max(mining + seconds, 1e-9),
             "train/loss": float(np.mean([loss for _, loss in self._losses])),
         }
-        scores = self.task.validate()
-        self._close_progress()
-        improved = self.best is None or scores[self.task.monitor] > self.best
-        self.stale = 0 if improved else self.stale + 1
-        self.best = scores[self.task.monitor] if improved else self.best
         running = self.task.recipe.running
+        last = self.epoch + 1 == running.epochs
+        scores = self.task.validate() if last or not (self.epoch + 1) % running.validate_every else {}
+        self._close_progress()
+        improved = self._judge(scores)
         stop = bool(running.patience) and self.stale >= running.patience
         self.trainer.should_stop = stop
         if self.trainer.is_global_zero:
@@ -231,6 +231,15 @@ class Learner(lightning.LightningModule):
         self.epoch, self.batch, self._samples, self._losses = self.epoch + 1, 0, None, []
         if self.trainer.is_global_zero:
             self._save(finished=stop or self.epoch == running.epochs)
+
+    def _judge(self, scores: dict[str, float]) -> bool:
+        """Whether these scores, if any, are the best so far; counts the measured epochs since."""
+        if not scores:
+            return False
+        improved = self.best is None or scores[self.task.monitor] > self.best
+        self.stale = 0 if improved else self.stale + 1
+        self.best = scores[self.task.monitor] if improved else self.best
+        return improved
 
     def on_fit_end(self) -> None:
         """Close the log."""
@@ -356,6 +365,8 @@ def rate_factor(recipe: Optimiser, done: float, epoch: int) -> float:
         return max(done, 1e-3) / recipe.warmup
     if recipe.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (done - recipe.warmup) / (1 - recipe.warmup)))
+    if recipe.schedule == "poly":
+        return ((1 - done) / (1 - recipe.warmup)) ** recipe.power
     return recipe.decay**epoch if recipe.schedule == "exponential" else 1.0
 
 

@@ -1,7 +1,8 @@
 """Recipes: everything a training run depends on, typed, in one YAML file.
 
 A key nobody knows is an error that names the nearest. ``key=value`` pairs override what the file says, with
-dots for what lies inside: ``optimiser.rate=1e-4``, ``data.query_bands=[tir]``.
+dots for what lies inside: ``optimiser.rate=1e-4``, ``data.query_bands=[tir]``. ``base: other.yaml`` starts from
+a recipe in the same folder and says only what differs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from ..bands import parse_band
 from ..errors import CrossbandError, nearest
 
 __all__ = ["Data", "Optimiser", "Part", "Recipe", "Running", "Simulated", "SplitPair", "Strict", "read_recipe"]
+
+_MOST_BASES = 4
 
 
 class Strict(BaseModel):
@@ -134,8 +137,10 @@ class Optimiser(Strict):
         head_rate: of all else (aggregator, classes of the loss); ``rate`` where ``None``.
         weight_decay: of all parameters with two axes or more.
         momentum: of ``sgd``.
-        schedule: ``constant``, ``cosine`` to 0 over the run, or ``exponential`` by ``decay`` an epoch.
+        schedule: ``constant``, ``cosine`` to 0 over the run, ``exponential`` by ``decay`` an epoch, or
+            ``poly``: the share of the run that is left, to the power ``power``.
         decay: the factor of ``exponential``.
+        power: the exponent of ``poly``.
         warmup: share of the run over which the rate rises from 0.
         clip: the largest norm of a gradient, 0 for none.
     """
@@ -145,8 +150,9 @@ class Optimiser(Strict):
     head_rate: float | None = Field(default=None, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    schedule: Literal["constant", "cosine", "exponential"] = "constant"
+    schedule: Literal["constant", "cosine", "exponential", "poly"] = "constant"
     decay: float = Field(default=0.9, gt=0, le=1)
+    power: float = Field(default=0.9, gt=0)
     warmup: float = Field(default=0.0, ge=0, lt=1)
     clip: float = Field(default=0.0, ge=0)
 
@@ -162,7 +168,9 @@ class Running(Strict):
         device: ``cpu``, ``cuda`` or ``auto``.
         processes: how many; several on a CPU talk by gloo, on GPUs by NCCL.
         workers: processes that read, for each process that trains; 0 reads in the process itself.
-        patience: epochs without a better score on val before the run stops; 0 never stops.
+        patience: measured epochs without a better score on val before the run stops; 0 never stops.
+        validate_every: epochs from one measurement on val to the next; the last is always measured, so the
+            number of epochs keeps the last network, whatever val says.
         select_on: the split that chooses the checkpoint; only ``val`` is allowed.
         save_seconds: how long a killed run may have to repeat.
     """
@@ -175,6 +183,7 @@ class Running(Strict):
     processes: int = Field(default=1, ge=1)
     workers: int = Field(default=0, ge=0)
     patience: int = Field(default=0, ge=0)
+    validate_every: int = Field(default=1, ge=1)
     select_on: str = "val"
     save_seconds: float = Field(default=60.0, ge=0)
 
@@ -198,7 +207,7 @@ class Recipe(Strict):
         paper: the paper whose row this is, and ``row`` which of its rows.
         chosen: settings that the paper does not give and we chose, each with a reason.
         seed: of everything random.
-        data: which frames.
+        data: which frames, of the task's own type.
         optimiser: how parameters move.
         running: how the run runs.
     """
@@ -209,7 +218,7 @@ class Recipe(Strict):
     row: str | None = None
     chosen: dict[str, str] = Field(default_factory=dict)
     seed: int = 0
-    data: Data
+    data: Strict
     optimiser: Optimiser = Optimiser()
     running: Running = Running()
 
@@ -245,7 +254,7 @@ def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iter
         raise CrossbandError(f"{where}: {_sentence(error, kind)}") from None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path, depth: int = 0) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -256,7 +265,27 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise CrossbandError(f"{path} is no YAML: {' '.join(str(error).split())[:120]}") from None
     if not isinstance(content, dict):
         raise CrossbandError(f"{path} is no recipe: keys and values are expected")
-    return content
+    if "base" not in content:
+        return content
+    base = content.pop("base")
+    if depth >= _MOST_BASES or not isinstance(base, str) or Path(base).name != base:
+        raise CrossbandError(
+            f"{path} has the base {base!r}; name a recipe in the same folder, not one of its own"
+        )
+    return _merged(_read_yaml(path.with_name(base), depth + 1), content)
+
+
+def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe with changes; mappings are merged key by key, ``null`` takes a key away."""
+    merged = dict(base)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        if value is None:
+            merged.pop(key, None)
+        else:
+            both = isinstance(inner, dict) and isinstance(value, dict)
+            merged[key] = _merged(dict(inner or {}), value) if both else value
+    return merged
 
 
 def _override(content: dict[str, Any], text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,25 @@ from .task import Task, find_task
 
 __all__ = ["Reproduction", "Training", "evaluate", "reproduce", "train"]
 
-PAPERS = {"vpr-finetuning": "vpr"}
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a paper's recipes and figures are.
+
+    Attributes:
+        recipes: the folder below ``recipes``.
+        published: the module of :mod:`crossband.reports` whose ``beside_published(row, recipe, results)`` gives
+            a row's figures next to the paper's.
+    """
+
+    recipes: str
+    published: str
+
+
+PAPERS = {
+    "vpr-finetuning": Paper("vpr", "published_vpr"),
+    "rsfnet": Paper("rsfnet", "published_rsfnet"),
+}
 
 
 @dataclass(frozen=True)
@@ -145,9 +164,8 @@ def reproduce(
     """Each figure of a paper next to ours: trained here, or from checkpoints that lie in ``out``.
 
     Args:
-        paper: ``vpr-finetuning``, or one of :func:`crossband.papers.list_papers`, which are measured whatever
-        the
-            mode.
+        paper: ``vpr-finetuning`` or ``rsfnet``, or one of :func:`crossband.papers.list_papers`, which are
+            measured whatever the mode.
         data_root: the folder with the paper's datasets.
         rows: the recipes' names; all where ``None``.
         mode: ``train`` goes on with each row in ``OUT/ROW`` to its end; ``evaluate`` measures what is there.
@@ -171,6 +189,7 @@ def reproduce(
         _write_json(Path(out) / "reproduction.json", {"paper": paper, **asdict(done)})
         return done
     folder = _recipes_of(paper, recipes)
+    beside = importlib.import_module(f"crossband.reports.{PAPERS[paper].published}").beside_published
     files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     files = {name: path for name, path in files.items() if read_recipe(path).paper == paper}
     for name in rows or ():
@@ -183,7 +202,7 @@ def reproduce(
             results = _row(files[name], Path(out) / name, mode, data_root, given)
         except CrossbandError as error:
             missing[name], results = str(error), None
-        found += _beside_published(name, results)
+        found += beside(name, read_recipe(files[name], given), results)
     done = Reproduction(found, missing)
     _write_json(Path(out) / "reproduction.json", {"paper": paper, **asdict(done)})
     return done
@@ -198,26 +217,10 @@ def _row(path: Path, out: Path, mode: str, data_root: str | Path, overrides: lis
     return evaluate(path, checkpoint, out, overrides=overrides, data_root=data_root)
 
 
-def _beside_published(name: str, results: dict[str, Any] | None) -> list[dict[str, Any]]:
-    from ..reports.published_vpr import published_rows
-
-    tests = {} if results is None else results["tests"]
-    return [
-        {
-            **row.describe(),
-            "threshold": f"{threshold:g} m",
-            "published": value,
-            "ours": tests.get(row.test, {}).get("fcm", {}).get(f"{threshold:g}"),
-        }
-        for row in published_rows(name)
-        for threshold, value in row.fcm.items()
-    ]
-
-
 def _recipes_of(paper: str, recipes: str | Path | None) -> Path:
     beside = Path(__file__).parents[3] / "recipes"
     for folder in [Path(recipes)] if recipes is not None else [Path("recipes"), beside]:
-        for candidate in (folder / PAPERS[paper], folder):
+        for candidate in (folder / PAPERS[paper].recipes, folder):
             if any(candidate.glob("*.yaml")):
                 return candidate
     raise CrossbandError(f"no recipes of {paper}; give their folder with --recipes")

@@ -30,7 +30,7 @@ from ...transforms import Photometry, ViewShift
 from ..describe import describe
 from ..items import Items, check_apart, part_frames
 from ..mining import mine_tuples
-from ..recipe import Recipe, SplitPair, Strict
+from ..recipe import Data, Recipe, SplitPair, Strict
 from ..task import Task, register_task
 
 __all__ = ["PlaceLoss", "PlaceModel", "PlaceRecipe", "Places", "Sampling"]
@@ -118,6 +118,7 @@ class Scoring(Strict):
 class PlaceRecipe(Recipe):
     """A recipe of the task ``places``."""
 
+    data: Data
     model: PlaceModel = PlaceModel()
     loss: PlaceLoss = PlaceLoss()
     sampling: Sampling = Sampling()

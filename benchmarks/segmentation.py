@@ -1,0 +1,83 @@
+"""RSFNet deployed against RTFNet-152 and MFNet at 480x640 on the CPU, eager and as ONNX, each in turn."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from crossband.export import onnx_session, write_onnx
+from crossband.models import create_segmenter
+from crossband.nn.counting import count_cost
+from crossband.nn.reparam import deploy
+
+from ._harness import Timing, in_turn, machine
+
+NETWORKS = ("rsfnet50_18", "rsfnet101_34", "rtfnet152", "mfnet")
+# on one RTX 2080 Ti, table III of Li et al.
+PUBLISHED_FPS = {"rsfnet50_18": 81.36, "rsfnet101_34": 57.31, "rtfnet152": 33.86, "mfnet": 205.47}
+_SLOWEST = "rtfnet152"
+
+
+def contenders(folder: Path) -> tuple[dict[str, Callable[[], object]], dict[str, float]]:
+    """A pass of every network in both forms, and the deployed networks' multiply-adds, 10^9."""
+    images = torch.rand(1, 4, 480, 640, generator=torch.Generator().manual_seed(0))
+    runs: dict[str, Callable[[], object]] = {}
+    macs = {}
+    for name in NETWORKS:
+        network = deploy(create_segmenter(name)[0], torch.rand(1, 4, 64, 64))
+        macs[name] = count_cost(network, 1, 4, 480, 640).macs_g
+        session = onnx_session(write_onnx(network, images, folder / f"{name}.onnx"))
+        runs[f"{name} eager"] = lambda network=network: _pass(network, images)
+        runs[f"{name} ONNX"] = lambda session=session: session.run(None, {"images": images.numpy()})
+    return runs, macs
+
+
+def _pass(network: torch.nn.Module, images: torch.Tensor) -> None:
+    with torch.inference_mode():
+        network(images)
+
+
+def table(times: dict[str, Timing], macs: dict[str, float]) -> str:
+    """Frames a second, and how many times as fast as RTFNet-152 in the same form, round by round."""
+    head = (
+        "| network | form | MACs, G | ms, median | FPS | times RTFNet-152 (lowest to highest round) | paper |"
+    )
+    rows = [head, "|---|---|---|---|---|---|---|"]
+    for run, timing in times.items():
+        name, form = run.split()
+        low, middle, high = timing.ratio(times[f"{_SLOWEST} {form}"])
+        paper = PUBLISHED_FPS[name] / PUBLISHED_FPS[_SLOWEST]
+        rows.append(
+            f"| {name} | {form} | {macs[name]:.1f} | {1000 * timing.median:.0f} | {1 / timing.median:.2f} | "
+            f"{middle:.2f} ({low:.2f} to {high:.2f}) | {paper:.2f} |"
+        )
+    return "\n".join(rows)
+
+
+def main(rounds: int = 5, results: Path | None = None) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        runs, macs = contenders(Path(folder))
+        times = in_turn(runs, rounds)
+    if results is not None:
+        results.write_text(
+            json.dumps({name: timing.seconds for name, timing in times.items()}), encoding="utf-8"
+        )
+    gain = statistics.median(times["rsfnet50_18 eager"].seconds) / statistics.median(
+        times["rsfnet50_18 ONNX"].seconds
+    )
+    said = (
+        f"RSFNet50-18 is {gain:.2f} times as fast exported as eager. The paper's column is on one RTX 2080 Ti."
+    )
+    threads = f"{torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+    head = f"Segmentation, 480x640, one frame at a time, deployed ({machine()}, {threads}):"
+    return "\n".join([head, "", table(times, macs), "", said])
+
+
+if __name__ == "__main__":
+    print(main(*(int(value) for value in sys.argv[1:2]), *(Path(value) for value in sys.argv[2:3])))

@@ -1,0 +1,135 @@
+"""Losses of RGB-thermal segmentation: equations (6) to (9) of Li et al., RSFNet, 2023."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..errors import unknown_name
+
+__all__ = [
+    "CONFIDENCE_LOSSES",
+    "SegmentationLoss",
+    "class_weights",
+    "confidence_loss",
+    "weighted_cross_entropy",
+]
+
+CONFIDENCE_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
+    "smooth_l1": F.smooth_l1_loss,
+    "l1": F.l1_loss,
+    "l2": F.mse_loss,
+}
+"""The regressions of table X by name; smooth L1 turns from square to straight at 1, as equations (8) and
+(9)."""
+
+
+def class_weights(counts: torch.Tensor, offset: float = 1.05) -> torch.Tensor:
+    """The weight of each class, ``1 / ln(offset + p)`` with p its share of all labelled pixels.
+
+    Paszke et al., "ENet", 2016, where the offset is 1.02; 1.05 in RSFNet.
+
+    Args:
+        counts: pixels of each class in the training data, ``(C,)``; a class that never occurs gets the largest
+            weight there is.
+        offset: above 1.
+
+    Returns:
+        float32 ``(C,)``, from ``1 / ln(offset + 1)`` to ``1 / ln(offset)``.
+
+    Example:
+        >>> class_weights(torch.tensor([3, 1])).tolist()
+        [1.7013..., 3.8109...]
+    """
+    share = counts.double() / counts.sum().clamp(min=1)
+    return (1 / (offset + share).log()).float()
+
+
+def weighted_cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None, ignore: int = 255
+) -> torch.Tensor:
+    """The weighted cross-entropy of a label map, equation (7): a mean over pixels, not over their weights.
+
+    The paper speaks of a sigmoid before the loss; classes exclude each other, so the logarithm here is of a
+    softmax.
+
+    Args:
+        logits: ``(B, C, H, W)``.
+        labels: ``(B, H, W)``, integers from 0 to C - 1, or ``ignore``.
+        weights: ``(C,)``, or ``None`` for ones.
+        ignore: the label of pixels that do not count; without any other the loss is 0.
+
+    Returns:
+        a scalar.
+
+    Example:
+        >>> logits = torch.tensor([0.0, 0.0]).reshape(1, 2, 1, 1)
+        >>> weighted_cross_entropy(logits, torch.ones(1, 1, 1), torch.tensor([1.0, 3.0])).item() / 3
+        0.6931...
+    """
+    total = F.cross_entropy(logits, labels.long(), weights, reduction="sum", ignore_index=ignore)
+    return total / (labels != ignore).sum().clamp(min=1)
+
+
+def confidence_loss(confidence: torch.Tensor, wanted: torch.Tensor, name: str = "smooth_l1") -> torch.Tensor:
+    """The regression of confidences to pseudo-labels, equations (8) and (9), summed over streams.
+
+    Args:
+        confidence: ``(B, streams)`` in 0 to 1.
+        wanted: the same shape; NaN where there is none, which does not count.
+        name: of :data:`CONFIDENCE_LOSSES`.
+
+    Returns:
+        a scalar: the mean over the batch.
+
+    Raises:
+        CrossbandError: nobody knows the name.
+
+    Example:
+        >>> confidence_loss(torch.tensor([[0.5, 0.0]]), torch.tensor([[0.0, 0.0]])).item()
+        0.125
+    """
+    if name not in CONFIDENCE_LOSSES:
+        raise unknown_name("loss of the confidence", name, CONFIDENCE_LOSSES)
+    known = torch.isfinite(wanted)
+    each = CONFIDENCE_LOSSES[name](
+        confidence, torch.where(known, wanted, confidence.detach()), reduction="none"
+    )
+    return each.sum(1).mean()
+
+
+class SegmentationLoss(nn.Module):
+    """Equation (6): the segmentation loss, and ``balance`` times the confidences' regression.
+
+    Args:
+        weights: of the classes, or ``None``.
+        balance: lambda; 0 leaves the confidences unsupervised.
+        regression: a name of :data:`CONFIDENCE_LOSSES`.
+    """
+
+    weights: torch.Tensor | None
+
+    def __init__(
+        self, weights: torch.Tensor | None = None, balance: float = 0.3, regression: str = "smooth_l1"
+    ) -> None:
+        super().__init__()
+        if regression not in CONFIDENCE_LOSSES:
+            raise unknown_name("loss of the confidence", regression, CONFIDENCE_LOSSES)
+        self.balance, self.regression = balance, regression
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        confidence: torch.Tensor | None = None,
+        wanted: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """A scalar; see :func:`weighted_cross_entropy` and :func:`confidence_loss`."""
+        loss = weighted_cross_entropy(logits, labels, self.weights)
+        if self.balance and confidence is not None and wanted is not None:
+            loss = loss + self.balance * confidence_loss(confidence, wanted, self.regression)
+        return loss

@@ -1,0 +1,193 @@
+"""The registry of segmentation networks: a name becomes a network for some classes and bands.
+
+Every network reads one tensor ``(B, C, H, W)``: the channels of its bands one after another, three for ``rgb``
+and one for ``nir`` and ``tir``. It gives logits ``(B, classes, H, W)``. A network of two streams reads the last
+band in its second stream and all others in its first; alone, ``tir`` is read by what would be the second.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from .._discover import import_modules
+from ..bands import Band, parse_band
+from ..errors import CrossbandError, unknown_name
+from ..nn.encoder import count_parameters
+from ..nn.stages import StageEncoder, Stages, stage_layers, widen_input
+from ._registry import ModelInfo, create_model
+
+__all__ = [
+    "Segmenter",
+    "band_channels",
+    "create_segmenter",
+    "create_stages",
+    "list_segmenters",
+    "register_segmenter",
+    "streams",
+]
+
+Builder = Callable[..., tuple[nn.Module, str]]
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A registered network.
+
+    Attributes:
+        name: what recipes and the command line call it.
+        build: classes, bands, ``pretrained`` and options -> the network and the identity of its weights.
+        source: the paper.
+        licence: of the code here.
+    """
+
+    name: str
+    build: Builder
+    source: str
+    licence: str = "Apache-2.0"
+
+    @property
+    def options(self) -> list[str]:
+        """The names of the options that the network takes."""
+        return [p.name for p in inspect.signature(self.build).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
+_SEGMENTERS: dict[str, Segmenter] = {}
+
+
+def register_segmenter(name: str, *, source: str, licence: str = "Apache-2.0") -> Callable[[Builder], Builder]:
+    """Register the decorated function as the builder of a segmentation network; see :class:`Segmenter`.
+
+    It takes ``classes``, ``bands`` and ``pretrained`` by position, and its options by keyword only.
+    """
+
+    def register(build: Builder) -> Builder:
+        _SEGMENTERS[name] = Segmenter(name, build, source, licence)
+        return build
+
+    return register
+
+
+def find_segmenter(name: str) -> Segmenter:
+    """The entry of a network.
+
+    Raises:
+        CrossbandError: nobody knows it.
+    """
+    import_modules(__package__)
+    if name not in _SEGMENTERS:
+        raise unknown_name("segmentation network", name, _SEGMENTERS)
+    return _SEGMENTERS[name]
+
+
+def create_segmenter(
+    name: str,
+    classes: int = 9,
+    bands: Iterable[Band | str] = ("rgb", "tir"),
+    *,
+    pretrained: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> tuple[nn.Module, str]:
+    """A segmentation network in evaluation mode, and the identity of its encoders' weights.
+
+    Args:
+        name: see :func:`list_segmenters`.
+        classes: how many it tells apart.
+        bands: what it reads, in this order.
+        pretrained: whether its encoders start from their ImageNet weights.
+        options: of the network.
+
+    Raises:
+        CrossbandError: an unknown name, band or option, or bands that this network cannot read.
+
+    Example:
+        >>> network, _ = create_segmenter("mfnet", classes=9)
+        >>> network(torch.zeros(1, 4, 32, 64)).shape
+        torch.Size([1, 9, 32, 64])
+    """
+    entry = find_segmenter(name)
+    given = dict(options or {})
+    for option in given:
+        if option not in entry.options:
+            raise unknown_name(f"option of {name}", option, entry.options or ["none"])
+    chosen = tuple(parse_band(band) for band in bands)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise CrossbandError(
+            f"a network reads each of its bands once, one at least, not {list(map(str, bands))}"
+        )
+    if classes < 2:
+        raise CrossbandError(f"a segmentation tells two classes apart at least, not {classes}")
+    network, digest = entry.build(classes, chosen, pretrained, **given)
+    return network.eval(), digest
+
+
+def list_segmenters(pattern: str = "*") -> list[ModelInfo]:
+    """Every registered network that matches a pattern, by name; its parameters are counted for nine classes and
+    RGB + thermal, on networks without memory behind them."""
+    import_modules(__package__)
+    found = []
+    for name in sorted(fnmatch.filter(_SEGMENTERS, pattern)):
+        with torch.device("meta"):
+            network, _ = create_segmenter(name)
+        entry = _SEGMENTERS[name]
+        params = count_parameters(network) / 1e6
+        found.append(ModelInfo(name, "segmentation", params, 9, entry.licence, entry.source, "absent"))
+    return found
+
+
+def band_channels(bands: Iterable[Band]) -> list[int]:
+    """The channels of each band: three for ``rgb``, one for the others.
+
+    Example:
+        >>> band_channels([Band.RGB, Band.TIR])
+        [3, 1]
+    """
+    return [3 if band is Band.RGB else 1 for band in bands]
+
+
+def streams(bands: tuple[Band, ...], network: str) -> tuple[int, int]:
+    """The channels of the first and of the second stream of a network of two.
+
+    Raises:
+        CrossbandError: there is one band only.
+    """
+    if len(bands) < 2:
+        raise CrossbandError(f"{network} fuses two bands at least; give two, as in data.bands=[rgb,tir]")
+    channels = band_channels(bands)
+    return sum(channels[:-1]), channels[-1]
+
+
+def create_stages(name: str, channels: int = 3, pretrained: bool = False) -> tuple[StageEncoder, str]:
+    """An encoder's four stages, reading ``channels`` channels, and the identity of its weights.
+
+    Args:
+        name: a registered encoder with known stages, or ``timm/NAME``.
+        channels: a single one is repeated to three by whoever calls it.
+        pretrained: whether to start from ImageNet weights.
+
+    Raises:
+        CrossbandError: an unknown encoder, one without four stages, or missing weights.
+    """
+    if name.startswith("timm/"):
+        stages: StageEncoder
+        stages, digest = _timm_stages(name, pretrained)
+    else:
+        layers = stage_layers(name)
+        encoder, digest = create_model(name, pretrained=pretrained)
+        stages = Stages(encoder.body, layers)
+    if channels not in (1, 3):
+        widen_input(stages, channels)
+    return stages.requires_grad_(True), digest
+
+
+def _timm_stages(name: str, pretrained: bool) -> tuple[StageEncoder, str]:
+    from .timm_encoders import TimmStages
+
+    encoder, digest = create_model(name, pretrained=pretrained)
+    return TimmStages(encoder.body, name), digest

@@ -1,0 +1,101 @@
+"""Networks of one stream, which read RGB or all bands as further channels (3c and 4c of tables II to V of Li et
+al.).
+
+PSPNet (Zhao et al., CVPR 2017) and DeepLabV3+ (Chen et al., ECCV 2018) are those of
+segmentation_models_pytorch, on ResNets dilated to stride 8 and 16; HRNet (Sun et al., 2019) is timm's backbone
+with the head of HRNetV2: all four maps at stride 4, one 1 x 1 convolution of them together, one to the classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..bands import Band
+from ..errors import CrossbandError
+from ..nn.reparam import conv_batchnorm
+from ..nn.stages import widen_input
+from ._registry import create_model
+from ._segmentation import band_channels, register_segmenter
+
+__all__ = ["HRNetSegmenter"]
+
+
+class HRNetSegmenter(nn.Module):
+    """HRNetV2.
+
+    Args:
+        features: timm's HRNet, giving its four branches.
+        widths: of the branches.
+        classes: how many.
+    """
+
+    def __init__(self, features: nn.Module, widths: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.features = features
+        self.head = nn.Sequential(
+            *conv_batchnorm(sum(widths), sum(widths), 1), nn.ReLU(), nn.Conv2d(sum(widths), classes, 1)
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
+        maps = self.features(images)[-4:]
+        size = maps[0].shape[-2:]
+        joined = [F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps[1:]]
+        logits = self.head(torch.cat([maps[0], *joined], 1))
+        return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _register_hrnet(width: int) -> None:
+    @register_segmenter(f"hrnet{width}", source="Sun et al., HRNet, 2019; timm")
+    def build(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
+        encoder, digest = create_model(f"timm/hrnet_w{width}", pretrained=pretrained)
+        features: Any = encoder.body.features
+        features.incre_modules = None  # the branches themselves, not what classification makes of them
+        widen_input(features, sum(band_channels(bands)))
+        widths = tuple(width * 2**i for i in range(4))
+        return HRNetSegmenter(features.requires_grad_(True), widths, classes), digest
+
+
+def _library() -> Any:
+    try:
+        import segmentation_models_pytorch
+    except ModuleNotFoundError:
+        raise CrossbandError(
+            "this network is segmentation_models_pytorch's; pip install 'crossband[segmentation]'"
+        ) from None
+    return segmentation_models_pytorch
+
+
+def _pspnet(encoder: str, classes: int) -> nn.Module:
+    network = _library().PSPNet(encoder, encoder_weights=None, encoder_depth=5, classes=classes, upsampling=8)
+    network.encoder.make_dilated(8)
+    return network
+
+
+def _deeplab(encoder: str, classes: int) -> nn.Module:
+    return _library().DeepLabV3Plus(encoder, encoder_weights=None, classes=classes)
+
+
+def _register_library(prefix: str, depth: int, make: Callable[[str, int], nn.Module], source: str) -> None:
+    @register_segmenter(f"{prefix}{depth}", source=source, licence="MIT (segmentation_models_pytorch)")
+    def build(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
+        name = f"resnet{depth}"
+        network: Any = make(name, classes)
+        digest = ""
+        if pretrained:
+            weights, digest = create_model(name)
+            network.encoder.load_state_dict(weights.body.state_dict())
+        widen_input(network.encoder, sum(band_channels(bands)))
+        return network, digest
+
+
+for _width in (18, 48):
+    _register_hrnet(_width)
+for _depth in (50, 101):
+    _register_library("pspnet", _depth, _pspnet, "Zhao et al., PSPNet, CVPR 2017")
+    _register_library("deeplabv3plus", _depth, _deeplab, "Chen et al., DeepLabV3+, ECCV 2018")

@@ -1,0 +1,118 @@
+"""RTFNet: two ResNets, added up after every stage, and a decoder of residual blocks.
+
+Sun, Zuo and Liu, "RTFNet: RGB-Thermal Fusion Network for Semantic Segmentation of Urban Scenes", RA-L 2019. The
+thermal stream is added to the RGB stream after the first convolution and after each stage; each of the
+decoder's five layers has two blocks (1 x 1, 3 x 3 and a third convolution, with a shortcut), of which the
+second doubles the size and, but in the last layer, halves the channels.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import torch
+from torch import nn
+
+from ..bands import Band
+from ..nn.reparam import conv_batchnorm
+from ..nn.stages import widen_input
+from ._registry import create_model
+from ._segmentation import register_segmenter, streams
+
+__all__ = ["RTFNet"]
+
+
+class _Block(nn.Module):
+    """A residual block; ``grow`` doubles the size of the map."""
+
+    def __init__(self, channels_in: int, channels_out: int, grow: bool) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *conv_batchnorm(channels_in, channels_out, 1), nn.ReLU(),
+            *conv_batchnorm(channels_out, channels_out, 3, padding=1), nn.ReLU(),
+        )  # fmt: skip
+        self.last = (
+            _doubling(channels_out, channels_out)
+            if grow
+            else conv_batchnorm(channels_out, channels_out, 3, padding=1)
+        )
+        self.shortcut: nn.Module = _doubling(channels_in, channels_out) if grow else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.last(self.body(x)) + self.shortcut(x)).relu()
+
+
+def _doubling(channels_in: int, channels_out: int) -> nn.Sequential:
+    transposed = nn.ConvTranspose2d(channels_in, channels_out, 2, stride=2, bias=False)
+    return nn.Sequential(transposed, nn.BatchNorm2d(channels_out))
+
+
+class RTFNet(nn.Module):
+    """Label map of two streams of images.
+
+    Args:
+        first, second: the ResNets, of the same kind; the second reads one channel.
+        split: the channels of the input that each stream reads.
+        classes: how many.
+    """
+
+    def __init__(self, first: nn.Module, second: nn.Module, split: tuple[int, int], classes: int) -> None:
+        super().__init__()
+        self.split = list(split)
+        self.first, self.second = _parts(first), _parts(second)
+        width = [m for m in first.modules() if isinstance(m, nn.BatchNorm2d)][-1].num_features
+        widths = [width, *(width // 2**i for i in range(1, 5)), classes]
+        self.decoder = nn.Sequential(
+            *(
+                nn.Sequential(_Block(a, a, grow=False), _Block(a, b, grow=True))
+                for a, b in itertools.pairwise(widths)
+            )
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
+        one, two = images.split(self.split, 1)
+        for first, second in zip(self.first, self.second, strict=True):
+            two = second(two)
+            one = first(one) + two
+        return self.decoder(one)
+
+
+def _parts(resnet: nn.Module) -> nn.ModuleList:
+    """A ResNet in the pieces after which the streams are added; the pooling opens the second."""
+    r = dict(resnet.named_children())
+    return nn.ModuleList(
+        (
+            nn.Sequential(r["conv1"], r["bn1"], r["relu"]),
+            nn.Sequential(r["maxpool"], r["layer1"]),
+            r["layer2"],
+            r["layer3"],
+            r["layer4"],
+        )
+    )
+
+
+def build_rtfnet(
+    depth: int, classes: int, bands: tuple[Band, ...], pretrained: bool = False
+) -> tuple[nn.Module, str]:
+    """RTFNet of two ResNets of a depth; the thermal one's first convolution starts from the mean over
+    colours."""
+    name = f"resnet{depth}"
+    split = streams(bands, f"rtfnet{depth}")
+    (first, digest), (second, _) = (create_model(name, pretrained=pretrained) for _ in range(2))
+    for encoder, channels in zip((first, second), split, strict=True):
+        widen_input(encoder.body, channels)
+    network = RTFNet(first.body, second.body, split, classes)
+    return network, digest
+
+
+def _register(depth: int) -> None:
+    @register_segmenter(f"rtfnet{depth}", source="Sun et al., RTFNet, RA-L 2019")
+    @functools.wraps(build_rtfnet)
+    def build(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
+        return build_rtfnet(depth, classes, bands, pretrained)
+
+
+for _depth in (18, 34, 50, 101, 152):
+    _register(_depth)

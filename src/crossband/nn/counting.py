@@ -1,0 +1,124 @@
+"""What a network costs, counted: parameters, multiply-adds, and the figure that papers call FLOPs.
+
+Three numbers hide behind the word. ``macs`` are multiply-adds of convolutions and matrix products, as torch's
+own counter sees them; ``flops`` are twice that; ``thop`` is what the package of that name printed when most
+papers on RGB-thermal networks were written: multiply-adds of every *module* (what is called as a function does
+not count), two for each element of a normalisation, and transposed convolutions as if each output saw the whole
+kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from .encoder import count_parameters
+
+__all__ = ["Cost", "count_cost", "thop_operations"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one forward pass.
+
+    Attributes:
+        params_m: parameters, millions.
+        macs_g: multiply-adds, 10^9.
+        flops_g: twice that.
+        thop_g: the figure of thop 0.0.31, 10^9.
+    """
+
+    params_m: float
+    macs_g: float
+    flops_g: float
+    thop_g: float
+
+
+def count_cost(network: nn.Module, *shape: int) -> Cost:
+    """The cost of a pass of a network over one tensor; nothing is computed but shapes where the network is on
+    the ``meta`` device.
+
+    Args:
+        network: it is put into evaluation mode, and back.
+        shape: of its input, ``(B, C, H, W)``.
+
+    Example:
+        >>> count_cost(nn.Conv2d(3, 8, 3, padding=1, bias=False), 1, 3, 10, 10).macs_g * 1e9
+        21600.0
+    """
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    training = network.training
+    network.eval()
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.no_grad(), counter:
+            thop = thop_operations(network, torch.zeros(shape, device=device))
+    finally:
+        network.train(training)
+    flops = counter.get_total_flops()
+    return Cost(count_parameters(network) / 1e6, flops / 2e9, flops / 1e9, thop / 1e9)
+
+
+def thop_operations(network: nn.Module, images: torch.Tensor) -> int:
+    """The operations that thop 0.0.31 counts in a pass of a network over ``images``."""
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        nonlocal total
+        total += _rule(module)(module, inputs[0], output)
+
+    leaves = [module for module in network.modules() if _rule(module) is not None]
+    handles = [module.register_forward_hook(count) for module in leaves]
+    try:
+        network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return total
+
+
+def _convolution(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
+    return y.numel() * (x.shape[1] // module.groups) * math.prod(module.weight.shape[2:])
+
+
+def _normalisation(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
+    return 2 * x.numel()
+
+
+def _linear(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
+    return module.in_features * y.numel()
+
+
+def _pooling(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
+    return y.numel()
+
+
+def _adaptive_pooling(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
+    window = math.prod(a / b for a, b in zip(x.shape[2:], y.shape[2:], strict=True))
+    return int((window + 1) * y.numel())
+
+
+def _upsampling(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
+    return {"nearest": 1, "linear": 5, "bilinear": 11, "bicubic": 259}.get(module.mode, 0) * y.numel()
+
+
+_Rule = Callable[[Any, torch.Tensor, torch.Tensor], int]
+_RULES: tuple[tuple[tuple[type[nn.Module], ...], _Rule], ...] = (
+    ((nn.modules.conv._ConvNd,), _convolution),
+    ((nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm), _normalisation),
+    ((nn.LayerNorm,), _normalisation),
+    ((nn.Linear,), _linear),
+    ((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), _pooling),
+    ((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), _adaptive_pooling),
+    ((nn.Upsample,), _upsampling),
+)
+
+
+def _rule(module: nn.Module) -> Any:
+    return next((rule for kinds, rule in _RULES if isinstance(module, kinds)), None)

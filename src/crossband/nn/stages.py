@@ -1,0 +1,153 @@
+"""An encoder as four stages, at strides 4, 8, 16 and 32, as segmentation reads it."""
+
+from __future__ import annotations
+
+import fnmatch
+
+import torch
+from torch import nn
+
+from ..errors import CrossbandError
+
+__all__ = ["STAGE_LAYERS", "StageEncoder", "Stages", "stage_layers", "widen_input"]
+
+# VGG's stages end with their pooling, DenseNet's before their transition, as table XII of Li et al. counts them
+STAGE_LAYERS: dict[str, tuple[str, str, str, str]] = {
+    "resnet*": ("layer1", "layer2", "layer3", "layer4"),
+    "densenet*": (
+        "features.denseblock1",
+        "features.denseblock2",
+        "features.denseblock3",
+        "features.denseblock4",
+    ),
+    "vgg16": ("features.9", "features.16", "features.23", "features.30"),
+    "vgg19": ("features.9", "features.18", "features.27", "features.36"),
+    "mobilenet_v2": ("features.3", "features.6", "features.13", "features.17"),
+    "efficientnet_lite*": ("blocks.1", "blocks.2", "blocks.4", "blocks.6"),
+}
+
+
+def stage_layers(name: str) -> tuple[str, str, str, str]:
+    """The last layers of the four stages of a registered encoder.
+
+    Raises:
+        CrossbandError: nobody has said where its stages end.
+
+    Example:
+        >>> stage_layers("resnet18")
+        ('layer1', 'layer2', 'layer3', 'layer4')
+    """
+    for pattern, layers in STAGE_LAYERS.items():
+        if fnmatch.fnmatchcase(name, pattern):
+            return layers
+    raise CrossbandError(
+        f"{name} has no four stages known here; take one of {', '.join(STAGE_LAYERS)}, or timm/NAME"
+    )
+
+
+class StageEncoder(nn.Module):
+    """Images to four maps.
+
+    Attributes:
+        channels: of each stage's map.
+    """
+
+    channels: tuple[int, ...]
+
+
+class Stages(StageEncoder):
+    """A network that is a chain of layers, cut into four stages.
+
+    Args:
+        body: the network.
+        layers: the name of each stage's last layer; what comes after the last of them is left out.
+
+    Attributes:
+        channels: of each stage's map.
+
+    Raises:
+        CrossbandError: a layer is not there.
+
+    Example:
+        >>> body = nn.Sequential(*(nn.Conv2d(3, 3, 3, 2, 1) for _ in range(5)))
+        >>> [tuple(f.shape[1:]) for f in Stages(body, ("1", "2", "3", "4"))(torch.zeros(1, 3, 64, 64))]
+        [(3, 16, 16), (3, 8, 8), (3, 4, 4), (3, 2, 2)]
+    """
+
+    def __init__(self, body: nn.Module, layers: tuple[str, ...]) -> None:
+        super().__init__()
+        chain = _chain(body, {layer.rpartition(".")[0] for layer in layers})
+        lacking = [layer for layer in layers if layer not in dict(chain)]
+        if lacking:
+            raise CrossbandError(f"no layer {lacking[0]!r} in this network, so it cannot be cut into stages")
+        self.stages = nn.ModuleList()
+        part: dict[str, nn.Module] = {}
+        for name, module in chain:
+            part[name.replace(".", "_")] = module
+            if name in layers:
+                self.stages.append(nn.Sequential())
+                for key, inner in part.items():
+                    self.stages[-1].add_module(key, inner)
+                part = {}
+            if name == layers[-1]:
+                break
+        self.channels = _channels(self)
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The maps of images ``(B, 3, H, W)``: ``(B, C_s, H / 2^(s + 1), W / 2^(s + 1))`` for s = 1 to 4."""
+        maps = []
+        for stage in self.stages:
+            images = stage(images)
+            maps.append(images)
+        return maps
+
+
+def _chain(body: nn.Module, opened: set[str]) -> list[tuple[str, nn.Module]]:
+    """The layers of a network in the order it runs them; the containers that hold cuts are opened."""
+    found = []
+    for name, module in body.named_children():
+        if name in opened:
+            found += [(f"{name}.{inner}", child) for inner, child in module.named_children()]
+        else:
+            found.append((name, module))
+    return found
+
+
+def _channels(stages: Stages) -> tuple[int, ...]:
+    """The channels of each stage, by a small image through it."""
+    training = stages.training
+    weight = next(stages.parameters())
+    first = next(m for m in stages.modules() if isinstance(m, nn.Conv2d))
+    with torch.inference_mode():
+        maps = stages.eval()(
+            torch.zeros(1, first.in_channels, 64, 64, device=weight.device, dtype=weight.dtype)
+        )
+    stages.train(training)
+    return tuple(m.shape[1] for m in maps)
+
+
+def widen_input(network: nn.Module, channels: int) -> nn.Module:
+    """Let a network read ``channels`` channels in place of three, in place; the new ones start from the mean of
+    the three, as for a further band (nothing is done where it reads as many already).
+
+    Example:
+        >>> widen_input(nn.Sequential(nn.Conv2d(3, 8, 3)), 4)[0].weight.shape
+        torch.Size([8, 4, 3, 3])
+    """
+    name, first = next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
+    if first.in_channels == channels:
+        return network
+    wider = nn.Conv2d(
+        channels, first.out_channels, first.kernel_size, first.stride, first.padding,  # type: ignore[arg-type]
+        first.dilation, first.groups, first.bias is not None, first.padding_mode,  # type: ignore[arg-type]
+    ).to(first.weight)  # fmt: skip
+    mean = first.weight.data.mean(1, keepdim=True).expand(-1, channels, -1, -1)
+    wider.weight.data.copy_(mean)
+    kept = min(channels, first.in_channels)
+    if channels > first.in_channels:
+        wider.weight.data[:, :kept] = first.weight.data[:, :kept]
+    if first.bias is not None and wider.bias is not None:
+        wider.bias.data.copy_(first.bias.data)
+    parent, _, own = name.rpartition(".")
+    setattr(network.get_submodule(parent), own, wider)
+    return network

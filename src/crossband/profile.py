@@ -1,0 +1,221 @@
+"""What a network costs: counted operations, and the time and memory of a pass, as trained and as deployed."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .allocator import process_peak_mb
+from .bands import Band, parse_band
+from .errors import CrossbandError, unknown_name
+from .models import create_model, create_segmenter, list_models, list_segmenters
+from .models._segmentation import band_channels
+from .nn.counting import count_cost
+from .nn.reparam import deploy
+from .progress import track
+
+__all__ = ["FORMS", "Profile", "network_of", "profile"]
+
+FORMS = ("training", "deployed")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The cost of one pass of a network.
+
+    Attributes:
+        model: its name, or a checkpoint's path.
+        input: the shape ``[B, C, H, W]``.
+        params_m: parameters, millions, without a classifier for encoders.
+        macs_g, flops_g, thop_g: see :mod:`crossband.nn.counting`, 10^9.
+        latency_ms: ``p50`` and ``p95`` over the rounds, or ``None`` where nothing was timed.
+        fps: images a second at the median.
+        peak_memory_mb: on a GPU what the passes needed at most; on a CPU the most that the process ever held.
+        form: ``training`` (branches and BatchNorm apart, in evaluation mode) or ``deployed`` (merged).
+        device, dtype, threads: where and how it was run.
+    """
+
+    model: str
+    input: list[int]
+    params_m: float
+    macs_g: float
+    flops_g: float
+    thop_g: float
+    latency_ms: dict[str, float] | None
+    fps: float | None
+    peak_memory_mb: float | None
+    form: str
+    device: str
+    dtype: str
+    threads: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return asdict(self)
+
+
+def profile(
+    model: str | Path,
+    *,
+    size: tuple[int, int] = (480, 640),
+    bands: Iterable[str] = ("rgb", "tir"),
+    classes: int = 9,
+    options: Mapping[str, Any] | None = None,
+    forms: Iterable[str] = FORMS,
+    batch_size: int = 1,
+    rounds: int = 20,
+    warmup: int = 3,
+    device: str = "auto",
+    dtype: str = "float32",
+    threads: int | None = None,
+) -> list[Profile]:
+    """The cost of a network, in each of its forms.
+
+    Args:
+        model: a segmentation network, an encoder, or the checkpoint of a segmentation.
+        size: (height, width) of the input.
+        bands: of a segmentation network's input.
+        classes: of a segmentation network.
+        options: of a segmentation network.
+        forms: ``training``, ``deployed`` or both.
+        batch_size: images at once.
+        rounds: timed passes; 0 only counts.
+        warmup: passes before them.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        dtype: ``float32``, ``float16`` or ``bfloat16``.
+        threads: of torch on a CPU; what it has by default.
+
+    Raises:
+        CrossbandError: an unknown name or form, or a device that is not here.
+
+    Example:
+        >>> [cost] = profile("mfnet", forms=["training"], rounds=0, device="cpu")
+        >>> round(cost.params_m, 3), round(cost.thop_g, 2)
+        (0.736, 8.36)
+    """
+    wanted = list(forms)
+    for form in wanted:
+        if form not in FORMS:
+            raise unknown_name("form", form, FORMS)
+    kind, number = _device(device), _dtype(dtype)
+    chosen = tuple(parse_band(band) for band in bands)
+    network, channels = network_of(model, chosen, classes, options)
+    shape = (batch_size, channels, *size)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        return [_profile(str(model), network, shape, form, kind, number, rounds, warmup) for form in wanted]
+    finally:
+        torch.set_num_threads(before)
+
+
+def network_of(
+    model: str | Path,
+    bands: tuple[Band, ...] = (Band.RGB, Band.TIR),
+    classes: int = 9,
+    options: Mapping[str, Any] | None = None,
+) -> tuple[nn.Module, int]:
+    """A network by name, or that of a checkpoint, in evaluation mode, and the channels of its input.
+
+    Args:
+        model: a segmentation network, an encoder, or a segmentation's checkpoint.
+        bands: of a segmentation network's input; a checkpoint has its own.
+        classes: of a segmentation network.
+        options: of a segmentation network.
+
+    Raises:
+        CrossbandError: nobody knows the name.
+    """
+    if str(model).endswith(".safetensors"):
+        from .segmentation import load_segmenter
+
+        loaded = load_segmenter(model)
+        return loaded.network, sum(band_channels(loaded.bands))
+    name = str(model)
+    encoders, segmenters = ([info.name for info in f()] for f in (list_models, list_segmenters))
+    if name in segmenters:
+        return create_segmenter(name, classes, bands, options=options)[0], sum(band_channels(bands))
+    if name in encoders or name.startswith("timm/"):
+        if options:
+            raise CrossbandError(f"{name} is an encoder and takes no options")
+        return create_model(name, pretrained=False)[0], 3
+    raise unknown_name("model", name, [*encoders, *segmenters])
+
+
+def _profile(
+    name: str, network: nn.Module, shape: tuple[int, ...], form: str, device: str, dtype: torch.dtype,
+    rounds: int, warmup: int,
+) -> Profile:  # fmt: skip
+    if form == "deployed":
+        network = deploy(network, torch.rand(1, shape[1], 64, 64))
+    cost = count_cost(copy.deepcopy(network).to("meta"), *shape)
+    latency, fps, peak = _timed(network, shape, device, dtype, rounds, warmup, name) if rounds else (None,) * 3
+    return Profile(
+        name, list(shape), cost.params_m, cost.macs_g, cost.flops_g, cost.thop_g, latency, fps, peak, form,
+        _device_name(device), str(dtype).removeprefix("torch."), torch.get_num_threads(),
+    )  # fmt: skip
+
+
+def _timed(
+    network: nn.Module,
+    shape: tuple[int, ...],
+    device: str,
+    dtype: torch.dtype,
+    rounds: int,
+    warmup: int,
+    name: str,
+) -> tuple[dict[str, float], float, float | None]:
+    network = network.to(device, dtype).eval()
+    images = torch.rand(shape, device=device).to(dtype)
+    seconds = []
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with torch.inference_mode():
+        for turn in track(range(warmup + rounds), warmup + rounds, f"timing {name}", "passes"):
+            _wait(device)
+            start = time.perf_counter()
+            network(images)
+            _wait(device)
+            if turn >= warmup:
+                seconds.append(time.perf_counter() - start)
+    p50, p95 = np.percentile(np.array(seconds) * 1000, [50, 95])
+    peak = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else process_peak_mb()
+    return {"p50": float(p50), "p95": float(p95)}, 1000 * shape[0] / float(p50), peak
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda"):
+        raise unknown_name("device", name, ["cpu", "cuda", "auto"])
+    if name == "cuda" and not torch.cuda.is_available():
+        raise CrossbandError("device 'cuda' is not here; use --device cpu")
+    return name
+
+
+def _device_name(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "cpu")
+
+
+def _dtype(name: str) -> torch.dtype:
+    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    if name not in known:
+        raise unknown_name("dtype", name, known)
+    return known[name]

@@ -1,0 +1,229 @@
+"""From a user's images to label maps, overlays and the share of each class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..bands import Band, parse_band
+from ..classes import palette
+from ..errors import CrossbandError
+from ..files import make_folder, write_file
+from ..io import IMAGE_SUFFIXES, Image, read_image
+from ..models import create_segmenter
+from ..nn.reparam import reparameterise
+from ..preprocess import Preprocess
+from ..progress import note, track
+from ..training.checkpoint import load_network, read_account
+
+__all__ = ["LoadedSegmenter", "Segmented", "load_segmenter", "segment"]
+
+Paths = dict[Band, Path]
+
+
+@dataclass(frozen=True)
+class LoadedSegmenter:
+    """A trained segmentation network with all it needs to read images.
+
+    Attributes:
+        network: in evaluation mode, deployed.
+        bands: what it reads, in this order.
+        classes: their names, by number.
+        preprocess: how each band becomes numbers.
+    """
+
+    network: nn.Module
+    bands: tuple[Band, ...]
+    classes: list[str]
+    preprocess: Preprocess
+
+    def labels(self, images: dict[Band, Image], lost: Iterable[Band] = ()) -> np.ndarray:
+        """The label map of one frame, uint8 in the size of its first image.
+
+        Args:
+            images: the frame's images; a band that is not there is read as black.
+            lost: bands to read as black although they are there.
+
+        Raises:
+            CrossbandError: none of the network's bands is there.
+        """
+        there = [band for band in self.bands if band in images and band not in set(lost)]
+        if not there:
+            raise CrossbandError(f"this network reads {', '.join(self.bands)}, and none of them is there")
+        width, height = images[there[0]].size
+        parts = []
+        for band in self.bands:
+            channels = 3 if band is Band.RGB else 1
+            pixels = torch.zeros(channels, *self.preprocess.size)
+            if band in there:
+                pixels = self.preprocess.unit(images[band], band).expand(channels, -1, -1)[:channels]
+            parts.append(pixels)
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            ready = self.preprocess.standardised(torch.cat(parts), self.bands)
+            logits = self.network(ready[None].to(device)).float()
+            if logits.shape[-2:] != (height, width):
+                logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
+        return logits[0].argmax(0).to(torch.uint8).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What came of one frame.
+
+    Attributes:
+        frame: its name.
+        labels: the written label map, a PNG with a palette.
+        overlay: the written picture.
+        shares: percent of the image, by class; ``without`` the same by each band that was left out.
+    """
+
+    frame: str
+    labels: str
+    overlay: str
+    shares: dict[str, float]
+    without: dict[str, dict[str, float]]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return {
+            "frame": self.frame, "labels": self.labels, "overlay": self.overlay, "shares": self.shares,
+            "without": self.without,
+        }  # fmt: skip
+
+
+def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegmenter:
+    """The network of a checkpoint of the task ``segmentation``, deployed.
+
+    Raises:
+        CrossbandError: no checkpoint, or one of another task.
+    """
+    account = read_account(checkpoint)
+    recipe = account.get("recipe", {})
+    if recipe.get("task") != "segmentation":
+        raise CrossbandError(f"{checkpoint} holds a network for {recipe.get('task')}, not for segmentation")
+    bands = tuple(parse_band(band) for band in account["bands"])
+    model = recipe["model"]
+    network, _ = create_segmenter(model["name"], len(account["classes"]), bands, options=model["options"])
+    load_network(checkpoint, network)
+    preprocess = Preprocess.from_description(account["preprocess"])
+    return LoadedSegmenter(reparameterise(network.eval()).to(device), bands, account["classes"], preprocess)
+
+
+def segment(
+    images: Sequence[str | Path],
+    checkpoint: str | Path,
+    out: str | Path = "segmented",
+    *,
+    tir: str | Path | None = None,
+    nir: str | Path | None = None,
+    units: str | None = None,
+    without: Sequence[str] = (),
+    device: str = "cpu",
+) -> list[Segmented]:
+    """Label maps of images: ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
+
+    Args:
+        images: pictures, folders of pairs, or manifests. A picture is the RGB image of its frame, or all of it
+            where it has four channels (MFNet's layout).
+        checkpoint: of a segmentation.
+        out: the folder to write.
+        tir: the thermal image of the one picture, or the folder where its stem is found again.
+        nir: the same for near infrared.
+        units: of thermal pixels.
+        without: bands that are left out in a second pass, to see what they bring.
+        device: where the network runs.
+
+    Raises:
+        CrossbandError: an image that is missing or cannot be read, or a checkpoint of another task.
+    """
+    model = load_segmenter(checkpoint, device)
+    lost = [parse_band(band) for band in without]
+    frames = _frames(images, {Band.TIR: tir, Band.NIR: nir})
+    lacking = sorted({band for paths in frames.values() for band in model.bands if band not in paths})
+    if lacking:
+        note(f"some frames have no {', '.join(lacking)}; it is read as black, which costs accuracy")
+    folder = make_folder(out)
+    found = []
+    for name, paths in track(frames.items(), len(frames), "segmenting"):
+        pictures = {band: read_image(path, band, units) for band, path in paths.items() if band in model.bands}
+        found.append(_segmented(model, name, pictures, lost, folder))
+    write_file(folder / "segments.json", json.dumps([one.to_json() for one in found], indent=1))
+    return found
+
+
+def _segmented(
+    model: LoadedSegmenter, name: str, pictures: dict[Band, Image], lost: list[Band], folder: Path
+) -> Segmented:
+    from ..reports.overlays import overlay_sheet
+
+    labels = model.labels(pictures)
+    others = {band: model.labels(pictures, [band]) for band in lost if band in pictures and len(pictures) > 1}
+    stem = name.replace("/", "_")
+    files = folder / f"{stem}_labels.png", folder / f"{stem}_overlay.png"
+    write_file(files[0], lambda path: _palette_image(labels, model.classes).save(path))
+    sheet = overlay_sheet(pictures, labels, model.classes, {f"without {b}": o for b, o in others.items()})
+    write_file(files[1], lambda path: sheet.save(path))
+    return Segmented(
+        name, str(files[0]), str(files[1]), _shares(labels, model.classes),
+        {band.value: _shares(other, model.classes) for band, other in others.items()},
+    )  # fmt: skip
+
+
+def _shares(labels: np.ndarray, classes: list[str]) -> dict[str, float]:
+    counts = np.bincount(labels.reshape(-1), minlength=len(classes))
+    return {name: 100 * int(count) / labels.size for name, count in zip(classes, counts, strict=True)}
+
+
+def _palette_image(labels: np.ndarray, classes: list[str]) -> PIL.Image.Image:
+    picture = PIL.Image.fromarray(labels)
+    picture.putpalette(palette(classes).reshape(-1).tolist())
+    return picture
+
+
+def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]) -> dict[str, Paths]:
+    """Every frame that is meant, by a unique name."""
+    from ..datasets import open_frames
+
+    found: dict[str, Paths] = {}
+    for source in map(Path, sources):
+        if source.is_file() and source.suffix.lower() in IMAGE_SUFFIXES:
+            paths = {Band.RGB: source}
+            if read_image(source, Band.TIR).pixels.ndim < read_image(source).pixels.ndim == 3:
+                paths[Band.TIR] = source  # four channels, both bands
+            paths |= {band: _partner(source, where) for band, where in beside.items() if where is not None}
+            _add(found, source.stem, paths)
+            continue
+        frames = open_frames(source)
+        for row, name in enumerate(frames.names):
+            each = {band: frames.paths(band)[row] for band in frames.bands}
+            _add(found, name, {band: path for band, path in each.items() if path is not None})
+    if not found:
+        raise CrossbandError("no image to segment; give pictures, a folder of pairs, or a manifest")
+    return found
+
+
+def _add(found: dict[str, Paths], name: str, paths: Paths) -> None:
+    if name in found:
+        raise CrossbandError(f"two frames are called {name}, and their results would be one file; rename one")
+    found[name] = paths
+
+
+def _partner(image: Path, where: str | Path) -> Path:
+    """The image of another band: the file itself, or the one with the same stem in a folder."""
+    where = Path(where)
+    if not where.is_dir():
+        return where
+    matches = sorted(p for p in where.iterdir() if p.stem == image.stem and p.suffix.lower() in IMAGE_SUFFIXES)
+    if not matches:
+        raise CrossbandError(f"{where} has no image called {image.stem}; name the file itself")
+    return matches[0]

@@ -1,0 +1,73 @@
+"""What holds of every registered segmentation network; a new one is tested by being registered."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from crossband.errors import CrossbandError
+from crossband.models import create_segmenter, list_segmenters
+from crossband.nn.counting import count_cost
+from crossband.nn.encoder import count_parameters
+
+LARGE = (
+    "rtfnet34",
+    "rtfnet50",
+    "rtfnet101",
+    "rtfnet152",
+    "rsfnet50_18",
+    "rsfnet101_34",
+    "rsfnet161_121",
+    "fuseseg",
+)
+NAMES = [info.name for info in list_segmenters()]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in LARGE])
+def test_a_network_learns_and_gives_logits_of_the_images_size(name):
+    torch.manual_seed(0)
+    network, _ = create_segmenter(name, 5)
+    network.requires_grad_(True).train()
+    images = torch.rand(2, 4, 64, 96)
+    logits = network(images)
+    assert logits.shape == (2, 5, 64, 96)
+    logits.square().mean().backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in LARGE])
+def test_what_a_network_gives_depends_on_both_bands(name):
+    torch.manual_seed(0)
+    network, _ = create_segmenter(name, 5)
+    images = torch.rand(1, 4, 64, 64)
+    with torch.inference_mode():
+        whole = network(images)
+        for channels in (slice(0, 3), slice(3, 4)):
+            lost = images.clone()
+            lost[:, channels] = 0
+            assert not torch.allclose(network(lost), whole)
+
+
+@pytest.mark.parametrize(("name", "millions", "thop"), [("mfnet", 0.736, 8.42), ("rtfnet152", 254.51, 336.69)])
+def test_published_counts(name, millions, thop):
+    with torch.device("meta"):
+        network, _ = create_segmenter(name)
+    assert count_parameters(network) / 1e6 == pytest.approx(millions, abs=0.005)
+    assert count_cost(network, 1, 4, 480, 640).thop_g == pytest.approx(thop, rel=0.01)
+
+
+def test_what_is_wrong_is_named():
+    with pytest.raises(
+        CrossbandError, match="unknown segmentation network 'rsfnet50'; the nearest are rsfnet50_18"
+    ):
+        create_segmenter("rsfnet50")
+    with pytest.raises(
+        CrossbandError, match="unknown option of rsfnet50_18 'kernel'; the nearest are kernel_size"
+    ):
+        create_segmenter("rsfnet50_18", options={"kernel": 3})
+    with pytest.raises(CrossbandError, match="mfnet fuses two bands at least"):
+        create_segmenter("mfnet", bands=["rgb"])
+    with pytest.raises(CrossbandError, match="each of its bands once"):
+        create_segmenter("mfnet", bands=["rgb", "rgb"])
+    with pytest.raises(CrossbandError, match="tells two classes apart at least"):
+        create_segmenter("mfnet", classes=1)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from crossband.errors import CrossbandError
+from crossband.models import create_model
+from crossband.models._segmentation import create_stages
+from crossband.nn.stages import Stages, stage_layers, widen_input
+
+CHANNELS = {
+    "resnet18": (64, 128, 256, 512), "resnet50": (256, 512, 1024, 2048),
+    "densenet121": (256, 512, 1024, 1024), "densenet161": (384, 768, 2112, 2208),
+    "vgg16": (128, 256, 512, 512), "vgg19": (128, 256, 512, 512),
+    "mobilenet_v2": (24, 32, 96, 320), "efficientnet_lite0": (24, 40, 112, 320),
+    "timm/test_resnet": (32, 48, 192, 96),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_four_maps_at_strides_4_to_32(name):
+    stages, _ = create_stages(name)
+    with torch.inference_mode():
+        maps = stages.eval()(torch.zeros(1, 3, 64, 96))
+    assert stages.channels == CHANNELS[name]
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (c, 64 // stride, 96 // stride) for c, stride in zip(CHANNELS[name], (4, 8, 16, 32), strict=True)
+    ]
+
+
+def test_the_stages_are_the_network_itself():
+    torch.manual_seed(0)
+    encoder, _ = create_model("resnet18", pretrained=False)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        wanted = [encoder(x, layer) for layer in stage_layers("resnet18")]
+        got = Stages(encoder.body, stage_layers("resnet18")).eval()(x)
+    assert all(torch.equal(a, b) for a, b in zip(wanted, got, strict=True))
+
+
+def test_an_encoder_whose_stages_nobody_knows_is_refused():
+    with pytest.raises(CrossbandError, match="squeezenet1_1 has no four stages known here"):
+        create_stages("squeezenet1_1")
+    with pytest.raises(CrossbandError, match="no feature maps at strides 4, 8, 16 and 32"):
+        create_stages("timm/test_vit")
+
+
+def test_further_channels_start_from_the_mean_of_the_three():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, bias=False))
+    old = network[0].weight.clone()
+    new = widen_input(network, 5)[0].weight
+    assert torch.equal(new[:, :3], old)
+    assert torch.allclose(new[:, 3:], old.mean(1, keepdim=True).expand(-1, 2, -1, -1))
+    assert widen_input(network, 5)[0].weight is new
