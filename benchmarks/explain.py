@@ -66,7 +66,14 @@ def main(rounds: int = 2) -> str:
                 line(f"{n} masks of 320x320, `{name}`, processor time", ratio, "one mask at a time", aim)
             )
             print(rows[-1], flush=True)
-    return "\n".join([HEAD, *rows, "", f"The maps differ by {apart:.1e} at most. Measured {machine()}."])
+    return "\n".join(
+        [
+            HEAD,
+            *rows,
+            "",
+            f"The maps differ by {apart:.1e} at most. Rounds: {rounds}, by the processor's clock. {machine()}.",
+        ]
+    )
 
 
 if __name__ == "__main__":
