@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from . import embedding, metrics, search, simulate, training
+from . import embedding, explain, metrics, search, simulate, training
 from ._harness import ROOT, write_section
 
 
 def main() -> None:
-    for module in (embedding, metrics, search, simulate, training):
+    for module in (embedding, explain, metrics, search, simulate, training):
         name = module.__name__.rsplit(".", 1)[-1]
         text = module.main()
         print(text, end="\n\n", flush=True)

@@ -97,7 +97,8 @@ def sgm() -> Shapes:
     norm = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (64,))
     return {
         **found, "conv_layer.0.weight": (64, 256, 1, 1),
-        **{f"conv_layer.1.{name}": shape for name, shape in norm.items()}, "conv_layer.1.num_batches_tracked": (),
+        **{f"conv_layer.1.{name}": shape for name, shape in norm.items()},
+        "conv_layer.1.num_batches_tracked": (),
         "aggregation.conv.weight": (64, 64, 1, 1), "aggregation.centroids": (64, 64),
     }  # fmt: skip
 
@@ -139,10 +140,12 @@ def imagebind() -> Shapes:
         found[f"modality_heads.{name}.2.weight"] = (1024, width)
         for i in range(depth):
             block = f"{trunk}blocks.{i}."
-            found |= {f"{block}attn.in_proj_weight": (3 * width, width), f"{block}attn.in_proj_bias": (3 * width,),
+            found |= {f"{block}attn.in_proj_weight": (3 * width, width),
+                      f"{block}attn.in_proj_bias": (3 * width,),
                       f"{block}attn.out_proj.weight": (width, width), f"{block}attn.out_proj.bias": (width,),
                       f"{block}mlp.fc1.weight": (4 * width, width), f"{block}mlp.fc1.bias": (4 * width,),
-                      f"{block}mlp.fc2.weight": (width, 4 * width), f"{block}mlp.fc2.bias": (width,)}  # fmt: skip
+                      f"{block}mlp.fc2.weight": (width, 4 * width),
+                      f"{block}mlp.fc2.bias": (width,)}  # fmt: skip
             for norm in ("norm_1", "norm_2"):
                 found |= {f"{block}{norm}.weight": (width,), f"{block}{norm}.bias": (width,)}
             if name == "thermal":

@@ -1,4 +1,4 @@
-"""The explained report: in a browser without an error or a request, with every picture, on a desk and a phone."""
+"""The explained report: in a browser, on a desk and on a phone, without an error or a request."""
 
 from __future__ import annotations
 

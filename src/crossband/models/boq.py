@@ -1,8 +1,8 @@
 """BoQ, bag of queries: learned queries that look at the map, twice.
 
 Ali-bey, Chaib-draa and Giguere, CVPR 2024. The layouts of ``amaralibey/Bag-of-Queries`` (``backbone.net.N``
-with ResNet-50, ``backbone.dino.*`` with DINOv2; ``aggregator.proj_c``, ``norm_input``, ``boqs.N.*``, ``fc``) were
-read in its code; the checkpoints were not at hand.
+with ResNet-50, ``backbone.dino.*`` with DINOv2; ``aggregator.proj_c``, ``norm_input``, ``boqs.N.*``, ``fc``)
+were read in its code; the checkpoints were not at hand.
 """
 
 from __future__ import annotations

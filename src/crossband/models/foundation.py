@@ -1,10 +1,11 @@
 """What a user would try today: the image towers of DINOv2, DINOv3, CLIP and SigLIP, and AnyThermal.
 
 Oquab et al., "DINOv2", 2023; Simeoni et al., "DINOv3", 2025; Radford et al., "CLIP", ICML 2021; Zhai et al.,
-"SigLIP", ICCV 2023: networks and weights as timm keeps them on the Hugging Face hub, read at their pooled vector,
-for images of any size. Maheshwari et al., "AnyThermal", ICRA 2026, is DINOv2's ViT-B/14 distilled into thermal
-images; its layout (``student_model_state_dict``, ``backbone_model_state_dict``, DINOv2's own names) was read in
-the code of ``castacks/AnyThermal``, and its zip was not at hand. It is asked for both bands here.
+"SigLIP", ICCV 2023: networks and weights as timm keeps them on the Hugging Face hub, read at their pooled
+vector, for images of any size. Maheshwari et al., "AnyThermal", ICRA 2026, is DINOv2's ViT-B/14 distilled
+into thermal images; its layout (``student_model_state_dict``, ``backbone_model_state_dict``, DINOv2's own
+names) was read in the code of ``castacks/AnyThermal``, and its zip was not at hand. It is asked for both
+bands here.
 """
 
 from __future__ import annotations

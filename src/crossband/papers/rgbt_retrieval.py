@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..datasets import dataset, scan
@@ -177,7 +177,8 @@ def _row(
     difference = None if ours is None else round(ours - published, 4)
     return {
         "table": table, "dataset": dataset_, "model": model, "figure": figure, "published": published,
-        "ours": None if ours is None else round(ours, 4), "difference": difference, "frames": None if n is None else str(n),
+        "ours": None if ours is None else round(ours, 4), "difference": difference,
+        "frames": None if n is None else str(n),
     }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def _section(model: ModelExplanation, frames: Frames) -> ModelSection:
     planes = []
     for plane in model.planes:
         alt = f"Descriptors of both bands by {model.model} in the plane, {plane.method}"
-        planes.append(Chart(*themed(partial(plot_plane, plane, bands)), plane.method, alt))
+        planes.append(Chart(*themed(partial(plot_plane, plane, bands)), f"{len(plane.frames)} images", alt))
     centroids = None
     if model.centroids is not None:
         alt = f"Distances between the places' centroids by {model.model}"

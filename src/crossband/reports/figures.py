@@ -33,6 +33,7 @@ _METHODS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 _SIZE = (4.7, 3.1)  # inches; at 390 pixels of a phone the letters are as large as the page's
 _WIDE = 420  # pixels of a picture with its heat
 _MOST_PLACES = 20
+_CELL = 16  # pixels of a similarity map that are shown as one
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,9 @@ def heat_picture(path: Path | str, band: Band, values: np.ndarray | None, most: 
     if values is None:
         return picture
     share = np.clip(values / (most or float(values.max()) or 1.0), 0, 1)
-    small = PIL.Image.fromarray((share * 255).astype(np.uint8)).resize(
-        picture.size, PIL.Image.Resampling.BICUBIC
-    )
+    cells = max(1, values.shape[1] // _CELL), max(1, values.shape[0] // _CELL)  # what windows blur anyway
+    small = PIL.Image.fromarray((share * 255).astype(np.uint8)).resize(cells, PIL.Image.Resampling.BOX)
+    small = small.resize(picture.size, PIL.Image.Resampling.BICUBIC)
     level = np.asarray(small, np.float64)[..., None] / 255
     grey = np.asarray(picture.convert("L"), np.float64)[..., None] / 255
     colour = colormaps["inferno"](level[..., 0])[..., :3]
