@@ -616,9 +616,10 @@ def reid_(
     from .pipelines.reid import reid
 
     found = reid(
-        _images_by_band(query), gallery, checkpoint, k, band=band, query_bands=query_bands and _listed(query_bands),
-        gallery_bands=gallery_bands and _listed(gallery_bands), cameras=camera or (), after=after, before=before, rerank=rerank,
-        store=store,
+        _images_by_band(query), gallery, checkpoint, k, band=band,
+        query_bands=query_bands and _listed(query_bands),
+        gallery_bands=gallery_bands and _listed(gallery_bands),
+        cameras=camera or (), after=after, before=before, rerank=rerank, store=store,
     )  # fmt: skip
     if out is not None:
         found.save_strip(out)

@@ -165,8 +165,8 @@ def reproduce(
     """Each figure of a paper next to ours: trained here, or from checkpoints that lie in ``out``.
 
     Args:
-        paper: one of :data:`PAPERS`, or one of :func:`crossband.papers.list_papers`, which are measured whatever
-            the mode.
+        paper: one of :data:`PAPERS`, or one of :func:`crossband.papers.list_papers`, which are measured
+            whatever the mode.
         data_root: the folder with the paper's datasets.
         rows: the recipes' names; all where ``None``.
         mode: ``train`` goes on with each row in ``OUT/ROW`` to its end; ``evaluate`` measures what is there.
