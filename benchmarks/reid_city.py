@@ -1,7 +1,8 @@
 """The small recipes of re-identification: single bands, MSN, HAMNet and its ablation, three seeds each.
 
 ``python -m benchmarks.reid_city DATA_ROOT OUT`` trains and measures what OUT does not hold yet, in one
-process, and writes the tables of docs/reid.md. What a run measured stays in OUT/ROW/SEED/results.json.
+process, and writes the tables of docs/reid.md. What a run measured stays in OUT/ROW/SEED/results.json. With
+rows or seeds behind it, only those are trained; with ``join`` MSN is joined from the one-stream rows.
 """
 
 from __future__ import annotations
@@ -39,9 +40,44 @@ def measure(data: Path, out: Path, rows: Sequence[str] = ROWS, seeds: Sequence[i
     for seed, row in itertools.product(seeds, rows):
         folder = out / row / str(seed)
         if not (folder / "results.json").is_file():
-            run = train(ROOT / "recipes" / "reid" / f"{row}.yaml", [f"seed={seed}"], folder, data_root=data)
+            run = train(_recipe(row), [f"seed={seed}"], folder, data_root=data)
             evaluate(None, run.checkpoint, folder, data_root=data)
             (folder / "seconds.txt").write_text(f"{run.seconds:.1f}\n")
+
+
+def join_streams(data: Path, out: Path, seeds: Sequence[int] = SEEDS) -> None:
+    """Measure MSN as its three streams trained apart, where the one-stream rows are there and MSN is not.
+
+    Equation (4) couples nothing, so a stream of MSN is the one-stream network of its band (a test of
+    tests/nn/test_streams.py shows it); only the epoch is then chosen band by band.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    from crossband.training import read_recipe
+    from crossband.training.checkpoint import write_checkpoint
+    from crossband.training.task import find_task
+
+    for seed in seeds:
+        folder = out / "city_msn" / str(seed)
+        parts = [out / f"city_{band}" / str(seed) / "best.safetensors" for band in ("rgb", "nir", "tir")]
+        if (folder / "results.json").is_file() or not all(part.is_file() for part in parts):
+            continue
+        recipe = read_recipe(_recipe("city_msn"), [f"seed={seed}"])
+        task = find_task("reidentification").build(recipe, data)
+        weights = {name: tensor for part in parts for name, tensor in load_file(part).items()}
+        task.network.load_state_dict(weights, strict=True)
+        with torch.inference_mode():
+            tests = task.test()
+        folder.mkdir(parents=True, exist_ok=True)
+        results = {"joined": [str(part.relative_to(out)) for part in parts], "tests": tests}
+        (folder / "results.json").write_text(json.dumps(results))
+        account = {"recipe": task.recipe.model_dump(mode="json"), "epoch": 0, "scores": {}, **task.account()}
+        write_checkpoint(folder / "best.safetensors", task.network, account)
+
+
+def _recipe(row: str) -> Path:
+    return ROOT / "recipes" / "reid" / f"{row}.yaml"
 
 
 def read_results(out: Path) -> Results:
@@ -55,27 +91,42 @@ def read_results(out: Path) -> Results:
 
 
 def main(data: str, out: str, *only: str) -> None:
-    """``only`` are rows and seeds to train, all by default; the tables are written once all are there."""
+    """``only`` are rows and seeds to train, all by default, or ``join`` to train none and join MSN."""
     rows = [row for row in ROWS if row in only] or ROWS
-    measure(Path(data), Path(out), rows, [int(seed) for seed in only if seed.isdigit()] or SEEDS)
-    results = read_results(Path(out))
-    if all(len(found) == len(SEEDS) for found in results.values()):
-        for name, table in tables(results, Path(out)).items():
-            write_section(ROOT / "docs" / "reid.md", name, table)
+    if "join" in only:
+        join_streams(Path(data), Path(out))
+    else:
+        measure(Path(data), Path(out), rows, [int(seed) for seed in only if seed.isdigit()] or SEEDS)
+    write_tables(Path(out))
+
+
+def write_tables(out: Path) -> None:
+    """Write the tables of docs/reid.md, of the rows and seeds that are there."""
+    results = {row: found for row, found in read_results(out).items() if found}
+    for name, table in tables(results, out).items():
+        write_section(ROOT / "docs" / "reid.md", name, table)
 
 
 def tables(results: Results, out: Path) -> dict[str, str]:
-    """Section of docs/reid.md -> its table."""
+    """Section of docs/reid.md -> its table; what is not measured yet is said."""
+    missing = [
+        f"{_NAMES[row]} seeds {', '.join(map(str, SEEDS[len(results.get(row, [])) :]))}"
+        for row in ROWS
+        if len(results.get(row, [])) < len(SEEDS)
+    ]
     seconds = [float(path.read_text()) for path in out.glob("*/*/seconds.txt")]
     said = (
         f"{machine()}. Seeds {', '.join(map(str, SEEDS))}; one thread; a run took {min(seconds):.0f} to "
         f"{max(seconds):.0f} s while others worked on the machine."
+        + (f" Not measured yet: {', '.join(missing)}." if missing else "")
     )
     return {
         "city": f"{said}\n\n{_rows_table(results)}",
         "city-differences": _differences_table(results),
         "city-challenges": _challenges_table(results),
-        "city-weights": _weights_table(results["city_hamnet"]),
+        "city-weights": _weights_table(results["city_hamnet"])
+        if "city_hamnet" in results
+        else "Not measured yet.",
         "city-bands": _bands_table(results),
         "city-missing": _missing_table(results),
     }
@@ -104,14 +155,16 @@ def _differences_table(results: Results) -> str:
         *(("city_msn", single) for single in ("city_rgb", "city_nir", "city_tir")),
         *((row, "city_msn") for row in ("city_msn_hsc", "city_msn_caid", "city_hamnet")),
     ]
+    pairs = [pair for pair in pairs if all(row in results for row in pair)]
     lines = [
         "| difference in mAP | all queries [95 %] | each seed | black night [95 %] | no challenge [95 %] |",
         "|---|---|---|---|---|",
     ]
     for first, second in pairs:
-        found = results[first]
-        gain = _precisions(found) - _precisions(results[second])
-        seeds = ", ".join(f"{a['mAP'] - b['mAP']:+.1f}" for a, b in zip(found, results[second], strict=True))
+        shared = min(len(results[first]), len(results[second]))
+        found, others = results[first][:shared], results[second][:shared]
+        gain = _precisions(found) - _precisions(others)
+        seeds = ", ".join(f"{a['mAP'] - b['mAP']:+.1f}" for a, b in zip(found, others, strict=True))
         parts = [_with_interval(gain, found[0], mask, sign="+") for mask in
                  (None, _tagged(found[0], "BN"), _tagged(found[0], "none"))]  # fmt: skip
         lines.append(
@@ -121,7 +174,7 @@ def _differences_table(results: Results) -> str:
 
 
 def _challenges_table(results: Results) -> str:
-    rows = ("city_rgb", "city_nir", "city_tir", "city_msn", "city_hamnet")
+    rows = [row for row in ("city_rgb", "city_nir", "city_tir", "city_msn", "city_hamnet") if row in results]
     lines = [
         f"| challenge | queries | {' | '.join(_NAMES[row] for row in rows)} |",
         "|---|---|" + "---|" * len(rows),
@@ -146,44 +199,45 @@ def _weights_table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _fused_rows(results: Results) -> list[str]:
+    return [row for row in ("city_msn", "city_hamnet") if row in results]
+
+
 def _bands_table(results: Results) -> str:
-    lines = [
-        "| query | gallery | compared by | MSN: mAP | rank 1 | HAMNet: mAP | rank 1 |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    """By features, as in the paper, and by class scores."""
+    rows = _fused_rows(results)
+    heads = [f"{_NAMES[row]} {by}: mAP | rank 1 | black night" for row in rows for by in ("features", "scores")]
+    lines = [f"| query | gallery | {' | '.join(heads)} |", "|---|---|" + "---|---|---|" * len(heads)]
     wanted = [
-        ("rgb", "rgb", "features"), ("nir", "nir", "features"), ("tir", "tir", "features"),
-        ("rgb+nir", "rgb+nir", "features"), ("rgb+tir", "rgb+tir", "features"),
-        *(
-            pair
-            for q, g in (("rgb", "nir"), ("rgb", "tir"), ("nir", "tir"))
-            for pair in ((q, g, "features"), (q, g, "scores"))
-        ),
+        *((one, one) for one in ("rgb", "nir", "tir", "rgb+nir", "rgb+tir", "nir+tir", "rgb+nir+tir")),
+        ("rgb", "nir"), ("rgb", "tir"), ("nir", "tir"), ("nir", "rgb"), ("tir", "rgb"), ("tir", "nir"),
     ]  # fmt: skip
-    for query, gallery, by in wanted:
+    for query, gallery in wanted:
         cells = []
-        for row in ("city_msn", "city_hamnet"):
+        for row, by in itertools.product(rows, ("features", "scores")):
             pairs = [_pair(one, query, gallery, by) for one in results[row]]
-            cells += [f"{np.mean([p['mAP'] for p in pairs]):.1f}",
-                      f"{np.mean([p['rank']['1'] for p in pairs]):.1f}"]  # fmt: skip
-        lines.append(f"| {query} | {gallery} | {by} | {' | '.join(cells)} |")
+            cells += [
+                f"{np.mean([pair['mAP'] for pair in pairs]):.1f}",
+                f"{np.mean([pair['rank']['1'] for pair in pairs]):.1f}",
+                f"{np.mean([pair['challenges']['BN'] for pair in pairs]):.1f}",
+            ]
+        lines.append(f"| {query} | {gallery} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _missing_table(results: Results) -> str:
-    every = "rgb+nir+tir"
-    lines = ["| absent | at | MSN: mAP | HAMNet: mAP |", "|---|---|---|---|"]
-    for band, where in itertools.product(("", "rgb", "nir", "tir"), ("query", "gallery", "both")):
-        if not band and where != "both":
-            continue
+    rows, every = _fused_rows(results), "rgb+nir+tir"
+    heads = [f"{_NAMES[row]} by {by}: mAP" for row in rows for by in ("features", "scores")]
+    lines = [f"| absent | at | {' | '.join(heads)} |", "|---|---|" + "---|" * len(heads)]
+    cases = [("", "both"), *itertools.product(("rgb", "nir", "tir"), ("query", "gallery", "both"))]
+    for band, where in cases:
         left = "+".join(one for one in every.split("+") if one != band)
         query, gallery = (every if where == "gallery" else left), (every if where == "query" else left)
         cells = [
-            f"{np.mean([_pair(one, query, gallery, 'features')['mAP'] for one in results[row]]):.1f}"
-            for row in ("city_msn", "city_hamnet")
+            f"{np.mean([_pair(one, query, gallery, by)['mAP'] for one in results[row]]):.1f}"
+            for row, by in itertools.product(rows, ("features", "scores"))
         ]
-        said = f"{band} | {where}" if band else "nothing | "
-        lines.append(f"| {said} | {' | '.join(cells)} |")
+        lines.append(f"| {band or 'nothing'} | {where if band else ''} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -118,7 +118,7 @@ class Streams(nn.Module):
         output = _gathered(found, rows, present)
         if not self.training or len(found) == len(self.bands):
             return output
-        # a stream without an image takes part with nothing: processes that train together wait for each parameter
+        # a stream without an image takes part with nothing: processes that train together wait for all of them
         idle = [stream for j, stream in enumerate(self.streams.values()) if j not in found]
         nothing = [p.sum() * 0 for stream in idle for p in stream.parameters() if p.requires_grad]
         return replace(output, penalty=output.penalty + torch.stack(nothing).sum())

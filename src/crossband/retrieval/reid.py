@@ -6,8 +6,8 @@ without describing an image twice: all against all is the paper's figure, all ag
 missing band costs, one against another is cross-spectral.
 
 Streams that share nothing need not lie alike in their feature spaces, but their class scores speak of the
-same identities. So cross-spectral pairs are also compared by scores, centred over the classes (a softmax does
-not see their mean) and brought to unit length.
+same identities. So every pair is also compared by scores, each stream's centred over the classes (a softmax
+does not see their mean), summed, and brought to unit length.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class ReidEvaluation:
 
     Attributes:
         bands: the network's.
-        pairs: every set of bands against every other, by features; pairs of single bands also by scores.
+        pairs: every set of bands against every other, by features and then by scores.
         headline: the pair that the recipe asks for; its position in ``pairs``.
         labels: of the queries.
         tags: the challenges of each query.
@@ -170,6 +170,15 @@ class ReidEvaluation:
             }
         return found
 
+    def _by_tag(self, pair: BandPair) -> dict[str, float]:
+        """mAP of the queries with each challenge."""
+        found = {}
+        for tag in _challenges(self.tags) if any(self.tags) else ():
+            part = pair.scores.select(np.array([_has(tags, tag) for tags in self.tags]))
+            if part.n_queries:
+                found[tag] = part.mean_ap
+        return found
+
     def to_json(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
         """All of it as JSON holds it; average precisions of the headline pair query by query."""
         headline, chosen = self.pairs[self.headline], list(ranks)
@@ -180,7 +189,7 @@ class ReidEvaluation:
             **single,
             "mAP_ci95": list(self.interval(headline)) if some else None,
             "cmc": [round(value, 4) for value in headline.scores.cmc()[:50]] if some else [],
-            "pairs": [pair.to_json(chosen) for pair in self.pairs],
+            "pairs": [{**pair.to_json(chosen), "challenges": self._by_tag(pair)} for pair in self.pairs],
             "challenges": self.challenges() if any(self.tags) else {},
             "fusion_weights": self.weights,
             "queries": {
@@ -217,12 +226,12 @@ def evaluate_bands(
     names = tuple(bands)
     labels = reid_labels(query_frames, gallery_frames, protocol)
     sets = band_sets(names)
-    pairs = [_pair(names, q, g, "features", queries, gallery, labels, protocol) for q in sets for g in sets]
-    singles = [chosen for chosen in sets if len(chosen) == 1]
-    pairs += [
-        _pair(names, q, g, "scores", queries, gallery, labels, protocol)
-        for q in singles for g in singles if q != g
-    ]  # fmt: skip
+    pairs = [
+        _pair(names, q, g, descriptor, queries, gallery, labels, protocol)
+        for descriptor in ("features", "scores")
+        for q in sets
+        for g in sets
+    ]
     wanted = headline or (names, names)
     asked = [tuple(sorted(names.index(band) for band in part)) for part in wanted]
     tags = tags_of(query_frames)
