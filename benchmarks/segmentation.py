@@ -16,7 +16,7 @@ from crossband.models import create_segmenter
 from crossband.nn.counting import count_cost
 from crossband.nn.reparam import deploy
 
-from ._harness import Timing, in_turn, machine
+from ._harness import ROOT, Timing, in_turn, machine, write_section
 
 NETWORKS = ("rsfnet50_18", "rsfnet101_34", "rtfnet152", "mfnet")
 # on one RTX 2080 Ti, table III of Li et al.
@@ -80,4 +80,6 @@ def main(rounds: int = 5, results: Path | None = None) -> str:
 
 
 if __name__ == "__main__":
-    print(main(*(int(value) for value in sys.argv[1:2]), *(Path(value) for value in sys.argv[2:3])))
+    text = main(*(int(value) for value in sys.argv[1:2]), *(Path(value) for value in sys.argv[2:3]))
+    write_section(ROOT / "docs" / "segmentation.md", "segmentation", text)
+    print(text)

@@ -16,8 +16,8 @@ from torch import nn
 from .allocator import process_peak_mb
 from .bands import Band, parse_band
 from .errors import CrossbandError, unknown_name
-from .models import create_model, create_segmenter, list_models, list_segmenters
-from .models._segmentation import band_channels
+from .models import create_model, create_segmenter, find_model, list_models
+from .models._segmentation import band_channels, segmenter_names
 from .nn.counting import count_cost
 from .nn.reparam import deploy
 from .progress import track
@@ -140,14 +140,18 @@ def network_of(
         loaded = load_segmenter(model)
         return loaded.network, sum(band_channels(loaded.bands))
     name = str(model)
-    encoders, segmenters = ([info.name for info in f()] for f in (list_models, list_segmenters))
-    if name in segmenters:
+    if name in segmenter_names():
         return create_segmenter(name, classes, bands, options=options)[0], sum(band_channels(bands))
-    if name in encoders or name.startswith("timm/"):
-        if options:
-            raise CrossbandError(f"{name} is an encoder and takes no options")
-        return create_model(name, pretrained=False)[0], 3
-    raise unknown_name("model", name, [*encoders, *segmenters])
+    try:
+        find_model(name)
+    except CrossbandError:
+        if name.startswith("timm/"):
+            raise
+        encoders = [info.name for info in list_models()]
+        raise unknown_name("model", name, [*encoders, *segmenter_names()]) from None
+    if options:
+        raise CrossbandError(f"{name} is an encoder and takes no options")
+    return create_model(name, pretrained=False)[0], 3
 
 
 def _profile(

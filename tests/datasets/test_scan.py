@@ -149,6 +149,9 @@ def test_every_folder_is_claimed_by_one_dataset_at_most(plant):
         "cold": ["seq4_cloudy1/std_cam/t1.5_x0.1_y0.2_a0.3.jpeg"],
         "corridor": ["ref/0000000.jpg", "query/0000000.jpg", "gt.json"],
         "gardens_point": ["day_left/Image000.jpg", "day_right/Image000.jpg"],
+        "mfnet": ["images/00001D.png", "labels/00001D.png", "test.txt"],
+        "msrs": ["train/vi/00001D.png", "train/ir/00001D.png", "test/vi/00002N.png"],
+        "pst900": ["train/rgb/a.png", "train/thermal/a.png", "train/labels/a.png"],
         "oxford_radar_robotcar": ["2019-01-10-11-46-21-x/mono_left/1.png", "2019-01-10-11-46-21-x/gps/ins.csv"],
     }
     assert set(trees) == {entry.name for entry in list_datasets()}

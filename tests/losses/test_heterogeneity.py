@@ -72,7 +72,10 @@ def _reference_weights(frame: torch.Tensor) -> list[list[torch.Tensor]]:
     found = []
     for c in range(classes):
         a = [[[1 / (1 + torch.exp(-frame[j, c, y, x])) for x in range(w)] for y in range(h)] for j in range(m)]
-        b = [[max((a[j][y][x] for j in range(m)), key=lambda value: value.item()) for x in range(w)] for y in range(h)]
+        b = [
+            [max((a[j][y][x] for j in range(m)), key=lambda value: value.item()) for x in range(w)]
+            for y in range(h)
+        ]
         eta = [sum(a[j][y][x] * b[y][x] for y in range(h) for x in range(w)) for j in range(m)]
         found.append([eta[j] / sum(eta) for j in range(m)])
     return found

@@ -30,6 +30,7 @@ __all__ = [
     "create_stages",
     "list_segmenters",
     "register_segmenter",
+    "segmenter_names",
     "streams",
 ]
 
@@ -127,15 +128,20 @@ def create_segmenter(
     return network.eval(), digest
 
 
+def segmenter_names() -> list[str]:
+    """The names of every registered network; nothing is built."""
+    import_modules(__package__)
+    return sorted(_SEGMENTERS)
+
+
 def list_segmenters(pattern: str = "*") -> list[ModelInfo]:
     """Every registered network that matches a pattern, by name; its parameters are counted for nine classes and
     RGB + thermal, on networks without memory behind them."""
-    import_modules(__package__)
     found = []
-    for name in sorted(fnmatch.filter(_SEGMENTERS, pattern)):
+    for name in fnmatch.filter(segmenter_names(), pattern):
+        entry = _SEGMENTERS[name]
         with torch.device("meta"):
             network, _ = create_segmenter(name)
-        entry = _SEGMENTERS[name]
         params = count_parameters(network) / 1e6
         found.append(ModelInfo(name, "segmentation", params, 9, entry.licence, entry.source, "absent"))
     return found

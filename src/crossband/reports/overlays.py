@@ -63,12 +63,11 @@ def overlay_sheet(
     )  # at night the thermal image shows what is labelled
     ground = bytes_of[Band.TIR] if dark else ground
     tiles = [(band.value, pixels) for band, pixels in bytes_of.items()]
-    tiles.append(("segmentation", _over(ground, labels, classes)))
-    tiles += [(name, _over(ground, other, classes)) for name, other in (others or {}).items()]
-    if truth is not None:
-        tiles.append(("labels", _over(ground, truth, classes)))
-    present = sorted(set(np.unique(labels)) | {v for o in (others or {}).values() for v in np.unique(o)})
-    return _sheet(tiles, classes, [int(v) for v in present if 0 < v < len(classes)])
+    maps = {} if truth is None else {"labels": truth}
+    maps |= {"segmentation": labels, **(others or {})}
+    tiles += [(name, _over(ground, one, classes)) for name, one in maps.items()]
+    present = sorted({int(value) for one in maps.values() for value in np.unique(one)})
+    return _sheet(tiles, classes, [value for value in present if 0 < value < len(classes)])
 
 
 def _over(ground: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:

@@ -18,7 +18,7 @@ from ..bands import Band, parse_band
 from ..classes import palette
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
-from ..io import IMAGE_SUFFIXES, Image, read_image
+from ..io import IMAGE_SUFFIXES, Image, read_image, read_labels
 from ..models import create_segmenter
 from ..nn.reparam import reparameterise
 from ..preprocess import Preprocess
@@ -28,6 +28,14 @@ from ..training.checkpoint import load_network, read_account
 __all__ = ["LoadedSegmenter", "Segmented", "load_segmenter", "segment"]
 
 Paths = dict[Band, Path]
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The images of a frame, and its true labels where a manifest has them."""
+
+    paths: Paths
+    labels: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -149,21 +157,24 @@ def segment(
     model = load_segmenter(checkpoint, device)
     lost = [parse_band(band) for band in without]
     frames = _frames(images, {Band.TIR: tir, Band.NIR: nir})
-    lacking = sorted({band for paths in frames.values() for band in model.bands if band not in paths})
+    lacking = sorted({band for one in frames.values() for band in model.bands if band not in one.paths})
     if lacking:
         note(f"some frames have no {', '.join(lacking)}; it is read as black, which costs accuracy")
     folder = make_folder(out)
     found = []
-    for name, paths in track(frames.items(), len(frames), "segmenting"):
-        pictures = {band: read_image(path, band, units) for band, path in paths.items() if band in model.bands}
-        found.append(_segmented(model, name, pictures, lost, folder))
+    for name, frame in track(frames.items(), len(frames), "segmenting"):
+        paths = {band: path for band, path in frame.paths.items() if band in model.bands}
+        pictures = {band: read_image(path, band, units) for band, path in paths.items()}
+        truth = None if frame.labels is None else read_labels(frame.labels)
+        found.append(_segmented(model, name, pictures, truth, lost, folder))
     write_file(folder / "segments.json", json.dumps([one.to_json() for one in found], indent=1))
     return found
 
 
 def _segmented(
-    model: LoadedSegmenter, name: str, pictures: dict[Band, Image], lost: list[Band], folder: Path
-) -> Segmented:
+    model: LoadedSegmenter, name: str, pictures: dict[Band, Image], truth: np.ndarray | None, lost: list[Band],
+    folder: Path,
+) -> Segmented:  # fmt: skip
     from ..reports.overlays import overlay_sheet
 
     labels = model.labels(pictures)
@@ -171,7 +182,8 @@ def _segmented(
     stem = name.replace("/", "_")
     files = folder / f"{stem}_labels.png", folder / f"{stem}_overlay.png"
     write_file(files[0], lambda path: _palette_image(labels, model.classes).save(path))
-    sheet = overlay_sheet(pictures, labels, model.classes, {f"without {b}": o for b, o in others.items()})
+    further = {f"without {band}": other for band, other in others.items()}
+    sheet = overlay_sheet(pictures, labels, model.classes, further, truth)
     write_file(files[1], lambda path: sheet.save(path))
     return Segmented(
         name, str(files[0]), str(files[1]), _shares(labels, model.classes),
@@ -190,32 +202,34 @@ def _palette_image(labels: np.ndarray, classes: list[str]) -> PIL.Image.Image:
     return picture
 
 
-def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]) -> dict[str, Paths]:
+def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]) -> dict[str, _Frame]:
     """Every frame that is meant, by a unique name."""
     from ..datasets import open_frames
 
-    found: dict[str, Paths] = {}
+    found: dict[str, _Frame] = {}
     for source in map(Path, sources):
         if source.is_file() and source.suffix.lower() in IMAGE_SUFFIXES:
             paths = {Band.RGB: source}
             if read_image(source, Band.TIR).pixels.ndim < read_image(source).pixels.ndim == 3:
                 paths[Band.TIR] = source  # four channels, both bands
             paths |= {band: _partner(source, where) for band, where in beside.items() if where is not None}
-            _add(found, source.stem, paths)
+            _add(found, source.stem, _Frame(paths))
             continue
         frames = open_frames(source)
         for row, name in enumerate(frames.names):
             each = {band: frames.paths(band)[row] for band in frames.bands}
-            _add(found, name, {band: path for band, path in each.items() if path is not None})
+            labels = frames.table["labels"].iloc[row] if frames.has("labels") else None
+            truth = frames.root / labels if isinstance(labels, str) else None
+            _add(found, name, _Frame({band: path for band, path in each.items() if path is not None}, truth))
     if not found:
         raise CrossbandError("no image to segment; give pictures, a folder of pairs, or a manifest")
     return found
 
 
-def _add(found: dict[str, Paths], name: str, paths: Paths) -> None:
+def _add(found: dict[str, _Frame], name: str, frame: _Frame) -> None:
     if name in found:
         raise CrossbandError(f"two frames are called {name}, and their results would be one file; rename one")
-    found[name] = paths
+    found[name] = frame
 
 
 def _partner(image: Path, where: str | Path) -> Path:

@@ -52,7 +52,6 @@ def fit(task: Task, out: Path) -> None:
     if state is None:
         task.prepare()
     learner = Learner(task, out, state)
-    learner.train()  # Lightning trains in whatever mode it finds
     with _quiet():
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(running.device, running.device),
