@@ -134,6 +134,7 @@ class Optimiser(Strict):
         head_rate: of all else (aggregator, classes of the loss); ``rate`` where ``None``.
         weight_decay: of all parameters with two axes or more.
         momentum: of ``sgd``.
+        betas: of ``adam`` and ``adamw``.
         schedule: ``constant``, ``cosine`` to 0 over the run, or ``exponential`` by ``decay`` an epoch.
         decay: the factor of ``exponential``.
         warmup: share of the run over which the rate rises from 0.
@@ -145,6 +146,7 @@ class Optimiser(Strict):
     head_rate: float | None = Field(default=None, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    betas: tuple[float, float] = (0.9, 0.999)
     schedule: Literal["constant", "cosine", "exponential"] = "constant"
     decay: float = Field(default=0.9, gt=0, le=1)
     warmup: float = Field(default=0.0, ge=0, lt=1)
