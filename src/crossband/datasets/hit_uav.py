@@ -4,11 +4,12 @@ for Unmanned Aerial Vehicle-based object detection", Scientific Data 2023).
 Published as ``normal_json``::
 
     ROOT/
-      annotations/train.json   nearly COCO: its keys are ``annotation`` and ``filename``; and val.json, test.json
+      annotations/train.json   nearly COCO, with ``annotation`` and ``filename``; val.json, test.json
       train/0_100_30_0_03306.jpg   640x512, 8 bits; and val/, test/
 
-A name says night (1) or day (0), altitude in metres, angle of the camera in degrees, weather, and a number; frames
-of one altitude and angle are a ``sequence`` here.
+A name says night (1) or day (0), altitude in metres, angle of the camera in degrees, weather, and a number;
+frames of one altitude and angle are a ``sequence`` here, and
+``height`` is the altitude as text, to choose frames by.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def read_hit_uav(root: Path) -> Frames:
             if (said := _NAME.fullmatch(stem)) is not None:
                 row |= {
                     "condition": "night" if said[1] == "1" else "day", "altitude": float(said[2]),
-                    "pitch": -float(said[3]), "sequence": f"{said[2]}m_{said[3]}deg",
+                    "pitch": -float(said[3]), "sequence": f"{said[2]}m_{said[3]}deg", "height": f"{said[2]}m",
                 }  # fmt: skip
             rows.append(row)
     if not rows:

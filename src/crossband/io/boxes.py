@@ -46,11 +46,15 @@ def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",)) -> Bo
         CrossbandError: no such column, a file that is no COCO, or files that disagree on the classes.
     """
     if not frames.has("boxes"):
-        raise CrossbandError(f"the frames of {frames.root} have no column 'boxes': no boxes to learn or measure")
+        raise CrossbandError(
+            f"the frames of {frames.root} have no column 'boxes': no boxes to learn or measure"
+        )
     files = {name: _Coco(frames.root / name) for name in frames.table["boxes"].dropna().unique()}
     kinds = {tuple(file.classes) for file in files.values()}
     if len(kinds) > 1:
-        raise CrossbandError(f"the files of boxes disagree on the classes: {' and '.join(map(str, sorted(kinds)))}")
+        raise CrossbandError(
+            f"the files of boxes disagree on the classes: {' and '.join(map(str, sorted(kinds)))}"
+        )
     classes = [name for name in kinds.pop() if name not in leave_out]
     rows = []
     for name, boxes in zip(frames.names, frames.table["boxes"], strict=True):

@@ -6,7 +6,8 @@ equation 1; the non-saturating form of section 3.3).
 Two players, one step. The usual loop has two optimisers and alternates. Here both losses are added, each with
 the other player held still: the generator's gradient flows through the discriminator but not into its
 parameters, and the discriminator sees the generated image as a constant. So every parameter gets exactly the
-gradient of its own loss, and one Adam over all of them takes the step that two would take at once. It is why the
+gradient of its own loss, and one Adam over all of them takes the step that two would take at once. It is why
+the
 trainer needs no second optimiser: the discriminator is part of the criterion, which is saved with a run's state
 and not kept in its checkpoint.
 """

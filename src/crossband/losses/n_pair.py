@@ -13,8 +13,9 @@ def n_pair_loss(
 ) -> torch.Tensor:
     """Cross-entropy of choosing each query's right candidate with probability ``softmax(-d**2 / temperature)``.
 
-    Sohn, "Improved Deep Metric Learning with Multi-class N-pair Loss Objective", NeurIPS 2016, equation (7), with
-    squared Euclidean distances for inner products; of unit vectors that is the same at twice the temperature.
+    Sohn, "Improved Deep Metric Learning with Multi-class N-pair Loss Objective", NeurIPS 2016, equation (7),
+    with squared Euclidean distances for inner products; of unit vectors that is the same at twice the
+    temperature.
 
     Args:
         queries: ``(n, D)``.

@@ -1,9 +1,9 @@
 """The loss of YOLO-Semantic: which box answers for which object, and how wrong it is.
 
-Redmon and Farhadi, "YOLOv3", 2018, section 2: each object has the box whose prior fits it best, in the cell of its
-centre, over all scales; objectness and classes by binary cross-entropy. The paper's squared error of coordinates
-is replaced by the complete IoU loss (Zheng et al., AAAI 2020; torchvision's), and a prior whose sides are within
-a factor of ``fits`` answers too.
+Redmon and Farhadi, "YOLOv3", 2018, section 2: each object has the box whose prior fits it best, in the cell of
+its centre, over all scales; objectness and classes by binary cross-entropy. The paper's squared error of
+coordinates is replaced by the complete IoU loss (Zheng et al., AAAI 2020; torchvision's), and a prior whose
+sides are within a factor of ``fits`` answers too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Detection: COCO's mAP by faster-coco-eval, and the IoU of matched boxes.
 
-The protocol is called ``coco-bbox``: AP over IoU 0.5 to 0.95 in steps of 0.05, 101 points of recall, at most 100
-boxes an image, classes without an object left out (Lin et al., "Microsoft COCO", ECCV 2014, and its evaluation).
+The protocol is called ``coco-bbox``: AP over IoU 0.5 to 0.95 in steps of 0.05, 101 points of recall, at most
+100 boxes an image, classes without an object left out (Lin et al., "Microsoft COCO", ECCV 2014, and its
+evaluation).
 """
 
 from __future__ import annotations
@@ -139,5 +140,6 @@ def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     import torchvision
 
     return torchvision.ops.box_iou(
-        torch.from_numpy(np.ascontiguousarray(a, np.float64)), torch.from_numpy(np.ascontiguousarray(b, np.float64))
+        torch.from_numpy(np.ascontiguousarray(a, np.float64)),
+        torch.from_numpy(np.ascontiguousarray(b, np.float64)),
     ).numpy()

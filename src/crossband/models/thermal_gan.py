@@ -1,8 +1,8 @@
 """ThermalGAN: a colour image becomes a thermal one, in kelvin, in two stages.
 
 Kniaz et al., "ThermalGAN: Multimodal Color-to-Thermal Image Translation for Person Re-identification in
-Multispectral Dataset", ECCV Workshops 2018, as used by "Object Re-identification Using Multimodal Aerial Imagery
-and Conditional Adversarial Networks" (ISPRS Archives XLIV-2/W1-2021), section 3.1.
+Multispectral Dataset", ECCV Workshops 2018, as used by "Object Re-identification Using Multimodal Aerial
+Imagery and Conditional Adversarial Networks" (ISPRS Archives XLIV-2/W1-2021), section 3.1.
 
 The first stage gives the thermal segmentation: the temperature of each object, one value over its whole area.
 The second gives the relative contrast inside, and the thermal image is their sum. The same scene has another

@@ -1,9 +1,9 @@
 """A learned distance between labellings: MobileNetV2 on classes instead of colours.
 
 "Object Re-identification Using Multimodal Aerial Imagery and Conditional Adversarial Networks" (ISPRS Archives
-XLIV-2/W1-2021), section 3.2, with Sandler et al., "MobileNetV2", CVPR 2018. The paper's network takes a labelling
-and a tile and gives a distance; here both become vectors whose Euclidean distance it is, so tiles are computed
-once and kept in a gallery.
+XLIV-2/W1-2021), section 3.2, with Sandler et al., "MobileNetV2", CVPR 2018. The paper's network takes a
+labelling and a tile and gives a distance; here both become vectors whose Euclidean distance it is, so tiles
+are computed once and kept in a gallery.
 
 What differs from MobileNetV2: the first convolution reads a channel a class and one that says what is known, it
 keeps the resolution, and the last map is not averaged: where on the tile a road lies is the very question.

@@ -5,9 +5,9 @@ XLIV-2/W1-2021), section 3.3 and table 1: YOLOv3 whose input is the thermal imag
 ``semantics=0`` it is the same network without them.
 
 The paper's output is ``(5 + K) x U x V``: a box of four numbers, its objectness, and a score a class, once for
-each cell. So it is here at each of three scales, with one prior box a cell, or several as in YOLOv3. The centre of a
-box may leave its cell by half of it (YOLOv4's remedy for centres on a border); width and height are multiples
-of the prior by ``exp``, as in YOLOv3.
+each cell. So it is here at each of three scales, with one prior box a cell, or several as in YOLOv3. The
+centre of a box may leave its cell by half of it (YOLOv4's remedy for centres on a border); width and height
+are multiples of the prior by ``exp``, as in YOLOv3.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class YoloSemantic(nn.Module):
         self.narrow = nn.ModuleList([convolution(middle, middle // 2, 1), convolution(coarse, coarse // 2, 1)])
         self.heads = nn.ModuleList(nn.Conv2d(channels, each, 1) for channels in (fine, middle, coarse))
         for head in self.heads:  # at first hardly anything is an object
-            bias = head.bias.detach().view(-1, 5 + classes)  # type: ignore[union-attr,operator]
+            bias = head.bias.detach().view(-1, 5 + classes)  # type: ignore[operator]
             bias[:, 4] = -4.6
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:

@@ -8,6 +8,8 @@ which leaves no chequerboard.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -47,7 +49,7 @@ class UNet(nn.Module):
         self.depth = depth
         widths = [width * min(2**i, 8) for i in range(depth + 1)]
         self.first = nn.Conv2d(in_channels, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(_down(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(_down(a, b) for a, b in pairwise(widths))
         self.up = nn.ModuleList(
             _up(widths[i + 1], widths[i], dropout if i >= depth - 3 and i > 0 else 0.0)
             for i in reversed(range(depth))

@@ -15,7 +15,7 @@ from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import read_image
 
-__all__ = ["Crop", "Scenes", "class_table", "means_by_object", "resized", "thermal_input"]
+__all__ = ["Crop", "Scenes", "class_table", "means_by_object", "resized", "thermal_input", "zoomed"]
 
 _KELVIN_A_UNIT = 12.0
 
@@ -46,7 +46,8 @@ class Scenes:
         lacking = [column for column in columns if not self.frames.has(column)]
         if lacking:
             raise CrossbandError(
-                f"the frames of {self.frames.root} have no {', '.join(lacking)}; crossband simulate --preset uav "
+                f"the frames of {self.frames.root} have no {', '.join(lacking)}; crossband simulate "
+                f"--preset uav "
                 "writes what this task needs"
             )
 
@@ -188,6 +189,12 @@ def resized(layer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return flat.reshape(*layer.shape[:-2], *size)
 
 
+def zoomed(layer: torch.Tensor, zoom: float) -> torch.Tensor:
+    """``(..., H, W)`` with both sides times a factor; see :func:`resized`."""
+    height, width = layer.shape[-2:]
+    return resized(layer, (max(round(height * zoom), 1), max(round(width * zoom), 1)))
+
+
 def means_by_object(kelvin: torch.Tensor, *layers: torch.Tensor) -> torch.Tensor:
     """Each pixel's object's mean temperature; objects are pixels of equal values in all integer layers.
 
@@ -221,5 +228,3 @@ def class_table(names: Mapping[str, int], groups: Mapping[str, int], other: int)
         if 0 <= number < 256 and name in groups:
             table[number] = groups[name]
     return table
-
-

@@ -1,9 +1,9 @@
 """The map's labelling laid onto the thermal image by dense optical flow.
 
-The paper (ISPRS Archives XLIV-2/W1-2021, section 3.1) aligns by "a differential optical flow estimation approach";
-here it is OpenCV's DIS (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016), which needs two
-pictures of one kind. So the labelling is painted: each class by the median temperature that the image has where
-the labelling says that class. Flow that leads nowhere better is not followed.
+The paper (ISPRS Archives XLIV-2/W1-2021, section 3.1) aligns by "a differential optical flow estimation
+approach"; here it is OpenCV's DIS (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016),
+which needs two pictures of one kind. So the labelling is painted: each class by the median temperature that the
+image has where the labelling says that class. Flow that leads nowhere better is not followed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Alignment:
 
     Attributes:
         labels: uint8 ``(H, W)``, the labelling where the image shows it.
-        flow: float32 ``(H, W, 2)``: from each pixel of the labelling as it was to its place in the image, columns
-            and rows.
+        flow: float32 ``(H, W, 2)``: from each pixel of the labelling as it was to its place in the image,
+            columns and rows.
     """
 
     labels: np.ndarray
@@ -55,11 +55,18 @@ def align_labels(labels: np.ndarray, thermal: np.ndarray, most: float = 24.0) ->
     if picture is None:
         return Alignment(labels, still)
     low, high = np.percentile(thermal, (1, 99))
-    grey = [_grey(image, float(low), float(high)) for image in (picture, cv2.medianBlur(thermal.astype(np.float32), 5))]
-    finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    grey = [
+        _grey(image, float(low), float(high))
+        for image in (picture, cv2.medianBlur(thermal.astype(np.float32), 5))
+    ]
+    finder = cv2.DISOpticalFlow_create(  # type: ignore[attr-defined]
+        cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
+    )
     forward = finder.calc(grey[0], grey[1], None)
     backward = finder.calc(grey[1], grey[0], None)
-    forward, backward = (cv2.GaussianBlur(flow, (0, 0), _SMOOTH).clip(-most, most) for flow in (forward, backward))
+    forward, backward = (
+        cv2.GaussianBlur(flow, (0, 0), _SMOOTH).clip(-most, most) for flow in (forward, backward)
+    )
     rows, columns = np.mgrid[: labels.shape[0], : labels.shape[1]] + 0.5
     moved = sample(labels, columns + backward[..., 0], rows + backward[..., 1], UNKNOWN)
     moved = np.where(moved == UNKNOWN, labels, moved)

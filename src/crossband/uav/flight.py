@@ -149,7 +149,8 @@ def _with_metadata(table: pd.DataFrame, where: Path) -> pd.DataFrame:
         table[name] = values
     if not ((table["altitude"] > 0) & (table["focal"] > 0) & (table["pitch"].abs() <= 90)).all():
         raise CrossbandError(
-            f"the flight {where} has an altitude or focal length that is not above 0, or a pitch beyond 90 degrees"
+            f"the flight {where} has an altitude or focal length that is not above 0, or a pitch beyond 90 "
+            f"degrees"
         )
     return table
 
@@ -249,7 +250,8 @@ class _Video:
                 self._last = number, pixels
                 return pixels
         raise CrossbandError(
-            f"the video {self._path} has {self._next} frames, its table asks for number {number}; mend the table"
+            f"the video {self._path} has {self._next} frames, its table asks for number {number}; mend the "
+            f"table"
         )
 
 
@@ -275,4 +277,6 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
                 grey = frame.format.name.startswith("gray")
                 yield frame.to_ndarray() if grey else frame.to_ndarray(format="rgb24")
     except (av.FFmpegError, ValueError) as error:
-        raise CrossbandError(f"{path} is no video that can be read: {' '.join(str(error).split())[:100]}") from None
+        raise CrossbandError(
+            f"{path} is no video that can be read: {' '.join(str(error).split())[:100]}"
+        ) from None

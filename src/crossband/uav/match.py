@@ -4,15 +4,15 @@
 XLIV-2/W1-2021), section 3.4: ``d = beta * d_H + (1 - beta) * d_MSER``, a Bhattacharyya distance of temperature
 histograms and a distance of MSER signatures. What the paper leaves open:
 
-- **Histogram.** One bin a kelvin from 40 K below to 60 K above the flight's ambient temperature, which ends take up
-  what lies beyond; smoothed by a Gaussian of 1 K, so that neighbouring bins know of each other.
+- **Histogram.** One bin a kelvin from 40 K below to 60 K above the flight's ambient temperature, which ends
+  take up what lies beyond; smoothed by a Gaussian of 1 K, so that neighbouring bins know of each other.
 - **Bhattacharyya distance.** ``sqrt(1 - sum(sqrt(p * q)))`` of histograms that sum to one, in [0, 1]; OpenCV's
   ``HISTCMP_BHATTACHARYYA`` is the same.
 - **MSER signature.** Matas et al., BMVC 2002: regions of the crop enlarged to 96 pixels, each with its mean
   temperature, its distance from the middle of the object and its share of the object's area. Signatures are
   compared as Cheng et al., BMVC 2011, compare blobs: each region with its best partner, ``gamma`` times the
-  difference of place and ``1 - gamma`` times that of temperature (gamma 0.4, as in SDALF), weighted by area, both
-  ways.
+  difference of place and ``1 - gamma`` times that of temperature (gamma 0.4, as in SDALF), weighted by area,
+  both ways.
 
 Regions are found on 8 bits, which MSER needs; every temperature is taken from the kelvin of the image itself.
 """
@@ -51,8 +51,8 @@ class Signature:
 
     Attributes:
         histogram: float64 ``(bins,)``, sums to one.
-        regions: float64 ``(n, 3)``: temperature relative to ambient (kelvin), distance from the middle (0 to 1),
-            share of the area; at least one.
+        regions: float64 ``(n, 3)``: temperature relative to ambient (kelvin), distance from the middle (0 to
+            1), share of the area; at least one.
     """
 
     histogram: np.ndarray
@@ -138,7 +138,9 @@ def _regions(relative: np.ndarray) -> np.ndarray:
     if high - low < 0.5:  # half a kelvin: nothing but noise
         return whole
     grey = np.rint((large - low) / (high - low) * 255).astype(np.uint8)
-    finder = cv2.MSER_create(8, max(area // 100, 8), max(int(area * 0.6), 16), 0.5)
+    finder = cv2.MSER_create(  # type: ignore[attr-defined]
+        8, max(area // 100, 8), max(int(area * 0.6), 16), 0.5
+    )
     middle = np.array([size[0] / 2, size[1] / 2])
     reach = float(np.hypot(*middle))
     rows = []
@@ -191,8 +193,8 @@ def calibrate_threshold(present: np.ndarray, absent: np.ndarray) -> tuple[float,
         absent: likewise where it is not.
 
     Returns:
-        the threshold, halfway between two distances that were seen, where the mean of both shares of right answers is
-        largest.
+        the threshold, halfway between two distances that were seen, where the mean of both shares of right
+        answers is largest.
 
     Raises:
         CrossbandError: there is none of either kind.
@@ -202,7 +204,9 @@ def calibrate_threshold(present: np.ndarray, absent: np.ndarray) -> tuple[float,
         (0.4, 100.0)
     """
     if not len(present) or not len(absent):
-        raise CrossbandError("a threshold is calibrated on probes whose object is there and on others whose is not")
+        raise CrossbandError(
+            "a threshold is calibrated on probes whose object is there and on others whose is not"
+        )
     values = np.unique(np.concatenate([present, absent]))
     cuts = np.concatenate([[values[0] - 1e-6], (values[1:] + values[:-1]) / 2, [values[-1] + 1e-6]])
     right = [(np.mean(present <= cut) + np.mean(absent > cut)) / 2 for cut in cuts]

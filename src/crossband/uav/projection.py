@@ -43,14 +43,12 @@ class Pose:
     def axes(self) -> np.ndarray:
         """``(3, 3)``: right, down and forward as (east, north, up)."""
         heading, pitch = np.radians([self.heading, self.pitch])
-        forward = np.array(
-            [np.sin(heading) * np.cos(pitch), np.cos(heading) * np.cos(pitch), np.sin(pitch)]
-        )
+        forward = np.array([np.sin(heading) * np.cos(pitch), np.cos(heading) * np.cos(pitch), np.sin(pitch)])
         right = np.array([np.cos(heading), -np.sin(heading), 0.0])
         return np.stack([right, np.cross(forward, right), forward])
 
     def to_ground(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Metres east and north where the rays of pixels meet the ground; not a number above the horizon.
+        """Metres east and north where the rays of pixels meet the ground; NaN above the horizon.
 
         Example:
             >>> pose = Pose(10, 20, 50, heading=0, pitch=-90, focal=100, width=64, height=48)
@@ -84,8 +82,8 @@ class Pose:
 
 
 def sample(layer: np.ndarray, columns: np.ndarray, rows: np.ndarray, outside: int) -> np.ndarray:
-    """The values of a layer of labels at points, nearest neighbour; ``outside`` beyond it and where a point is no
-    number.
+    """The values of a layer of labels at points, nearest neighbour; ``outside`` beyond it and where a point is
+    no number.
 
     Example:
         >>> sample(np.array([[1, 2]], np.uint8), np.array([0.2, 1.9, 2.1]), np.array([0.5, 0.5, 0.5]), 255)

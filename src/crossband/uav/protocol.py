@@ -1,10 +1,10 @@
 """How re-identification from the air is measured: probes of one frame, the other frames of their flight.
 
-The protocol is called ``other-frames``. A query is an object in one frame, seen in colour by day. Its gallery is all
-thermal boxes of the same flight but for those of its own frame; right is the same instance. A query whose object no
-other frame shows is dropped and counted. CMC at rank N is Recall@N; nAUC is over ranks 1 to 20. A tie counts against
-the model. The paper's protocol on LAERT is not described more closely than that probes are colour and the
-gallery thermal.
+The protocol is called ``other-frames``. A query is an object in one frame, seen in colour by day. Its gallery
+is all thermal boxes of the same flight but for those of its own frame; right is the same instance. A query
+whose object no other frame shows is dropped and counted. CMC at rank N is Recall@N; nAUC is over ranks 1 to
+20. A tie counts against the model. The paper's protocol on LAERT is not described more closely than that
+probes are colour and the gallery thermal.
 """
 
 from __future__ import annotations
@@ -130,7 +130,9 @@ def rank_in_flights(
     for flight in dict.fromkeys(flights[row] for row, _ in probes):
         mine = [i for i, (row, _) in enumerate(probes) if flights[row] == flight]
         gallery = [
-            (int(row), number) for row in np.flatnonzero(flights == flight) for number in range(len(scenes.boxes[row]))
+            (int(row), number)
+            for row in np.flatnonzero(flights == flight)
+            for number in range(len(scenes.boxes[row]))
         ]
         block = distances(flight, [probes[i] for i in mine], gallery)
         rows = np.array([row for row, _ in gallery])
@@ -148,7 +150,11 @@ def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: flo
     """Crops around objects, float32 ``(n, 3, size, size)`` in [0, 1]; the thermal one about ambient at 0.5."""
     found = []
     for row, number in where:
-        image = scenes.colour(row) if band == "rgb" else (scenes.thermal(row) / 8 + 0.5).clamp(0, 1).expand(3, -1, -1)
+        image = (
+            scenes.colour(row)
+            if band == "rgb"
+            else (scenes.thermal(row) / 8 + 0.5).clamp(0, 1).expand(3, -1, -1)
+        )
         x, y, width, height = scenes.boxes[row][number][:4]
         side = max(width, height) * (1 + 2 * margin)
         left, top = x + width / 2 - side / 2, y + height / 2 - side / 2
@@ -166,9 +172,12 @@ def score_crops(scenes: Scenes, describe: Describe) -> ReidCurve:
         scenes: the frames.
         describe: frames, objects, band (``rgb`` or ``tir``) -> vectors ``(n, D)``.
     """
-    from scipy.spatial.distance import cdist
 
     def distances(flight: str, queries: Crops, gallery: Crops) -> np.ndarray:
-        return cdist(describe(scenes, queries, "rgb"), describe(scenes, gallery, "tir"))
+        vectors = [
+            torch.from_numpy(describe(scenes, queries, "rgb")),
+            torch.from_numpy(describe(scenes, gallery, "tir")),
+        ]
+        return torch.cdist(*(v.double() for v in vectors), compute_mode="donot_use_mm_for_euclid_dist").numpy()
 
     return score_ranks(*rank_in_flights(scenes, best_probes(scenes), distances))

@@ -65,8 +65,8 @@ class SemanticMap:
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Classes at points, metres; ``UNKNOWN`` off the map."""
-        return sample(self.labels, np.asarray(x) / self.metres, self.labels.shape[0] - np.asarray(y) / self.metres,
-                      UNKNOWN)  # fmt: skip
+        columns, rows = np.asarray(x) / self.metres, self.labels.shape[0] - np.asarray(y) / self.metres
+        return sample(self.labels, columns, rows, UNKNOWN)
 
     def patch(self, x: float, y: float, metres: float, pixels: int) -> np.ndarray:
         """The tile around a point, north up, uint8 ``(pixels, pixels)``."""
@@ -91,12 +91,15 @@ class SemanticMap:
         """
         width, height = self.size
         if not (-radius <= x <= width + radius and -radius <= y <= height + radius):
-            given, low, high = self.to_geographic(x, y), (self.latitude, self.longitude), self.to_geographic(
-                width, height
+            given, low, high = (
+                self.to_geographic(x, y),
+                (self.latitude, self.longitude),
+                self.to_geographic(width, height),
             )
             raise CrossbandError(
                 f"the rough position {given[0]:.6f}, {given[1]:.6f} is off the map, which reaches from "
-                f"{low[0]:.6f}, {low[1]:.6f} to {high[0]:.6f}, {high[1]:.6f}; mend lat and lon, or give another --map"
+                f"{low[0]:.6f}, {low[1]:.6f} to {high[0]:.6f}, {high[1]:.6f}; mend lat and lon, or give "
+                f"another --map"
             )
 
 
@@ -123,7 +126,9 @@ def read_map(path: str | Path, metres: float = 0.5) -> SemanticMap:
             return _read_raster(found[0], metres)
         raise CrossbandError(f"no map in {path}: tiles.json of crossband simulate, or one GeoTIFF, is expected")
     if not path.is_file():
-        raise CrossbandError(f"no map at {path}; give a folder with tiles.json, or a georeferenced label raster")
+        raise CrossbandError(
+            f"no map at {path}; give a folder with tiles.json, or a georeferenced label raster"
+        )
     return _read_raster(path, metres)
 
 
@@ -137,7 +142,8 @@ def _read_tiles(folder: Path) -> SemanticMap:
         corner = min(float(tile["south"]) for tile in tiles), min(float(tile["west"]) for tile in tiles)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CrossbandError(
-            f"{folder / 'tiles.json'} has no georeference of its tiles ({type(error).__name__}: {error}); each needs "
+            f"{folder / 'tiles.json'} has no georeference of its tiles ({type(error).__name__}: {error}); "
+            f"each needs "
             "file, x, y, south and west"
         ) from None
     pixels = round(side / metres)
@@ -168,11 +174,14 @@ def _read_raster(path: Path, metres: float) -> SemanticMap:
         with _quiet_open(rasterio, path) as raster:
             if raster.crs is None or raster.transform.is_identity:
                 raise CrossbandError(
-                    f"{path} has no georeference (coordinate system and transform); write one, with gdal_translate "
+                    f"{path} has no georeference (coordinate system and transform); write one, with "
+                    f"gdal_translate "
                     "-a_srs and -a_ullr say"
                 )
             if not np.issubdtype(np.dtype(raster.dtypes[0]), np.integer):
-                raise CrossbandError(f"{path} holds {raster.dtypes[0]}, no labels; a label raster has whole numbers")
+                raise CrossbandError(
+                    f"{path} holds {raster.dtypes[0]}, no labels; a label raster has whole numbers"
+                )
             west, south, east, north = transform_bounds(raster.crs, "EPSG:4326", *raster.bounds)
             across = METRES_PER_DEGREE * math.cos(math.radians(south))
             width = math.ceil((east - west) * across / metres)
@@ -194,10 +203,13 @@ def _read_raster(path: Path, metres: float) -> SemanticMap:
                 dst_transform=grid, dst_crs="EPSG:4326", dst_nodata=UNKNOWN, resampling=Resampling.nearest,
             )  # fmt: skip
     except rasterio.errors.RasterioError as error:
-        raise CrossbandError(f"{path} is no georeferenced raster: {' '.join(str(error).split())[:120]}") from None
+        raise CrossbandError(
+            f"{path} is no georeferenced raster: {' '.join(str(error).split())[:120]}"
+        ) from None
     if (out == UNKNOWN).all():
         raise CrossbandError(
-            f"{path} has no class that is known; say what its numbers mean in {path.with_suffix('.json').name}, as "
+            f"{path} has no class that is known; say what its numbers mean in "
+            f"{path.with_suffix('.json').name}, as "
             f'in {{"{GROUND[0]}": 1, "{GROUND[3]}": 2}}'
         )
     return SemanticMap(out, metres, south, west)
@@ -229,4 +241,6 @@ def _ground(table: np.ndarray) -> np.ndarray:
 
 def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS or width < 1 or height < 1:
-        raise CrossbandError(f"{path}: a map of {width}x{height} pixels is more than {MAX_PIXELS}; cut out what is flown over")
+        raise CrossbandError(
+            f"{path}: a map of {width}x{height} pixels is more than {MAX_PIXELS}; cut out what is flown over"
+        )

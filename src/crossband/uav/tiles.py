@@ -61,9 +61,7 @@ class TileIndex:
         with torch.inference_mode():
             starts = range(0, len(positions), _BATCH)
             for start in track(starts, len(starts), "tiles of the map", "batches"):
-                tiles = [
-                    ground.patch(x, y, side, network.pixels) for x, y in positions[start : start + _BATCH]
-                ]
+                tiles = [ground.patch(x, y, side, network.pixels) for x, y in positions[start : start + _BATCH]]
                 vectors.append(network(torch.from_numpy(np.stack(tiles)).to(device)).cpu().numpy())
         return cls(positions, np.concatenate(vectors), side)
 
@@ -79,7 +77,9 @@ class TileIndex:
         columns |= {name: pa.array(names) for name in ("key", "frame", "path")}
         columns["band"] = pa.array(["map"] * n)
         columns["digest"] = pa.array([hashlib.sha256(row.tobytes()).hexdigest() for row in self.vectors])
-        for name, values in zip(("x", "y", "lat", "lon"), (*self.positions.T, latitude, longitude), strict=True):
+        for name, values in zip(
+            ("x", "y", "lat", "lon"), (*self.positions.T, latitude, longitude), strict=True
+        ):
             columns[name] = pa.array(values.astype(np.float64))
         flat = pa.array(self.vectors.reshape(-1).astype(np.float32))
         columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, self.vectors.shape[1])
@@ -109,7 +109,9 @@ class TileIndex:
         """
         near = np.flatnonzero(np.hypot(self.positions[:, 0] - x, self.positions[:, 1] - y) <= radius)
         if not len(near):
-            raise CrossbandError(f"no tile of the map is within {radius:g} m of the rough position; raise --radius")
+            raise CrossbandError(
+                f"no tile of the map is within {radius:g} m of the rough position; raise --radius"
+            )
         distances = np.linalg.norm(self.vectors[near].astype(np.float64) - vector, axis=1)
         order = np.argsort(distances, kind="stable")
         positions, distances = self.positions[near[order]], distances[order]

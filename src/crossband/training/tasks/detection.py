@@ -24,8 +24,8 @@ from ...uav.flight import poses_of
 from ...uav.projection import Pose
 from ...uav.semantic_map import SemanticMap, read_map
 from ..recipe import Strict
-from ..scene_task import SceneData, SceneRecipe, SceneTask
-from ..scenes import Crop, Scenes, resized
+from ..scene_task import SceneRecipe, SceneTask
+from ..scenes import Crop, Scenes, zoomed
 from ..task import register_task
 
 __all__ = ["DetectionModel", "DetectionRecipe", "DetectionTask", "fitted_priors", "semantic_planes"]
@@ -41,7 +41,7 @@ class DetectionModel(Strict):
         width: channels of the first convolution; 32 in the paper.
         repeats: residual blocks of Darknet's scales.
         priors: prior boxes of each scale.
-        zoom: how much images are enlarged before; small objects want it.
+        zoom: how much images are enlarged before; crops (``data.scales``) should be about as much.
     """
 
     semantics: bool = True
@@ -72,7 +72,6 @@ class DetectionRecipe(SceneRecipe):
         least: score of a detection, at least, where mAP is measured.
     """
 
-    data: SceneData  # type: ignore[assignment]
     model: DetectionModel = DetectionModel()
     loss: DetectionLoss = DetectionLoss()
     least: float = Field(default=0.01, gt=0, lt=1)
@@ -122,7 +121,7 @@ class DetectionTask(SceneTask):
         return torch.cat([thermal, semantic_planes(ground.seen_by(moved))])
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``image`` ``(C, s, s)``; ``boxes`` ``(100, 5)``: class (-1: none), left, top, right, bottom in pixels."""
+        """``image`` ``(C, s, s)``; ``boxes`` ``(100, 5)``: class (-1: none), left, top, right, bottom."""
         if float(torch.rand((), generator=generator)) >= self.recipe.loss.mosaic:
             return self._one(int(sample[0]), self.recipe.data.size, generator)
         side = self.recipe.data.size // 2
@@ -159,7 +158,7 @@ class DetectionTask(SceneTask):
         zoom = self.recipe.model.zoom
         with self.measuring():
             for row in track(range(len(scenes)), len(scenes), "detecting", "frames"):
-                image = enlarged(self._image(scenes, row), zoom)[None].to(self.device)
+                image = zoomed(self._image(scenes, row), zoom)[None].to(self.device)
                 boxes = self.network.detect(image, self.recipe.least)[0].cpu().numpy()
                 boxes[:, :4] /= zoom
                 found.append(boxes)
@@ -181,12 +180,6 @@ class DetectionTask(SceneTask):
         return {"classes": self.classes, "priors": self.network.priors.tolist()}
 
 
-def enlarged(image: torch.Tensor, zoom: float) -> torch.Tensor:
-    """``(C, H, W)`` times a factor."""
-    height, width = image.shape[-2:]
-    return resized(image, (round(height * zoom), round(width * zoom)))
-
-
 def semantic_planes(labels: np.ndarray) -> torch.Tensor:
     """A labelling as a channel a class of the ground, float32 ``(K, H, W)``; unknown pixels are 0 in all."""
     known = torch.from_numpy(labels.astype(np.int64))
@@ -194,7 +187,8 @@ def semantic_planes(labels: np.ndarray) -> torch.Tensor:
 
 
 def fitted_priors(sides: np.ndarray, count: int) -> list[list[list[float]]]:
-    """Prior boxes of three scales, from small to large: quantiles of the objects' areas, mean sides of each part.
+    """Prior boxes of three scales, from small to large: quantiles of the objects' areas, mean sides of each
+    part.
 
     Args:
         sides: ``(n, 2)`` widths and heights.

@@ -21,7 +21,7 @@ from ...progress import track
 from ...uav.classes import LABELS, UNKNOWN, label_table
 from ..recipe import Strict
 from ..scene_task import SceneRecipe, SceneTask
-from ..scenes import Crop, Scenes
+from ..scenes import Crop, Scenes, resized, zoomed
 from ..task import register_task
 
 __all__ = ["LabellingLoss", "LabellingModel", "LabellingRecipe", "LabellingTask", "confusion", "mean_iou"]
@@ -32,12 +32,14 @@ class LabellingModel(Strict):
 
     Attributes:
         band: what is labelled, ``rgb`` or ``tir``.
+        zoom: how much images are enlarged before; crops (``data.scales``) should be about as much.
         width: channels of the first scale.
         depth: scales.
         dropout: of the deepest layers.
     """
 
     band: Literal["rgb", "tir"] = "tir"
+    zoom: float = Field(default=1.0, gt=0, le=4)
     width: int = Field(default=64, ge=1)
     depth: int = Field(default=8, ge=1)
     dropout: float = Field(default=0.5, ge=0, lt=1)
@@ -93,7 +95,7 @@ class LabellingTask(SceneTask):
     def __init__(self, recipe: LabellingRecipe, root: Path) -> None:
         self.needs = (recipe.model.band, "semantic")
         super().__init__(recipe, root)
-        options = recipe.model.model_dump(exclude={"band"})
+        options = recipe.model.model_dump(exclude={"band", "zoom"})
         channels = 3 if recipe.model.band == "rgb" else 1
         self.network = GeoGAN(channels, len(LABELS), **options)
         self.criterion: nn.Module = PatchGAN(channels + len(LABELS), recipe.loss.width, recipe.loss.layers)
@@ -127,8 +129,10 @@ class LabellingTask(SceneTask):
         matrix = np.zeros((len(LABELS), len(LABELS)), np.int64)
         with self.measuring():
             for row in track(range(len(scenes)), len(scenes), "labelling", "frames"):
-                found = self.network.label(self._image(scenes, row)[None].to(self.device))[0].cpu().numpy()
-                matrix += confusion(scenes.integers(row, "semantic", self._table).numpy(), found, len(LABELS))
+                image, truth = self._image(scenes, row), scenes.integers(row, "semantic", self._table).numpy()
+                small = self.network.label(zoomed(image, self.recipe.model.zoom)[None].to(self.device))[0]
+                found = resized(small.cpu(), truth.shape).numpy()
+                matrix += confusion(truth, found, len(LABELS))
         iou = mean_iou(matrix)
         return {
             "miou": 100 * float(np.nanmean(iou)),

@@ -128,11 +128,12 @@ class LocalisationTask(SceneTask):
         """The frame's name, or that there is none."""
         real = len(self.train) * self.recipe.data.crops
         return [
-            self.train.frames.names[int(i) % len(self.train)] if i < real else "a made-up labelling" for i in sample
+            self.train.frames.names[int(i) % len(self.train)] if i < real else "a made-up labelling"
+            for i in sample
         ]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``labels`` uint8 ``(2 + negatives, pixels, pixels)``: as seen, the right tile, other tiles near it."""
+        """``labels`` uint8 ``(2 + negatives, pixels, pixels)``: as seen, the right tile, others near it."""
         rng = np.random.default_rng(int(torch.randint(1 << 62, (), generator=generator)))
         learning, search, pixels = self.recipe.learning, self.recipe.search, self.network.pixels
         number = int(sample[0])
@@ -171,9 +172,7 @@ class LocalisationTask(SceneTask):
         n, k = labels.shape[:2]
         vectors = self.network(labels.flatten(0, 1)).unflatten(0, (n, k))
         right = torch.arange(n, device=vectors.device) * (k - 1)
-        return n_pair_loss(
-            vectors[:, 0], vectors[:, 1:].flatten(0, 1), right, self.recipe.learning.temperature
-        )
+        return n_pair_loss(vectors[:, 0], vectors[:, 1:].flatten(0, 1), right, self.recipe.learning.temperature)
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
         """Errors in metres and recall of tiles, by the true labellings; see :func:`localisation_scores`."""
@@ -215,8 +214,8 @@ def localisation_scores(
 
     Returns:
         ``median_m`` and ``p90_m`` of the error in metres with ``median_ci95``, ``rough_median_m`` of the rough
-        positions, ``recall`` by N (percent of frames for which one of the N nearest tiles lies within a stride of
-        the truth), ``tiles`` (searched on average) and ``n_frames``.
+        positions, ``recall`` by N (percent of frames for which one of the N nearest tiles lies within a stride
+        of the truth), ``tiles`` (searched on average) and ``n_frames``.
     """
     index = TileIndex.build(ground, network, search.tile, search.stride, device)
     rng = np.random.default_rng([seed, 21])
@@ -228,7 +227,7 @@ def localisation_scores(
         patch = ground_patch(seen, pose, search.tile, network.pixels, UNKNOWN)
         with torch.inference_mode():
             vector = network(torch.from_numpy(patch)[None].to(device))[0].cpu().numpy()
-        found = index.search(vector, *given, search.radius)
+        found = index.search(vector, float(given[0]), float(given[1]), search.radius)
         off = np.hypot(*(found.positions - truth).T)
         errors.append(off[0])
         rough.append(reach)

@@ -1,12 +1,13 @@
-"""The task ``objects``: a vector of an object's crop, alike in colour and in the thermal: the paper's baselines.
+"""The task ``objects``: a vector of an object's crop, alike in colour and in the thermal: the paper's
+baselines.
 
 The ThermalReID paper (ISPRS Archives XLIV-2/W1-2021), section 4.2, compares with two, which it describes in a
 sentence each:
 
 - **VRAI** (Wang et al., ICCV 2019): a ResNet-50 on the boxes of a YOLO detector; identities by softmax, and a
   triplet loss.
-- **BoT-BS** ("strong baseline with a bag of tricks", Luo et al., CVPR Workshops 2019): that, and warm-up, random
-  erasing, label smoothing, a last stride of 1, a batch normalisation neck, and a centre loss.
+- **BoT-BS** ("strong baseline with a bag of tricks", Luo et al., CVPR Workshops 2019): that, and warm-up,
+  random erasing, label smoothing, a last stride of 1, a batch normalisation neck, and a centre loss.
 
 A sample is one object: its crop in colour from one frame, and its crop in the thermal from another of the same
 flight.
@@ -44,8 +45,8 @@ class ObjectModel(Strict):
         encoder: a registered encoder.
         layer: where it is cut; its last map by default.
         pretrained: whether it starts from its ImageNet weights.
-        neck: a batch normalisation between the vector of the triplet loss and that of the classes; the latter is
-            the one that is compared.
+        neck: a batch normalisation between the vector of the triplet loss and that of the classes; the latter
+            is the one that is compared.
         last_stride: 1 keeps the resolution of the last stage of a ResNet.
         size: side of a crop, pixels.
     """
@@ -83,6 +84,9 @@ class ObjectRecipe(SceneRecipe):
 
 class ObjectNetwork(nn.Module):
     """Crops to vectors; see :class:`ObjectModel`."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, encoder: Encoder, layer: str, neck: bool, size: int) -> None:
         super().__init__()
@@ -151,8 +155,9 @@ class ObjectTask(SceneTask):
         """``crops`` ``(2, 3, s, s)``, colour and thermal, and the object's ``number``."""
         seen = self._objects[int(sample[0])]
         first, second = torch.randperm(len(seen), generator=generator)[:2].tolist()
-        crops = object_crops(self.train, [seen[first]], "rgb", self.recipe.model.size), object_crops(
-            self.train, [seen[second]], "tir", self.recipe.model.size
+        crops = (
+            object_crops(self.train, [seen[first]], "rgb", self.recipe.model.size),
+            object_crops(self.train, [seen[second]], "tir", self.recipe.model.size),
         )
         pair = torch.cat(crops)
         if float(torch.rand((), generator=generator)) < 0.5:
@@ -188,7 +193,8 @@ class ObjectTask(SceneTask):
         return {"weights": self.weights_digest}
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """CMC and nAUC of colour crops among the thermal crops of their flight; see :mod:`crossband.uav.protocol`."""
+        """CMC and nAUC of colour crops among the thermal ones of their flight; see
+        :mod:`crossband.uav.protocol`."""
         return score_crops(scenes, self.describe).to_json()
 
     def describe(self, scenes: Scenes, where: Crops, band: str) -> np.ndarray:
@@ -201,9 +207,9 @@ class ObjectTask(SceneTask):
         return np.concatenate(vectors)
 
 
-def _seen_twice(scenes: Scenes) -> list[Crops]:
+def _seen_twice(scenes: Scenes) -> list[list[tuple[int, int]]]:
     """Where each object is seen (frame and box), of those that two frames of a flight show."""
-    seen: dict[tuple[str, int], Crops] = {}
+    seen: dict[tuple[str, int], list[tuple[int, int]]] = {}
     for row, (boxes, sequence) in enumerate(zip(scenes.boxes, scenes.frames.table["sequence"], strict=True)):
         for number, box in enumerate(boxes):
             if min(box[2:4]) >= 6:
@@ -227,7 +233,9 @@ def _keep_resolution(encoder: Encoder) -> None:
 def _erase(crop: torch.Tensor, generator: torch.Generator) -> None:
     """Zhong et al., "Random Erasing Data Augmentation", AAAI 2020: a rectangle of noise."""
     side = crop.shape[-1]
-    height, width = (max(1, int(side * (0.15 + 0.35 * float(torch.rand((), generator=generator))))) for _ in "hw")
+    height, width = (
+        max(1, int(side * (0.15 + 0.35 * float(torch.rand((), generator=generator))))) for _ in "hw"
+    )
     top = int(torch.randint(side - height + 1, (), generator=generator))
     left = int(torch.randint(side - width + 1, (), generator=generator))
     noise = torch.rand(crop.shape[0], height, width, generator=generator)

@@ -145,9 +145,9 @@ class TranslationTask(SceneTask):
     def score(self, scenes: Scenes) -> dict[str, Any]:
         """Errors in kelvin over all pixels and over objects with boxes, and SSIM, of whole frames.
 
-        ``kelvin_segmentation`` is of the first stage against the objects' means; ``kelvin_constant`` is the error
-        of the ambient temperature itself, for comparison; ``minus_kelvin`` is the objects' error with its sign
-        changed, so that more is better.
+        ``kelvin_segmentation`` is of the first stage against the objects' means; ``kelvin_constant`` is the
+        error of the ambient temperature itself, for comparison; ``minus_kelvin`` is the objects' error with
+        its sign changed, so that more is better.
         """
         found: list[dict[str, float]] = []
         with self.measuring():
@@ -169,13 +169,14 @@ class TranslationTask(SceneTask):
         thermal, segments = made.thermal[0].cpu(), made.segmentation[0].cpu()
         truth = means_by_object(kelvin, *(scenes.integers(row, name) for name in ("instances", "semantic")))
         moving = _moving(scenes, row) > 0
+        span = float(kelvin.max() - kelvin.min())
         return {
             "kelvin": float(F.l1_loss(thermal, kelvin)),
             "kelvin_objects": float((thermal - kelvin)[moving].abs().mean()),
             "kelvin_segmentation": float(F.l1_loss(segments, truth)),
             "kelvin_constant": float((kelvin - ambient).abs().mean()),
             "kelvin_constant_objects": float((kelvin - ambient)[moving].abs().mean()),
-            "ssim": float(ssim(thermal[None], kelvin[None], data_range=float(kelvin.max() - kelvin.min()))),
+            "ssim": float(ssim(thermal[None], kelvin[None], data_range=span)),  # type: ignore[arg-type]
         }
 
 
