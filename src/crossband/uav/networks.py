@@ -41,7 +41,7 @@ N = TypeVar("N", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Labeller:
-    """A labelling network, the band it reads, how much images are enlarged for it, and its checkpoint's identity."""
+    """A labelling network, the band it reads, how much images are enlarged for it, and its identity."""
 
     network: GeoGAN
     band: str

@@ -48,7 +48,7 @@ class Pose:
         return np.stack([right, np.cross(forward, right), forward])
 
     def to_ground(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Metres east and north where the rays of pixels meet the ground; NaN above the horizon.
+        """Metres east and north where pixels' rays meet the ground; not a number above the horizon.
 
         Example:
             >>> pose = Pose(10, 20, 50, heading=0, pitch=-90, focal=100, width=64, height=48)

@@ -174,10 +174,10 @@ def score_crops(scenes: Scenes, describe: Describe) -> ReidCurve:
     """
 
     def distances(flight: str, queries: Crops, gallery: Crops) -> np.ndarray:
-        vectors = [
-            torch.from_numpy(describe(scenes, queries, "rgb")),
-            torch.from_numpy(describe(scenes, gallery, "tir")),
-        ]
-        return torch.cdist(*(v.double() for v in vectors), compute_mode="donot_use_mm_for_euclid_dist").numpy()
+        asked, seen = (
+            torch.from_numpy(describe(scenes, where, band)).double()
+            for where, band in ((queries, "rgb"), (gallery, "tir"))
+        )
+        return torch.cdist(asked, seen, compute_mode="donot_use_mm_for_euclid_dist").numpy()
 
     return score_ranks(*rank_in_flights(scenes, best_probes(scenes), distances))
