@@ -15,9 +15,19 @@ from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import read_image
 
-__all__ = ["Crop", "Scenes", "class_table", "means_by_object", "resized", "thermal_input", "zoomed"]
+__all__ = [
+    "KELVIN_A_UNIT",
+    "Crop",
+    "Scenes",
+    "class_table",
+    "means_by_object",
+    "resized",
+    "thermal_input",
+    "zoomed",
+]
 
-_KELVIN_A_UNIT = 12.0
+KELVIN_A_UNIT = 12.0
+"""Kelvin of a unit of :func:`thermal_input`."""
 
 
 class Scenes:
@@ -122,7 +132,7 @@ def thermal_input(pixels: np.ndarray, units: Units | str) -> torch.Tensor:
     else:
         values = to_kelvin(pixels, units)
         finite = values[np.isfinite(values)]
-        middle, step = float(np.median(finite)) if finite.size else 0.0, _KELVIN_A_UNIT
+        middle, step = float(np.median(finite)) if finite.size else 0.0, KELVIN_A_UNIT
     scaled = np.clip((values - np.float32(middle)) / np.float32(step), -4, 4)
     return torch.from_numpy(np.nan_to_num(scaled.astype(np.float32), nan=0.0))[None]
 

@@ -19,7 +19,7 @@ from .task import Task, find_task
 
 __all__ = ["Reproduction", "Training", "evaluate", "reproduce", "train"]
 
-PAPERS = {"vpr-finetuning": "vpr"}
+PAPERS = {"vpr-finetuning": "vpr", "thermal-reid": "thermal_reid"}
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def reproduce(
     """Each figure of a paper next to ours: trained here, or from checkpoints that lie in ``out``.
 
     Args:
-        paper: ``vpr-finetuning``.
+        paper: ``vpr-finetuning`` or ``thermal-reid``.
         data_root: the folder with the paper's datasets.
         rows: the recipes' names; all where ``None``.
         mode: ``train`` goes on with each row in ``OUT/ROW`` to its end; ``evaluate`` measures what is there.
@@ -178,6 +178,10 @@ def reproduce(
     folder = _recipes_of(paper, recipes)
     if not Path(data_root).is_dir():
         raise CrossbandError(f"no folder {data_root}; give the one that holds the paper's datasets")
+    if paper == "thermal-reid":  # its rows are methods that need several networks, not a network each
+        from ..uav.reproduce import reproduce_thermal_reid
+
+        return reproduce_thermal_reid(folder, data_root, out, mode, rows, overrides)
     files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     files = {name: path for name, path in files.items() if read_recipe(path).paper == paper}
     for name in rows or ():

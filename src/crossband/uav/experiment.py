@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..bands import Band
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..metrics.detection import match_boxes, score_detections
@@ -19,7 +20,7 @@ from ..metrics.nauc import nauc
 from ..metrics.ranking import Ranks
 from ..models.thermal_gan import ThermalGAN
 from ..progress import track
-from ..training.scenes import Scenes
+from ..training.scenes import KELVIN_A_UNIT, Scenes, resized
 from ..training.tasks.localisation import Search, localisation_scores
 from .align import align_labels, flow_error, read_flow
 from .classes import OBJECT, UNKNOWN, label_table
@@ -34,12 +35,12 @@ from .match import (
     signature,
 )
 from .networks import Labeller, Locator, Networks
-from .protocol import LAST_RANK, Crops, ReidCurve, best_probes, rank_in_flights, score_ranks
+from .protocol import LAST_RANK, Crops, ReidCurve, best_probes, object_crops, rank_in_flights, score_ranks
 from .semantic_map import read_map
 from .stages import Position, label_image
 from .translate import Photograph, translate
 
-__all__ = ["PROBES", "Matcher", "measure_alignment", "measure_chain", "measure_detection",
+__all__ = ["PROBES", "Matcher", "descriptor_curve", "measure_alignment", "measure_chain", "measure_detection",
            "measure_localisation", "measure_matching", "measure_not_there"]  # fmt: skip
 
 BETAS = tuple(round(0.1 * i, 1) for i in range(11))
@@ -48,6 +49,7 @@ PROBES = ("translated", "grey", "true thermal")
 most that translation could give, the thermal image of the same moment."""
 
 _MARGIN = 0.25
+_CROP = 64  # pixels of a crop that a descriptor reads
 
 
 @dataclass
@@ -102,6 +104,14 @@ class Matcher:
         grey = (photograph.pixels * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0).numpy()
         return signature(object_crop(low + (high - low) * grey, photograph.box), ambient)
 
+    def translated_crop(self, where: tuple[int, int], flight: str) -> torch.Tensor:
+        """A probe's translation as :func:`.protocol.object_crops` gives thermal boxes, ``(1, 3, s, s)``."""
+        ambient = self.ambient(flight)
+        made = translate(cut_out(self.scenes, where), self.network, ambient)
+        kelvin = torch.from_numpy(object_crop(made.kelvin, made.box))[None]
+        scaled = ((kelvin - ambient) / (8 * KELVIN_A_UNIT) + 0.5).clamp(0, 1)
+        return resized(scaled, (_CROP, _CROP)).expand(3, -1, -1)[None]
+
     def _stretch(self, flight: str) -> tuple[float, float]:
         rows = np.flatnonzero(self.scenes.frames.table["sequence"].to_numpy() == flight)
         kelvin = np.concatenate([self.scenes.kelvin(int(row)).numpy().ravel()[::16] for row in rows])
@@ -152,6 +162,42 @@ def measure_matching(val: Matcher, test: Matcher) -> dict[str, Any]:
     parts = {name: test.curve("translated", beta).nauc for name, beta in (("histogram", 1.0), ("regions", 0.0))}
     shuffled = test.curve("translated", 0.0)
     return {**found, "parts": parts, "chance": chance_nauc(shuffled.n_gallery, _mean_right(test))}
+
+
+def descriptor_curve(matcher: Matcher, probe: str, name: str = "efficientnet_lite0@blocks.2:avg4") -> ReidCurve:
+    """The same probes compared by a learned descriptor of this project instead of equation (1).
+
+    Vectors are of unit length and centred by the mean of their side of the comparison, as the project's
+    descriptors across bands are.
+
+    Args:
+        matcher: frames and probes.
+        probe: ``translated`` or ``colour``.
+        name: see :class:`crossband.retrieval.Descriptor`.
+    """
+    from ..retrieval import Descriptor, Options
+    from ..retrieval.descriptor import unit_length
+
+    descriptor = Descriptor.load(name, Options(size=(_CROP, _CROP), device="cpu"))
+    scenes = matcher.scenes
+    statistics = descriptor.preprocess.statistics[Band.TIR]
+    mean, std = (torch.tensor(v)[:, None, None] for v in (statistics.mean, statistics.std))
+
+    def vectors(crops: torch.Tensor) -> np.ndarray:
+        with torch.inference_mode():
+            pooled = [descriptor.pooled((part - mean) / std) for part in crops.split(32)]
+        found = unit_length(torch.cat(pooled).flatten(1).cpu().numpy())
+        return unit_length(found - found.mean(0))
+
+    def distances(flight: str, queries: Crops, gallery: Crops) -> np.ndarray:
+        if probe == "colour":
+            asked = object_crops(scenes, queries, "rgb", _CROP)
+        else:
+            asked = torch.cat([matcher.translated_crop(where, flight) for where in queries])
+        seen = vectors(object_crops(scenes, gallery, "tir", _CROP))
+        return 1 - vectors(asked) @ seen.T
+
+    return score_ranks(*rank_in_flights(scenes, matcher.probes, distances))
 
 
 def _mean_right(matcher: Matcher) -> float:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from ..io import IMAGE_SUFFIXES, MAX_PIXELS, read_image
 from .projection import Pose
 from .semantic_map import SemanticMap
 
-__all__ = ["VIDEO_SUFFIXES", "Flight", "open_flight", "poses_of", "read_video"]
+__all__ = ["VIDEO_SUFFIXES", "Flight", "open_flight", "poses_of", "read_video", "with_rough_positions"]
 
 VIDEO_SUFFIXES = frozenset({".avi", ".mkv", ".mp4", ".mov", ".m4v", ".ts", ".mpg"})
 _NEEDED = ("lat", "lon", "altitude", "heading", "focal")
@@ -123,6 +123,34 @@ def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list
     """
     table = _with_metadata(frames.table, frames.root)
     return [_pose(row, ground, size) for _, row in table.iterrows()]
+
+
+def with_rough_positions(flight: Flight, ground: SemanticMap, metres: float, seed: int = 0) -> Flight:
+    """A flight whose positions are wrong by up to some metres, in any direction: to measure what finds them.
+
+    Each sequence has an error of its own, as of a receiver that is off, and each frame a small one.
+
+    Args:
+        flight: the flight.
+        ground: the map, whose metres they are.
+        metres: the most that a position is wrong.
+        seed: of the errors.
+    """
+    rng = np.random.default_rng([seed, 31])
+    table = flight.table.copy()
+    parts = table["sequence"].fillna("").tolist() if "sequence" in table else [""] * len(table)
+    common = {part: _in_disc(rng, 0.8 * metres) for part in dict.fromkeys(parts)}
+    for row, part in enumerate(parts):
+        x, y = ground.to_metres(float(table["lat"].iloc[row]), float(table["lon"].iloc[row]))
+        off = common[part] + _in_disc(rng, 0.2 * metres)
+        table.loc[row, ["lat", "lon"]] = ground.to_geographic(x + off[0], y + off[1])
+    digest = hashlib.sha256(f"{flight.digest} {metres} {seed}".encode()).hexdigest()
+    return replace(flight, table=table, digest=digest)
+
+
+def _in_disc(rng: np.random.Generator, radius: float) -> np.ndarray:
+    angle, reach = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.uniform())
+    return reach * np.array([np.cos(angle), np.sin(angle)])
 
 
 def _pose(row: pd.Series, ground: SemanticMap, size: tuple[int, int]) -> Pose:

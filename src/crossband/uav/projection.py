@@ -48,7 +48,7 @@ class Pose:
         return np.stack([right, np.cross(forward, right), forward])
 
     def to_ground(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Metres east and north where pixels' rays meet the ground; not a number above the horizon.
+        """Metres east and north of pixels on the ground; not a number above the horizon.
 
         Example:
             >>> pose = Pose(10, 20, 50, heading=0, pitch=-90, focal=100, width=64, height=48)
@@ -76,7 +76,7 @@ class Pose:
 
     @property
     def looks_at(self) -> tuple[float, float]:
-        """The point of the ground in the middle of the image; below the camera where it sees no ground there."""
+        """The ground in the middle of the image; the point below the camera where there is none."""
         x, y = self.to_ground(np.array(self.width / 2), np.array(self.height / 2))
         return (float(x), float(y)) if np.isfinite(x) else (self.x, self.y)
 
