@@ -69,6 +69,17 @@ OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VAL
 DataRootOption = Annotated[
     Path, typer.Option("--data-root", help="the folder a recipe's frames are relative to")
 ]
+FlightArgument = Annotated[Path, typer.Argument(metavar="FLIGHT", help="a folder of frames, or a video")]
+MapOption = Annotated[
+    Path, typer.Option("--map", help="a folder with tiles.json, or a georeferenced label raster (GeoTIFF)")
+]
+ModelsFolderOption = Annotated[
+    Path, typer.Option(help="folder of networks, as reproduce thermal-reid writes OUT/models")
+]
+RadiusOption = Annotated[float | None, typer.Option(help="metres searched around each rough position")]
+WhereOption = Annotated[
+    list[str] | None, typer.Option(help="COLUMN=VALUE of the flight's table; may be repeated")
+]
 GalleryOption = Annotated[Path, typer.Option(help="the gallery's folder")]
 
 
@@ -536,7 +547,7 @@ def evaluate_(
 
 @app.command("reproduce")
 def reproduce_(
-    paper: Annotated[str, typer.Argument(help="vpr-finetuning")],
+    paper: Annotated[str, typer.Argument(help="vpr-finetuning or thermal-reid")],
     data_root: DataRootOption,
     row: Annotated[list[str] | None, typer.Option(help="a recipe's name; may be repeated; all without")] = None,
     training: Annotated[
@@ -558,6 +569,161 @@ def reproduce_(
     _print_table(done.to_display())
     for name, why in done.missing.items():
         note(f"{name}: {why}")
+
+
+@app.command("translate")
+def translate_(
+    photo: Annotated[Path, typer.Argument(help="a colour photograph")],
+    model: Annotated[Path, typer.Option(help="a checkpoint of the task translation")],
+    out: Annotated[Path, typer.Option(help="the image to write: 16-bit PNG, centikelvin")],
+    flight: Annotated[Path | None, typer.Option(help="the flight whose temperature it is to have")] = None,
+    ambient: Annotated[float | None, typer.Option(help="or that temperature, kelvin")] = None,
+    device: DeviceOption = "cpu",
+) -> None:
+    """What a thermal camera would see of a colour photograph.
+
+    Example: crossband translate photo.jpg --model models/translation.safetensors --flight flight --out probe.png
+    """
+    from .uav.flight import open_flight
+    from .uav.networks import load_translator
+    from .uav.translate import read_photograph, translate
+
+    if (flight is None) == (ambient is None):
+        raise CrossbandError("a scene has no temperature of its own; give --flight DIR, or --ambient KELVIN")
+    photograph = read_photograph(photo)
+    level = open_flight(flight).ambient() if flight is not None else ambient or 0.0
+    made = translate(photograph, load_translator(model, device)[0], level)
+    print(
+        f"{made.write(out)}: centikelvin, ambient {level:.2f} K, possible {made.low:.1f} to {made.high:.1f} K"
+    )
+
+
+@app.command("localize")
+def localize_(
+    flight: FlightArgument,
+    map_: MapOption,
+    models: ModelsFolderOption,
+    out: Annotated[Path, typer.Option(help="folder of positions.jsonl; started again, it goes on")] = Path(
+        "uav"
+    ),
+    radius: RadiusOption = None,
+    where: WhereOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Where each frame of a thermal flight was taken, from what the map says of the ground.
+
+    Example: crossband localize flight --map map --models models --out uav
+    """
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    from .uav.flight import open_flight
+    from .uav.networks import Networks
+    from .uav.semantic_map import read_map
+    from .uav.stages import localise
+
+    networks, frames, ground = Networks(models, device), open_flight(flight, _conditions(where)), read_map(map_)
+    found = localise(frames, ground, networks.labeller, networks.locator, out, radius)
+    rows = [asdict(position) for position in found]
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_table(pd.DataFrame(rows)[["frame", "lat", "lon", "confidence"]])
+
+
+@app.command("detect")
+def detect_(
+    flight: FlightArgument,
+    models: ModelsFolderOption,
+    map_: Annotated[Path | None, typer.Option("--map", help="the map, for a network that reads it")] = None,
+    out: Annotated[Path, typer.Option(help="folder of detections.jsonl; started again, it goes on")] = Path(
+        "uav"
+    ),
+    least: Annotated[float, typer.Option(min=0, max=1, help="score of an object, at least")] = 0.2,
+    radius: RadiusOption = None,
+    where: WhereOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Objects in the frames of a thermal flight.
+
+    Example: crossband detect flight --map map --models models --out uav
+    """
+    import pandas as pd
+
+    from .uav.flight import open_flight
+    from .uav.networks import Networks
+    from .uav.semantic_map import read_map
+    from .uav.stages import align, detect, localise
+
+    networks, frames, labels = Networks(models, device), open_flight(flight, _conditions(where)), None
+    if networks.detector.network.semantics and map_ is not None:
+        ground = read_map(map_)
+        positions = localise(frames, ground, networks.labeller, networks.locator, out, radius)
+        labels = align(frames, ground, positions, out)
+    found = detect(frames, networks.detector, out, labels, least)
+    names = networks.detector.classes
+    rows = [
+        {"frame": frame, "class": names[int(box[5])], "score": float(box[4]), "left": float(box[0]),
+         "top": float(box[1]), "right": float(box[2]), "bottom": float(box[3])}
+        for frame, boxes in zip(frames.names, found, strict=True) for box in boxes
+    ]  # fmt: skip
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_table(pd.DataFrame(rows, columns=["frame", "class", "score", "left", "top", "right", "bottom"]))
+
+
+@app.command("reid")
+def reid_(
+    photo: Annotated[Path, typer.Argument(help="a colour photograph of the object")],
+    flight: Annotated[Path, typer.Option(help="the thermal flight: a folder or a video")],
+    map_: MapOption,
+    models: ModelsFolderOption,
+    out: Annotated[Path, typer.Option(help="folder of all results; started again, it goes on")] = Path("uav"),
+    box: Annotated[
+        str | None, typer.Option(help="LEFT,TOP,WIDTH,HEIGHT of the object in the photograph")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="how many")] = 20,
+    radius: RadiusOption = None,
+    where: WhereOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Find the object of a colour photograph in a thermal flight, and where it is on the map.
+
+    Example: crossband reid photo.jpg --flight flight --map map --models models --out found
+    """
+    import pandas as pd
+
+    from .uav.pipeline import parse_box, reid
+
+    found = reid(
+        photo, flight, map_, models, out, box=parse_box(box), k=k, radius=radius, where=_conditions(where),
+        device=device,
+    )  # fmt: skip
+    if as_json:
+        _print_json(found.to_json())
+        return
+    columns = ["rank", "frame", "kind", "distance", "lat", "lon", "confidence"]
+    _print_table(
+        pd.DataFrame([{name: getattr(m, name) for name in columns} for m in found.matches], columns=columns)
+    )
+    verdict = "near enough to be the one" if found.there else "not there: nothing is near enough"
+    print(f"{verdict} (threshold {found.threshold:.3f}); picture: {out / 'matches.jpg'}")
+
+
+def _conditions(where: list[str] | None) -> dict[str, list[str]] | None:
+    """COLUMN=VALUE, several of them; values of one column are alternatives."""
+    found: dict[str, list[str]] = {}
+    for text in where or ():
+        column, equals, value = text.partition("=")
+        if not equals or not column:
+            raise CrossbandError(f"--where is COLUMN=VALUE, as in sequence=flight001, not {text!r}")
+        found.setdefault(column, []).append(value)
+    return found or None
 
 
 @app.command()

@@ -35,12 +35,9 @@ def _matching(results: dict[str, Any]) -> list[str]:
     }
     one, grey = matching["translated"], matching["grey"]
     return [
-        f"Percent; {one['n_queries']} probes, {one['n_gallery']:.0f} boxes in a gallery on average; the "
-        f"interval "
-        f"is over probes.",
-        f"A random order has an nAUC of {matching['chance']:.1f}. beta is {one['beta']:g} for translated "
-        f"probes, "
-        f"{grey['beta']:g} for grey ones;",
+        f"Percent; {one['n_queries']} probes, {one['n_gallery']:.0f} boxes in a gallery on average.",
+        f"A random order has an nAUC of {matching['chance']:.1f}. beta is {one['beta']:g} for translated",
+        f"probes, {grey['beta']:g} for grey ones;",
         f"with histograms alone the nAUC is {matching['parts']['histogram']:.1f}, with regions alone "
         f"{matching['parts']['regions']:.1f}.",
         "",
@@ -84,8 +81,7 @@ def _place(found: dict[str, Any]) -> str:
     low, high = found["median_ci95"]
     recall = ", ".join(f"{found['recall'][n]:.0f}" for n in ("1", "5", "10"))
     return (
-        f"median {found['median_m']:.1f} m ({low:.1f} to {high:.1f}), 90 % within {found['p90_m']:.1f} m; "
-        f"recall "
+        f"median {found['median_m']:.1f} m ({low:.1f} to {high:.1f}), 90 % within {found['p90_m']:.1f} m; recall "
         f"at 1, 5, 10 of {found['tiles']:.0f} tiles: {recall} %; rough positions given: median "
         f"{found['rough_median_m']:.1f} m; {found['n_frames']} frames"
     )
@@ -106,9 +102,7 @@ def _detections(found: dict[str, Any]) -> str:
 def _there(found: dict[str, Any]) -> str:
     return (
         f"threshold {found['threshold']:.3f}; {found['found']:.0f} % of {found['n_present']} probes in the "
-        f"flight "
-        f"that has them are accepted, {found['refused']:.0f} % of {found['n_absent']} in one that has not "
-        f"are refused"
+        f"flight that has them are accepted, {found['refused']:.0f} % of {found['n_absent']} elsewhere are refused"
     )
 
 
@@ -118,6 +112,5 @@ def _positions(chain: dict[str, Any]) -> str:
     )
     return (
         f"position on the map, median error: nearest right detection {right} ({chain['n_found']} probes), "
-        f"first "
-        f"match, right or wrong, {first}"
+        f"first match, right or wrong, {first}"
     )
