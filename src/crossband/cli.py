@@ -582,7 +582,7 @@ def translate_(
 ) -> None:
     """What a thermal camera would see of a colour photograph.
 
-    Example: crossband translate photo.jpg --model models/translation.safetensors --flight flight --out probe.png
+    Example: crossband translate photo.jpg --model translation.safetensors --flight flight --out probe.png
     """
     from .uav.flight import open_flight
     from .uav.networks import load_translator

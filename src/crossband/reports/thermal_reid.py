@@ -81,8 +81,8 @@ def _place(found: dict[str, Any]) -> str:
     low, high = found["median_ci95"]
     recall = ", ".join(f"{found['recall'][n]:.0f}" for n in ("1", "5", "10"))
     return (
-        f"median {found['median_m']:.1f} m ({low:.1f} to {high:.1f}), 90 % within {found['p90_m']:.1f} m; recall "
-        f"at 1, 5, 10 of {found['tiles']:.0f} tiles: {recall} %; rough positions given: median "
+        f"median {found['median_m']:.1f} m ({low:.1f} to {high:.1f}), 90 % within {found['p90_m']:.1f} m; "
+        f"recall at 1, 5, 10 of {found['tiles']:.0f} tiles: {recall} %; rough positions given: median "
         f"{found['rough_median_m']:.1f} m; {found['n_frames']} frames"
     )
 
@@ -101,8 +101,8 @@ def _detections(found: dict[str, Any]) -> str:
 
 def _there(found: dict[str, Any]) -> str:
     return (
-        f"threshold {found['threshold']:.3f}; {found['found']:.0f} % of {found['n_present']} probes in the "
-        f"flight that has them are accepted, {found['refused']:.0f} % of {found['n_absent']} elsewhere are refused"
+        f"threshold {found['threshold']:.3f}; {found['found']:.0f} % of {found['n_present']} probes in "
+        f"the flight that has them are accepted, {found['refused']:.0f} % of {found['n_absent']} elsewhere refused"
     )
 
 
