@@ -11,7 +11,8 @@ from .conftest import rows
 
 def coco(*boxes, images="images", name="filename", annotations="annotation"):
     return {
-        images: [{"id": 9, name: "1_60_50_0_00319.jpg"}], "categories": [{"id": 3, "name": "DontCare"}, {"id": 1, "name": "Car"}],
+        images: [{"id": 9, name: "1_60_50_0_00319.jpg"}], "categories": [{"id": 3, "name": "DontCare"}, {"id":
+            1, "name": "Car"}],
         annotations: [{"image_id": 9, "category_id": kind, "bbox": list(box)} for kind, box in boxes],
     }  # fmt: skip
 
@@ -38,7 +39,11 @@ def test_another_layout_is_refused(plant):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "is no JSON"), ('{"images": []}', "is no COCO file"), ('{"images": [], "categories": [], "annotations": 3}', "no COCO")],
+    [
+        ("{", "is no JSON"),
+        ('{"images": []}', "is no COCO file"),
+        ('{"images": [], "categories": [], "annotations": 3}', "no COCO"),
+    ],
 )
 def test_a_broken_file_of_boxes_is_named(plant, text, said):
     root = plant(["val/1_60_50_0_00319.jpg"])

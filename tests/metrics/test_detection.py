@@ -48,7 +48,10 @@ def average_precision(found, truth, kind: int, least: float) -> float:
 def test_map_is_that_of_its_definition(seed):
     found, truth = scene(seed)
     ours = score_detections(found, truth, ["a", "b", "c"])
-    expected = [[average_precision(found, truth, kind, least) for kind in range(3)] for least in np.linspace(0.5, 0.95, 10)]
+    expected = [
+        [average_precision(found, truth, kind, least) for kind in range(3)]
+        for least in np.linspace(0.5, 0.95, 10)
+    ]
     assert ours.map == pytest.approx(100 * np.mean(expected), abs=1e-9)
     assert list(ours.ap50.values()) == pytest.approx([100 * value for value in expected[0]])
 

@@ -87,7 +87,9 @@ def test_a_photograph_without_the_object_is_answered_by_not_there(photo, world, 
     assert json.loads((tmp_path / "b" / "matches.json").read_text())["there"] is False
 
 
-def test_a_flight_in_which_nothing_is_detected_has_nothing_to_compare(photo, world, networks, tmp_path, monkeypatch):
+def test_a_flight_in_which_nothing_is_detected_has_nothing_to_compare(
+    photo, world, networks, tmp_path, monkeypatch
+):
     from crossband.uav import pipeline
 
     monkeypatch.setattr(pipeline, "detect", lambda flight, *_: [np.zeros((0, 6))] * len(flight))

@@ -1,7 +1,7 @@
 """Objects seen in colour and searched in the thermal: a generic layout, for LAERT and SemanticVoxels.
 
-LAERT (Knyaz, 2019) and SemanticVoxels (Kniaz et al., 2020) have no published layout. Whoever has their images, or
-own ones, puts them like this, in train and test parts or without::
+LAERT (Knyaz, 2019) and SemanticVoxels (Kniaz et al., 2020) have no published layout. Whoever has their images,
+or own ones, puts them like this, in train and test parts or without::
 
     ROOT/
       colour/                    what is looked for: crops in colour

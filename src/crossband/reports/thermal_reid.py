@@ -102,7 +102,8 @@ def _detections(found: dict[str, Any]) -> str:
 def _there(found: dict[str, Any]) -> str:
     return (
         f"threshold {found['threshold']:.3f}; {found['found']:.0f} % of {found['n_present']} probes in "
-        f"the flight that has them are accepted, {found['refused']:.0f} % of {found['n_absent']} elsewhere refused"
+        f"the flight that has them are accepted, {found['refused']:.0f} % of {found['n_absent']} elsewhere "
+        f"refused"
     )
 
 
