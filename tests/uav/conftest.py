@@ -1,4 +1,4 @@
-"""A small world that is known to the last pixel: a map of blocks and streets, cars on it, and flights over it."""
+"""A small world that is known to the last pixel: a map of blocks and streets, cars on it, flights over it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def write_world(root: Path, flights: int = 2, frames: int = 3) -> Path:
             for car, (x, y) in enumerate(cars):
                 column, row = (float(v) for v in camera.to_pixels(np.array(x), np.array(y)))
                 left, top = round(column) - 5, round(row) - 4
-                if not (0 <= left and left + 10 <= SIZE[0] and 0 <= top and top + 8 <= SIZE[1]):
+                if min(left, top) < 0 or left + 10 > SIZE[0] or top + 8 > SIZE[1]:
                     continue
                 place = np.s_[top : top + 8, left : left + 10]
                 layers["rgb"][place], layers["tir"][place] = paint[car], 300 + heat[car]
@@ -78,9 +78,8 @@ def write_world(root: Path, flights: int = 2, frames: int = 3) -> Path:
                     {"id": len(coco["annotations"]) + 1, "image_id": image, "category_id": 2, "area": 80,
                      "bbox": [left, top, 10, 8], "iscrowd": 0, "instance": 100 + car}
                 )  # fmt: skip
-            layers["rgb"] = (
-                (layers["rgb"] + rng.normal(0, 3, layers["rgb"].shape)).clip(0, 255).astype(np.uint8)
-            )
+            noise = rng.normal(0, 3, layers["rgb"].shape)
+            layers["rgb"] = (layers["rgb"] + noise).clip(0, 255).astype(np.uint8)
             layers["tir"] = np.rint((layers["tir"] + rng.normal(0, 0.05, labels.shape)) * 100).astype(np.uint16)
             for layer, pixels in layers.items():
                 (root / layer).mkdir(parents=True, exist_ok=True)
@@ -89,23 +88,12 @@ def write_world(root: Path, flights: int = 2, frames: int = 3) -> Path:
             latitude, longitude = ground.to_geographic(camera.x, camera.y)
             rows.append(
                 {
-                    "frame": name, **{layer: f"{layer}/{name}.png" for layer in layers}, "tir_units": "
-                    ""
-                    ""
-                    ""
-                    ""
-                    ""
-                   
-                   
-                   
-                   
-                   
-                    "
-                    """centikelvin",
-                    "sequence": f"flight{flight}", "lat": latitude, "lon": longitude, "x":
-                    camera.x, "y": camera.y, "altitude": camera.altitude, "heading": camera.heading, "pitch":
-                    camera.pitch, "focal": camera.focal, "boxes": "boxes.json", "split": "train" if flight == 0
-                    else "val", "condition": "night" if flight == flights - 1 and flights > 2 else "day",
+                    "frame": name, **{layer: f"{layer}/{name}.png" for layer in layers},
+                    "tir_units": "centikelvin", "sequence": f"flight{flight}", "lat": latitude,
+                    "lon": longitude, "x": camera.x, "y": camera.y,
+                    "altitude": camera.altitude, "heading": camera.heading, "pitch": camera.pitch,
+                    "focal": camera.focal, "boxes": "boxes.json", "split": "train" if flight == 0 else "val",
+                    "condition": "night" if flight == flights - 1 and flights > 2 else "day",
                 }
             )  # fmt: skip
     (root / "boxes.json").write_text(json.dumps(coco))
@@ -115,63 +103,41 @@ def write_world(root: Path, flights: int = 2, frames: int = 3) -> Path:
 
 def write_map(folder: Path, labels: np.ndarray) -> Path:
     """The city's own form: four tiles and ``tiles.json``."""
-   
-   
     folder.mkdir(parents=True)
     half = SIDE // 2
-   
-        tiles
-            = [] for row in range(2): for column in range(2): top
-            = SIDE
-            - (row + 1)
-            * half
-            name = f"{column}_{row}.png" part = labels[top
-            : top + half, column
-            * half
-            : (column + 1)
-            * half] PIL.Image.fromarray((part
-            + 1).astype(np.uint8)).save(folder / name)
-           
-               
-                    tiles.append( { "file": name, "x": column * half, "y": row *
-                    half, "south": LATITUDE + row * half / METRES_PER_DEGREE,
+    tiles = []
+    for row in range(2):
+        for column in range(2):
+            top = SIDE - (row + 1) * half
+            name = f"{column}_{row}.png"
+            part = labels[top : top + half, column * half : (column + 1) * half]
+            PIL.Image.fromarray((part + 1).astype(np.uint8)).save(folder / name)
+            tiles.append(
+                {
+                    "file": name, "x": column * half, "y": row * half,
+                    "south": LATITUDE + row * half / METRES_PER_DEGREE,
                     "west": LONGITUDE + column * half / (METRES_PER_DEGREE * np.cos(np.radians(LATITUDE))),
                 }
             )  # fmt: skip
-    index =
-    {"metres_per_pixel": 1.0, "tile_metres": half, "classes": CLASSES, "tiles": tiles} (folder /
-    "tiles.json").write_text(json.dumps(index))
-   
-   
-   
-   
+    index = {"metres_per_pixel": 1.0, "tile_metres": half, "classes": CLASSES, "tiles": tiles}
+    (folder / "tiles.json").write_text(json.dumps(index))
     return folder
 
 
 @pytest.fixture(scope="session")
-
-
-d de def world(tmp_path_factor
-world(tmp_path_factory world(tmp_path_facto world(tmp_path_factor
-world(tmp_path_factory world(tmp_path_factory) -> Path Pat
-Path
-Path:
+def world(tmp_path_factory) -> Path:
     """The folder above ``world/frames.parquet``: two flights by day, one by night, three frames each."""
-   
-    root =
-    tmp_path_factory.mktemp("data") write_world(root / "world",
-    flights=3)
-   
+    root = tmp_path_factory.mktemp("data")
+    write_world(root / "world", flights=3)
     return root
 
 
 @pytest.fixture
-def recipe() ->
-Callable[..., dict[str, Any]]:
+def recipe() -> Callable[..., dict[str, Any]]:
     """``recipe(task, section={...})`` is a recipe for the world that trains in a second or two."""
 
-    def make(task: str, **changes: Any) -> dict[str,
-        Any]: part = {"frames": "world", "where": {"sequence": ["flight0"]}}
+    def make(task: str, **changes: Any) -> dict[str, Any]:
+        part = {"frames": "world", "where": {"sequence": ["flight0"]}}
         other = {"frames": "world", "where": {"sequence": ["flight1"]}}
         content: dict[str, Any] = {
             "task": task,

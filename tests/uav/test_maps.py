@@ -62,9 +62,9 @@ def test_a_geotiff_in_another_projection_lies_in_the_same_place(world, tmp_path)
         write_raster(tmp_path / "utm.tif", turned, "EPSG:32632", transform, nodata=255), metres=1.0
     )
     x, y = np.meshgrid(np.arange(10.5, 150), np.arange(10.5, 150))
-    places = np.array(
-        [ground.to_metres(*read_map(world / "world").to_geographic(a, b)) for a, b in zip(x.flat, y.flat)]
-    )
+    plain_map = read_map(world / "world")
+    pairs = zip(x.flat, y.flat, strict=True)
+    places = np.array([ground.to_metres(*plain_map.to_geographic(a, b)) for a, b in pairs])
     found = ground.at(places[:, 0], places[:, 1])
     assert (
         found == read_map(world / "world").at(x.ravel(), y.ravel())

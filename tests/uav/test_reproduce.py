@@ -13,84 +13,46 @@ from crossband.uav import reproduce as module
 from crossband.uav.classes import GROUND
 from crossband.uav.reproduce import RECIPES
 
-from ..training.test_scene_tasks import SMALL
 from .conftest import CLASSES, write_world
+from .test_tasks import SMALL
 
 TASKS = {
-    "city_translation": "translation", "city_labelling": "labelling", "city_localisation": "localisation",
-    "city_detection": "detection", "city_detection_plain": "detection", "city_vrai": "objects", "
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""city_bot_bs": "
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""
-   
-   
-   
-   
-    "
-    """objects",
-}  #
-fmt: skip
+    "city_translation": "translation",
+    "city_labelling": "labelling",
+    "city_localisation": "localisation",
+    "city_detection": "detection",
+    "city_detection_plain": "detection",
+    "city_vrai": "objects",
+    "city_bot_bs": "objects",
+}
 
 
 @pytest.fixture(scope="module")
 def recipes(tmp_path_factory):
     """A folder of recipes that train in a second each, and the data's root."""
-   
-    root
-        = tmp_path_factory.mktemp("reproduce") for number in (1, 2, 3): write_world(root / "data" / f"world{number}",
-        flights=3)
-    folder
-    = root / "recipes" / "thermal_reid"
-  
-   
-         folder.mkdir(parents=True) for name, task in TASKS.items():
-            content = { "task": task, "paper": "thermal-reid", "title":
-            name, "data": {"train": {"frames": "world1"}, "val": {"frames": "world2"}, "size": 32, "cache_mb": 8,
+    root = tmp_path_factory.mktemp("reproduce")
+    for number in (1, 2, 3):
+        write_world(root / "data" / f"world{number}", flights=3)
+    folder = root / "recipes" / "thermal_reid"
+    folder.mkdir(parents=True)
+    for name, task in TASKS.items():
+        content = {
+            "task": task, "paper": "thermal-reid", "title": name,
+            "data": {"train": {"frames": "world1"}, "val": {"frames": "world2"}, "size": 32, "cache_mb": 8,
                      "test": {"all": {"frames": "world3"}}},
             "running": {"epochs": 1, "batch_size": 2, "device": "cpu"}, **SMALL[task],
         }  # fmt: skip
         if name == "city_detection_plain":
             content["model"] = {**content["model"], "semantics": False}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
-   
-    return
-   
-    root
+    return root
 
 
 def test_every_stage_is_trained_measured_and_set_beside_the_paper(recipes, tmp_path, monkeypatch):
     import crossband.uav.experiment as experiment
 
-    monkeypatch.setattr(module._Measures, "_alignment", lambda self: {  # the city's own flow is tested
-        elsewhere
-        
-         "before_px": 2.0, "after_px": 1.0, "improved":
-         100.0, "n_frames": 1}) #
-      
-       
-      
-       
-      
-       
-        fmt:
-           
-           
-           
-            skip
+    flow = {"before_px": 2.0, "after_px": 1.0, "improved": 100.0, "n_frames": 1}
+    monkeypatch.setattr(module._Measures, "_alignment", lambda self: flow)  # it would simulate a city
     untrained = experiment.descriptor_curve
     monkeypatch.setattr(module, "descriptor_curve", lambda matcher, probe: untrained(matcher, probe, "hog"))
     run = {"mode": "train", "out": tmp_path, "recipes": recipes / "recipes"}
@@ -139,5 +101,3 @@ def test_the_projects_own_recipes_are_read():
         assert read_recipe(path).paper == "thermal-reid"
     assert {path.stem for path in folder.glob("*.yaml")} >= set(RECIPES)
     assert set(GROUND) < set(CLASSES)
-
-

@@ -1,4 +1,4 @@
-"""Alignment against a known shift, translation's range and depth, labelling and localisation of a known world."""
+"""Alignment against a known shift, translation's range and depth, crops and their boxes."""
 
 from __future__ import annotations
 

@@ -11,12 +11,10 @@ from crossband.training import evaluate, read_recipe, train
 from crossband.training.logs import read_log
 from crossband.training.scenes import means_by_object
 
-from ..uav.conftest import recipe, world  # noqa: F401
-
 SMALL = {
     "translation": {
-        "model": {"width": 4, "depth": 2}, "loss": {"width": 4, "layers": 1, "objects": 0.5, "object_weight":
-        2},
+        "model": {"width": 4, "depth": 2},
+        "loss": {"width": 4, "layers": 1, "objects": 0.5, "object_weight": 2},
     },
     "labelling": {
         "model": {"width": 4, "depth": 2}, "loss": {"width": 4, "layers": 1},
@@ -29,40 +27,21 @@ SMALL = {
     },
     "detection": {"model": {"width": 4, "repeats": [1, 1, 1, 1, 1]}, "loss": {"mosaic": 0.5}},
     "objects": {
-        "model": {"encoder": "squeezenet1_1", "layer": "features.4", "pretrained": False, "size": 32, "neck":
-        True}, "loss": {"smoothing": 0.1, "centre": 1e-3, "erasing": 0.5},
+        "model": {"encoder": "squeezenet1_1", "layer": "features.4", "pretrained": False, "size": 32,
+                  "neck": True},
+        "loss": {"smoothing": 0.1, "centre": 1e-3, "erasing": 0.5},
     },
 }  # fmt: skip
 SCORES = {
-    "translation": "kelvin", "labelling": "miou", "localisation": "median_m", "detection": "map50", "
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""objects": "
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""
-    ""
-   
-   
-   
-   
-    "
-    """nauc",
-}  #
-fmt: skip
+    "translation": "kelvin",
+    "labelling": "miou",
+    "localisation": "median_m",
+    "detection": "map50",
+    "objects": "nauc",
+}
 
 
-def made(recipe, task, **changes):  # noqa: F811
+def made(recipe, task, **changes):
     content = recipe(task, **{**SMALL[task], **changes})
     if task == "objects":  # the third flight is by night
         content["data"]["test"] = {"all": {"frames": "world", "where": {"sequence": ["flight1"]}}}
@@ -71,7 +50,7 @@ def made(recipe, task, **changes):  # noqa: F811
 
 
 @pytest.mark.parametrize("task", SMALL)
-def test_a_task_trains_selects_on_val_and_is_measured(recipe, world, tmp_path, task):  # noqa: F811
+def test_a_task_trains_selects_on_val_and_is_measured(recipe, world, tmp_path, task):
     done = train(read_recipe(made(recipe, task)), (), tmp_path, data_root=world)
     rows = read_log(tmp_path)
     losses = [float(value) for _, _, name, value in rows if name == "train/loss"]
@@ -89,11 +68,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("task", ["translation", "detection"])
 def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
-    recipe,
-    world,
-    tmp_path,
-    monkeypatch,
-    task,  # noqa: F811
+    recipe, world, tmp_path, monkeypatch, task
 ):
     from crossband.training.task import find_task
 
@@ -119,7 +94,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
             assert torch.equal(value, states[1][part][name]), name
 
 
-def test_the_discriminators_are_trained_and_not_kept(recipe, world, tmp_path):  # noqa: F811
+def test_the_discriminators_are_trained_and_not_kept(recipe, world, tmp_path):
     from safetensors.torch import load_file
 
     done = train(read_recipe(made(recipe, "translation")), (), tmp_path, data_root=world)
@@ -129,14 +104,14 @@ def test_the_discriminators_are_trained_and_not_kept(recipe, world, tmp_path):  
     assert tuple(state["optimiser"]["param_groups"][0]["betas"]) == (0.5, 0.999)
 
 
-def test_val_may_not_be_test(recipe):  # noqa: F811
+def test_val_may_not_be_test(recipe):
     content = made(recipe, "detection")
     content["data"]["test"]["again"] = content["data"]["val"]
     with pytest.raises(CrossbandError, match="never on test"):
         read_recipe(content)
 
 
-def test_frames_without_what_a_task_needs_are_named(recipe, world, tmp_path):  # noqa: F811
+def test_frames_without_what_a_task_needs_are_named(recipe, world, tmp_path):
     from crossband.frames import Frames
 
     frames = Frames.read(world / "world" / "frames.parquet")
@@ -156,7 +131,7 @@ def test_the_first_stage_is_compared_with_the_mean_of_each_object():
 
 
 @pytest.mark.parametrize("name", ["resnet50", "squeezenet1_1"])
-def test_the_last_stride_of_a_resnet_can_be_taken_away(name, recipe, world):  # noqa: F811
+def test_the_last_stride_of_a_resnet_can_be_taken_away(name, recipe, world):
     from crossband.models import create_model
     from crossband.training.tasks.objects import _keep_resolution
 
@@ -167,6 +142,3 @@ def test_the_last_stride_of_a_resnet_can_be_taken_away(name, recipe, world):  # 
         return
     _keep_resolution(encoder)
     assert encoder(torch.zeros(1, 3, 64, 64)).shape[-2:] == (4, 4)
-
-
-
