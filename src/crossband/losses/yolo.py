@@ -59,7 +59,7 @@ def assign_boxes(
 def yolo_loss(
     network: YoloSemantic, outputs: list[torch.Tensor], targets: torch.Tensor, fits: float = 0.0
 ) -> torch.Tensor:
-    """The sum of box, objectness and class loss, a scalar.
+    """Objectness, twice the box loss and the class loss, for each box that answers, a scalar.
 
     Args:
         network: whose outputs these are.
@@ -68,22 +68,21 @@ def yolo_loss(
         fits: see :func:`assign_boxes`.
     """
     sizes = [(output.shape[-2], output.shape[-1]) for output in outputs]
-    total = outputs[0].new_zeros(())
-    for output, boxes, assigned, share in zip(
-        outputs, network.boxes(outputs), assign_boxes(targets, network.priors, sizes, fits), (4.0, 1.0, 0.4),
-        strict=True,
-    ):  # fmt: skip
-        image, prior, row, column, which = assigned.unbind(1)
+    assigned = assign_boxes(targets, network.priors, sizes, fits)
+    objectness = located = named = outputs[0].new_zeros(())
+    for output, boxes, part in zip(outputs, network.boxes(outputs), assigned, strict=True):
+        image, prior, row, column, which = part.unbind(1)
         wanted = torch.zeros_like(output[:, :, 4])
-        if len(assigned):
+        if len(part):
             guess = boxes[image, prior, row, column]
             truth = targets[which, 2:6].to(guess.dtype)
-            loss = torchvision.ops.complete_box_iou_loss(guess, truth, reduction="none")
+            located = located + torchvision.ops.complete_box_iou_loss(guess, truth, reduction="sum")
             iou = torchvision.ops.box_iou(guess.detach(), truth).diagonal().clamp(min=0)
             # a box is as much of an object as it overlaps with it; half at least, so that it begins to learn
             wanted[image, prior, row, column] = (0.5 + 0.5 * iou).to(wanted.dtype)
             kinds = F.one_hot(targets[which, 1].long(), network.classes).to(output.dtype)
             scores = output[image, prior, 5:, row, column]
-            total = total + loss.mean() * 0.1 + F.binary_cross_entropy_with_logits(scores, kinds) * 0.5
-        total = total + share * F.binary_cross_entropy_with_logits(output[:, :, 4], wanted)
-    return total * len(outputs[0])
+            named = named + F.binary_cross_entropy_with_logits(scores, kinds, reduction="sum")
+        objectness = objectness + F.binary_cross_entropy_with_logits(output[:, :, 4], wanted, reduction="sum")
+    # sums over the objects that there are: a mean over all cells would hardly see them
+    return (objectness + 2 * located + named) / max(sum(len(part) for part in assigned), 1)
