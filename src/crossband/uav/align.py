@@ -1,9 +1,11 @@
-"""The map's labelling laid onto the thermal image by dense optical flow.
+"""The map's labelling laid onto the thermal image.
 
-The paper (ISPRS Archives XLIV-2/W1-2021, section 3.1) aligns by "a differential optical flow estimation
-approach"; here it is OpenCV's DIS (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016),
-which needs two pictures of one kind. So the labelling is painted: each class by the median temperature that the
-image has where the labelling says that class. Flow that leads nowhere better is not followed.
+The paper (ISPRS Archives XLIV-2/W1-2021, section 3.1) aligns by "a differential optical flow estimation approach".
+Here the flow is the affine motion that lays the borders of classes onto edges of the image (Evangelidis and
+Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", PAMI 2008; OpenCV's).
+Dense flow by OpenCV's DIS, between the labelling painted in temperatures and the image, follows shadows as if they
+were borders: against the city's true flow it was worse than none (docs/decisions.md). Motion that is unsure is not
+followed.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import CrossbandError
-from .classes import GROUND, UNKNOWN
+from .classes import UNKNOWN
 from .projection import sample
 
-__all__ = ["Alignment", "align_labels", "flow_error", "painted", "read_flow"]
+__all__ = ["Alignment", "align_labels", "flow_error", "read_flow"]
 
-_SMOOTH = 5.0  # pixels; buildings move as a whole, noise does not
+_SURE = 0.4  # correlation of borders and edges from which an affine motion is believed
+_STOP = (3, 80, 1e-5)  # OpenCV's: after 80 rounds, or when the correlation gains less
 
 
 @dataclass(frozen=True)
@@ -46,66 +49,56 @@ def align_labels(labels: np.ndarray, thermal: np.ndarray, most: float = 24.0) ->
     Raises:
         CrossbandError: other sizes.
     """
-    import cv2
-
     if labels.shape != thermal.shape:
         raise CrossbandError(f"a labelling of {labels.shape} is not aligned with an image of {thermal.shape}")
+    flow = _affine_flow(labels, thermal, most)
+    return Alignment(_warped(labels, flow), flow)
+
+
+def _affine_flow(labels: np.ndarray, thermal: np.ndarray, most: float) -> np.ndarray:
+    """The affine motion under which the borders of classes lie on edges of the image; none where it is unsure."""
+    import cv2
+
+    rows, columns = np.mgrid[: labels.shape[0], : labels.shape[1]].astype(np.float32)
     still = np.zeros((*labels.shape, 2), np.float32)
-    picture = painted(labels, thermal)
-    if picture is None:
-        return Alignment(labels, still)
-    low, high = np.percentile(thermal, (1, 99))
-    grey = [
-        _grey(image, float(low), float(high))
-        for image in (picture, cv2.medianBlur(thermal.astype(np.float32), 5))
-    ]
-    finder = cv2.DISOpticalFlow_create(  # type: ignore[attr-defined]
-        cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
-    )
-    forward = finder.calc(grey[0], grey[1], None)
-    backward = finder.calc(grey[1], grey[0], None)
-    forward, backward = (
-        cv2.GaussianBlur(flow, (0, 0), _SMOOTH).clip(-most, most) for flow in (forward, backward)
-    )
+    matrix, sure = np.array([[1, 0, 0], [0, 1, 0]], np.float32), 0.0
+    try:
+        for blur in (4.0, 2.0):
+            pair = [cv2.GaussianBlur(edges, (0, 0), blur) for edges in (_borders(labels), _edges(thermal))]
+            sure, matrix = cv2.findTransformECC(*pair, matrix, cv2.MOTION_AFFINE, _STOP, None, 5)
+    except cv2.error:  # it does not converge: the two have nothing in common
+        return still
+    flow = np.stack([columns, rows], -1) @ matrix[:, :2].T + matrix[:, 2] - np.stack([columns, rows], -1)
+    return flow.astype(np.float32) if sure >= _SURE and np.abs(flow).max() <= most else still
+
+
+def _warped(labels: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """A labelling moved by a smooth flow; where nothing comes from, it stays as it was."""
     rows, columns = np.mgrid[: labels.shape[0], : labels.shape[1]] + 0.5
-    moved = sample(labels, columns + backward[..., 0], rows + backward[..., 1], UNKNOWN)
-    moved = np.where(moved == UNKNOWN, labels, moved)
-    if _spread(moved, thermal) > _spread(labels, thermal):  # classes are less alike inside than before
-        return Alignment(labels, still)
-    return Alignment(moved, forward.astype(np.float32))
+    source = flow
+    for _ in range(3):  # the inverse of a smooth flow, by fixed point
+        x, y = (columns - source[..., 0], rows - source[..., 1])
+        inside = np.clip(y, 0, len(labels) - 1).astype(int), np.clip(x, 0, labels.shape[1] - 1).astype(int)
+        source = flow[inside]
+    moved = sample(labels, columns - source[..., 0], rows - source[..., 1], UNKNOWN)
+    return np.where(moved == UNKNOWN, labels, moved)
 
 
-def painted(labels: np.ndarray, thermal: np.ndarray) -> np.ndarray | None:
-    """Each class in the median temperature that the image has there, float32 ``(H, W)``; unknown pixels are the
-    image itself. ``None`` where fewer than two classes are known.
-
-    Example:
-        >>> painted(np.array([[0, 0, 1]], np.uint8), np.array([[280.0, 282.0, 300.0]])).tolist()
-        [[281.0, 281.0, 300.0]]
-    """
-    out = thermal.astype(np.float32).copy()
-    present = [number for number in range(len(GROUND)) if (labels == number).any()]
-    if len(present) < 2:
-        return None
-    for number in present:
-        mask = labels == number
-        out[mask] = np.median(thermal[mask])
-    return out
+def _borders(labels: np.ndarray) -> np.ndarray:
+    """1 where two classes meet."""
+    found = np.zeros(labels.shape, np.float32)
+    found[:, 1:] += labels[:, 1:] != labels[:, :-1]
+    found[1:] += labels[1:] != labels[:-1]
+    return found.clip(0, 1)
 
 
-def _grey(image: np.ndarray, low: float, high: float) -> np.ndarray:
-    return np.rint(np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+def _edges(thermal: np.ndarray) -> np.ndarray:
+    """Steepness of the image, 0 to 1."""
+    import cv2
 
-
-def _spread(labels: np.ndarray, thermal: np.ndarray) -> float:
-    """Mean absolute deviation from the median of each class."""
-    total = count = 0.0
-    for number in range(len(GROUND)):
-        values = thermal[labels == number]
-        if len(values):
-            total += float(np.abs(values - np.median(values)).sum())
-            count += len(values)
-    return total / max(count, 1)
+    smooth = cv2.GaussianBlur(thermal.astype(np.float32), (0, 0), 1)
+    steep = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+    return np.minimum(steep / max(float(np.percentile(steep, 95)), 1e-6), 1).astype(np.float32)
 
 
 def read_flow(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
