@@ -1,11 +1,11 @@
 """The map's labelling laid onto the thermal image.
 
-The paper (ISPRS Archives XLIV-2/W1-2021, section 3.1) aligns by "a differential optical flow estimation approach".
-Here the flow is the affine motion that lays the borders of classes onto edges of the image (Evangelidis and
-Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization", PAMI 2008; OpenCV's).
-Dense flow by OpenCV's DIS, between the labelling painted in temperatures and the image, follows shadows as if they
-were borders: against the city's true flow it was worse than none (docs/decisions.md). Motion that is unsure is not
-followed.
+The paper (ISPRS Archives XLIV-2/W1-2021, section 3.1) aligns by "a differential optical flow estimation
+approach". Here the flow is the affine motion that lays the borders of classes onto edges of the image
+(Evangelidis and Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization",
+PAMI 2008; OpenCV's). Dense flow by OpenCV's DIS, between the labelling painted in temperatures and the
+image, follows shadows as if they were borders: against the city's true flow it was worse than none
+(docs/decisions.md). Motion that is unsure is not followed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def align_labels(labels: np.ndarray, thermal: np.ndarray, most: float = 24.0) ->
 
 
 def _affine_flow(labels: np.ndarray, thermal: np.ndarray, most: float) -> np.ndarray:
-    """The affine motion under which the borders of classes lie on edges of the image; none where it is unsure."""
+    """The affine motion that lays borders of classes onto edges of the image; none where it is unsure."""
     import cv2
 
     rows, columns = np.mgrid[: labels.shape[0], : labels.shape[1]].astype(np.float32)
