@@ -11,6 +11,7 @@ image, follows shadows as if they were borders: against the city's true flow it 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -64,8 +65,11 @@ def _affine_flow(labels: np.ndarray, thermal: np.ndarray, most: float) -> np.nda
     matrix, sure = np.array([[1, 0, 0], [0, 1, 0]], np.float32), 0.0
     try:
         for blur in (4.0, 2.0):
-            pair = [cv2.GaussianBlur(edges, (0, 0), blur) for edges in (_borders(labels), _edges(thermal))]
-            sure, matrix = cv2.findTransformECC(*pair, matrix, cv2.MOTION_AFFINE, _STOP, None, 5)
+            ours, theirs = (cv2.GaussianBlur(x, (0, 0), blur) for x in (_borders(labels), _edges(thermal)))
+            found: Any = cv2.findTransformECC(  # type: ignore[call-overload]
+                ours, theirs, matrix, cv2.MOTION_AFFINE, _STOP, None, 5
+            )
+            sure, matrix = float(found[0]), found[1]
     except cv2.error:  # it does not converge: the two have nothing in common
         return still
     flow = np.stack([columns, rows], -1) @ matrix[:, :2].T + matrix[:, 2] - np.stack([columns, rows], -1)
