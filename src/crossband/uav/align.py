@@ -22,6 +22,7 @@ from .projection import sample
 __all__ = ["Alignment", "align_labels", "flow_error", "read_flow"]
 
 _SURE = 0.4  # correlation of borders and edges from which an affine motion is believed
+_GAIN = 0.02  # by which it has to be better than no motion
 _STOP = (3, 80, 1e-5)  # OpenCV's: after 80 rounds, or when the correlation gains less
 
 
@@ -73,7 +74,8 @@ def _affine_flow(labels: np.ndarray, thermal: np.ndarray, most: float) -> np.nda
     except cv2.error:  # it does not converge: the two have nothing in common
         return still
     flow = np.stack([columns, rows], -1) @ matrix[:, :2].T + matrix[:, 2] - np.stack([columns, rows], -1)
-    return flow.astype(np.float32) if sure >= _SURE and np.abs(flow).max() <= most else still
+    better = sure >= max(_SURE, float(np.corrcoef(ours.ravel(), theirs.ravel())[0, 1]) + _GAIN)
+    return flow.astype(np.float32) if better and np.abs(flow).max() <= most else still
 
 
 def _warped(labels: np.ndarray, flow: np.ndarray) -> np.ndarray:
