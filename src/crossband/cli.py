@@ -70,6 +70,17 @@ OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VAL
 DataRootOption = Annotated[
     Path, typer.Option("--data-root", help="the folder a recipe's frames are relative to")
 ]
+FlightArgument = Annotated[Path, typer.Argument(metavar="FLIGHT", help="a folder of frames, or a video")]
+MapOption = Annotated[
+    Path, typer.Option("--map", help="a folder with tiles.json, or a georeferenced label raster (GeoTIFF)")
+]
+ModelsFolderOption = Annotated[
+    Path, typer.Option(help="folder of networks, as reproduce thermal-reid writes OUT/models")
+]
+RadiusOption = Annotated[float | None, typer.Option(help="metres searched around each rough position")]
+WhereOption = Annotated[
+    list[str] | None, typer.Option(help="COLUMN=VALUE of the flight's table; may be repeated")
+]
 GalleryOption = Annotated[Path, typer.Option(help="the gallery's folder")]
 
 
@@ -593,34 +604,69 @@ def evaluate_(
 @app.command("reid")
 def reid_(
     query: Annotated[
-        str, typer.Argument(help="an image, a frame's name in the gallery, or BAND=IMAGE,BAND=IMAGE")
+        str, typer.Argument(help="an image, BAND=IMAGE,BAND=IMAGE, or a frame's name in the gallery")
     ],
-    gallery: Annotated[Path, typer.Option(help="frames to search: a manifest or a folder")],
-    checkpoint: Annotated[Path, typer.Option(help="of a recipe of re-identification")],
+    gallery: Annotated[Path | None, typer.Option(help="frames to search: a manifest or a folder")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="gallery: of a recipe of re-identification")] = None,
+    flight: Annotated[Path | None, typer.Option(help="or a thermal flight: a folder or a video")] = None,
+    map_: Annotated[
+        Path | None, typer.Option("--map", help="flight: a folder with tiles.json, or a GeoTIFF of labels")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="flight: networks, as reproduce thermal-reid writes OUT/models")
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="how many matches")] = 10,
-    band: Annotated[str, typer.Option(help="of a query that is one image")] = "rgb",
-    query_bands: Annotated[str | None, typer.Option(help="as in rgb,tir; all it has by default")] = None,
-    gallery_bands: Annotated[str | None, typer.Option(help="likewise of the gallery")] = None,
-    camera: Annotated[list[str] | None, typer.Option(help="only of this one; may be repeated")] = None,
-    after: Annotated[str | None, typer.Option(help="only at this time or later, ISO 8601 or seconds")] = None,
-    before: Annotated[str | None, typer.Option(help="only at this time or earlier")] = None,
-    rerank: Annotated[bool, typer.Option("--rerank", help="by neighbours within the gallery")] = False,
-    out: Annotated[Path | None, typer.Option(help="a strip of the matches, .jpg or .png")] = None,
+    band: Annotated[str, typer.Option(help="gallery: of a query that is one image")] = "rgb",
+    query_bands: Annotated[str | None, typer.Option(help="gallery: as in rgb,tir; all by default")] = None,
+    gallery_bands: Annotated[str | None, typer.Option(help="gallery: likewise")] = None,
+    camera: Annotated[list[str] | None, typer.Option(help="gallery: only this one; may be repeated")] = None,
+    after: Annotated[str | None, typer.Option(help="gallery: not earlier, ISO 8601 or seconds")] = None,
+    before: Annotated[str | None, typer.Option(help="gallery: not later")] = None,
+    rerank: Annotated[bool, typer.Option("--rerank", help="gallery: by neighbours within it")] = False,
+    box: Annotated[
+        str | None, typer.Option(help="flight: LEFT,TOP,WIDTH,HEIGHT of the object in the photograph")
+    ] = None,
+    radius: RadiusOption = None,
+    where: WhereOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="gallery: a strip, .jpg or .png; flight: a folder, uav by default")
+    ] = None,
     store: StoreOption = None,
+    device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Where is the same object? The frames of a gallery most like a query, over any bands, cameras and hours.
+    """Where is the same object? In a gallery over any bands, cameras and hours; or, of a colour photograph, in
+    a thermal flight and on the map.
 
     Example: crossband reid rgb=car.png,tir=car_t.png --gallery lastnight --checkpoint best.safetensors
+
+    Example: crossband reid photo.jpg --flight flight --map map --models models --out found
     """
+    if gallery is not None and checkpoint is not None and flight is None:
+        _reid_gallery(
+            query, gallery, checkpoint, k, out, as_json,
+            band=band, query_bands=query_bands and _listed(query_bands),
+            gallery_bands=gallery_bands and _listed(gallery_bands), cameras=camera or (), after=after,
+            before=before, rerank=rerank, store=store,
+        )  # fmt: skip
+    elif flight is not None and map_ is not None and models is not None and gallery is None:
+        _reid_flight(
+            query, flight, map_, models, out or Path("uav"), as_json, box=box, k=k, radius=radius,
+            where=_conditions(where), device=device,
+        )  # fmt: skip
+    else:
+        raise CrossbandError(
+            "reid searches a gallery (--gallery DIR --checkpoint FILE) or a flight (--flight DIR --map DIR "
+            "--models DIR); give one of the two, whole"
+        )
+
+
+def _reid_gallery(
+    query: str, gallery: Path, checkpoint: Path, k: int, out: Path | None, as_json: bool, **options: Any
+) -> None:
     from .pipelines.reid import reid
 
-    found = reid(
-        _images_by_band(query), gallery, checkpoint, k, band=band,
-        query_bands=query_bands and _listed(query_bands),
-        gallery_bands=gallery_bands and _listed(gallery_bands),
-        cameras=camera or (), after=after, before=before, rerank=rerank, store=store,
-    )  # fmt: skip
+    found = reid(_images_by_band(query), gallery, checkpoint, k, **options)
     if out is not None:
         found.save_strip(out)
     if as_json:
@@ -629,6 +675,33 @@ def reid_(
         _print_table(found.to_display())
         print(f"{found.n_gallery} frames searched, {found.n_left_out} left out; by {found.descriptor} of "
               f"{'+'.join(found.query_bands)} against {'+'.join(found.gallery_bands)}")  # fmt: skip
+
+
+def _reid_flight(
+    photo: str,
+    flight: Path,
+    map_: Path,
+    models: Path,
+    out: Path,
+    as_json: bool,
+    *,
+    box: str | None,
+    **options: Any,
+) -> None:
+    import pandas as pd
+
+    from .uav.pipeline import parse_box, reid
+
+    found = reid(photo, flight, map_, models, out, box=parse_box(box), **options)
+    if as_json:
+        _print_json(found.to_json())
+        return
+    columns = ["rank", "frame", "kind", "distance", "lat", "lon", "confidence"]
+    _print_table(
+        pd.DataFrame([{name: getattr(m, name) for name in columns} for m in found.matches], columns=columns)
+    )
+    verdict = "near enough to be the one" if found.there else "not there: nothing is near enough"
+    print(f"{verdict} (threshold {found.threshold:.3f}); picture: {out / 'matches.jpg'}")
 
 
 def _images_by_band(query: str) -> str | dict[str, str]:
@@ -641,7 +714,9 @@ def _images_by_band(query: str) -> str | dict[str, str]:
 
 @app.command("reproduce")
 def reproduce_(
-    paper: Annotated[str, typer.Argument(help="vpr-finetuning, rsfnet, hamnet or rgbt-retrieval")],
+    paper: Annotated[
+        str, typer.Argument(help="vpr-finetuning, rsfnet, hamnet, thermal-reid or rgbt-retrieval")
+    ],
     data_root: DataRootOption,
     row: Annotated[
         list[str] | None, typer.Option(help="a recipe's name, or a model's; may be repeated; all without")
@@ -826,6 +901,122 @@ def export_(
             f"{done.path}: {done.megabytes:.1f} MiB, input {'x'.join(map(str, done.input))}, "
             f"largest difference {done.largest_difference:.1e} of {done.largest_output:.1e}"
         )
+
+
+@app.command("translate")
+def translate_(
+    photo: Annotated[Path, typer.Argument(help="a colour photograph")],
+    model: Annotated[Path, typer.Option(help="a checkpoint of the task translation")],
+    out: Annotated[Path, typer.Option(help="the image to write: 16-bit PNG, centikelvin")],
+    flight: Annotated[Path | None, typer.Option(help="the flight whose temperature it is to have")] = None,
+    ambient: Annotated[float | None, typer.Option(help="or that temperature, kelvin")] = None,
+    device: DeviceOption = "cpu",
+) -> None:
+    """What a thermal camera would see of a colour photograph.
+
+    Example: crossband translate photo.jpg --model translation.safetensors --flight flight --out probe.png
+    """
+    from .uav.flight import open_flight
+    from .uav.networks import load_translator
+    from .uav.translate import read_photograph, translate
+
+    if (flight is None) == (ambient is None):
+        raise CrossbandError("a scene has no temperature of its own; give --flight DIR, or --ambient KELVIN")
+    photograph = read_photograph(photo)
+    level = open_flight(flight).ambient() if flight is not None else ambient or 0.0
+    made = translate(photograph, load_translator(model, device)[0], level)
+    print(
+        f"{made.write(out)}: centikelvin, ambient {level:.2f} K, possible {made.low:.1f} to {made.high:.1f} K"
+    )
+
+
+@app.command("localize")
+def localize_(
+    flight: FlightArgument,
+    map_: MapOption,
+    models: ModelsFolderOption,
+    out: Annotated[Path, typer.Option(help="folder of positions.jsonl; started again, it goes on")] = Path(
+        "uav"
+    ),
+    radius: RadiusOption = None,
+    where: WhereOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Where each frame of a thermal flight was taken, from what the map says of the ground.
+
+    Example: crossband localize flight --map map --models models --out uav
+    """
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    from .uav.flight import open_flight
+    from .uav.networks import Networks
+    from .uav.semantic_map import read_map
+    from .uav.stages import localise
+
+    networks, frames, ground = Networks(models, device), open_flight(flight, _conditions(where)), read_map(map_)
+    found = localise(frames, ground, networks.labeller, networks.locator, out, radius)
+    rows = [asdict(position) for position in found]
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_table(pd.DataFrame(rows)[["frame", "lat", "lon", "confidence"]])
+
+
+@app.command("detect")
+def detect_(
+    flight: FlightArgument,
+    models: ModelsFolderOption,
+    map_: Annotated[Path | None, typer.Option("--map", help="the map, for a network that reads it")] = None,
+    out: Annotated[Path, typer.Option(help="folder of detections.jsonl; started again, it goes on")] = Path(
+        "uav"
+    ),
+    least: Annotated[float, typer.Option(min=0, max=1, help="score of an object, at least")] = 0.2,
+    radius: RadiusOption = None,
+    where: WhereOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Objects in the frames of a thermal flight.
+
+    Example: crossband detect flight --map map --models models --out uav
+    """
+    import pandas as pd
+
+    from .uav.flight import open_flight
+    from .uav.networks import Networks
+    from .uav.semantic_map import read_map
+    from .uav.stages import align, detect, localise
+
+    networks, frames, labels = Networks(models, device), open_flight(flight, _conditions(where)), None
+    if networks.detector.network.semantics and map_ is not None:
+        ground = read_map(map_)
+        positions = localise(frames, ground, networks.labeller, networks.locator, out, radius)
+        labels = align(frames, ground, positions, out)
+    found = detect(frames, networks.detector, out, labels, least)
+    names = networks.detector.classes
+    rows = [
+        {"frame": frame, "class": names[int(box[5])], "score": float(box[4]), "left": float(box[0]),
+         "top": float(box[1]), "right": float(box[2]), "bottom": float(box[3])}
+        for frame, boxes in zip(frames.names, found, strict=True) for box in boxes
+    ]  # fmt: skip
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_table(pd.DataFrame(rows, columns=["frame", "class", "score", "left", "top", "right", "bottom"]))
+
+
+def _conditions(where: list[str] | None) -> dict[str, list[str]] | None:
+    """COLUMN=VALUE, several of them; values of one column are alternatives."""
+    found: dict[str, list[str]] = {}
+    for text in where or ():
+        column, equals, value = text.partition("=")
+        if not equals or not column:
+            raise CrossbandError(f"--where is COLUMN=VALUE, as in sequence=flight001, not {text!r}")
+        found.setdefault(column, []).append(value)
+    return found or None
 
 
 @app.command()

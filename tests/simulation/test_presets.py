@@ -60,3 +60,9 @@ def test_each_vehicle_passes_several_cameras_and_identities_are_split(city):
 def test_an_unknown_preset_names_the_nearest(city):
     with pytest.raises(CrossbandError, match="retrieval"):
         plan("retreival", city, 1, (32, 24), 0)
+
+
+def test_each_split_of_the_flights_has_days_and_nights(city):
+    shots = plan("uav", city, 160, (32, 24), 0)
+    seen = {(shot.split, shot.conditions.name == "night") for shot in shots}
+    assert seen == {(split, night) for split in ("train", "val", "test") for night in (False, True)}

@@ -65,6 +65,11 @@ class Camera:
         forward = self.axes[2] if abs(self.axes[2, 2]) < 0.99 else -self.axes[1]
         return float(np.degrees(np.arctan2(forward[0], forward[1])) % 360)
 
+    @property
+    def pitch(self) -> float:
+        """How far the view points above the horizon, degrees; -90 looking straight down."""
+        return float(np.degrees(np.arcsin(np.clip(self.axes[2, 2], -1, 1))))
+
 
 def look(
     position: tuple[float, float, float] | np.ndarray,

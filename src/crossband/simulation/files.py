@@ -120,6 +120,7 @@ def _row(shot: Shot, take: Take, images: dict[str, np.ndarray]) -> dict[str, obj
         **paths,
         "altitude": round(float(camera.position[2]), 3),
         "heading": round(camera.heading, 3),
+        "pitch": round(camera.pitch, 3),
         "weather": shot.conditions.weather,
         "focal": round(camera.focal, 4),
     }

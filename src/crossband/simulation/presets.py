@@ -312,7 +312,7 @@ def _uav(city: City, frames: int, size: tuple[int, int], rng: np.random.Generato
     flight = 0
     while len(shots) < frames:
         split = ("train", "test", "train", "val")[flight % 4] if frames > length else "test"
-        night = flight % 2 == 1
+        night = (flight // 2 + flight // 4) % 2 == 1  # by turns within each split
         conditions = _conditions(rng, "night" if night else "day", "clear")
         start = rng.uniform((0.12 * width, 0.12 * height), (0.88 * width, 0.88 * height))
         goal = np.array([width - start[0], height - start[1]])

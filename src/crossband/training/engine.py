@@ -351,7 +351,8 @@ def make_optimiser(task: Task, recipe: Optimiser) -> torch.optim.Optimizer:
         parts.append({"params": parameters, "lr": rate, "initial_rate": rate, "weight_decay": decay})
     if recipe.name == "sgd":
         return torch.optim.SGD(parts, lr=recipe.rate, momentum=recipe.momentum)
-    return (torch.optim.AdamW if recipe.name == "adamw" else torch.optim.Adam)(parts, lr=recipe.rate)
+    kind = torch.optim.AdamW if recipe.name == "adamw" else torch.optim.Adam
+    return kind(parts, lr=recipe.rate, betas=recipe.betas)
 
 
 def rate_factor(recipe: Optimiser, done: float, epoch: int) -> float:

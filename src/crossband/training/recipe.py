@@ -137,6 +137,7 @@ class Optimiser(Strict):
         head_rate: of all else (aggregator, classes of the loss); ``rate`` where ``None``.
         weight_decay: of all parameters with two axes or more.
         momentum: of ``sgd``.
+        betas: of ``adam`` and ``adamw``.
         schedule: ``constant``, ``cosine`` to 0 over the run, ``exponential`` by ``decay`` an epoch, or
             ``poly``: the share of the run that is left, to the power ``power``; or ``steps`` by ``decay`` after
             each of ``milestones``.
@@ -153,6 +154,7 @@ class Optimiser(Strict):
     head_rate: float | None = Field(default=None, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    betas: tuple[float, float] = (0.9, 0.999)
     schedule: Literal["constant", "cosine", "exponential", "poly", "steps"] = "constant"
     decay: float = Field(default=0.9, gt=0, le=1)
     power: float = Field(default=0.9, gt=0)

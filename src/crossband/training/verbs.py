@@ -40,6 +40,7 @@ PAPERS = {
     "vpr-finetuning": Paper("vpr", "published_vpr"),
     "rsfnet": Paper("rsfnet", "published_rsfnet"),
     "hamnet": Paper("reid", "published_hamnet"),
+    "thermal-reid": Paper("thermal_reid", "published_thermal_reid"),
 }
 
 
@@ -190,6 +191,10 @@ def reproduce(
         _write_json(Path(out) / "reproduction.json", {"paper": paper, **asdict(done)})
         return done
     folder = _recipes_of(paper, recipes)
+    if paper == "thermal-reid":  # its rows are methods that need several networks, not a network each
+        from ..uav.reproduce import reproduce_thermal_reid
+
+        return reproduce_thermal_reid(folder, data_root, out, mode, rows, overrides)
     beside = importlib.import_module(f"crossband.reports.{PAPERS[paper].published}").beside_published
     files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     files = {name: path for name, path in files.items() if read_recipe(path).paper == paper}

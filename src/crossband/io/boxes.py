@@ -1,0 +1,108 @@
+"""Boxes of objects in COCO form, as COCO, HIT-UAV and crossband's own city write them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import CrossbandError
+from ..frames import Frames
+
+__all__ = ["Boxes", "read_boxes"]
+
+_LARGEST = 1 << 29  # bytes of a file
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """The boxes of some frames.
+
+    Attributes:
+        rows: of each frame float32 ``(n, 6)``: x, y, width, height in pixels (from the left and upper edge),
+            class (an index of ``classes``) and instance, -1 where nobody said.
+        classes: names of the classes.
+    """
+
+    rows: list[np.ndarray]
+    classes: list[str]
+
+
+def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",)) -> Boxes:
+    """The boxes of frames from the files of their column ``boxes``.
+
+    An image is found by its file's name, with or without folders and suffix. HIT-UAV's own keys (``annotation``
+    and ``filename``) are read too. Crowds and boxes without an area are left out.
+
+    Args:
+        frames: with the column ``boxes``.
+        leave_out: classes whose boxes say nothing.
+
+    Raises:
+        CrossbandError: no such column, a file that is no COCO, or files that disagree on the classes.
+    """
+    if not frames.has("boxes"):
+        raise CrossbandError(
+            f"the frames of {frames.root} have no column 'boxes': no boxes to learn or measure"
+        )
+    files = {name: _Coco(frames.root / name) for name in frames.table["boxes"].dropna().unique()}
+    kinds = {tuple(file.classes) for file in files.values()}
+    if len(kinds) > 1:
+        raise CrossbandError(
+            f"the files of boxes disagree on the classes: {' and '.join(map(str, sorted(kinds)))}"
+        )
+    classes = [name for name in kinds.pop() if name not in leave_out]
+    rows = []
+    for name, boxes in zip(frames.names, frames.table["boxes"], strict=True):
+        found = [] if pd.isna(boxes) else files[boxes].of(name)
+        kept = [[*b[:4], classes.index(b[4]), b[5]] for b in found if b[4] in classes]
+        rows.append(np.array(kept, np.float32).reshape(-1, 6))
+    return Boxes(rows, classes)
+
+
+class _Coco:
+    """One file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        content = self._content()
+        try:
+            categories = sorted(content["categories"], key=lambda category: int(category["id"]))
+            self.classes = [str(category["name"]) for category in categories]
+            names = {int(category["id"]): str(category["name"]) for category in categories}
+            images = {
+                int(image["id"]): _stem(str(image.get("file_name", image.get("filename"))))
+                for image in content["images"]
+            }
+            self._boxes: dict[str, list[tuple[float, float, float, float, str, float]]] = {}
+            for box in content["annotations"] if "annotations" in content else content["annotation"]:
+                x, y, width, height = (float(value) for value in box["bbox"])
+                if width > 0 and height > 0 and not box.get("iscrowd"):
+                    row = (x, y, width, height, names[int(box["category_id"])], float(box.get("instance", -1)))
+                    self._boxes.setdefault(images[int(box["image_id"])], []).append(row)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CrossbandError(f"{path} is no COCO file of boxes: {type(error).__name__} {error}") from None
+
+    def _content(self) -> dict[str, Any]:
+        try:
+            if self._path.stat().st_size > _LARGEST:
+                raise CrossbandError(f"{self._path} is larger than {_LARGEST >> 20} MB; split it")
+            return json.loads(self._path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CrossbandError(f"no boxes at {self._path} ({error.strerror})") from None
+        except ValueError as error:
+            raise CrossbandError(f"{self._path} is no JSON: {error}") from None
+
+    def of(self, frame: str) -> list[tuple[float, float, float, float, str, float]]:
+        """The boxes of a frame."""
+        return self._boxes.get(_stem(frame), [])
+
+
+def _stem(name: str) -> str:
+    base = name.replace("\\", "/").rpartition("/")[2]
+    head, dot, tail = base.rpartition(".")
+    return head if dot and tail.isalpha() else base

@@ -1,0 +1,145 @@
+"""Detection: COCO's mAP by faster-coco-eval, and the IoU of matched boxes.
+
+The protocol is called ``coco-bbox``: AP over IoU 0.5 to 0.95 in steps of 0.05, 101 points of recall, at most
+100 boxes an image, classes without an object left out (Lin et al., "Microsoft COCO", ECCV 2014, and its
+evaluation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import CrossbandError
+
+__all__ = ["COCO_PROTOCOL", "DetectionScores", "match_boxes", "score_detections"]
+
+COCO_PROTOCOL = "coco-bbox"
+
+
+@dataclass(frozen=True)
+class DetectionScores:
+    """What a detector scored.
+
+    Attributes:
+        map: AP over IoU 0.5 to 0.95, percent; ``map50`` and ``map75`` at one IoU.
+        ap50: AP at IoU 0.5 of each class that occurs, percent.
+        iou: mean IoU of the true boxes with the best detection of their class, percent; 0 for a miss.
+        n_images, n_boxes, n_detections: how many.
+    """
+
+    map: float
+    map50: float
+    map75: float
+    ap50: dict[str, float]
+    iou: float
+    n_images: int
+    n_boxes: int
+    n_detections: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping, with the protocol's name."""
+        return {"protocol": COCO_PROTOCOL, **asdict(self)}
+
+
+def score_detections(
+    found: Sequence[np.ndarray], truth: Sequence[np.ndarray], classes: Sequence[str]
+) -> DetectionScores:
+    """Score detections.
+
+    Args:
+        found: of each image ``(n, 6)``: left, top, right, bottom in pixels, score, class.
+        truth: of each image ``(m, 5 or more)``: x, y, width, height in pixels, class.
+        classes: names.
+
+    Raises:
+        CrossbandError: no true box at all, or faster-coco-eval is missing.
+
+    Example:
+        >>> truth = [np.array([[10, 10, 20, 20, 0.0]])]
+        >>> scores = score_detections([np.array([[10, 10, 30, 30, 0.9, 0.0]])], truth, ["car"])
+        >>> round(scores.map, 3), scores.iou
+        (100.0, 100.0)
+    """
+    try:
+        from faster_coco_eval import COCO, COCOeval_faster
+    except ModuleNotFoundError:
+        raise CrossbandError("COCO's mAP needs faster-coco-eval; pip install 'crossband[train]'") from None
+    n_boxes = sum(len(boxes) for boxes in truth)
+    if not n_boxes:
+        raise CrossbandError("no image has a true box, so there is no mAP to measure")
+    annotations: list[dict[str, Any]] = []
+    for image, boxes in enumerate(truth):
+        for box in np.asarray(boxes, float):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1, "image_id": image, "category_id": int(box[4]),
+                    "bbox": box[:4].tolist(), "area": float(box[2] * box[3]), "iscrowd": 0,
+                }
+            )  # fmt: skip
+    results = [
+        {
+            "image_id": image, "category_id": int(box[5]), "score": float(box[4]),
+            "bbox": [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])],
+        }
+        for image, boxes in enumerate(found)
+        for box in np.asarray(boxes, float)
+    ]  # fmt: skip
+    iou = [float(v) for a, b in zip(truth, found, strict=True) for v in _best_iou(np.asarray(a), np.asarray(b))]
+    counts = {"n_images": len(truth), "n_boxes": n_boxes, "n_detections": len(results)}
+    present = sorted({annotation["category_id"] for annotation in annotations})
+    if not results:
+        zero = {classes[number]: 0.0 for number in present}
+        return DetectionScores(0.0, 0.0, 0.0, zero, 0.0, **counts)
+    content = {
+        "images": [{"id": image} for image in range(len(truth))], "annotations": annotations,
+        "categories": [{"id": number, "name": name} for number, name in enumerate(classes)],
+    }  # fmt: skip
+    reference = COCO(content)
+    evaluation = COCOeval_faster(reference, reference.loadRes(results), "bbox")
+    evaluation.run()
+    precision = evaluation.eval["precision"]  # IoU, recall, class, area, most
+    ap50 = {classes[n]: 100 * float(np.mean(precision[0, :, n, 0, -1])) for n in present}
+    whole, half, three_quarters = (100 * float(value) for value in evaluation.stats[:3])
+    return DetectionScores(whole, half, three_quarters, ap50, 100 * float(np.mean(iou)), **counts)
+
+
+def _best_iou(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+    if not len(truth) or not len(found):
+        return np.zeros(len(truth))
+    corners = np.concatenate([truth[:, :2], truth[:, :2] + truth[:, 2:4]], 1)
+    iou = _iou(corners, found[:, :4]) * (truth[:, 4:5] == found[None, :, 5])
+    return iou.max(1)
+
+
+def match_boxes(truth: np.ndarray, found: np.ndarray, least: float = 0.5) -> np.ndarray:
+    """Which true box each detection is of, by largest IoU, int64 ``(n,)``; -1 where none overlaps enough.
+
+    Args:
+        truth: ``(m, 4 or more)``: x, y, width, height.
+        found: ``(n, 4 or more)``: left, top, right, bottom.
+        least: IoU.
+
+    Example:
+        >>> match_boxes(np.array([[0, 0, 10, 10]]), np.array([[0, 0, 10, 9], [50, 50, 60, 60]])).tolist()
+        [0, -1]
+    """
+    if not len(truth) or not len(found):
+        return np.full(len(found), -1)
+    corners = np.concatenate([truth[:, :2], truth[:, :2] + truth[:, 2:4]], 1)
+    iou = _iou(corners, found[:, :4])
+    return np.where(iou.max(0) >= least, iou.argmax(0), -1)
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Of corners ``(m, 4)`` and ``(n, 4)``, by torchvision: ``(m, n)``."""
+    import torch
+    import torchvision
+
+    return torchvision.ops.box_iou(
+        torch.from_numpy(np.ascontiguousarray(a, np.float64)),
+        torch.from_numpy(np.ascontiguousarray(b, np.float64)),
+    ).numpy()

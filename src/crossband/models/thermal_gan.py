@@ -1,0 +1,83 @@
+"""ThermalGAN: a colour image becomes a thermal one, in kelvin, in two stages.
+
+Kniaz et al., "ThermalGAN: Multimodal Color-to-Thermal Image Translation for Person Re-identification in
+Multispectral Dataset", ECCV Workshops 2018, as used by "Object Re-identification Using Multimodal Aerial
+Imagery and Conditional Adversarial Networks" (ISPRS Archives XLIV-2/W1-2021), section 3.1.
+
+The first stage gives the thermal segmentation: the temperature of each object, one value over its whole area.
+The second gives the relative contrast inside, and the thermal image is their sum. The same scene has another
+temperature at another hour, and the colour image does not tell which: ThermalGAN draws it from a random code.
+Here it is known, for the flight that is searched is at hand: its median temperature, the ``ambient``, is given
+to both stages, and temperatures are predicted relative to it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ..nn.unet import UNet
+
+__all__ = ["ThermalGAN", "Translation"]
+
+_AMBIENT_MIDDLE, _AMBIENT_SPAN = 288.0, 20.0  # kelvin
+
+
+class Translation(NamedTuple):
+    """What ThermalGAN makes of colour images, kelvin, ``(N, 1, H, W)``.
+
+    Attributes:
+        segmentation: the temperature of each object.
+        thermal: that and the contrast inside.
+    """
+
+    segmentation: torch.Tensor
+    thermal: torch.Tensor
+
+
+class ThermalGAN(nn.Module):
+    """Both stages' generators.
+
+    Args:
+        width: channels of the U-Nets' first scale; 64 in the paper.
+        depth: scales of the U-Nets; 8 in the paper.
+        span: kelvin that an object may differ from ambient.
+        contrast: kelvin that a pixel may differ from its object. ``thermal`` stays within
+            ``ambient +- (span + contrast)``.
+        dropout: of the U-Nets.
+
+    Example:
+        >>> made = ThermalGAN(width=4, depth=2)(torch.rand(1, 3, 24, 40), torch.tensor([290.0]))
+        >>> made.thermal.shape, bool(((made.thermal - 290).abs() <= 70).all())
+        (torch.Size([1, 1, 24, 40]), True)
+    """
+
+    def __init__(
+        self, width: int = 64, depth: int = 8, span: float = 40.0, contrast: float = 30.0, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.span, self.contrast = span, contrast
+        self.first = UNet(4, 1, width, depth, dropout)
+        self.second = UNet(5, 1, width, depth, dropout)
+
+    def kelvin_range(self, ambient: float) -> tuple[float, float]:
+        """The lowest and the highest temperature that can come out."""
+        return ambient - self.span - self.contrast, ambient + self.span + self.contrast
+
+    def forward(self, images: torch.Tensor, ambient: torch.Tensor) -> Translation:
+        """Translate colour images.
+
+        Args:
+            images: float32 ``(N, 3, H, W)`` in [0, 1].
+            ambient: kelvin, ``(N,)``.
+        """
+        level = ambient[:, None, None, None]
+        hour = ((level - _AMBIENT_MIDDLE) / _AMBIENT_SPAN).expand(-1, 1, *images.shape[-2:])
+        seen = torch.cat([2 * images - 1, hour], 1)
+        relative = torch.tanh(self.first(seen))
+        # each stage answers for its own part: the second's error does not reach the first
+        inside = torch.tanh(self.second(torch.cat([seen, relative.detach()], 1)))
+        segmentation = level + self.span * relative
+        return Translation(segmentation, segmentation.detach() + self.contrast * inside)

@@ -1,0 +1,58 @@
+"""A learned distance between labellings: MobileNetV2 on classes instead of colours.
+
+"Object Re-identification Using Multimodal Aerial Imagery and Conditional Adversarial Networks" (ISPRS Archives
+XLIV-2/W1-2021), section 3.2, with Sandler et al., "MobileNetV2", CVPR 2018. The paper's network takes a
+labelling and a tile and gives a distance; here both become vectors whose Euclidean distance it is, so tiles
+are computed once and kept in a gallery.
+
+What differs from MobileNetV2: the first convolution reads a channel a class and one that says what is known, it
+keeps the resolution, and the last map is not averaged: where on the tile a road lies is the very question.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+from ..errors import CrossbandError
+
+__all__ = ["TileDistance"]
+
+
+class TileDistance(nn.Module):
+    """Labellings to unit vectors.
+
+    Args:
+        classes: how many; other numbers are unknown.
+        pixels: side of a labelling.
+        width: of MobileNetV2's channels.
+        channels: numbers kept at each place of the last map.
+
+    Raises:
+        CrossbandError: sides below 32 pixels.
+
+    Example:
+        >>> network = TileDistance(5, pixels=32, width=0.25).eval()
+        >>> network(torch.zeros(2, 32, 32, dtype=torch.long)).shape
+        torch.Size([2, 64])
+    """
+
+    def __init__(self, classes: int, pixels: int = 64, width: float = 1.0, channels: int = 16) -> None:
+        super().__init__()
+        if pixels < 32:
+            raise CrossbandError(f"a labelling has 32 pixels a side or more, not {pixels}")
+        self.classes, self.pixels = classes, pixels
+        features = torchvision.models.mobilenet_v2(width_mult=width).features
+        first = features[0][0]
+        features[0][0] = nn.Conv2d(classes + 1, first.out_channels, 3, 1, 1, bias=False)
+        self.features = features
+        self.head = nn.Conv2d(features[-1].out_channels, channels, 1)
+        self.dim = channels * (-(-pixels // 16)) ** 2
+
+    def forward(self, labels: torch.Tensor) -> torch.Tensor:
+        """Unit vectors ``(N, dim)`` of labellings, integers ``(N, pixels, pixels)``."""
+        known = (labels >= 0) & (labels < self.classes)
+        planes = F.one_hot(labels.long().where(known, self.classes), self.classes + 1).permute(0, 3, 1, 2)
+        return F.normalize(self.head(self.features(planes.float())).flatten(1))

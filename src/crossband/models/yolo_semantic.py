@@ -1,0 +1,144 @@
+"""YOLO-Semantic: objects in a thermal image, with the map's labelling beside it.
+
+"Object Re-identification Using Multimodal Aerial Imagery and Conditional Adversarial Networks" (ISPRS Archives
+XLIV-2/W1-2021), section 3.3 and table 1: YOLOv3 whose input is the thermal image and K semantic channels. With
+``semantics=0`` it is the same network without them.
+
+The paper's output is ``(5 + K) x U x V``: a box of four numbers, its objectness, and a score a class, once for
+each cell. So it is here at each of three scales, with one prior box a cell, or several as in YOLOv3. The
+centre of a box may leave its cell by half of it (YOLOv4's remedy for centres on a border); width and height
+are multiples of the prior by ``exp``, as in YOLOv3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+from ..errors import CrossbandError
+from ..nn.darknet import REPEATS, Darknet, convolution
+
+__all__ = ["STRIDES", "YoloSemantic"]
+
+STRIDES = (8, 16, 32)
+"""Pixels of a cell at each scale."""
+
+_LONGEST = 4.0  # of exp: 55 times the prior
+
+
+class YoloSemantic(nn.Module):
+    """The detector.
+
+    Args:
+        classes: of objects.
+        semantics: semantic channels beside the thermal image; 0 for none.
+        priors: boxes of each scale, ``(3, A, 2)`` widths and heights in pixels, the finest scale first.
+        width: channels of Darknet's first convolution; 32 in the paper.
+        repeats: residual blocks of Darknet's scales.
+
+    Raises:
+        CrossbandError: priors that are not three lists of equal length.
+
+    Example:
+        >>> network = YoloSemantic(4, 5, priors=[[[10, 20]], [[30, 30]], [[60, 60]]], width=4, repeats=(1,) * 5)
+        >>> outputs = network(torch.zeros(1, 6, 64, 96))
+        >>> [tuple(x.shape) for x in outputs]  # 5 + 4 numbers a cell
+        [(1, 1, 9, 8, 12), (1, 1, 9, 4, 6), (1, 1, 9, 2, 3)]
+    """
+
+    priors: torch.Tensor
+
+    def __init__(
+        self, classes: int, semantics: int, priors: Sequence[Sequence[Sequence[float]]], width: int = 32,
+        repeats: Sequence[int] = REPEATS,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if len(priors) != 3 or len({len(scale) for scale in priors}) != 1 or not priors[0]:
+            raise CrossbandError("priors are the boxes of three scales, as many for each")
+        self.classes, self.semantics = classes, semantics
+        self.register_buffer("priors", torch.tensor(priors, dtype=torch.float32))
+        self.encoder = Darknet(1 + semantics, width, repeats)
+        fine, middle, coarse = self.encoder.channels
+        each = self.priors.shape[1] * (5 + classes)
+        self.necks = nn.ModuleList(
+            [_neck(fine + middle // 2, fine), _neck(middle + coarse // 2, middle), _neck(coarse, coarse)]
+        )
+        self.narrow = nn.ModuleList([convolution(middle, middle // 2, 1), convolution(coarse, coarse // 2, 1)])
+        self.heads = nn.ModuleList(nn.Conv2d(channels, each, 1) for channels in (fine, middle, coarse))
+        for head in self.heads:  # at first hardly anything is an object
+            bias = head.bias.detach().view(-1, 5 + classes)  # type: ignore[operator]
+            bias[:, 4] = -4.6
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Raw outputs of the three scales, ``(N, A, 5 + classes, V, U)``: x, y, width, height, objectness,
+        classes.
+
+        Args:
+            images: ``(N, 1 + semantics, H, W)``; sides that are no multiple of 32 are filled with zeros at the
+                right and below.
+        """
+        height, width = images.shape[-2:]
+        images = F.pad(images, (0, -width % 32, 0, -height % 32))
+        fine, middle, coarse = self.encoder(images)
+        coarse = self.necks[2](coarse)
+        middle = self.necks[1](torch.cat([middle, _doubled(self.narrow[1](coarse))], 1))
+        fine = self.necks[0](torch.cat([fine, _doubled(self.narrow[0](middle))], 1))
+        raw = [head(x) for head, x in zip(self.heads, (fine, middle, coarse), strict=True)]
+        return [x.unflatten(1, (self.priors.shape[1], 5 + self.classes)) for x in raw]
+
+    def boxes(self, outputs: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Boxes of the three scales, ``(N, A, V, U, 4)``: left, top, right, bottom in pixels."""
+        found = []
+        for output, stride, priors in zip(outputs, STRIDES, self.priors, strict=True):
+            rows = torch.arange(output.shape[-2], device=output.device)[:, None]
+            columns = torch.arange(output.shape[-1], device=output.device)[None]
+            x = (2 * output[:, :, 0].sigmoid() - 0.5 + columns) * stride
+            y = (2 * output[:, :, 1].sigmoid() - 0.5 + rows) * stride
+            sides = output[:, :, 2:4].clamp(max=_LONGEST).exp() * priors[:, :, None, None]
+            width, height = sides.unbind(2)
+            found.append(torch.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], -1))
+        return found
+
+    @torch.inference_mode()
+    def detect(
+        self, images: torch.Tensor, least: float = 0.05, overlap: float = 0.5, most: int = 100
+    ) -> list[torch.Tensor]:
+        """Objects in each image, after non-maximum suppression within each class (torchvision's).
+
+        Args:
+            images: as of :meth:`forward`.
+            least: score below which nothing is an object.
+            overlap: IoU above which the weaker of two boxes is left out.
+            most: boxes of an image.
+
+        Returns:
+            of each image float32 ``(n, 6)``: left, top, right, bottom in pixels, score, class; best first.
+        """
+        outputs = self(images)
+        height, width = images.shape[-2:]
+        flat_boxes = torch.cat([boxes.flatten(1, 3) for boxes in self.boxes(outputs)], 1)
+        flat = torch.cat([output.movedim(2, -1).flatten(1, 3) for output in outputs], 1)
+        scores = flat[..., 4:5].sigmoid() * flat[..., 5:].sigmoid()
+        found = []
+        for boxes, each in zip(flat_boxes, scores, strict=True):
+            box, kind = torch.nonzero(each > least, as_tuple=True)
+            best = each[box, kind]
+            # of thousands of boxes the best are enough, and suppression is quadratic
+            order = best.argsort(descending=True)[: 20 * most]
+            box, kind, best = box[order], kind[order], best[order]
+            clipped = torchvision.ops.clip_boxes_to_image(boxes[box].float(), (height, width))
+            kept = torchvision.ops.batched_nms(clipped, best.float(), kind, overlap)[:most]
+            found.append(torch.cat([clipped[kept], best[kept, None].float(), kind[kept, None].float()], 1))
+        return found
+
+
+def _neck(before: int, after: int) -> nn.Module:
+    return nn.Sequential(convolution(before, after // 2, 1), convolution(after // 2, after, 3))
+
+
+def _doubled(x: torch.Tensor) -> torch.Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")

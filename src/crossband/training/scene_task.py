@@ -1,0 +1,132 @@
+"""What tasks on whole frames share: one part to train on, one to select on, named parts to measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+
+from ..errors import CrossbandError
+from .items import check_apart, part_frames
+from .recipe import Part, Recipe, Strict
+from .scenes import Scenes
+from .task import Task
+
+__all__ = ["SceneData", "SceneRecipe", "SceneTask"]
+
+
+class SceneData(Strict):
+    """Which frames, and which crops of them.
+
+    Attributes:
+        train: frames to learn from.
+        val: frames that choose the checkpoint.
+        test: named parts that are only ever measured.
+        size: side of the square crops that are learned from, pixels.
+        scales: least and most pixels of a crop for one of the frame.
+        crops: crops of each frame in an epoch.
+        cache_mb: memory for decoded images.
+    """
+
+    train: Part
+    val: Part
+    test: dict[str, Part] = Field(default_factory=dict)
+    size: int = Field(default=256, ge=16)
+    scales: tuple[float, float] = (1.0, 1.0)
+    crops: int = Field(default=1, ge=1)
+    cache_mb: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if "test" in self.val.where.get("split", []) or self.val in self.test.values():
+            raise CrossbandError("a checkpoint is selected on val, never on test; data.val is a test set")
+        if not 0 < self.scales[0] <= self.scales[1]:
+            raise CrossbandError(f"data.scales are the least and the most, not {self.scales}")
+        return self
+
+
+class SceneRecipe(Recipe):
+    """A recipe of a task on whole frames."""
+
+    data: SceneData
+
+
+class SceneTask(Task):
+    """A task that learns from crops of frames, each frame ``data.crops`` times an epoch.
+
+    Args:
+        recipe: what the run depends on.
+        root: the folder that the recipe's frames are relative to.
+    """
+
+    recipe: SceneRecipe
+    needs: tuple[str, ...] = ()
+    """Columns that every part has to have."""
+
+    def __init__(self, recipe: SceneRecipe, root: Path) -> None:
+        self.recipe, self._root = recipe, root
+        torch.manual_seed(recipe.seed)
+        self.train = self._scenes(recipe.data.train)
+        self._val: Scenes | None = None
+
+    def _scenes(self, part: Part) -> Scenes:
+        scenes = Scenes(part_frames(part, self._root), self.recipe.data.cache_mb)
+        scenes.need(*self.needs)
+        return scenes
+
+    @property
+    def val(self) -> Scenes:
+        """The frames that choose the checkpoint."""
+        if self._val is None:
+            self._val = self._scenes(self.recipe.data.val)
+        return self._val
+
+    def check(self) -> None:
+        """Val shares no image with a test part that is here."""
+        here = [part for part in self.recipe.data.test.values() if (self._root / part.frames).exists()]
+        bands = [band.value for band in self.val.frames.bands]
+        check_apart(self.val.frames, [part_frames(part, self._root) for part in here], bands)
+
+    def samples(self, epoch: int) -> np.ndarray:
+        """Frames in random order."""
+        rng = np.random.default_rng([self.recipe.seed, 11, epoch])
+        return rng.permutation(np.repeat(np.arange(len(self.train)), self.recipe.data.crops))[:, None]
+
+    def images_in(self, sample: np.ndarray) -> list[str]:
+        """The frame's name."""
+        return [self.train.frames.names[int(row)] for row in sample]
+
+    def validate(self) -> dict[str, float]:
+        """Scores on val."""
+        return {f"val/{name}": value for name, value in self.score(self.val).items() if _is_number(value)}
+
+    def test(self) -> dict[str, dict[str, Any]]:
+        """Scores on each test part."""
+        return {name: self.score(self._scenes(part)) for name, part in self.recipe.data.test.items()}
+
+    def score(self, scenes: Scenes) -> dict[str, Any]:
+        """The scores of the network on some frames."""
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """The network in evaluation, without gradients; afterwards in the mode it was in."""
+        training = self.network.training
+        self.network.eval()
+        with torch.inference_mode():
+            yield
+        self.network.train(training)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float | int)

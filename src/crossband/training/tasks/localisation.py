@@ -1,0 +1,245 @@
+"""The task ``localisation``: which tile of the map does a labelling show?
+
+"Object Re-identification Using Multimodal Aerial Imagery and Conditional Adversarial Networks" (ISPRS Archives
+XLIV-2/W1-2021), section 3.2; see :mod:`crossband.models.tile_distance`. Labellings of training frames and ones
+seen on the map from made-up positions are told apart from tiles of other places, near and far.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+
+from ...losses.n_pair import n_pair_loss
+from ...metrics.resampling import bootstrap_interval
+from ...models.tile_distance import TileDistance
+from ...progress import track
+from ...uav.classes import GROUND, UNKNOWN, label_table
+from ...uav.flight import poses_of
+from ...uav.projection import Pose, ground_patch
+from ...uav.semantic_map import SemanticMap, read_map
+from ...uav.tiles import TileIndex
+from ..recipe import Strict
+from ..scene_task import SceneRecipe, SceneTask
+from ..scenes import Scenes
+from ..task import register_task
+from .labelling import _city_classes
+
+__all__ = ["LocalisationModel", "LocalisationRecipe", "LocalisationTask", "Search", "localisation_scores"]
+
+
+class LocalisationModel(Strict):
+    """The network; see :class:`crossband.models.tile_distance.TileDistance`.
+
+    Attributes:
+        pixels: side of a labelling.
+        width: of MobileNetV2's channels.
+        channels: numbers kept at each place of the last map.
+    """
+
+    pixels: int = Field(default=64, ge=32)
+    width: float = Field(default=1.0, gt=0)
+    channels: int = Field(default=16, ge=1)
+
+
+class Search(Strict):
+    """Tiles and what is searched.
+
+    Attributes:
+        tile: side of a tile, metres.
+        stride: metres between two tiles.
+        radius: metres around the rough position.
+        rough: the most that the rough position is wrong, metres.
+    """
+
+    tile: float = Field(default=64.0, gt=0)
+    stride: float = Field(default=16.0, gt=0)
+    radius: float = Field(default=100.0, gt=0)
+    rough: float = Field(default=60.0, ge=0)
+
+
+class LocalisationLearning(Strict):
+    """What is learned from.
+
+    Attributes:
+        made_up: labellings an epoch that are seen on the map from made-up positions.
+        negatives: near tiles that each labelling is told apart from, besides all others of the batch.
+        noise: share of a labelling's cells that are given another class.
+        heading: standard error of the compass, degrees.
+        altitude: standard error of the altitude, as a share.
+        temperature: of the loss.
+    """
+
+    made_up: int = Field(default=1000, ge=0)
+    negatives: int = Field(default=2, ge=0)
+    noise: float = Field(default=0.15, ge=0, lt=1)
+    heading: float = Field(default=2.0, ge=0)
+    altitude: float = Field(default=0.04, ge=0)
+    temperature: float = Field(default=0.1, gt=0)
+
+
+class LocalisationRecipe(SceneRecipe):
+    """A recipe of the task ``localisation``; the map lies in ``map`` beside the frames."""
+
+    model: LocalisationModel = LocalisationModel()
+    search: Search = Search()
+    learning: LocalisationLearning = LocalisationLearning()
+    classes: dict[str, int] = Field(default_factory=_city_classes)
+
+
+@register_task("localisation", LocalisationRecipe)
+class LocalisationTask(SceneTask):
+    """Trains a :class:`~crossband.models.tile_distance.TileDistance`.
+
+    Args:
+        recipe: what the run depends on.
+        root: the folder that the recipe's frames are relative to.
+    """
+
+    recipe: LocalisationRecipe
+    network: TileDistance
+    needs = ("semantic", "altitude", "heading", "focal")
+    monitor = "val/minus_metres"
+
+    def __init__(self, recipe: LocalisationRecipe, root: Path) -> None:
+        super().__init__(recipe, root)
+        self.network = TileDistance(len(GROUND), **recipe.model.model_dump())
+        self.criterion: nn.Module = nn.Identity()
+        self._table = label_table(recipe.classes)
+        self._map = read_map(self.train.frames.root)
+        self._poses = poses_of(self.train.frames, self._map, self._size(self.train))
+
+    @staticmethod
+    def _size(scenes: Scenes) -> tuple[int, int]:
+        height, width = scenes.pixels(0, "semantic").shape
+        return width, height
+
+    def samples(self, epoch: int) -> np.ndarray:
+        """Frames, and numbers beyond them for labellings that are made up."""
+        rng = np.random.default_rng([self.recipe.seed, 11, epoch])
+        return rng.permutation(len(self.train) * self.recipe.data.crops + self.recipe.learning.made_up)[:, None]
+
+    def images_in(self, sample: np.ndarray) -> list[str]:
+        """The frame's name, or that there is none."""
+        real = len(self.train) * self.recipe.data.crops
+        return [
+            self.train.frames.names[int(i) % len(self.train)] if i < real else "a made-up labelling"
+            for i in sample
+        ]
+
+    def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """``labels`` uint8 ``(2 + negatives, pixels, pixels)``: as seen, the right tile, others near it."""
+        rng = np.random.default_rng(int(torch.randint(1 << 62, (), generator=generator)))
+        learning, search, pixels = self.recipe.learning, self.recipe.search, self.network.pixels
+        number = int(sample[0])
+        if number < len(self.train) * self.recipe.data.crops:
+            row = number % len(self.train)
+            pose = self._poses[row]
+            labels = self._table[self.train.pixels(row, "semantic")]
+        else:
+            pose = self._made_up(rng)
+            labels = self._map.seen_by(pose, step=2)
+        believed = Pose(
+            pose.x, pose.y, pose.altitude * (1 + learning.altitude * rng.normal()),
+            pose.heading + learning.heading * rng.normal(), pose.pitch, pose.focal, pose.width, pose.height,
+        )  # fmt: skip
+        seen = _noisy(ground_patch(labels, believed, search.tile, pixels, UNKNOWN), learning.noise, rng)
+        x, y = pose.looks_at
+        places = [np.array([x, y]) + rng.uniform(-0.5, 0.5, 2) * search.stride]
+        for _ in range(learning.negatives):
+            angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(1.0, 4.0) * search.stride
+            places.append(np.array([x + reach * np.cos(angle), y + reach * np.sin(angle)]))
+        tiles = [self._map.patch(px, py, search.tile, pixels) for px, py in places]
+        return {"labels": torch.from_numpy(np.stack([seen, *tiles]))}
+
+    def _made_up(self, rng: np.random.Generator) -> Pose:
+        """A camera like that of some frame, anywhere."""
+        like = self._poses[int(rng.integers(len(self._poses)))]
+        width, height = self._map.size
+        return Pose(
+            float(rng.uniform(0, width)), float(rng.uniform(0, height)), like.altitude * rng.uniform(0.8, 1.25),
+            float(rng.uniform(0, 360)), like.pitch, like.focal, like.width, like.height,
+        )  # fmt: skip
+
+    def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Each labelling chooses among all tiles of the batch."""
+        labels = batch["labels"]
+        n, k = labels.shape[:2]
+        vectors = self.network(labels.flatten(0, 1)).unflatten(0, (n, k))
+        right = torch.arange(n, device=vectors.device) * (k - 1)
+        return n_pair_loss(vectors[:, 0], vectors[:, 1:].flatten(0, 1), right, self.recipe.learning.temperature)
+
+    def score(self, scenes: Scenes) -> dict[str, Any]:
+        """Errors in metres and recall of tiles, by the true labellings; see :func:`localisation_scores`."""
+        ground = read_map(scenes.frames.root)
+        poses = poses_of(scenes.frames, ground, self._size(scenes))
+        labels = (self._table[scenes.pixels(row, "semantic")] for row in range(len(scenes)))
+        with self.measuring():
+            found = localisation_scores(
+                self.network, ground, poses, labels, self.recipe.search, self.recipe.seed, str(self.device)
+            )
+        return {**found, "minus_metres": -found["median_m"]}
+
+
+def _noisy(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """A labelling with square cells of another class, as a labelling network would have."""
+    side = labels.shape[0]
+    cells = 12
+    wrong = rng.random((cells, cells)) < share
+    classes = rng.choice([*range(len(GROUND)), UNKNOWN], (cells, cells)).astype(np.uint8)
+    index = np.arange(side) * cells // side
+    known = labels != UNKNOWN
+    return np.where(known & wrong[index][:, index], classes[index][:, index], labels)
+
+
+def localisation_scores(
+    network: TileDistance, ground: SemanticMap, poses: list[Pose], labels: Any, search: Search, seed: int = 0,
+    device: str = "cpu",
+) -> dict[str, Any]:  # fmt: skip
+    """Localise frames whose place is known, from rough positions that are wrong by up to ``search.rough``.
+
+    Args:
+        network: the learned distance, in evaluation.
+        ground: the map.
+        poses: true poses in its metres.
+        labels: of each frame uint8 ``(H, W)``, in the same order.
+        search: tiles and radius.
+        seed: of the rough positions.
+        device: of the network.
+
+    Returns:
+        ``median_m`` and ``p90_m`` of the error in metres with ``median_ci95``, ``rough_median_m`` of the rough
+        positions, ``recall`` by N (percent of frames for which one of the N nearest tiles lies within a stride
+        of the truth), ``tiles`` (searched on average) and ``n_frames``.
+    """
+    index = TileIndex.build(ground, network, search.tile, search.stride, device)
+    rng = np.random.default_rng([seed, 21])
+    errors, rough, ranks, counts = [], [], [], []
+    for pose, seen in track(zip(poses, labels, strict=True), len(poses), "localising", "frames"):
+        truth = np.array(pose.looks_at)
+        angle, reach = rng.uniform(0, 2 * np.pi), search.rough * np.sqrt(rng.uniform())
+        given = truth + reach * np.array([np.cos(angle), np.sin(angle)])
+        patch = ground_patch(seen, pose, search.tile, network.pixels, UNKNOWN)
+        with torch.inference_mode():
+            vector = network(torch.from_numpy(patch)[None].to(device))[0].cpu().numpy()
+        found = index.search(vector, float(given[0]), float(given[1]), search.radius)
+        off = np.hypot(*(found.positions - truth).T)
+        errors.append(off[0])
+        rough.append(reach)
+        right = np.flatnonzero(off <= search.stride)
+        ranks.append(right[0] + 1 if len(right) else np.inf)
+        counts.append(len(off))
+    middle = np.random.default_rng(seed).choice(np.array(errors), (1000, len(errors)))
+    low, high = np.quantile(np.median(middle, axis=1), [0.025, 0.975])
+    return {
+        "median_m": float(np.median(errors)), "median_ci95": [float(low), float(high)],
+        "p90_m": float(np.quantile(errors, 0.9)), "rough_median_m": float(np.median(rough)),
+        "recall": {str(n): 100 * float(np.mean(np.array(ranks) <= n)) for n in (1, 5, 10)},
+        "recall_1_ci95": list(bootstrap_interval(np.array(ranks) <= 1)),
+        "tiles": float(np.mean(counts)), "n_frames": len(errors),
+    }  # fmt: skip

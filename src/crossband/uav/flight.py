@@ -1,0 +1,310 @@
+"""A flight: thermal images with what the aircraft knew of itself, as a folder, an image sequence or a video.
+
+==================  ===========================================================================================
+manifest            a folder with ``frames.parquet`` (or the file itself) with the column ``tir``
+image sequence      a folder of images and a table ``flight.csv``, a row an image, its column ``file`` the name
+video               a file, and a table ``NAME.csv`` beside it with the column ``frame``, counted from 0; 16-bit
+                    grey video (FFV1, say) stays 16-bit
+==================  ===========================================================================================
+
+Each table has ``lat`` and ``lon`` in degrees (rough: a few tens of metres may be wrong), ``altitude`` in metres
+above ground, ``heading`` in degrees clockwise from north, ``pitch`` in degrees above the horizon (-90, straight
+down, without the column), ``focal`` in pixels, and ``units`` of thermal pixels (``tir_units`` in a manifest).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..bands import Units, parse_units, to_kelvin
+from ..errors import CrossbandError
+from ..frames import Frames, leaves_folder
+from ..io import IMAGE_SUFFIXES, MAX_PIXELS, read_image
+from .projection import Pose
+from .semantic_map import SemanticMap
+
+__all__ = ["VIDEO_SUFFIXES", "Flight", "open_flight", "poses_of", "read_video", "with_rough_positions"]
+
+VIDEO_SUFFIXES = frozenset({".avi", ".mkv", ".mp4", ".mov", ".m4v", ".ts", ".mpg"})
+_NEEDED = ("lat", "lon", "altitude", "heading", "focal")
+_LARGEST_TABLE = 1 << 28
+
+
+@dataclass(frozen=True)
+class Flight:
+    """The frames of a flight.
+
+    Attributes:
+        table: one row a frame: ``frame``, ``lat``, ``lon``, ``altitude``, ``heading``, ``pitch``, ``focal``,
+            ``units``, and ``sequence`` where the flight has parts.
+        source: where the pixels are.
+        reader: gives the thermal pixels of a row, as the file holds them.
+        digest: changes whenever the frames or their metadata do.
+    """
+
+    table: pd.DataFrame
+    source: Path
+    reader: Callable[[int], np.ndarray]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def names(self) -> list[str]:
+        """The frames' names."""
+        return self.table["frame"].tolist()
+
+    def pixels(self, row: int) -> tuple[np.ndarray, Units]:
+        """Thermal pixels ``(H, W)`` as the file holds them, and their units."""
+        found = self.reader(row)
+        if found.ndim != 2:
+            found = found[..., 0]
+        return found, parse_units(self.table["units"].iloc[row])
+
+    def kelvin(self, row: int) -> np.ndarray:
+        """Temperatures, float32 ``(H, W)``.
+
+        Raises:
+            CrossbandError: the pixels are counts.
+        """
+        return to_kelvin(*self.pixels(row))
+
+    def ambient(self, most: int = 9) -> float:
+        """The median temperature of some frames, kelvin."""
+        rows = np.unique(np.linspace(0, len(self) - 1, most).astype(int))
+        return float(np.median([np.median(self.kelvin(int(row))) for row in rows]))
+
+    def pose(self, row: int, ground: SemanticMap, size: tuple[int, int]) -> Pose:
+        """The rough pose of a frame in a map's metres; ``size`` is (width, height)."""
+        return _pose(self.table.iloc[row], ground, size)
+
+
+def open_flight(path: str | Path, where: dict[str, list[str]] | None = None) -> Flight:
+    """Open a flight; see the module's table for what it may be.
+
+    Args:
+        path: a folder, a manifest, or a video.
+        where: column -> values that are kept, as in ``{"sequence": ["flight001"]}``.
+
+    Raises:
+        CrossbandError: nothing of that kind, or without the metadata that it needs.
+    """
+    path = Path(path)
+    if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+        return _video_flight(path, where)
+    if path.is_dir() and (path / "flight.csv").is_file():
+        return _sequence_flight(path, where)
+    manifest = path / "frames.parquet" if path.is_dir() else path
+    if manifest.is_file() and manifest.suffix in (".parquet", ".csv"):
+        return _manifest_flight(manifest, where)
+    if path.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
+        raise CrossbandError(
+            f"{path} has images but no metadata; write {path / 'flight.csv'} with the columns file, "
+            f"{', '.join(_NEEDED)}"
+        )
+    raise CrossbandError(
+        f"no flight at {path}: a folder with frames.parquet or flight.csv, or a video "
+        f"({', '.join(sorted(VIDEO_SUFFIXES))}), is expected"
+    )
+
+
+def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list[Pose]:
+    """The poses of frames with metadata, in a map's metres; ``size`` is (width, height) of their images.
+
+    Raises:
+        CrossbandError: metadata are missing.
+    """
+    table = _with_metadata(frames.table, frames.root)
+    return [_pose(row, ground, size) for _, row in table.iterrows()]
+
+
+def with_rough_positions(flight: Flight, ground: SemanticMap, metres: float, seed: int = 0) -> Flight:
+    """A flight whose positions are wrong by up to some metres, in any direction: to measure what finds them.
+
+    Each sequence has an error of its own, as of a receiver that is off, and each frame a small one.
+
+    Args:
+        flight: the flight.
+        ground: the map, whose metres they are.
+        metres: the most that a position is wrong.
+        seed: of the errors.
+    """
+    rng = np.random.default_rng([seed, 31])
+    table = flight.table.copy()
+    parts = table["sequence"].fillna("").tolist() if "sequence" in table else [""] * len(table)
+    common = {part: _in_disc(rng, 0.8 * metres) for part in dict.fromkeys(parts)}
+    for row, part in enumerate(parts):
+        x, y = ground.to_metres(float(table["lat"].iloc[row]), float(table["lon"].iloc[row]))
+        off = common[part] + _in_disc(rng, 0.2 * metres)
+        table.loc[row, ["lat", "lon"]] = ground.to_geographic(x + off[0], y + off[1])
+    digest = hashlib.sha256(f"{flight.digest} {metres} {seed}".encode()).hexdigest()
+    return replace(flight, table=table, digest=digest)
+
+
+def _in_disc(rng: np.random.Generator, radius: float) -> np.ndarray:
+    angle, reach = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.uniform())
+    return reach * np.array([np.cos(angle), np.sin(angle)])
+
+
+def _pose(row: pd.Series, ground: SemanticMap, size: tuple[int, int]) -> Pose:
+    x, y = ground.to_metres(float(row["lat"]), float(row["lon"]))
+    return Pose(
+        x, y, float(row["altitude"]), float(row["heading"]), float(row["pitch"]), float(row["focal"]), *size
+    )
+
+
+def _with_metadata(table: pd.DataFrame, where: Path) -> pd.DataFrame:
+    lacking = [name for name in _NEEDED if name not in table or not table[name].notna().all()]
+    if lacking:
+        raise CrossbandError(
+            f"the flight {where} has no metadata {', '.join(lacking)} for every frame; each needs "
+            f"{', '.join(_NEEDED)}"
+        )
+    table = table.copy()
+    if "pitch" not in table:
+        table["pitch"] = -90.0
+    for name in (*_NEEDED, "pitch"):
+        values = pd.to_numeric(table[name], errors="coerce").astype(float)
+        if not np.isfinite(values).all():
+            raise CrossbandError(f"the flight {where} has a {name} that is no number")
+        table[name] = values
+    if not ((table["altitude"] > 0) & (table["focal"] > 0) & (table["pitch"].abs() <= 90)).all():
+        raise CrossbandError(
+            f"the flight {where} has an altitude or focal length that is not above 0, or a pitch beyond 90 "
+            f"degrees"
+        )
+    return table
+
+
+def _made(
+    table: pd.DataFrame, source: Path, reader: Callable[[int], np.ndarray], where: dict[str, list[str]] | None
+) -> Flight:
+    table = _with_metadata(table.reset_index(drop=True), source)
+    kept = np.ones(len(table), bool)
+    for column, values in (where or {}).items():
+        if column not in table:
+            raise CrossbandError(f"the flight {source} has no column {column!r}")
+        kept &= table[column].isin(values).to_numpy(bool)
+    rows = np.flatnonzero(kept)
+    if not len(rows):
+        raise CrossbandError(f"no frame of the flight {source} is left" + (f" where {where}" if where else ""))
+    part = table.iloc[rows].reset_index(drop=True)
+    text = part.to_csv(index=False, float_format="%.9g")
+    digest = hashlib.sha256(f"{source.resolve()}\n{text}".encode(errors="surrogateescape")).hexdigest()
+    return Flight(part, source, lambda row: reader(int(rows[row])), digest)
+
+
+def _manifest_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
+    frames = Frames.read(path)
+    frames = frames.select(frames.table["tir"].notna().to_numpy(bool)) if frames.has("tir") else frames
+    paths = frames.paths("tir")
+    table = frames.table.copy()
+    table["units"] = [units or "counts" for units in frames.units()]
+
+    def read(row: int) -> np.ndarray:
+        found = paths[row]
+        assert found is not None
+        return read_image(found, "tir").pixels
+
+    return _made(table, path.parent if path.name == "frames.parquet" else path, read, where)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    if path.stat().st_size > _LARGEST_TABLE:
+        raise CrossbandError(f"{path} is larger than {_LARGEST_TABLE >> 20} MB; split the flight")
+    try:
+        return pd.read_csv(path, dtype={"file": "string", "units": "string", "sequence": "string"})
+    except (ValueError, UnicodeDecodeError) as error:
+        raise CrossbandError(f"{path} is no table: {' '.join(str(error).split())[:100]}") from None
+
+
+def _with_units(table: pd.DataFrame) -> pd.DataFrame:
+    units = table["units"].fillna("counts") if "units" in table else "counts"
+    return table.assign(units=units)
+
+
+def _sequence_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight:
+    table = _with_units(_read_table(folder / "flight.csv"))
+    if "file" not in table or table["file"].isna().any():
+        raise CrossbandError(f"{folder / 'flight.csv'} names no file in some row; its column 'file' does")
+    for name in table["file"]:
+        if leaves_folder(name):
+            raise CrossbandError(f"images stay inside the flight's folder; flight.csv has {name!r}")
+    table["frame"] = [Path(name).with_suffix("").as_posix() for name in table["file"]]
+    files = [folder / name for name in table["file"]]
+    return _made(table, folder, lambda row: read_image(files[row], "tir").pixels, where)
+
+
+def _video_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
+    beside = path.with_suffix(".csv")
+    if not beside.is_file():
+        raise CrossbandError(
+            f"the video {path} has no metadata; write {beside.name} beside it with the columns frame, "
+            f"{', '.join(_NEEDED)}"
+        )
+    table = _with_units(_read_table(beside))
+    if "frame" not in table or not pd.api.types.is_integer_dtype(table["frame"]) or (table["frame"] < 0).any():
+        raise CrossbandError(f"{beside} counts no frames; its column 'frame' has whole numbers from 0")
+    numbers = table["frame"].to_numpy()
+    table["frame"] = [f"{number:06d}" for number in numbers]
+    source = _Video(path)
+    return _made(table, path, lambda row: source.frame(int(numbers[row])), where)
+
+
+class _Video:
+    """Frames of a video by number; going forward costs nothing, going back starts again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._frames: Iterator[np.ndarray] = iter(())
+        self._next = 0
+        self._last: tuple[int, np.ndarray] | None = None
+
+    def frame(self, number: int) -> np.ndarray:
+        if self._last is not None and self._last[0] == number:
+            return self._last[1]
+        if number < self._next or self._last is None:
+            self._frames, self._next = read_video(self._path), 0
+        for pixels in self._frames:
+            self._next += 1
+            if self._next == number + 1:
+                self._last = number, pixels
+                return pixels
+        raise CrossbandError(
+            f"the video {self._path} has {self._next} frames, its table asks for number {number}; mend the "
+            f"table"
+        )
+
+
+def read_video(path: str | Path) -> Iterator[np.ndarray]:
+    """The frames of a video, uint8 or uint16 ``(H, W)`` for grey ones and ``(H, W, 3)`` for colour.
+
+    Raises:
+        CrossbandError: no video, PyAV is missing, or too large.
+    """
+    try:
+        import av
+    except ModuleNotFoundError:
+        raise CrossbandError("reading video needs PyAV; pip install 'crossband[uav]'") from None
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise CrossbandError(f"{path} has no video in it")
+            stream = container.streams.video[0]
+            if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
+                raise CrossbandError(f"the frames of {path} have more than {MAX_PIXELS} pixels")
+            for frame in container.decode(stream):
+                # grey ones in their own depth: a conversion between depths would scale the values
+                grey = frame.format.name.startswith("gray")
+                yield frame.to_ndarray() if grey else frame.to_ndarray(format="rgb24")
+    except (av.FFmpegError, ValueError) as error:
+        raise CrossbandError(
+            f"{path} is no video that can be read: {' '.join(str(error).split())[:100]}"
+        ) from None

@@ -1,0 +1,216 @@
+"""The trained networks of the pipeline, from the checkpoints of a folder.
+
+==========================  =========================================================================
+``translation.safetensors``  colour to thermal, task ``translation``
+``labelling.safetensors``    classes of the ground, task ``labelling``
+``localisation.safetensors`` the distance of tiles, task ``localisation``
+``detection.safetensors``    objects, task ``detection``
+``calibration.json``         ``beta`` of equation (1) and the ``threshold`` beyond which an object is not there
+==========================  =========================================================================
+
+``crossband reproduce thermal-reid --train`` fills such a folder; checkpoints of other runs may be put there
+too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from ..errors import CrossbandError
+from ..models.geo_gan import GeoGAN
+from ..models.thermal_gan import ThermalGAN
+from ..models.tile_distance import TileDistance
+from ..models.yolo_semantic import YoloSemantic
+from ..training.checkpoint import load_network, read_account
+from ..weights import file_digest
+from .classes import GROUND, LABELS
+
+__all__ = ["Calibration", "Detector", "Labeller", "Locator", "Networks", "load_translator", "read_detector",
+           "read_labeller", "read_locator"]  # fmt: skip
+
+N = TypeVar("N", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """A labelling network, the band it reads, how much images are enlarged for it, and its identity."""
+
+    network: GeoGAN
+    band: str
+    zoom: float
+    digest: str
+
+
+@dataclass(frozen=True)
+class Locator:
+    """A tile distance, the side of its tiles and their stride and search radius in metres, and its identity."""
+
+    network: TileDistance
+    tile: float
+    stride: float
+    radius: float
+    digest: str
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A detector, the names of its classes, how much images are enlarged for it, and its identity."""
+
+    network: YoloSemantic
+    classes: list[str]
+    zoom: float
+    digest: str
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was calibrated on val.
+
+    Attributes:
+        beta: of equation (1).
+        threshold: distance beyond which an object is not there.
+    """
+
+    beta: float
+    threshold: float
+
+    @classmethod
+    def read(cls, path: Path) -> Calibration:
+        """Read ``calibration.json``.
+
+        Raises:
+            CrossbandError: it is missing or says something else.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return cls(float(content["beta"]), float(content["threshold"]))
+        except OSError as error:
+            raise CrossbandError(
+                f"no calibration at {path} ({error.strerror}); crossband reproduce thermal-reid --train "
+                f"writes one"
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise CrossbandError(
+                f'{path} is no calibration: {{"beta": 0.5, "threshold": 0.3}} is expected'
+            ) from None
+
+
+def load_translator(path: str | Path, device: str = "cpu") -> tuple[ThermalGAN, str]:
+    """A translation network in evaluation mode, and its identity.
+
+    Raises:
+        CrossbandError: no checkpoint, or one of another task.
+    """
+    return _load(Path(path), "translation", lambda account: ThermalGAN(**account["recipe"]["model"]), device)
+
+
+def read_labeller(path: str | Path, device: str = "cpu") -> Labeller:
+    """A labelling network; see :func:`load_translator`."""
+
+    def build(account: dict[str, Any]) -> GeoGAN:
+        options = dict(account["recipe"]["model"])
+        options.pop("zoom")
+        return GeoGAN(3 if options.pop("band") == "rgb" else 1, len(LABELS), **options)
+
+    network, digest = _load(Path(path), "labelling", build, device)
+    model = read_account(path)["recipe"]["model"]
+    return Labeller(network, model["band"], model["zoom"], digest)
+
+
+def read_locator(path: str | Path, device: str = "cpu") -> Locator:
+    """A tile distance; see :func:`load_translator`."""
+    network, digest = _load(
+        Path(path),
+        "localisation",
+        lambda account: TileDistance(len(GROUND), **account["recipe"]["model"]),
+        device,
+    )
+    search = read_account(path)["recipe"]["search"]
+    return Locator(network, search["tile"], search["stride"], search["radius"], digest)
+
+
+def read_detector(path: str | Path, device: str = "cpu") -> Detector:
+    """A detector; see :func:`load_translator`."""
+
+    def build(account: dict[str, Any]) -> YoloSemantic:
+        model = account["recipe"]["model"]
+        semantics = len(GROUND) if model["semantics"] else 0
+        return YoloSemantic(
+            len(account["classes"]), semantics, account["priors"], model["width"], model["repeats"]
+        )
+
+    network, digest = _load(Path(path), "detection", build, device)
+    account = read_account(path)
+    return Detector(network, account["classes"], account["recipe"]["model"]["zoom"], digest)
+
+
+def _load(path: Path, task: str, build: Callable[[dict[str, Any]], N], device: str) -> tuple[N, str]:
+    account = read_account(path)
+    found = account.get("recipe", {}).get("task")
+    if found != task:
+        raise CrossbandError(f"{path} is a checkpoint of the task {found}, {task} is needed")
+    try:
+        network = build(account)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CrossbandError(
+            f"{path} does not say how its network is built ({error}); train it again"
+        ) from None
+    load_network(path, network)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return network.to(device).eval(), file_digest(path)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a folder, each loaded when it is needed.
+
+    Attributes:
+        folder: see the module's table.
+        device: ``cpu``, ``cuda`` or ``auto``.
+    """
+
+    folder: Path
+    device: str = "cpu"
+
+    @cached_property
+    def translator(self) -> tuple[ThermalGAN, str]:
+        """Colour to thermal."""
+        return load_translator(self._path("translation"), self.device)
+
+    @cached_property
+    def labeller(self) -> Labeller:
+        """Classes of the ground."""
+        return read_labeller(self._path("labelling"), self.device)
+
+    @cached_property
+    def locator(self) -> Locator:
+        """The distance of tiles."""
+        return read_locator(self._path("localisation"), self.device)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Objects."""
+        return read_detector(self._path("detection"), self.device)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Beta and threshold."""
+        return Calibration.read(self.folder / "calibration.json")
+
+    def _path(self, name: str) -> Path:
+        path = self.folder / f"{name}.safetensors"
+        if not path.is_file():
+            raise CrossbandError(
+                f"no network {path}; crossband reproduce thermal-reid --train --out DIR writes the folder "
+                f"DIR/models"
+            )
+        return path

@@ -1,0 +1,239 @@
+"""From a colour photograph to the object in the thermal flight, on the map: the chain of figure 1.
+
+"Object Re-identification Using Multimodal Aerial Imagery and Conditional Adversarial Networks" (ISPRS Archives
+XLIV-2/W1-2021): translate the photograph, localise the frames, align the map's labelling, detect objects with
+it, and compare each with the photograph. Each stage leaves its file in the output folder; see :mod:`.stages`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import CrossbandError
+from ..files import make_folder, write_file
+from ..progress import track
+from .flight import Flight, open_flight
+from .match import bhattacharyya, combined, mser_distance, object_crop, signature
+from .networks import Detector, Networks
+from .semantic_map import SemanticMap, read_map
+from .stages import Position, align, detect, localise
+from .translate import Thermal, read_photograph, translate
+
+__all__ = ["ObjectMatch", "ReidResult", "geojson", "match", "reid"]
+
+
+@dataclass(frozen=True)
+class ObjectMatch:
+    """An object of the flight.
+
+    Attributes:
+        rank: 1 is the nearest.
+        frame: where it is seen.
+        box: left, top, right, bottom in pixels of the frame.
+        kind: its class.
+        score: of the detection.
+        distance: to the photograph, equation (1), 0 to 1.
+        lat, lon: of the object, degrees; ``None`` where its ray meets no ground.
+        x, y: metres east and north of the map's corner.
+        confidence: of the frame's position, 0 to 1.
+    """
+
+    rank: int
+    frame: str
+    box: tuple[float, float, float, float]
+    kind: str
+    score: float
+    distance: float
+    lat: float | None
+    lon: float | None
+    x: float | None
+    y: float | None
+    confidence: float
+
+
+@dataclass(frozen=True)
+class ReidResult:
+    """What the chain found.
+
+    Attributes:
+        there: whether the nearest object is near enough to be the one.
+        threshold: the distance that decides it, calibrated on val.
+        beta: of equation (1), likewise.
+        matches: the nearest objects, nearest first.
+        n_objects: that were compared.
+        n_frames: of the flight.
+        ambient: of the flight, kelvin.
+    """
+
+    there: bool
+    threshold: float
+    beta: float
+    matches: list[ObjectMatch]
+    n_objects: int
+    n_frames: int
+    ambient: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return {"crossband": "thermal-reid-1", **asdict(self)}
+
+
+def reid(
+    photo: str | Path,
+    flight: str | Path,
+    map: str | Path,
+    models: str | Path,
+    out: str | Path,
+    *,
+    box: Sequence[float] | None = None,
+    k: int = 20,
+    radius: float | None = None,
+    where: dict[str, list[str]] | None = None,
+    device: str = "cpu",
+) -> ReidResult:
+    """Find the object of a photograph in a thermal flight.
+
+    Writes below ``out``: ``probe.png`` (16-bit centikelvin), the files of the stages, ``matches.json``,
+    ``matches.geojson`` and ``matches.jpg``. Started again, it goes on where it was; another photograph over the
+    same flight takes what is there.
+
+    Args:
+        photo: colour.
+        flight: see :mod:`.flight`.
+        map: see :func:`.semantic_map.read_map`.
+        models: see :mod:`.networks`.
+        out: the folder.
+        box: left, top, width, height of the object in the photograph, pixels.
+        k: how many matches.
+        radius: metres searched around each rough position.
+        where: column of the flight's table -> values that are kept.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        CrossbandError: a photograph, flight, map or network that is missing or wrong.
+    """
+    photograph = read_photograph(photo, box)
+    networks = Networks(Path(models), device)
+    calibration, (translator, _) = networks.calibration, networks.translator
+    frames, ground, folder = open_flight(flight, where), read_map(map), make_folder(out)
+    positions = localise(frames, ground, networks.labeller, networks.locator, folder, radius)
+    labels = align(frames, ground, positions, folder) if networks.detector.network.semantics else None
+    found = detect(frames, networks.detector, folder, labels)
+    ambient = frames.ambient()
+    thermal = translate(photograph, translator, ambient, _usual_side(found))
+    thermal.write(folder / "probe.png")
+    result = match(thermal, frames, found, positions, ground, networks.detector, calibration.beta,
+                   calibration.threshold, k)  # fmt: skip
+    write_file(folder / "matches.json", json.dumps(result.to_json(), indent=1))
+    write_file(folder / "matches.geojson", json.dumps(geojson(result), indent=1))
+    from .picture import save_reid
+
+    save_reid(folder / "matches.jpg", photograph, thermal, frames, ground, positions, result)
+    return result
+
+
+def _usual_side(found: list[np.ndarray]) -> float | None:
+    """The median longer side of what was detected, a half more; ``None`` without any."""
+    boxes = np.concatenate(found) if found else np.zeros((0, 6))
+    if not len(boxes):
+        return None
+    return 1.5 * float(np.median(np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])))
+
+
+def match(
+    thermal: Thermal, flight: Flight, found: list[np.ndarray], positions: list[Position], ground: SemanticMap,
+    detector: Detector, beta: float, threshold: float, k: int = 20,
+) -> ReidResult:  # fmt: skip
+    """Compare a translated photograph with all detections of a flight.
+
+    Args:
+        thermal: of :func:`.translate.translate`.
+        flight: radiometric.
+        found: of :func:`.stages.detect`.
+        positions: of :func:`.stages.localise`.
+        ground: the map.
+        detector: whose classes they are.
+        beta: of equation (1).
+        threshold: distance beyond which nothing is the object.
+        k: how many matches are kept.
+
+    Raises:
+        CrossbandError: a flight in counts, which has no temperatures.
+    """
+    probe = signature(object_crop(thermal.kelvin, thermal.box), thermal.ambient)
+    rows: list[tuple[float, int, np.ndarray]] = []
+    for row, boxes in track(list(enumerate(found)), len(found), "matching", "frames"):
+        kelvin = flight.kelvin(row) if len(boxes) else None
+        for one in boxes if kelvin is not None else ():
+            assert kelvin is not None
+            other = signature(object_crop(kelvin, one[:4]), thermal.ambient)
+            parts = bhattacharyya(probe.histogram, other.histogram), mser_distance(probe.regions, other.regions)
+            rows.append((float(combined(np.asarray(parts[0]), np.asarray(parts[1]), beta)), row, one))
+    rows.sort(key=lambda item: item[0])
+    matches = [
+        _object(rank, distance, row, one, flight, positions[row], ground, detector.classes)
+        for rank, (distance, row, one) in enumerate(rows[:k], start=1)
+    ]
+    there = bool(matches) and matches[0].distance <= threshold
+    return ReidResult(there, threshold, beta, matches, len(rows), len(flight), thermal.ambient)
+
+
+def _object(
+    rank: int, distance: float, row: int, one: np.ndarray, flight: Flight, position: Position, ground:
+        SemanticMap,
+    classes: list[str],
+) -> ObjectMatch:  # fmt: skip
+    height, width = flight.pixels(row)[0].shape
+    pose = flight.pose(row, ground, (width, height)).moved(position.x, position.y)
+    x, y = (float(v) for v in pose.to_ground((one[0] + one[2]) / 2, (one[1] + one[3]) / 2))
+    known = bool(np.isfinite(x) and np.isfinite(y))
+    latitude, longitude = ground.to_geographic(x, y) if known else (None, None)
+    box = tuple(float(v) for v in one[:4])
+    return ObjectMatch(
+        rank, flight.names[row], box, classes[int(one[5])], float(one[4]), distance,  # type: ignore[arg-type]
+        latitude, longitude, x if known else None, y if known else None, position.confidence,
+    )  # fmt: skip
+
+
+def geojson(result: ReidResult) -> dict[str, Any]:
+    """The matches as a GeoJSON FeatureCollection of points (RFC 7946: longitude first)."""
+    features = [
+        {
+            "type": "Feature",
+            "geometry": None if one.lat is None else {"type": "Point", "coordinates": [one.lon, one.lat]},
+            "properties": {
+                "rank": one.rank, "frame": one.frame, "box": list(one.box), "kind": one.kind, "score":
+                one.score, "distance": one.distance, "confidence": one.confidence, "there": one.distance <=
+                result.threshold,
+            },
+        }
+        for one in result.matches
+    ]  # fmt: skip
+    return {"type": "FeatureCollection", "features": features}
+
+
+def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
+    """LEFT,TOP,WIDTH,HEIGHT of the command line.
+
+    Example:
+        >>> parse_box("4,8,20,10")
+        (4.0, 8.0, 20.0, 10.0)
+
+    Raises:
+        CrossbandError: not four numbers.
+    """
+    if text is None:
+        return None
+    try:
+        left, top, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        raise CrossbandError(
+            f"--box is LEFT,TOP,WIDTH,HEIGHT in pixels, as in 4,8,20,10, not {text!r}"
+        ) from None
+    return left, top, width, height

@@ -1,0 +1,320 @@
+"""The stages over a flight, each a function with a file contract: run alone or in a chain, cached, resumed.
+
+==================  ==========================================================================================
+``positions.jsonl``  localise: ``frame``, ``lat``, ``lon``, ``x``, ``y``, ``confidence``, ``rough_lat``,
+``rough_lon``
+``labels/``          align: ``FRAME.png``, the map's labelling laid onto each frame, 8 bits
+``labels.jsonl``     align: ``frame``, ``file``, ``moved`` (mean of the flow, pixels)
+``detections.jsonl`` detect: ``frame``, ``boxes`` (left, top, right, bottom in pixels, score, class)
+==================  ==========================================================================================
+
+The first line of a ``.jsonl`` says what it was made from. A stage that is started again goes on after the last
+whole line; when what it is made from has changed, it starts anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+
+from ..bands import Units
+from ..errors import CrossbandError
+from ..files import make_folder, write_file
+from ..io import read_image
+from ..progress import track
+from ..training.scenes import resized, thermal_input, zoomed
+from ..training.tasks.detection import semantic_planes
+from .align import align_labels
+from .classes import OBJECT, UNKNOWN
+from .flight import Flight
+from .networks import Detector, Labeller, Locator
+from .projection import Pose, ground_patch
+from .semantic_map import SemanticMap
+from .tiles import TileIndex
+
+__all__ = [
+    "Position",
+    "StageFile",
+    "align",
+    "detect",
+    "label_image",
+    "localise",
+    "localise_image",
+    "open_tiles",
+]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a frame was taken.
+
+    Attributes:
+        frame: its name.
+        lat, lon: of the aircraft, degrees.
+        x, y: metres east and north of the map's corner.
+        confidence: how much farther the best other place is, 0 to 1.
+        rough_lat, rough_lon: what was given.
+    """
+
+    frame: str
+    lat: float
+    lon: float
+    x: float
+    y: float
+    confidence: float
+    rough_lat: float
+    rough_lon: float
+
+
+class StageFile:
+    """Records of frames in a ``.jsonl``; see the module.
+
+    Args:
+        path: the file.
+        made_from: whatever the records depend on, as JSON holds it.
+    """
+
+    def __init__(self, path: Path, made_from: dict[str, Any]) -> None:
+        self.path = path
+        text = json.dumps(made_from, sort_keys=True, default=str)
+        self.key = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+        self._head = json.dumps({"stage": path.stem, "made_from": self.key})
+        self.records = self._read()
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        make_folder(self.path.parent)
+        lines = self.path.read_text(encoding="utf-8").split("\n") if self.path.is_file() else []
+        if not lines or lines[0] != self._head:
+            write_file(self.path, self._head + "\n")
+            return {}
+        records: dict[str, dict[str, Any]] = {}
+        whole = [self._head]
+        for line in lines[1:-1]:  # what follows the last line break was cut off in the middle
+            try:
+                record = json.loads(line)
+                records[record["frame"]] = record
+            except (ValueError, KeyError, TypeError):
+                continue
+            whole.append(line)
+        if len(whole) != len(lines) - 1 or lines[-1]:
+            write_file(self.path, "\n".join(whole) + "\n")
+        return records
+
+    def run(self, names: Iterable[str], work: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
+        """The records of frames in order; ``work`` makes those that are not there, by position."""
+        wanted = list(names)
+        left = [row for row, name in enumerate(wanted) if name not in self.records]
+        with open(self.path, "a", encoding="utf-8") as file:
+            for row in track(left, len(left), self.path.stem, "frames"):
+                record = {"frame": wanted[row], **work(row)}
+                file.write(json.dumps(record) + "\n")
+                file.flush()
+                self.records[wanted[row]] = record
+        return [self.records[name] for name in wanted]
+
+
+def label_image(labeller: Labeller, pixels: np.ndarray, units: Units | str = "counts") -> np.ndarray:
+    """The labelling of one image, uint8 ``(H, W)``: an index of :data:`~crossband.uav.classes.LABELS`.
+
+    Args:
+        labeller: the network.
+        pixels: thermal ``(H, W)``, or colour ``(H, W, 3)`` where the network reads colour.
+        units: of thermal pixels.
+    """
+    if labeller.band == "tir":
+        image = thermal_input(pixels, units)
+    else:
+        top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+        image = torch.from_numpy(pixels[..., :3].astype(np.float32) / top).permute(2, 0, 1)
+    device = next(labeller.network.parameters()).device
+    with torch.inference_mode():
+        found = labeller.network.label(zoomed(image, labeller.zoom)[None].to(device))[0].cpu()
+    return resized(found, (pixels.shape[0], pixels.shape[1])).numpy().astype(np.uint8)
+
+
+def open_tiles(locator: Locator, ground: SemanticMap, folder: Path) -> TileIndex:
+    """The tiles of a map, kept in a gallery below ``folder`` and computed once for each map and network."""
+    digest = hashlib.sha256(
+        ground.labels.tobytes() + repr((ground.metres, locator.digest)).encode()
+    ).hexdigest()
+    place = folder / f"tiles-{digest[:16]}"
+    if (place / "whole").is_file():
+        return TileIndex.read(place, locator.tile)
+    device = str(next(locator.network.parameters()).device)
+    index = TileIndex.build(ground, locator.network, locator.tile, locator.stride, device)
+    index.write(make_folder(place), ground)
+    write_file(place / "whole", f"{len(index.positions)} tiles\n")
+    return index
+
+
+def localise_image(
+    labels: np.ndarray, pose: Pose, ground: SemanticMap, tiles: TileIndex, locator: Locator, radius: float
+) -> tuple[float, float, float]:
+    """Where a camera was, from the labelling of its image.
+
+    Args:
+        labels: uint8 ``(H, W)``.
+        pose: its rough pose in the map's metres.
+        ground: the map.
+        tiles: of the map.
+        locator: the distance.
+        radius: metres around the rough position that are searched.
+
+    Returns:
+        metres east and north, and the confidence.
+
+    Raises:
+        CrossbandError: the rough position is off the map, or no tile is that near.
+    """
+    ground.check_near(pose.x, pose.y, radius)
+    plain = np.where(labels == OBJECT, UNKNOWN, labels).astype(np.uint8)
+    patch = ground_patch(plain, pose, locator.tile, locator.network.pixels, UNKNOWN)
+    device = next(locator.network.parameters()).device
+    with torch.inference_mode():
+        vector = locator.network(torch.from_numpy(patch)[None].to(device))[0].cpu().numpy()
+    at = pose.looks_at
+    found = tiles.search(vector, *at, radius)
+    best = found.positions[0]
+    return float(pose.x + best[0] - at[0]), float(pose.y + best[1] - at[1]), found.confidence
+
+
+def localise(
+    flight: Flight,
+    ground: SemanticMap,
+    labeller: Labeller,
+    locator: Locator,
+    out: Path,
+    radius: float | None = None,
+) -> list[Position]:
+    """Where each frame of a flight was taken; writes ``positions.jsonl``.
+
+    Args:
+        flight: with rough positions.
+        ground: the map.
+        labeller: of thermal images.
+        locator: the distance of tiles.
+        out: the folder.
+        radius: metres that are searched around each rough position; the locator's own where ``None``.
+
+    Raises:
+        CrossbandError: a rough position off the map, or a labeller of colour images.
+    """
+    if labeller.band != "tir":
+        raise CrossbandError(
+            "a flight is thermal, this labelling network reads colour; give one with model.band tir"
+        )
+    reach = locator.radius if radius is None else radius
+    for row in range(len(flight)):  # before anything is computed
+        ground.check_near(*ground.to_metres(*flight.table[["lat", "lon"]].iloc[row].astype(float)), reach)
+    tiles = open_tiles(locator, ground, out)
+    stage = StageFile(
+        out / "positions.jsonl",
+        {"flight": flight.digest, "map": _map_digest(ground), "labeller": labeller.digest,
+         "locator": locator.digest, "radius": reach},
+    )  # fmt: skip
+
+    def work(row: int) -> dict[str, Any]:
+        pixels, units = flight.pixels(row)
+        pose = flight.pose(row, ground, (pixels.shape[1], pixels.shape[0]))
+        x, y, confidence = localise_image(
+            label_image(labeller, pixels, units), pose, ground, tiles, locator, reach
+        )
+        latitude, longitude = ground.to_geographic(x, y)
+        rough = flight.table[["lat", "lon"]].iloc[row].astype(float)
+        found = Position(
+            flight.names[row], latitude, longitude, x, y, confidence, float(rough["lat"]), float(rough["lon"])
+        )
+        return asdict(found)
+
+    return [Position(**record) for record in stage.run(flight.names, work)]
+
+
+def align(flight: Flight, ground: SemanticMap, positions: list[Position], out: Path) -> list[Path]:
+    """Lay the map's labelling onto each frame; writes ``labels/FRAME.png`` and ``labels.jsonl``.
+
+    Args:
+        flight: the frames.
+        ground: the map.
+        positions: of :func:`localise`.
+        out: the folder.
+    """
+    stage = StageFile(
+        out / "labels.jsonl",
+        {"flight": flight.digest, "map": _map_digest(ground), "positions": [asdict(p) for p in positions]},
+    )
+    folder = make_folder(out / "labels")
+
+    def work(row: int) -> dict[str, Any]:
+        pixels, _ = flight.pixels(row)
+        pose = flight.pose(row, ground, (pixels.shape[1], pixels.shape[0]))
+        seen = ground.seen_by(pose.moved(positions[row].x, positions[row].y))
+        aligned = align_labels(seen, pixels.astype(np.float32))
+        name = f"{row:06d}.png"
+        write_png(folder / name, aligned.labels)
+        return {"file": name, "moved": float(np.hypot(aligned.flow[..., 0], aligned.flow[..., 1]).mean())}
+
+    return [folder / record["file"] for record in stage.run(flight.names, work)]
+
+
+def detect(flight: Flight, detector: Detector, out: Path, labels: list[Path] | None = None, least: float = 0.2
+           ) -> list[np.ndarray]:  # fmt: skip
+    """Objects in each frame; writes ``detections.jsonl``.
+
+    Args:
+        flight: the frames.
+        detector: the network.
+        out: the folder.
+        labels: of :func:`align`; needed by a network with semantic channels.
+        least: score below which nothing is an object.
+
+    Returns:
+        of each frame ``(n, 6)``: left, top, right, bottom in pixels, score, class.
+
+    Raises:
+        CrossbandError: a network with semantic channels and no labels.
+    """
+    semantic = detector.network.semantics > 0
+    if semantic and labels is None:
+        raise CrossbandError(
+            "this detector reads the map's labelling; give --map and the networks that find the place"
+        )
+    upstream = None
+    if semantic and labels:
+        upstream = (labels[0].parents[1] / "labels.jsonl").read_text(encoding="utf-8").partition("\n")[0]
+    stage = StageFile(
+        out / "detections.jsonl",
+        {"flight": flight.digest, "detector": detector.digest, "labels": upstream, "least": least},
+    )
+    device = next(detector.network.parameters()).device
+
+    def work(row: int) -> dict[str, Any]:
+        image = thermal_input(*flight.pixels(row))
+        if semantic and labels is not None:
+            image = torch.cat([image, semantic_planes(read_image(labels[row]).pixels)])
+        boxes = detector.network.detect(zoomed(image, detector.zoom)[None].to(device), least)[0].cpu().numpy()
+        boxes[:, :4] /= detector.zoom
+        return {"boxes": boxes.round(4).tolist()}
+
+    return [np.array(record["boxes"], float).reshape(-1, 6) for record in stage.run(flight.names, work)]
+
+
+def write_png(path: Path, pixels: np.ndarray) -> Path:
+    """Write 8- or 16-bit grey pixels without loss."""
+    buffer = BytesIO()
+    PIL.Image.fromarray(pixels).save(buffer, "PNG")
+    data = buffer.getvalue()
+    return write_file(path, lambda partial: partial.write_bytes(data))
+
+
+def _map_digest(ground: SemanticMap) -> str:
+    place = repr((ground.metres, ground.latitude, ground.longitude)).encode()
+    return hashlib.sha256(ground.labels.tobytes() + place).hexdigest()

@@ -1,0 +1,146 @@
+"""A colour photograph as the thermal camera of a flight would see it: 16-bit centikelvin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import CrossbandError
+from ..io import read_image
+from ..models.thermal_gan import ThermalGAN
+from ..training.scenes import resized
+
+__all__ = ["Photograph", "Thermal", "object_box", "read_photograph", "translate"]
+
+_MARGIN = 1 / 6
+_LARGEST = 1024  # pixels of the longer side that are translated; a network this size sees no more
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A colour photograph with the place of the object in it.
+
+    Attributes:
+        pixels: float32 ``(3, H, W)`` in [0, 1].
+        box: left, top, right, bottom in pixels.
+    """
+
+    pixels: torch.Tensor
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Thermal:
+    """A translated photograph.
+
+    Attributes:
+        kelvin: float32 ``(H, W)``.
+        box: of the object in it.
+        ambient: of the flight, kelvin.
+        low, high: the range that the network can give, kelvin.
+    """
+
+    kelvin: np.ndarray
+    box: tuple[float, float, float, float]
+    ambient: float
+    low: float
+    high: float
+
+    @property
+    def centikelvin(self) -> np.ndarray:
+        """uint16 ``(H, W)``."""
+        return np.clip(np.rint(self.kelvin.astype(np.float64) * 100), 0, 65535).astype(np.uint16)
+
+    def write(self, path: str | Path) -> Path:
+        """Write 16-bit centikelvin as PNG.
+
+        Raises:
+            CrossbandError: it cannot be written, or its name does not end in ``.png``.
+        """
+        from .stages import write_png
+
+        path = Path(path)
+        if path.suffix.lower() != ".png":
+            raise CrossbandError(f"a translated image is written as 16-bit PNG; name it .png, not {path.name}")
+        return write_png(path, self.centikelvin)
+
+
+def read_photograph(path: str | Path, box: Sequence[float] | None = None) -> Photograph:
+    """Read a photograph.
+
+    Args:
+        path: an image with three channels.
+        box: left, top, width, height of the object in pixels; the middle two thirds where ``None``, as of
+            an image that was cut out around it.
+
+    Raises:
+        CrossbandError: it cannot be read, is grey, or the box is not inside.
+    """
+    pixels = read_image(path).pixels
+    if pixels.ndim != 3:
+        raise CrossbandError(
+            f"{path} is grey; a colour photograph is translated (thermal ones are matched as they are)"
+        )
+    height, width = pixels.shape[:2]
+    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+    image = torch.from_numpy(pixels[..., :3].astype(np.float32) / top).permute(2, 0, 1).contiguous()
+    return Photograph(image, object_box((width, height), box, str(path)))
+
+
+def object_box(
+    size: tuple[int, int], box: Sequence[float] | None, where: str = "the image"
+) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the object in an image of (width, height).
+
+    Example:
+        >>> object_box((60, 30), None)
+        (10.0, 5.0, 50.0, 25.0)
+
+    Raises:
+        CrossbandError: the box has no area, or is not inside.
+    """
+    width, height = size
+    if box is None:
+        return width * _MARGIN, height * _MARGIN, width * (1 - _MARGIN), height * (1 - _MARGIN)
+    left, top, wide, high = (float(value) for value in box)
+    if not (0 <= left < left + wide <= width and 0 <= top < top + high <= height):
+        raise CrossbandError(
+            f"the box {left:g},{top:g},{wide:g},{high:g} is not inside of {where}, {width}x{height}"
+        )
+    return left, top, left + wide, top + high
+
+
+def translate(
+    photograph: Photograph, network: ThermalGAN, ambient: float, longest: float | None = None
+) -> Thermal:
+    """Translate a photograph.
+
+    Args:
+        photograph: what is translated.
+        network: both stages, in evaluation.
+        ambient: the flight's temperature, kelvin.
+        longest: pixels that the object's longer side is brought to, where it is longer: the size at which the
+            network knows objects.
+
+    Raises:
+        CrossbandError: the ambient temperature is not between 200 and 350 K.
+    """
+    if not 200 <= ambient <= 350:
+        raise CrossbandError(f"an ambient temperature of {ambient:g} K is none; it lies between 200 and 350 K")
+    image, box = photograph.pixels, photograph.box
+    side = max(box[2] - box[0], box[3] - box[1])
+    scale = min(1.0, (longest or side) / side, _LARGEST / max(image.shape[-2:]))
+    if scale < 1:
+        size = max(round(image.shape[1] * scale), 8), max(round(image.shape[2] * scale), 8)
+        factors = size[1] / image.shape[2], size[0] / image.shape[1]
+        image = resized(image, size)
+        box = box[0] * factors[0], box[1] * factors[1], box[2] * factors[0], box[3] * factors[1]
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        made = network(image[None].to(device), torch.tensor([ambient], device=device))
+    low, high = network.kelvin_range(ambient)
+    return Thermal(made.thermal[0, 0].cpu().numpy(), box, ambient, low, high)

@@ -1,0 +1,144 @@
+"""What each task on whole frames promises: it learns, resumes exactly, scores in range, and keeps test out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from crossband.errors import CrossbandError
+from crossband.training import evaluate, read_recipe, train
+from crossband.training.logs import read_log
+from crossband.training.scenes import means_by_object
+
+SMALL = {
+    "translation": {
+        "model": {"width": 4, "depth": 2},
+        "loss": {"width": 4, "layers": 1, "objects": 0.5, "object_weight": 2},
+    },
+    "labelling": {
+        "model": {"width": 4, "depth": 2}, "loss": {"width": 4, "layers": 1},
+        "classes": {"road": 1, "pavement": 2, "grass": 3, "building": 4, "tree": 5, "vehicle": 6},
+    },
+    "localisation": {
+        "model": {"pixels": 32, "width": 0.25, "channels": 4}, "learning": {"made_up": 4},
+        "search": {"tile": 48, "stride": 16, "radius": 50, "rough": 30},
+        "classes": {"road": 1, "pavement": 2, "grass": 3, "building": 4, "tree": 5, "vehicle": 6},
+    },
+    "detection": {"model": {"width": 4, "repeats": [1, 1, 1, 1, 1]}, "loss": {"mosaic": 0.5}},
+    "objects": {
+        "model": {"encoder": "squeezenet1_1", "layer": "features.4", "pretrained": False, "size": 32,
+                  "neck": True},
+        "loss": {"smoothing": 0.1, "centre": 1e-3, "erasing": 0.5},
+    },
+}  # fmt: skip
+SCORES = {
+    "translation": "kelvin",
+    "labelling": "miou",
+    "localisation": "median_m",
+    "detection": "map50",
+    "objects": "nauc",
+}
+
+
+def made(recipe, task, **changes):
+    content = recipe(task, **{**SMALL[task], **changes})
+    if task == "objects":  # the third flight is by night
+        content["data"]["test"] = {"all": {"frames": "world", "where": {"sequence": ["flight1"]}}}
+        content["data"]["val"] = {"frames": "world", "where": {"sequence": ["flight0"]}}
+    return content
+
+
+@pytest.mark.parametrize("task", SMALL)
+def test_a_task_trains_selects_on_val_and_is_measured(recipe, world, tmp_path, task):
+    done = train(read_recipe(made(recipe, task)), (), tmp_path, data_root=world)
+    rows = read_log(tmp_path)
+    losses = [float(value) for _, _, name, value in rows if name == "train/loss"]
+    assert len(losses) == 2
+    assert np.isfinite(losses).all()
+    assert done.best == max(float(value) for _, _, name, value in rows if name == done.monitor)
+    scores = evaluate(None, done.checkpoint, data_root=world)["tests"]["all"]
+    assert np.isfinite(scores[SCORES[task]])
+    assert evaluate(None, done.checkpoint, data_root=world)["tests"]["all"] == scores
+
+
+class Killed(BaseException):
+    """A death in the middle."""
+
+
+@pytest.mark.parametrize("task", ["translation", "detection"])
+def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
+    recipe, world, tmp_path, monkeypatch, task
+):
+    from crossband.training.task import find_task
+
+    content = read_recipe(made(recipe, task))
+    train(content, (), tmp_path / "whole", data_root=world)
+    kind, calls = find_task(task).build, []
+    loss = kind.loss
+
+    def dying(self, batch):
+        calls.append(1)
+        if len(calls) == 5:
+            raise Killed
+        return loss(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "loss", dying)
+        with pytest.raises(Killed):
+            train(content, (), tmp_path / "killed", data_root=world)
+    train(content, (), tmp_path / "killed", data_root=world)
+    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "killed")]
+    for part in ("network", "criterion"):  # the discriminators are in the criterion
+        for name, value in states[0][part].items():
+            assert torch.equal(value, states[1][part][name]), name
+
+
+def test_the_discriminators_are_trained_and_not_kept(recipe, world, tmp_path):
+    from safetensors.torch import load_file
+
+    done = train(read_recipe(made(recipe, "translation")), (), tmp_path, data_root=world)
+    assert not [name for name in load_file(done.checkpoint) if "judge" in name]
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert [name for name in state["criterion"] if "judge" in name]
+    assert tuple(state["optimiser"]["param_groups"][0]["betas"]) == (0.5, 0.999)
+
+
+def test_val_may_not_be_test(recipe):
+    content = made(recipe, "detection")
+    content["data"]["test"]["again"] = content["data"]["val"]
+    with pytest.raises(CrossbandError, match="never on test"):
+        read_recipe(content)
+
+
+def test_frames_without_what_a_task_needs_are_named(recipe, world, tmp_path):
+    from crossband.frames import Frames
+
+    frames = Frames.read(world / "world" / "frames.parquet")
+    Frames.make(frames.table.drop(columns=["instances"]), frames.root).write(tmp_path / "frames.parquet")
+    content = made(recipe, "translation")
+    content["data"]["train"] = {"frames": str(tmp_path / "frames.parquet")}
+    with pytest.raises(CrossbandError, match="have no instances"):
+        train(read_recipe(content), (), tmp_path / "out", data_root="/")
+
+
+def test_the_first_stage_is_compared_with_the_mean_of_each_object():
+    kelvin = torch.tensor([[[280.0, 284.0, 300.0], [290.0, 290.0, 310.0]]])
+    objects, classes = torch.tensor([[0, 0, 5], [0, 0, 5]]), torch.tensor([[1, 1, 6], [2, 2, 6]])
+    assert means_by_object(kelvin, objects, classes).tolist() == [
+        [[282.0, 282.0, 305.0], [290.0, 290.0, 305.0]]
+    ]
+
+
+@pytest.mark.parametrize("name", ["resnet50", "squeezenet1_1"])
+def test_the_last_stride_of_a_resnet_can_be_taken_away(name, recipe, world):
+    from crossband.models import create_model
+    from crossband.training.tasks.objects import _keep_resolution
+
+    encoder, _ = create_model(name, pretrained=False)
+    if name == "squeezenet1_1":
+        with pytest.raises(CrossbandError, match="for ResNets"):
+            _keep_resolution(encoder)
+        return
+    _keep_resolution(encoder)
+    assert encoder(torch.zeros(1, 3, 64, 64)).shape[-2:] == (4, 4)
