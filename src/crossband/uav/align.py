@@ -67,9 +67,7 @@ def _affine_flow(labels: np.ndarray, thermal: np.ndarray, most: float) -> np.nda
     try:
         for blur in (4.0, 2.0):
             ours, theirs = (cv2.GaussianBlur(x, (0, 0), blur) for x in (_borders(labels), _edges(thermal)))
-            found: Any = cv2.findTransformECC(
-                ours, theirs, matrix, cv2.MOTION_AFFINE, _STOP, None, 5
-            )
+            found: Any = cv2.findTransformECC(ours, theirs, matrix, cv2.MOTION_AFFINE, _STOP, None, 5)
             sure, matrix = float(found[0]), found[1]
     except cv2.error:  # it does not converge: the two have nothing in common
         return still
