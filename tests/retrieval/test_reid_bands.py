@@ -44,6 +44,19 @@ def test_there_is_every_set_of_bands_against_every_other():
     assert found.pairs[found.headline].query == found.pairs[found.headline].gallery == "rgb+nir+tir"
 
 
+def test_the_first_figures_are_of_the_bands_and_the_descriptor_asked_for():
+    for descriptor in ("features", "scores"):
+        found = evaluate_bands(
+            BANDS, vectors(), vectors(1), frames(), frames(), "own-frame", (["tir"], ["nir", "rgb"]), descriptor
+        )
+        pair = found.pairs[found.headline]
+        assert (pair.query, pair.gallery, pair.descriptor) == ("tir", "rgb+nir", descriptor)
+        assert found.to_json()["descriptor"] == descriptor
+        shown = next(p for p in found.pairs if [p.query, p.gallery, p.descriptor] == ["nir", "nir", descriptor])
+        mask = np.array(["BN" in tags for tags in found.tags])
+        assert found.challenges()["BN"]["mAP"]["nir"] == pytest.approx(shown.scores.select(mask).mean_ap)
+
+
 @pytest.mark.parametrize(("query", "gallery"), [((0,), (2,)), ((0, 1), (0, 1, 2)), ((1,), (1,))])
 def test_a_pair_is_the_sum_of_its_bands_features_at_unit_length(query, gallery):
     mine, theirs = vectors(0), vectors(1)

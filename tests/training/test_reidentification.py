@@ -274,6 +274,20 @@ def test_re_ranked_figures_stand_beside_the_others_where_asked_for(vehicles):
     assert "reranked" not in task_of(vehicles).test()["test"]
 
 
+def test_val_selects_by_the_descriptor_that_tests_report(vehicles):
+    by = {
+        descriptor: task_of(vehicles, scoring={"descriptor": descriptor})
+        for descriptor in ("features", "scores")
+    }
+    found = {descriptor: task.test()["test"] for descriptor, task in by.items()}
+    assert [found[descriptor]["descriptor"] for descriptor in found] == ["features", "scores"]
+    for task in by.values():
+        pair = task.recipe.data.val
+        assert task.validate()["val/mAP"] == pytest.approx(
+            task.measure(pair, task._vectors(pair)).scores.mean_ap
+        )
+
+
 def test_a_gallery_smaller_than_the_largest_rank_is_said(vehicles, capsys):
     task = task_of(vehicles, scoring={"ranks": [1, 50]})
     found = task.test()["test"]

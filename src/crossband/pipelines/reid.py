@@ -42,11 +42,13 @@ class ReidNetwork:
         network: in evaluation.
         preprocess: image to tensor.
         digest: SHA-256 of the checkpoint.
+        descriptor: what its recipe compares, ``features`` or ``scores``.
     """
 
     network: Streams
     preprocess: Preprocess
     digest: str
+    descriptor: str = "features"
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -76,7 +78,9 @@ def load_reid(checkpoint: str | Path) -> ReidNetwork:
     )  # fmt: skip
     load_network(checkpoint, network)
     preprocess = Preprocess.from_description(account["preprocess"])
-    return ReidNetwork(network.eval().requires_grad_(False), preprocess, file_digest(Path(checkpoint)))
+    descriptor = recipe["scoring"].get("descriptor", "features")
+    network = network.eval().requires_grad_(False)
+    return ReidNetwork(network, preprocess, file_digest(Path(checkpoint)), descriptor)
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,8 @@ class ReidResult:
         query: its name; ``query_paths`` its images by band.
         identity: of the query, where it is known; ``camera`` and ``time`` likewise.
         query_bands: the bands used of the query, ``gallery_bands`` of the gallery.
-        descriptor: ``features``, or ``scores`` where the two have no band in common.
+        descriptor: what the recipe compares, ``features`` or ``scores``; ``scores`` where the two have no band
+            in common.
         n_gallery: frames that were searched; ``n_left_out`` were not, by camera or time or for want of a band.
         matches: best first.
     """
@@ -201,7 +206,7 @@ def reid(
         band: of a query that is one image.
         query_bands: of those the query has, which to use; all by default.
         gallery_bands: likewise of the gallery. Where query and gallery share no band, class scores are compared
-            instead of features.
+            whatever the recipe says.
         cameras: only frames of these.
         after: only frames at this time or later, as in the column ``time``; ``before`` or earlier.
         rerank: by k-reciprocal neighbours within the gallery.
@@ -224,7 +229,7 @@ def reid(
         raise CrossbandError(
             "nothing is left of the gallery; look at --camera, --after, --before and the bands"
         )
-    descriptor = "features" if set(mine) & set(theirs) else "scores"
+    descriptor = loaded.descriptor if set(mine) & set(theirs) else "scores"
     asked_vectors = _describe_query(loaded, asked, mine)
     vector, _ = fuse(_values(asked_vectors, descriptor), asked_vectors.present, mine)
     rows, _ = fuse(_values(vectors, descriptor)[usable], vectors.present[usable], theirs)

@@ -38,6 +38,9 @@ def _euclidean(queries: np.ndarray, gallery: np.ndarray) -> Iterable[tuple[int, 
     return distance_blocks(ArrayRows(queries), ArrayRows(gallery), _BLOCK_MEMORY)
 
 
+DESCRIPTORS = ("features", "scores")
+
+
 @dataclass(frozen=True)
 class FrameVectors:
     """What a network of streams says of ``n`` frames in ``m`` bands.
@@ -156,7 +159,7 @@ class ReidEvaluation:
         shown = {
             pair.query: pair.scores
             for place, pair in enumerate(self.pairs)
-            if pair.descriptor == "features"
+            if pair.descriptor == self.pairs[self.headline].descriptor
             and (place == self.headline or (pair.query == pair.gallery and pair.query in self.bands))
         }
         found: dict[str, dict[str, Any]] = {}
@@ -209,6 +212,7 @@ def evaluate_bands(
     gallery_frames: Frames,
     protocol: str,
     headline: tuple[Sequence[str], Sequence[str]] | None = None,
+    descriptor: str = "features",
 ) -> ReidEvaluation:
     """Measure every set of bands against every other.
 
@@ -219,6 +223,7 @@ def evaluate_bands(
         gallery_frames: likewise.
         protocol: of :data:`crossband.metrics.reid.REID_PROTOCOLS`.
         headline: the bands of queries and gallery that the first figures are of; all by default.
+        descriptor: ``features`` or ``scores``, likewise.
 
     Raises:
         CrossbandError: an unknown protocol, or a column it needs is not there.
@@ -227,16 +232,19 @@ def evaluate_bands(
     labels = reid_labels(query_frames, gallery_frames, protocol)
     sets = band_sets(names)
     pairs = [
-        _pair(names, q, g, descriptor, queries, gallery, labels, protocol)
-        for descriptor in ("features", "scores")
+        _pair(names, q, g, by, queries, gallery, labels, protocol)
+        for by in DESCRIPTORS
         for q in sets
         for g in sets
     ]
     wanted = headline or (names, names)
     asked = [tuple(sorted(names.index(band) for band in part)) for part in wanted]
+    place = (DESCRIPTORS.index(descriptor) * len(sets) + sets.index(asked[0])) * len(sets) + sets.index(
+        asked[1]
+    )
     tags = tags_of(query_frames)
     return ReidEvaluation(
-        names, pairs, sets.index(asked[0]) * len(sets) + sets.index(asked[1]), labels[0], tags,
+        names, pairs, place, labels[0], tags,
         _mean_weights(names, [(queries, tags), (gallery, tags_of(gallery_frames))]), query_frames.names,
     )  # fmt: skip
 

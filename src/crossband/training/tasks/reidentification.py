@@ -127,12 +127,15 @@ class ReidScoring(Strict):
         protocol: of :data:`crossband.metrics.reid.REID_PROTOCOLS`.
         ranks: of the CMC figures.
         select: what selects the checkpoint on val, ``mAP``, ``mINP`` or ``rank1``.
+        descriptor: what is compared, ``features`` as in the paper, or the ``scores`` of the identities trained
+            on, which speak of the same things in every band.
         rerank: also measure the recipe's bands re-ranked by k-reciprocal neighbours, in tests.
     """
 
     protocol: str = "same-camera"
     ranks: list[int] = Field(default_factory=lambda: [1, 5, 10])
     select: Literal["mAP", "mINP", "rank1"] = "mAP"
+    descriptor: Literal["features", "scores"] = "features"
     rerank: bool = False
 
     @field_validator("protocol")
@@ -235,7 +238,9 @@ class Reidentification(Task):
         pair, scoring = self.recipe.data.val, self.recipe.scoring
         (queries, gallery), frames = self._vectors(pair), self._frames(pair)
         labels = reid_labels(*frames, scoring.protocol)
-        scores, _, _ = score_sets(queries, gallery, self.recipe.data.columns, labels, scoring.protocol)
+        scores, _, _ = score_sets(
+            queries, gallery, self.recipe.data.columns, labels, scoring.protocol, scoring.descriptor
+        )
         found = {"val/mAP": scores.mean_ap, "val/mINP": scores.mean_inp}
         return {**found, **{f"val/rank{k}": scores.rank(k) for k in {1, *scoring.ranks}}}
 
@@ -248,7 +253,12 @@ class Reidentification(Task):
             if scoring.rerank:
                 labels = reid_labels(*self._frames(pair), scoring.protocol)
                 scores, _, _ = score_sets(
-                    *vectors, self.recipe.data.columns, labels, scoring.protocol, blocks=rerank_blocks
+                    *vectors,
+                    self.recipe.data.columns,
+                    labels,
+                    scoring.protocol,
+                    scoring.descriptor,
+                    blocks=rerank_blocks,
                 )
                 found[name]["reranked"] = scores.to_json(scoring.ranks)
         return found
@@ -260,7 +270,10 @@ class Reidentification(Task):
         data, frames = self.recipe.data, self._frames(pair)
         queries, gallery = vectors or self._vectors(pair)
         headline = (data.query_bands or data.bands, data.gallery_bands or data.bands)
-        found = evaluate_bands(data.bands, queries, gallery, *frames, self.recipe.scoring.protocol, headline)
+        scoring = self.recipe.scoring
+        found = evaluate_bands(
+            data.bands, queries, gallery, *frames, scoring.protocol, headline, scoring.descriptor
+        )
         _say(found, self._items(pair.queries), self._items(pair.gallery), self.recipe.scoring.ranks)
         return found
 
