@@ -300,7 +300,7 @@ def test_search_takes_a_frame_of_a_manifest_and_draws_a_strip(crossband, pairs, 
 
 def test_models_gives_the_promised_fields(crossband):
     found = json.loads(crossband("models", "--json").out)
-    promised = {"name", "task", "params_m", "dim", "licence", "source", "weights"}
+    promised = {"name", "task", "params_m", "dim", "licence", "source", "weights", "size"}
     assert all(set(entry) == promised for entry in found)
     assert {entry["name"]: entry["weights"] for entry in found}["efficientnet_lite0"] == "here"
 

@@ -154,6 +154,14 @@ def test_every_folder_is_claimed_by_one_dataset_at_most(plant):
         "pst900": ["train/rgb/a.png", "train/thermal/a.png", "train/labels/a.png"],
         "oxford_radar_robotcar": ["2019-01-10-11-46-21-x/mono_left/1.png", "2019-01-10-11-46-21-x/gps/ins.csv"],
     }
+    trees |= {
+        "hit_uav": ["annotations/val.json", "val/0_60_30_0_0001.jpg"],
+        "rgbnt201": ["test/RGB/a.jpg", "test/NI/a.jpg", "test/TI/a.jpg"],
+        "colour_thermal_objects": ["colour/a_1.png", "thermal/a_1.png"],
+        "rgbnt100": ["rgbnt100.txt", "query/rgb/a.png"],
+        "rgbn300": ["rgbn300.txt", "query/rgb/a.png"],
+        "msvr310": ["query3/0001/vis/a.jpg", "query3/0001/ni/a.jpg", "query3/0001/th/a.jpg"],
+    }
     assert set(trees) == {entry.name for entry in list_datasets()}
     for name, tree in trees.items():
         root = plant(tree, root=plant([]).with_name(name))

@@ -35,8 +35,8 @@ def test_one_picture_is_learned_by_heart():
     image = torch.zeros(1, 1, 96, 96)
     image[..., 20:28, 40:48], image[..., 60:84, 10:34] = 2.0, -2.0
     truth = torch.tensor([[0, 0, 40.0, 20.0, 48.0, 28.0], [0, 1, 10.0, 60.0, 34.0, 84.0]])
-    optimiser = torch.optim.Adam(network.parameters(), lr=5e-3)
-    for _ in range(120):
+    optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
+    for _ in range(250):
         optimiser.zero_grad()
         yolo_loss(network, network(image), truth).backward()
         optimiser.step()
