@@ -58,7 +58,7 @@ def test_published_counts(name, millions, thop):
 
 def test_what_is_wrong_is_named():
     with pytest.raises(
-        CrossbandError, match="unknown segmentation network 'rsfnet50'; the nearest are .*rsfnet50_18"
+        CrossbandError, match=r"unknown segmentation network 'rsfnet50'; the nearest are .*rsfnet50_18"
     ):
         create_segmenter("rsfnet50")
     with pytest.raises(
