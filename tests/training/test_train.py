@@ -108,6 +108,19 @@ def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(recipe, s
         run(recipe(running={"epochs": 2}), tmp_path, street)
 
 
+def test_a_run_of_an_earlier_version_with_fewer_keys_goes_on(recipe, street, tmp_path):
+    from crossband.training.checkpoint import read_state, write_state
+
+    done = run(recipe(), tmp_path, street)
+    state = read_state(tmp_path / "state.pt")
+    said = json.loads(state["recipe"])
+    del said["running"]["validate_every"]
+    write_state(tmp_path / "state.pt", {**state, "recipe": json.dumps(said)})
+    assert run(recipe(), tmp_path, street).best == done.best
+    with pytest.raises(CrossbandError, match="another recipe"):
+        run(recipe(running={"validate_every": 2}), tmp_path, street)
+
+
 def test_a_damaged_state_is_named_and_never_unpickled(recipe, street, tmp_path):
     import pickle
 

@@ -27,7 +27,7 @@ from ..errors import CrossbandError
 from ..progress import Progress
 from .checkpoint import read_state, write_checkpoint, write_state
 from .logs import RunLog
-from .recipe import Optimiser
+from .recipe import Optimiser, Recipe
 from .task import Task
 
 __all__ = ["BEST", "STATE", "Learner", "fit"]
@@ -42,8 +42,7 @@ def fit(task: Task, out: Path) -> None:
         CrossbandError: the folder holds a run of another recipe, or the loss is not a number.
     """
     state = read_state(out / STATE)
-    account = task.recipe.model_dump_json()
-    if state is not None and state["recipe"] != account:
+    if state is not None and not _same_recipe(task.recipe, state["recipe"]):
         raise CrossbandError(f"{out} holds a run of another recipe; choose another --out, or remove it")
     if state is not None and state["finished"]:
         return
@@ -334,6 +333,14 @@ class _Share:
     def __iter__(self) -> Iterator[list[int]]:
         for batch in range(self._first, self._batches):
             yield list(range(batch * self._size + self._rank, (batch + 1) * self._size, self._world))
+
+
+def _same_recipe(recipe: Recipe, said: str) -> bool:
+    """Whether a state's recipe is this one; keys that came with a later version count as their defaults."""
+    try:
+        return type(recipe).model_validate_json(said) == recipe
+    except ValueError:
+        return False
 
 
 def make_optimiser(task: Task, recipe: Optimiser) -> torch.optim.Optimizer:
