@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,9 +110,9 @@ class SceneTask(Task):
         """Scores on each test part."""
         return {name: self.score(self._scenes(part)) for name, part in self.recipe.data.test.items()}
 
+    @abc.abstractmethod
     def score(self, scenes: Scenes) -> dict[str, Any]:
         """The scores of the network on some frames."""
-        raise NotImplementedError
 
     @property
     def device(self) -> torch.device:
