@@ -17,7 +17,7 @@ from .bands import parse_band
 from .errors import CrossbandError
 from .files import write_file
 from .nn.reparam import deploy
-from .profile import network_of
+from .profile import check_size, network_of
 
 __all__ = ["Export", "export", "onnx_session", "write_onnx"]
 
@@ -70,7 +70,8 @@ def export(
         tolerance: the largest difference allowed, as a share of the largest output.
 
     Raises:
-        CrossbandError: no ONNX packages, a file that cannot be written, or outputs that differ by more.
+        CrossbandError: no ONNX packages, a size the network cannot read, a file that cannot be written, or
+            outputs that differ by more.
     """
     path = Path(out)
     if path.suffix != ".onnx":
@@ -79,6 +80,7 @@ def export(
     network, channels = network_of(model, tuple(map(parse_band, bands)), classes, options)
     account = _account(model)
     height, width = size or _size_of(account) or (480, 640)
+    check_size(network, (1, channels, height, width))
     network = deploy(network, torch.rand(1, channels, 64, 64))
     images = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(0))
     write_file(path, lambda partial: write_onnx(network, images, partial, account))

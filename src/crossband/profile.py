@@ -22,9 +22,10 @@ from .nn.counting import count_cost
 from .nn.reparam import deploy
 from .progress import track
 
-__all__ = ["FORMS", "Profile", "network_of", "profile"]
+__all__ = ["FORMS", "Profile", "check_size", "network_of", "profile"]
 
 FORMS = ("training", "deployed")
+_LARGEST_SIDE = 8192  # pixels
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,33 @@ def profile(
     chosen = tuple(parse_band(band) for band in bands)
     network, channels = network_of(model, chosen, classes, options)
     shape = (batch_size, channels, *size)
+    check_size(network, shape)
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
         return [_profile(str(model), network, shape, form, kind, number, rounds, warmup) for form in wanted]
     finally:
         torch.set_num_threads(before)
+
+
+def check_size(network: nn.Module, shape: tuple[int, ...]) -> None:
+    """See that a network reads images of a shape ``(B, C, H, W)``, pixels; nothing of that size is allocated.
+
+    Raises:
+        CrossbandError: a side is not from 1 to 8192, or the network cannot read it.
+    """
+    height, width = shape[-2:]
+    reason = "a side is 1 to 8192 pixels"
+    if min(height, width) > 0 and max(height, width) <= _LARGEST_SIDE:
+        try:
+            with torch.inference_mode():
+                copy.deepcopy(network).to("meta").eval()(torch.empty(shape, device="meta"))
+            return
+        except (RuntimeError, CrossbandError) as error:
+            reason = " ".join(str(error).split())[:120].rstrip(".")
+    raise CrossbandError(
+        f"the network cannot read images of {width}x{height} ({reason}); choose another --size"
+    )
 
 
 def network_of(
