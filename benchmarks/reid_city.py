@@ -1,4 +1,4 @@
-"""The small recipes of re-identification: single bands, MSN, HAMNet and its ablation, two seeds each.
+"""The small recipes of re-identification: single bands, MSN, HAMNet and its ablation, three seeds each.
 
 ``python -m benchmarks.reid_city DATA_ROOT OUT`` trains and measures what OUT does not hold yet, in one
 process, and writes the tables of docs/reid.md. What a run measured stays in OUT/ROW/SEED/results.json. With
@@ -19,7 +19,7 @@ import numpy as np
 from ._harness import ROOT, machine, write_section
 
 ROWS = ("city_rgb", "city_nir", "city_tir", "city_msn", "city_hamnet", "city_msn_hsc", "city_msn_caid")
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2)
 _NAMES = {
     "city_rgb": "RGB, one stream", "city_nir": "NIR, one stream", "city_tir": "TIR, one stream",
     "city_msn": "MSN", "city_msn_hsc": "MSN + L_hsc", "city_msn_caid": "MSN + L_caid",

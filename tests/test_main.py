@@ -1,0 +1,11 @@
+"""The program without its script."""
+
+import subprocess
+import sys
+
+
+def test_python_m_crossband_is_the_command_line():
+    said = subprocess.run(
+        [sys.executable, "-m", "crossband", "--version"], capture_output=True, text=True, timeout=120
+    )
+    assert said.returncode == 0 and said.stdout.startswith("crossband")
