@@ -121,10 +121,9 @@ def test_help_and_version_import_neither_torch_nor_pandas():
 
 
 def test_the_installed_command_runs():
-    done = subprocess.run(
-        [Path(sys.executable).with_name("crossband"), "--version"], capture_output=True, text=True
-    )
-    assert done.stdout == f"{__version__}\n"
+    for command in ([Path(sys.executable).with_name("crossband")], [sys.executable, "-m", "crossband"]):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True)
+        assert done.stdout == f"{__version__}\n"
 
 
 # --- what the verbs give
