@@ -59,7 +59,7 @@ def test_every_stage_is_trained_measured_and_set_beside_the_paper(recipes, tmp_p
     done = reproduce("thermal-reid", recipes / "data", **run)
     assert not done.missing
     assert len(done.rows) == 18
-    ours = {(row["method"], row["figure"]): row["ours (city)"] for row in done.rows}
+    ours = {(row["method"], row["figure"]): row["ours"] for row in done.rows}
     for method in ("VRAI", "BoT-BS", "ThermalReID"):
         curve = [ours[method, f"r = {rank}"] for rank in (1, 5, 10, 15, 20)]
         assert curve == sorted(curve)
@@ -81,7 +81,7 @@ def test_every_stage_is_trained_measured_and_set_beside_the_paper(recipes, tmp_p
 def test_without_checkpoints_it_says_which_are_missing(recipes, tmp_path):
     done = reproduce("thermal-reid", recipes / "data", out=tmp_path, recipes=recipes / "recipes")
     assert set(done.missing) == set(RECIPES)
-    assert {row["ours (city)"] for row in done.rows} == {None}
+    assert {row["ours"] for row in done.rows} == {None}
 
 
 def test_a_recipe_that_is_missing_is_named(recipes, tmp_path):

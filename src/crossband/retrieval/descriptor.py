@@ -5,7 +5,8 @@ Written as text, it is ``ENCODER[@LAYER][:POOLING[+centre]]``, as in ``squeezene
 (:class:`crossband.nn.Pooling`), and ``centre`` when each band's own mean is taken away, which removes the
 shift between bands. Principal axes are fitted, not named: :func:`crossband.retrieval.fit_descriptor` gives a
 descriptor file that can stand wherever a name can. So can a checkpoint of the task ``places``, whose network
-makes the whole vector and reads images as it was trained to.
+makes the whole vector and reads images as it was trained to, and one of the task ``pairs``, whose axes were
+learned across bands.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .. import __version__
 from ..bands import BANDS, Band, Normalisation
 from ..errors import CrossbandError
 from ..models import create_model, find_model
+from ..models.pairs import load_pair_descriptor
 from ..models.vpr import load_place_encoder
 from ..nn import Encoder, Pooling
 from ..preprocess import Preprocess, Statistics, Warp
@@ -338,21 +340,47 @@ def _account(path: Path) -> dict[str, Any]:
 
 
 def _of_checkpoint(path: Path, options: Options) -> Descriptor:
-    """The descriptor that a trained network makes, whole: nothing is pooled or centred behind it."""
+    """The descriptor of a trained network, which reads images as it was trained to."""
     account = _account(path)
-    encoder, digest = load_place_encoder(path, account)
+    trained = _trained(path, account)
     return Descriptor(
         name=str(path),
         encoder_name=_TRAINED,
-        encoder=encoder.to(device := _device(options.device)),
-        weights_digest=digest,
-        layer=encoder.check_layer(None),
-        pooling=Pooling.parse("flat"),
-        centre=False,
+        encoder=trained.encoder.to(device := _device(options.device)),
+        weights_digest=trained.digest,
+        layer=trained.layer,
+        pooling=trained.pooling,
+        centre=trained.axes is not None,
         preprocess=_read_preprocess(path, account.get("preprocess")),
+        axes=trained.axes,
+        means=trained.means,
         device=device,
         checkpoint=str(path.resolve()),
     )
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a checkpoint holds; without axes its network makes the whole vector, and nothing is centred."""
+
+    encoder: Encoder
+    digest: str
+    layer: str
+    pooling: Pooling
+    axes: np.ndarray | None = None
+    means: Mapping[Band, np.ndarray] | None = None
+
+
+def _trained(path: Path, account: Mapping[str, Any]) -> _Trained:
+    recipe = account.get("recipe")
+    if not isinstance(recipe, Mapping) or recipe.get("task") != "pairs":
+        encoder, digest = load_place_encoder(path, account)
+        return _Trained(encoder, digest, encoder.check_layer(None), Pooling.parse("flat"))
+    network, digest = load_pair_descriptor(path, account)
+    bands = [Band(name) for name in recipe["data"]["bands"]]
+    means = dict(zip(bands, network.means.numpy(), strict=True))
+    axes = np.ascontiguousarray(network.axes.numpy(), np.float32)
+    return _Trained(network.encoder, digest, network.layer, network.pooling, axes, means)
 
 
 def _encoder_of(path: Path, account: Mapping[str, Any], weights: str | Path | None) -> tuple[Encoder, str]:
@@ -361,7 +389,8 @@ def _encoder_of(path: Path, account: Mapping[str, Any], weights: str | Path | No
     checkpoint = Path(weights or str(account.get("checkpoint")))
     if not checkpoint.is_file():
         raise CrossbandError(f"{path} needs the trained network {checkpoint}; give it with --weights")
-    return load_place_encoder(checkpoint, _account(checkpoint))
+    trained = _trained(checkpoint, _account(checkpoint))
+    return trained.encoder, trained.digest
 
 
 def read_descriptor(path: Path, options: Options) -> Descriptor:

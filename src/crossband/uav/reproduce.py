@@ -239,9 +239,7 @@ def _table(results: dict[str, Any] | None) -> list[dict[str, Any]]:
         ours = _curve(results, method)
         for figure, value in published.figures.items():
             mine = None if ours is None else ours["nauc"] if figure == "nAUC" else ours["cmc"][figure[4:]]
-            rows.append(
-                {"table": "2", "method": method, "figure": figure, "published": value, "ours (city)": mine}
-            )
+            rows.append({"table": "2", "method": method, "figure": figure, "published": value, "ours": mine})
     return rows
 
 

@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from ...files import make_folder
 from ...losses.n_pair import n_pair_loss
 from ...metrics.resampling import bootstrap_interval
 from ...models.tile_distance import TileDistance
@@ -67,8 +68,11 @@ class LocalisationLearning(Strict):
     """What is learned from.
 
     Attributes:
-        made_up: labellings an epoch that are seen on the map from made-up positions.
-        negatives: near tiles that each labelling is told apart from, besides all others of the batch.
+        made_up: labellings an epoch that are seen on a map from made-up positions.
+        cities: maps besides that of the training frames, of simulated cities of their own, where positions are
+            made up too; one city's streets are soon known by heart.
+        negatives: tiles that each labelling is told apart from, besides all others of the batch: every second
+            one at most four strides away, the others anywhere within the radius.
         noise: share of a labelling's cells that are given another class.
         heading: standard error of the compass, degrees.
         altitude: standard error of the altitude, as a share.
@@ -76,6 +80,7 @@ class LocalisationLearning(Strict):
     """
 
     made_up: int = Field(default=1000, ge=0)
+    cities: int = Field(default=0, ge=0, le=100)
     negatives: int = Field(default=2, ge=0)
     noise: float = Field(default=0.15, ge=0, lt=1)
     heading: float = Field(default=2.0, ge=0)
@@ -112,6 +117,7 @@ class LocalisationTask(SceneTask):
         self.criterion: nn.Module = nn.Identity()
         self._table = label_table(recipe.classes)
         self._map = read_map(self.train.frames.root)
+        self._maps = [self._map, *_city_maps(recipe.learning.cities, root, recipe.seed)]
         self._poses = poses_of(self.train.frames, self._map, self._size(self.train))
 
     @staticmethod
@@ -139,11 +145,12 @@ class LocalisationTask(SceneTask):
         number = int(sample[0])
         if number < len(self.train) * self.recipe.data.crops:
             row = number % len(self.train)
-            pose = self._poses[row]
+            pose, ground = self._poses[row], self._map
             labels = self._table[self.train.pixels(row, "semantic")]
         else:
-            pose = self._made_up(rng)
-            labels = self._map.seen_by(pose, step=2)
+            ground = self._maps[int(rng.integers(len(self._maps)))]
+            pose = self._made_up(ground, rng)
+            labels = ground.seen_by(pose, step=2)
         believed = Pose(
             pose.x, pose.y, pose.altitude * (1 + learning.altitude * rng.normal()),
             pose.heading + learning.heading * rng.normal(), pose.pitch, pose.focal, pose.width, pose.height,
@@ -151,16 +158,17 @@ class LocalisationTask(SceneTask):
         seen = _noisy(ground_patch(labels, believed, search.tile, pixels, UNKNOWN), learning.noise, rng)
         x, y = pose.looks_at
         places = [np.array([x, y]) + rng.uniform(-0.5, 0.5, 2) * search.stride]
-        for _ in range(learning.negatives):
-            angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(1.0, 4.0) * search.stride
+        for i in range(learning.negatives):
+            far = 4 * search.stride if i % 2 == 0 else max(search.radius, 4 * search.stride)
+            angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(search.stride, far)
             places.append(np.array([x + reach * np.cos(angle), y + reach * np.sin(angle)]))
-        tiles = [self._map.patch(px, py, search.tile, pixels) for px, py in places]
+        tiles = [ground.patch(px, py, search.tile, pixels) for px, py in places]
         return {"labels": torch.from_numpy(np.stack([seen, *tiles]))}
 
-    def _made_up(self, rng: np.random.Generator) -> Pose:
-        """A camera like that of some frame, anywhere."""
+    def _made_up(self, ground: SemanticMap, rng: np.random.Generator) -> Pose:
+        """A camera like that of some frame, anywhere over a map."""
         like = self._poses[int(rng.integers(len(self._poses)))]
-        width, height = self._map.size
+        width, height = ground.size
         return Pose(
             float(rng.uniform(0, width)), float(rng.uniform(0, height)), like.altitude * rng.uniform(0.8, 1.25),
             float(rng.uniform(0, 360)), like.pitch, like.focal, like.width, like.height,
@@ -184,6 +192,19 @@ class LocalisationTask(SceneTask):
                 self.network, ground, poses, labels, self.recipe.search, self.recipe.seed, str(self.device)
             )
         return {**found, "minus_metres": -found["median_m"]}
+
+
+def _city_maps(count: int, root: Path, seed: int) -> list[SemanticMap]:
+    """Maps of simulated cities, made where they are not there yet."""
+    from ...simulation.city import build_city
+    from ...simulation.semantic_map import write_map
+
+    numbers = [1000 * (seed + 1) + i for i in range(count)]  # far from the seeds that recipes count
+    for number in track(numbers, count, "maps of cities", "maps"):
+        folder = root / "city" / "maps" / str(number)
+        if not (folder / "map" / "tiles.json").is_file():
+            write_map(build_city(number), make_folder(folder))
+    return [read_map(root / "city" / "maps" / str(number)) for number in numbers]
 
 
 def _noisy(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
