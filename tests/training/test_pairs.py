@@ -53,7 +53,10 @@ def recipe(**changes: Any) -> dict[str, Any]:
             "train": {"frames": "one"}, "val": {"frames": "two"}, "test": {"three": {"frames": "three"}},
             "size": [48, 48], "cache_mb": 50,
         },
-        "model": {"encoder": "squeezenet1_1", "layer": "features.4", "pooling": "avg3", "dim": 16, "pretrained": False},
+        "model": {
+            "encoder": "squeezenet1_1", "layer": "features.4", "pooling": "avg3", "dim": 16,
+            "pretrained": False,
+        },
         "loss": {"temperature": 0.2, "hold": 0.01},
         "optimiser": {"name": "adam", "rate": 1e-3, "head_rate": 1e-2},
         "running": {"epochs": 3, "batch_size": 12, "device": "cpu"},

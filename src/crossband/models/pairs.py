@@ -1,8 +1,8 @@
 """A descriptor of image pairs across bands: an encoder up to a layer, a pooling, and learned axes behind it.
 
-The vector is finished as every centred descriptor of :mod:`crossband.retrieval.descriptor` is: unit length, minus
-the mean of its band, times the axes, unit length. Here the mean is of the images at hand, as it is of a set when
-the descriptor is used.
+The vector is finished as every centred descriptor of :mod:`crossband.retrieval.descriptor` is: unit length,
+minus the mean of its band, times the axes, unit length. Here the mean is of the images at hand, as it is of a
+set when the descriptor is used.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The task ``pairs``: one scene, two bands, one descriptor; learned from aligned frames that are moved apart.
 
 Each step shows some frames in all their bands, cut alike and then shifted, scaled and turned a little against
-each other; of the others of its batch, a frame in one band has to choose itself in the other (the N-pair loss of
-Sohn, NeurIPS 2016, both ways). The checkpoint stands wherever a descriptor's name can.
+each other; among its batch, a frame in one band has to choose itself in the other (the N-pair loss of Sohn,
+NeurIPS 2016, both ways). The checkpoint stands wherever a descriptor's name can.
 """
 
 from __future__ import annotations
