@@ -1036,7 +1036,7 @@ def models(
     from .models import list_models, list_segmenters
     from .retrieval.descriptor import PRESETS
 
-    encoder = PRESETS.get(pattern, pattern).partition(":")[0].partition("@")[0]
+    encoder = "efficientnet_lite0" if pattern in PRESETS else pattern.partition(":")[0].partition("@")[0]
     found = [asdict(info) for info in (*list_models(encoder), *list_segmenters(encoder))]
     if not found:
         known = (info.name for info in (*list_models(), *list_segmenters()))

@@ -6,7 +6,9 @@ labelling and a tile and gives a distance; here both become vectors whose Euclid
 are computed once and kept in a gallery.
 
 What differs from MobileNetV2: the first convolution reads a channel a class and one that says what is known, it
-keeps the resolution, and the last map is not averaged: where on the tile a road lies is the very question.
+keeps the resolution, and the last map is not averaged: where on the tile a road lies is the very question. A
+place of the map that the labelling does not show is zero, so it agrees with all tiles alike: a frame shows a
+part of a tile, and two vectors are compared where both are known.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ class TileDistance(nn.Module):
         pixels: side of a labelling.
         width: of MobileNetV2's channels.
         channels: numbers kept at each place of the last map.
+        stages: of MobileNetV2's 19; the last map has a place for 4 x 4 pixels after 4 to 7 of them, for 8 x 8
+            after 8 to 14, for 16 x 16 after 15 or more.
 
     Raises:
         CrossbandError: sides below 32 pixels.
@@ -39,20 +43,27 @@ class TileDistance(nn.Module):
         torch.Size([2, 64])
     """
 
-    def __init__(self, classes: int, pixels: int = 64, width: float = 1.0, channels: int = 16) -> None:
+    def __init__(
+        self, classes: int, pixels: int = 64, width: float = 1.0, channels: int = 16, stages: int = 19
+    ) -> None:
         super().__init__()
         if pixels < 32:
             raise CrossbandError(f"a labelling has 32 pixels a side or more, not {pixels}")
         self.classes, self.pixels = classes, pixels
-        features = torchvision.models.mobilenet_v2(width_mult=width).features
+        features = torchvision.models.mobilenet_v2(width_mult=width).features[:stages]
         first = features[0][0]
         features[0][0] = nn.Conv2d(classes + 1, first.out_channels, 3, 1, 1, bias=False)
         self.features = features
-        self.head = nn.Conv2d(features[-1].out_channels, channels, 1)
-        self.dim = channels * (-(-pixels // 16)) ** 2
+        with torch.inference_mode():
+            last = features.eval()(torch.zeros(1, classes + 1, pixels, pixels))
+        self.head = nn.Conv2d(last.shape[1], channels, 1)
+        self.dim = channels * last.shape[2] * last.shape[3]
 
     def forward(self, labels: torch.Tensor) -> torch.Tensor:
         """Unit vectors ``(N, dim)`` of labellings, integers ``(N, pixels, pixels)``."""
         known = (labels >= 0) & (labels < self.classes)
         planes = F.one_hot(labels.long().where(known, self.classes), self.classes + 1).permute(0, 3, 1, 2)
-        return F.normalize(self.head(self.features(planes.float())).flatten(1))
+        places = F.normalize(self.head(self.features(planes.float())), dim=1)
+        height, width = places.shape[-2:]
+        seen = F.adaptive_avg_pool2d(known[:, None].float(), (height, width))
+        return F.normalize((places * seen).flatten(1))

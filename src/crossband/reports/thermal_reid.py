@@ -33,13 +33,14 @@ def _matching(results: dict[str, Any]) -> list[str]:
         "thermal probes of the same moment": matching["true thermal"],
         "the whole chain, on detections": results["chain"],
     }
-    one, grey = matching["translated"], matching["grey"]
+    one, grey, gain = matching["translated"], matching["grey"], matching["translated_less_grey"]
     return [
         f"Percent; {one['n_queries']} probes, {one['n_gallery']:.0f} boxes in a gallery on average.",
         f"A random order has an nAUC of {matching['chance']:.1f}. beta is {one['beta']:g} for translated",
         f"probes, {grey['beta']:g} for grey ones;",
         f"with histograms alone the nAUC is {matching['parts']['histogram']:.1f}, with regions alone "
-        f"{matching['parts']['regions']:.1f}.",
+        f"{matching['parts']['regions']:.1f}. Translated less grey probes, the same ones: nAUC "
+        f"{gain['nauc']:+.1f} ({gain['ci95'][0]:+.1f} to {gain['ci95'][1]:+.1f}).",
         "",
         "| method | r = 1 | r = 5 | r = 10 | r = 15 | r = 20 | nAUC | 95 % | paper: r = 1, r = 20, nAUC |",
         "|---|---|---|---|---|---|---|---|---|",

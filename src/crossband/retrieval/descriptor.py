@@ -44,9 +44,9 @@ __all__ = [
     "Options",
 ]
 
-# Chosen on docs/decisions.md's table: aligned and misaligned recall, both ways.
 DEFAULT_DESCRIPTOR = "crossband"
-PRESETS = {"crossband": "efficientnet_lite0@blocks.4:avg5s3+centre"}
+PRESETS = {"crossband": Path(__file__).parents[1] / "models" / "crossband.safetensors"}
+"""Trained descriptors that come with the package: name -> checkpoint. docs/decisions.md has their figures."""
 _FORMAT = "crossband-descriptor-1"
 _CHECKPOINT = "crossband-checkpoint-1"
 _TRAINED = "trained"  # the encoder of a descriptor that a checkpoint makes
@@ -198,10 +198,12 @@ class Descriptor:
         Raises:
             CrossbandError: an unknown encoder, layer or step, or weights that are missing.
         """
+        if name in PRESETS:
+            return replace(_of_checkpoint(PRESETS[name], options), name=name, checkpoint=name)
         if name.endswith(".safetensors") or (Path(name).is_file() and not _names_model(name)):
             read = _of_checkpoint if _account(Path(name)).get("format") == _CHECKPOINT else read_descriptor
             return replace(read(Path(name), options), name=name)
-        return _build(name, PRESETS.get(name, name), options)
+        return _build(name, options)
 
     @property
     def fingerprint(self) -> str:
@@ -277,14 +279,14 @@ def _digest(account: Mapping[str, object]) -> str:
 def _names_model(name: str) -> bool:
     """Whether the name is a model's, so that a file of the same name beside it does not matter."""
     try:
-        find_model(PRESETS.get(name, name).partition(":")[0].partition("@")[0])
+        find_model(name.partition(":")[0].partition("@")[0])
     except CrossbandError:
         return False
     return True
 
 
-def _build(name: str, text: str, options: Options) -> Descriptor:
-    head, _, steps = text.partition(":")
+def _build(name: str, options: Options) -> Descriptor:
+    head, _, steps = name.partition(":")
     encoder_name, _, layer = head.partition("@")
     entry = find_model(encoder_name, also=PRESETS)
     pooling, centre = _steps(steps or entry.default_steps)
@@ -351,12 +353,32 @@ def _of_checkpoint(path: Path, options: Options) -> Descriptor:
         layer=trained.layer,
         pooling=trained.pooling,
         centre=trained.axes is not None,
-        preprocess=_read_preprocess(path, account.get("preprocess")),
+        preprocess=_trained_preprocess(path, account, options),
         axes=trained.axes,
         means=trained.means,
         device=device,
         checkpoint=str(path.resolve()),
     )
+
+
+def _trained_preprocess(path: Path, account: Mapping[str, Any], options: Options) -> Preprocess:
+    """As it was trained to read images, but for what the user says of his own."""
+    own = _read_preprocess(path, account.get("preprocess"))
+    if options.size not in (own.size, DEFAULT_OPTIONS.size):
+        raise CrossbandError(
+            f"{path.stem} was trained on images of {own.size[1]}x{own.size[0]} and reads no others; leave "
+            "--size out, or name a descriptor without training, as efficientnet_lite0@blocks.4:avg5s4+centre"
+        )
+    given = {band: Normalisation.parse(text) for band, text in _by_band(options.normalisation).items()}
+    return replace(
+        own,
+        normalisation={**own.normalisation, **given},
+        statistics={**own.statistics, **(options.statistics or {})},
+    )
+
+
+def _by_band(given: Mapping[str, str] | None) -> dict[Band, str]:
+    return {Band(name): text for name, text in (given or {}).items()}
 
 
 @dataclass(frozen=True)
@@ -386,7 +408,8 @@ def _trained(path: Path, account: Mapping[str, Any]) -> _Trained:
 def _encoder_of(path: Path, account: Mapping[str, Any], weights: str | Path | None) -> tuple[Encoder, str]:
     if account["encoder"] != _TRAINED:
         return create_model(account["encoder"], weights)
-    checkpoint = Path(weights or str(account.get("checkpoint")))
+    named = str(account.get("checkpoint"))
+    checkpoint = PRESETS.get(named, Path(named)) if weights is None else Path(weights)
     if not checkpoint.is_file():
         raise CrossbandError(f"{path} needs the trained network {checkpoint}; give it with --weights")
     trained = _trained(checkpoint, _account(checkpoint))

@@ -41,11 +41,13 @@ class LocalisationModel(Strict):
         pixels: side of a labelling.
         width: of MobileNetV2's channels.
         channels: numbers kept at each place of the last map.
+        stages: of MobileNetV2's 19.
     """
 
     pixels: int = Field(default=64, ge=32)
     width: float = Field(default=1.0, gt=0)
     channels: int = Field(default=16, ge=1)
+    stages: int = Field(default=19, ge=4, le=19)
 
 
 class Search(Strict):
