@@ -7,7 +7,7 @@ from crossband.models.tile_distance import TileDistance
 
 def test_what_a_labelling_does_not_show_is_zero_and_the_rest_is_weighed_by_how_much_of_it_is_known():
     torch.manual_seed(0)
-    network = TileDistance(5, pixels=32, width=0.25, stages=4).eval()
+    network = TileDistance(5, pixels=32, width=0.25, stages=5).eval()
     labels = torch.randint(0, 5, (1, 32, 32))
     labels[:, :, 16:] = 255
     labels[:, :2, :4] = 255  # half of the first place, of 4 x 4 pixels
