@@ -166,3 +166,13 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     return load_file(path)
+
+
+def test_checking_for_shared_frames_simulates_nothing(scenes, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).symlink_to(scenes / name)
+    (tmp_path / "half").mkdir()  # as a simulation that was stopped leaves it
+    city = {"frames": "half", "simulate": {"preset": "driving", "frames": 3}}
+    task = find_task("pairs").build(read_recipe(recipe(data={"test": {"city": city}})), tmp_path)
+    task.check()
+    assert not list((tmp_path / "half").iterdir())

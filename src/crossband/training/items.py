@@ -18,7 +18,7 @@ from ..preprocess import Preprocess, Statistics, measure_statistics
 from ..transforms import Photometry, ViewShift
 from .recipe import Data, Part
 
-__all__ = ["FrameItems", "Items", "check_apart", "make_preprocess", "part_frames"]
+__all__ = ["FrameItems", "Items", "check_apart", "is_here", "make_preprocess", "part_frames"]
 
 
 def part_frames(part: Part, root: Path) -> Frames:
@@ -46,6 +46,12 @@ def part_frames(part: Part, root: Path) -> Frames:
     if not len(frames):
         raise CrossbandError(f"no frame of {path} fulfils the recipe's conditions {part.where}")
     return frames.every(part.every)
+
+
+def is_here(part: Part, root: Path) -> bool:
+    """Whether a part's frames are there; nothing is simulated, and what is half simulated is not there."""
+    path = root / part.frames
+    return (path / "frames.parquet").is_file() if part.simulate is not None else path.exists()
 
 
 def make_preprocess(data: Data, expected: Statistics, train: Frames) -> Preprocess:

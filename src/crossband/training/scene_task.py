@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 
 from ..errors import CrossbandError
-from .items import check_apart, part_frames
+from .items import check_apart, is_here, part_frames
 from .recipe import Part, Recipe, Strict
 from .scenes import Scenes
 from .task import Task
@@ -89,7 +89,7 @@ class SceneTask(Task):
 
     def check(self) -> None:
         """Val shares no image with a test part that is here."""
-        here = [part for part in self.recipe.data.test.values() if (self._root / part.frames).exists()]
+        here = [part for part in self.recipe.data.test.values() if is_here(part, self._root)]
         bands = [band.value for band in self.val.frames.bands]
         check_apart(self.val.frames, [part_frames(part, self._root) for part in here], bands)
 

@@ -42,8 +42,8 @@ def save_reid(
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    figure = Figure(figsize=(13, 6.4), layout="constrained")
-    grid = figure.add_gridspec(2, _SHOWN + 3, width_ratios=[1.0, *[1.0] * _SHOWN, 1.35, 1.35])
+    figure = Figure(figsize=(14, 4.3), layout="constrained")
+    grid = figure.add_gridspec(2, _SHOWN + 3, width_ratios=[1.0, *[1.0] * _SHOWN, 1.2, 1.2])
     asked, made = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0])
     asked.imshow(photograph.pixels.permute(1, 2, 0).numpy(), interpolation="nearest")
     asked.add_patch(_frame(Rectangle, photograph.box, "#d7263d"))
@@ -63,6 +63,7 @@ def save_reid(
     _map(where, ground, positions, result)
     for axis in figure.axes:
         if axis is not where:
+            axis.set_anchor("NW")
             axis.set_xticks([])
             axis.set_yticks([])
     bar = figure.colorbar(shown, ax=[made], location="bottom", shrink=0.9, pad=0.02)
@@ -99,11 +100,11 @@ def _range(flight: Flight, result: ReidResult, thermal: Thermal) -> tuple[float,
 
 
 def _close(image: np.ndarray, box: tuple[float, float, float, float]) -> tuple[np.ndarray, int, int]:
-    """A square part of an image around a box, and its left and upper edge."""
-    side = _AROUND * max(box[2] - box[0], box[3] - box[1], 8)
-    left = int(max((box[0] + box[2] - side) / 2, 0))
-    top = int(max((box[1] + box[3] - side) / 2, 0))
-    return image[top : top + int(side), left : left + int(side)], left, top
+    """A square part of an image around a box, moved inside the image, and its left and upper edge."""
+    side = min(int(_AROUND * max(box[2] - box[0], box[3] - box[1], 8)), *image.shape)
+    left = min(max(int((box[0] + box[2] - side) / 2), 0), image.shape[1] - side)
+    top = min(max(int((box[1] + box[3] - side) / 2), 0), image.shape[0] - side)
+    return image[top : top + side, left : left + side], left, top
 
 
 def _match(
@@ -157,6 +158,6 @@ def _map(axis: Any, ground: SemanticMap, positions: list[Position], result: Reid
     axis.set_xlabel("metres east", fontsize=8)
     axis.set_ylabel("metres north", fontsize=8)
     axis.tick_params(labelsize=8)
-    axis.legend(fontsize=8, loc="upper right", framealpha=0.85)
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False)
     if placed:
         axis.set_title(f"{placed[0].lat:.6f}, {placed[0].lon:.6f}", fontsize=10, loc="left")

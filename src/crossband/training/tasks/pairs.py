@@ -25,7 +25,7 @@ from ...preprocess import Preprocess, Warp
 from ...retrieval.fit import principal_axes
 from ...transforms import Flip, Photometry, ViewShift
 from ..describe import spread
-from ..items import FrameItems, check_apart, part_frames
+from ..items import FrameItems, check_apart, is_here, part_frames
 from ..recipe import Part, Recipe, Strict
 from ..task import Task, register_task
 
@@ -189,9 +189,7 @@ class Pairs(Task):
     def check(self) -> None:
         """No frame of val is a frame of a test set that is here."""
         data = self.recipe.data
-        tests = [
-            part_frames(part, self._root) for part in data.test.values() if (self._root / part.frames).exists()
-        ]
+        tests = [part_frames(part, self._root) for part in data.test.values() if is_here(part, self._root)]
         check_apart(part_frames(data.val, self._root), tests, data.bands)
 
     def prepare(self) -> None:

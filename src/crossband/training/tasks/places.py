@@ -26,7 +26,7 @@ from ...retrieval.search import exact_search
 from ...retrieval.store import ArrayRows
 from ...transforms import Photometry, ViewShift
 from ..describe import describe
-from ..items import Items, check_apart, make_preprocess, part_frames
+from ..items import Items, check_apart, is_here, make_preprocess, part_frames
 from ..mining import mine_tuples
 from ..recipe import Data, Recipe, SplitPair, Strict
 from ..task import Task, register_task
@@ -174,7 +174,7 @@ class Places(Task):
     def check(self) -> None:
         """No query of val is a query of a test set that is here."""
         data = self.recipe.data
-        tests = [pair.queries for pair in data.test.values() if (self._root / pair.queries.frames).exists()]
+        tests = [pair.queries for pair in data.test.values() if is_here(pair.queries, self._root)]
         val = part_frames(data.val.queries, self._root)
         check_apart(val, [part_frames(part, self._root) for part in tests], data.query_bands)
 

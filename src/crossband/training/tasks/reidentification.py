@@ -26,7 +26,7 @@ from ...retrieval.reid import FrameVectors, ReidEvaluation, evaluate_bands, scor
 from ...retrieval.rerank import rerank_blocks
 from ...transforms import Flip, PaddedCrop, Photometry, ViewShift
 from ..describe import describe_frames
-from ..items import FrameItems, check_apart, make_preprocess, part_frames
+from ..items import FrameItems, check_apart, is_here, make_preprocess, part_frames
 from ..recipe import Data, Part, Recipe, SplitPair, Strict
 from ..task import Task, register_task
 
@@ -197,7 +197,7 @@ class Reidentification(Task):
     def check(self) -> None:
         """No query of val is a query of a test set that is here, and val can be scored at all."""
         data = self.recipe.data
-        tests = [pair.queries for pair in data.test.values() if (self._root / pair.queries.frames).exists()]
+        tests = [pair.queries for pair in data.test.values() if is_here(pair.queries, self._root)]
         val = part_frames(data.val.queries, self._root)
         check_apart(val, [part_frames(part, self._root) for part in tests], data.bands)
         reid_labels(val, part_frames(data.val.gallery, self._root), self.recipe.scoring.protocol)

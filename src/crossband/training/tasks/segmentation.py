@@ -24,7 +24,7 @@ from ...models import create_segmenter
 from ...preprocess import IMAGENET, Preprocess, Statistics, measure_statistics
 from ...saliency import pseudo_labels
 from ...transforms import LabelledView, Photometry
-from ..items import check_apart, part_frames
+from ..items import check_apart, is_here, part_frames
 from ..labelled import LabelledFrames, confusion_of
 from ..recipe import Part, Recipe, Strict
 from ..task import Task, register_task
@@ -206,7 +206,7 @@ class Segmentation(Task):
     def check(self) -> None:
         """Val shares no image with a test set that is here; read what training needs."""
         data = self.recipe.data
-        tests = [part for part in data.test.values() if (self._root / part.frames).exists()]
+        tests = [part for part in data.test.values() if is_here(part, self._root)]
         val = part_frames(data.val, self._root)
         check_apart(val, [part_frames(part, self._root) for part in tests], data.bands)
         self._read_train()
