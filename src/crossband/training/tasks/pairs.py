@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +31,8 @@ from ..recipe import Part, Recipe, Strict
 from ..task import Task, register_task
 
 __all__ = ["Misalignment", "PairData", "PairLoss", "PairModel", "PairRecipe", "Pairs"]
+
+Read = Callable[[np.ndarray], tuple[torch.Tensor, torch.Tensor]]
 
 _MOST = 400  # frames that the bands' means are of
 
@@ -111,6 +114,7 @@ class PairModel(Strict):
         dim: numbers in a descriptor.
         pretrained: whether the encoder starts from its ImageNet weights.
         train_from: the first layer of the encoder that is trained; none by default.
+        views: how many times each training image, augmented, is seen for the axes to start from.
     """
 
     encoder: str = "efficientnet_lite0"
@@ -119,6 +123,7 @@ class PairModel(Strict):
     dim: int = Field(default=512, ge=2)
     pretrained: bool = True
     train_from: str | None = None
+    views: int = Field(default=3, ge=1)
 
 
 class PairLoss(Strict):
@@ -193,8 +198,10 @@ class Pairs(Task):
         check_apart(part_frames(data.val, self._root), tests, data.bands)
 
     def prepare(self) -> None:
-        """Principal axes of the training images, each band centred, to start from."""
-        pooled, present = self._pooled(self.items)
+        """Principal axes to start from: of the training images as they are seen while training, ``model.views``
+        times each, every band centred. Axes of the images as they are know nothing of what moves them."""
+        views = [self._augmented(view) for view in range(self.recipe.model.views)]
+        pooled, present = (np.concatenate(parts) for parts in zip(*views, strict=True))
         self._set_means(pooled, present)
         rows = np.concatenate(
             [_unit(pooled[there, m]) - self.network.means[m].numpy() for m, there in enumerate(present.T)]
@@ -203,6 +210,15 @@ class Pairs(Task):
         with torch.no_grad():  # columns of length 1 on average, whatever the number of images
             self.network.axes.copy_(axes / axes.norm() * self.network.dim**0.5)
         self._start = self.network.axes.detach().clone()
+
+    def _augmented(self, view: int) -> tuple[np.ndarray, np.ndarray]:
+        seed = self.recipe.seed
+
+        def read(rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+            found = [self.read(np.array([row]), _generator(seed, view, int(row))) for row in rows]
+            return torch.stack([one["images"] for one in found]), torch.stack([one["present"] for one in found])
+
+        return self._described(len(self.items), len(self.items.bands), read)
 
     def samples(self, epoch: int) -> np.ndarray:
         """Every frame with two bands or more once, in a new order, int64 ``(n, 1)``."""
@@ -286,22 +302,28 @@ class Pairs(Task):
         return _unit((rows - rows.mean(0)) @ axes)
 
     def _pooled(self, items: FrameItems, warp: Warp | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Pooled vectors of all frames in all bands ``(n, m, D)``, and which are present ``(n, m)``."""
-        device = self.network.axes.device
-        width = self.network.axes.shape[0]
+        """Pooled vectors of all frames in all bands, moved by ``warp``; as :meth:`_described`."""
 
-        def compute(part: np.ndarray) -> torch.Tensor:
-            images, present = items.batch(part)
+        def read(rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+            images, present = items.batch(rows)
             if warp is not None:
-                images = torch.stack([warp(image) for image in images.flatten(0, 1)]).unflatten(
-                    0, images.shape[:2]
-                )
-            pooled = self.network.pooled(images.flatten(0, 1).to(device)).cpu().unflatten(0, images.shape[:2])
-            return torch.cat([pooled.flatten(1), present.float()], 1)
+                moved = [warp(image) for image in images.flatten(0, 1)]
+                images = torch.stack(moved).unflatten(0, images.shape[:2])
+            return images, present
 
-        rows = spread(self.network, np.arange(len(items)), compute, 8)
-        bands = len(items.bands)
-        return rows[:, : bands * width].reshape(len(rows), bands, width), rows[:, bands * width :] > 0.5
+        return self._described(len(items), len(items.bands), read)
+
+    def _described(self, n: int, bands: int, read: Read) -> tuple[np.ndarray, np.ndarray]:
+        """Pooled vectors ``(n, bands, D)`` of what ``read`` gives, and which are present ``(n, bands)``."""
+        width, device = self.network.axes.shape[0], self.network.axes.device
+
+        def compute(rows: np.ndarray) -> torch.Tensor:
+            images, present = read(rows)
+            pooled = self.network.pooled(images.flatten(0, 1).to(device)).cpu()
+            return torch.cat([pooled.view(len(rows), -1), present.float()], 1)
+
+        found = spread(self.network, np.arange(n), compute, 8)
+        return found[:, : bands * width].reshape(n, bands, width), found[:, bands * width :] > 0.5
 
     def _set_means(self, pooled: np.ndarray, present: np.ndarray) -> None:
         for m, there in enumerate(present.T):
@@ -324,6 +346,11 @@ class Pairs(Task):
         """Take that up."""
         if "start" in state:
             self._start = state["start"]
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    """Seeded by all of them."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
