@@ -237,9 +237,9 @@ def localisation_scores(
         device: of the network.
 
     Returns:
-        ``mean_m``, ``median_m`` and ``p90_m`` of the error in metres with ``median_ci95``, ``rough_median_m`` of the rough
-        positions, ``recall`` by N (percent of frames for which one of the N nearest tiles lies within a stride
-        of the truth), ``tiles`` (searched on average) and ``n_frames``.
+        ``mean_m``, ``median_m`` and ``p90_m`` of the error in metres with ``median_ci95``, ``rough_median_m``
+        of the rough positions, ``recall`` by N (percent of frames for which one of the N nearest tiles lies
+        within a stride of the truth), ``tiles`` (searched on average) and ``n_frames``.
     """
     index = TileIndex.build(ground, network, search.tile, search.stride, device)
     rng = np.random.default_rng([seed, 21])
@@ -261,7 +261,8 @@ def localisation_scores(
     middle = np.random.default_rng(seed).choice(np.array(errors), (1000, len(errors)))
     low, high = np.quantile(np.median(middle, axis=1), [0.025, 0.975])
     return {
-        "mean_m": float(np.mean(errors)), "median_m": float(np.median(errors)), "median_ci95": [float(low), float(high)],
+        "mean_m": float(np.mean(errors)), "median_m": float(np.median(errors)),
+        "median_ci95": [float(low), float(high)],
         "p90_m": float(np.quantile(errors, 0.9)), "rough_median_m": float(np.median(rough)),
         "recall": {str(n): 100 * float(np.mean(np.array(ranks) <= n)) for n in (1, 5, 10)},
         "recall_1_ci95": list(bootstrap_interval(np.array(ranks) <= 1)),
