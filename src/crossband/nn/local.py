@@ -33,42 +33,23 @@ Span = tuple[int, int]
 class _Level:
     """A layer between whose map and the next level's crops are passed; the image itself is the first.
 
-    A window that starts at pixel ``c`` of period ``p`` changes the cells from ``c // p * (p // stride) +
-    first[c % p]`` on and those before ``c // p * (p // stride) + last[c % p]``; a pair is (row, column).
-
     Attributes:
         layer: its name; empty for the image.
         stride: pixels a cell.
-        period: see above.
         lost: how many rows and columns the map has less than the image's side over the stride.
         base: the map of the whole image, ``(C, h, w)``.
-        first: by residue, see above.
-        last: by residue, see above.
-        rim: how many cells of a crop are wrong, as they do not see what lies beyond it, at its start and end.
+        changed: for each axis, by the pixel at which a window starts: from which cell on and before which one
+            it changes the map.
+        needed: for each axis, in the same way: from which pixel on and before which one a crop must reach for
+            those cells to be right.
     """
 
     layer: str
     stride: int
-    period: int
     lost: Span
     base: torch.Tensor
-    first: dict[int, Span]
-    last: dict[int, Span]
-    rim: tuple[Span, Span] = ((0, 0), (0, 0))
-
-    def changed(self, corner: int, axis: int) -> Span:
-        """From which cell on and before which one a window changes the map."""
-        cells = self.base.shape[1 + axis]
-        origin, residue = corner // self.period * (self.period // self.stride), corner % self.period
-        return max(origin + self.first[residue][axis], 0), min(origin + self.last[residue][axis], cells)
-
-    def needed(self, corner: int, axis: int) -> Span:
-        """From which pixel on and before which one a crop must reach for those cells to be right."""
-        low, high = self.changed(corner, axis)
-        side = (self.base.shape[1 + axis] + self.lost[axis]) * self.stride
-        start = max(low - self.rim[0][axis], 0) * self.stride
-        stop = (high + max(self.rim[1][axis], self.lost[axis])) * self.stride
-        return start, min(stop, side)
+    changed: tuple[dict[int, Span], dict[int, Span]]
+    needed: tuple[dict[int, Span], dict[int, Span]]
 
 
 @dataclass
@@ -113,8 +94,8 @@ class LocalPasses:
         self.levels: list[_Level] = []
         if not any(side % _ALIGN for side in self.side):
             shapes = self._local_waists(encoder)
-            self.period = max(map(self._stride, shapes.values()), default=1)
             with torch.inference_mode():
+                self.whole = self._image_level(corners)
                 self.levels = self._plan(encoder, shapes, corners)
                 if self.levels and not self._holds(corners):
                     self.levels = []
@@ -137,8 +118,7 @@ class LocalPasses:
         if not self.levels:
             return self.encoder(self._changed(contents, corners), self.layer)
         self._now.batch = batch = _Batch(corners, [(0, 0)] * len(corners))
-        image = self._level_of_image(corners)
-        crops = self._next(image, self.levels[0], contents, batch, list(corners))
+        crops = self._next(self.whole, self.levels[0], contents, batch, list(corners))
         try:
             return self.encoder(crops, self.layer)
         finally:
@@ -149,13 +129,10 @@ class LocalPasses:
         are of one size, the largest that one of them needs."""
 
         def size(position: int) -> tuple[int, ...]:
-            sizes = [
-                stop - start
-                for level in self.levels
-                for start, stop in (level.needed(corners[position][axis], axis) for axis in (0, 1))
-            ]
-            return tuple(reversed(sizes))
+            spans = (level.needed[axis][corners[position][axis]] for level in last for axis in (0, 1))
+            return tuple(stop - start for start, stop in spans)
 
+        last = self.levels[:-3:-1]
         order = sorted(range(len(corners)), key=size)
         return [order[start : start + most] for start in range(0, len(order), most)]
 
@@ -164,15 +141,6 @@ class LocalPasses:
         for one, content, (y, x) in zip(images, contents, corners, strict=True):
             one[:, y : y + self.window[0], x : x + self.window[1]] = content
         return images.contiguous(memory_format=torch.channels_last)
-
-    def _residues(self, corners: Sequence[Span]) -> list[int]:
-        return sorted({start % self.period for corner in corners for start in corner})
-
-    def _level_of_image(self, corners: Sequence[Span]) -> _Level:
-        residues = self._residues(corners)
-        first = {residue: (residue, residue) for residue in residues}
-        last = {residue: (residue + self.window[0], residue + self.window[1]) for residue in residues}
-        return _Level("", 1, self.period, (0, 0), self.image, first, last)
 
     def _hook(self, number: int) -> Callable[[object, object, torch.Tensor], torch.Tensor | None]:
         level = self.levels[number]
@@ -207,13 +175,13 @@ class LocalPasses:
             out, parts, batch.corners, origins, begins, strict=True
         ):
             one.copy_(level.base[:, y : y + shape[0], x : x + shape[1]])
-            (y0, y1), (x0, x1) = level.changed(corner[0], 0), level.changed(corner[1], 1)
+            (y0, y1), (x0, x1) = level.changed[0][corner[0]], level.changed[1][corner[1]]
             one[:, y0 - y : y1 - y, x0 - x : x1 - x] = part[:, y0 - top : y1 - top, x0 - left : x1 - left]
         return out
 
     def _place(self, batch: _Batch, level: _Level) -> Span:
         """Put the crops that a level needs where its windows are; gives their size in pixels."""
-        spans = [[level.needed(corner[axis], axis) for axis in (0, 1)] for corner in batch.corners]
+        spans = [(level.needed[0][y], level.needed[1][x]) for y, x in batch.corners]
         sizes = [max(span[axis][1] - span[axis][0] for span in spans) for axis in (0, 1)]
         batch.starts = [
             (min(rows[0], self.side[0] - sizes[0]), min(columns[0], self.side[1] - sizes[1]))
@@ -240,41 +208,56 @@ class LocalPasses:
                 return stride
         return 0
 
+    def _image_level(self, corners: Sequence[Span]) -> _Level:
+        spans = [{start: (start, start + self.window[axis]) for start in _starts(corners, axis)} for axis in (0, 1)]
+        return _Level("", 1, (0, 0), self.image, (spans[0], spans[1]), (spans[0], spans[1]))
+
     def _plan(
         self, encoder: Encoder, shapes: dict[str, torch.Size], corners: Sequence[Span]
     ) -> list[_Level]:
         """The levels: one for each distance that a window reaches, as long as it leaves something as it was."""
-        found = [self._probe(encoder, list(shapes), residue) for residue in self._residues(corners)]
-        kept: list[str] = []
+        period = max(map(self._stride, shapes.values()), default=1)
+        residues = sorted({start % period for corner in corners for start in corner})
+        probes = {residue: self._probe(encoder, list(shapes), residue, period) for residue in residues}
+        kept: dict[str, _Reach] = {}
         for name, shape in shapes.items():
-            if not all(name in spans for spans in found):
+            if not all(name in probe for probe in probes.values()):
                 break
-            last = kept[-1] if kept else None
-            if last is None or shape[1:] != shapes[last][1:] or any(s[name] != s[last] for s in found):
-                kept.append(name)
+            stride = self._stride(shape)
+            lost = (self.side[0] // stride - shape[1], self.side[1] // stride - shape[2])
+            reach = _Reach(stride, period, lost, {residue: probe[name] for residue, probe in probes.items()})
+            last = next(reversed(kept), None)
+            if last is None or reach != kept[last]:
+                kept[name] = reach
             elif shape[0] <= shapes[last][0]:  # the fewest numbers; the latest of equals
-                kept[-1] = name
-        bases = self._bases(kept)
-        levels = [self._level_of_image(corners)]
-        for name in kept:
-            stride = self._stride(shapes[name])
-            lost = (self.side[0] // stride - shapes[name][1], self.side[1] // stride - shapes[name][2])
-            first, last = (
-                {residue: spans[name][which] for residue, spans in zip(self._residues(corners), found, strict=True)}
-                for which in (0, 1)
+                del kept[last]
+                kept[name] = reach
+        bases = self._bases(list(kept))
+        before = _Reach(1, period, (0, 0), {r: ((r, r + self.window[0]), (r, r + self.window[1])) for r in residues})
+        levels = []
+        for name, reach in kept.items():
+            spans = [
+                {start: reach.spans(before, start, axis, self.side[axis]) for start in _starts(corners, axis)}
+                for axis in (0, 1)
+            ]
+            changed, needed = (
+                tuple({start: found[which] for start, found in spans[axis].items()} for axis in (0, 1)) for which in (0, 1)
             )
-            level = _Level(name, stride, self.period, lost, bases[name], first, last)
-            levels.append(replace(level, rim=_rim(levels[-1], level)))
-        return levels[1:]
+            levels.append(_Level(name, reach.stride, reach.lost, bases[name], changed, needed))
+            before = reach
+        return levels
 
-    def _probe(self, encoder: Encoder, names: list[str], residue: int) -> dict[str, tuple[Span, Span]]:
-        """For each layer that is local: the first cell that a window of NaN in the last corner changes, and the
-        one behind the last that a window in the first corner changes, if they start at ``residue``."""
+    def _probe(
+        self, encoder: Encoder, names: list[str], residue: int, period: int
+    ) -> dict[str, tuple[Span, Span]]:
+        """For each layer that is local, and each axis: the first cell that a window of NaN in the last corner
+        changes, less where its period starts, and the one behind the last that a window in the first corner
+        changes; of windows that start at ``residue`` of a period."""
         near = (residue, residue)
-        ends = [side - window - residue for side, window in zip(self.side, self.window, strict=True)]
-        far = (ends[0] // self.period * self.period + residue, ends[1] // self.period * self.period + residue)
-        if min(far) < 0 or max(side - window - residue for side, window in zip(self.side, self.window, strict=True)) < 0:
+        room = [side - window - residue for side, window in zip(self.side, self.window, strict=True)]
+        if min(room) < 0:
             return {}
+        far = (room[0] // period * period + residue, room[1] // period * period + residue)
         probe = self.image.clone()
         for top, left in (near, far):
             probe[:, top : top + self.window[0], left : left + self.window[1]] = float("nan")
@@ -289,9 +272,9 @@ class LocalPasses:
                 here, there = (output[0].select(2 - axis, line).isnan().any(0) for line in lines)
                 if here[-1] or there[0] or not here.any() or not there.any():
                     return
-                first = int(there.nonzero()[0]) - far[axis] // self.period * (self.period // stride)
+                first = int(there.nonzero()[0]) - (far[axis] - residue) // stride
                 spans.append((first, int(here.nonzero()[-1]) + 1))
-            found[name] = (spans[0][0], spans[1][0]), (spans[0][1], spans[1][1])
+            found[name] = spans[0], spans[1]
 
         _look(encoder, self.layer, probe, names, look)
         return found
@@ -319,17 +302,49 @@ class LocalPasses:
         return torch.allclose(whole, pasted, atol=1e-5 * max(float(whole.abs().max()), 1e-6))
 
 
-def _rim(before: _Level, level: _Level) -> tuple[Span, Span]:
-    """How many cells of a crop's map are wrong at its start and end: as far as a change beyond would reach."""
-    ratio = level.stride // before.stride
-    start, end = [], []
-    for axis in (0, 1):
-        reached = [(before.last[r][axis], level.last[r][axis]) for r in level.last]
-        # a crop starts at a multiple of the ratio; where the change before does not end there, one cell more
-        start.append(max(now + bool(then % ratio) - -(-then // ratio) for then, now in reached))
-        reached = [(before.first[r][axis] + before.lost[axis], level.first[r][axis]) for r in level.first]
-        end.append(max(-(-then // ratio) - now for then, now in reached))
-    return (max(start[0], 0), max(start[1], 0)), (max(end[0], 0), max(end[1], 0))
+@dataclass(frozen=True)
+class _Reach:
+    """How far a window changes a map.
+
+    Attributes:
+        stride: pixels a cell.
+        period: pixels after which strides fall alike.
+        lost: as a level's.
+        cells: by the residue of a window's start in its period, for each axis: the first cell changed and the
+            one behind the last, counted from the cell at which the period starts.
+    """
+
+    stride: int
+    period: int
+    lost: Span
+    cells: dict[int, tuple[Span, Span]]
+
+    def spans(self, before: _Reach, start: int, axis: int, side: int) -> tuple[Span, Span]:
+        """The cells that a window from ``start`` on changes, and the pixels of the crop of the level
+        ``before`` from which they come out right."""
+        residue = start % self.period
+        origin = (start - residue) // self.stride
+        first, last = self.cells[residue][axis]
+        low, high = max(origin + first, 0), min(origin + last, side // self.stride - self.lost[axis])
+        rim = self._rim(before, axis)
+        stop = (high + max(rim[1], self.lost[axis])) * self.stride
+        return (low, high), (max(low - rim[0], 0) * self.stride, min(stop, side))
+
+    def _rim(self, before: _Reach, axis: int) -> Span:
+        """How many cells of a crop's map are wrong at its start and end, as they do not see what lies beyond: as
+        far as a change beyond would reach."""
+        ratio = self.stride // before.stride
+        start, end = 0, 0
+        for residue, spans in self.cells.items():
+            (first, last), (then, until) = spans[axis], before.cells[residue][axis]
+            # a crop starts at a multiple of the ratio; where the change before does not end there, one cell more
+            start = max(start, last + bool(until % ratio) - -(-until // ratio))
+            end = max(end, -(-(then + before.lost[axis]) // ratio) - first)
+        return start, end
+
+
+def _starts(corners: Sequence[Span], axis: int) -> list[int]:
+    return sorted({corner[axis] for corner in corners})
 
 
 def _look(

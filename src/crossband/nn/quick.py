@@ -53,6 +53,9 @@ def quick_copy(encoder: Encoder, layer: str | None, image: torch.Tensor) -> Enco
                     module.__class__ = _OneDNN
             for conv, act in {**acts, **norms}.items():
                 _fuse(quick.body, conv, act)
+            for module in quick.body.modules():
+                if isinstance(module, _OneDNN):
+                    module.pack()
         if layer is not None and layer not in quick.layers():  # an activation that is a convolution's part now
             return encoder
         after = quick(image[None].contiguous(memory_format=torch.channels_last), layer)
@@ -67,6 +70,13 @@ class _OneDNN(nn.Conv2d):
     """A convolution by oneDNN, whatever the number of threads, and the activation behind it."""
 
     activation: tuple[str, list[float]] = ("none", [])
+
+    def pack(self) -> None:
+        """Lay out the weights as oneDNN reads them, once instead of at each pass."""
+        packed = torch.ops.mkldnn._reorder_convolution_weight(
+            self.weight.detach(), self.padding, self.stride, self.dilation, self.groups, None
+        )
+        self.weight = nn.Parameter(packed, requires_grad=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         if images.dtype != torch.float32:
