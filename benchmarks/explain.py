@@ -17,7 +17,7 @@ from crossband.retrieval.saliency import Masks, SimilarityMap, similarity_map
 
 from ._harness import HEAD, in_turn, line, machine, sample_pairs
 
-MODELS = ("crossband", "efficientnet_lite0@blocks.2")
+MODELS = ("efficientnet_lite0@blocks.4:avg5s3+centre", "squeezenet1_1@features.7")
 MASKS = Masks(40, 16)
 
 

@@ -10,8 +10,8 @@ reaches at each is measured, not derived: a window of NaN is sent through, and w
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -38,9 +38,9 @@ class _Level:
         stride: pixels a cell.
         lost: how many rows and columns the map has less than the image's side over the stride.
         base: the map of the whole image, ``(C, h, w)``.
-        changed: for each axis, by the pixel at which a window starts: from which cell on and before which one
+        changed: for either axis, by the pixel at which a window starts: from which cell on and before which one
             it changes the map.
-        needed: for each axis, in the same way: from which pixel on and before which one a crop must reach for
+        needed: for either axis, in the same way: from which pixel on and before which one a crop must reach for
             those cells to be right.
     """
 
@@ -48,8 +48,8 @@ class _Level:
     stride: int
     lost: Span
     base: torch.Tensor
-    changed: tuple[dict[int, Span], dict[int, Span]]
-    needed: tuple[dict[int, Span], dict[int, Span]]
+    changed: tuple[dict[int, Span], ...]
+    needed: tuple[dict[int, Span], ...]
 
 
 @dataclass
@@ -86,7 +86,8 @@ class LocalPasses:
     def __init__(
         self, encoder: Encoder, layer: str, image: torch.Tensor, window: Span, corners: Sequence[Span]
     ) -> None:
-        self.image, self.layer, self.window = image, layer, window
+        self.layer, self.window = layer, window
+        self.image = image[None].contiguous(memory_format=torch.channels_last)[0]
         self.side: Span = (int(image.shape[-2]), int(image.shape[-1]))
         self._now = threading.local()
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -111,6 +112,7 @@ class LocalPasses:
             handle.remove()
         self._handles = []
 
+    @torch.inference_mode()
     def __call__(self, contents: torch.Tensor, corners: Sequence[Span]) -> torch.Tensor:
         """The maps of changed images, whose windows hold ``contents`` ``(B, 3, h, w)``, or what broadcasts to
         it, and have their top left corners (row, column) at ``corners``."""
@@ -162,20 +164,26 @@ class LocalPasses:
         cells pasted in. ``parts`` ``(B, C, ...)`` have their first cell at ``origins``."""
         _, rows, columns = level.base.shape
         if following is None:
-            shape, begins = (rows, columns), [(0, 0)] * len(origins)
+            shape: Span = (rows, columns)
+            begins: list[Span] = [(0, 0)] * len(origins)
         else:
             sizes = self._place(batch, following)
             shape = (sizes[0] // level.stride - level.lost[0], sizes[1] // level.stride - level.lost[1])
             begins = [(y // level.stride, x // level.stride) for y, x in batch.starts]
+        changed = [(level.changed[0][y], level.changed[1][x]) for y, x in batch.corners]
+        if parts.shape[2:] == shape and begins == origins:
+            whole = [((y, y + shape[0]), (x, x + shape[1])) for y, x in begins]
+            if changed == whole:  # nothing of the image is left
+                return parts
         out = torch.empty(
             (len(origins), len(level.base), *shape),
             dtype=parts.dtype, device=parts.device, memory_format=torch.channels_last,
         )  # fmt: skip
-        for one, part, corner, (top, left), (y, x) in zip(
-            out, parts, batch.corners, origins, begins, strict=True
+        for one, part, ((y0, y1), (x0, x1)), (top, left), (y, x) in zip(
+            out, parts, changed, origins, begins, strict=True
         ):
-            one.copy_(level.base[:, y : y + shape[0], x : x + shape[1]])
-            (y0, y1), (x0, x1) = level.changed[0][corner[0]], level.changed[1][corner[1]]
+            if (y1 - y0, x1 - x0) != shape:
+                one.copy_(level.base[:, y : y + shape[0], x : x + shape[1]])
             one[:, y0 - y : y1 - y, x0 - x : x1 - x] = part[:, y0 - top : y1 - top, x0 - left : x1 - left]
         return out
 
@@ -209,12 +217,12 @@ class LocalPasses:
         return 0
 
     def _image_level(self, corners: Sequence[Span]) -> _Level:
-        spans = [{start: (start, start + self.window[axis]) for start in _starts(corners, axis)} for axis in (0, 1)]
+        spans = [
+            {start: (start, start + self.window[axis]) for start in _starts(corners, axis)} for axis in (0, 1)
+        ]
         return _Level("", 1, (0, 0), self.image, (spans[0], spans[1]), (spans[0], spans[1]))
 
-    def _plan(
-        self, encoder: Encoder, shapes: dict[str, torch.Size], corners: Sequence[Span]
-    ) -> list[_Level]:
+    def _plan(self, encoder: Encoder, shapes: dict[str, torch.Size], corners: Sequence[Span]) -> list[_Level]:
         """The levels: one for each distance that a window reaches, as long as it leaves something as it was."""
         period = max(map(self._stride, shapes.values()), default=1)
         residues = sorted({start % period for corner in corners for start in corner})
@@ -233,7 +241,9 @@ class LocalPasses:
                 del kept[last]
                 kept[name] = reach
         bases = self._bases(list(kept))
-        before = _Reach(1, period, (0, 0), {r: ((r, r + self.window[0]), (r, r + self.window[1])) for r in residues})
+        before = _Reach(
+            1, period, (0, 0), {r: ((r, r + self.window[0]), (r, r + self.window[1])) for r in residues}
+        )
         levels = []
         for name, reach in kept.items():
             spans = [
@@ -241,7 +251,8 @@ class LocalPasses:
                 for axis in (0, 1)
             ]
             changed, needed = (
-                tuple({start: found[which] for start, found in spans[axis].items()} for axis in (0, 1)) for which in (0, 1)
+                tuple({start: found[which] for start, found in axis.items()} for axis in spans)
+                for which in (0, 1)
             )
             levels.append(_Level(name, reach.stride, reach.lost, bases[name], changed, needed))
             before = reach
@@ -331,13 +342,13 @@ class _Reach:
         return (low, high), (max(low - rim[0], 0) * self.stride, min(stop, side))
 
     def _rim(self, before: _Reach, axis: int) -> Span:
-        """How many cells of a crop's map are wrong at its start and end, as they do not see what lies beyond: as
-        far as a change beyond would reach."""
+        """How many cells of a crop's map are wrong at its start and end, as they do not see what lies beyond:
+        as far as a change beyond would reach."""
         ratio = self.stride // before.stride
         start, end = 0, 0
         for residue, spans in self.cells.items():
             (first, last), (then, until) = spans[axis], before.cells[residue][axis]
-            # a crop starts at a multiple of the ratio; where the change before does not end there, one cell more
+            # a crop starts at a multiple of the ratio; where the change before does not, one cell more
             start = max(start, last + bool(until % ratio) - -(-until // ratio))
             end = max(end, -(-(then + before.lost[axis]) // ratio) - first)
         return start, end
@@ -348,8 +359,12 @@ def _starts(corners: Sequence[Span], axis: int) -> list[int]:
 
 
 def _look(
-    encoder: Encoder, layer: str, image: torch.Tensor, names: Sequence[str], see: Callable[[str, torch.Tensor], None]
-) -> None:  # fmt: skip
+    encoder: Encoder,
+    layer: str,
+    image: torch.Tensor,
+    names: Sequence[str],
+    see: Callable[[str, torch.Tensor], None],
+) -> None:
     """Show the maps of some layers, in the order they are computed."""
     handles = [
         encoder.body.get_submodule(name).register_forward_hook(lambda m, i, o, name=name: see(name, o))
@@ -365,15 +380,18 @@ def _look(
 def _waists(encoder: Encoder, layer: str, image: torch.Tensor) -> dict[str, torch.Size]:
     """The layers on whose map all that follows depends, in the order they finish, and the maps' shapes.
 
-    Those are the nodes of autograd's graph that lie on every path from the image to the end. Of layers that hand
-    on one map the last is named; one that runs twice is none.
+    Those are the nodes of autograd's graph that lie on every path from the image to the end. Of layers that
+    hand on one map the last is named; one that runs twice is none.
     """
     made: dict[str, list[tuple[Any, torch.Size]]] = {}
 
     def keep(name: str) -> Callable[[object, object, object], None]:
         def hook(module: object, inputs: object, output: object) -> None:
-            known = isinstance(output, torch.Tensor) and output.ndim == 4
-            made.setdefault(name, []).append((output.grad_fn, output.shape[1:]) if known else (None, torch.Size()))
+            seen = made.setdefault(name, [])
+            if isinstance(output, torch.Tensor) and output.ndim == 4:
+                seen.append((output.grad_fn, output.shape[1:]))
+            else:
+                seen.append((None, torch.Size()))
 
         return hook
 
@@ -382,8 +400,9 @@ def _waists(encoder: Encoder, layer: str, image: torch.Tensor) -> dict[str, torc
     try:
         for parameter in learning:
             parameter.requires_grad_(False)
-        with torch.enable_grad():
-            ended = encoder(image[None].contiguous(memory_format=torch.channels_last).requires_grad_(), layer)
+        with torch.inference_mode(False), torch.enable_grad():
+            start = image[None].clone(memory_format=torch.channels_last).requires_grad_()
+            ended = encoder(start, layer)
     finally:
         for handle in handles:
             handle.remove()

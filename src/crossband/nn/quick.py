@@ -1,8 +1,8 @@
 """A copy of an encoder that gives the same maps, but for rounding, in less time on a CPU.
 
-BatchNorms are folded into the convolutions before them, and convolutions are handed to oneDNN with the activation
-behind them: torch gives 1x1 convolutions to a plain matrix product when a pass has one thread, which takes 2.3
-times as long (docs/decisions.md), and an activation by itself reads and writes the whole map once more.
+BatchNorms are folded into the convolutions before them, and convolutions are handed to oneDNN with the
+activation behind them: torch gives 1x1 convolutions to a plain matrix product when a pass has one thread, which
+takes 2.3 times as long (docs/decisions.md), and an activation by itself reads and writes the map once more.
 """
 
 from __future__ import annotations
@@ -40,17 +40,21 @@ def quick_copy(encoder: Encoder, layer: str | None, image: torch.Tensor) -> Enco
         >>> quick.body[1]
         Identity()
     """
-    shared = {id(tensor): tensor for tensor in (*encoder.parameters(), *encoder.buffers())}
-    quick = copy.deepcopy(encoder, shared)
     onednn = image.device.type == "cpu" and torch.backends.mkldnn.is_available()
     with torch.inference_mode():
-        norms, acts, before = _followers(encoder, layer, image)
+        norms, acts, reached, before = _followers(encoder, layer, image)
+        quick = copy.deepcopy(encoder, _shared(encoder, reached))
         for conv, norm in norms.items():
             _fold(quick.body, conv, norm)
         if onednn:
-            for module in quick.body.modules():
-                if type(module) is nn.Conv2d and module.padding_mode == "zeros" and _is_number(module.padding):
-                    module.__class__ = _OneDNN
+            for name in reached:
+                module = encoder.body.get_submodule(name)
+                if (
+                    type(module) is nn.Conv2d
+                    and module.padding_mode == "zeros"
+                    and not isinstance(module.padding, str)
+                ):
+                    quick.body.get_submodule(name).__class__ = _OneDNN
             for conv, act in {**acts, **norms}.items():
                 _fuse(quick.body, conv, act)
             for module in quick.body.modules():
@@ -62,8 +66,11 @@ def quick_copy(encoder: Encoder, layer: str | None, image: torch.Tensor) -> Enco
     return quick if torch.allclose(after, before, atol=1e-4 * float(before.abs().max())) else encoder
 
 
-def _is_number(padding: object) -> bool:
-    return not isinstance(padding, str)
+def _shared(encoder: Encoder, reached: list[str]) -> dict[int, object]:
+    """What a copy need not have of its own, by identity: tensors, and modules that the pass does not reach."""
+    used = set(map(encoder.body.get_submodule, reached))
+    idle = [module for module in encoder.body.modules() if not used & set(module.modules())]
+    return {id(one): one for one in (*encoder.parameters(), *encoder.buffers(), *idle)}
 
 
 class _OneDNN(nn.Conv2d):
@@ -83,23 +90,26 @@ class _OneDNN(nn.Conv2d):
             raise TypeError(f"a quick copy reads float32, not {images.dtype}")
         name, numbers = self.activation
         return torch.ops.mkldnn._convolution_pointwise(
-            images, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups, name, numbers, ""
+            images, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups,
+            name, numbers, "",
         )  # fmt: skip
 
 
 def _followers(
     encoder: Encoder, layer: str | None, image: torch.Tensor
-) -> tuple[dict[str, str], dict[str, str], torch.Tensor]:
-    """The BatchNorm that reads each convolution's very output, the activation that reads either's, and the
-    maps. What is read twice, by modules of these kinds, has no follower."""
+) -> tuple[dict[str, str], dict[str, str], list[str], torch.Tensor]:
+    """The BatchNorm that reads each convolution's very output, the activation that reads either's, the modules
+    of these kinds that a pass reaches, and the maps. What two such modules read has no follower."""
     made: dict[int, str] = {}
     kept: list[torch.Tensor] = []  # while they live, no other tensor has their identity
+    reached: list[str] = []
     norms: list[tuple[str, str]] = []
     acts: list[tuple[str, str]] = []
 
     def after(name: str, module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         conv = made.get(id(inputs[0]))
         kept.append(output)
+        reached.append(name)
         if isinstance(module, nn.Conv2d):
             made[id(output)] = name
         elif _is_plain(module):
@@ -120,7 +130,7 @@ def _followers(
     finally:
         for handle in handles:
             handle.remove()
-    return _single(norms), _single(acts), ended
+    return _single(norms), _single(acts), list(dict.fromkeys(reached)), ended
 
 
 def _single(pairs: list[tuple[str, str]]) -> dict[str, str]:
