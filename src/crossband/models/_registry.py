@@ -13,11 +13,20 @@ import torch
 from .._discover import import_modules
 from ..errors import CrossbandError, unknown_name
 from ..nn.encoder import Encoder, count_parameters
+from ..nn.reranker import Reranker
 from ..preprocess import Statistics
 from ..progress import track
 from ..weights import WeightsSource, file_digest, find_weights, load_state_dict, locate_weights
 
-__all__ = ["ModelEntry", "ModelInfo", "create_model", "find_model", "list_models", "register_model"]
+__all__ = [
+    "ModelEntry",
+    "ModelInfo",
+    "create_model",
+    "find_model",
+    "list_models",
+    "list_rerankers",
+    "register_model",
+]
 
 StateDict = dict[str, torch.Tensor]
 
@@ -37,6 +46,7 @@ class ModelEntry:
         rename: turns the keys of a published checkpoint into the network's own.
         default_steps: the pooling, and ``centre`` or not, of its descriptor when nobody says otherwise.
         size: (height, width) of the images that its authors give it, or ``None``.
+        reranker: makes its second look at two images, or ``None`` where it has none.
     """
 
     name: str
@@ -49,6 +59,7 @@ class ModelEntry:
     rename: Callable[[StateDict, Encoder], StateDict] | None
     default_steps: str
     size: tuple[int, int] | None = None
+    reranker: Callable[[Encoder], Reranker] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,12 +97,23 @@ def register_model(
     rename: Callable[[StateDict, Encoder], StateDict] | None = None,
     default_steps: str = "normflat",
     size: tuple[int, int] | None = None,
+    reranker: Callable[[Encoder], Reranker] | None = None,
 ) -> Callable[[Callable[[], Encoder]], Callable[[], Encoder]]:
     """Register the decorated function as the builder of a model; see :class:`ModelEntry`."""
 
     def register(build: Callable[[], Encoder]) -> Callable[[], Encoder]:
         _MODELS[name] = ModelEntry(
-            name, build, task, licence, source, weights, known_files or {}, rename, default_steps, size
+            name,
+            build,
+            task,
+            licence,
+            source,
+            weights,
+            known_files or {},
+            rename,
+            default_steps,
+            size,
+            reranker,
         )
         return build
 
@@ -157,6 +179,12 @@ def list_models(pattern: str = "*") -> list[ModelInfo]:
     import_modules(__package__)
     names = sorted(fnmatch.filter(_MODELS, pattern))
     return [_info(name) for name in track(names, len(names), "counting parameters", "models")]
+
+
+def list_rerankers() -> list[str]:
+    """The names of the models that have a second look, see :class:`crossband.nn.reranker.Reranker`."""
+    import_modules(__package__)
+    return sorted(name for name, entry in _MODELS.items() if entry.reranker is not None)
 
 
 @functools.cache
