@@ -233,6 +233,8 @@ def rename_netvlad(state: StateDict, encoder: Encoder) -> StateDict:
 
 @register_model(
     "netvlad",
+    params=14_780_288,
+    dim=32768,
     task="place recognition (Pittsburgh 30k)",
     licence="none stated (code of the port)",
     source="https://github.com/Nanne/pytorch-NetVlad",
@@ -248,6 +250,8 @@ def build_netvlad() -> Encoder:
 
 @register_model(
     "patch_netvlad",
+    params=149_002_112,
+    dim=4096,
     task="place recognition (Mapillary)",
     licence="MIT",
     source="https://github.com/QVPR/Patch-NetVLAD, mapillary_WPCA4096.pth.tar",

@@ -197,6 +197,8 @@ def rename_r2former(state: StateDict, encoder: Encoder) -> StateDict:
 
 @register_model(
     "r2former",
+    params=22_433_539,
+    dim=256,
     task="place recognition (Mapillary)",
     licence="Apache-2.0",
     source="https://github.com/bytedance/R2Former, CVPR23_DeitS_Rerank.pth",
