@@ -23,6 +23,9 @@ from crossband.retrieval.saliency import Masks
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+LONG_NAME = "hog@cells:avg5s3+centre+centre+centre+centre+centre"  # as wide as names get
+
+
 @pytest.fixture(scope="module")
 def explained(tmp_path_factory, make_pairs):
     root = tmp_path_factory.mktemp("pairs")
@@ -31,7 +34,7 @@ def explained(tmp_path_factory, make_pairs):
     options = Options(size=(64, 64), device="cpu")
     out = tmp_path_factory.mktemp("out")
     found = explain(
-        frames, ["hog", "hog:avg+centre"], store=out / "store", masks=Masks(16, 16), options=options,
+        frames, ["hog", LONG_NAME], store=out / "store", masks=Masks(16, 16), options=options,
         projections=["pca", "tsne"], each=2,
     )  # fmt: skip
     found.write(out)
