@@ -43,7 +43,8 @@ def quick_copy(encoder: Encoder, layer: str | None, image: torch.Tensor) -> Enco
     onednn = image.device.type == "cpu" and torch.backends.mkldnn.is_available()
     with torch.inference_mode():
         norms, acts, reached, before = _followers(encoder, layer, image)
-        quick = copy.deepcopy(encoder, _shared(encoder, reached))
+        quick = _copied(encoder, {})
+        assert isinstance(quick, Encoder)
         for conv, norm in norms.items():
             _fold(quick.body, conv, norm)
         if onednn:
@@ -66,11 +67,16 @@ def quick_copy(encoder: Encoder, layer: str | None, image: torch.Tensor) -> Enco
     return quick if torch.allclose(after, before, atol=1e-4 * float(before.abs().max())) else encoder
 
 
-def _shared(encoder: Encoder, reached: list[str]) -> dict[int, object]:
-    """What a copy need not have of its own, by identity: tensors, and modules that the pass does not reach."""
-    used = set(map(encoder.body.get_submodule, reached))
-    idle = [module for module in encoder.body.modules() if not used & set(module.modules())]
-    return {id(one): one for one in (*encoder.parameters(), *encoder.buffers(), *idle)}
+def _copied(module: nn.Module, made: dict[nn.Module, nn.Module]) -> nn.Module:
+    """The same network of modules of its own, whose tensors and other attributes are shared."""
+    if module not in made:
+        made[module] = twin = module.__new__(type(module))
+        twin.__dict__ = {name: copy.copy(v) if isinstance(v, dict) else v for name, v in vars(module).items()}
+        children = {
+            name: None if child is None else _copied(child, made) for name, child in module._modules.items()
+        }
+        twin.__dict__["_modules"] = children
+    return made[module]
 
 
 class _OneDNN(nn.Conv2d):
