@@ -64,9 +64,9 @@ def test_an_export_says_how_far_it_differs(crossband, tmp_path):  # noqa: F811
         (("profile", "mfnet", "width=3"), "unknown option of mfnet 'width'"),
         (("profile", "mfnet", "width"), "an option of a network is KEY=VALUE"),
         (("export", "mfnet", "--out", "a.pt"), "an export is a .onnx file"),
-        (("segment", "a.png", "--checkpoint", "none.safetensors"), "no checkpoint none.safetensors"),
+        (("segment", "a.png", "--checkpoint", "none.safetensors"), "no image a.png"),
         (("segment-robustness", ".", "--checkpoint", "x"), "no bands recognised"),
-        (("reproduce", "rsfnets", "--data-root", "."), "unknown paper 'rsfnets'; the nearest are rsfnet"),
+        (("reproduce", "rsfnets", "--data-root", "."), "unknown paper 'rsfnets'; there are hamnet"),
     ],
 )
 def test_a_mistake_is_one_sentence(crossband, arguments, sentence):  # noqa: F811

@@ -219,6 +219,10 @@ def benchmark(
         bool,
         typer.Option("--own-means/--model-means", help="centre by whose band means"),
     ] = True,
+    rerank: Annotated[
+        int | None,
+        typer.Option(min=1, help="items of each list that models with a second look (patch_netvlad) re-rank"),
+    ] = None,
     size: SizeOption = "320x320",
     normalise: NormaliseOption = None,
     set_statistics: StandardiseOption = False,
@@ -246,7 +250,7 @@ def benchmark(
     make_folder(out)
     result = run(
         frames, _names(models), query, gallery, store=store or out / "store", protocol=protocol,
-        misaligned=misaligned, own_means=own_means, options=options,
+        misaligned=misaligned, own_means=own_means, rerank=rerank, options=options,
         max_memory=parse_memory(max_memory), workers=workers,
     )  # fmt: skip
     result.write(out)

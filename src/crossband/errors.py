@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["CrossbandError", "ImageFault", "nearest", "unknown_name"]
+__all__ = ["CrossbandError", "ImageFault", "nearest", "unknown_choice", "unknown_name"]
 
 
 class CrossbandError(Exception):
@@ -42,3 +42,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> CrossbandError:
     close = nearest(name, known)
     hint = f"the nearest are {', '.join(close)}" if close else f"there are {', '.join(known)}"
     return CrossbandError(f"unknown {kind} {name!r}; {hint}")
+
+
+def unknown_choice(kind: str, name: str, known: Iterable[str]) -> CrossbandError:
+    """The error for a name of a short list: it lists them all.
+
+    Example:
+        >>> str(unknown_choice("paper", "x", ["b", "a"]))
+        "unknown paper 'x'; there are a, b"
+    """
+    return CrossbandError(f"unknown {kind} {name!r}; there are {', '.join(sorted(known))}")

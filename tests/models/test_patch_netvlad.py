@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from crossband.errors import CrossbandError
-from crossband.models.netvlad import PatchFeatures, PatchNetVLAD, patch_score, rerank
+from crossband.models.netvlad import PatchFeatures, PatchNetVLAD, PatchReranker, patch_score
+from crossband.nn import Encoder
 
 
 def features(vectors: torch.Tensor, side: int, shift: tuple[int, int] = (0, 0)) -> PatchFeatures:
@@ -19,6 +20,12 @@ def features(vectors: torch.Tensor, side: int, shift: tuple[int, int] = (0, 0)) 
 @pytest.fixture
 def scene() -> torch.Tensor:
     return torch.randn(36, 24, generator=torch.Generator().manual_seed(0))
+
+
+def blocks(n: int, shape: tuple[int, int]) -> torch.Tensor:
+    """Images of coloured squares of 16 pixels, which even a network without training tells apart."""
+    colours = torch.randn(n, 3, *shape, generator=torch.Generator().manual_seed(0))
+    return 4 * F.interpolate(colours, scale_factor=16)
 
 
 @pytest.fixture(scope="module")
@@ -52,23 +59,53 @@ def test_a_patch_as_large_as_the_map_is_the_whole_descriptor(network):
         assert torch.allclose(network.patches(images, 4).vectors, network(images), atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["ransac", "spatial"])
-def test_what_agrees_in_place_comes_before_what_is_scattered(scene, method):
+def test_what_agrees_in_place_comes_before_what_is_scattered(scene):
     generator = torch.Generator().manual_seed(1)
     shuffled = scene[torch.randperm(36, generator=generator)]
     other = torch.randn(36, 24, generator=generator)
     moved = features(scene + 0.05 * torch.randn(36, 24, generator=generator), 6, (1, 0))
-    query = [features(scene, 6)]
-    items = [[features(other, 6)], [moved], [features(shuffled, 6)]]
-    assert rerank(query, items, (1.0,), method)[0] == 1
-    assert patch_score(query[0], moved, method) > patch_score(query[0], items[2][0], method)
+    for method in ("ransac", "spatial"):
+        scores = [patch_score(features(scene, 6), item, method) for item in (moved, features(shuffled, 6))]
+        assert scores[0] > scores[1]
+        assert scores[0] > patch_score(features(scene, 6), features(other, 6), method)
 
 
-def test_nothing_mutual_is_no_score_and_wrong_input_is_one_sentence(scene):
+def test_scores_are_put_on_one_scale_for_each_size_and_weighed(network):
+    reranker = PatchReranker(Encoder(network, "out"), sizes=(2, 3), weights=(0.7, 0.3), method="spatial")
+    with torch.inference_mode():
+        local = reranker(blocks(4, (5, 6)))
+        assert local.shape == (4, 4 * 5 + 3 * 4, 3 + 32768)
+        found = reranker.scores(local[0], iter(local[1:]))
+        raw = np.array([
+            [patch_score(mine[size], theirs[size], "spatial") for size in (0, 1)]
+            for mine, theirs in ((reranker._patches(local[0]), reranker._patches(one)) for one in local[1:])
+        ])  # fmt: skip
+    expected = sum(w * (raw[:, i] - raw[:, i].mean()) / raw[:, i].std() for i, w in enumerate((0.7, 0.3)))
+    assert np.allclose(found, expected, atol=1e-9)
+
+
+def test_local_features_hold_the_patches_of_every_size(network):
+    reranker = PatchReranker(Encoder(network, "out"), sizes=(2, 3))
+    with torch.inference_mode():
+        images = torch.rand(1, 3, 80, 96)
+        for size, found in zip((2, 3), reranker._patches(reranker(images)[0]), strict=True):
+            expected = network.patches(images, size)
+            assert torch.allclose(found.vectors, expected.vectors, atol=1e-6)
+            assert np.array_equal(found.places, expected.places)
+            assert found.size == size
+
+
+def test_an_identical_image_comes_first(network):
+    reranker = PatchReranker(Encoder(network, "out"), sizes=(2, 3), weights=(0.5, 0.5))
+    with torch.inference_mode():
+        local = reranker(blocks(5, (6, 6)))
+        assert reranker.scores(local[2], local).argmax() == 2
+        assert reranker.scores(local[2], []).shape == (0,)
+
+
+def test_wrong_input_is_one_sentence(scene):
     with pytest.raises(CrossbandError, match="one size"):
         patch_score(features(scene, 6), PatchFeatures(scene, np.zeros((36, 2)), 5, 1))
-    with pytest.raises(CrossbandError, match="3 weights"):
-        rerank([features(scene, 6)], [[features(scene, 6)]])
 
 
 def test_a_patch_larger_than_the_map_is_one_sentence(network):

@@ -86,8 +86,17 @@ def r2former() -> Shapes:
     }  # fmt: skip
     for head in ("head", "head_dist"):
         found |= {f"backbone.{head}.weight": (256, 384), f"backbone.{head}.bias": (256,)}
-    reranker: Shapes = {"local_head.weight": (128, 384), "local_head.bias": (128,), "Reranker.ratio": (1,)}
-    return {f"module.{key}": shape for key, shape in {**found, **reranker}.items()}
+    reranker: Shapes = {
+        "cls_token": (1, 1, 32), "cls_token_2": (1, 1, 32), "decoder_pos_embed": (1, 1001, 32), "ratio": (1,),
+        **vit_blocks("", 6, 32),
+        **{key.replace("blocks", "blocks_2"): shape for key, shape in vit_blocks("", 2, 32).items()},
+        "decoder_norm.weight": (32,), "decoder_norm.bias": (32,), "pair_head.weight": (32, 7),
+        "pair_head.bias": (32,), "pair_head_2.weight": (32, 32), "pair_head_2.bias": (32,),
+        "decoder_pred.weight": (2, 32), "decoder_pred.bias": (2,),
+    }  # fmt: skip
+    found |= {"local_head.weight": (128, 384), "local_head.bias": (128,)}
+    found |= {f"Reranker.{key}": shape for key, shape in reranker.items()}
+    return {f"module.{key}": shape for key, shape in found.items()}
 
 
 def sgm() -> Shapes:

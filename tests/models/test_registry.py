@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from crossband.errors import CrossbandError
+from crossband.models import _registry as registry
 from crossband.models import create_model, list_models
-from crossband.models._registry import find_model
+from crossband.models._registry import count_size, find_model
 
 NAMES = [info.name for info in list_models()]
 HEAVY = (
@@ -53,6 +54,17 @@ def test_every_model_says_its_task_licence_and_source():
         assert info.source
         assert info.params_m >= 0
         assert info.weights in ("here", "download", "absent")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_has_the_size_that_it_says(name):
+    entry = find_model(name)
+    assert (entry.params, entry.dim) == count_size(name)
+
+
+def test_a_list_builds_no_network(monkeypatch):
+    monkeypatch.setattr(registry, "count_size", lambda name: pytest.fail(f"{name} was built"))
+    assert [info.name for info in list_models()] == NAMES
 
 
 def test_a_pattern_chooses_models_by_name():

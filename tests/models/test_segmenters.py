@@ -7,6 +7,7 @@ import torch
 
 from crossband.errors import CrossbandError
 from crossband.models import create_segmenter, list_segmenters
+from crossband.models._segmentation import count_segmenter, find_segmenter
 from crossband.nn.counting import count_cost
 from crossband.nn.encoder import count_parameters
 
@@ -46,6 +47,11 @@ def test_what_a_network_gives_depends_on_both_bands(name):
             lost = images.clone()
             lost[:, channels] = 0
             assert not torch.allclose(network(lost), whole)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_has_the_parameters_that_it_says(name):
+    assert find_segmenter(name).params == count_segmenter(name)
 
 
 @pytest.mark.parametrize(("name", "millions", "thop"), [("mfnet", 0.736, 8.42), ("rtfnet152", 254.51, 336.69)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -10,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from crossband import retrieval
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
-from crossband.models import find_model
+from crossband.models import find_model, list_rerankers
 from crossband.papers import list_papers
 from crossband.papers.rgbt_retrieval import read_recipe, sample
 from crossband.reports.published import CENTROIDS, PARAMETERS, RGBT_RETRIEVAL
@@ -71,6 +73,26 @@ def test_each_figure_stands_beside_the_papers_with_the_difference(data, tmp_path
     assert saved["rows"] == done.rows
 
 
+def test_the_models_that_the_paper_reranks_are_reranked(data, tmp_path, monkeypatch):
+    torch.manual_seed(1)
+    state = find_model("r2former").build().body.state_dict()
+    save_file(state, tmp_path / "weights" / "r2former.safetensors")
+    assert read_recipe().rerank.keys() == set(list_rerankers())
+    asked = []
+    measure = retrieval.benchmark
+
+    def benchmark(*args, **options):
+        asked.append((args[1], options["rerank"]))
+        return measure(*args, **options)
+
+    monkeypatch.setattr(retrieval, "benchmark", benchmark)
+    shutil.rmtree(data / "street")
+    done = reproduce("rgbt-retrieval", data, out=tmp_path / "out", rows=["squeezenet1_1", "r2former"])
+    assert asked == [(["squeezenet1_1"], None), (["r2former"], 100)]
+    rows = {(r["table"], r["model"], r["figure"]): r["ours"] for r in done.rows if r["dataset"] == "roadscene"}
+    assert 0 <= rows[1, "r2former", "R@1"] <= 100
+
+
 def test_what_is_missing_is_named_with_where_to_get_it(data, tmp_path):
     done = reproduce("rgbt-retrieval", data, out=tmp_path / "out", rows=["squeezenet1_1", "alexnet"])
     assert "https://github.com/JinyuanLiu-CV/TarDAL" in done.missing["m3fd"]
@@ -82,7 +104,7 @@ def test_what_is_missing_is_named_with_where_to_get_it(data, tmp_path):
 def test_unknown_models_papers_and_recipes_are_one_sentence(data, tmp_path):
     with pytest.raises(CrossbandError, match="unknown row 'alexnett'; the nearest are alexnet"):
         reproduce("rgbt-retrieval", data, rows=["alexnett"])
-    with pytest.raises(CrossbandError, match="unknown paper 'rgb-retrieval'; the nearest are rgbt-retrieval"):
+    with pytest.raises(CrossbandError, match=r"unknown paper 'rgb-retrieval'; there are .*rgbt-retrieval"):
         reproduce("rgb-retrieval", data)
     with pytest.raises(CrossbandError, match="no folder"):
         reproduce("rgbt-retrieval", tmp_path / "gone")

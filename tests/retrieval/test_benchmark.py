@@ -22,7 +22,7 @@ PROMISED = {
     "model", "query_band", "gallery_band", "n_queries", "n_dropped", "n_gallery", "descriptor_dim", "params_m",
     "recall", "recall_ci95", "cka", "centroid", "images_per_s", "peak_memory_mb",
 }  # fmt: skip
-EXTRAS = {"misaligned", "by_condition", "params_used_m", "size", "normalisation"}
+EXTRAS = {"reranked", "misaligned", "by_condition", "params_used_m", "size", "normalisation"}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,14 @@
 """Models: one paper, one file, and registries that turn a name into a network."""
 
-from ._registry import ModelEntry, ModelInfo, create_model, find_model, list_models, register_model
+from ._registry import (
+    ModelEntry,
+    ModelInfo,
+    create_model,
+    find_model,
+    list_models,
+    list_rerankers,
+    register_model,
+)
 from ._segmentation import Segmenter, create_segmenter, list_segmenters, register_segmenter
 from ._streams import create_streams, list_streams, register_stream
 
@@ -13,6 +21,7 @@ __all__ = [
     "create_streams",
     "find_model",
     "list_models",
+    "list_rerankers",
     "list_segmenters",
     "list_streams",
     "register_model",

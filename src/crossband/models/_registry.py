@@ -13,11 +13,19 @@ import torch
 from .._discover import import_modules
 from ..errors import CrossbandError, unknown_name
 from ..nn.encoder import Encoder, count_parameters
+from ..nn.reranker import Reranker
 from ..preprocess import Statistics
-from ..progress import track
 from ..weights import WeightsSource, file_digest, find_weights, load_state_dict, locate_weights
 
-__all__ = ["ModelEntry", "ModelInfo", "create_model", "find_model", "list_models", "register_model"]
+__all__ = [
+    "ModelEntry",
+    "ModelInfo",
+    "create_model",
+    "find_model",
+    "list_models",
+    "list_rerankers",
+    "register_model",
+]
 
 StateDict = dict[str, torch.Tensor]
 
@@ -37,6 +45,9 @@ class ModelEntry:
         rename: turns the keys of a published checkpoint into the network's own.
         default_steps: the pooling, and ``centre`` or not, of its descriptor when nobody says otherwise.
         size: (height, width) of the images that its authors give it, or ``None``.
+        params: parameters without the classifier; counted where ``None``, which takes a second.
+        dim: channels of the last feature map, likewise.
+        reranker: makes its second look at two images, or ``None`` where it has none.
     """
 
     name: str
@@ -49,6 +60,9 @@ class ModelEntry:
     rename: Callable[[StateDict, Encoder], StateDict] | None
     default_steps: str
     size: tuple[int, int] | None = None
+    params: int | None = None
+    dim: int | None = None
+    reranker: Callable[[Encoder], Reranker] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,12 +100,27 @@ def register_model(
     rename: Callable[[StateDict, Encoder], StateDict] | None = None,
     default_steps: str = "normflat",
     size: tuple[int, int] | None = None,
+    params: int | None = None,
+    dim: int | None = None,
+    reranker: Callable[[Encoder], Reranker] | None = None,
 ) -> Callable[[Callable[[], Encoder]], Callable[[], Encoder]]:
     """Register the decorated function as the builder of a model; see :class:`ModelEntry`."""
 
     def register(build: Callable[[], Encoder]) -> Callable[[], Encoder]:
         _MODELS[name] = ModelEntry(
-            name, build, task, licence, source, weights, known_files or {}, rename, default_steps, size
+            name,
+            build,
+            task,
+            licence,
+            source,
+            weights,
+            known_files or {},
+            rename,
+            default_steps,
+            size,
+            params,
+            dim,
+            reranker,
         )
         return build
 
@@ -150,32 +179,38 @@ def create_model(name: str, weights: str | Path | None = None, pretrained: bool 
 
 
 def list_models(pattern: str = "*") -> list[ModelInfo]:
-    """Every registered model that matches a pattern, as in ``resnet*``, by name.
-
-    Parameters are counted on networks without memory behind them, so this takes seconds.
-    """
+    """Every registered model that matches a pattern, as in ``resnet*``, by name; none is built that says its
+    own size."""
     import_modules(__package__)
-    names = sorted(fnmatch.filter(_MODELS, pattern))
-    return [_info(name) for name in track(names, len(names), "counting parameters", "models")]
+    return [_info(name) for name in sorted(fnmatch.filter(_MODELS, pattern))]
+
+
+def list_rerankers() -> list[str]:
+    """The names of the models that have a second look, see :class:`crossband.nn.reranker.Reranker`."""
+    import_modules(__package__)
+    return sorted(name for name, entry in _MODELS.items() if entry.reranker is not None)
 
 
 @functools.cache
-def _size(name: str) -> tuple[float, int]:
+def count_size(name: str) -> tuple[int, int]:
+    """The parameters and the dimension of a model, from the network, without memory behind it."""
     with torch.device("meta"), torch.inference_mode():
-        encoder = _MODELS[name].build().eval()
+        encoder = find_model(name).build().eval()
         _drop_classifier(encoder)
         maps = encoder(torch.zeros(1, 3, 64, 64))
-    return count_parameters(encoder) / 1e6, maps.shape[1]
+    return count_parameters(encoder), maps.shape[1]
 
 
 def _info(name: str) -> ModelInfo:
     entry = _MODELS[name]
-    params_m, dim = _size(name)
+    params, dim = entry.params, entry.dim
+    if params is None or dim is None:
+        params, dim = count_size(name)
     if entry.weights is None or locate_weights(entry.weights) is not None:
         where = "here"
     else:
         where = "download" if entry.weights.url or entry.weights.hub else "absent"
-    return ModelInfo(name, entry.task, params_m, dim, entry.licence, entry.source, where, entry.size)
+    return ModelInfo(name, entry.task, params / 1e6, dim, entry.licence, entry.source, where, entry.size)
 
 
 def _load(encoder: Encoder, entry: ModelEntry, path: Path) -> None:

@@ -46,12 +46,14 @@ class Segmenter:
         build: classes, bands, ``pretrained`` and options -> the network and the identity of its weights.
         source: the paper.
         licence: of the code here.
+        params: parameters for nine classes and RGB + thermal; counted where ``None``, which takes a second.
     """
 
     name: str
     build: Builder
     source: str
     licence: str = "Apache-2.0"
+    params: int | None = None
 
     @property
     def options(self) -> list[str]:
@@ -62,14 +64,16 @@ class Segmenter:
 _SEGMENTERS: dict[str, Segmenter] = {}
 
 
-def register_segmenter(name: str, *, source: str, licence: str = "Apache-2.0") -> Callable[[Builder], Builder]:
+def register_segmenter(
+    name: str, *, source: str, licence: str = "Apache-2.0", params: int | None = None
+) -> Callable[[Builder], Builder]:
     """Register the decorated function as the builder of a segmentation network; see :class:`Segmenter`.
 
     It takes ``classes``, ``bands`` and ``pretrained`` by position, and its options by keyword only.
     """
 
     def register(build: Builder) -> Builder:
-        _SEGMENTERS[name] = Segmenter(name, build, source, licence)
+        _SEGMENTERS[name] = Segmenter(name, build, source, licence, params)
         return build
 
     return register
@@ -135,16 +139,21 @@ def segmenter_names() -> list[str]:
 
 
 def list_segmenters(pattern: str = "*") -> list[ModelInfo]:
-    """Every registered network that matches a pattern, by name; its parameters are counted for nine classes and
-    RGB + thermal, on networks without memory behind them."""
+    """Every registered network that matches a pattern, by name, with its parameters for nine classes and RGB +
+    thermal; none is built that says its own."""
     found = []
     for name in fnmatch.filter(segmenter_names(), pattern):
         entry = _SEGMENTERS[name]
-        with torch.device("meta"):
-            network, _ = create_segmenter(name)
-        params = count_parameters(network) / 1e6
-        found.append(ModelInfo(name, "segmentation", params, 9, entry.licence, entry.source, "absent"))
+        params = count_segmenter(name) if entry.params is None else entry.params
+        found.append(ModelInfo(name, "segmentation", params / 1e6, 9, entry.licence, entry.source, "absent"))
     return found
+
+
+def count_segmenter(name: str) -> int:
+    """The parameters of a network for nine classes and RGB + thermal, without memory behind them."""
+    with torch.device("meta"):
+        network, _ = create_segmenter(name)
+    return count_parameters(network)
 
 
 def band_channels(bands: Iterable[Band]) -> list[int]:

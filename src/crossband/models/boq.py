@@ -108,6 +108,8 @@ def rename_boq(state: StateDict, encoder: Encoder) -> StateDict:
 
 @register_model(
     "boq_resnet50",
+    params=23_844_448,
+    dim=16384,
     task="place recognition (GSV-Cities)",
     licence="MIT",
     source="https://github.com/amaralibey/Bag-of-Queries, resnet50_16384.pth",
@@ -123,6 +125,8 @@ def build_boq_resnet50() -> Encoder:
 
 @register_model(
     "boq_dinov2",
+    params=95_993_248,
+    dim=12288,
     task="place recognition (GSV-Cities)",
     licence="MIT",
     source="https://github.com/amaralibey/Bag-of-Queries, dinov2_12288.pth",

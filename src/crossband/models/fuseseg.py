@@ -96,11 +96,11 @@ def build_fuseseg(
     return network.requires_grad_(True), digest
 
 
-def _register(name: str, encoder: str) -> None:
-    @register_segmenter(name, source="Sun et al., FuseSeg, T-ASE 2021")
+def _register(name: str, encoder: str, params: int) -> None:
+    @register_segmenter(name, params=params, source="Sun et al., FuseSeg, T-ASE 2021")
     def build(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
         return build_fuseseg(encoder, classes, bands, pretrained)
 
 
-_register("fuseseg", "densenet161")
-_register("fuseseg121", "densenet121")
+_register("fuseseg", "densenet161", 120_912_573)
+_register("fuseseg121", "densenet121", 29_191_689)

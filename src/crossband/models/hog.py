@@ -54,6 +54,8 @@ class HOG(nn.Module):
 
 @register_model(
     "hog",
+    params=0,
+    dim=8,
     task="none (hand-crafted)",
     licence="Apache-2.0",
     source="Dalal and Triggs, CVPR 2005",

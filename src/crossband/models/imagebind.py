@@ -134,6 +134,8 @@ def rename_imagebind(state: StateDict, encoder: Encoder) -> StateDict:
 
 @register_model(
     "imagebind",
+    params=718_287_872,
+    dim=1024,
     task="one space for six modalities",
     licence="CC-BY-NC-SA-4.0",
     source="https://github.com/facebookresearch/ImageBind, imagebind_huge.pth",

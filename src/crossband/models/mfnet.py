@@ -94,7 +94,7 @@ class MFNet(nn.Module):
         return x
 
 
-@register_segmenter("mfnet", source="Ha et al., MFNet, IROS 2017")
+@register_segmenter("mfnet", params=736_275, source="Ha et al., MFNet, IROS 2017")
 def build_mfnet(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
     """MFNet; it has no encoder of ImageNet to start from."""
     return MFNet(streams(bands, "mfnet"), classes), ""

@@ -57,6 +57,8 @@ def rename_mixvpr(state: StateDict, encoder: Encoder) -> StateDict:
 
 @register_model(
     "mixvpr",
+    params=10_880_900,
+    dim=4096,
     task="place recognition (GSV-Cities)",
     licence="GPL-3.0",
     source="https://github.com/amaralibey/MixVPR, resnet50_MixVPR_4096_channels(1024)_rows(4).ckpt",

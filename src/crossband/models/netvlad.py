@@ -11,7 +11,7 @@ consistency, by RANSAC or by the quick score of its equation (8).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +23,18 @@ from torch import nn
 from ..errors import CrossbandError
 from ..nn.aggregation import NetVLAD
 from ..nn.encoder import Encoder
+from ..nn.reranker import Reranker
 from ..weights import WeightsSource
 from ._registry import StateDict, register_model
 
-__all__ = ["PatchFeatures", "PatchNetVLAD", "build_netvlad", "build_patch_netvlad", "rename_netvlad", "rerank"]
+__all__ = [
+    "PatchFeatures",
+    "PatchNetVLAD",
+    "PatchReranker",
+    "build_netvlad",
+    "build_patch_netvlad",
+    "rename_netvlad",
+]
 
 _CHANNELS, _CLUSTERS = 512, 64
 _STRIDE = 16  # pixels a position of conv5_3
@@ -116,8 +124,8 @@ def patch_score(query: PatchFeatures, item: PatchFeatures, method: str = "ransac
         raise CrossbandError("patches of one size are compared, by ransac or by spatial")
     near = query.vectors @ item.vectors.T
     forth, back = near.argmax(1), near.argmax(0)
-    mutual = (back[forth] == torch.arange(len(forth))).nonzero().flatten()
-    ours, theirs = query.places[mutual.numpy()], item.places[forth[mutual].numpy()]
+    mutual = (back[forth] == torch.arange(len(forth), device=forth.device)).nonzero().flatten()
+    ours, theirs = query.places[mutual.cpu().numpy()], item.places[forth[mutual].cpu().numpy()]
     if not len(mutual):
         return 0.0
     if method == "spatial":
@@ -140,31 +148,63 @@ def _inliers(source: np.ndarray, target: np.ndarray, limit: float) -> int:
     return 0 if inlier is None else int(inlier.sum())
 
 
-def rerank(
-    query: Sequence[PatchFeatures],
-    candidates: Sequence[Sequence[PatchFeatures]],
-    weights: Sequence[float] = (0.45, 0.15, 0.4),
-    method: str = "ransac",
-) -> np.ndarray:
-    """The order of candidates after the second look, best first, int64 ``(n,)``.
+class PatchReranker(Reranker):
+    """The second look of Patch-NetVLAD: patches of several sizes, compared size by size.
+
+    A local feature is the patch's size, its column and its row, and its vector.
 
     Args:
-        query: the query's patches, one entry a size.
-        candidates: the same of each candidate.
-        weights: of the sizes; the authors' for 2, 5 and 8 positions by default.
+        encoder: of the registered model.
+        sizes: of the patches, with the ``weights`` of each; the authors' by default.
         method: of :func:`patch_score`.
-
-    Raises:
-        CrossbandError: as many weights as sizes are needed.
     """
-    if len(query) != len(weights) or any(len(item) != len(weights) for item in candidates):
-        raise CrossbandError(f"{len(weights)} weights are given for patches of {len(query)} sizes")
-    scores = np.array(
-        [[patch_score(q, c, method) for q, c in zip(query, item, strict=True)] for item in candidates]
-    )
-    spread = scores.std(0)
-    normed = (scores - scores.mean(0)) / np.where(spread > 0, spread, 1)
-    return np.argsort(-(normed @ np.asarray(weights)), kind="stable")
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        sizes: Sequence[int] = (2, 5, 8),
+        weights: Sequence[float] = (0.45, 0.15, 0.4),
+        method: str = "ransac",
+    ) -> None:
+        super().__init__()
+        assert isinstance(encoder.body, PatchNetVLAD)
+        self.network, self.sizes, self.weights, self.method = encoder.body, sizes, weights, method
+        whiten = encoder.body.whiten
+        dim = whiten.out_features if isinstance(whiten, nn.Linear) else encoder.body.pool.full_dim
+        self.channels = 3 + int(dim)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Local features ``(B, n, channels)`` of images ``(B, 3, h, w)``; see :class:`Reranker`."""
+        return torch.stack([self._of(image[None]) for image in images])
+
+    def scores(self, query: torch.Tensor, candidates: Iterable[torch.Tensor]) -> np.ndarray:
+        """The weighted sum over the sizes of scores that are put on one scale over the candidates."""
+        mine = self._patches(query)
+        found = [
+            [patch_score(q, c, self.method) for q, c in zip(mine, self._patches(candidate), strict=True)]
+            for candidate in candidates
+        ]
+        if not found:
+            return np.empty(0)
+        scores = np.array(found)
+        spread = scores.std(0)
+        normed = (scores - scores.mean(0)) / np.where(spread > 0, spread, 1)
+        return normed @ np.asarray(self.weights)
+
+    def _of(self, image: torch.Tensor) -> torch.Tensor:
+        parts = []
+        for size in self.sizes:
+            found = self.network.patches(image, size)
+            places = torch.from_numpy(found.places).to(found.vectors)
+            parts.append(torch.cat([torch.full_like(places[:, :1], size), places, found.vectors], 1))
+        return torch.cat(parts)
+
+    def _patches(self, features: torch.Tensor) -> list[PatchFeatures]:
+        found = []
+        for size in self.sizes:
+            mine = features[features[:, 0] == size]
+            found.append(PatchFeatures(mine[:, 3:], mine[:, 1:3].cpu().numpy().astype(int), size, 1))
+        return found
 
 
 def rename_netvlad(state: StateDict, encoder: Encoder) -> StateDict:
@@ -193,6 +233,8 @@ def rename_netvlad(state: StateDict, encoder: Encoder) -> StateDict:
 
 @register_model(
     "netvlad",
+    params=14_780_288,
+    dim=32768,
     task="place recognition (Pittsburgh 30k)",
     licence="none stated (code of the port)",
     source="https://github.com/Nanne/pytorch-NetVlad",
@@ -208,6 +250,8 @@ def build_netvlad() -> Encoder:
 
 @register_model(
     "patch_netvlad",
+    params=149_002_112,
+    dim=4096,
     task="place recognition (Mapillary)",
     licence="MIT",
     source="https://github.com/QVPR/Patch-NetVLAD, mapillary_WPCA4096.pth.tar",
@@ -215,6 +259,7 @@ def build_netvlad() -> Encoder:
     rename=rename_netvlad,
     default_steps="flat",
     size=(480, 640),
+    reranker=PatchReranker,
 )
 def build_patch_netvlad() -> Encoder:
     """VGG16, NetVLAD and whitening, 4,096 numbers: the first stage of Patch-NetVLAD."""

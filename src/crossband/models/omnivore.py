@@ -58,6 +58,8 @@ def rename_omnivore(state: StateDict, encoder: Encoder) -> StateDict:
 
 @register_model(
     "omnivore_swinb",
+    params=86_743_224,
+    dim=1024,
     task="images, videos and depth (ImageNet, Kinetics, SUN RGB-D)",
     licence="CC-BY-NC-4.0",
     source="https://github.com/facebookresearch/omnivore, swinB_checkpoint.torch",

@@ -114,7 +114,7 @@ def _up(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(grown, nn.BatchNorm2d(channels_out), nn.ReLU())
 
 
-@register_segmenter("pstnet", source="Shivakumar et al., PST900, ICRA 2020")
+@register_segmenter("pstnet", params=18_995_350, source="Shivakumar et al., PST900, ICRA 2020")
 def build_pstnet(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
     """PSTNet."""
     split = streams(bands, "pstnet")

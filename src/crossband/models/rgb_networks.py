@@ -50,8 +50,8 @@ class HRNetSegmenter(nn.Module):
         return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def _register_hrnet(width: int) -> None:
-    @register_segmenter(f"hrnet{width}", source="Sun et al., HRNet, 2019; timm")
+def _register_hrnet(width: int, params: int) -> None:
+    @register_segmenter(f"hrnet{width}", params=params, source="Sun et al., HRNet, 2019; timm")
     def build(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
         encoder, digest = create_model(f"timm/hrnet_w{width}", pretrained=pretrained)
         features: Any = encoder.body.features
@@ -81,8 +81,12 @@ def _deeplab(encoder: str, classes: int) -> nn.Module:
     return _library().DeepLabV3Plus(encoder, encoder_weights=None, classes=classes)
 
 
-def _register_library(prefix: str, depth: int, make: Callable[[str, int], nn.Module], source: str) -> None:
-    @register_segmenter(f"{prefix}{depth}", source=source, licence="MIT (segmentation_models_pytorch)")
+def _register_library(
+    prefix: str, depth: int, params: int, make: Callable[[str, int], nn.Module], source: str
+) -> None:
+    licence = "MIT (segmentation_models_pytorch)"
+
+    @register_segmenter(f"{prefix}{depth}", params=params, source=source, licence=licence)
     def build(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
         name = f"resnet{depth}"
         network: Any = make(name, classes)
@@ -94,8 +98,9 @@ def _register_library(prefix: str, depth: int, make: Callable[[str, int], nn.Mod
         return network, digest
 
 
-for _width in (18, 48):
-    _register_hrnet(_width)
-for _depth in (50, 101):
-    _register_library("pspnet", _depth, _pspnet, "Zhao et al., PSPNet, CVPR 2017")
-    _register_library("deeplabv3plus", _depth, _deeplab, "Chen et al., DeepLabV3+, ECCV 2018")
+for _width, _params in ((18, 9_638_715), (48, 65_852_025)):
+    _register_hrnet(_width, _params)
+for _depth, _params in ((50, 29_848_713), (101, 48_840_841)):
+    _register_library("pspnet", _depth, _params, _pspnet, "Zhao et al., PSPNet, CVPR 2017")
+for _depth, _params in ((50, 26_682_777), (101, 45_674_905)):
+    _register_library("deeplabv3plus", _depth, _params, _deeplab, "Chen et al., DeepLabV3+, ECCV 2018")

@@ -136,7 +136,7 @@ def _resized(maps: torch.Tensor, size: torch.Size) -> torch.Tensor:
     return F.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
-@register_segmenter("rsfnet", source=_SOURCE)
+@register_segmenter("rsfnet", params=44_965_395, source=_SOURCE)
 def build_rsfnet(
     classes: int, bands: tuple[Band, ...], pretrained: bool = False, *,
     first: str = "resnet50", second: str = "resnet18", fusion: str = "rsf", reduced: int = 64,
@@ -156,8 +156,8 @@ def build_rsfnet(
     return network, " ".join(digest for _, digest in made).strip()
 
 
-def _register(name: str, first: str, second: str) -> None:
-    @register_segmenter(name, source=_SOURCE)
+def _register(name: str, first: str, second: str, params: int) -> None:
+    @register_segmenter(name, params=params, source=_SOURCE)
     def build(
         classes: int, bands: tuple[Band, ...], pretrained: bool = False, *, fusion: str = "rsf",
         reduced: int = 64, kernel_size: int = 5, confident: bool = True, multi_branch: bool = True,
@@ -168,9 +168,9 @@ def _register(name: str, first: str, second: str) -> None:
         )  # fmt: skip
 
 
-for _name, _first, _second in (
-    ("rsfnet50_18", "resnet50", "resnet18"),
-    ("rsfnet161_121", "densenet161", "densenet121"),
-    ("rsfnet101_34", "resnet101", "resnet34"),
+for _name, _first, _second, _params in (
+    ("rsfnet50_18", "resnet50", "resnet18", 44_965_395),
+    ("rsfnet161_121", "densenet161", "densenet121", 44_535_831),
+    ("rsfnet101_34", "resnet101", "resnet34", 74_065_683),
 ):
-    _register(_name, _first, _second)
+    _register(_name, _first, _second, _params)

@@ -107,12 +107,18 @@ def build_rtfnet(
     return network, digest
 
 
-def _register(depth: int) -> None:
-    @register_segmenter(f"rtfnet{depth}", source="Sun et al., RTFNet, RA-L 2019")
+def _register(depth: int, params: int) -> None:
+    @register_segmenter(f"rtfnet{depth}", params=params, source="Sun et al., RTFNet, RA-L 2019")
     @functools.wraps(build_rtfnet)
     def build(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
         return build_rtfnet(depth, classes, bands, pretrained)
 
 
-for _depth in (18, 34, 50, 101, 152):
-    _register(_depth)
+for _depth, _params in (
+    (18, 30_995_525),
+    (34, 51_211_845),
+    (50, 185_238_501),
+    (101, 223_222_757),
+    (152, 254_510_053),
+):
+    _register(_depth, _params)

@@ -107,6 +107,8 @@ def rename_salad(state: StateDict, encoder: Encoder) -> StateDict:
 
 @register_model(
     "salad",
+    params=87_990_721,
+    dim=8448,
     task="place recognition (GSV-Cities)",
     licence="GPL-3.0",
     source="https://github.com/serizba/salad, dino_salad.ckpt",
@@ -124,6 +126,8 @@ def build_salad() -> Encoder:
 
 @register_model(
     "megaloc",
+    params=228_639_553,
+    dim=8448,
     task="place recognition (five sets)",
     licence="MIT",
     source="https://github.com/gmberton/MegaLoc, megaloc.torch",

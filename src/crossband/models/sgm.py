@@ -51,6 +51,8 @@ def rename_sgm(state: StateDict, encoder: Encoder) -> StateDict:
 
 @register_model(
     "sgm_resnet18",
+    params=2_807_552,
+    dim=4096,
     task="satellite-thermal localisation (Boson-nighttime)",
     licence="MIT",
     source="https://github.com/arplaboratory/satellite-thermal-geo-localization",

@@ -25,19 +25,39 @@ __all__ = ["build_torchvision"]
 
 @dataclass(frozen=True)
 class _Family:
-    names: tuple[str, ...]
+    sizes: dict[str, tuple[int, int]]  # by name: parameters without the classifier, channels
     layer: str
     classifier: tuple[str, ...]
 
 
 _FAMILIES = (
-    _Family(("alexnet", "vgg16", "vgg19"), "features", ("avgpool", "classifier")),
     _Family(
-        ("squeezenet1_0", "squeezenet1_1", "mobilenet_v2", "densenet121", "densenet161"),
+        {"alexnet": (2_469_696, 256), "vgg16": (14_714_688, 512), "vgg19": (20_024_384, 512)},
+        "features",
+        ("avgpool", "classifier"),
+    ),
+    _Family(
+        {
+            "squeezenet1_0": (735_424, 512),
+            "squeezenet1_1": (722_496, 512),
+            "mobilenet_v2": (2_223_872, 1280),
+            "densenet121": (6_953_856, 1024),
+            "densenet161": (26_472_000, 2208),
+        },
         "features",
         ("classifier",),
     ),
-    _Family(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), "layer4", ("avgpool", "fc")),
+    _Family(
+        {
+            "resnet18": (11_176_512, 512),
+            "resnet34": (21_284_672, 512),
+            "resnet50": (23_508_032, 2048),
+            "resnet101": (42_500_160, 2048),
+            "resnet152": (58_143_808, 2048),
+        },
+        "layer4",
+        ("avgpool", "fc"),
+    ),
 )
 
 # Checkpoints in circulation whose input is not standardised by ImageNet's statistics: x / 127.5 - 1.
@@ -60,6 +80,8 @@ def _register(name: str, family: _Family) -> None:
     weights = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
     register_model(
         name,
+        params=family.sizes[name][0],
+        dim=family.sizes[name][1],
         task="classification (ImageNet)",
         licence="BSD-3-Clause (torchvision)",
         source=f"torchvision {name}",
@@ -70,5 +92,5 @@ def _register(name: str, family: _Family) -> None:
 
 
 for _family in _FAMILIES:
-    for _name in _family.names:
+    for _name in _family.sizes:
         _register(_name, _family)

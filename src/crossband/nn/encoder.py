@@ -56,7 +56,11 @@ class Encoder(nn.Module):
         """
         if layer is None:
             return self.default_layer
-        if layer not in self.layers():
+        try:
+            found = self.body.get_submodule(layer)  # quicker than a list of all names, at each pass
+        except AttributeError:
+            found = self.body
+        if found is self.body:
             raise unknown_name("layer", layer, self.layers())
         return layer
 

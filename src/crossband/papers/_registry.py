@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .._discover import import_modules
-from ..errors import CrossbandError, unknown_name
+from ..errors import CrossbandError, unknown_choice
 
 __all__ = ["Paper", "Reproduction", "find_paper", "find_recipe", "list_papers", "register_paper"]
 
@@ -82,7 +82,7 @@ def find_paper(name: str) -> Paper:
     """
     import_modules(__package__)
     if name not in _PAPERS:
-        raise unknown_name("paper", name, _PAPERS)
+        raise unknown_choice("paper", name, _PAPERS)
     return _PAPERS[name]
 
 

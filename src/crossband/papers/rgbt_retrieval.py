@@ -39,7 +39,7 @@ class _Set(BaseModel):
 
 
 class Recipe(BaseModel):
-    """The protocol: sizes, bands, what is right, and each dataset's sampling."""
+    """The protocol: sizes, bands, what is right, how many items a model re-ranks, each dataset's sampling."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     paper: str
@@ -48,6 +48,7 @@ class Recipe(BaseModel):
     gallery: str
     protocol: str
     normalisation: dict[str, str]
+    rerank: dict[str, int] = {}
     datasets: dict[str, _Set]
     chosen: dict[str, str]
 
@@ -162,7 +163,7 @@ def _measure(
         try:
             result = benchmark(
                 frames, [model], recipe.query, recipe.gallery, store=out / "store", protocol=recipe.protocol,
-                misaligned=False, options=options,
+                misaligned=False, rerank=recipe.rerank.get(model), options=options,
             )  # fmt: skip
         except CrossbandError as error:
             missing[f"{name}: {model}"] = str(error)

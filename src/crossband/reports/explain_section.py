@@ -96,6 +96,9 @@ def _worst(model: ModelExplanation, paths: dict) -> str | None:
         row = [tile]
         for rank, (name, distance, right) in enumerate(example.found, 1):
             path = paths[model.gallery_band][name] or ""
-            row.append(Tile(path, model.gallery_band, f"{rank}.  {name}", f"distance {distance:.3f}", right))
+            mark = (
+                True if right else (False if rank < example.rank else None)
+            )  # what lies behind it is not wrong
+            row.append(Tile(path, model.gallery_band, f"{rank}.  {name}", f"distance {distance:.3f}", mark))
         rows.append(row)
     return data_address(strip(rows)) if rows else None

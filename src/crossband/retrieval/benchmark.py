@@ -28,8 +28,10 @@ from ..preprocess import Warp
 from ..progress import note
 from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
 from .directions import Direction, Example, Sides, directions
-from .embed import embed
+from .embed import Embedding, embed
 from .search import DEFAULT_MEMORY
+from .second_look import Reranked, SecondLook, check_second_look
+from .second_look import rerank as rerank_sides
 
 __all__ = ["MISALIGNED", "Benchmark", "Run", "benchmark"]
 
@@ -48,7 +50,8 @@ class Run:
 
     Recall and the like are in percent. ``misaligned`` is the recall when the images of one band are first
     moved by :data:`MISALIGNED` (of two bands, the later in the order rgb, nir, tir). ``by_condition`` is R@1 of
-    the queries of each ``condition`` that the frames name, among the whole gallery.
+    the queries of each ``condition`` that the frames name, among the whole gallery. ``reranked`` is how many
+    items of each list the model looked at twice, or ``None``.
     """
 
     model: str
@@ -70,6 +73,7 @@ class Run:
     centroid: dict[str, object] | None
     images_per_s: float | None
     peak_memory_mb: float | None
+    reranked: int | None
     ranks: Ranks = field(repr=False, compare=False)
     query_frames: tuple[str, ...] = field(repr=False, compare=False)
     examples: list[Example] = field(repr=False, compare=False)
@@ -119,7 +123,12 @@ class Benchmark:
             row.update({f"R@1_{condition}": recall for condition, recall in (run.by_condition or {}).items()})
             row["cka"] = run.cka
             row["centroid"] = f"{run.centroid['score']}/{run.centroid['places']}" if run.centroid else None
-            row.update(dim=run.descriptor_dim, params_m=run.params_m, images_per_s=run.images_per_s)
+            row.update(
+                reranked=run.reranked,
+                dim=run.descriptor_dim,
+                params_m=run.params_m,
+                images_per_s=run.images_per_s,
+            )
             rows.append({**row, "peak_memory_mb": run.peak_memory_mb})
         return pd.DataFrame(rows)
 
@@ -134,6 +143,7 @@ class Benchmark:
                 "misaligned": run.misaligned["1"] if run.misaligned else None,
                 **(run.by_condition or {}), "CKA": run.cka,
                 "centroid": f"{run.centroid['score']}/{run.centroid['places']}" if run.centroid else None,
+                "re-ranked": run.reranked,
                 "queries": run.n_queries, "dropped": run.n_dropped or None, "numbers": run.descriptor_dim,
                 "images/s": run.images_per_s,
             })  # fmt: skip
@@ -157,6 +167,7 @@ def benchmark(
     protocol: str = "exact",
     misaligned: bool = True,
     own_means: bool = True,
+    rerank: int | None = None,
     options: Options = DEFAULT_OPTIONS,
     max_memory: int = DEFAULT_MEMORY,
     workers: int | None = None,
@@ -175,21 +186,27 @@ def benchmark(
         misaligned: also measure with one band misaligned.
         own_means: centre each band by its own mean in these frames; else by the means that came with a
             fitted descriptor, which shows what is lost where a set's own are not known.
+        rerank: how many items of each list a model that can looks at twice; none by default.
         options: how images are read and where weights lie.
         max_memory: bytes for distances and tiles.
 
     Raises:
-        CrossbandError: frames that cannot be benchmarked, an unknown model, missing weights.
+        CrossbandError: frames that cannot be benchmarked, an unknown model, missing weights, or no model that
+            can re-rank.
     """
     rule = Protocol.parse(protocol)
     ways = directions(frames, query, gallery, rule)
+    if rerank is not None:
+        check_second_look(models)
     runs: list[Run] = []
     faults: dict[tuple[str, str], ImageFault] = {}
     for name in dict.fromkeys(models):
         descriptor = Descriptor.load(name, options)
-        for run, found in _measure(
-            frames, descriptor, ways, rule, store, misaligned, own_means, max_memory, workers
-        ):
+        look = SecondLook.of(descriptor) if rerank is not None else None
+        if rerank is not None and look is None:
+            note(f"{name} has no second look; its order stays")
+        plan = _Plan(rule, Path(store), misaligned, own_means, look, rerank or 0, max_memory, workers)
+        for run, found in _measure(frames, descriptor, ways, plan):
             runs.append(run)
             faults.update(((fault.path, fault.reason), fault) for fault in found)
     if not runs:
@@ -201,35 +218,81 @@ def benchmark(
         "misaligned": str(MISALIGNED) if misaligned else None,
         "means": "own" if own_means else "of the model",
         "frames": len(frames),
+        "reranked": rerank,
         "interval": "95 %, bootstrap over queries (2000 resamples, seed 0); Clopper-Pearson where all agree",
     }  # fmt: skip
     return Benchmark(account, runs, _comparisons(runs), list(faults.values()))
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What is the same for every model, but for its second look."""
+
+    rule: Protocol
+    store: Path
+    misaligned: bool
+    own_means: bool
+    look: SecondLook | None
+    first: int
+    max_memory: int
+    workers: int | None
+
+    def ranks(self, sides: Sides, local: Sides | None) -> tuple[Ranks, Reranked | None]:
+        """The ranks of one direction, after the second look where there is one."""
+        ranks = sides.ranks(self.rule, self.max_memory)
+        if self.look is None or local is None:
+            return ranks, None
+        found = rerank_sides(sides, local, self.look.reranker, self.first, self.max_memory)
+        return found.ranks(ranks, self.rule.positives(sides.query_frames, sides.gallery_frames)), found
+
+
+@dataclass(frozen=True)
+class _Described:
+    """One way of describing all images: as they are, and with one band moved."""
+
+    plain: Embedding
+    moved: Embedding | None
+
+    @classmethod
+    def of(cls, frames: Frames, descriptor: Descriptor, bands: list[Band], plan: _Plan) -> _Described:
+        plain = embed(frames, descriptor, bands, store=plan.store, workers=plan.workers)
+        moved = None
+        if plan.misaligned and bands[1:]:
+            shifted = descriptor.with_warp(MISALIGNED)
+            moved = embed(frames, shifted, bands[1:], store=plan.store, workers=plan.workers)
+        return cls(plain, moved)
+
+    def sides(self, way: Direction, own_means: bool, moved: bool = False) -> Sides:
+        if moved:
+            return Sides.of(self.plain, way, self.moved, way.later, own_means)
+        return Sides.of(self.plain, way, own_means=own_means)
+
+
 def _measure(
-    frames: Frames, descriptor: Descriptor, ways: list[Direction], rule: Protocol,
-    store: str | Path, misaligned: bool, own_means: bool, max_memory: int, workers: int | None,
-) -> Iterator[tuple[Run, list[ImageFault]]]:  # fmt: skip
+    frames: Frames, descriptor: Descriptor, ways: list[Direction], plan: _Plan
+) -> Iterator[tuple[Run, list[ImageFault]]]:
     bands = sorted({band for way in ways for band in (way.query, way.gallery)}, key=list(Band).index)
-    plain = embed(frames, descriptor, bands, store=store, workers=workers)
-    moved = None
-    if misaligned and bands[1:]:
-        moved = embed(frames, descriptor.with_warp(MISALIGNED), bands[1:], store=store, workers=workers)
+    described = _Described.of(frames, descriptor, bands, plan)
+    local = _Described.of(frames, plan.look.descriptor, bands, plan) if plan.look is not None else None
+    plain = described.plain
     params_m = count_parameters(descriptor.encoder) / 1e6
     used_m = descriptor.encoder.used_parameters(descriptor.layer) / 1e6
     ckas: dict[frozenset[Band], float | None] = {}
     for way in ways:
-        sides = Sides.of(plain, way, own_means=own_means)
-        ranks = sides.ranks(rule, max_memory)
+        sides = described.sides(way, plan.own_means)
+        ranks, reranked = plan.ranks(sides, local.sides(way, True) if local else None)
         if not ranks.n_queries:
             note(f"left out: {way}, where no query has a right item in the gallery")
             continue
         pair = frozenset((way.query, way.gallery))
         if pair not in ckas:
-            ckas[pair] = sides.cka(max_memory)
+            ckas[pair] = sides.cka(plan.max_memory)
         shifted = None
-        if moved is not None and way.query is not way.gallery:
-            shifted = Sides.of(plain, way, moved, way.later, own_means).ranks(rule, max_memory)
+        if described.moved is not None and way.query is not way.gallery:
+            shifted, _ = plan.ranks(
+                described.sides(way, plan.own_means, moved=True),
+                local.sides(way, True, moved=True) if local else None,
+            )
         yield (
             Run(
                 model=descriptor.name,
@@ -251,9 +314,15 @@ def _measure(
                 centroid=sides.centroid(),
                 images_per_s=plain.images_per_s,
                 peak_memory_mb=process_peak_mb(),
+                reranked=reranked.columns.shape[1] if reranked else None,
                 ranks=ranks,
                 query_frames=tuple(sides.query_frames.names),
-                examples=sides.examples(ranks, rule, max_memory),
+                examples=sides.examples(
+                    ranks,
+                    plan.rule,
+                    plan.max_memory,
+                    listed=(reranked.distances, reranked.columns) if reranked else None,
+                ),
             ),
             plain.faults,
         )

@@ -114,27 +114,42 @@ class Sides:
 
     def ranks(self, rule: Protocol, max_memory: int) -> Ranks:
         """The rank of each query's nearest right item, counted in bounded memory."""
-        itself = None
-        if self.same_band:
-            where = {name: row for row, name in enumerate(self.gallery_frames.names)}
-            itself = np.array([where.get(name, -1) for name in self.query_frames.names])
         positives = rule.positives(self.query_frames, self.gallery_frames)
-        return rank_positives(distance_blocks(self.queries, self.gallery, max_memory), positives, itself)
+        blocks = distance_blocks(self.queries, self.gallery, max_memory)
+        return rank_positives(blocks, positives, self.itself())
+
+    def itself(self) -> np.ndarray | None:
+        """The gallery row that is each query's own image, int ``(n,)``, -1 where there is none; ``None`` where
+        the bands differ."""
+        if not self.same_band:
+            return None
+        where = {name: row for row, name in enumerate(self.gallery_frames.names)}
+        return np.array([where.get(name, -1) for name in self.query_frames.names])
 
     def examples(
-        self, ranks: Ranks, rule: Protocol, max_memory: int, each: int = 2, k: int = 5
+        self,
+        ranks: Ranks,
+        rule: Protocol,
+        max_memory: int,
+        each: int = 2,
+        k: int = 5,
+        listed: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> list[Example]:
-        """The worst queries, and some that succeed, with the ``k`` best items of each."""
+        """The worst queries, and some that succeed, with the ``k`` best items of each: the nearest, or those of
+        the lists of distances and gallery rows ``(n, k)`` that are given."""
         order = np.argsort(-ranks.ranks, kind="stable")
         wrong = [row for row in order[:each] if ranks.ranks[row] > 1]
         right = np.flatnonzero(ranks.ranks == 1)
         right = right[np.linspace(0, len(right) - 1, min(2 * each - len(wrong), len(right))).astype(int)]
         chosen = np.array([*right, *wrong], int)
         keep_self = k + int(self.same_band)
-        distances, found = exact_search(self.queries.subset(chosen), self.gallery, keep_self, max_memory)
+        if listed is None:
+            listed = exact_search(self.queries.subset(chosen), self.gallery, keep_self, max_memory)
+        else:
+            listed = listed[0][chosen], listed[1][chosen]
         positives = rule.positives(self.query_frames, self.gallery_frames)
         names, examples = self.gallery_frames.names, []
-        for row, near, columns in zip(chosen, distances, found, strict=True):
+        for row, near, columns in zip(chosen, *listed, strict=True):
             query = self.query_frames.names[row]
             is_right = positives.block(row, row + 1)[0]
             items = [(names[c], float(d), bool(is_right[c])) for d, c in zip(near, columns, strict=True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -124,9 +123,7 @@ def similarity_map(
     corners = masks.corners(size)
     whole = finish(descriptor.pooled(image[None]).numpy(), band)[0]
     distance = float(np.linalg.norm(whole - reference))
-    distances = np.concatenate(
-        list(_masked_distances(descriptor, image, band, reference, finish, masks, corners, batch, workers))
-    )
+    distances = _masked_distances(descriptor, image, band, reference, finish, masks, corners, batch, workers)
     total, count = np.zeros(size), np.zeros(size)
     for (y, x), found in zip(corners, np.maximum(distances - distance, 0), strict=True):
         total[y : y + masks.window, x : x + masks.window] += found
@@ -137,22 +134,24 @@ def similarity_map(
 def _masked_distances(
     descriptor: Descriptor, image: torch.Tensor, band: Band, reference: np.ndarray, finish: Finish,
     masks: Masks, corners: list[tuple[int, int]], batch: int, workers: int | None,
-) -> Iterator[np.ndarray]:  # fmt: skip
-    """The distance under each mask, in order; one array a batch."""
+) -> np.ndarray:  # fmt: skip
+    """The distance under each mask, in order."""
     lanes = (workers or os.cpu_count() or 1) if descriptor.device == "cpu" else 1
     image = image.to(descriptor.device)
     window = (masks.window, masks.window)
-
-    def measure(group: list[tuple[int, int]]) -> np.ndarray:
-        images = torch.stack([masks.apply(image, corner) for corner in group])
-        with torch.inference_mode():
-            vectors = descriptor.pooling(passes(images, group)).cpu().numpy()
-        return np.linalg.norm(finish(vectors, band) - reference, axis=1)
-
-    groups = [corners[start : start + batch] for start in range(0, len(corners), batch)]
+    filled = image.mean((1, 2)).reshape(1, -1, 1, 1)
+    distances = np.empty(len(corners))
     with (
         threads_per_pass(1 if lanes > 1 else None),
-        LocalPasses(descriptor.encoder, descriptor.layer, image, window) as passes,
+        LocalPasses(descriptor.encoder, descriptor.layer, image, window, corners) as passes,
         ThreadPoolExecutor(lanes) as pool,
     ):
-        yield from pool.map(measure, groups)
+
+        def measure(group: list[int]) -> None:
+            with torch.inference_mode():
+                maps = passes(filled, [corners[position] for position in group])
+                vectors = descriptor.pooling(maps).cpu().numpy()
+            distances[group] = np.linalg.norm(finish(vectors, band) - reference, axis=1)
+
+        list(pool.map(measure, passes.batches(corners, batch)))
+    return distances

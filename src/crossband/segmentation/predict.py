@@ -154,9 +154,9 @@ def segment(
     Raises:
         CrossbandError: an image that is missing or cannot be read, or a checkpoint of another task.
     """
-    model = load_segmenter(checkpoint, device)
     lost = [parse_band(band) for band in without]
     frames = _frames(images, {Band.TIR: tir, Band.NIR: nir})
+    model = load_segmenter(checkpoint, device)
     lacking = sorted({band for one in frames.values() for band in model.bands if band not in one.paths})
     if lacking:
         note(f"some frames have no {', '.join(lacking)}; it is read as black, which costs accuracy")
@@ -215,6 +215,8 @@ def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]
             paths |= {band: _partner(source, where) for band, where in beside.items() if where is not None}
             _add(found, source.stem, _Frame(paths))
             continue
+        if source.suffix.lower() in IMAGE_SUFFIXES and not source.exists():
+            raise CrossbandError(f"no image {source}; name one that is there, or a folder of pairs")
         frames = open_frames(source)
         for row, name in enumerate(frames.names):
             each = {band: frames.paths(band)[row] for band in frames.bands}

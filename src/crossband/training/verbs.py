@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from ..errors import CrossbandError, unknown_name
+from ..errors import CrossbandError, unknown_choice, unknown_name
 from ..papers import Reproduction, find_paper, list_papers
 from ..progress import note
 from .checkpoint import load_network, read_account
@@ -182,7 +182,7 @@ def reproduce(
         raise unknown_name("mode", str(mode), ("evaluate", "train"))
     measured = {entry.name for entry in list_papers()}
     if paper not in PAPERS and paper not in measured:
-        raise unknown_name("paper", paper, {*PAPERS, *measured})
+        raise unknown_choice("paper", paper, {*PAPERS, *measured})
     if not Path(data_root).is_dir():
         raise CrossbandError(f"no folder {data_root}; give the one that holds the paper's datasets")
     if paper in measured:
