@@ -170,7 +170,7 @@ def test_options_of_reading_change_what_is_read(crossband, pairs, store):
 
 @pytest.mark.parametrize("name", ["[/b]", "[red]a", "a[1]"])
 def test_brackets_of_a_name_are_printed_as_they_stand(crossband, capsys, name):
-    cli._print_table(pd.DataFrame([{"[bold]": name}]))
+    cli._printing.print_table(pd.DataFrame([{"[bold]": name}]))
     assert ["[bold]", name] == [line for line in capsys.readouterr().out.split() if "─" not in line]
 
 

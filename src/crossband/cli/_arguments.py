@@ -1,0 +1,138 @@
+"""Arguments and options that several verbs have, and what reads their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import CrossbandError
+
+if TYPE_CHECKING:
+    from ..frames import Frames
+    from ..retrieval import Options
+
+
+FramesArgument = Annotated[str, typer.Argument(metavar="FRAMES", help="a manifest, or a folder of images")]
+RootOption = Annotated[Path | None, typer.Option(help="the folder of the images, if not the one recorded")]
+UnitsOption = Annotated[
+    str | None, typer.Option(help="what thermal pixels count: counts, centikelvin, kelvin or celsius")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
+SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT that images are resized to")]
+WeightsOption = Annotated[Path | None, typer.Option(help="a weights file, or a folder to look in first")]
+NormaliseOption = Annotated[
+    list[str] | None,
+    typer.Option("--normalise", help="BAND=NAME, as in tir=kelvin:263:313, tir=repeat8, nir=percentile"),
+]
+StandardiseOption = Annotated[
+    bool,
+    typer.Option("--set-statistics", help="standardise each band by its own mean and deviation in FRAMES"),
+]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto")]
+StoreOption = Annotated[
+    Path | None, typer.Option(help="folder of stored descriptors, shared by runs", envvar="CROSSBAND_STORE")
+]
+MemoryOption = Annotated[str, typer.Option("--max-memory", help="memory for distances, as in 512M or 2G")]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="reading threads, which on a CPU run the encoder too; one a core")
+]
+ModelsOption = Annotated[
+    str, typer.Option(help="comma-separated descriptors; ENCODER[@LAYER][:POOLING[+centre]] or a fitted file")
+]
+BandsQuery = Annotated[str, typer.Option(help="rgb, nir, tir or all")]
+ProtocolOption = Annotated[str, typer.Option(help="what is right: exact, place or within:METRES")]
+OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a key")]
+DataRootOption = Annotated[
+    Path, typer.Option("--data-root", help="the folder a recipe's frames are relative to")
+]
+FlightArgument = Annotated[Path, typer.Argument(metavar="FLIGHT", help="a folder of frames, or a video")]
+MapOption = Annotated[
+    Path, typer.Option("--map", help="a folder with tiles.json, or a georeferenced label raster (GeoTIFF)")
+]
+ModelsFolderOption = Annotated[
+    Path, typer.Option(help="folder of networks, as reproduce thermal-reid writes OUT/models")
+]
+RadiusOption = Annotated[float | None, typer.Option(help="metres searched around each rough position")]
+WhereOption = Annotated[
+    list[str] | None, typer.Option(help="COLUMN=VALUE of the flight's table; may be repeated")
+]
+GalleryOption = Annotated[Path, typer.Option(help="the gallery's folder")]
+
+
+def conditions(where: list[str] | None) -> dict[str, list[str]] | None:
+    """COLUMN=VALUE, several of them; values of one column are alternatives."""
+    found: dict[str, list[str]] = {}
+    for text in where or ():
+        column, equals, value = text.partition("=")
+        if not equals or not column:
+            raise CrossbandError(f"--where is COLUMN=VALUE, as in sequence=flight001, not {text!r}")
+        found.setdefault(column, []).append(value)
+    return found or None
+
+
+def model_names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise CrossbandError("--models names no model; crossband models lists the encoders")
+    return names
+
+
+def listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def key_values(given: Iterable[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs, the values as YAML."""
+    import yaml  # type: ignore[import-untyped]
+
+    found: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise CrossbandError(f"an option of a network is KEY=VALUE, as in kernel_size=7, not {text!r}")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise CrossbandError(f"the value of {text!r} is no YAML") from None
+    return found
+
+
+def read_options(
+    size: str, normalise: list[str] | None, weights: Path | None, device: str,
+    measure: Frames | list[Frames] | None = None,
+) -> Options:  # fmt: skip
+    from dataclasses import replace
+
+    from ..bands import parse_band
+    from ..preprocess import IMAGENET, measure_statistics
+    from ..retrieval import Options
+
+    width, height = read_sides(size)
+    if not 16 <= min(width, height) <= max(width, height) <= 8192:
+        raise CrossbandError(f"--size is WIDTHxHEIGHT with sides from 16 to 8192, not {size!r}")
+    names: dict[str, str] = {}
+    for entry in normalise or ():
+        band, equals, name = entry.partition("=")
+        if not equals:
+            raise CrossbandError(f"--normalise is BAND=NAME, as in tir=percentile, not {entry!r}")
+        names[parse_band(band)] = name
+    options = Options(size=(height, width), normalisation=names, weights=weights, device=device)
+    if measure is None:
+        return options
+    return replace(options, statistics=measure_statistics(measure, options.preprocess(IMAGENET)))
+
+
+def read_sides(size: str) -> tuple[int, int]:
+    """(width, height) of WIDTHxHEIGHT."""
+    try:
+        width, height = (int(side) for side in size.lower().split("x"))
+    except ValueError:
+        raise CrossbandError(f"--size is WIDTHxHEIGHT, as in 320x256, not {size!r}") from None
+    return width, height
+
+
+def with_units(frames: Frames, units: str | None) -> Frames:
+    return frames if units is None else frames.assign(tir_units=units)

@@ -1,0 +1,124 @@
+"""``reid``, in a gallery of frames or in a thermal flight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import CrossbandError
+from ._app import app
+from ._arguments import DeviceOption, JsonOption, RadiusOption, StoreOption, WhereOption, conditions, listed
+from ._printing import print_json, print_table
+
+
+@app.command("reid")
+def reid_(
+    query: Annotated[
+        str, typer.Argument(help="an image, BAND=IMAGE,BAND=IMAGE, or a frame's name in the gallery")
+    ],
+    gallery: Annotated[Path | None, typer.Option(help="frames to search: a manifest or a folder")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="gallery: of a recipe of re-identification")] = None,
+    flight: Annotated[Path | None, typer.Option(help="or a thermal flight: a folder or a video")] = None,
+    map_: Annotated[
+        Path | None, typer.Option("--map", help="flight: a folder with tiles.json, or a GeoTIFF of labels")
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="flight: networks, as reproduce thermal-reid writes OUT/models")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="how many matches")] = 10,
+    band: Annotated[str, typer.Option(help="gallery: of a query that is one image")] = "rgb",
+    query_bands: Annotated[str | None, typer.Option(help="gallery: as in rgb,tir; all by default")] = None,
+    gallery_bands: Annotated[str | None, typer.Option(help="gallery: likewise")] = None,
+    camera: Annotated[list[str] | None, typer.Option(help="gallery: only this one; may be repeated")] = None,
+    after: Annotated[str | None, typer.Option(help="gallery: not earlier, ISO 8601 or seconds")] = None,
+    before: Annotated[str | None, typer.Option(help="gallery: not later")] = None,
+    rerank: Annotated[bool, typer.Option("--rerank", help="gallery: by neighbours within it")] = False,
+    box: Annotated[
+        str | None, typer.Option(help="flight: LEFT,TOP,WIDTH,HEIGHT of the object in the photograph")
+    ] = None,
+    radius: RadiusOption = None,
+    where: WhereOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="gallery: a strip, .jpg or .png; flight: a folder, uav by default")
+    ] = None,
+    store: StoreOption = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Where is the same object? In a gallery over any bands, cameras and hours; or, of a colour photograph, in
+    a thermal flight and on the map.
+
+    Example: crossband reid rgb=car.png,tir=car_t.png --gallery lastnight --checkpoint best.safetensors
+
+    Example: crossband reid photo.jpg --flight flight --map map --models models --out found
+    """
+    if gallery is not None and checkpoint is not None and flight is None:
+        _reid_gallery(
+            query, gallery, checkpoint, k, out, as_json,
+            band=band, query_bands=query_bands and listed(query_bands),
+            gallery_bands=gallery_bands and listed(gallery_bands), cameras=camera or (), after=after,
+            before=before, rerank=rerank, store=store,
+        )  # fmt: skip
+    elif flight is not None and map_ is not None and models is not None and gallery is None:
+        _reid_flight(
+            query, flight, map_, models, out or Path("uav"), as_json, box=box, k=k, radius=radius,
+            where=conditions(where), device=device,
+        )  # fmt: skip
+    else:
+        raise CrossbandError(
+            "reid searches a gallery (--gallery DIR --checkpoint FILE) or a flight (--flight DIR --map DIR "
+            "--models DIR); give one of the two, whole"
+        )
+
+
+def _reid_gallery(
+    query: str, gallery: Path, checkpoint: Path, k: int, out: Path | None, as_json: bool, **options: Any
+) -> None:
+    from ..pipelines.reid import reid
+
+    found = reid(_images_by_band(query), gallery, checkpoint, k, **options)
+    if out is not None:
+        found.save_strip(out)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_table(found.to_display())
+        print(f"{found.n_gallery} frames searched, {found.n_left_out} left out; by {found.descriptor} of "
+              f"{'+'.join(found.query_bands)} against {'+'.join(found.gallery_bands)}")  # fmt: skip
+
+
+def _reid_flight(
+    photo: str,
+    flight: Path,
+    map_: Path,
+    models: Path,
+    out: Path,
+    as_json: bool,
+    *,
+    box: str | None,
+    **options: Any,
+) -> None:
+    import pandas as pd
+
+    from ..uav.pipeline import parse_box, reid
+
+    found = reid(photo, flight, map_, models, out, box=parse_box(box), **options)
+    if as_json:
+        print_json(found.to_json())
+        return
+    columns = ["rank", "frame", "kind", "distance", "lat", "lon", "confidence"]
+    print_table(
+        pd.DataFrame([{name: getattr(m, name) for name in columns} for m in found.matches], columns=columns)
+    )
+    verdict = "near enough to be the one" if found.there else "not there: nothing is near enough"
+    print(f"{verdict} (threshold {found.threshold:.3f}); picture: {out / 'matches.jpg'}")
+
+
+def _images_by_band(query: str) -> str | dict[str, str]:
+    """A query as it is, or BAND=IMAGE,... taken apart."""
+    parts = [part.partition("=") for part in query.split(",")]
+    if Path(query).exists() or not all(equals and band.isalpha() for band, equals, _ in parts):
+        return query
+    return {band: path for band, _, path in parts}

@@ -1,0 +1,179 @@
+"""``segment``, ``segment-robustness``, ``profile`` and ``export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._app import app
+from ._arguments import (
+    DeviceOption,
+    FramesArgument,
+    JsonOption,
+    RootOption,
+    UnitsOption,
+    key_values,
+    listed,
+    read_sides,
+)
+from ._printing import print_json, print_table
+
+
+@app.command("segment")
+def segment_(
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE...", help="pictures, folders of pairs or manifests")
+    ],
+    checkpoint: Annotated[Path, typer.Option(help="of a training of the task segmentation")],
+    out: Annotated[Path, typer.Option(help="folder for label maps, overlays and segments.json")] = Path(
+        "segmented"
+    ),
+    tir: Annotated[Path | None, typer.Option(help="the thermal image, or the folder with its stem")] = None,
+    nir: Annotated[Path | None, typer.Option(help="the same for near infrared")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="also segment without this band; may be repeated")
+    ] = None,
+    units: UnitsOption = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Label maps of images: a PNG of classes, a coloured overlay, and the share of each class.
+
+    Example: crossband segment photo.png --tir thermal.png --checkpoint best.safetensors --without tir
+    """
+    import pandas as pd
+
+    from ..segmentation import segment
+
+    found = segment(
+        images, checkpoint, out, tir=tir, nir=nir, units=units, without=without or (), device=device
+    )
+    if as_json:
+        print_json([one.to_json() for one in found])
+        return
+    rows = []
+    for one in found:
+        rows.append({"frame": one.frame, **{name: share for name, share in one.shares.items() if share}})
+        for band, shares in one.without.items():
+            rows.append(
+                {"frame": f"  without {band}", **{name: share for name, share in shares.items() if share}}
+            )
+    print_table(pd.DataFrame(rows))
+    print(f"overlays and label maps: {out}")
+
+
+@app.command("segment-robustness")
+def segment_robustness_(
+    source: FramesArgument,
+    checkpoint: Annotated[list[str], typer.Option(help="[NAME=]FILE; may be repeated")],
+    out: Annotated[Path, typer.Option(help="folder for the curves")] = Path("crossband-out"),
+    split: Annotated[str | None, typer.Option(help="of the frames")] = None,
+    protocol: Annotated[str, typer.Option(help="present, rtfnet or objects")] = "present",
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """mIoU as RGB darkens, thermal fades, the bands are moved against each other, and fog thickens.
+
+    Example: crossband segment-robustness city/driving_3 --checkpoint both=out/both/best.safetensors
+    """
+    from ..datasets import open_frames
+    from ..files import make_folder
+    from ..segmentation import segmentation_robustness
+
+    frames = open_frames(source, root)
+    make_folder(out)
+    named = {name or file: file for name, _, file in (given.rpartition("=") for given in checkpoint)}
+    curve = segmentation_robustness(
+        frames.split(split) if split else frames, named, protocol=protocol, device=device
+    )
+    picture = curve.write(out)
+    if as_json:
+        print_json(curve.points.to_dict("records"))
+    else:
+        print_table(curve.points[curve.points["condition"] == "all"])
+        print(f"curves: {picture}")
+
+
+@app.command("profile")
+def profile_(
+    model: Annotated[str, typer.Argument(help="a segmentation network, an encoder, or a checkpoint")],
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="of the network")
+    ] = None,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the input")] = "640x480",
+    bands: Annotated[
+        str, typer.Option(help="comma-separated bands that a segmentation network reads")
+    ] = "rgb,tir",
+    classes: Annotated[int, typer.Option(min=2, help="of a segmentation network")] = 9,
+    form: Annotated[str, typer.Option(help="training, deployed or both")] = "both",
+    batch: Annotated[int, typer.Option(min=1, help="images at once")] = 1,
+    rounds: Annotated[int, typer.Option(min=0, help="timed passes; 0 only counts")] = 20,
+    device: DeviceOption = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16")] = "float32",
+    threads: Annotated[int | None, typer.Option(min=1, help="of torch on a CPU")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What a network costs: parameters, multiply-adds, thop's figure, latency and memory, as trained and
+    deployed.
+
+    Example: crossband profile rsfnet50_18 --size 640x480 --rounds 5
+    """
+    import pandas as pd
+
+    from ..profile import FORMS, profile
+
+    width, height = read_sides(size)
+    found = profile(
+        model, size=(height, width), bands=listed(bands), classes=classes, options=key_values(options or ()),
+        forms=FORMS if form == "both" else [form], batch_size=batch, rounds=rounds, device=device, dtype=dtype,
+        threads=threads,
+    )  # fmt: skip
+    rows = [one.to_json() for one in found]
+    if as_json:
+        print_json(rows[0] if len(rows) == 1 else rows)
+        return
+    for row in rows:
+        latency = row.pop("latency_ms") or {}
+        row |= {
+            "p50_ms": latency.get("p50"),
+            "p95_ms": latency.get("p95"),
+            "input": "x".join(map(str, row["input"])),
+        }
+        row |= {key: f"{row[key]:.2f}" for key in ("params_m", "macs_g", "flops_g", "thop_g")}
+    print_table(pd.DataFrame(rows))
+
+
+@app.command("export")
+def export_(
+    model: Annotated[str, typer.Argument(help="a segmentation network, an encoder, or a checkpoint")],
+    out: Annotated[Path, typer.Option(help="the .onnx file")],
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="of the network")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT; a checkpoint has its own")] = None,
+    bands: Annotated[
+        str, typer.Option(help="comma-separated bands that a segmentation network reads")
+    ] = "rgb,tir",
+    classes: Annotated[int, typer.Option(min=2, help="of a segmentation network")] = 9,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a network's deployed form as ONNX, and see that both give the same.
+
+    Example: crossband export out/both/best.safetensors --out model.onnx
+    """
+    from ..export import export
+
+    sides = read_sides(size)[::-1] if size else None
+    done = export(
+        model, out, size=sides, bands=listed(bands), classes=classes, options=key_values(options or ())
+    )
+    if as_json:
+        print_json(done.to_json())
+    else:
+        print(
+            f"{done.path}: {done.megabytes:.1f} MiB, input {'x'.join(map(str, done.input))}, "
+            f"largest difference {done.largest_difference:.1e} of {done.largest_output:.1e}"
+        )

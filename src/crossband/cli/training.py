@@ -1,0 +1,84 @@
+"""``train``, ``evaluate`` and ``reproduce``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._app import app
+from ._arguments import DataRootOption, JsonOption, OverridesArgument
+from ._printing import print_json, print_table, shortened
+
+
+@app.command("train")
+def train_(
+    recipe: Annotated[Path, typer.Argument(help="a YAML file")],
+    overrides: OverridesArgument = None,
+    out: Annotated[Path, typer.Option(help="folder of the run; started again, it goes on")] = Path("run"),
+    data_root: DataRootOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Train what a recipe describes.
+
+    Example: crossband train recipes/vpr/city_gem_triplet.yaml running.epochs=5 --data-root data --out out/gem
+    """
+    from ..training import train
+
+    done = train(recipe, overrides or (), out, data_root=data_root)
+    if as_json:
+        print_json(done.to_json())
+    else:
+        print(f"{done.checkpoint}: {done.monitor} {done.best:.1f} after epoch {done.epoch}")
+
+
+@app.command("evaluate")
+def evaluate_(
+    recipe: Annotated[Path | None, typer.Argument(help="a YAML file; without it, the checkpoint's own")] = None,
+    overrides: OverridesArgument = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="without one: before training")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for results.json")] = None,
+    data_root: DataRootOption = Path(),
+) -> None:
+    """Measure a network on every test pair of a recipe.
+
+    Example: crossband evaluate --checkpoint out/gem/best.safetensors --data-root data --out out/gem
+    """
+    from ..training import evaluate
+
+    results = evaluate(recipe, checkpoint, out, overrides=overrides or (), data_root=data_root)
+    print_json(results if out is None else shortened(results, f"in {out / 'results.json'}"))
+
+
+@app.command("reproduce")
+def reproduce_(
+    paper: Annotated[
+        str, typer.Argument(help="vpr-finetuning, rsfnet, hamnet, thermal-reid or rgbt-retrieval")
+    ],
+    data_root: DataRootOption,
+    row: Annotated[
+        list[str] | None, typer.Option(help="a recipe's name, or a model's; may be repeated; all without")
+    ] = None,
+    training: Annotated[
+        bool, typer.Option("--train", help="train first, where no checkpoint is there")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="where runs go")] = Path("reproduction"),
+    recipes: Annotated[Path | None, typer.Option(help="another folder of recipes")] = None,
+) -> None:
+    """Each figure of a paper next to ours.
+
+    Example: crossband reproduce rgbt-retrieval --data-root data --out out/rgbt
+    """
+    from ..progress import note
+    from ..training import reproduce
+
+    done = reproduce(
+        paper, data_root, rows=row, mode="train" if training else "evaluate", out=out, recipes=recipes
+    )
+    table = done.to_display()
+    measured = table["ours"].notna()
+    print_table(table[measured] if measured.any() else table)
+    note(f"{measured.sum()} of {len(table)} figures; all of them: {out / 'reproduction.json'}")
+    for name, why in done.missing.items():
+        note(f"{name}: {why}")
