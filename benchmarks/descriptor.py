@@ -1,7 +1,7 @@
 """The package's own descriptor: trained on the city, packed, and measured on real pairs it has never seen.
 
 ``python -m benchmarks.descriptor OUT ../shared/data --weights ../shared/weights`` trains
-recipes/retrieval/crossband.yaml below OUT (what is done already stays), and writes the table of
+recipes/retrieval/crossband512.yaml below OUT (what is done already stays), and writes the table of
 docs/retrieval.md; with ``--pack`` the checkpoint becomes the package's. Misaligned is a shift by 5 %, a scale
 of 1.1 and a turn by 5 degrees at once.
 """
@@ -17,15 +17,15 @@ import torch
 
 from crossband.datasets import scan
 from crossband.frames import Frames
-from crossband.retrieval import PRESETS, Descriptor, Options, benchmark
+from crossband.retrieval import PACKED, Descriptor, Options, benchmark
 from crossband.training import train
 
 from ._harness import ROOT, in_turn, machine, write_section
 
-RECIPE = ROOT / "recipes" / "retrieval" / "crossband.yaml"
+RECIPE = ROOT / "recipes" / "retrieval" / "crossband512.yaml"
 OTHERS = {
-    "efficientnet_lite0@blocks.4:avg5s3+centre": "the default before, no training",
-    "efficientnet_lite0@blocks.4:avg5s4+centre": "the same maps and windows, no training",
+    "efficientnet_lite0@blocks.4:avg5s3+centre": "the default, no training",
+    "efficientnet_lite0@blocks.4:avg5s4+centre": "the trained one's windows, no training",
     "efficientnet_lite0@blocks.4:avg5+centre": "the mark, no training",
     "squeezenet1_1": "SqueezeNet's flattened map, the paper's best",
 }
@@ -33,12 +33,12 @@ SETS = ("roadscene", "epfl_nirscene", "llvip_sample")
 
 
 def main(out: Path, data: Path, weights: Path | None, pack: bool) -> None:
-    run = train(RECIPE, (), out / "crossband", data_root=out)
+    run = train(RECIPE, (), out / "crossband512", data_root=out)
     if pack:
-        shutil.copyfile(run.checkpoint, PRESETS["crossband"])
+        shutil.copyfile(run.checkpoint, PACKED["crossband512"])
     options = Options(weights=weights, device="cpu")
     sets = {name: _frames(data / name) for name in SETS}
-    models = {str(run.checkpoint): "`crossband`: learned on the city"}
+    models = {str(run.checkpoint): "`crossband512`: learned on the city"}
     models |= {text: f"`{text}`: {said}" for text, said in OTHERS.items()}
     rows = [_row(text, said, sets, out / "store", options) for text, said in models.items()]
     speeds = _speeds(list(models), options)

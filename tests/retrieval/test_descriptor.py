@@ -14,8 +14,8 @@ from crossband.bands import Band
 from crossband.errors import CrossbandError
 from crossband.io import read_image
 from crossband.preprocess import Preprocess, Warp
-from crossband.retrieval import PRESETS, Descriptor, Options, fit_descriptor
-from crossband.retrieval.descriptor import Finish, FinishedRows, descriptor_account, unit_length
+from crossband.retrieval import PACKED, PRESETS, Descriptor, Options, fit_descriptor
+from crossband.retrieval.descriptor import Finish, FinishedRows, descriptor_account, list_packed, unit_length
 from crossband.retrieval.store import ArrayRows
 
 LITE = "efficientnet_lite0"
@@ -60,6 +60,29 @@ def test_the_default_is_a_preset_that_is_written_out():
     assert PRESETS["crossband"].startswith(LITE)
     written = Descriptor.load(PRESETS["crossband"])
     assert written.identity == Descriptor.load().identity
+
+
+def test_the_packed_descriptor_is_small_and_needs_nothing_but_the_package(monkeypatch):
+    monkeypatch.setattr("crossband.weights.locate_weights", lambda *_: pytest.fail("looked for weights"))
+    descriptor = Descriptor.load("crossband512", Options(device="cpu"))
+    (info,) = list_packed("crossband512")
+    assert info.dim == descriptor.axes.shape[1] == 512
+    own = sum(p.numel() for p in descriptor.encoder.parameters()) + descriptor.axes.size
+    assert info.params_m == pytest.approx(own / 1e6)
+    assert own <= 3_000_000
+    assert PACKED["crossband512"].stat().st_size <= 15_000_000
+    pooled = descriptor.pooled(torch.rand(2, 3, 320, 320)).numpy()
+    vectors = descriptor.finish(None)(pooled, Band.TIR)  # its own means, where no set is at hand
+    assert vectors.shape == (2, 512)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+
+
+def test_the_packed_descriptor_takes_the_users_normalisation_and_no_other_size():
+    kelvin = Descriptor.load("crossband512", Options(device="cpu", normalisation={"tir": "kelvin:263:313"}))
+    assert str(kelvin.preprocess.normalisation[Band.TIR]) == "kelvin:263:313"
+    assert kelvin.identity != Descriptor.load("crossband512", Options(device="cpu")).identity
+    with pytest.raises(CrossbandError, match="crossband512 was trained on images of 320x320"):
+        Descriptor.load("crossband512", Options(device="cpu", size=(224, 224)))
 
 
 def test_the_identity_changes_with_all_that_changes_the_vector(small):

@@ -16,7 +16,7 @@ from ._printing import print_json, print_table
 def models(
     pattern: Annotated[str, typer.Argument(help="as in resnet*")] = "*", as_json: JsonOption = False
 ) -> None:
-    """Encoders and segmentation networks: parameters, dimension, licence, and whether weights are here.
+    """Encoders, trained descriptors, segmentation networks: parameters, dimension, licence, whether weights are here.
 
     Of encoders the parameters are without the classifier, and any model of timm works too, as timm/NAME.
 
@@ -27,13 +27,13 @@ def models(
     import pandas as pd
 
     from ..models import list_models, list_segmenters
-    from ..retrieval.descriptor import PRESETS
+    from ..retrieval.descriptor import PACKED, PRESETS, list_packed
 
     encoder = "efficientnet_lite0" if pattern in PRESETS else pattern.partition(":")[0].partition("@")[0]
-    found = [asdict(info) for info in (*list_models(encoder), *list_segmenters(encoder))]
+    found = [asdict(info) for info in (*list_packed(encoder), *list_models(encoder), *list_segmenters(encoder))]
     if not found:
         known = (info.name for info in (*list_models(), *list_segmenters()))
-        raise unknown_name("model", pattern, [*PRESETS, *known])
+        raise unknown_name("model", pattern, [*PRESETS, *PACKED, *known])
     if as_json:
         print_json(found)
     else:

@@ -1,7 +1,7 @@
 """Retrieval: describe images, search them, keep them in a gallery, and measure how well it works."""
 
 from .benchmark import Benchmark, benchmark
-from .descriptor import DEFAULT_DESCRIPTOR, PRESETS, Descriptor, Options
+from .descriptor import DEFAULT_DESCRIPTOR, PACKED, PRESETS, Descriptor, Options
 from .embed import Embedding, embed
 from .explain import Explanation, explain
 from .fit import fit_descriptor
@@ -11,6 +11,7 @@ from .search import exact_search
 
 __all__ = [
     "DEFAULT_DESCRIPTOR",
+    "PACKED",
     "PRESETS",
     "Benchmark",
     "Descriptor",

@@ -11,8 +11,10 @@ learned across bands.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +29,7 @@ from safetensors.numpy import load_file, save_file
 from .. import __version__
 from ..bands import BANDS, Band, Normalisation
 from ..errors import CrossbandError
-from ..models import create_model, find_model
+from ..models import ModelInfo, create_model, find_model
 from ..models.pairs import load_pair_descriptor
 from ..models.vpr import load_place_encoder
 from ..nn import Encoder, Pooling
@@ -37,16 +39,20 @@ from .store import StoredRows
 __all__ = [
     "DEFAULT_DESCRIPTOR",
     "DEFAULT_OPTIONS",
+    "PACKED",
     "PRESETS",
     "Descriptor",
     "Finish",
     "FinishedRows",
     "Options",
+    "list_packed",
 ]
 
+# Chosen on docs/decisions.md's table: aligned and misaligned recall, both ways.
 DEFAULT_DESCRIPTOR = "crossband"
-PRESETS = {"crossband": Path(__file__).parents[1] / "models" / "crossband.safetensors"}
-"""Trained descriptors that come with the package: name -> checkpoint. docs/decisions.md has their figures."""
+PRESETS = {"crossband": "efficientnet_lite0@blocks.4:avg5s3+centre"}
+PACKED = {"crossband512": Path(__file__).parents[1] / "models" / "crossband512.safetensors"}
+"""Trained descriptors that come with the package: name -> checkpoint; docs/retrieval.md has their figures."""
 _FORMAT = "crossband-descriptor-1"
 _CHECKPOINT = "crossband-checkpoint-1"
 _TRAINED = "trained"  # the encoder of a descriptor that a checkpoint makes
@@ -198,12 +204,12 @@ class Descriptor:
         Raises:
             CrossbandError: an unknown encoder, layer or step, or weights that are missing.
         """
-        if name in PRESETS:
-            return replace(_of_checkpoint(PRESETS[name], options), name=name, checkpoint=name)
+        if name in PACKED:
+            return replace(_of_checkpoint(PACKED[name], options), name=name, checkpoint=name)
         if name.endswith(".safetensors") or (Path(name).is_file() and not _names_model(name)):
             read = _of_checkpoint if _account(Path(name)).get("format") == _CHECKPOINT else read_descriptor
             return replace(read(Path(name), options), name=name)
-        return _build(name, options)
+        return _build(name, PRESETS.get(name, name), options)
 
     @property
     def fingerprint(self) -> str:
@@ -279,16 +285,16 @@ def _digest(account: Mapping[str, object]) -> str:
 def _names_model(name: str) -> bool:
     """Whether the name is a model's, so that a file of the same name beside it does not matter."""
     try:
-        find_model(name.partition(":")[0].partition("@")[0])
+        find_model(PRESETS.get(name, name).partition(":")[0].partition("@")[0])
     except CrossbandError:
         return False
     return True
 
 
-def _build(name: str, options: Options) -> Descriptor:
-    head, _, steps = name.partition(":")
+def _build(name: str, text: str, options: Options) -> Descriptor:
+    head, _, steps = text.partition(":")
     encoder_name, _, layer = head.partition("@")
-    entry = find_model(encoder_name, also=PRESETS)
+    entry = find_model(encoder_name, also=[*PRESETS, *PACKED])
     pooling, centre = _steps(steps or entry.default_steps)
     encoder, digest = create_model(encoder_name, options.weights)
     return Descriptor(
@@ -361,13 +367,37 @@ def _of_checkpoint(path: Path, options: Options) -> Descriptor:
     )
 
 
+def list_packed(pattern: str = "*") -> list[ModelInfo]:
+    """The trained descriptors of the package whose names match a pattern, as lines of ``crossband models``.
+
+    Example:
+        >>> [(info.name, info.dim, info.weights) for info in list_packed()]
+        [('crossband512', 512, 'here')]
+    """
+    found = []
+    for name in sorted(fnmatch.filter(PACKED, pattern)):
+        account = _account(PACKED[name])
+        with safe_open(PACKED[name], framework="numpy") as file:
+            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
+        buffers = ("means", "running_mean", "running_var", "num_batches_tracked")
+        params = sum(math.prod(shape) for key, shape in shapes.items() if not key.endswith(buffers))
+        height, width = account["recipe"]["data"]["size"]
+        found.append(
+            ModelInfo(
+                name, "retrieval across bands", params / 1e6, shapes["axes"][1], "Apache-2.0", "this package",
+                "here", (height, width),
+            )
+        )  # fmt: skip
+    return found
+
+
 def _trained_preprocess(path: Path, account: Mapping[str, Any], options: Options) -> Preprocess:
     """As it was trained to read images, but for what the user says of his own."""
     own = _read_preprocess(path, account.get("preprocess"))
     if options.size not in (own.size, DEFAULT_OPTIONS.size):
         raise CrossbandError(
             f"{path.stem} was trained on images of {own.size[1]}x{own.size[0]} and reads no others; leave "
-            "--size out, or name a descriptor without training, as efficientnet_lite0@blocks.4:avg5s4+centre"
+            "--size out, or name a descriptor that is not trained, as crossband"
         )
     given = {band: Normalisation.parse(text) for band, text in _by_band(options.normalisation).items()}
     return replace(
@@ -409,7 +439,7 @@ def _encoder_of(path: Path, account: Mapping[str, Any], weights: str | Path | No
     if account["encoder"] != _TRAINED:
         return create_model(account["encoder"], weights)
     named = str(account.get("checkpoint"))
-    checkpoint = PRESETS.get(named, Path(named)) if weights is None else Path(weights)
+    checkpoint = PACKED.get(named, Path(named)) if weights is None else Path(weights)
     if not checkpoint.is_file():
         raise CrossbandError(f"{path} needs the trained network {checkpoint}; give it with --weights")
     trained = _trained(checkpoint, _account(checkpoint))
