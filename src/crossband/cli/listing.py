@@ -16,7 +16,7 @@ from ._printing import print_json, print_table
 def models(
     pattern: Annotated[str, typer.Argument(help="as in resnet*")] = "*", as_json: JsonOption = False
 ) -> None:
-    """Encoders, trained descriptors, segmentation networks: parameters, dimension, licence, whether weights are here.
+    """Encoders, trained descriptors, segmentation networks: parameters, dimension, licence, are weights here?
 
     Of encoders the parameters are without the classifier, and any model of timm works too, as timm/NAME.
 
