@@ -62,7 +62,8 @@ def _stages(results: dict[str, Any]) -> list[str]:
         "translation, objects": _kelvin(made, "kelvin_objects", "kelvin_constant_objects"),
         "translation, all pixels": f"{_kelvin(made, 'kelvin', 'kelvin_constant')}; SSIM {made['ssim']:.2f}",
         "labelling of thermal images": f"mIoU {label['miou']:.1f}, accuracy {label['accuracy']:.1f} %",
-        "localisation by predicted labellings": _place(results["localisation"]),
+        "localisation by predicted labellings": _place(results["localisation"])
+        + _parts(results["localisation"]),
         "localisation by true labellings": _place(results["city_localisation"]),
         "alignment": _flow(results["alignment"]),
         "detection without semantics": _detections(results["city_detection_plain"]),
@@ -84,7 +85,15 @@ def _place(found: dict[str, Any]) -> str:
     return (
         f"median {found['median_m']:.1f} m ({low:.1f} to {high:.1f}), 90 % within {found['p90_m']:.1f} m; "
         f"recall at 1, 5, 10 of {found['tiles']:.0f} tiles: {recall} %; rough positions given: median "
-        f"{found['rough_median_m']:.1f} m; {found['n_frames']} frames"
+        f"{found['rough_median_m']:.1f} m; {found['n_frames']} frames, {found['n_draws']} rough positions each"
+    )
+
+
+def _parts(found: dict[str, Any]) -> str:
+    """The medians of the conditions and cameras."""
+    parts = {name: part for name, part in found.items() if isinstance(part, dict) and "median_m" in part}
+    return ", ".join(
+        f"{name} {part['median_m']:.1f} m ({part['n_frames']} frames)" for name, part in parts.items()
     )
 
 

@@ -288,8 +288,8 @@ def _instance(scenes: Scenes, where: tuple[int, int]) -> float:
 def measure_localisation(frames: Frames, labeller: Labeller, locator: Locator, search: Search, seed: int = 0
                          ) -> dict[str, Any]:  # fmt: skip
     """Localisation by predicted labellings; see
-    :func:`crossband.training.tasks.localisation.localisation_scores`. By ``day`` and ``night`` too, median
-    metres."""
+    :func:`crossband.training.tasks.localisation.localisation_scores`. The median of each condition
+    and of each camera (``day``, ``oblique``) too, metres."""
     scenes, ground = Scenes(frames), read_map(frames.root)
     height, width = scenes.pixels(0, "tir").shape[:2]
     poses = poses_of(frames, ground, (width, height))
@@ -302,18 +302,11 @@ def measure_localisation(frames: Frames, labeller: Labeller, locator: Locator, s
     everything = labels(range(len(frames)))
     device = str(next(locator.network.parameters()).device)
     out = localisation_scores(locator.network, ground, poses, everything, search, seed, device)
-    for camera in frames.table["camera"].dropna().unique() if frames.has("camera") else ():
-        rows = np.flatnonzero((frames.table["camera"] == camera).to_numpy(bool))
-        part = localisation_scores(
-            locator.network,
-            ground,
-            [poses[i] for i in rows],
-            [everything[i] for i in rows],
-            search,
-            seed,
-            device,
-        )
-        out[str(camera)] = {"median_m": part["median_m"], "n_frames": part["n_frames"]}
+    errors = np.array(out["errors_m"])
+    for column in ("condition", "camera"):
+        for value in frames.table[column].dropna().unique() if frames.has(column) else ():
+            rows = np.flatnonzero((frames.table[column] == value).to_numpy(bool))
+            out[str(value)] = {"median_m": float(np.median(errors[rows])), "n_frames": len(rows)}
     return out
 
 

@@ -51,12 +51,14 @@ class Labeller:
 
 @dataclass(frozen=True)
 class Locator:
-    """A tile distance, the side of its tiles and their stride and search radius in metres, and its identity."""
+    """A tile distance, the side of its tiles, their stride and the search radius in metres, what the rough
+    position weighs, and its identity."""
 
     network: TileDistance
     tile: float
     stride: float
     radius: float
+    prior: float
     digest: str
 
 
@@ -134,7 +136,9 @@ def read_locator(path: str | Path, device: str = "cpu") -> Locator:
         device,
     )
     search = read_account(path)["recipe"]["search"]
-    return Locator(network, search["tile"], search["stride"], search["radius"], digest)
+    return Locator(
+        network, search["tile"], search["stride"], search["radius"], search.get("prior", 0.0), digest
+    )
 
 
 def read_detector(path: str | Path, device: str = "cpu") -> Detector:

@@ -182,7 +182,7 @@ def localise_image(
     with torch.inference_mode():
         vector = locator.network(torch.from_numpy(patch)[None].to(device))[0].cpu().numpy()
     at = pose.looks_at
-    found = tiles.search(vector, *at, radius)
+    found = tiles.search(vector, *at, radius, locator.prior)
     best = found.positions[0]
     return float(pose.x + best[0] - at[0]), float(pose.y + best[1] - at[1]), found.confidence
 

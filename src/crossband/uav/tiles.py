@@ -101,18 +101,27 @@ class TileIndex:
         vectors = np.stack(table["vector"].to_pylist()).astype(np.float32)
         return cls(positions, vectors, side)
 
-    def search(self, vector: np.ndarray, x: float, y: float, radius: float) -> Found:
+    def search(self, vector: np.ndarray, x: float, y: float, radius: float, prior: float = 0.0) -> Found:
         """The tiles within a radius of a rough position, nearest by the learned distance first.
+
+        Args:
+            vector: of the labelling, ``(D,)``.
+            x, y: the rough position, metres.
+            radius: metres.
+            prior: a tile at the radius counts as if its squared distance were this much larger, one halfway a
+                quarter of that.
 
         Raises:
             CrossbandError: none is that near.
         """
-        near = np.flatnonzero(np.hypot(self.positions[:, 0] - x, self.positions[:, 1] - y) <= radius)
+        away = np.hypot(self.positions[:, 0] - x, self.positions[:, 1] - y)
+        near = np.flatnonzero(away <= radius)
         if not len(near):
             raise CrossbandError(
                 f"no tile of the map is within {radius:g} m of the rough position; raise --radius"
             )
-        distances = np.linalg.norm(self.vectors[near].astype(np.float64) - vector, axis=1)
+        squared = ((self.vectors[near].astype(np.float64) - vector) ** 2).sum(1)
+        distances = np.sqrt(squared + prior * (away[near] / radius) ** 2)
         order = np.argsort(distances, kind="stable")
         positions, distances = self.positions[near[order]], distances[order]
         elsewhere = np.hypot(*(positions - positions[0]).T) >= self.side
