@@ -62,8 +62,8 @@ def _stages(results: dict[str, Any]) -> list[str]:
         "translation, objects": _kelvin(made, "kelvin_objects", "kelvin_constant_objects"),
         "translation, all pixels": f"{_kelvin(made, 'kelvin', 'kelvin_constant')}; SSIM {made['ssim']:.2f}",
         "labelling of thermal images": f"mIoU {label['miou']:.1f}, accuracy {label['accuracy']:.1f} %",
-        "localisation by predicted labellings": _place(results["localisation"])
-        + _parts(results["localisation"]),
+        "localisation by predicted labellings": _place(results["localisation"]),
+        "the same, medians": _parts(results["localisation"]),
         "localisation by true labellings": _place(results["city_localisation"]),
         "alignment": _flow(results["alignment"]),
         "detection without semantics": _detections(results["city_detection_plain"]),
