@@ -1,7 +1,9 @@
 """The distance between a labelling and a tile."""
 
+import pytest
 import torch
 
+from crossband.errors import CrossbandError
 from crossband.models.tile_distance import TileDistance
 
 
@@ -26,3 +28,9 @@ def test_vectors_are_of_unit_length_whatever_is_known():
         vectors = network(labels)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
     assert vectors.shape == (3, network.dim)
+
+
+@pytest.mark.parametrize(("options", "said"), [({"pixels": 4096}, "32 to 1024"), ({"stages": 0}, "19 stages")])
+def test_sizes_that_no_recipe_has_are_refused_before_memory_is_taken(options, said):
+    with pytest.raises(CrossbandError, match=said):
+        TileDistance(5, **options)

@@ -634,3 +634,16 @@ def test_a_gallery_keeps_to_its_bands_when_more_is_indexed(tmp_path, make_pairs)
     index(frames.select(slice(0, 2)), tmp_path / "gallery", "hog", ["tir"])
     index(frames, tmp_path / "gallery")
     assert Gallery.info(tmp_path / "gallery")["bands"] == {"tir": 4}
+
+
+def test_a_gallery_of_one_band_keeps_the_means_that_came_with_a_trained_descriptor(make_pairs, tmp_path):
+    images = sorted((make_pairs(tmp_path / "thermal", n=3, bands=("tir",)) / "tir").iterdir())
+    thermal = Frames.make([{"frame": path.stem, "tir": path.name} for path in images], images[0].parent)
+    photo = next((make_pairs(tmp_path / "colour", n=1, bands=("rgb",)) / "rgb").iterdir())
+    folder = tmp_path / "gallery"
+    index(thermal, folder, "crossband512", options=Options(device="cpu"))
+    found = search(photo, folder, k=1, band="rgb", options=Options(device="cpu"))
+    assert len(found) == 1, "one photograph is searched without any others of its band"
+    means = Gallery.open(folder, Options(device="cpu")).descriptor.means
+    assert set(means) == {Band.RGB, Band.NIR, Band.TIR}
+    np.testing.assert_allclose(means[Band.TIR].shape, (2800,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,69 @@ def test_checking_for_shared_frames_simulates_nothing(scenes, tmp_path):
     task = find_task("pairs").build(read_recipe(recipe(data={"test": {"city": city}})), tmp_path)
     task.check()
     assert not list((tmp_path / "half").iterdir())
+
+
+def test_a_pair_that_val_does_not_have_is_left_out_of_the_score(scenes, tmp_path):
+    for name in ("one", "three"):
+        (tmp_path / name).symlink_to(scenes / name)
+    table = Frames.read(scenes / "two" / "frames.parquet").table.head(8).copy()
+    table["nir"] = [None if i % 2 else str(path) for i, path in enumerate(table["rgb"])]
+    table.loc[table.index % 2 == 0, "tir"] = None  # nir and tir are never together
+    Frames(table, scenes / "two").write(tmp_path / "val.parquet")
+    train_table = Frames.read(scenes / "one" / "frames.parquet").table.assign(nir=lambda t: t["rgb"])
+    Frames(train_table, scenes / "one").write(tmp_path / "train.parquet")
+    data = {"train": {"frames": "train.parquet"}, "val": {"frames": "val.parquet"}, "test": {}}
+    task = find_task("pairs").build(
+        read_recipe(recipe(data={**data, "bands": ["rgb", "nir", "tir"]})), tmp_path
+    )
+    task.check()
+    scores = task.validate()
+    assert np.isfinite(list(scores.values())).all()
+    single = recipe(data={**data, "bands": ["nir", "tir"]})
+    with pytest.raises(CrossbandError, match=r"no frame of data\.val has two of the bands"):
+        find_task("pairs").build(read_recipe(single), tmp_path).check()
+
+
+def forged(trained: Path, out: Path, change: Any, tensors: dict[str, torch.Tensor] | None = None) -> Path:
+    """The checkpoint with another account, or other tensors."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(trained, framework="pt") as file:
+        account = json.loads(file.metadata()["crossband"])
+    change(account)
+    save_file({**_state(trained), **(tensors or {})}, out, metadata={"crossband": json.dumps(account)})
+    return out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda a: a["recipe"]["data"].update(bands=["rgb", "x"]), "unknown band"),
+        (lambda a: a["recipe"]["data"].update(bands=["rgb", "rgb"]), "names a band twice"),
+        (lambda a: a["recipe"]["data"].update(size=[4096, 4096]), "have two sizes"),
+        (lambda a: a["recipe"]["data"].update(size=[99999, 48]), "no sensible size"),
+        (lambda a: a["recipe"]["data"].update(size=[float("inf"), 48]), "cannot convert float infinity"),
+        (lambda a: a["recipe"]["model"].update(dim=17), "tensors are not those"),
+        (lambda a: a["recipe"].pop("model"), "model"),
+    ],
+)
+def test_a_forged_checkpoint_is_one_sentence(trained, tmp_path, change, said):
+    path = forged(trained, tmp_path / "forged.safetensors", change)
+    with pytest.raises(CrossbandError, match=rf"no checkpoint of pairs: .*{said}"):
+        Descriptor.load(str(path), Options(device="cpu"))
+
+
+def test_axes_that_are_no_numbers_are_refused(trained, tmp_path):
+    axes = torch.full_like(_state(trained)["axes"], float("nan"))
+    path = forged(trained, tmp_path / "nan.safetensors", lambda account: None, {"axes": axes})
+    with pytest.raises(CrossbandError, match="axes or means are not finite"):
+        Descriptor.load(str(path), Options(device="cpu"))
+
+
+@pytest.mark.parametrize("name", ["boq_resnet50", "squeezenet1_1"])
+def test_trimming_leaves_a_network_that_runs(name):
+    """Attention reads the weights of modules that it never enters."""
+    with torch.device("meta"):
+        network, _ = create_pair_descriptor(name, None, "flat", (96, 96), 16, 2, pretrained=False)
+        assert network.pooled(torch.zeros(1, 3, 96, 96)).shape[1] == len(network.axes)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -139,13 +140,18 @@ def patch_score(query: PatchFeatures, item: PatchFeatures, method: str = "ransac
 
 def _inliers(source: np.ndarray, target: np.ndarray, limit: float) -> int:
     """How many places ``(n, 2)`` one homography takes to their partners, within ``limit`` pixels."""
-    try:
-        import cv2
-    except ImportError:
-        raise CrossbandError("RANSAC needs OpenCV; pip install 'crossband[vision]', or use spatial") from None
+    cv2 = _opencv()
     points = [np.asarray(places * _STRIDE, np.float32) for places in (source, target)]
     _, inlier = cv2.findHomography(points[0], points[1], cv2.RANSAC, limit)
     return 0 if inlier is None else int(inlier.sum())
+
+
+def _opencv() -> Any:
+    try:
+        import cv2
+    except ImportError:
+        raise CrossbandError("RANSAC needs OpenCV; pip install 'crossband[vision]'") from None
+    return cv2
 
 
 class PatchReranker(Reranker):
@@ -169,6 +175,8 @@ class PatchReranker(Reranker):
         super().__init__()
         assert isinstance(encoder.body, PatchNetVLAD)
         self.network, self.sizes, self.weights, self.method = encoder.body, sizes, weights, method
+        if method == "ransac":
+            _opencv()  # said before hours of describing, not after
         whiten = encoder.body.whiten
         dim = whiten.out_features if isinstance(whiten, nn.Linear) else encoder.body.pool.full_dim
         self.channels = 3 + int(dim)

@@ -7,6 +7,7 @@ set when the descriptor is used.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..bands import Band, parse_band
 from ..errors import CrossbandError
 from ..nn.encoder import Encoder, reached_parameters
 from ..nn.pooling import Pooling
@@ -53,10 +55,10 @@ class PairDescriptor(nn.Module):
         self, encoder: Encoder, layer: str, pooling: Pooling, size: tuple[int, int], dim: int, bands: int
     ) -> None:
         super().__init__()
-        self.encoder = trim(encoder.eval(), layer, size).to(memory_format=torch.channels_last)
+        trimmed, shape = trim(encoder.eval(), layer, size)
+        self.encoder = trimmed.to(memory_format=torch.channels_last)
         self.layer, self.pooling, self.size = layer, pooling, size
-        with torch.inference_mode():
-            width = self.pooled(torch.zeros(1, 3, *size)).shape[1]
+        width = pooling(torch.zeros(shape, device="meta")).shape[1]
         if not 0 < dim <= width:
             raise CrossbandError(f"{dim} numbers cannot be made of the {width} that {pooling} gives")
         self.axes = nn.Parameter(torch.eye(width, dim))
@@ -111,38 +113,65 @@ class PairDescriptor(nn.Module):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
 
-def trim(encoder: Encoder, layer: str, size: tuple[int, int]) -> Encoder:
+def trim(encoder: Encoder, layer: str, size: tuple[int, int]) -> tuple[Encoder, torch.Size]:
     """The encoder without the modules that a pass up to ``layer`` never enters: identities stand in for them.
+    The pass is one without memory behind it. Where a module reads another's weights without entering it, as
+    attention does, nothing is taken out.
 
     Args:
         encoder: in evaluation mode; it is changed.
         layer: where it is cut.
         size: (height, width) of an image it can read.
 
+    Returns:
+        the encoder, and the shape of its map of one image.
+
     Example:
         >>> from crossband.models import create_model
         >>> encoder, _ = create_model("squeezenet1_1", pretrained=False)
         >>> whole = sum(p.numel() for p in encoder.parameters())
-        >>> sum(p.numel() for p in trim(encoder, "features.5", (64, 64)).parameters()) < whole / 5
-        True
+        >>> trimmed, shape = trim(encoder, "features.5", (64, 64))
+        >>> sum(p.numel() for p in trimmed.parameters()) < whole / 5, shape
+        (True, torch.Size([1, 128, 7, 7]))
     """
+    twin = copy.deepcopy(encoder).to("meta")
+    image = torch.zeros(1, 3, *size, device="meta")
     entered: set[nn.Module] = set()
     handles = [
         module.register_forward_pre_hook(lambda module, _: entered.add(module))
-        for module in encoder.body.modules()
+        for module in twin.body.modules()
     ]
     try:
         with torch.inference_mode():
-            encoder(torch.zeros(1, 3, *size), layer)
+            shape = twin(image, layer).shape
     finally:
         for handle in handles:
             handle.remove()
-    for module in list(encoder.body.modules()):
-        for name, child in module.named_children():
-            inside = set(child.modules())
-            if not entered & inside and any(True for _ in child.state_dict()):
-                setattr(module, name, nn.Identity())
-    return encoder
+    never = [
+        (path, name)
+        for path, module in twin.body.named_modules()
+        for name, child in module.named_children()
+        if not entered & set(child.modules()) and child.state_dict()
+    ]
+    _take_out(twin, never)
+    try:
+        with torch.inference_mode():
+            twin(image, layer)
+    except AttributeError:
+        return encoder, shape
+    _take_out(encoder, never)
+    return encoder, shape
+
+
+def _take_out(encoder: Encoder, never: list[tuple[str, str]]) -> None:
+    """Put identities in the places (path of the parent, name); those inside one that is out are gone."""
+    for path, name in never:
+        try:
+            parent = encoder.body.get_submodule(path)
+        except AttributeError:
+            continue
+        if name in dict(parent.named_children()):
+            setattr(parent, name, nn.Identity())
 
 
 def create_pair_descriptor(
@@ -173,8 +202,8 @@ def create_pair_descriptor(
     return PairDescriptor(body, cut, Pooling.parse(pooling), size, dim, bands).eval(), digest
 
 
-def load_pair_descriptor(path: Path, account: Mapping[str, Any]) -> tuple[PairDescriptor, str]:
-    """A trained pair descriptor, and the SHA-256 of its file.
+def load_pair_descriptor(path: Path, account: Mapping[str, Any]) -> tuple[PairDescriptor, list[Band], str]:
+    """A trained pair descriptor, its bands, and the SHA-256 of its file.
 
     Args:
         path: the checkpoint.
@@ -189,21 +218,39 @@ def load_pair_descriptor(path: Path, account: Mapping[str, Any]) -> tuple[PairDe
         raise CrossbandError(f"{path} is a checkpoint of the task {task!r}, not of pairs")
     state = load_state_dict(path)
     try:
-        model, data = recipe["model"], recipe["data"]
-        height, width = data["size"]
-        options = {
-            "encoder": model["encoder"], "layer": model["layer"], "pooling": model["pooling"],
-            "size": (int(height), int(width)), "dim": int(model["dim"]), "bands": len(data["bands"]),
-        }  # fmt: skip
-        if not all(16 <= side <= 8192 for side in options["size"]):
-            raise CrossbandError("its images have no sensible size")
+        options, bands = _options_of(account)
         with torch.device("meta"):
             needed, _ = create_pair_descriptor(**options, pretrained=False)
         if {n: v.shape for n, v in needed.state_dict().items()} != {n: v.shape for n, v in state.items()}:
             raise CrossbandError("its tensors are not those of its recipe")
+        if not all(bool(torch.isfinite(state[name]).all()) for name in ("axes", "means")):
+            raise CrossbandError("its axes or means are not finite")
         network, _ = create_pair_descriptor(**options, pretrained=False)
         network.load_state_dict(state, strict=True)
-    except (RuntimeError, TypeError, ValueError, KeyError, AttributeError, CrossbandError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise CrossbandError(f"{path} is no checkpoint of pairs: {reason}") from None
-    return network.eval().requires_grad_(False), file_digest(path)
+    except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+        raise _no_checkpoint(path, error) from None
+    except CrossbandError as error:
+        raise _no_checkpoint(path, error) from None
+    return network.eval().requires_grad_(False), bands, file_digest(path)
+
+
+def _options_of(account: Mapping[str, Any]) -> tuple[dict[str, Any], list[Band]]:
+    """What :func:`create_pair_descriptor` needs, and the bands."""
+    model, data = account["recipe"]["model"], account["recipe"]["data"]
+    bands = [parse_band(name) for name in data["bands"]]
+    height, width = (int(side) for side in data["size"])
+    if not 16 <= min(height, width) <= max(height, width) <= 8192:
+        raise CrossbandError("its images have no sensible size")
+    if [height, width] != account["preprocess"]["size"]:
+        raise CrossbandError("its images have two sizes")
+    if len(set(bands)) != len(bands):
+        raise CrossbandError("it names a band twice")
+    options = {
+        "encoder": model["encoder"], "layer": model["layer"], "pooling": model["pooling"],
+        "size": (height, width), "dim": int(model["dim"]), "bands": len(bands),
+    }  # fmt: skip
+    return options, bands
+
+
+def _no_checkpoint(path: Path, error: Exception) -> CrossbandError:
+    return CrossbandError(f"{path} is no checkpoint of pairs: {' '.join(str(error).split())[:120]}")

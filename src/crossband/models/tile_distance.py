@@ -13,6 +13,8 @@ part of a tile, and two vectors are compared where both are known.
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -35,7 +37,7 @@ class TileDistance(nn.Module):
             after 8 to 14, for 16 x 16 after 15 or more.
 
     Raises:
-        CrossbandError: sides below 32 pixels.
+        CrossbandError: sides below 32 or above 1024 pixels, or stages that MobileNetV2 does not have.
 
     Example:
         >>> network = TileDistance(5, pixels=32, width=0.25).eval()
@@ -47,17 +49,20 @@ class TileDistance(nn.Module):
         self, classes: int, pixels: int = 64, width: float = 1.0, channels: int = 16, stages: int = 19
     ) -> None:
         super().__init__()
-        if pixels < 32:
-            raise CrossbandError(f"a labelling has 32 pixels a side or more, not {pixels}")
+        if not 32 <= pixels <= 1024:
+            raise CrossbandError(f"a labelling has 32 to 1024 pixels a side, not {pixels}")
+        if not 4 <= stages <= 19:
+            raise CrossbandError(f"MobileNetV2 has 19 stages, and 4 are the least, not {stages}")
         self.classes, self.pixels = classes, pixels
         features = torchvision.models.mobilenet_v2(width_mult=width).features[:stages]
         first = features[0][0]
         features[0][0] = nn.Conv2d(classes + 1, first.out_channels, 3, 1, 1, bias=False)
         self.features = features
         with torch.inference_mode():
-            last = features.eval()(torch.zeros(1, classes + 1, pixels, pixels))
-        self.head = nn.Conv2d(last.shape[1], channels, 1)
-        self.dim = channels * last.shape[2] * last.shape[3]
+            twin = copy.deepcopy(features).to("meta").eval()
+            last = twin(torch.zeros(1, classes + 1, pixels, pixels, device="meta")).shape
+        self.head = nn.Conv2d(last[1], channels, 1)
+        self.dim = channels * last[2] * last[3]
 
     def forward(self, labels: torch.Tensor) -> torch.Tensor:
         """Unit vectors ``(N, dim)`` of labellings, integers ``(N, pixels, pixels)``."""

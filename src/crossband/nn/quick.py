@@ -56,8 +56,10 @@ def quick_copy(encoder: Encoder, layer: str | None, image: torch.Tensor) -> Enco
                     and not isinstance(module.padding, str)
                 ):
                     quick.body.get_submodule(name).__class__ = _OneDNN
-            for conv, act in {**acts, **norms}.items():
-                _fuse(quick.body, conv, act)
+            for conv in {**acts, **norms}:
+                for part in (norms, acts):  # timm's norm has the activation inside, a plain one behind it
+                    if conv in part and _fuse(quick.body, conv, part[conv]):
+                        break
             for module in quick.body.modules():
                 if isinstance(module, _OneDNN):
                     module.pack()
@@ -163,12 +165,14 @@ def _fold(body: nn.Module, conv_name: str, norm_name: str) -> None:
     _replace(body, norm_name, act if isinstance(act, nn.Module) else nn.Identity())
 
 
-def _fuse(body: nn.Module, conv_name: str, act_name: str) -> None:
-    """Let a convolution do what an activation behind it does, where it can."""
+def _fuse(body: nn.Module, conv_name: str, act_name: str) -> bool:
+    """Let a convolution do what an activation behind it does, where it can; whether it could."""
     conv, act = body.get_submodule(conv_name), body.get_submodule(act_name)
-    if isinstance(conv, _OneDNN) and type(act) in _ACTIVATIONS:
-        conv.activation = _ACTIVATIONS[type(act)]
-        _replace(body, act_name, nn.Identity())
+    if not isinstance(conv, _OneDNN) or type(act) not in _ACTIVATIONS:
+        return False
+    conv.activation = _ACTIVATIONS[type(act)]
+    _replace(body, act_name, nn.Identity())
+    return True
 
 
 def _replace(body: nn.Module, name: str, module: nn.Module) -> None:

@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from .. import __version__
-from ..bands import BANDS, Band, Normalisation
+from ..bands import BANDS, Band, Normalisation, parse_band
 from ..errors import CrossbandError
 from ..models import ModelInfo, create_model, find_model
 from ..models.pairs import load_pair_descriptor
@@ -408,7 +408,7 @@ def _trained_preprocess(path: Path, account: Mapping[str, Any], options: Options
 
 
 def _by_band(given: Mapping[str, str] | None) -> dict[Band, str]:
-    return {Band(name): text for name, text in (given or {}).items()}
+    return {parse_band(name): text for name, text in (given or {}).items()}
 
 
 @dataclass(frozen=True)
@@ -428,8 +428,7 @@ def _trained(path: Path, account: Mapping[str, Any]) -> _Trained:
     if not isinstance(recipe, Mapping) or recipe.get("task") != "pairs":
         encoder, digest = load_place_encoder(path, account)
         return _Trained(encoder, digest, encoder.check_layer(None), Pooling.parse("flat"))
-    network, digest = load_pair_descriptor(path, account)
-    bands = [Band(name) for name in recipe["data"]["bands"]]
+    network, bands, digest = load_pair_descriptor(path, account)
     means = dict(zip(bands, network.means.numpy(), strict=True))
     axes = np.ascontiguousarray(network.axes.numpy(), np.float32)
     return _Trained(network.encoder, digest, network.layer, network.pooling, axes, means)
@@ -439,7 +438,8 @@ def _encoder_of(path: Path, account: Mapping[str, Any], weights: str | Path | No
     if account["encoder"] != _TRAINED:
         return create_model(account["encoder"], weights)
     named = str(account.get("checkpoint"))
-    checkpoint = PACKED.get(named, Path(named)) if weights is None else Path(weights)
+    given = weights is not None and Path(weights).is_file()  # a folder holds the weights of other models
+    checkpoint = Path(str(weights)) if given else PACKED.get(named, Path(named))
     if not checkpoint.is_file():
         raise CrossbandError(f"{path} needs the trained network {checkpoint}; give it with --weights")
     trained = _trained(checkpoint, _account(checkpoint))

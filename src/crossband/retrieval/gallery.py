@@ -541,9 +541,10 @@ def _created(
     descriptor = Descriptor.load(model or DEFAULT_DESCRIPTOR, options)
     embedding = embed(frames, descriptor, store=work, workers=workers, required=kept)
     for band in frames.bands:
-        if band not in embedding.bands and descriptor.centre:
+        if band not in embedding.bands and descriptor.centre and band not in (descriptor.means or {}):
             note(f"no {band.value} image can be used, so {band.value} queries will need --calibrate FOLDER")
-    descriptor = replace(descriptor, means=embedding.means() if descriptor.centre else None)
+    means = {**(descriptor.means or {}), **embedding.means()} if descriptor.centre else None
+    descriptor = replace(descriptor, means=means)
     try:
         return Gallery.create(folder, descriptor, _sample(embedding, descriptor, kept), dtype or "float32")
     except CrossbandError:

@@ -163,7 +163,7 @@ def _load(path: Path, task: str, build: Callable[[dict[str, Any]], N], device: s
         raise CrossbandError(f"{path} is a checkpoint of the task {found}, {task} is needed")
     try:
         network = build(account)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
         raise CrossbandError(
             f"{path} does not say how its network is built ({error}); train it again"
         ) from None

@@ -7,6 +7,7 @@ seen on the map from made-up positions are told apart from tiles of other places
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,12 @@ class LocalisationTask(SceneTask):
         self.criterion: nn.Module = nn.Identity()
         self._table = label_table(recipe.classes)
         self._map = read_map(self.train.frames.root)
-        self._maps = [self._map, *_city_maps(recipe.learning.cities, root, recipe.seed)]
         self._poses = poses_of(self.train.frames, self._map, self._size(self.train))
+
+    @functools.cached_property
+    def _maps(self) -> list[SemanticMap]:
+        """Where positions are made up; cities are made when the first one is, not to measure."""
+        return [self._map, *_city_maps(self.recipe.learning.cities, self._root, self.recipe.seed)]
 
     @staticmethod
     def _size(scenes: Scenes) -> tuple[int, int]:

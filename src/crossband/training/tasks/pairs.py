@@ -192,10 +192,13 @@ class Pairs(Task):
         return items
 
     def check(self) -> None:
-        """No frame of val is a frame of a test set that is here."""
+        """Val has pairs, and none of its frames is one of a test set that is here."""
         data = self.recipe.data
         tests = [part_frames(part, self._root) for part in data.test.values() if is_here(part, self._root)]
-        check_apart(part_frames(data.val, self._root), tests, data.bands)
+        val = part_frames(data.val, self._root)
+        if not (self._items(val).listed.sum(1) > 1).any():
+            raise CrossbandError("no frame of data.val has two of the bands; a checkpoint is selected on pairs")
+        check_apart(val, tests, data.bands)
 
     def prepare(self) -> None:
         """Principal axes to start from: of the training images as they are seen while training, ``model.views``
@@ -210,6 +213,13 @@ class Pairs(Task):
         with torch.no_grad():  # columns of length 1 on average, whatever the number of images
             self.network.axes.copy_(axes / axes.norm() * self.network.dim**0.5)
         self._start = self.network.axes.detach().clone()
+        self._measure_means()
+
+    def _measure_means(self) -> None:
+        """The bands' means over training images as they are, up to 400 of each band."""
+        rows = [np.flatnonzero(there) for there in self.items.listed.T]
+        some = np.unique(np.concatenate([row[:: -(-len(row) // _MOST)] for row in rows]))
+        self._set_means(*self._pooled(self._items(self.items.frames.select(some))))
 
     def _augmented(self, view: int) -> tuple[np.ndarray, np.ndarray]:
         seed = self.recipe.seed
@@ -262,12 +272,11 @@ class Pairs(Task):
         """R@1 on val, aligned and misaligned, the mean of both ways of every pair of bands; ``val/recall`` is
         the mean of the two. The bands' means are taken of the training images first."""
         if self.recipe.model.train_from is not None:
-            few = self.items.frames.every(-(-len(self.items) // _MOST))
-            self._set_means(*self._pooled(self._items(few)))
+            self._measure_means()
         if self._val is None:
             self._val = self._items(part_frames(self.recipe.data.val, self._root))
         scores = self._scores(self._val)
-        found = {f"val/{name}": float(np.mean(list(pairs.values()))) for name, pairs in scores.items()}
+        found = {f"val/{name}": float(np.nanmean(list(pairs.values()))) for name, pairs in scores.items()}
         return {**found, "val/recall": float(np.mean(list(found.values())))}
 
     def test(self) -> dict[str, dict[str, Any]]:
