@@ -84,8 +84,9 @@ def _place(found: dict[str, Any]) -> str:
     recall = ", ".join(f"{found['recall'][n]:.0f}" for n in ("1", "5", "10"))
     return (
         f"median {found['median_m']:.1f} m ({low:.1f} to {high:.1f}), mean {found['mean_m']:.1f} m, 90 % "
-        f"within {found['p90_m']:.1f} m; recall at 1, 5, 10 of {found['tiles']:.0f} tiles: {recall} %; rough positions given: median "
-        f"{found['rough_median_m']:.1f} m; {found['n_frames']} frames, {found['n_draws']} rough positions each"
+        f"within {found['p90_m']:.1f} m; recall at 1, 5, 10 of {found['tiles']:.0f} tiles: {recall} %; "
+        f"rough positions given: median {found['rough_median_m']:.1f} m; {found['n_frames']} frames, "
+        f"{found['n_draws']} rough positions each"
     )
 
 

@@ -68,7 +68,7 @@ def principal_axes(centred: np.ndarray, size: int, whiten: float = 0.5) -> np.nd
     if n <= size or d < size:
         raise CrossbandError(
             f"{size} axes need more than {size} images and at least {size} numbers an image; "
-            f"there are {n} images of {d} numbers"
+            f"there are {n} images of {d} numbers; give more images or ask for fewer axes"
         )
     if n < d:
         values, left = np.linalg.eigh(_gram(centred.T))
