@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from crossband.retrieval.descriptor.descriptor import Finish
 
 from crossband.bands import Band
 from crossband.io import read_image
 from crossband.retrieval import Descriptor, Options
-from crossband.retrieval.descriptor import Finish
 from crossband.retrieval.embed import threads_per_pass
-from crossband.retrieval.saliency import Masks, SimilarityMap, similarity_map
+from crossband.retrieval.similarity_map import Masks, SimilarityMap, similarity_map
 
 from ._harness import HEAD, in_turn, line, machine, sample_pairs
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from crossband.metrics import cmc, linear_cka, rank_positives, recall_at
 from crossband.metrics.protocol import PositiveMask
+from crossband.retrieval.descriptor_cache import ArrayRows
 from crossband.retrieval.search import distance_blocks
-from crossband.retrieval.store import ArrayRows
 
 from ._harness import HEAD, in_turn, line, machine
 
@@ -50,8 +50,14 @@ def main() -> str:
 
     assert np.allclose(recall(), loop_recall(queries, gallery))
     times = in_turn({"loop": lambda: loop_recall(queries, gallery), "ours": recall}, rounds=3)
-    rows.append(line("Recall@N, 4,000 x 4,000 of 512 numbers", times["ours"].ratio(times["loop"]),
-                     "a loop over queries with argsort", "at least 10"))  # fmt: skip
+    rows.append(
+        line(
+            "Recall@N, 4,000 x 4,000 of 512 numbers",
+            times["ours"].ratio(times["loop"]),
+            "a loop over queries with argsort",
+            "at least 10",
+        )
+    )
 
     identities = generator.integers(0, 750, 3368), generator.integers(0, 750, 15_913)
     distances = generator.random((3368, 15_913), np.float32)
@@ -62,14 +68,26 @@ def main() -> str:
 
     assert np.allclose(curve(), loop_cmc(distances, *identities, 50))
     times = in_turn({"loop": lambda: loop_cmc(distances, *identities, 50), "ours": curve}, rounds=3)
-    rows.append(line("CMC to rank 50, 3,368 x 15,913", times["ours"].ratio(times["loop"]),
-                     "a loop over queries with argsort", "at least 10"))  # fmt: skip
+    rows.append(
+        line(
+            "CMC to rank 50, 3,368 x 15,913",
+            times["ours"].ratio(times["loop"]),
+            "a loop over queries with argsort",
+            "at least 10",
+        )
+    )
 
     x, y = generator.standard_normal((221, 8000)), generator.standard_normal((221, 8000))
     assert np.isclose(linear_cka(x, y), loop_cka(x, y))
     times = in_turn({"plain": lambda: loop_cka(x, y), "ours": lambda: linear_cka(x, y)}, rounds=3)
-    rows.append(line("CKA, 221 frames of 8,000 numbers", times["ours"].ratio(times["plain"]),
-                     "the formula on d x d covariances", "at least 10"))  # fmt: skip
+    rows.append(
+        line(
+            "CKA, 221 frames of 8,000 numbers",
+            times["ours"].ratio(times["plain"]),
+            "the formula on d x d covariances",
+            "at least 10",
+        )
+    )
     return "\n".join([f"Metrics ({machine()}):", "", HEAD, *rows])
 
 

@@ -26,10 +26,14 @@ LOSSES = {
     "triplet": [],
     "contrastive": ["loss.name=contrastive", "loss.margin=0.7"],
     "arcface": [
-        "loss.name=arcface", "loss.margin=0.2", "loss.scale=24", "loss.class_size=3",
-        "sampling.tuples=720", "running.batch_size=36",
+        "loss.name=arcface",
+        "loss.margin=0.2",
+        "loss.scale=24",
+        "loss.class_size=3",
+        "sampling.tuples=720",
+        "running.batch_size=36",
     ],
-}  # fmt: skip
+}
 RATES = {("gem", "arcface"): ["optimiser.rate=5e-4"]}
 CITY = {"night": "night", "rain": "rain", "elsewhere": "night, another city"}
 REAL = {"gardens_point": ("gardenspoint", "day_right", "day_left"), "corridor": ("corridor", "query", "ref")}
@@ -79,8 +83,11 @@ def one_run(pooling: str, loss: str, seed: int, out: Path, real: Path | None) ->
         start = time.perf_counter()
         done = train(recipe_of(pooling), overrides, folder, data_root=out / "data")
         seconds = time.perf_counter() - start
-        return {"seconds": seconds, "epoch": done.epoch,
-                "tests": scores(pooling, Path(done.checkpoint), seed, out / "data", real)}  # fmt: skip
+        return {
+            "seconds": seconds,
+            "epoch": done.epoch,
+            "tests": scores(pooling, Path(done.checkpoint), seed, out / "data", real),
+        }
 
     return measured(folder / "scores.json", make)
 
@@ -108,10 +115,14 @@ def rows(out: Path, real: Path | None, names: dict[str, str]) -> Iterator[str]:
     yield "|---|---|" + "---:|---:|" * len(names) + "---:|"
     for pooling, label in POOLINGS.items():
         before = [
-            {"tests": measured(out / f"{pooling}_before_{seed}.json",
-                               lambda p=pooling, s=seed: scores(p, None, s, out / "data", real))}
+            {
+                "tests": measured(
+                    out / f"{pooling}_before_{seed}.json",
+                    lambda p=pooling, s=seed: scores(p, None, s, out / "data", real),
+                )
+            }
             for seed in SEEDS
-        ]  # fmt: skip
+        ]
         runs = {"*before*": before} | {
             loss: [one_run(pooling, loss, seed, out, real) for seed in SEEDS] for loss in LOSSES
         }

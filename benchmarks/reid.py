@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from crossband.metrics.reid import ReidLabels, score_reid
-from crossband.retrieval.rerank import rerank_blocks
+from crossband.reid.k_reciprocal import rerank_blocks
+from crossband.retrieval.descriptor_cache import ArrayRows
 from crossband.retrieval.search import distance_blocks
-from crossband.retrieval.store import ArrayRows
 
 from ._harness import HEAD, ROOT, Timing, in_turn, line, machine, write_section
 
@@ -98,9 +98,11 @@ def report(loop: Timing, ours: Timing) -> str:
     """The tables, with memory measured in processes of their own."""
     parts = {"base": alone("base"), "scored": alone("scored"), "reranked": alone("reranked")}
     ratio = line(
-        f"CMC, mAP and mINP, {QUERIES:,} x {GALLERY:,}", ours.ratio(loop), "a loop over an argsort",
+        f"CMC, mAP and mINP, {QUERIES:,} x {GALLERY:,}",
+        ours.ratio(loop),
+        "a loop over an argsort",
         "at least 40",
-    )  # fmt: skip
+    )
     base = parts["base"]["mb"]
     memory = [
         "| what | seconds | peak memory, MB | of it above Python and libraries, MB | aim |",

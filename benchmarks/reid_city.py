@@ -21,14 +21,24 @@ from ._harness import ROOT, machine, write_section
 ROWS = ("city_rgb", "city_nir", "city_tir", "city_msn", "city_hamnet", "city_msn_hsc", "city_msn_caid")
 SEEDS = (0, 1, 2)
 _NAMES = {
-    "city_rgb": "RGB, one stream", "city_nir": "NIR, one stream", "city_tir": "TIR, one stream",
-    "city_msn": "MSN", "city_msn_hsc": "MSN + L_hsc", "city_msn_caid": "MSN + L_caid",
+    "city_rgb": "RGB, one stream",
+    "city_nir": "NIR, one stream",
+    "city_tir": "TIR, one stream",
+    "city_msn": "MSN",
+    "city_msn_hsc": "MSN + L_hsc",
+    "city_msn_caid": "MSN + L_caid",
     "city_hamnet": "HAMNet",
-}  # fmt: skip
+}
 _TAGS = {
-    "none": "none", "VC": "view change", "OC": "occlusion", "AL": "abnormal light", "SH": "shadow",
-    "GL": "glare", "LI": "low light", "BN": "black night",
-}  # fmt: skip
+    "none": "none",
+    "VC": "view change",
+    "OC": "occlusion",
+    "AL": "abnormal light",
+    "SH": "shadow",
+    "GL": "glare",
+    "LI": "low light",
+    "BN": "black night",
+}
 
 Results = dict[str, list[dict[str, Any]]]
 
@@ -54,8 +64,8 @@ def join_streams(data: Path, out: Path, seeds: Sequence[int] = SEEDS) -> None:
     import torch
     from safetensors.torch import load_file
 
+    from crossband.checkpoints import write_checkpoint
     from crossband.training import read_recipe
-    from crossband.training.checkpoint import write_checkpoint
     from crossband.training.task import find_task
 
     for seed in seeds:
@@ -165,8 +175,10 @@ def _differences_table(results: Results) -> str:
         found, others = results[first][:shared], results[second][:shared]
         gain = _precisions(found) - _precisions(others)
         seeds = ", ".join(f"{a['mAP'] - b['mAP']:+.1f}" for a, b in zip(found, others, strict=True))
-        parts = [_with_interval(gain, found[0], mask, sign="+") for mask in
-                 (None, _tagged(found[0], "BN"), _tagged(found[0], "none"))]  # fmt: skip
+        parts = [
+            _with_interval(gain, found[0], mask, sign="+")
+            for mask in (None, _tagged(found[0], "BN"), _tagged(found[0], "none"))
+        ]
         lines.append(
             f"| {_NAMES[first]} less {_NAMES[second]} | {parts[0]} | {seeds} | {parts[1]} | {parts[2]} |"
         )
@@ -210,8 +222,13 @@ def _bands_table(results: Results) -> str:
     lines = [f"| query | gallery | {' | '.join(heads)} |", "|---|---|" + "---|---|---|" * len(heads)]
     wanted = [
         *((one, one) for one in ("rgb", "nir", "tir", "rgb+nir", "rgb+tir", "nir+tir", "rgb+nir+tir")),
-        ("rgb", "nir"), ("rgb", "tir"), ("nir", "tir"), ("nir", "rgb"), ("tir", "rgb"), ("tir", "nir"),
-    ]  # fmt: skip
+        ("rgb", "nir"),
+        ("rgb", "tir"),
+        ("nir", "tir"),
+        ("nir", "rgb"),
+        ("tir", "rgb"),
+        ("tir", "nir"),
+    ]
     for query, gallery in wanted:
         cells = []
         for row, by in itertools.product(rows, ("features", "scores")):
@@ -243,9 +260,10 @@ def _missing_table(results: Results) -> str:
 
 def _pair(found: dict[str, Any], query: str, gallery: str, by: str) -> dict[str, Any]:
     return next(
-        pair for pair in found["pairs"]
+        pair
+        for pair in found["pairs"]
         if (pair["query"], pair["gallery"], pair["descriptor"]) == (query, gallery, by)
-    )  # fmt: skip
+    )
 
 
 def _precisions(found: list[dict[str, Any]]) -> np.ndarray:

@@ -8,15 +8,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from crossband.papers import Reproduction
-from crossband.training import reproduce
+from crossband.papers import Reproduction, reproduce
 
 from ._harness import ROOT, machine, write_section
 
 COLUMNS = {
-    "table": "table", "dataset": "dataset", "model": "model", "figure": "figure", "published": "the paper",
-    "ours": "ours", "difference": "difference", "frames": "queries",
-}  # fmt: skip
+    "table": "table",
+    "dataset": "dataset",
+    "model": "model",
+    "figure": "figure",
+    "published": "the paper",
+    "ours": "ours",
+    "difference": "difference",
+    "frames": "queries",
+}
 
 
 def table(done: Reproduction) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from crossband.datasets import scan
 from crossband.frames import Frames
-from crossband.reports.published import published_retrieval
+from crossband.papers.rgbt_retrieval import published_retrieval
 from crossband.retrieval import Descriptor, Gallery, Options, benchmark, fit_descriptor, index
 from crossband.retrieval.benchmark import Run
 
@@ -93,10 +93,18 @@ def main() -> None:
     others = [scan(arguments.data / name) for name in ("epfl_nirscene", "llvip_sample")]
     fitted = fit_descriptor(others, Descriptor.load(COMPACT, options), 256, store=arguments.store)
     file = fitted.save(arguments.store / "compact.safetensors")
-    lines.append(row("256 numbers: `crossband fit`, axes from EPFL and LLVIP",
-                     *both_ways(frames, str(file), arguments.store, options)))  # fmt: skip
-    lines.append(row("the same, band means from EPFL and LLVIP too",
-                     *both_ways(frames, str(file), arguments.store, options, own_means=False)))  # fmt: skip
+    lines.append(
+        row(
+            "256 numbers: `crossband fit`, axes from EPFL and LLVIP",
+            *both_ways(frames, str(file), arguments.store, options),
+        )
+    )
+    lines.append(
+        row(
+            "the same, band means from EPFL and LLVIP too",
+            *both_ways(frames, str(file), arguments.store, options, own_means=False),
+        )
+    )
     plain, small = (recall_of_gallery(frames, file, t, arguments.store, options) for t in ("float32", "int8"))
     note = (
         f"Kept in a gallery on disk, the 256 numbers have R@1 {plain[0]:.1f} and {plain[1]:.1f} as float32, "

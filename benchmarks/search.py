@@ -6,8 +6,8 @@ import os
 
 import numpy as np
 
+from crossband.retrieval.descriptor_cache import ArrayRows
 from crossband.retrieval.search import exact_search
-from crossband.retrieval.store import ArrayRows
 
 from ._harness import HEAD, in_turn, line, machine
 

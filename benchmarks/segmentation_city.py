@@ -64,10 +64,14 @@ def table(out: Path) -> str:
             continue
         cells = [_mean([one["iou"][c] for one in found]) for c in shown]
         figures = [
-            title, str(len(found)), _with_interval(found), _mean([one["macc"] for one in found]),
-            _mean([one["day"]["miou"] for one in found]), _with_interval([one["night"] for one in found]),
+            title,
+            str(len(found)),
+            _with_interval(found),
+            _mean([one["macc"] for one in found]),
+            _mean([one["day"]["miou"] for one in found]),
+            _with_interval([one["night"] for one in found]),
             *cells,
-        ]  # fmt: skip
+        ]
         rows.append(f"| {' | '.join(figures)} |")
     return "\n".join(rows)
 

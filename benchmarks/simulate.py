@@ -39,8 +39,10 @@ def main() -> str:
     cores = min(os.cpu_count() or 1, 2)
     rows, taken = [], {}
     for count, size, workers in (
-        *((count, SIZE, cores) for count in COUNTS), (COUNTS[0], SIZE, 1), (COUNTS[0], LARGER, cores),
-    ):  # fmt: skip
+        *((count, SIZE, cores) for count in COUNTS),
+        (COUNTS[0], SIZE, 1),
+        (COUNTS[0], LARGER, cores),
+    ):
         taken[count, size, workers] = wall, work = seconds(count, size, workers)
         rate = count / wall
         rows.append(

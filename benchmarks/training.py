@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 
 from crossband.frames import Frames
 from crossband.metrics.protocol import PositiveMask
+from crossband.retrieval.mining import Tuples, mine_tuples
 from crossband.training import read_recipe
 from crossband.training.engine import EpochData, fit, make_optimiser
 from crossband.training.logs import read_log
-from crossband.training.mining import Tuples, mine_tuples
 from crossband.training.task import Task, find_task
 
 from ._harness import HEAD, in_turn, line, machine
@@ -44,16 +44,19 @@ def task_of(root: Path, seed: int) -> Task:
     part = {"frames": ".", "where": {"split": ["val"]}}
     recipe = read_recipe(
         {
-            "task": "places", "seed": seed,
+            "task": "places",
+            "seed": seed,
             "data": {
-                "train": {"frames": ".", "where": {"split": ["train"]}}, "size": [128, 160], "cache_mb": 64,
+                "train": {"frames": ".", "where": {"split": ["train"]}},
+                "size": [128, 160],
+                "cache_mb": 64,
                 "val": {"queries": part, "gallery": part},
             },
             "model": {"encoder": "resnet18", "pretrained": False},
             "sampling": {"positive": 2, "negative": 5, "n_negatives": 2, "tuples": 4 * _STEPS, "hard": False},
             "running": {"epochs": 1, "batch_size": 4, "device": "cpu"},
         }
-    )  # fmt: skip
+    )
     task = find_task("places").build(recipe, root)
     for item in range(len(task.items)):  # type: ignore[attr-defined]
         task.items.unit(item)  # type: ignore[attr-defined]
@@ -103,9 +106,14 @@ def main(queries: int = 1000) -> str:
         for seed in range(5):
             bare, ours = bare_rate(root, seed), trainer_rate(root, seed)
             ratios += [ours / bare] if seed else []
-    rows.append(line("training, ResNet-18 and GeM, 128x160, images/s",
-                     (min(ratios), statistics.median(ratios), max(ratios)),
-                     "a bare PyTorch loop", "at least 0.95"))  # fmt: skip
+    rows.append(
+        line(
+            "training, ResNet-18 and GeM, 128x160, images/s",
+            (min(ratios), statistics.median(ratios), max(ratios)),
+            "a bare PyTorch loop",
+            "at least 0.95",
+        )
+    )
     rng = np.random.default_rng(0)
     vectors = torch.nn.functional.normalize(torch.from_numpy(rng.standard_normal((20_000, 512), np.float32)))
     spots = np.stack([np.arange(20_000) * 1.0, np.zeros(20_000)], 1)
@@ -120,8 +128,14 @@ def main(queries: int = 1000) -> str:
 
     times = in_turn({"loop": loop, "ours": ours_}, rounds=3, warmup=0)
     assert np.array_equal(ours_().negatives, loop().negatives)
-    rows.append(line(f"mining, {queries:,} queries in a cache of 20,000 x 512",
-                     times["ours"].ratio(times["loop"]), "a loop over queries", "at least 20"))  # fmt: skip
+    rows.append(
+        line(
+            f"mining, {queries:,} queries in a cache of 20,000 x 512",
+            times["ours"].ratio(times["loop"]),
+            "a loop over queries",
+            "at least 20",
+        )
+    )
     return "\n".join([f"Training ({machine()}):", "", HEAD, *rows])
 
 

@@ -11,8 +11,8 @@ import json
 import sys
 from pathlib import Path
 
+from crossband.papers.thermal_reid import reproduce_thermal_reid
 from crossband.training import evaluate, train
-from crossband.uav.reproduce import reproduce_thermal_reid
 
 from ._harness import ROOT, machine, write_section
 

@@ -29,8 +29,15 @@ def main(city: Path, target: Path) -> None:
             row = [Tile(path, "rgb", f"query, {condition}", "visible")]
             for match in gallery.search(gallery.describe(path, "rgb"), 4):
                 detail = f"thermal, distance {match.distance:.2f}"
-                row.append(Tile(match.path, "tir", f"{match.rank}. {match.metadata['place']}", detail,
-                                match.frame == name or None))  # fmt: skip
+                row.append(
+                    Tile(
+                        match.path,
+                        "tir",
+                        f"{match.rank}. {match.metadata['place']}",
+                        detail,
+                        match.frame == name or None,
+                    )
+                )
             rows.append(row)
     strip(rows).save(target, quality=85, optimize=True)
 

@@ -77,3 +77,6 @@ def blobs(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 
 def _byte(values: np.ndarray) -> np.ndarray:
     return (values.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+from .street import recipe, street  # noqa: E402, F401  (fixtures)

@@ -16,7 +16,7 @@ import typer
 from crossband.cli import app
 from crossband.frames import Frames
 
-from .training.conftest import write_street
+from .street import write_street
 
 ROOT = Path(__file__).parents[1]
 
@@ -85,13 +85,16 @@ def test_the_page_on_training_runs_on_a_small_recipe(workplace):
     pair = {"queries": {**night, "where": {"split": ["val"]}}, "gallery": day}
     small = {
         "task": "places",
-        "data": {"train": {"frames": "street", "where": {"split": ["train"]}}, "val": pair,
-                 "test": {"night": {**pair, "queries": {**night, "where": {"split": ["test"]}}}},
-                 "size": [32, 32]},
+        "data": {
+            "train": {"frames": "street", "where": {"split": ["train"]}},
+            "val": pair,
+            "test": {"night": {**pair, "queries": {**night, "where": {"split": ["test"]}}}},
+            "size": [32, 32],
+        },
         "model": {"encoder": "squeezenet1_1", "layer": "features.4", "pretrained": False},
         "sampling": {"positive": 2, "negative": 5, "n_negatives": 2},
         "running": {"epochs": 1, "device": "cpu"},
-    }  # fmt: skip
+    }
     Path("recipes/vpr").mkdir(parents=True)
     Path("recipes/vpr/city_gem_triplet.yaml").write_text(json.dumps(small))
     shown = [(language, code) for language, code in blocks("docs/training.md") if "city_gem" in code]

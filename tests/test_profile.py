@@ -20,9 +20,20 @@ def test_both_forms_are_counted_and_timed():
         assert 0 < one.latency_ms["p50"] <= one.latency_ms["p95"]
         assert one.fps == pytest.approx(1000 / one.latency_ms["p50"])
         assert set(one.to_json()) == {
-            "model", "input", "params_m", "macs_g", "flops_g", "thop_g", "latency_ms", "fps", "peak_memory_mb",
-            "form", "device", "dtype", "threads",
-        }  # fmt: skip
+            "model",
+            "input",
+            "params_m",
+            "macs_g",
+            "flops_g",
+            "thop_g",
+            "latency_ms",
+            "fps",
+            "peak_memory_mb",
+            "form",
+            "device",
+            "dtype",
+            "threads",
+        }
 
 
 def test_an_encoder_is_profiled_as_it_is_listed():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crossband.datasets import open_frames
-from crossband.reports.published import published_retrieval
+from crossband.papers.rgbt_retrieval import published_retrieval
 from crossband.retrieval import benchmark
 
 pytestmark = pytest.mark.shared

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Band": "bands",
     "Frames": "frames",
-    "check_frames": "audit",
+    "check_frames": "data.check",
     "read_image": "io",
     "scan": "datasets",
     "open_frames": "datasets",
@@ -29,7 +29,7 @@ _PUBLIC = {
     "simulate": "simulation",
     "train": "training",
     "evaluate": "training",
-    "reproduce": "training",
+    "reproduce": "papers",
     "CrossbandError": "errors",
 }
 __all__ = [*_PUBLIC, "__version__"]

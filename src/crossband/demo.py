@@ -8,8 +8,9 @@ from pathlib import Path
 from .datasets import open_frames
 from .files import make_folder
 from .frames import Frames
-from .reports.html import write_report
+from .papers.rgbt_retrieval import published_retrieval
 from .retrieval import Benchmark, Options, benchmark
+from .retrieval.report import write_report
 from .simulation import simulate
 
 __all__ = ["demo"]
@@ -37,7 +38,7 @@ def demo(
     frames = open_frames(data) if data is not None else _city(out / "city")
     result = benchmark(frames, models, store=out / "store", options=Options(weights=weights))
     result.write(out)
-    write_report(result, frames, out)
+    write_report(result, frames, out, published=published_retrieval)
     return result
 
 

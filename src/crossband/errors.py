@@ -5,11 +5,47 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["CrossbandError", "ImageFault", "nearest", "unknown_choice", "unknown_name"]
+__all__ = [
+    "CrossbandError",
+    "DamagedFileError",
+    "ImageFault",
+    "MissingExtraError",
+    "MissingWeightsError",
+    "UnknownNameError",
+    "nearest",
+    "unknown_name",
+]
+
+_SHORT = 8  # names that a message lists whole
 
 
 class CrossbandError(Exception):
-    """Something the user can mend; the message is one sentence that names it and the mend."""
+    """Something the user can mend; the message is one sentence that names it and how to fix it."""
+
+
+class UnknownNameError(CrossbandError):
+    """A name that nobody knows: of a model, a dataset, a task, an option.
+
+    Attributes:
+        name: the name.
+        nearest: the known names most like it, best first.
+    """
+
+    def __init__(self, message: str, name: str = "", nearest: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.name, self.nearest = name, list(nearest)
+
+
+class MissingWeightsError(CrossbandError):
+    """Weights that are not on this machine; the message says where they were looked for."""
+
+
+class DamagedFileError(CrossbandError):
+    """A checkpoint, descriptor, gallery or state that is damaged, or not what it claims to be."""
+
+
+class MissingExtraError(CrossbandError):
+    """A package that an optional part of crossband needs and that is not installed."""
 
 
 class ImageFault(CrossbandError):
@@ -27,7 +63,7 @@ class ImageFault(CrossbandError):
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
-    """The known names most like ``name``, best first.
+    """Return the known names most like ``name``, best first.
 
     Example:
         >>> nearest("squeezenet11", ["squeezenet1_0", "squeezenet1_1", "vgg16"], n=1)
@@ -36,19 +72,16 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     return difflib.get_close_matches(name, list(known), n=n, cutoff=0.4)
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> CrossbandError:
-    """The error for a name nobody knows; it lists the nearest ones, or all when none is near."""
-    known = sorted(known)
-    close = nearest(name, known)
-    hint = f"the nearest are {', '.join(close)}" if close else f"there are {', '.join(known)}"
-    return CrossbandError(f"unknown {kind} {name!r}; {hint}")
-
-
-def unknown_choice(kind: str, name: str, known: Iterable[str]) -> CrossbandError:
-    """The error for a name of a short list: it lists them all.
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """Make the error for a name nobody knows: it suggests the nearest, or lists all where there are few.
 
     Example:
-        >>> str(unknown_choice("paper", "x", ["b", "a"]))
-        "unknown paper 'x'; there are a, b"
+        >>> str(unknown_name("paper", "rsfnets", ["rsfnet", "hamnet"]))
+        "unknown paper 'rsfnets'; did you mean rsfnet? There are hamnet, rsfnet"
     """
-    return CrossbandError(f"unknown {kind} {name!r}; there are {', '.join(sorted(known))}")
+    known = sorted(known)
+    close = nearest(name, known)
+    hints = [f"did you mean {', '.join(close)}?"] if close else []
+    if not close or len(known) <= _SHORT:
+        hints.append(f"{'There' if close else 'there'} are {', '.join(known)}")
+    return UnknownNameError(f"unknown {kind} {name!r}; {' '.join(hints)}", name, close)

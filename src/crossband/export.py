@@ -104,9 +104,15 @@ def write_onnx(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about what the tracer holds constant, which is the image's size
         torch.onnx.export(
-            network.eval(), (images,), str(path), input_names=["images"], output_names=["logits"],
-            opset_version=18, dynamo=False, do_constant_folding=True,
-        )  # fmt: skip
+            network.eval(),
+            (images,),
+            str(path),
+            input_names=["images"],
+            output_names=["logits"],
+            opset_version=18,
+            dynamo=False,
+            do_constant_folding=True,
+        )
     if account:
         graph = onnx.load(str(path))
         entry = graph.metadata_props.add()
@@ -128,7 +134,7 @@ def onnx_session(path: str | Path, threads: int | None = None) -> Any:
 def _account(model: str | Path) -> dict[str, Any]:
     if not str(model).endswith(".safetensors"):
         return {}
-    from .training.checkpoint import read_account
+    from .checkpoints import read_account
 
     known = read_account(model)
     return {key: known[key] for key in ("classes", "bands", "preprocess", "crossband") if key in known}

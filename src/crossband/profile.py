@@ -177,17 +177,34 @@ def network_of(
 
 
 def _profile(
-    name: str, network: nn.Module, shape: tuple[int, ...], form: str, device: str, dtype: torch.dtype,
-    rounds: int, warmup: int,
-) -> Profile:  # fmt: skip
+    name: str,
+    network: nn.Module,
+    shape: tuple[int, ...],
+    form: str,
+    device: str,
+    dtype: torch.dtype,
+    rounds: int,
+    warmup: int,
+) -> Profile:
     if form == "deployed":
         network = deploy(network, torch.rand(1, shape[1], 64, 64))
     cost = count_cost(copy.deepcopy(network).to("meta"), *shape)
     latency, fps, peak = _timed(network, shape, device, dtype, rounds, warmup, name) if rounds else (None,) * 3
     return Profile(
-        name, list(shape), cost.params_m, cost.macs_g, cost.flops_g, cost.thop_g, latency, fps, peak, form,
-        _device_name(device), str(dtype).removeprefix("torch."), torch.get_num_threads(),
-    )  # fmt: skip
+        name,
+        list(shape),
+        cost.params_m,
+        cost.macs_g,
+        cost.flops_g,
+        cost.thop_g,
+        latency,
+        fps,
+        peak,
+        form,
+        _device_name(device),
+        str(dtype).removeprefix("torch."),
+        torch.get_num_threads(),
+    )
 
 
 def _timed(

@@ -23,8 +23,11 @@ def test_parts_are_splits(plant):
         [f"{part}/{folder}/a_1.png" for part in ("train", "val", "test") for folder in ("colour", "thermal")]
     )
     assert scan(root, kind="colour_thermal_objects").table["split"].value_counts().to_dict() == {
-        "train": 2, "val": 2, "query": 1, "gallery": 1,
-    }  # fmt: skip
+        "train": 2,
+        "val": 2,
+        "query": 1,
+        "gallery": 1,
+    }
 
 
 def test_an_image_without_identity_is_named(plant):

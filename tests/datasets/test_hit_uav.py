@@ -11,10 +11,10 @@ from .conftest import rows
 
 def coco(*boxes, images="images", name="filename", annotations="annotation"):
     return {
-        images: [{"id": 9, name: "1_60_50_0_00319.jpg"}], "categories": [{"id": 3, "name": "DontCare"}, {"id":
-            1, "name": "Car"}],
+        images: [{"id": 9, name: "1_60_50_0_00319.jpg"}],
+        "categories": [{"id": 3, "name": "DontCare"}, {"id": 1, "name": "Car"}],
         annotations: [{"image_id": 9, "category_id": kind, "bbox": list(box)} for kind, box in boxes],
-    }  # fmt: skip
+    }
 
 
 def test_names_say_time_altitude_and_angle(plant):

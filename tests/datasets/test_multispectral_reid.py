@@ -48,8 +48,12 @@ def test_the_bands_side_by_side_are_split_once_and_then_recognised(tmp_path, nam
     frames = scan(out)
     assert [band.value for band in frames.bands] == ["rgb", "nir", "tir"][:panels]
     assert rows(frames, "frame", "split", "identity", "camera", "image")[2] == (
-        "query/0002_c3_0007", "query", "0002", "c3", "0002_c3_0007",
-    )  # fmt: skip
+        "query/0002_c3_0007",
+        "query",
+        "0002",
+        "c3",
+        "0002_c3_0007",
+    )
     assert frames.table["split"].value_counts().to_dict() == {"train": 2, "gallery": 2, "query": 1}
     for k, band in enumerate(frames.bands):
         pixels = read_image(frames.paths(band)[0], band).pixels
@@ -127,11 +131,13 @@ def test_msvr310_has_identity_scene_and_view_in_its_names(plant):
     paths = [
         f"{folder}/{vehicle}/{band}/{vehicle}_s{scene:03}_v{view}_000.jpg"
         for folder, vehicle, scene, view in (
-            ("bounding_box_train", "0001", 1, 3), ("query3", "0002", 2, 8), ("bounding_box_test", "0002", 2, 8),
+            ("bounding_box_train", "0001", 1, 3),
+            ("query3", "0002", 2, 8),
+            ("bounding_box_test", "0002", 2, 8),
             ("bounding_box_test", "0002", 3, 1),
         )
         for band in ("vis", "ni", "th")
-    ]  # fmt: skip
+    ]
     frames = scan(plant(paths))
     assert frames.bands == ("rgb", "nir", "tir")
     by_split = {row[0]: row[1:] for row in rows(frames, "split", "identity", "scene", "camera", "image")}

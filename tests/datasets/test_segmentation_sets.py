@@ -31,9 +31,11 @@ def test_mfnet_is_split_by_its_lists_and_one_file_is_both_bands(tmp_path):
     (root / "test_night.txt").write_text("00003D\n")  # a dusk scene that the authors count as night
     frames = scan(root)
     assert rows(frames, "frame", "split", "condition") == [
-        ("00001D", "train", "day"), ("00002N", "val", "night"), ("00003D", "test", "night"),
+        ("00001D", "train", "day"),
+        ("00002N", "val", "night"),
+        ("00003D", "test", "night"),
         ("00004N", "test", "night"),
-    ]  # fmt: skip
+    ]
     assert rows(frames, "rgb", "tir", "labels")[0] == (
         "images/00001D.png",
         "images/00001D.png",
@@ -90,8 +92,11 @@ def test_msrs_is_read_with_day_and_night(plant):
     )
     frames = scan(root)
     assert rows(frames, "frame", "rgb", "tir", "condition")[2] == (
-        "train/00001D", "train/vi/00001D.png", "train/ir/00001D.png", "day",
-    )  # fmt: skip
+        "train/00001D",
+        "train/vi/00001D.png",
+        "train/ir/00001D.png",
+        "day",
+    )
     assert frames.table["condition"].tolist() == ["day", "night"] * 2
     assert frames.table["labels"][1] == "test/Segmentation_labels/00002N.png"
 

@@ -17,8 +17,13 @@ def gardens(*walks: str, n: int = 11) -> list[str]:
 def test_gardens_point_counts_frames_along_each_walk(plant):
     frames = scan(plant(gardens("day_left", "day_right", "night_right")))
     assert rows(frames, "frame", "rgb", "split", "sequence", "condition", "index")[11 + 10] == (
-        "day_right/Image010", "day_right/Image010.jpg", "query", "day_right", "day", 10
-    )  # fmt: skip
+        "day_right/Image010",
+        "day_right/Image010.jpg",
+        "query",
+        "day_right",
+        "day",
+        10,
+    )
     assert set(frames.table["condition"]) == {"day", "night"}
     assert len(frames.split("gallery")) == 11
 

@@ -337,7 +337,7 @@ def test_a_large_image_is_read_in_strips_to_the_same_pixels(tmp_path, monkeypatc
 MEASURE = """
 import sys
 from crossband.io import read_image
-from crossband.preprocess import Preprocess
+from crossband.data.preprocess import Preprocess
 
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) >> 10

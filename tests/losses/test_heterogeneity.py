@@ -17,7 +17,7 @@ from crossband.losses import (
     multi_stream_loss,
     score_coherence_loss,
 )
-from crossband.nn.streams import StreamsOutput
+from crossband.models.streams import StreamsOutput
 
 BANDS = pytest.mark.parametrize("m", [1, 2, 3, 4])
 

@@ -3,7 +3,7 @@ import pytest
 
 from crossband.errors import CrossbandError
 from crossband.metrics.nauc import nauc
-from crossband.reports.published_thermal_reid import PUBLISHED_CMC
+from crossband.papers.thermal_reid import PUBLISHED_CMC
 
 
 def test_it_is_the_integral_of_the_curve_by_fine_steps():

@@ -9,8 +9,8 @@ from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.metrics import Protocol, Ranks, cmc, rank_positives, recall_at
 from crossband.metrics.protocol import PositiveMask
+from crossband.retrieval.descriptor_cache import ArrayRows
 from crossband.retrieval.search import distance_blocks
-from crossband.retrieval.store import ArrayRows
 
 
 def _reference_ranks(distances: np.ndarray, right: np.ndarray, itself: np.ndarray | None) -> list[int]:

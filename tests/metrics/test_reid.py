@@ -23,10 +23,16 @@ def drops(protocol: str, q: tuple[int, ...], g: tuple[int, ...]) -> bool:
     """Whether a gallery item (identity, camera, scene, frame) does not count for a query, by the words."""
     same = q[0] == g[0]
     camera, scene, frame = (q[i] == g[i] and q[i] >= 0 for i in (1, 2, 3))
-    return same and {
-        "same-camera": camera, "same-scene": scene, "rgbnt100": camera or frame, "own-frame": frame,
-        "all": False,
-    }[protocol]  # fmt: skip
+    return (
+        same
+        and {
+            "same-camera": camera,
+            "same-scene": scene,
+            "rgbnt100": camera or frame,
+            "own-frame": frame,
+            "all": False,
+        }[protocol]
+    )
 
 
 def _reference(distances, queries, gallery, protocol):

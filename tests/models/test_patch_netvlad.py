@@ -76,10 +76,12 @@ def test_scores_are_put_on_one_scale_for_each_size_and_weighed(network):
         local = reranker(blocks(4, (5, 6)))
         assert local.shape == (4, 4 * 5 + 3 * 4, 3 + 32768)
         found = reranker.scores(local[0], iter(local[1:]))
-        raw = np.array([
-            [patch_score(mine[size], theirs[size], "spatial") for size in (0, 1)]
-            for mine, theirs in ((reranker._patches(local[0]), reranker._patches(one)) for one in local[1:])
-        ])  # fmt: skip
+        raw = np.array(
+            [
+                [patch_score(mine[size], theirs[size], "spatial") for size in (0, 1)]
+                for mine, theirs in ((reranker._patches(local[0]), reranker._patches(one)) for one in local[1:])
+            ]
+        )
     expected = sum(w * (raw[:, i] - raw[:, i].mean()) / raw[:, i].std() for i, w in enumerate((0.7, 0.3)))
     assert np.allclose(found, expected, atol=1e-9)
 

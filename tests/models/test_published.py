@@ -26,9 +26,21 @@ def shapes_of(network: torch.nn.Module, prefix: str, *without: str) -> Shapes:
 
 
 def vgg16() -> Shapes:
-    widths = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256), 12: (256, 256),
-              14: (256, 256), 17: (256, 512), 19: (512, 512), 21: (512, 512), 24: (512, 512), 26: (512, 512),
-              28: (512, 512)}  # fmt: skip
+    widths = {
+        0: (3, 64),
+        2: (64, 64),
+        5: (64, 128),
+        7: (128, 128),
+        10: (128, 256),
+        12: (256, 256),
+        14: (256, 256),
+        17: (256, 512),
+        19: (512, 512),
+        21: (512, 512),
+        24: (512, 512),
+        26: (512, 512),
+        28: (512, 512),
+    }
     found: Shapes = {}
     for i, (a, b) in widths.items():
         found |= {f"encoder.{i}.weight": (b, a, 3, 3), f"encoder.{i}.bias": (b,)}
@@ -50,8 +62,13 @@ def mixvpr() -> Shapes:
         for layer, shape in ((0, (400,)), (1, (400, 400)), (3, (400, 400))):
             found[f"aggregator.mix.{i}.mix.{layer}.weight"] = shape
             found[f"aggregator.mix.{i}.mix.{layer}.bias"] = (400,)
-    return {**found, "aggregator.channel_proj.weight": (1024, 1024), "aggregator.channel_proj.bias": (1024,),
-            "aggregator.row_proj.weight": (4, 400), "aggregator.row_proj.bias": (4,)}  # fmt: skip
+    return {
+        **found,
+        "aggregator.channel_proj.weight": (1024, 1024),
+        "aggregator.channel_proj.bias": (1024,),
+        "aggregator.row_proj.weight": (4, 400),
+        "aggregator.row_proj.bias": (4,),
+    }
 
 
 def vit_blocks(prefix: str, depth: int, width: int, scale: bool = False) -> Shapes:
@@ -60,8 +77,12 @@ def vit_blocks(prefix: str, depth: int, width: int, scale: bool = False) -> Shap
         block = f"{prefix}blocks.{i}."
         for norm in ("norm1", "norm2"):
             found |= {f"{block}{norm}.weight": (width,), f"{block}{norm}.bias": (width,)}
-        for name, a, b in (("attn.qkv", width, 3 * width), ("attn.proj", width, width),
-                           ("mlp.fc1", width, 4 * width), ("mlp.fc2", 4 * width, width)):  # fmt: skip
+        for name, a, b in (
+            ("attn.qkv", width, 3 * width),
+            ("attn.proj", width, width),
+            ("mlp.fc1", width, 4 * width),
+            ("mlp.fc2", 4 * width, width),
+        ):
             found |= {f"{block}{name}.weight": (b, a), f"{block}{name}.bias": (b,)}
         if scale:
             found |= {f"{block}ls1.gamma": (width,), f"{block}ls2.gamma": (width,)}
@@ -70,30 +91,46 @@ def vit_blocks(prefix: str, depth: int, width: int, scale: bool = False) -> Shap
 
 def dinov2(prefix: str, width: int = 768) -> Shapes:
     return {
-        f"{prefix}cls_token": (1, 1, width), f"{prefix}pos_embed": (1, 1370, width),
-        f"{prefix}mask_token": (1, width), f"{prefix}patch_embed.proj.weight": (width, 3, 14, 14),
-        f"{prefix}patch_embed.proj.bias": (width,), **vit_blocks(prefix, 12, width, scale=True),
-        f"{prefix}norm.weight": (width,), f"{prefix}norm.bias": (width,),
-    }  # fmt: skip
+        f"{prefix}cls_token": (1, 1, width),
+        f"{prefix}pos_embed": (1, 1370, width),
+        f"{prefix}mask_token": (1, width),
+        f"{prefix}patch_embed.proj.weight": (width, 3, 14, 14),
+        f"{prefix}patch_embed.proj.bias": (width,),
+        **vit_blocks(prefix, 12, width, scale=True),
+        f"{prefix}norm.weight": (width,),
+        f"{prefix}norm.bias": (width,),
+    }
 
 
 def r2former() -> Shapes:
     found: Shapes = {
-        "backbone.cls_token": (1, 1, 384), "backbone.dist_token": (1, 1, 384),
-        "backbone.pos_embed": (1, 1202, 384), "backbone.patch_embed.proj.weight": (384, 3, 16, 16),
-        "backbone.patch_embed.proj.bias": (384,), **vit_blocks("backbone.", 12, 384),
-        "backbone.norm.weight": (384,), "backbone.norm.bias": (384,),
-    }  # fmt: skip
+        "backbone.cls_token": (1, 1, 384),
+        "backbone.dist_token": (1, 1, 384),
+        "backbone.pos_embed": (1, 1202, 384),
+        "backbone.patch_embed.proj.weight": (384, 3, 16, 16),
+        "backbone.patch_embed.proj.bias": (384,),
+        **vit_blocks("backbone.", 12, 384),
+        "backbone.norm.weight": (384,),
+        "backbone.norm.bias": (384,),
+    }
     for head in ("head", "head_dist"):
         found |= {f"backbone.{head}.weight": (256, 384), f"backbone.{head}.bias": (256,)}
     reranker: Shapes = {
-        "cls_token": (1, 1, 32), "cls_token_2": (1, 1, 32), "decoder_pos_embed": (1, 1001, 32), "ratio": (1,),
+        "cls_token": (1, 1, 32),
+        "cls_token_2": (1, 1, 32),
+        "decoder_pos_embed": (1, 1001, 32),
+        "ratio": (1,),
         **vit_blocks("", 6, 32),
         **{key.replace("blocks", "blocks_2"): shape for key, shape in vit_blocks("", 2, 32).items()},
-        "decoder_norm.weight": (32,), "decoder_norm.bias": (32,), "pair_head.weight": (32, 7),
-        "pair_head.bias": (32,), "pair_head_2.weight": (32, 32), "pair_head_2.bias": (32,),
-        "decoder_pred.weight": (2, 32), "decoder_pred.bias": (2,),
-    }  # fmt: skip
+        "decoder_norm.weight": (32,),
+        "decoder_norm.bias": (32,),
+        "pair_head.weight": (32, 7),
+        "pair_head.bias": (32,),
+        "pair_head_2.weight": (32, 32),
+        "pair_head_2.bias": (32,),
+        "decoder_pred.weight": (2, 32),
+        "decoder_pred.bias": (2,),
+    }
     found |= {"local_head.weight": (128, 384), "local_head.bias": (128,)}
     found |= {f"Reranker.{key}": shape for key, shape in reranker.items()}
     return {f"module.{key}": shape for key, shape in found.items()}
@@ -105,19 +142,25 @@ def sgm() -> Shapes:
     found = {f"backbone.{names[k.split('.')[0]]}.{k.split('.', 1)[1]}": s for k, s in net.items()}
     norm = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (64,))
     return {
-        **found, "conv_layer.0.weight": (64, 256, 1, 1),
+        **found,
+        "conv_layer.0.weight": (64, 256, 1, 1),
         **{f"conv_layer.1.{name}": shape for name, shape in norm.items()},
         "conv_layer.1.num_batches_tracked": (),
-        "aggregation.conv.weight": (64, 64, 1, 1), "aggregation.centroids": (64, 64),
-    }  # fmt: skip
+        "aggregation.conv.weight": (64, 64, 1, 1),
+        "aggregation.centroids": (64, 64),
+    }
 
 
 def omnivore() -> Shapes:
     found: Shapes = {
-        "patch_embed.proj.weight": (128, 3, 2, 4, 4), "patch_embed.proj.bias": (128,),
-        "patch_embed.norm.weight": (128,), "patch_embed.norm.bias": (128,),
-        "depth_patch_embed.proj.weight": (128, 1, 2, 4, 4), "norm.weight": (1024,), "norm.bias": (1024,),
-    }  # fmt: skip
+        "patch_embed.proj.weight": (128, 3, 2, 4, 4),
+        "patch_embed.proj.bias": (128,),
+        "patch_embed.norm.weight": (128,),
+        "patch_embed.norm.bias": (128,),
+        "depth_patch_embed.proj.weight": (128, 1, 2, 4, 4),
+        "norm.weight": (1024,),
+        "norm.bias": (1024,),
+    }
     for stage, depth in enumerate((2, 2, 18, 2)):
         width, heads = 128 * 2**stage, 4 * 2**stage
         blocks = vit_blocks("", depth, width)
@@ -128,8 +171,11 @@ def omnivore() -> Shapes:
             found[f"{attention}relative_position_index"] = (784, 784)
         if stage < 3:
             down = f"layers.{stage}.downsample."
-            found |= {f"{down}reduction.weight": (2 * width, 4 * width), f"{down}norm.weight": (4 * width,),
-                      f"{down}norm.bias": (4 * width,)}  # fmt: skip
+            found |= {
+                f"{down}reduction.weight": (2 * width, 4 * width),
+                f"{down}norm.weight": (4 * width,),
+                f"{down}norm.bias": (4 * width,),
+            }
     return found
 
 
@@ -149,18 +195,24 @@ def imagebind() -> Shapes:
         found[f"modality_heads.{name}.2.weight"] = (1024, width)
         for i in range(depth):
             block = f"{trunk}blocks.{i}."
-            found |= {f"{block}attn.in_proj_weight": (3 * width, width),
-                      f"{block}attn.in_proj_bias": (3 * width,),
-                      f"{block}attn.out_proj.weight": (width, width), f"{block}attn.out_proj.bias": (width,),
-                      f"{block}mlp.fc1.weight": (4 * width, width), f"{block}mlp.fc1.bias": (4 * width,),
-                      f"{block}mlp.fc2.weight": (width, 4 * width),
-                      f"{block}mlp.fc2.bias": (width,)}  # fmt: skip
+            found |= {
+                f"{block}attn.in_proj_weight": (3 * width, width),
+                f"{block}attn.in_proj_bias": (3 * width,),
+                f"{block}attn.out_proj.weight": (width, width),
+                f"{block}attn.out_proj.bias": (width,),
+                f"{block}mlp.fc1.weight": (4 * width, width),
+                f"{block}mlp.fc1.bias": (4 * width,),
+                f"{block}mlp.fc2.weight": (width, 4 * width),
+                f"{block}mlp.fc2.bias": (width,),
+            }
             for norm in ("norm_1", "norm_2"):
                 found |= {f"{block}{norm}.weight": (width,), f"{block}{norm}.bias": (width,)}
             if name == "thermal":
                 found |= {f"{block}attn.bias_k": (1, 1, width), f"{block}attn.bias_v": (1, 1, width)}
-    stems: Shapes = {"vision.rgbt_stem.proj.1.weight": (1280, 3, 2, 14, 14),
-                     "thermal.rgbt_stem.proj.weight": (768, 1, 16, 16)}  # fmt: skip
+    stems: Shapes = {
+        "vision.rgbt_stem.proj.1.weight": (1280, 3, 2, 14, 14),
+        "thermal.rgbt_stem.proj.weight": (768, 1, 16, 16),
+    }
     return {**found, **{f"modality_preprocessors.{key}": shape for key, shape in stems.items()}}
 
 
@@ -179,15 +231,23 @@ def megaloc() -> Shapes:
 
 
 def boq(channels: int, width: int) -> Shapes:
-    found: Shapes = {"proj_c.weight": (width, channels, 3, 3), "proj_c.bias": (width,), "fc.weight": (32, 128),
-                     "fc.bias": (32,), "norm_input.weight": (width,), "norm_input.bias": (width,)}  # fmt: skip
+    found: Shapes = {
+        "proj_c.weight": (width, channels, 3, 3),
+        "proj_c.bias": (width,),
+        "fc.weight": (32, 128),
+        "fc.bias": (32,),
+        "norm_input.weight": (width,),
+        "norm_input.bias": (width,),
+    }
     for i in range(2):
         found[f"boqs.{i}.queries"] = (1, 64, width)
         for attention in ("encoder.self_attn", "self_attn", "cross_attn"):
-            found |= {f"boqs.{i}.{attention}.in_proj_weight": (3 * width, width),
-                      f"boqs.{i}.{attention}.in_proj_bias": (3 * width,),
-                      f"boqs.{i}.{attention}.out_proj.weight": (width, width),
-                      f"boqs.{i}.{attention}.out_proj.bias": (width,)}  # fmt: skip
+            found |= {
+                f"boqs.{i}.{attention}.in_proj_weight": (3 * width, width),
+                f"boqs.{i}.{attention}.in_proj_bias": (3 * width,),
+                f"boqs.{i}.{attention}.out_proj.weight": (width, width),
+                f"boqs.{i}.{attention}.out_proj.bias": (width,),
+            }
         for norm in ("encoder.norm1", "encoder.norm2", "norm_q", "norm_out"):
             found |= {f"boqs.{i}.{norm}.weight": (width,), f"boqs.{i}.{norm}.bias": (width,)}
         for name, a, b in (("linear1", width, 2048), ("linear2", 2048, width)):
@@ -203,16 +263,33 @@ def boq_resnet50() -> Shapes:
 
 
 PUBLISHED = {
-    "netvlad": netvlad, "patch_netvlad": patch_netvlad, "mixvpr": mixvpr, "r2former": r2former,
-    "sgm_resnet18": sgm, "omnivore_swinb": omnivore, "imagebind": imagebind, "salad": salad,
-    "megaloc": megaloc, "boq_resnet50": boq_resnet50,
-    "boq_dinov2": lambda: {**dinov2("backbone.dino."), **boq(768, 384)}, "anythermal": lambda: dinov2(""),
-}  # fmt: skip
+    "netvlad": netvlad,
+    "patch_netvlad": patch_netvlad,
+    "mixvpr": mixvpr,
+    "r2former": r2former,
+    "sgm_resnet18": sgm,
+    "omnivore_swinb": omnivore,
+    "imagebind": imagebind,
+    "salad": salad,
+    "megaloc": megaloc,
+    "boq_resnet50": boq_resnet50,
+    "boq_dinov2": lambda: {**dinov2("backbone.dino."), **boq(768, 384)},
+    "anythermal": lambda: dinov2(""),
+}
 DIMS = {
-    "netvlad": 32768, "patch_netvlad": 4096, "mixvpr": 4096, "r2former": 256, "sgm_resnet18": 4096,
-    "omnivore_swinb": 1024, "imagebind": 1024, "salad": 8448, "megaloc": 8448, "boq_resnet50": 16384,
-    "boq_dinov2": 12288, "anythermal": 768,
-}  # fmt: skip
+    "netvlad": 32768,
+    "patch_netvlad": 4096,
+    "mixvpr": 4096,
+    "r2former": 256,
+    "sgm_resnet18": 4096,
+    "omnivore_swinb": 1024,
+    "imagebind": 1024,
+    "salad": 8448,
+    "megaloc": 8448,
+    "boq_resnet50": 16384,
+    "boq_dinov2": 12288,
+    "anythermal": 768,
+}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

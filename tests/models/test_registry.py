@@ -15,10 +15,29 @@ from crossband.models._registry import count_size, find_model
 
 NAMES = [info.name for info in list_models()]
 HEAVY = (
-    "vgg16", "densenet121", "resnet34", "resnet50", "resnet101", "resnet152", "anythermal", "boq_dinov2",
-    "boq_resnet50", "clip_vitb16", "dinov2_vitb14", "dinov2_vits14", "dinov3_vitb16", "imagebind", "megaloc",
-    "mixvpr", "netvlad", "omnivore_swinb", "patch_netvlad", "r2former", "salad", "siglip_vitb16",
-)  # fmt: skip
+    "vgg16",
+    "densenet121",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "anythermal",
+    "boq_dinov2",
+    "boq_resnet50",
+    "clip_vitb16",
+    "dinov2_vitb14",
+    "dinov2_vits14",
+    "dinov3_vitb16",
+    "imagebind",
+    "megaloc",
+    "mixvpr",
+    "netvlad",
+    "omnivore_swinb",
+    "patch_netvlad",
+    "r2former",
+    "salad",
+    "siglip_vitb16",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -29,9 +48,20 @@ def offline(monkeypatch):
 
 def test_the_models_of_the_paper_the_default_and_the_baseline_are_there():
     assert {
-        "alexnet", "vgg16", "squeezenet1_0", "squeezenet1_1", "resnet18", "resnet34", "resnet50", "resnet101",
-        "resnet152", "mobilenet_v2", "densenet121", "efficientnet_lite0", "hog",
-    } <= set(NAMES)  # fmt: skip
+        "alexnet",
+        "vgg16",
+        "squeezenet1_0",
+        "squeezenet1_1",
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "resnet152",
+        "mobilenet_v2",
+        "densenet121",
+        "efficientnet_lite0",
+        "hog",
+    } <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in HEAVY])

@@ -8,15 +8,21 @@ import re
 import pytest
 import torch
 
+from crossband.data.preprocess import IMAGENET
 from crossband.models import create_model, list_models
 from crossband.models._registry import find_model
 from crossband.models.torchvision_encoders import rename_dense_layers
-from crossband.preprocess import IMAGENET
 
 TABLE_4 = {
-    "alexnet": 2.46, "vgg16": 14.71, "squeezenet1_1": 0.72, "resnet18": 11.17, "resnet34": 21.28,
-    "resnet50": 23.50, "resnet101": 42.50, "resnet152": 58.14,
-}  # fmt: skip
+    "alexnet": 2.46,
+    "vgg16": 14.71,
+    "squeezenet1_1": 0.72,
+    "resnet18": 11.17,
+    "resnet34": 21.28,
+    "resnet50": 23.50,
+    "resnet101": 42.50,
+    "resnet152": 58.14,
+}
 
 
 @pytest.mark.parametrize("name", TABLE_4)

@@ -10,12 +10,16 @@ from crossband.models._segmentation import create_stages
 from crossband.nn.stages import Stages, stage_layers, widen_input
 
 CHANNELS = {
-    "resnet18": (64, 128, 256, 512), "resnet50": (256, 512, 1024, 2048),
-    "densenet121": (256, 512, 1024, 1024), "densenet161": (384, 768, 2112, 2208),
-    "vgg16": (128, 256, 512, 512), "vgg19": (128, 256, 512, 512),
-    "mobilenet_v2": (24, 32, 96, 320), "efficientnet_lite0": (24, 40, 112, 320),
+    "resnet18": (64, 128, 256, 512),
+    "resnet50": (256, 512, 1024, 2048),
+    "densenet121": (256, 512, 1024, 1024),
+    "densenet161": (384, 768, 2112, 2208),
+    "vgg16": (128, 256, 512, 512),
+    "vgg19": (128, 256, 512, 512),
+    "mobilenet_v2": (24, 32, 96, 320),
+    "efficientnet_lite0": (24, 40, 112, 320),
     "timm/test_resnet": (32, 48, 192, 96),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CHANNELS)

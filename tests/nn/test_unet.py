@@ -55,5 +55,7 @@ def test_darknet_has_the_parameters_of_timms():
 
 def test_darknets_maps_are_those_of_table_1():
     assert [tuple(x.shape) for x in Darknet(6)(torch.zeros(1, 6, 256, 256))] == [
-        (1, 256, 32, 32), (1, 512, 16, 16), (1, 1024, 8, 8),
-    ]  # fmt: skip
+        (1, 256, 32, 32),
+        (1, 512, 16, 16),
+        (1, 1024, 8, 8),
+    ]

@@ -15,10 +15,8 @@ from crossband import retrieval
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.models import find_model, list_rerankers
-from crossband.papers import list_papers
-from crossband.papers.rgbt_retrieval import read_recipe, sample
-from crossband.reports.published import CENTROIDS, PARAMETERS, RGBT_RETRIEVAL
-from crossband.training import reproduce
+from crossband.papers import list_papers, reproduce
+from crossband.papers.rgbt_retrieval import CENTROIDS, PARAMETERS, RGBT_RETRIEVAL, read_recipe, sample
 
 
 @pytest.fixture(autouse=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import PIL.Image
 import pytest
+from crossband.retrieval.gallery.gallery import Match
 
 from crossband.bands import Band
 from crossband.errors import CrossbandError
 from crossband.io import Image
-from crossband.reports.strips import Tile, save_matches, strip, thumbnail
-from crossband.retrieval.gallery import Match
+from crossband.reports.strips import Tile, strip, thumbnail
+from crossband.retrieval.strip import save_matches
 
 GREEN, RED = (26, 152, 80), (215, 48, 39)
 

@@ -19,9 +19,21 @@ from crossband.retrieval.benchmark import MISALIGNED
 
 # DESIGN.md, "results.json of benchmark"
 PROMISED = {
-    "model", "query_band", "gallery_band", "n_queries", "n_dropped", "n_gallery", "descriptor_dim", "params_m",
-    "recall", "recall_ci95", "cka", "centroid", "images_per_s", "peak_memory_mb",
-}  # fmt: skip
+    "model",
+    "query_band",
+    "gallery_band",
+    "n_queries",
+    "n_dropped",
+    "n_gallery",
+    "descriptor_dim",
+    "params_m",
+    "recall",
+    "recall_ci95",
+    "cka",
+    "centroid",
+    "images_per_s",
+    "peak_memory_mb",
+}
 EXTRAS = {"reranked", "misaligned", "by_condition", "params_used_m", "size", "normalisation"}
 
 

@@ -8,15 +8,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from crossband.retrieval.descriptor.descriptor import (
+    Finish,
+    FinishedRows,
+    descriptor_account,
+    list_packed,
+    unit_length,
+)
 from safetensors.numpy import save_file
 
 from crossband.bands import Band
+from crossband.data.preprocess import Preprocess, Warp
 from crossband.errors import CrossbandError
 from crossband.io import read_image
-from crossband.preprocess import Preprocess, Warp
 from crossband.retrieval import PACKED, PRESETS, Descriptor, Options, fit_descriptor
-from crossband.retrieval.descriptor import Finish, FinishedRows, descriptor_account, list_packed, unit_length
-from crossband.retrieval.store import ArrayRows
+from crossband.retrieval.descriptor_cache import ArrayRows
 
 LITE = "efficientnet_lite0"
 
@@ -236,9 +242,16 @@ def test_a_device_that_is_not_here_is_one_sentence():
 
 
 ACCOUNT = {
-    "format": "crossband-descriptor-1", "crossband": "0", "name": "hog", "encoder": "hog", "weights": "none",
-    "layer": "cells", "pooling": "normflat", "centre": True, "preprocess": Preprocess().describe(),
-}  # fmt: skip
+    "format": "crossband-descriptor-1",
+    "crossband": "0",
+    "name": "hog",
+    "encoder": "hog",
+    "weights": "none",
+    "layer": "cells",
+    "pooling": "normflat",
+    "centre": True,
+    "preprocess": Preprocess().describe(),
+}
 GOOD = {"mean.tir": np.ones(4, np.float32), "axes": np.ones((4, 2), np.float32)}
 
 
@@ -308,6 +321,6 @@ def test_means_and_axes_of_another_width_than_the_vectors_are_one_sentence():
 def test_the_fingerprint_changes_with_the_version_of_our_own_preprocessing(small, monkeypatch):
     before = Descriptor.load("hog", small)
     fingerprint, identity = before.fingerprint, before.identity
-    monkeypatch.setattr("crossband.retrieval.descriptor._PREPROCESSING", 2)
+    monkeypatch.setattr("crossband.retrieval.descriptor.descriptor._PREPROCESSING", 2)
     assert before.fingerprint != fingerprint
     assert before.identity != identity

@@ -126,7 +126,7 @@ def test_examples_are_some_successes_and_the_worst_failures_with_what_was_found(
 
 
 def test_a_moved_band_replaces_the_later_of_the_two(tmp_path, pairs, hog, plain):
-    from crossband.preprocess import Warp
+    from crossband.data.preprocess import Warp
 
     moved = embed(pairs, hog.with_warp(Warp(shift=0.2)), ["nir", "tir"], store=tmp_path)
     for way in (Direction(Band.RGB, Band.TIR), Direction(Band.TIR, Band.RGB)):

@@ -12,17 +12,17 @@ import time
 import numpy as np
 import pytest
 import torch
+from crossband.retrieval.descriptor.descriptor import unit_length
 
-from crossband.audit import check_frames
 from crossband.bands import Band
+from crossband.data.check import check_frames
+from crossband.data.preprocess import Warp
 from crossband.datasets import open_frames
 from crossband.errors import CrossbandError
 from crossband.io import read_image
-from crossband.preprocess import Warp
 from crossband.retrieval import embed
-from crossband.retrieval.descriptor import unit_length
+from crossband.retrieval.descriptor_cache import ArrayRows, DescriptorStore
 from crossband.retrieval.embed import mean_vector
-from crossband.retrieval.store import ArrayRows, DescriptorStore
 
 
 def test_each_vector_is_that_of_its_image_alone(tmp_path, pairs, lite):

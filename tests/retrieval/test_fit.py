@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from crossband.retrieval.descriptor.descriptor import Finish, unit_length
 
 from crossband.bands import Band
 from crossband.errors import CrossbandError
 from crossband.retrieval import benchmark, embed, fit_descriptor
-from crossband.retrieval.descriptor import Finish, unit_length
 from crossband.retrieval.fit import principal_axes
 
 

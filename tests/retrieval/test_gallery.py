@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from crossband.retrieval.descriptor.descriptor import unit_length
+from crossband.retrieval.gallery.gallery import query_image
 
 from crossband.bands import Band
+from crossband.data.preprocess import Statistics
 from crossband.datasets import open_frames, scan
 from crossband.errors import CrossbandError, ImageFault
 from crossband.frames import Frames
-from crossband.preprocess import Statistics
 from crossband.retrieval import Gallery, Options, index, search
-from crossband.retrieval import gallery as module
-from crossband.retrieval.descriptor import unit_length
-from crossband.retrieval.gallery import query_image
+from crossband.retrieval.gallery import gallery as module
 
 
 @pytest.fixture(scope="module")
@@ -273,8 +273,7 @@ def test_int8_keeps_the_recall_of_random_unit_vectors(tmp_path, hog):
 def numbered(gallery: Gallery, vectors: np.ndarray):
     """Rows named by their position."""
     import pyarrow as pa
-
-    from crossband.retrieval.gallery_store import row_schema
+    from crossband.retrieval.gallery.lance import row_schema
 
     schema = row_schema(vectors.shape[1], "int8" if vectors.dtype == np.int8 else "float32")
     names = [str(i) for i in range(len(vectors))]
@@ -417,8 +416,10 @@ def test_two_runs_that_index_the_same_frames_at_once_add_them_once(tmp_path, pai
     keys = Gallery.open_rows(tmp_path / "g").read(["key"])["key"].to_pylist()
     assert len(keys) == len(set(keys)) == 12
     assert sorted(path.name for path in (tmp_path / "g").iterdir()) == [
-        "descriptor.safetensors", "gallery.json", "rows.lance",
-    ]  # fmt: skip
+        "descriptor.safetensors",
+        "gallery.json",
+        "rows.lance",
+    ]
 
 
 def test_a_moved_recording_and_new_metadata_need_no_forward_pass(tmp_path, make_pairs, monkeypatch):
@@ -530,12 +531,21 @@ def test_int8_rows_refuse_the_index_in_a_sentence(tmp_path, described, pairs, sm
 @pytest.mark.parametrize(
     "change",
     [
-        {"dtype": None}, {"dtype": "float64"}, {"dtype": []}, {"dtype": "int8"}, {"scale": None}, {"scale": 1},
-        {"scale": "0"}, {"scale": True}, {"dtype": "int8", "scale": -1},
+        {"dtype": None},
+        {"dtype": "float64"},
+        {"dtype": []},
+        {"dtype": "int8"},
+        {"scale": None},
+        {"scale": 1},
+        {"scale": "0"},
+        {"scale": True},
+        {"dtype": "int8", "scale": -1},
         {"dtype": "int8", "scale": float("nan")},
-        {"dtype": "int8", "scale": float("inf")}, {"dtype": "int8", "scale": 10**400}, {"crossband": None},
+        {"dtype": "int8", "scale": float("inf")},
+        {"dtype": "int8", "scale": 10**400},
+        {"crossband": None},
     ],
-)  # fmt: skip
+)
 def test_a_damaged_account_is_one_sentence_that_names_the_file(changeable, change):
     path = changeable / "gallery.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))

@@ -7,8 +7,8 @@ import pytest
 from sklearn.decomposition import PCA
 
 from crossband.errors import CrossbandError
+from crossband.retrieval.descriptor_cache import ArrayRows
 from crossband.retrieval.projection import principal_scores, project
-from crossband.retrieval.store import ArrayRows
 
 
 @pytest.fixture(scope="module")

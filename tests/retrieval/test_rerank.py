@@ -1,84 +1,152 @@
-"""Re-ranking against the paper's steps on whole matrices."""
+"""Re-ranking changes the order of the first items and nothing else."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from crossband.bands import Band
 from crossband.errors import CrossbandError
-from crossband.metrics.reid import ReidLabels, score_reid
-from crossband.retrieval.rerank import rerank_blocks
-from crossband.retrieval.search import distance_blocks
-from crossband.retrieval.store import ArrayRows
+from crossband.metrics import Ranks
+from crossband.metrics.protocol import PositiveMask, Protocol
+from crossband.models import find_model, list_rerankers
+from crossband.nn.reranker import Reranker
+from crossband.retrieval.rerank import Reranked, SecondLook, rerank
+from crossband.retrieval import Descriptor, Options, benchmark, embed
+from crossband.retrieval.directions import Direction, Sides
+
+WAY = Direction(Band.RGB, Band.TIR)
 
 
-def _reference(queries: np.ndarray, gallery: np.ndarray, k1: int, k2: int, share: float) -> np.ndarray:
-    items = np.concatenate([queries, gallery]).astype(np.float64)
-    n = len(items)
-    distance = ((items[:, None] - items[None]) ** 2).sum(-1)
-    distance /= distance.max(1, keepdims=True)
-    order = np.argsort(distance, axis=1)
+class Alike(Reranker):
+    """Scores by the distance of the local features, the farthest first where ``sign`` is 1."""
 
-    def reciprocal(i: int, k: int) -> set[int]:
-        return {j for j in order[i, : k + 1] if i in order[j, : k + 1]}
+    channels = 4
 
-    weights = np.zeros((n, n))
-    for i in range(n):
-        own = reciprocal(i, k1)
-        grown = set(own)
-        for j in own:
-            other = reciprocal(j, round(k1 / 2))
-            if len(other & own) > 2 / 3 * len(other):
-                grown |= other
-        for j in grown:
-            weights[i, j] = np.exp(-distance[i, j])
-    weights /= weights.sum(1, keepdims=True)
-    weights = np.stack([weights[order[i, :k2]].mean(0) for i in range(n)])
-    q = len(queries)
-    least = np.minimum(weights[:q, None], weights[None, q:]).sum(-1)
-    return (1 - share) * (1 - least / (2 - least)) + share * distance[:q, q:]
+    def __init__(self, sign: float = -1) -> None:
+        super().__init__()
+        self.sign = sign
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(1).flatten(1).unflatten(1, (-1, 4))
+
+    def scores(self, query, candidates):
+        return np.array([self.sign * float((query - one).norm()) for one in candidates])
 
 
-def crowd(rng: np.random.Generator, n: int, identities: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
-    labels = rng.integers(0, identities, n)
-    centres = np.random.default_rng(99).standard_normal((identities, 16))
-    return (centres[labels] + spread * rng.standard_normal((n, 16))).astype(np.float32), labels
+@dataclass
+class Rows:
+    """Vectors with the interface of finished rows."""
+
+    vectors: np.ndarray
+
+    @property
+    def shape(self):
+        return self.vectors.shape
+
+    def rows(self, start, stop):
+        return self.vectors[start:stop]
+
+    def take(self, index):
+        return self.vectors[index]
 
 
-@pytest.mark.parametrize(("k1", "k2", "share"), [(20, 6, 0.3), (7, 1, 0.0), (5, 3, 0.9), (4, 2, 0.3)])
-def test_the_sparse_way_gives_the_papers_distances(k1, k2, share):
-    rng = np.random.default_rng(k1)
-    (queries, _), (gallery, _) = crowd(rng, 25, 8, 0.7), crowd(rng, 90, 8, 0.7)
-    blocks = list(rerank_blocks(queries, gallery, k1, k2, share, max_memory=1 << 13))
-    found = np.concatenate([block for _, block in blocks])
-    assert len(blocks) > 1
-    assert np.abs(found - _reference(queries, gallery, k1, k2, share)).max() < 1e-5
-
-
-def test_it_finds_more_where_identities_form_groups():
-    rng = np.random.default_rng(3)
-    (queries, q), (gallery, g) = crowd(rng, 60, 12, 1.1), crowd(rng, 300, 12, 1.1)
-    nothing = [np.full(len(x), -1) for x in (q, g)]
-    labels = ReidLabels(q, *(nothing[0],) * 3), ReidLabels(g, *(nothing[1],) * 3)
-    plain = score_reid(distance_blocks(ArrayRows(queries), ArrayRows(gallery)), *labels, "all")
-    again = score_reid(rerank_blocks(queries, gallery), *labels, "all")
-    assert again.mean_ap > plain.mean_ap + 3
-
-
-def test_fewer_items_than_neighbours_asked_for_are_enough():
+@pytest.fixture
+def sides(pairs) -> Sides:
     rng = np.random.default_rng(0)
-    (queries, _), (gallery, _) = crowd(rng, 2, 2, 0.5), crowd(rng, 4, 2, 0.5)
-    ((_, block),) = rerank_blocks(queries, gallery, k1=20, k2=6)
-    assert block.shape == (2, 4)
-    assert np.isfinite(block).all()
+    queries, gallery = rng.random((12, 8)).astype(np.float32), rng.random((12, 8)).astype(np.float32)
+    return Sides(Rows(queries), pairs, Rows(gallery), pairs, False)
 
 
-def test_equal_items_are_no_fault():
-    ((_, block),) = rerank_blocks(np.zeros((3, 4), np.float32), np.zeros((5, 4), np.float32), k1=3)
-    assert np.isfinite(block).all()
+@pytest.mark.parametrize("k", [1, 5, 12, 40])
+def test_a_list_keeps_its_items(sides, k):
+    found = rerank(sides, sides, Alike(1), k)
+    apart = np.linalg.norm(sides.queries.vectors[:, None] - sides.gallery.vectors[None], axis=2)
+    for row, columns in enumerate(found.columns):
+        assert set(columns) == set(np.argsort(apart[row])[:k])
+        assert list(columns) == sorted(columns, key=lambda c, row=row: -apart[row, c])
+        assert np.allclose(found.distances[row], apart[row, columns], atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"k1": 0}, {"k2": 0}, {"original": 1.5}])
-def test_wrong_settings_are_refused(options):
-    with pytest.raises(CrossbandError, match="re-ranking wants"):
-        next(rerank_blocks(np.zeros((1, 2)), np.zeros((2, 2)), **options))
+def test_a_second_look_by_the_first_ones_measure_changes_nothing(sides):
+    found = rerank(sides, sides, Alike(), 12)
+    rule = Protocol.parse("exact")
+    before = sides.ranks(rule, 1 << 24)
+    after = found.ranks(before, rule.positives(sides.query_frames, sides.gallery_frames))
+    assert np.array_equal(before.ranks, after.ranks)
+
+
+def test_ranks_follow_the_new_order_ties_count_against_and_what_lies_behind_stays():
+    positives = PositiveMask(np.array([0, 1, 2, 3, 9]), np.arange(6), None)
+    columns = np.array([[5, 0, 1], [1, 2, 0], [0, 1, 3], [3, 4, 5], [0, 1, 2]])
+    scores = np.array([[9.0, 5, 1], [7, 7, 2], [3, 2, 1], [4, 1, 0], [3, 2, 1]])
+    found = Reranked(columns, np.zeros((5, 3)), scores)
+    ranks = found.ranks(Ranks(np.array([1, 3, 6, 3, 0])), positives)
+    assert ranks.ranks.tolist() == [2, 2, 6, 1, 0]
+
+
+def test_a_query_does_not_find_itself_in_its_own_band(pairs):
+    vectors = np.random.default_rng(1).random((12, 8)).astype(np.float32)
+    same = Sides(Rows(vectors), pairs, Rows(vectors), pairs, True)
+    found = rerank(same, same, Alike(), 4)
+    assert found.columns.shape == (12, 4)
+    assert not (found.columns == np.arange(12)[:, None]).any()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Random R2Former weights, as a checkpoint of the authors."""
+    torch.manual_seed(0)
+    state = find_model("r2former").build().body.state_dict()
+    folder = tmp_path_factory.mktemp("weights")
+    save_file({f"module.{key}": value for key, value in state.items()}, folder / "r2former.safetensors")
+    return folder
+
+
+def test_a_benchmark_reranks_what_can_look_twice(pairs, weights, tmp_path, capsys):
+    options = Options(size=(64, 64), device="cpu", weights=weights)
+    given = {"store": tmp_path / "store", "options": options, "misaligned": True}
+    plain = benchmark(pairs, ["r2former"], "rgb", "tir", **given).runs[0]
+    both = benchmark(pairs, ["r2former", "hog"], "rgb", "tir", rerank=10, **given)
+    twice, hog = both.runs
+    assert plain.reranked is None
+    assert hog.reranked is None
+    assert "hog has no second look" in capsys.readouterr().err
+    assert twice.reranked == 10
+    assert twice.misaligned is not None
+    behind = plain.ranks.ranks > 10
+    assert np.array_equal(plain.ranks.ranks[behind], twice.ranks.ranks[behind])
+    assert (twice.ranks.ranks[~behind] <= 10).all()
+    assert not np.array_equal(plain.ranks.ranks, twice.ranks.ranks)
+    assert plain.cka == twice.cka
+    assert both.to_json()["protocol"]["reranked"] == 10
+
+
+def test_the_second_look_is_that_of_the_local_features_of_the_same_images(pairs, weights, tmp_path):
+    descriptor = Descriptor.load("r2former", Options(size=(64, 64), device="cpu", weights=weights))
+    look = SecondLook.of(descriptor)
+    assert look.descriptor.fingerprint != descriptor.fingerprint
+    plain, local = (embed(pairs, d, WAY_BANDS, store=tmp_path) for d in (descriptor, look.descriptor))
+    found = rerank(Sides.of(plain, WAY), Sides.of(local, WAY), look.reranker, 3)
+    row = 7
+    rows = [local.bands[band].pooled.rows(0, 12).reshape(12, -1, 131) for band in WAY_BANDS]
+    with torch.inference_mode():
+        alone = [
+            look.reranker.scores(torch.tensor(rows[0][row]), [torch.tensor(rows[1][column])])[0]
+            for column in found.columns[row]
+        ]
+    assert found.scores[row].tolist() == pytest.approx(alone, abs=1e-5)
+    assert SecondLook.of(Descriptor.load("hog", Options(size=(64, 64), device="cpu"))) is None
+
+
+WAY_BANDS = [Band.RGB, Band.TIR]
+
+
+def test_models_without_a_second_look_are_one_sentence(pairs, small, tmp_path):
+    with pytest.raises(CrossbandError, match=r"hog cannot re-rank; .* patch_netvlad, r2former"):
+        benchmark(pairs, ["hog"], "rgb", "tir", store=tmp_path, rerank=5, options=small)
+    assert list_rerankers() == ["patch_netvlad", "r2former"]

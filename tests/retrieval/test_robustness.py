@@ -6,8 +6,8 @@ import pandas as pd
 import PIL.Image
 import pytest
 
+from crossband.data.preprocess import Warp
 from crossband.errors import CrossbandError
-from crossband.preprocess import Warp
 from crossband.retrieval import benchmark, embed, robustness
 
 AMOUNTS = {"shift": (0.0, 0.25), "scale": (1.0, 1.6), "rotate": (0.0, 40.0)}
@@ -65,8 +65,8 @@ def test_one_band_against_itself_is_one_sentence(pairs, small, store):
 def test_the_gallery_is_what_moves(pairs, hog, small, store):
     """In tir -> rgb the rgb images are the gallery, so the tir queries stay as they are."""
     from crossband.bands import Band
+    from crossband.data.preprocess import Warp
     from crossband.metrics import Protocol, recall_at
-    from crossband.preprocess import Warp
     from crossband.retrieval import embed
     from crossband.retrieval.directions import Direction, Sides
     from crossband.retrieval.search import DEFAULT_MEMORY

@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist
 
 from crossband.errors import CrossbandError
 from crossband.metrics import linear_cka
+from crossband.retrieval.descriptor_cache import ArrayRows, DescriptorStore, Rows
 from crossband.retrieval.search import (
     DEFAULT_MEMORY,
     cka_of_rows,
@@ -18,7 +19,6 @@ from crossband.retrieval.search import (
     gram_matrix,
     parse_memory,
 )
-from crossband.retrieval.store import ArrayRows, DescriptorStore, Rows
 
 MEMORIES = [DEFAULT_MEMORY, 1 << 20, 40_000, 5_000]  # of 33 numbers a row: the last is a few rows
 

@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from crossband.bands import BANDS, Band
-from crossband.classes import palette
+from crossband.checkpoints import write_checkpoint
+from crossband.data.preprocess import Preprocess, Statistics
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.io import read_labels
 from crossband.models import create_segmenter
-from crossband.preprocess import Preprocess, Statistics
-from crossband.reports.overlays import overlay
 from crossband.segmentation import load_segmenter, segment, segmentation_robustness
+from crossband.segmentation.classes import palette
+from crossband.segmentation.figure import overlay
 from crossband.segmentation.robustness import DISTURBANCES, disturb
-from crossband.training.checkpoint import write_checkpoint
 
 from ..conftest import write_pairs
 
@@ -42,8 +42,10 @@ def checkpoint_of(path: Path, bands: tuple[str, ...] = ("rgb", "tir"), **options
     preprocess = Preprocess((48, 64), dict.fromkeys(BANDS, unit))
     account = {
         "recipe": {"task": "segmentation", "model": {"name": name, "options": given, "pretrained": False}},
-        "classes": CLASSES, "bands": list(bands), "preprocess": preprocess.describe(),
-    }  # fmt: skip
+        "classes": CLASSES,
+        "bands": list(bands),
+        "preprocess": preprocess.describe(),
+    }
     return write_checkpoint(path, network, account)
 
 
@@ -59,8 +61,15 @@ def labelled(tmp_path) -> Frames:
     rng, rows = np.random.default_rng(0), []
     for i in range(4):
         PIL.Image.fromarray(rng.integers(0, 3, (60, 80), np.uint8)).save(root / "labels" / f"{i}.png")
-        rows.append({"frame": str(i), "rgb": f"rgb/{i:04d}.png", "tir": f"tir/{i:04d}.png",
-                     "labels": f"labels/{i}.png", "condition": "night" if i % 2 else "day"})  # fmt: skip
+        rows.append(
+            {
+                "frame": str(i),
+                "rgb": f"rgb/{i:04d}.png",
+                "tir": f"tir/{i:04d}.png",
+                "labels": f"labels/{i}.png",
+                "condition": "night" if i % 2 else "day",
+            }
+        )
     return Frames.make(rows, root)
 
 
@@ -111,7 +120,7 @@ def test_a_loaded_network_is_the_deployed_form_of_the_trained_one(tmp_path):
     path = checkpoint_of(tmp_path / "a.safetensors", multi_branch=True)
     loaded = load_segmenter(path)
     network, _ = create_segmenter("rsfnet", 3, options=json.loads(json.dumps(loaded_options())))
-    from crossband.training import load_network
+    from crossband.checkpoints import load_network
 
     load_network(path, network)
     x = torch.rand(1, 4, 48, 64)

@@ -2,9 +2,9 @@ import numpy as np
 
 from crossband.simulation.cameras import drive, nadir, plan_route
 from crossband.simulation.city import build_city, geographic
+from crossband.simulation.map_tiles import map_classes
 from crossband.simulation.meshes import Kind
 from crossband.simulation.raycast import Scene
-from crossband.simulation.semantic_map import map_classes
 from crossband.simulation.traffic import fleet_vehicle, make_traffic
 
 
@@ -18,9 +18,19 @@ def test_the_same_seed_is_the_same_city_and_another_is_not(city):
 def test_the_city_has_everything(city):
     kinds = {Kind(k) for k in np.unique(city.mesh.kind)}
     assert kinds >= {
-        Kind.ROAD, Kind.PAVEMENT, Kind.GRASS, Kind.BUILDING, Kind.TREE, Kind.BICYCLE, Kind.KERB, Kind.CAR_STOP,
-        Kind.GUARDRAIL, Kind.CONE, Kind.BUMP, Kind.FURNITURE,
-    }  # fmt: skip
+        Kind.ROAD,
+        Kind.PAVEMENT,
+        Kind.GRASS,
+        Kind.BUILDING,
+        Kind.TREE,
+        Kind.BICYCLE,
+        Kind.KERB,
+        Kind.CAR_STOP,
+        Kind.GUARDRAIL,
+        Kind.CONE,
+        Kind.BUMP,
+        Kind.FURNITURE,
+    }
     assert len({b.style for b in city.buildings}) >= 3
     assert len({b.wall for b in city.buildings}) >= 3
     assert np.isfinite(city.mesh.corners).all()

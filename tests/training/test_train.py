@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from crossband import __version__
 from crossband.errors import CrossbandError
-from crossband.training import evaluate, read_account, read_recipe, train
+from crossband.training import evaluate, read_recipe, train
+from crossband.checkpoints import read_account
 from crossband.training.logs import read_log
 
 
@@ -75,7 +76,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
     content = recipe(running={"epochs": 3, "batch_size": 4, "accumulate": 2}, sampling={"refresh": 2})
     content["optimiser"] |= {"schedule": "cosine", "warmup": 0.2}
     run(content, tmp_path / "whole", street)
-    from crossband.training.tasks.places import Places
+    from crossband.retrieval.tasks.places import Places
 
     loss, calls = Places.loss, []
 
@@ -109,7 +110,7 @@ def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(recipe, s
 
 
 def test_a_run_of_an_earlier_version_with_fewer_keys_goes_on(recipe, street, tmp_path):
-    from crossband.training.checkpoint import read_state, write_state
+    from crossband.checkpoints import read_state, write_state
 
     done = run(recipe(), tmp_path, street)
     state = read_state(tmp_path / "state.pt")
@@ -130,7 +131,7 @@ def test_a_damaged_state_is_named_and_never_unpickled(recipe, street, tmp_path):
 
 
 def test_the_best_checkpoint_and_the_early_stop_follow_val(recipe, street, tmp_path, monkeypatch):
-    from crossband.training.tasks.places import Places
+    from crossband.retrieval.tasks.places import Places
 
     scores = iter([10.0, 30.0, 20.0, 30.0, 90.0])
     monkeypatch.setattr(Places, "validate", lambda self: {self.monitor: next(scores)})
@@ -141,7 +142,7 @@ def test_the_best_checkpoint_and_the_early_stop_follow_val(recipe, street, tmp_p
 
 
 def test_val_may_be_measured_rarely_and_the_last_epoch_always_is(recipe, street, tmp_path, monkeypatch):
-    from crossband.training.tasks.places import Places
+    from crossband.retrieval.tasks.places import Places
 
     scores = iter([90.0, 10.0])
     monkeypatch.setattr(Places, "validate", lambda self: {self.monitor: next(scores)})
@@ -161,7 +162,7 @@ def test_a_test_query_among_val_is_found_by_its_image(recipe, street, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_images(recipe, street, tmp_path, monkeypatch):
-    from crossband.training.tasks.places import Places
+    from crossband.retrieval.tasks.places import Places
 
     monkeypatch.setattr(Places, "loss", lambda self, batch: batch["images"].sum() * math.nan)
     with pytest.raises(CrossbandError, match=r"loss is nan in epoch 1, step 1, on the images .*day\d \(rgb\)"):
@@ -229,7 +230,7 @@ def test_the_samples_of_an_epoch_depend_on_the_seed_and_the_epoch_alone(recipe, 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_that_cannot_be_read_is_named_whoever_reads_it(recipe, tmp_path, workers):
-    from .conftest import write_street
+    from ..street import write_street
 
     root = write_street(tmp_path / "data" / "street")
     (root / "rgb" / "day3.png").write_bytes(b"")
@@ -250,7 +251,7 @@ def test_whitening_is_fitted_on_the_training_images_before_a_test(recipe, street
     content["model"] |= {"aggregator": "netvlad", "options": {"clusters": 4, "whiten": 8}}
     done = run(content, tmp_path, street)
     assert read_account(done.checkpoint)["dim"] == 4 * 128
-    from crossband.training.checkpoint import load_network
+    from crossband.checkpoints import load_network
     from crossband.training.task import find_task
 
     task = find_task("places").build(read_recipe(content), street)

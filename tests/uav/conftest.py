@@ -12,13 +12,13 @@ import PIL.Image
 import pytest
 import torch
 
+from crossband.checkpoints import write_checkpoint
 from crossband.frames import Frames
 from crossband.models.geo_gan import GeoGAN
 from crossband.models.thermal_gan import ThermalGAN
 from crossband.models.tile_distance import TileDistance
 from crossband.models.yolo_semantic import YoloSemantic
-from crossband.training.checkpoint import write_checkpoint
-from crossband.uav.classes import GROUND, LABELS
+from crossband.uav.ground_classes import GROUND, LABELS
 from crossband.uav.projection import Pose
 from crossband.uav.semantic_map import METRES_PER_DEGREE, SemanticMap
 
@@ -60,9 +60,11 @@ def write_world(root: Path, flights: int = 2, frames: int = 3) -> Path:
             name = f"{flight}_{step}"
             labels = ground.seen_by(camera).clip(0, len(GROUND) - 1)
             layers = {
-                "rgb": COLOURS[labels].astype(int), "tir": KELVIN[labels], "semantic": labels + 1,
+                "rgb": COLOURS[labels].astype(int),
+                "tir": KELVIN[labels],
+                "semantic": labels + 1,
                 "instances": np.zeros_like(labels, np.uint16),
-            }  # fmt: skip
+            }
             image = len(coco["images"]) + 1
             coco["images"].append({"id": image, "file_name": f"rgb/{name}.png", "width": 64, "height": 48})
             for car, (x, y) in enumerate(cars):
@@ -75,9 +77,16 @@ def write_world(root: Path, flights: int = 2, frames: int = 3) -> Path:
                 layers["tir"][top : top + 3, left : left + 4] += 6
                 layers["semantic"][place], layers["instances"][place] = CLASSES["vehicle"], 100 + car
                 coco["annotations"].append(
-                    {"id": len(coco["annotations"]) + 1, "image_id": image, "category_id": 2, "area": 80,
-                     "bbox": [left, top, 10, 8], "iscrowd": 0, "instance": 100 + car}
-                )  # fmt: skip
+                    {
+                        "id": len(coco["annotations"]) + 1,
+                        "image_id": image,
+                        "category_id": 2,
+                        "area": 80,
+                        "bbox": [left, top, 10, 8],
+                        "iscrowd": 0,
+                        "instance": 100 + car,
+                    }
+                )
             noise = rng.normal(0, 3, layers["rgb"].shape)
             layers["rgb"] = (layers["rgb"] + noise).clip(0, 255).astype(np.uint8)
             layers["tir"] = np.rint((layers["tir"] + rng.normal(0, 0.05, labels.shape)) * 100).astype(np.uint16)
@@ -88,14 +97,23 @@ def write_world(root: Path, flights: int = 2, frames: int = 3) -> Path:
             latitude, longitude = ground.to_geographic(camera.x, camera.y)
             rows.append(
                 {
-                    "frame": name, **{layer: f"{layer}/{name}.png" for layer in layers},
-                    "tir_units": "centikelvin", "sequence": f"flight{flight}", "lat": latitude,
-                    "lon": longitude, "x": camera.x, "y": camera.y,
-                    "altitude": camera.altitude, "heading": camera.heading, "pitch": camera.pitch,
-                    "focal": camera.focal, "boxes": "boxes.json", "split": "train" if flight == 0 else "val",
+                    "frame": name,
+                    **{layer: f"{layer}/{name}.png" for layer in layers},
+                    "tir_units": "centikelvin",
+                    "sequence": f"flight{flight}",
+                    "lat": latitude,
+                    "lon": longitude,
+                    "x": camera.x,
+                    "y": camera.y,
+                    "altitude": camera.altitude,
+                    "heading": camera.heading,
+                    "pitch": camera.pitch,
+                    "focal": camera.focal,
+                    "boxes": "boxes.json",
+                    "split": "train" if flight == 0 else "val",
                     "condition": "night" if flight == flights - 1 and flights > 2 else "day",
                 }
-            )  # fmt: skip
+            )
     (root / "boxes.json").write_text(json.dumps(coco))
     Frames.make(rows, root).write(root / "frames.parquet")
     return root
@@ -114,11 +132,13 @@ def write_map(folder: Path, labels: np.ndarray) -> Path:
             PIL.Image.fromarray((part + 1).astype(np.uint8)).save(folder / name)
             tiles.append(
                 {
-                    "file": name, "x": column * half, "y": row * half,
+                    "file": name,
+                    "x": column * half,
+                    "y": row * half,
                     "south": LATITUDE + row * half / METRES_PER_DEGREE,
                     "west": LONGITUDE + column * half / (METRES_PER_DEGREE * np.cos(np.radians(LATITUDE))),
                 }
-            )  # fmt: skip
+            )
     index = {"metres_per_pixel": 1.0, "tile_metres": half, "classes": CLASSES, "tiles": tiles}
     (folder / "tiles.json").write_text(json.dumps(index))
     return folder
@@ -141,11 +161,17 @@ def recipe() -> Callable[..., dict[str, Any]]:
         other = {"frames": "world", "where": {"sequence": ["flight1"]}}
         content: dict[str, Any] = {
             "task": task,
-            "data": {"train": part, "val": other, "size": 32, "crops": 2, "cache_mb": 8,
-                     "test": {"all": {"frames": "world", "where": {"sequence": ["flight2"]}}}},
+            "data": {
+                "train": part,
+                "val": other,
+                "size": 32,
+                "crops": 2,
+                "cache_mb": 8,
+                "test": {"all": {"frames": "world", "where": {"sequence": ["flight2"]}}},
+            },
             "optimiser": {"name": "adam", "rate": 1e-3, "betas": [0.5, 0.999]},
             "running": {"epochs": 2, "batch_size": 2, "device": "cpu", "save_seconds": 0.0},
-        }  # fmt: skip
+        }
         for section, values in changes.items():
             content[section] = {**content.get(section, {}), **values} if isinstance(values, dict) else values
         return content

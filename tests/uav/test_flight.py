@@ -81,9 +81,13 @@ def test_a_flight_without_metadata_names_what_is_missing(tmp_path, column):
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"altitude": 0.0}, "not above 0"), ({"heading": "north"}, "heading that is no number"),
-     ({"file": "../a.png"}, "stay inside"), ({"file": None}, "names no file")],
-)  # fmt: skip
+    [
+        ({"altitude": 0.0}, "not above 0"),
+        ({"heading": "north"}, "heading that is no number"),
+        ({"file": "../a.png"}, "stay inside"),
+        ({"file": None}, "names no file"),
+    ],
+)
 def test_metadata_that_cannot_be_are_named(tmp_path, changes, said):
     with pytest.raises(CrossbandError, match=said):
         open_flight(sequence(tmp_path / "flight", **changes))
@@ -124,8 +128,11 @@ def test_rough_positions_are_wrong_by_no_more_than_asked(world):
     ground, flight = read_map(world / "world"), open_flight(world / "world")
     rough = with_rough_positions(flight, ground, 30.0)
     off = [
-        np.subtract(ground.to_metres(*rough.table[["lat", "lon"]].iloc[i]),
-        ground.to_metres(*flight.table[["lat", "lon"]].iloc[i])) for i in range(len(flight))
-    ]  # fmt: skip
+        np.subtract(
+            ground.to_metres(*rough.table[["lat", "lon"]].iloc[i]),
+            ground.to_metres(*flight.table[["lat", "lon"]].iloc[i]),
+        )
+        for i in range(len(flight))
+    ]
     assert 0 < np.hypot(*np.array(off).T).max() <= 30.0
     assert rough.digest != flight.digest

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crossband.errors import CrossbandError
-from crossband.uav.classes import GROUND, UNKNOWN, label_table
+from crossband.uav.ground_classes import GROUND, UNKNOWN, label_table
 from crossband.uav.projection import Pose, ground_patch, sample
 from crossband.uav.semantic_map import SemanticMap, read_map
 
@@ -22,8 +22,18 @@ def write_raster(path, labels, crs="EPSG:4326", transform=None, **options):
     north, east = ground.to_geographic(*ground.size)
     if transform is None:
         transform = rasterio.transform.from_bounds(LONGITUDE, LATITUDE, east, north, *labels.shape[::-1])
-    with rasterio.open(path, "w", driver="GTiff", width=labels.shape[1], height=labels.shape[0], count=1,
-                       dtype=labels.dtype, crs=crs, transform=transform, **options) as file:  # fmt: skip
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=labels.shape[1],
+        height=labels.shape[0],
+        count=1,
+        dtype=labels.dtype,
+        crs=crs,
+        transform=transform,
+        **options,
+    ) as file:
         file.write(labels, 1)
     return path
 
@@ -56,8 +66,16 @@ def test_a_geotiff_in_another_projection_lies_in_the_same_place(world, tmp_path)
             source.crs, "EPSG:32632", source.width, source.height, *source.bounds, resolution=0.5
         )
         turned = np.full((height, width), 255, np.uint8)
-        reproject(source.read(1), turned, src_transform=source.transform, src_crs=source.crs, dst_nodata=255,
-                  dst_transform=transform, dst_crs="EPSG:32632", resampling=Resampling.nearest)  # fmt: skip
+        reproject(
+            source.read(1),
+            turned,
+            src_transform=source.transform,
+            src_crs=source.crs,
+            dst_nodata=255,
+            dst_transform=transform,
+            dst_crs="EPSG:32632",
+            resampling=Resampling.nearest,
+        )
     ground = read_map(
         write_raster(tmp_path / "utm.tif", turned, "EPSG:32632", transform, nodata=255), metres=1.0
     )

@@ -134,7 +134,7 @@ def test_a_detector_with_semantics_says_what_it_needs(world, networks, tmp_path)
 
 
 def test_tiles_are_kept_in_a_gallery_and_found_again(world, networks, tmp_path):
-    from crossband.retrieval.gallery_store import LanceStore
+    from crossband.retrieval.gallery.lance import LanceStore
 
     ground, locator = read_map(world / "world"), Networks(networks).locator
     first = stages.open_tiles(locator, ground, tmp_path)

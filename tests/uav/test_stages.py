@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from crossband.data.scenes import Crop, thermal_input
 from crossband.errors import CrossbandError
 from crossband.io import read_image
 from crossband.models.thermal_gan import ThermalGAN
-from crossband.training.scenes import Crop, thermal_input
-from crossband.training.tasks.detection import crop_boxes, semantic_planes
 from crossband.uav.align import align_labels, flow_error, read_flow
-from crossband.uav.classes import GROUND, UNKNOWN
-from crossband.uav.experiment import chance_nauc
+from crossband.uav.ground_classes import GROUND, UNKNOWN
 from crossband.uav.networks import Networks
+from crossband.uav.stage_evaluation import chance_nauc
 from crossband.uav.stages import StageFile, label_image
+from crossband.uav.tasks.detection import crop_boxes, semantic_planes
 from crossband.uav.translate import Photograph, Thermal, translate
 
 from .conftest import KELVIN, blocks

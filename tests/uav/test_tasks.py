@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from crossband.data.scenes import means_by_object
 from crossband.errors import CrossbandError
 from crossband.training import evaluate, read_recipe, train
 from crossband.training.logs import read_log
-from crossband.training.scenes import means_by_object
 
 SMALL = {
     "translation": {
@@ -17,21 +17,28 @@ SMALL = {
         "loss": {"width": 4, "layers": 1, "objects": 0.5, "object_weight": 2},
     },
     "labelling": {
-        "model": {"width": 4, "depth": 2}, "loss": {"width": 4, "layers": 1},
+        "model": {"width": 4, "depth": 2},
+        "loss": {"width": 4, "layers": 1},
         "classes": {"road": 1, "pavement": 2, "grass": 3, "building": 4, "tree": 5, "vehicle": 6},
     },
     "localisation": {
-        "model": {"pixels": 32, "width": 0.25, "channels": 4}, "learning": {"made_up": 4},
+        "model": {"pixels": 32, "width": 0.25, "channels": 4},
+        "learning": {"made_up": 4},
         "search": {"tile": 48, "stride": 16, "radius": 50, "rough": 30},
         "classes": {"road": 1, "pavement": 2, "grass": 3, "building": 4, "tree": 5, "vehicle": 6},
     },
     "detection": {"model": {"width": 4, "repeats": [1, 1, 1, 1, 1]}, "loss": {"mosaic": 0.5}},
     "objects": {
-        "model": {"encoder": "squeezenet1_1", "layer": "features.4", "pretrained": False, "size": 32,
-                  "neck": True},
+        "model": {
+            "encoder": "squeezenet1_1",
+            "layer": "features.4",
+            "pretrained": False,
+            "size": 32,
+            "neck": True,
+        },
         "loss": {"smoothing": 0.1, "centre": 1e-3, "erasing": 0.5},
     },
-}  # fmt: skip
+}
 SCORES = {
     "translation": "kelvin",
     "labelling": "miou",
@@ -133,7 +140,7 @@ def test_the_first_stage_is_compared_with_the_mean_of_each_object():
 @pytest.mark.parametrize("name", ["resnet50", "squeezenet1_1"])
 def test_the_last_stride_of_a_resnet_can_be_taken_away(name, recipe, world):
     from crossband.models import create_model
-    from crossband.training.tasks.objects import _keep_resolution
+    from crossband.uav.tasks.objects import _keep_resolution
 
     encoder, _ = create_model(name, pretrained=False)
     if name == "squeezenet1_1":

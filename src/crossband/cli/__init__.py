@@ -16,7 +16,7 @@ from ..errors import CrossbandError
 
 # verbs register themselves, in the order of the help
 # isort: off
-from . import beginning, manifests, retrieval, galleries, training, reid, segmentation, uav, listing  # noqa: F401
+from . import demo, data, retrieval, gallery, training, reid, segmentation, uav, list  # noqa: F401
 from ._app import app
 # isort: on
 

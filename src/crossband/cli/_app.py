@@ -9,8 +9,11 @@ import typer
 app = typer.Typer(
     name="crossband",
     help="Find the same place, scene or object across visible, near-infrared and thermal images.",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
-)  # fmt: skip
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
 
 data_app = typer.Typer(help="Make and check manifests.", no_args_is_help=True)
 

@@ -101,13 +101,16 @@ def key_values(given: Iterable[str]) -> dict[str, Any]:
 
 
 def read_options(
-    size: str, normalise: list[str] | None, weights: Path | None, device: str,
+    size: str,
+    normalise: list[str] | None,
+    weights: Path | None,
+    device: str,
     measure: Frames | list[Frames] | None = None,
-) -> Options:  # fmt: skip
+) -> Options:
     from dataclasses import replace
 
     from ..bands import parse_band
-    from ..preprocess import IMAGENET, measure_statistics
+    from ..data.preprocess import IMAGENET, measure_statistics
     from ..retrieval import Options
 
     width, height = read_sides(size)

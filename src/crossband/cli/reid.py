@@ -56,16 +56,35 @@ def reid_(
     """
     if gallery is not None and checkpoint is not None and flight is None:
         _reid_gallery(
-            query, gallery, checkpoint, k, out, as_json,
-            band=band, query_bands=query_bands and listed(query_bands),
-            gallery_bands=gallery_bands and listed(gallery_bands), cameras=camera or (), after=after,
-            before=before, rerank=rerank, store=store,
-        )  # fmt: skip
+            query,
+            gallery,
+            checkpoint,
+            k,
+            out,
+            as_json,
+            band=band,
+            query_bands=query_bands and listed(query_bands),
+            gallery_bands=gallery_bands and listed(gallery_bands),
+            cameras=camera or (),
+            after=after,
+            before=before,
+            rerank=rerank,
+            store=store,
+        )
     elif flight is not None and map_ is not None and models is not None and gallery is None:
         _reid_flight(
-            query, flight, map_, models, out or Path("uav"), as_json, box=box, k=k, radius=radius,
-            where=conditions(where), device=device,
-        )  # fmt: skip
+            query,
+            flight,
+            map_,
+            models,
+            out or Path("uav"),
+            as_json,
+            box=box,
+            k=k,
+            radius=radius,
+            where=conditions(where),
+            device=device,
+        )
     else:
         raise CrossbandError(
             "reid searches a gallery (--gallery DIR --checkpoint FILE) or a flight (--flight DIR --map DIR "
@@ -76,7 +95,7 @@ def reid_(
 def _reid_gallery(
     query: str, gallery: Path, checkpoint: Path, k: int, out: Path | None, as_json: bool, **options: Any
 ) -> None:
-    from ..pipelines.reid import reid
+    from ..reid.search import reid
 
     found = reid(_images_by_band(query), gallery, checkpoint, k, **options)
     if out is not None:
@@ -85,8 +104,10 @@ def _reid_gallery(
         print_json(found.to_json())
     else:
         print_table(found.to_display())
-        print(f"{found.n_gallery} frames searched, {found.n_left_out} left out; by {found.descriptor} of "
-              f"{'+'.join(found.query_bands)} against {'+'.join(found.gallery_bands)}")  # fmt: skip
+        print(
+            f"{found.n_gallery} frames searched, {found.n_left_out} left out; by {found.descriptor} of "
+            f"{'+'.join(found.query_bands)} against {'+'.join(found.gallery_bands)}"
+        )
 
 
 def _reid_flight(

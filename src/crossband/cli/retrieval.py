@@ -68,20 +68,30 @@ def benchmark(
     """
     from ..datasets import open_frames
     from ..files import make_folder
-    from ..reports.html import write_report
+    from ..papers.rgbt_retrieval import published_retrieval
     from ..retrieval import benchmark as run
+    from ..retrieval.report import write_report
     from ..retrieval.search import parse_memory
 
     frames = with_units(open_frames(source, root), units)
     options = read_options(size, normalise, weights, device, frames if set_statistics else None)
     make_folder(out)
     result = run(
-        frames, model_names(models), query, gallery, store=store or out / "store", protocol=protocol,
-        misaligned=misaligned, own_means=own_means, rerank=rerank, options=options,
-        max_memory=parse_memory(max_memory), workers=workers,
-    )  # fmt: skip
+        frames,
+        model_names(models),
+        query,
+        gallery,
+        store=store or out / "store",
+        protocol=protocol,
+        misaligned=misaligned,
+        own_means=own_means,
+        rerank=rerank,
+        options=options,
+        max_memory=parse_memory(max_memory),
+        workers=workers,
+    )
     result.write(out)
-    report = write_report(result, frames, out)
+    report = write_report(result, frames, out, published=published_retrieval)
     if as_json:
         print_json(result.to_json())
     else:
@@ -123,23 +133,31 @@ def explain(
     """
     from ..datasets import open_frames
     from ..files import make_folder
-    from ..reports.html import write_report
+    from ..papers.rgbt_retrieval import published_retrieval
     from ..retrieval import explain as run
-    from ..retrieval.saliency import Masks
+    from ..retrieval.report import write_report
     from ..retrieval.search import parse_memory
+    from ..retrieval.similarity_map import Masks
 
     frames = with_units(open_frames(source, root), units)
     options = read_options(size, normalise, weights, device, frames if set_statistics else None)
     make_folder(out)
     found = run(
-        frames, model_names(models), query, gallery, store=store or out / "store", queries=frame,
+        frames,
+        model_names(models),
+        query,
+        gallery,
+        store=store or out / "store",
+        queries=frame,
         protocol=protocol,
         projections=[name for name in projections.split(",") if name],
-        masks=Masks(window, stride) if window else None, options=options,
-        max_memory=parse_memory(max_memory), workers=workers,
-    )  # fmt: skip
+        masks=Masks(window, stride) if window else None,
+        options=options,
+        max_memory=parse_memory(max_memory),
+        workers=workers,
+    )
     found.write(out)
-    report = write_report(found.result, frames, out, found)
+    report = write_report(found.result, frames, out, found, published_retrieval)
     print_table(found.result.to_display())
     print(f"report: {report}")
 
@@ -179,9 +197,16 @@ def robustness(
     options = read_options(size, normalise, weights, device, frames if set_statistics else None)
     make_folder(out)
     curve = run(
-        frames, model_names(models), query, gallery, store=store or out / "store", protocol=protocol,
-        options=options, max_memory=parse_memory(max_memory), workers=workers,
-    )  # fmt: skip
+        frames,
+        model_names(models),
+        query,
+        gallery,
+        store=store or out / "store",
+        protocol=protocol,
+        options=options,
+        max_memory=parse_memory(max_memory),
+        workers=workers,
+    )
     curve.write(out)
     if as_json:
         print_json(curve.points.to_dict("records"))

@@ -127,10 +127,18 @@ def profile_(
 
     width, height = read_sides(size)
     found = profile(
-        model, size=(height, width), bands=listed(bands), classes=classes, options=key_values(options or ()),
-        forms=FORMS if form == "both" else [form], batch_size=batch, rounds=rounds, device=device, dtype=dtype,
+        model,
+        size=(height, width),
+        bands=listed(bands),
+        classes=classes,
+        options=key_values(options or ()),
+        forms=FORMS if form == "both" else [form],
+        batch_size=batch,
+        rounds=rounds,
+        device=device,
+        dtype=dtype,
         threads=threads,
-    )  # fmt: skip
+    )
     rows = [one.to_json() for one in found]
     if as_json:
         print_json(rows[0] if len(rows) == 1 else rows)

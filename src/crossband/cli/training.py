@@ -70,8 +70,8 @@ def reproduce_(
 
     Example: crossband reproduce rgbt-retrieval --data-root data --out out/rgbt
     """
+    from ..papers import reproduce
     from ..progress import note
-    from ..training import reproduce
 
     done = reproduce(
         paper, data_root, rows=row, mode="train" if training else "evaluate", out=out, recipes=recipes

@@ -117,10 +117,18 @@ def detect_(
     found = detect(frames, networks.detector, out, labels, least)
     names = networks.detector.classes
     rows = [
-        {"frame": frame, "class": names[int(box[5])], "score": float(box[4]), "left": float(box[0]),
-         "top": float(box[1]), "right": float(box[2]), "bottom": float(box[3])}
-        for frame, boxes in zip(frames.names, found, strict=True) for box in boxes
-    ]  # fmt: skip
+        {
+            "frame": frame,
+            "class": names[int(box[5])],
+            "score": float(box[4]),
+            "left": float(box[0]),
+            "top": float(box[1]),
+            "right": float(box[2]),
+            "bottom": float(box[3]),
+        }
+        for frame, boxes in zip(frames.names, found, strict=True)
+        for box in boxes
+    ]
     if as_json:
         print_json(rows)
     else:

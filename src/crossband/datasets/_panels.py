@@ -83,9 +83,10 @@ def frames_of_panels(root: Path, bands: Sequence[Band], extract: str) -> Frames:
     rows: list[dict[str, Any]] = []
     for folder, split in FOLDERS.items():
         images = {
-            band: images_by_stem(root / folder / band.value) for band in bands
+            band: images_by_stem(root / folder / band.value)
+            for band in bands
             if (root / folder / band.value).is_dir()
-        }  # fmt: skip
+        }
         for stem in sorted(set().union(*images.values())):
             identity, camera = identity_and_camera(stem)
             paths = {
@@ -95,10 +96,14 @@ def frames_of_panels(root: Path, bands: Sequence[Band], extract: str) -> Frames:
             }
             rows.append(
                 {
-                    "frame": f"{folder}/{stem}", **paths, "split": split, "identity": identity,
-                    "camera": camera, "image": stem,
+                    "frame": f"{folder}/{stem}",
+                    **paths,
+                    "split": split,
+                    "identity": identity,
+                    "camera": camera,
+                    "image": stem,
                 }
-            )  # fmt: skip
+            )
     if not rows:
         raise CrossbandError(
             f"{root} has the bands side by side in one file, or no frame at all; split it once with "

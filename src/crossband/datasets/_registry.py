@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .._discover import import_modules
-from ..errors import CrossbandError, unknown_name
+from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import IMAGE_SUFFIXES
 from ..progress import note
+from ..registry import Registry
 
 __all__ = [
     "Dataset",
@@ -55,7 +55,7 @@ class Dataset:
         return any(all(next(root.glob(mark), None) is not None for mark in marks) for marks in self.marks)
 
 
-_DATASETS: dict[str, Dataset] = {}
+DATASETS: Registry[Dataset] = Registry("dataset", "crossband.datasets")
 
 
 def register_dataset(
@@ -71,7 +71,7 @@ def register_dataset(
 
     def register(read: Callable[[Path], Frames]) -> Callable[[Path], Frames]:
         layout = importlib.import_module(read.__module__).__doc__ or ""
-        _DATASETS[name] = Dataset(name, title, bands, source, licence, marks, read, layout)
+        DATASETS.add(name, Dataset(name, title, bands, source, licence, marks, read, layout))
         return read
 
     return register
@@ -79,8 +79,7 @@ def register_dataset(
 
 def list_datasets() -> list[Dataset]:
     """Every registered dataset, by name."""
-    import_modules(__package__)
-    return [_DATASETS[name] for name in sorted(_DATASETS)]
+    return DATASETS.list()
 
 
 def dataset(name: str) -> Dataset:
@@ -89,10 +88,7 @@ def dataset(name: str) -> Dataset:
     Raises:
         CrossbandError: nobody knows it.
     """
-    import_modules(__package__)
-    if name not in _DATASETS:
-        raise unknown_name("dataset", name, _DATASETS)
-    return _DATASETS[name]
+    return DATASETS.get(name)
 
 
 def images_by_stem(folder: Path, recursive: bool = False) -> dict[str, Path]:

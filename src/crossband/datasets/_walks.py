@@ -34,10 +34,14 @@ def frames_of_walks(root: Path, walks: Mapping[str, str], conditions: Mapping[st
         for index, stem in enumerate(sorted(images, key=_natural)):
             rows.append(
                 {
-                    "frame": f"{walk}/{stem}", "rgb": images[stem].relative_to(root).as_posix(), "split": split,
-                    "sequence": walk, "condition": conditions.get(walk), "index": index,
+                    "frame": f"{walk}/{stem}",
+                    "rgb": images[stem].relative_to(root).as_posix(),
+                    "split": split,
+                    "sequence": walk,
+                    "condition": conditions.get(walk),
+                    "index": index,
                 }
-            )  # fmt: skip
+            )
     if not rows:
         raise CrossbandError(f"{root} has none of the folders {', '.join(walks)}")
     return Frames.make(rows, root)

@@ -66,12 +66,18 @@ def read_cold(root: Path) -> Frames:
             rows.append(
                 {
                     "frame": f"{folder.parent.relative_to(root).as_posix()}/{stem}",
-                    "rgb": path.relative_to(root).as_posix(), "split": _SPLITS.get(sequence),
-                    "place": places.get(path.name), "sequence": sequence, "camera": "std_cam",
-                    "time": f"{time:.6f}", "x": x, "y": y, "condition": _condition(sequence),
+                    "rgb": path.relative_to(root).as_posix(),
+                    "split": _SPLITS.get(sequence),
+                    "place": places.get(path.name),
+                    "sequence": sequence,
+                    "camera": "std_cam",
+                    "time": f"{time:.6f}",
+                    "x": x,
+                    "y": y,
+                    "condition": _condition(sequence),
                     "heading": heading,
                 }
-            )  # fmt: skip
+            )
     if not rows:
         raise CrossbandError(f"{root} does not have the layout [LAB/]seqN_CONDITION/std_cam")
     return Frames.make(rows, root)

@@ -60,10 +60,13 @@ def read_colour_thermal_objects(root: Path) -> Frames:
                 split = part if part in ("train", "val") else "query" if folder == "colour" else "gallery"
                 rows.append(
                     {
-                        "frame": "/".join(filter(None, (part, folder, stem))), "split": split,
-                        band: path.relative_to(root).as_posix(), "identity": identity, "camera": folder,
+                        "frame": "/".join(filter(None, (part, folder, stem))),
+                        "split": split,
+                        band: path.relative_to(root).as_posix(),
+                        "identity": identity,
+                        "camera": folder,
                     }
-                )  # fmt: skip
+                )
     if len({row["camera"] for row in rows}) < len(_FOLDERS):
         raise CrossbandError(f"{root} has not the folders colour and thermal with images IDENTITY_ANYTHING")
     return Frames.make(rows, root)

@@ -50,14 +50,20 @@ def read_hit_uav(root: Path) -> Frames:
             continue
         for stem, path in sorted(images_by_stem(root / split).items()):
             row: dict[str, object] = {
-                "frame": f"{split}/{stem}", "tir": path.relative_to(root).as_posix(), "split": split,
-                "boxes": boxes.relative_to(root).as_posix(), "condition": pd.NA,
-            }  # fmt: skip
+                "frame": f"{split}/{stem}",
+                "tir": path.relative_to(root).as_posix(),
+                "split": split,
+                "boxes": boxes.relative_to(root).as_posix(),
+                "condition": pd.NA,
+            }
             if (said := _NAME.fullmatch(stem)) is not None:
                 row |= {
-                    "condition": "night" if said[1] == "1" else "day", "altitude": float(said[2]),
-                    "pitch": -float(said[3]), "sequence": f"{said[2]}m_{said[3]}deg", "height": f"{said[2]}m",
-                }  # fmt: skip
+                    "condition": "night" if said[1] == "1" else "day",
+                    "altitude": float(said[2]),
+                    "pitch": -float(said[3]),
+                    "sequence": f"{said[2]}m_{said[3]}deg",
+                    "height": f"{said[2]}m",
+                }
             rows.append(row)
     if not rows:
         raise CrossbandError(f"{root} has not the layout of HIT-UAV: annotations/val.json and val/*.jpg")

@@ -69,6 +69,8 @@ def read_msvr310(root: Path) -> Frames:
             raise CrossbandError(f"{name} is not named after identity, scene and view, as in 0001_s001_v1_000")
         known.append(match)
     return frames.assign(
-        identity=[match[1] for match in known], scene=[f"s{match[2]}" for match in known],
-        camera=[f"v{match[3]}" for match in known], image=[Path(name).name for name in frames.names],
-    )  # fmt: skip
+        identity=[match[1] for match in known],
+        scene=[f"s{match[2]}" for match in known],
+        camera=[f"v{match[3]}" for match in known],
+        image=[Path(name).name for name in frames.names],
+    )

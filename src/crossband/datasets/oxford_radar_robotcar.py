@@ -100,9 +100,16 @@ def _rows(
     east, north = (np.interp(stamps, times, path[:, axis], left=np.nan, right=np.nan) for axis in (0, 1))
     for (stem, file), x, y in zip(images.items(), east, north, strict=True):
         yield {
-            "frame": f"{drive.name}/{stem}", "rgb": file.relative_to(root).as_posix(), "split": split,
-            "sequence": drive.name, "camera": _CAMERA, "time": stem, "x": x, "y": y, "condition": condition,
-        }  # fmt: skip
+            "frame": f"{drive.name}/{stem}",
+            "rgb": file.relative_to(root).as_posix(),
+            "split": split,
+            "sequence": drive.name,
+            "camera": _CAMERA,
+            "time": stem,
+            "x": x,
+            "y": y,
+            "condition": condition,
+        }
 
 
 def _stamp(file: Path) -> float:

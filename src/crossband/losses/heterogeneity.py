@@ -23,7 +23,7 @@ from torch import nn
 from ..errors import CrossbandError
 
 if TYPE_CHECKING:
-    from ..nn.streams import StreamsOutput
+    from ..models.streams import StreamsOutput
 
 __all__ = [
     "StreamsLoss",

@@ -76,18 +76,24 @@ def score_detections(
         for box in np.asarray(boxes, float):
             annotations.append(
                 {
-                    "id": len(annotations) + 1, "image_id": image, "category_id": int(box[4]),
-                    "bbox": box[:4].tolist(), "area": float(box[2] * box[3]), "iscrowd": 0,
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "category_id": int(box[4]),
+                    "bbox": box[:4].tolist(),
+                    "area": float(box[2] * box[3]),
+                    "iscrowd": 0,
                 }
-            )  # fmt: skip
+            )
     results = [
         {
-            "image_id": image, "category_id": int(box[5]), "score": float(box[4]),
+            "image_id": image,
+            "category_id": int(box[5]),
+            "score": float(box[4]),
             "bbox": [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])],
         }
         for image, boxes in enumerate(found)
         for box in np.asarray(boxes, float)
-    ]  # fmt: skip
+    ]
     iou = [float(v) for a, b in zip(truth, found, strict=True) for v in _best_iou(np.asarray(a), np.asarray(b))]
     counts = {"n_images": len(truth), "n_boxes": n_boxes, "n_detections": len(results)}
     present = sorted({annotation["category_id"] for annotation in annotations})
@@ -95,9 +101,10 @@ def score_detections(
         zero = {classes[number]: 0.0 for number in present}
         return DetectionScores(0.0, 0.0, 0.0, zero, 0.0, **counts)
     content = {
-        "images": [{"id": image} for image in range(len(truth))], "annotations": annotations,
+        "images": [{"id": image} for image in range(len(truth))],
+        "annotations": annotations,
         "categories": [{"id": number, "name": name} for number, name in enumerate(classes)],
-    }  # fmt: skip
+    }
     reference = COCO(content)
     evaluation = COCOeval_faster(reference, reference.loadRes(results), "bbox")
     evaluation.run()

@@ -147,24 +147,36 @@ class ReidScores:
         """The same of some queries, by position or boolean mask; the counts of what was dropped stay those of
         all."""
         return ReidScores(
-            self.protocol, self.first[queries], self.ap[queries], self.inp[queries], self.n_gallery,
-            self.n_junk, self.n_without_positive, self.n_only_junk,
-        )  # fmt: skip
+            self.protocol,
+            self.first[queries],
+            self.ap[queries],
+            self.inp[queries],
+            self.n_gallery,
+            self.n_junk,
+            self.n_without_positive,
+            self.n_only_junk,
+        )
 
     def counts(self) -> dict[str, Any]:
         """What was kept and what was dropped."""
         return {
-            "protocol": self.protocol, "drops": REID_PROTOCOLS[self.protocol], "n_queries": self.n_queries,
-            "n_gallery": self.n_gallery, "n_without_positive": self.n_without_positive,
-            "n_only_junk": self.n_only_junk, "n_junk_pairs": self.n_junk,
-        }  # fmt: skip
+            "protocol": self.protocol,
+            "drops": REID_PROTOCOLS[self.protocol],
+            "n_queries": self.n_queries,
+            "n_gallery": self.n_gallery,
+            "n_without_positive": self.n_without_positive,
+            "n_only_junk": self.n_only_junk,
+            "n_junk_pairs": self.n_junk,
+        }
 
     def to_json(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
         """Figures in percent, and what was kept and dropped."""
         return {
-            "mAP": self.mean_ap, "mINP": self.mean_inp,
-            "rank": {str(k): self.rank(k) for k in ranks}, **self.counts(),
-        }  # fmt: skip
+            "mAP": self.mean_ap,
+            "mINP": self.mean_inp,
+            "rank": {str(k): self.rank(k) for k in ranks},
+            **self.counts(),
+        }
 
     def _some(self) -> np.ndarray:
         kept = self.kept
@@ -271,6 +283,9 @@ def _codes(frames: Frames, column: str, codes: dict[str, int]) -> np.ndarray:
         return np.full(len(frames), -1)
     values = frames.table[column].astype(object)
     return np.array(
-        [-1 if value is None else codes.setdefault(str(value), len(codes))
-         for value in values.where(values.notna(), None)], np.int64
-    )  # fmt: skip
+        [
+            -1 if value is None else codes.setdefault(str(value), len(codes))
+            for value in values.where(values.notna(), None)
+        ],
+        np.int64,
+    )

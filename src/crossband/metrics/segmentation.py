@@ -80,11 +80,14 @@ class SegmentationScores:
         """A plain mapping; classes by name where names are given, and ``None`` for NaN."""
         keys = list(names) or [str(i) for i in range(len(self.iou))]
         return {
-            "protocol": self.protocol, "miou": _plain(self.miou), "macc": _plain(self.macc),
-            "pixel_accuracy": _plain(self.pixel_accuracy), "n_pixels": self.n_pixels,
+            "protocol": self.protocol,
+            "miou": _plain(self.miou),
+            "macc": _plain(self.macc),
+            "pixel_accuracy": _plain(self.pixel_accuracy),
+            "n_pixels": self.n_pixels,
             "iou": dict(zip(keys, map(_plain, self.iou), strict=True)),
             "accuracy": dict(zip(keys, map(_plain, self.accuracy), strict=True)),
-        }  # fmt: skip
+        }
 
 
 def confusion_matrix(predicted: np.ndarray, labels: np.ndarray, classes: int, ignore: int = 255) -> np.ndarray:
@@ -133,9 +136,14 @@ def score_confusion(matrix: np.ndarray, protocol: str = "present") -> Segmentati
     iou, accuracy = _rates(matrix)
     total = int(matrix.sum())
     return SegmentationScores(
-        how.name, tuple(iou.tolist()), tuple(accuracy.tolist()), _mean(iou, how), _mean(accuracy, how),
-        100 * float(np.trace(matrix)) / total if total else float("nan"), total,
-    )  # fmt: skip
+        how.name,
+        tuple(iou.tolist()),
+        tuple(accuracy.tolist()),
+        _mean(iou, how),
+        _mean(accuracy, how),
+        100 * float(np.trace(matrix)) / total if total else float("nan"),
+        total,
+    )
 
 
 def score_interval(

@@ -10,7 +10,7 @@ from ._registry import (
     register_model,
 )
 from ._segmentation import Segmenter, create_segmenter, list_segmenters, register_segmenter
-from ._streams import create_streams, list_streams, register_stream
+from .streams import create_streams, list_streams, register_stream
 
 __all__ = [
     "ModelEntry",

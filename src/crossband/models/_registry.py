@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from .._discover import import_modules
-from ..errors import CrossbandError, unknown_name
+from ..data.preprocess import Statistics
+from ..errors import CrossbandError
 from ..nn.encoder import Encoder, count_parameters
 from ..nn.reranker import Reranker
-from ..preprocess import Statistics
+from ..registry import Registry
 from ..weights import WeightsSource, file_digest, find_weights, load_state_dict, locate_weights
 
 __all__ = [
@@ -56,9 +56,9 @@ class ModelEntry:
     licence: str
     source: str
     weights: WeightsSource | None
-    known_files: dict[str, Statistics]
-    rename: Callable[[StateDict, Encoder], StateDict] | None
-    default_steps: str
+    known_files: Mapping[str, Statistics] = field(default_factory=dict)
+    rename: Callable[[StateDict, Encoder], StateDict] | None = None
+    default_steps: str = "normflat"
     size: tuple[int, int] | None = None
     params: int | None = None
     dim: int | None = None
@@ -86,42 +86,14 @@ class ModelInfo:
     size: tuple[int, int] | None = None
 
 
-_MODELS: dict[str, ModelEntry] = {}
+MODELS: Registry[ModelEntry] = Registry("model", "crossband.models")
 
 
-def register_model(
-    name: str,
-    *,
-    task: str,
-    licence: str,
-    source: str,
-    weights: WeightsSource | None,
-    known_files: dict[str, Statistics] | None = None,
-    rename: Callable[[StateDict, Encoder], StateDict] | None = None,
-    default_steps: str = "normflat",
-    size: tuple[int, int] | None = None,
-    params: int | None = None,
-    dim: int | None = None,
-    reranker: Callable[[Encoder], Reranker] | None = None,
-) -> Callable[[Callable[[], Encoder]], Callable[[], Encoder]]:
-    """Register the decorated function as the builder of a model; see :class:`ModelEntry`."""
+def register_model(name: str, **fields: Any) -> Callable[[Callable[[], Encoder]], Callable[[], Encoder]]:
+    """Register the decorated function as the builder of a model; the fields are :class:`ModelEntry`'s."""
 
     def register(build: Callable[[], Encoder]) -> Callable[[], Encoder]:
-        _MODELS[name] = ModelEntry(
-            name,
-            build,
-            task,
-            licence,
-            source,
-            weights,
-            known_files or {},
-            rename,
-            default_steps,
-            size,
-            params,
-            dim,
-            reranker,
-        )
+        MODELS.add(name, ModelEntry(name, build, **fields))
         return build
 
     return register
@@ -137,14 +109,11 @@ def find_model(name: str, also: Iterable[str] = ()) -> ModelEntry:
     Raises:
         CrossbandError: nobody knows it.
     """
-    import_modules(__package__)
     if name.startswith("timm/"):
         from .timm_encoders import timm_entry
 
         return timm_entry(name)
-    if name not in _MODELS:
-        raise unknown_name("model", name, {*_MODELS, *also})
-    return _MODELS[name]
+    return MODELS.get(name, also)
 
 
 def create_model(name: str, weights: str | Path | None = None, pretrained: bool = True) -> tuple[Encoder, str]:
@@ -181,14 +150,12 @@ def create_model(name: str, weights: str | Path | None = None, pretrained: bool 
 def list_models(pattern: str = "*") -> list[ModelInfo]:
     """Every registered model that matches a pattern, as in ``resnet*``, by name; none is built that says its
     own size."""
-    import_modules(__package__)
-    return [_info(name) for name in sorted(fnmatch.filter(_MODELS, pattern))]
+    return [_info(entry) for entry in MODELS.list(pattern)]
 
 
 def list_rerankers() -> list[str]:
     """The names of the models that have a second look, see :class:`crossband.nn.reranker.Reranker`."""
-    import_modules(__package__)
-    return sorted(name for name, entry in _MODELS.items() if entry.reranker is not None)
+    return [entry.name for entry in MODELS.list() if entry.reranker is not None]
 
 
 @functools.cache
@@ -201,16 +168,15 @@ def count_size(name: str) -> tuple[int, int]:
     return count_parameters(encoder), maps.shape[1]
 
 
-def _info(name: str) -> ModelInfo:
-    entry = _MODELS[name]
+def _info(entry: ModelEntry) -> ModelInfo:
     params, dim = entry.params, entry.dim
     if params is None or dim is None:
-        params, dim = count_size(name)
+        params, dim = count_size(entry.name)
     if entry.weights is None or locate_weights(entry.weights) is not None:
         where = "here"
     else:
         where = "download" if entry.weights.url or entry.weights.hub else "absent"
-    return ModelInfo(name, entry.task, params / 1e6, dim, entry.licence, entry.source, where, entry.size)
+    return ModelInfo(entry.name, entry.task, params / 1e6, dim, entry.licence, entry.source, where, entry.size)
 
 
 def _load(encoder: Encoder, entry: ModelEntry, path: Path) -> None:

@@ -7,7 +7,6 @@ band in its second stream and all others in its first; alone, ``tir`` is read by
 
 from __future__ import annotations
 
-import fnmatch
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from .._discover import import_modules
 from ..bands import Band, parse_band
 from ..errors import CrossbandError, unknown_name
 from ..nn.encoder import count_parameters
 from ..nn.stages import StageEncoder, Stages, stage_layers, widen_input
+from ..registry import Registry
 from ._registry import ModelInfo, create_model
 
 __all__ = [
@@ -61,7 +60,7 @@ class Segmenter:
         return [p.name for p in inspect.signature(self.build).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
-_SEGMENTERS: dict[str, Segmenter] = {}
+SEGMENTERS: Registry[Segmenter] = Registry("segmentation network", "crossband.models")
 
 
 def register_segmenter(
@@ -73,7 +72,7 @@ def register_segmenter(
     """
 
     def register(build: Builder) -> Builder:
-        _SEGMENTERS[name] = Segmenter(name, build, source, licence, params)
+        SEGMENTERS.add(name, Segmenter(name, build, source, licence, params))
         return build
 
     return register
@@ -85,10 +84,7 @@ def find_segmenter(name: str) -> Segmenter:
     Raises:
         CrossbandError: nobody knows it.
     """
-    import_modules(__package__)
-    if name not in _SEGMENTERS:
-        raise unknown_name("segmentation network", name, _SEGMENTERS)
-    return _SEGMENTERS[name]
+    return SEGMENTERS.get(name)
 
 
 def create_segmenter(
@@ -134,18 +130,18 @@ def create_segmenter(
 
 def segmenter_names() -> list[str]:
     """The names of every registered network; nothing is built."""
-    import_modules(__package__)
-    return sorted(_SEGMENTERS)
+    return SEGMENTERS.names()
 
 
 def list_segmenters(pattern: str = "*") -> list[ModelInfo]:
     """Every registered network that matches a pattern, by name, with its parameters for nine classes and RGB +
     thermal; none is built that says its own."""
     found = []
-    for name in fnmatch.filter(segmenter_names(), pattern):
-        entry = _SEGMENTERS[name]
-        params = count_segmenter(name) if entry.params is None else entry.params
-        found.append(ModelInfo(name, "segmentation", params / 1e6, 9, entry.licence, entry.source, "absent"))
+    for entry in SEGMENTERS.list(pattern):
+        params = count_segmenter(entry.name) if entry.params is None else entry.params
+        found.append(
+            ModelInfo(entry.name, "segmentation", params / 1e6, 9, entry.licence, entry.source, "absent")
+        )
     return found
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import timm
 
+from ..data.preprocess import Statistics
 from ..errors import CrossbandError
 from ..nn.encoder import Encoder
-from ..preprocess import Statistics
 from ..weights import WeightsSource
 from ._registry import StateDict, register_model
 

@@ -17,9 +17,9 @@ import timm
 import torch
 from torch import nn
 
+from ..data.preprocess import Statistics
 from ..nn.encoder import Encoder
 from ..nn.tokens import resize_to_patches
-from ..preprocess import Statistics
 from ..weights import WeightsSource
 from ._registry import StateDict, register_model
 

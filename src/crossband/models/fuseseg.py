@@ -46,10 +46,12 @@ class FuseSeg(nn.Module):
             self.up.append(nn.Sequential(*up, nn.ReLU()))
             self.extract.append(
                 nn.Sequential(
-                    *conv_batchnorm(half + skip, half, 3, padding=1), nn.ReLU(),
-                    *conv_batchnorm(half, half, 3, padding=1), nn.ReLU(),
+                    *conv_batchnorm(half + skip, half, 3, padding=1),
+                    nn.ReLU(),
+                    *conv_batchnorm(half, half, 3, padding=1),
+                    nn.ReLU(),
                 )
-            )  # fmt: skip
+            )
             channels = half
         self.out = nn.ConvTranspose2d(channels, classes, 2, stride=2)
 

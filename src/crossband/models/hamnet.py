@@ -26,8 +26,7 @@ import torch
 from torch import nn
 
 from ..nn.encoder import Encoder
-from ..nn.streams import StreamOutput
-from ._streams import register_stream
+from .streams import StreamOutput, register_stream
 
 __all__ = ["IdeStream"]
 

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..data.preprocess import Statistics
 from ..nn.encoder import Encoder
-from ..preprocess import Statistics
 from ._registry import register_model
 
 __all__ = ["HOG", "build_hog"]

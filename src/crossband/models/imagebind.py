@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..data.preprocess import Statistics
 from ..nn.encoder import Encoder
-from ..preprocess import Statistics
 from ..weights import WeightsSource
 from ._registry import StateDict, register_model
 

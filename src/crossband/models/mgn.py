@@ -13,8 +13,7 @@ from torch import nn
 
 from ..nn.encoder import Encoder
 from ..nn.resnet import late_branch, reduction, resnet_stages
-from ..nn.streams import StreamOutput
-from ._streams import register_stream
+from .streams import StreamOutput, register_stream
 
 __all__ = ["MgnStream"]
 

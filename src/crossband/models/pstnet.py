@@ -71,11 +71,14 @@ class _Factorised(nn.Module):
         super().__init__()
         d = dilation
         self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, (3, 1), padding=(1, 0)), nn.ReLU(),
-            *conv_batchnorm(channels, channels, (1, 3), padding=(0, 1)), nn.ReLU(),
-            nn.Conv2d(channels, channels, (3, 1), padding=(d, 0), dilation=(d, 1)), nn.ReLU(),
+            nn.Conv2d(channels, channels, (3, 1), padding=(1, 0)),
+            nn.ReLU(),
+            *conv_batchnorm(channels, channels, (1, 3), padding=(0, 1)),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, (3, 1), padding=(d, 0), dilation=(d, 1)),
+            nn.ReLU(),
             *conv_batchnorm(channels, channels, (1, 3), padding=(0, d), dilation=(1, d)),
-        )  # fmt: skip
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (x + self.body(x)).relu()
@@ -99,11 +102,19 @@ class _Fusion(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            _Down(channels, channels + 13), _Down(channels + 13, 64), *(_Factorised(64) for _ in range(5)),
-            _Down(64, 128), *(_Factorised(128, d) for d in (2, 4, 8, 16) * 2),
-            _up(128, 64), _Factorised(64), _Factorised(64), _up(64, 16), _Factorised(16), _Factorised(16),
+            _Down(channels, channels + 13),
+            _Down(channels + 13, 64),
+            *(_Factorised(64) for _ in range(5)),
+            _Down(64, 128),
+            *(_Factorised(128, d) for d in (2, 4, 8, 16) * 2),
+            _up(128, 64),
+            _Factorised(64),
+            _Factorised(64),
+            _up(64, 16),
+            _Factorised(16),
+            _Factorised(16),
             nn.ConvTranspose2d(16, classes, 2, stride=2),
-        )  # fmt: skip
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x)

@@ -43,10 +43,17 @@ class RSFNet(nn.Module):
     """
 
     def __init__(
-        self, encoders: Sequence[StageEncoder], split: Sequence[int], classes: int,
-        widths: Sequence[int] = _WIDTHS, fusion: str = "rsf", reduced: int = 64, kernel_size: int = 5,
-        confident: bool = True, multi_branch: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        encoders: Sequence[StageEncoder],
+        split: Sequence[int],
+        classes: int,
+        widths: Sequence[int] = _WIDTHS,
+        fusion: str = "rsf",
+        reduced: int = 64,
+        kernel_size: int = 5,
+        confident: bool = True,
+        multi_branch: bool = False,
+    ) -> None:
         super().__init__()
         self.split = list(split)
         self.streams = nn.ModuleList(_Stream(encoder, widths, confident) for encoder in encoders)
@@ -138,10 +145,19 @@ def _resized(maps: torch.Tensor, size: torch.Size) -> torch.Tensor:
 
 @register_segmenter("rsfnet", params=44_965_395, source=_SOURCE)
 def build_rsfnet(
-    classes: int, bands: tuple[Band, ...], pretrained: bool = False, *,
-    first: str = "resnet50", second: str = "resnet18", fusion: str = "rsf", reduced: int = 64,
-    kernel_size: int = 5, confident: bool = True, multi_branch: bool = True, widths: Sequence[int] = _WIDTHS,
-) -> tuple[nn.Module, str]:  # fmt: skip
+    classes: int,
+    bands: tuple[Band, ...],
+    pretrained: bool = False,
+    *,
+    first: str = "resnet50",
+    second: str = "resnet18",
+    fusion: str = "rsf",
+    reduced: int = 64,
+    kernel_size: int = 5,
+    confident: bool = True,
+    multi_branch: bool = True,
+    widths: Sequence[int] = _WIDTHS,
+) -> tuple[nn.Module, str]:
     """RSFNet of any two encoders; with one band it has one encoder and no fusion (table XIII)."""
     channels = band_channels(bands)
     if len(bands) > 1:
@@ -150,22 +166,44 @@ def build_rsfnet(
         names, split = [second if bands == (Band.TIR,) else first], channels
     made = [create_stages(name, c, pretrained) for name, c in zip(names, split, strict=True)]
     network = RSFNet(
-        [encoder for encoder, _ in made], split, classes, widths, fusion, reduced, kernel_size, confident,
+        [encoder for encoder, _ in made],
+        split,
+        classes,
+        widths,
+        fusion,
+        reduced,
+        kernel_size,
+        confident,
         multi_branch,
-    )  # fmt: skip
+    )
     return network, " ".join(digest for _, digest in made).strip()
 
 
 def _register(name: str, first: str, second: str, params: int) -> None:
     @register_segmenter(name, params=params, source=_SOURCE)
     def build(
-        classes: int, bands: tuple[Band, ...], pretrained: bool = False, *, fusion: str = "rsf",
-        reduced: int = 64, kernel_size: int = 5, confident: bool = True, multi_branch: bool = True,
-    ) -> tuple[nn.Module, str]:  # fmt: skip
+        classes: int,
+        bands: tuple[Band, ...],
+        pretrained: bool = False,
+        *,
+        fusion: str = "rsf",
+        reduced: int = 64,
+        kernel_size: int = 5,
+        confident: bool = True,
+        multi_branch: bool = True,
+    ) -> tuple[nn.Module, str]:
         return build_rsfnet(
-            classes, bands, pretrained, first=first, second=second, fusion=fusion, reduced=reduced,
-            kernel_size=kernel_size, confident=confident, multi_branch=multi_branch,
-        )  # fmt: skip
+            classes,
+            bands,
+            pretrained,
+            first=first,
+            second=second,
+            fusion=fusion,
+            reduced=reduced,
+            kernel_size=kernel_size,
+            confident=confident,
+            multi_branch=multi_branch,
+        )
 
 
 for _name, _first, _second, _params in (

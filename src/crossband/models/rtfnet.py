@@ -29,9 +29,11 @@ class _Block(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, grow: bool) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *conv_batchnorm(channels_in, channels_out, 1), nn.ReLU(),
-            *conv_batchnorm(channels_out, channels_out, 3, padding=1), nn.ReLU(),
-        )  # fmt: skip
+            *conv_batchnorm(channels_in, channels_out, 1),
+            nn.ReLU(),
+            *conv_batchnorm(channels_out, channels_out, 3, padding=1),
+            nn.ReLU(),
+        )
         self.last = (
             _doubling(channels_out, channels_out)
             if grow

@@ -16,10 +16,10 @@ import timm
 import torch
 from torch import nn
 
+from ..data.preprocess import Statistics
 from ..errors import CrossbandError
 from ..nn.encoder import Encoder
 from ..nn.stages import StageEncoder
-from ..preprocess import Statistics
 from ..weights import WeightsSource
 from ._registry import ModelEntry, StateDict
 

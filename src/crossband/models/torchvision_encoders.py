@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import torchvision
 
+from ..data.preprocess import Statistics
 from ..nn.encoder import Encoder
-from ..preprocess import Statistics
 from ..weights import WeightsSource
 from ._registry import StateDict, register_model
 

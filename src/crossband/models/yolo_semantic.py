@@ -53,9 +53,13 @@ class YoloSemantic(nn.Module):
     priors: torch.Tensor
 
     def __init__(
-        self, classes: int, semantics: int, priors: Sequence[Sequence[Sequence[float]]], width: int = 32,
+        self,
+        classes: int,
+        semantics: int,
+        priors: Sequence[Sequence[Sequence[float]]],
+        width: int = 32,
         repeats: Sequence[int] = REPEATS,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         if len(priors) != 3 or len({len(scale) for scale in priors}) != 1 or not priors[0]:
             raise CrossbandError("priors are the boxes of three scales, as many for each")

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..errors import CrossbandError, unknown_name
+from ..errors import CrossbandError
+from ..registry import Registry
 
 __all__ = [
     "AGGREGATORS",
@@ -27,14 +28,14 @@ __all__ = [
     "register_aggregator",
 ]
 
-AGGREGATORS: dict[str, Callable[..., Aggregator]] = {}
+AGGREGATORS: Registry[Callable[..., Aggregator]] = Registry("aggregator", "crossband.nn")
 
 
 def register_aggregator(name: str) -> Callable[[type[Aggregator]], type[Aggregator]]:
     """Register the decorated class under a name for recipes; its first argument is the number of channels."""
 
     def register(kind: type[Aggregator]) -> type[Aggregator]:
-        AGGREGATORS[name] = kind
+        AGGREGATORS.add(name, kind)
         return kind
 
     return register
@@ -65,10 +66,9 @@ def create_aggregator(name: str, channels: int, **options: object) -> Aggregator
         >>> create_aggregator("gem", 512).dim
         512
     """
-    if name not in AGGREGATORS:
-        raise unknown_name("aggregator", name, AGGREGATORS)
+    kind = AGGREGATORS.get(name)
     try:
-        return AGGREGATORS[name](channels, **options)
+        return kind(channels, **options)
     except TypeError as error:
         raise CrossbandError(f"aggregator {name} does not take these options: {error}") from None
 

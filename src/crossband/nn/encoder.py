@@ -7,8 +7,8 @@ import math
 import torch
 from torch import nn
 
+from ..data.preprocess import IMAGENET, Statistics
 from ..errors import CrossbandError, unknown_name
-from ..preprocess import IMAGENET, Statistics
 
 __all__ = ["Encoder", "count_parameters", "reached_parameters"]
 

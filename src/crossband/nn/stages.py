@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from typing import Any
 
 import torch
 from torch import nn
@@ -137,10 +138,11 @@ def widen_input(network: nn.Module, channels: int) -> nn.Module:
     name, first = next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
     if first.in_channels == channels:
         return network
-    wider = nn.Conv2d(
-        channels, first.out_channels, first.kernel_size, first.stride, first.padding,  # type: ignore[arg-type]
-        first.dilation, first.groups, first.bias is not None, first.padding_mode,  # type: ignore[arg-type]
-    ).to(first.weight)  # fmt: skip
+    shape: dict[str, Any] = {
+        name: getattr(first, name)
+        for name in ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    }
+    wider = nn.Conv2d(channels, bias=first.bias is not None, **shape).to(first.weight)
     mean = first.weight.data.mean(1, keepdim=True).expand(-1, channels, -1, -1)
     wider.weight.data.copy_(mean)
     kept = min(channels, first.in_channels)

@@ -110,9 +110,12 @@ def _down(before: int, after: int) -> nn.Module:
 
 def _up(before: int, after: int, dropout: float) -> nn.Module:
     return nn.Sequential(
-        nn.LeakyReLU(0.2), nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
-        nn.Conv2d(before, after, 3, padding=1), _norm(after), nn.Dropout(dropout),
-    )  # fmt: skip
+        nn.LeakyReLU(0.2),
+        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+        nn.Conv2d(before, after, 3, padding=1),
+        _norm(after),
+        nn.Dropout(dropout),
+    )
 
 
 def _mirrored(images: torch.Tensor, multiple: int) -> torch.Tensor:

@@ -1,8 +1,14 @@
-"""Papers whose tables are measured without training, one a file, and their registry.
+"""One paper, one file: its published figures, its protocol, and what reproduces it."""
 
-A paper whose networks are trained is a folder of recipes instead; see ``crossband.training.verbs.PAPERS``.
-"""
+from ._registry import Paper, Reproduction, Request, list_papers, register_paper
+from ._reproduce import reproduce, reproduce_recipes
 
-from ._registry import Paper, Reproduction, find_paper, list_papers, register_paper
-
-__all__ = ["Paper", "Reproduction", "find_paper", "list_papers", "register_paper"]
+__all__ = [
+    "Paper",
+    "Reproduction",
+    "Request",
+    "list_papers",
+    "register_paper",
+    "reproduce",
+    "reproduce_recipes",
+]

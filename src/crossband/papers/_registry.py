@@ -1,16 +1,16 @@
-"""The registry of papers that are measured, not trained, and what every reproduction gives."""
+"""The registry of papers, what a reproduction is asked for, and what it gives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from .._discover import import_modules
-from ..errors import CrossbandError, unknown_choice
+from ..errors import CrossbandError
+from ..registry import Registry
 
-__all__ = ["Paper", "Reproduction", "find_paper", "find_recipe", "list_papers", "register_paper"]
+__all__ = ["PAPERS", "Paper", "Reproduction", "Request", "find_recipe", "list_papers", "register_paper"]
 
 
 @dataclass(frozen=True)
@@ -39,51 +39,50 @@ def _digits(name: str, value: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class Request:
+    """What a reproduction is asked for; see :func:`crossband.papers.reproduce`."""
+
+    data_root: Path
+    rows: Sequence[str] | None
+    mode: Literal["evaluate", "train"]
+    out: Path
+    recipes: Path | None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Paper:
-    """A paper that is measured: its name, title, and what measures it.
+    """A paper whose tables can be reproduced.
 
     Attributes:
-        reproduce: called with the data's root, the rows (models) or ``None`` for all, the folder for results,
-        and
-            the folder of recipes or ``None``.
+        name: what the command line calls it.
+        title: the paper's.
+        build: a request -> our figures next to the paper's.
     """
 
     name: str
     title: str
-    reproduce: Callable[[Path, Sequence[str] | None, Path, Path | None], Reproduction]
+    build: Callable[[Request], Reproduction]
 
 
-_PAPERS: dict[str, Paper] = {}
+PAPERS: Registry[Paper] = Registry("paper", "crossband.papers")
 
 
 def register_paper(
     name: str, title: str
-) -> Callable[[Callable[..., Reproduction]], Callable[..., Reproduction]]:
-    """Register the decorated function as what measures a paper; see :class:`Paper`."""
+) -> Callable[[Callable[[Request], Reproduction]], Callable[[Request], Reproduction]]:
+    """Register the decorated function as what reproduces a paper; see :class:`Paper`."""
 
-    def register(reproduce: Callable[..., Reproduction]) -> Callable[..., Reproduction]:
-        _PAPERS[name] = Paper(name, title, reproduce)
-        return reproduce
+    def register(build: Callable[[Request], Reproduction]) -> Callable[[Request], Reproduction]:
+        PAPERS.add(name, Paper(name, title, build))
+        return build
 
     return register
 
 
 def list_papers() -> list[Paper]:
-    """Every registered paper, by name."""
-    import_modules(__package__)
-    return [_PAPERS[name] for name in sorted(_PAPERS)]
-
-
-def find_paper(name: str) -> Paper:
-    """The paper called ``name``.
-
-    Raises:
-        CrossbandError: nobody knows it.
-    """
-    import_modules(__package__)
-    if name not in _PAPERS:
-        raise unknown_choice("paper", name, _PAPERS)
-    return _PAPERS[name]
+    """Return every registered paper, by name."""
+    return PAPERS.list()
 
 
 def find_recipe(file: str, recipes: str | Path | None) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL.Image
@@ -14,13 +13,10 @@ import PIL.ImageFont
 import PIL.ImageOps
 
 from ..bands import Band, Normalisation
-from ..errors import CrossbandError, ImageFault
+from ..errors import ImageFault
 from ..io import Image, read_image
 
-if TYPE_CHECKING:
-    from ..retrieval.gallery import Match
-
-__all__ = ["Tile", "save_matches", "strip", "thumbnail"]
+__all__ = ["Tile", "strip", "thumbnail"]
 
 _TILE = (240, 180)
 _GAP, _CAPTION = 10, 38
@@ -75,24 +71,6 @@ def strip(rows: Sequence[Sequence[Tile]]) -> PIL.Image.Image:
             left = _GAP + x * (_TILE[0] + _GAP) + (24 if x else 0)
             _draw(sheet, tile, pictures[y][x], left, _GAP + y * (tall + _CAPTION + _GAP), tall)
     return sheet
-
-
-def save_matches(query: str | Path, band: str, matches: Sequence[Match], path: str | Path) -> Path:
-    """Write the strip of a query and its matches, as JPEG or PNG by the name.
-
-    Raises:
-        CrossbandError: the file cannot be written.
-    """
-    tiles = [Tile(query, band, "query", f"{band}  {Path(query).name}")]
-    for match in matches:
-        detail = f"{match.band}  distance {match.distance:.3f}"
-        tiles.append(Tile(match.path, match.band, f"{match.rank}.  {match.frame}", detail))
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        strip([tiles]).save(path, quality=90)
-    except (OSError, ValueError) as error:
-        raise CrossbandError(f"cannot write {path} ({error}); give a name ending in .jpg or .png") from None
-    return Path(path)
 
 
 def _picture(tile: Tile) -> PIL.Image.Image | str:

@@ -1,11 +1,11 @@
 """Retrieval: describe images, search them, keep them in a gallery, and measure how well it works."""
 
 from .benchmark import Benchmark, benchmark
-from .descriptor import DEFAULT_DESCRIPTOR, PACKED, PRESETS, Descriptor, Options
+from .descriptor.descriptor import DEFAULT_DESCRIPTOR, PACKED, PRESETS, Descriptor, Options
 from .embed import Embedding, embed
 from .explain import Explanation, explain
 from .fit import fit_descriptor
-from .gallery import Gallery, index, search
+from .gallery.gallery import Gallery, index, search
 from .robustness import RobustnessCurve, robustness
 from .search import exact_search
 

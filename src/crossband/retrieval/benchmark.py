@@ -13,6 +13,7 @@ import pandas as pd
 from .. import __version__
 from ..allocator import process_peak_mb
 from ..bands import Band
+from ..data.preprocess import Warp
 from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, write_file
 from ..frames import Frames
@@ -24,14 +25,13 @@ from ..metrics import (
     recall_interval,
 )
 from ..nn.encoder import count_parameters
-from ..preprocess import Warp
 from ..progress import note
-from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
+from .descriptor.descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
 from .directions import Direction, Example, Sides, directions
 from .embed import Embedding, embed
+from .rerank import Reranked, SecondLook, check_second_look
+from .rerank import rerank as rerank_sides
 from .search import DEFAULT_MEMORY
-from .second_look import Reranked, SecondLook, check_second_look
-from .second_look import rerank as rerank_sides
 
 __all__ = ["MISALIGNED", "Benchmark", "Run", "benchmark"]
 
@@ -113,9 +113,13 @@ class Benchmark:
         rows = []
         for run in self.runs:
             row: dict[str, object] = {
-                "model": run.model, "query": run.query_band, "gallery": run.gallery_band,
-                "n_queries": run.n_queries, "n_dropped": run.n_dropped, "n_gallery": run.n_gallery,
-            }  # fmt: skip
+                "model": run.model,
+                "query": run.query_band,
+                "gallery": run.gallery_band,
+                "n_queries": run.n_queries,
+                "n_dropped": run.n_dropped,
+                "n_gallery": run.n_gallery,
+            }
             for n in RECALLS:
                 row[f"R@{n}"] = run.recall[str(n)]
             row["R@1_low"], row["R@1_high"] = run.recall_ci95["1"]
@@ -137,16 +141,25 @@ class Benchmark:
         rows = []
         for run in self.runs:
             low, high = run.recall_ci95["1"]
-            rows.append({
-                "model": run.model, "query": run.query_band, "gallery": run.gallery_band,
-                "R@1": run.recall["1"], "95 %": f"{low:.1f}-{high:.1f}", "R@5": run.recall["5"],
-                "misaligned": run.misaligned["1"] if run.misaligned else None,
-                **(run.by_condition or {}), "CKA": run.cka,
-                "centroid": f"{run.centroid['score']}/{run.centroid['places']}" if run.centroid else None,
-                "re-ranked": run.reranked,
-                "queries": run.n_queries, "dropped": run.n_dropped or None, "numbers": run.descriptor_dim,
-                "images/s": run.images_per_s,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "model": run.model,
+                    "query": run.query_band,
+                    "gallery": run.gallery_band,
+                    "R@1": run.recall["1"],
+                    "95 %": f"{low:.1f}-{high:.1f}",
+                    "R@5": run.recall["5"],
+                    "misaligned": run.misaligned["1"] if run.misaligned else None,
+                    **(run.by_condition or {}),
+                    "CKA": run.cka,
+                    "centroid": f"{run.centroid['score']}/{run.centroid['places']}" if run.centroid else None,
+                    "re-ranked": run.reranked,
+                    "queries": run.n_queries,
+                    "dropped": run.n_dropped or None,
+                    "numbers": run.descriptor_dim,
+                    "images/s": run.images_per_s,
+                }
+            )
         return pd.DataFrame(rows)
 
     def write(self, out: str | Path) -> Path:
@@ -214,13 +227,15 @@ def benchmark(
     for fault in faults.values():
         note(f"left out: {fault}")
     account: dict[str, object] = {
-        "positives": str(rule), "distance": "euclidean", "ties": "a tie counts against the model",
+        "positives": str(rule),
+        "distance": "euclidean",
+        "ties": "a tie counts against the model",
         "misaligned": str(MISALIGNED) if misaligned else None,
         "means": "own" if own_means else "of the model",
         "frames": len(frames),
         "reranked": rerank,
         "interval": "95 %, bootstrap over queries (2000 resamples, seed 0); Clopper-Pearson where all agree",
-    }  # fmt: skip
+    }
     return Benchmark(account, runs, _comparisons(runs), list(faults.values()))
 
 

@@ -12,7 +12,7 @@ from ..errors import CrossbandError
 from ..frames import Frames
 from ..metrics import CentroidCondition, Protocol, Ranks, compare_centroids, rank_positives, recall_at
 from ..progress import note
-from .descriptor import FinishedRows
+from .descriptor.descriptor import FinishedRows
 from .embed import Embedding
 from .search import cka_of_rows, distance_blocks, exact_search
 

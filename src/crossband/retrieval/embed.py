@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from ..bands import Band, parse_band
+from ..data.preprocess import Preprocess
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
 from ..io.images import decode_image, read_bytes
-from ..preprocess import Preprocess
 from ..progress import Progress
-from .descriptor import Descriptor, Finish, FinishedRows, unit_length
-from .store import DescriptorStore, Rows, StoredRows
+from .descriptor.descriptor import Descriptor, Finish, FinishedRows, unit_length
+from .descriptor_cache import DescriptorStore, Rows, StoredRows
 
 __all__ = ["BandEmbedding", "Embedding", "embed"]
 

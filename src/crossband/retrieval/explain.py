@@ -20,13 +20,20 @@ from ..metrics import CentroidCondition, Hubness, ModalityGap, Protocol, hubness
 from ..metrics.ranking import Ranks
 from ..progress import note
 from .benchmark import Benchmark, benchmark
-from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Finish, FinishedRows, Options
+from .descriptor.descriptor import (
+    DEFAULT_DESCRIPTOR,
+    DEFAULT_OPTIONS,
+    Descriptor,
+    Finish,
+    FinishedRows,
+    Options,
+)
+from .descriptor_cache import Rows
 from .directions import Direction, Example, Sides, directions
 from .embed import Embedding, embed
 from .projection import principal_scores, project
-from .saliency import DEFAULT_MASKS, Masks, SimilarityMap, similarity_map
 from .search import DEFAULT_MEMORY, distance_blocks, exact_search
-from .store import Rows
+from .similarity_map import DEFAULT_MASKS, Masks, SimilarityMap, similarity_map
 
 __all__ = ["DistanceCurve", "Explanation", "Heat", "ModelExplanation", "Plane", "explain"]
 
@@ -125,36 +132,59 @@ class ModelExplanation:
     def to_json(self) -> dict[str, object]:
         """A plain mapping, without pictures."""
         return {
-            "model": self.model, "query_band": self.query_band, "gallery_band": self.gallery_band,
+            "model": self.model,
+            "query_band": self.query_band,
+            "gallery_band": self.gallery_band,
             "recall_1": self.recall_1,
-            "gap": None if self.gap is None else {
-                name: {**gap.to_dict(), "recall_1": recall} for name, (gap, recall) in self.gap.items()
-            },
+            "gap": None
+            if self.gap is None
+            else {name: {**gap.to_dict(), "recall_1": recall} for name, (gap, recall) in self.gap.items()},
             "hubness": {
-                "k": self.hubs.k, "skewness": self.hubs.skewness, "antihubs": self.hubs.antihubs,
-                "hub": self.hub, "hub_answers": int(self.hubs.counts.max()),
+                "k": self.hubs.k,
+                "skewness": self.hubs.skewness,
+                "antihubs": self.hubs.antihubs,
+                "hub": self.hub,
+                "hub_answers": int(self.hubs.counts.max()),
             },
             "worst": [asdict(example) for example in self.worst],
             "distances": [
-                {"query": c.query, "rank": c.rank, "found": c.found, "right": c.right,
-                 "values": np.round(c.distances.astype(float), 5).tolist()}
+                {
+                    "query": c.query,
+                    "rank": c.rank,
+                    "found": c.found,
+                    "right": c.right,
+                    "values": np.round(c.distances.astype(float), 5).tolist(),
+                }
                 for c in self.curves
             ],
-            "centroids": None if self.centroids is None else {
-                "score": self.centroids.score, "places": list(self.centroids.places),
+            "centroids": None
+            if self.centroids is None
+            else {
+                "score": self.centroids.score,
+                "places": list(self.centroids.places),
                 "distances": self.centroids.distances.tolist(),
             },
             "planes": [
-                {"method": p.method, "points": np.round(p.points, 4).tolist(), "frames": p.frames,
-                 "band": [self.query_band if q else self.gallery_band for q in p.is_query]}
+                {
+                    "method": p.method,
+                    "points": np.round(p.points, 4).tolist(),
+                    "frames": p.frames,
+                    "band": [self.query_band if q else self.gallery_band for q in p.is_query],
+                }
                 for p in self.planes
             ],
             "heat": [
-                {"query": h.query, "item": h.item, "right": h.right, "distance": h.on_query.distance,
-                 "peak_on_query": h.on_query.peak(), "peak_on_item": h.on_item.peak()}
+                {
+                    "query": h.query,
+                    "item": h.item,
+                    "right": h.right,
+                    "distance": h.on_query.distance,
+                    "peak_on_query": h.on_query.peak(),
+                    "peak_on_item": h.on_item.peak(),
+                }
                 for h in self.heats
             ],
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -218,9 +248,17 @@ def explain(
         raise CrossbandError("explain looks at one direction between two bands; give --query rgb --gallery tir")
     (way,) = ways
     result = benchmark(
-        frames, models, query, gallery, store=store, protocol=protocol, misaligned=False, options=options,
-        max_memory=max_memory, workers=workers,
-    )  # fmt: skip
+        frames,
+        models,
+        query,
+        gallery,
+        store=store,
+        protocol=protocol,
+        misaligned=False,
+        options=options,
+        max_memory=max_memory,
+        workers=workers,
+    )
     chosen = _choose(result, list(queries) if queries else None, each)
     explained = []
     for name in dict.fromkeys(models):

@@ -11,9 +11,9 @@ from ..bands import Band
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..progress import note
-from .descriptor import Descriptor, unit_length
+from .descriptor.descriptor import Descriptor, unit_length
+from .descriptor_cache import Rows
 from .embed import Embedding, embed
-from .store import Rows
 
 __all__ = ["fit_descriptor", "principal_axes"]
 

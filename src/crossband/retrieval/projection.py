@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import CrossbandError, unknown_name
+from .descriptor_cache import Rows
 from .search import DEFAULT_MEMORY, gram_matrix
-from .store import Rows
 
 __all__ = ["PROJECTIONS", "principal_scores", "project"]
 
@@ -22,7 +22,7 @@ def principal_scores(rows: Rows, components: int = _COMPONENTS, max_memory: int 
     Through the Gram matrix, so that a vector may be of any length; c is at most ``components`` and n.
 
     Example:
-        >>> from crossband.retrieval.store import ArrayRows
+        >>> from crossband.retrieval.descriptor_cache import ArrayRows
         >>> principal_scores(ArrayRows(np.array([[0.0, 0], [2, 0], [4, 0]])), 1).ravel().round(6).tolist()
         [-2.0, 0.0, 2.0]
     """

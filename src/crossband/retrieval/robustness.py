@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from ..bands import Band
+from ..data.preprocess import Warp
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import Frames
 from ..metrics import Protocol, recall_at
-from ..preprocess import Warp
 from ..progress import note
-from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
+from .descriptor.descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
 from .directions import Sides, directions
 from .embed import embed
 from .search import DEFAULT_MEMORY
@@ -95,11 +95,17 @@ def robustness(
                 for way in ways:
                     ranks = Sides.of(plain, way, moved, way.gallery).ranks(rule, max_memory)
                     if ranks.n_queries:
-                        points.append({
-                            "model": descriptor.name, "query": way.query.value, "gallery": way.gallery.value,
-                            "kind": kind, "amount": value,
-                            "R@1": recall_at(ranks, 1), "R@5": recall_at(ranks, 5),
-                        })  # fmt: skip
+                        points.append(
+                            {
+                                "model": descriptor.name,
+                                "query": way.query.value,
+                                "gallery": way.gallery.value,
+                                "kind": kind,
+                                "amount": value,
+                                "R@1": recall_at(ranks, 1),
+                                "R@5": recall_at(ranks, 5),
+                            }
+                        )
     if not points:
         raise CrossbandError(f"no query has a right item in the gallery under protocol {rule}; choose another")
     return RobustnessCurve(pd.DataFrame(points))

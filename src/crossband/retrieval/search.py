@@ -16,7 +16,7 @@ import torch
 
 from ..errors import CrossbandError
 from ..metrics.cka import cka_from_grams
-from .store import ArrayRows, Rows
+from .descriptor_cache import ArrayRows, Rows
 
 __all__ = ["DEFAULT_MEMORY", "cka_of_rows", "distance_blocks", "exact_search", "gram_matrix", "parse_memory"]
 
@@ -69,7 +69,7 @@ def exact_search(
         CrossbandError: unequal widths, or a memory too small for one query and one gallery row.
 
     Example:
-        >>> from crossband.retrieval.store import ArrayRows
+        >>> from crossband.retrieval.descriptor_cache import ArrayRows
         >>> gallery = ArrayRows(np.array([[0.0, 0], [3, 4], [0, 0]]))
         >>> distances, rows = exact_search(ArrayRows(np.zeros((1, 2))), gallery, k=3)
         >>> distances.tolist(), rows.tolist()
@@ -295,9 +295,14 @@ class _Best:
 
 
 def _settled(
-    queries: np.ndarray, gallery: Rows, columns: np.ndarray, squared: np.ndarray,
-    error: np.ndarray, k: int, memory: int,
-) -> np.ndarray:  # fmt: skip
+    queries: np.ndarray,
+    gallery: Rows,
+    columns: np.ndarray,
+    squared: np.ndarray,
+    error: np.ndarray,
+    k: int,
+    memory: int,
+) -> np.ndarray:
     """Squared distances, sorted, with those measured again whose order among the first ``k`` is not certain,
     or that are so small that rounding is a thousandth of them."""
     close = np.diff(squared, axis=1) <= 2 * error[:, None]

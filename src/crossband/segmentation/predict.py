@@ -15,15 +15,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bands import Band, parse_band
-from ..classes import palette
+from ..checkpoints import load_network, read_account
+from ..data.preprocess import Preprocess
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..io import IMAGE_SUFFIXES, Image, read_image, read_labels
 from ..models import create_segmenter
 from ..nn.reparam import reparameterise
-from ..preprocess import Preprocess
 from ..progress import note, track
-from ..training.checkpoint import load_network, read_account
+from .classes import palette
 
 __all__ = ["LoadedSegmenter", "Segmented", "load_segmenter", "segment"]
 
@@ -104,9 +104,12 @@ class Segmented:
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""
         return {
-            "frame": self.frame, "labels": self.labels, "overlay": self.overlay, "shares": self.shares,
+            "frame": self.frame,
+            "labels": self.labels,
+            "overlay": self.overlay,
+            "shares": self.shares,
             "without": self.without,
-        }  # fmt: skip
+        }
 
 
 def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegmenter:
@@ -172,10 +175,14 @@ def segment(
 
 
 def _segmented(
-    model: LoadedSegmenter, name: str, pictures: dict[Band, Image], truth: np.ndarray | None, lost: list[Band],
+    model: LoadedSegmenter,
+    name: str,
+    pictures: dict[Band, Image],
+    truth: np.ndarray | None,
+    lost: list[Band],
     folder: Path,
-) -> Segmented:  # fmt: skip
-    from ..reports.overlays import overlay_sheet
+) -> Segmented:
+    from .figure import overlay_sheet
 
     labels = model.labels(pictures)
     others = {band: model.labels(pictures, [band]) for band in lost if band in pictures and len(pictures) > 1}
@@ -186,9 +193,12 @@ def _segmented(
     sheet = overlay_sheet(pictures, labels, model.classes, further, truth)
     write_file(files[1], lambda path: sheet.save(path))
     return Segmented(
-        name, str(files[0]), str(files[1]), _shares(labels, model.classes),
+        name,
+        str(files[0]),
+        str(files[1]),
+        _shares(labels, model.classes),
         {band.value: _shares(other, model.classes) for band, other in others.items()},
-    )  # fmt: skip
+    )
 
 
 def _shares(labels: np.ndarray, classes: list[str]) -> dict[str, float]:

@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 
 from ..bands import Band
+from ..data.labeled import LabelledFrames
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import Frames
 from ..io import read_image
 from ..metrics.segmentation import score_confusion
-from ..training.labelled import LabelledFrames, confusion_of
+from .evaluation import confusion_of
 from .predict import load_segmenter
 
 __all__ = ["DISTURBANCES", "SegmentationCurve", "disturb", "segmentation_robustness"]

@@ -22,9 +22,16 @@ __all__ = [
 ]
 
 _CLOTHES = (
-    (0.05, 0.06, 0.09), (0.02, 0.02, 0.022), (0.40, 0.05, 0.05), (0.12, 0.14, 0.35), (0.55, 0.54, 0.50),
-    (0.10, 0.24, 0.12), (0.50, 0.36, 0.08), (0.22, 0.22, 0.23), (0.30, 0.18, 0.12),
-)  # fmt: skip
+    (0.05, 0.06, 0.09),
+    (0.02, 0.02, 0.022),
+    (0.40, 0.05, 0.05),
+    (0.12, 0.14, 0.35),
+    (0.55, 0.54, 0.50),
+    (0.10, 0.24, 0.12),
+    (0.50, 0.36, 0.08),
+    (0.22, 0.22, 0.23),
+    (0.30, 0.18, 0.12),
+)
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,15 @@ def draw_person(rng: np.random.Generator, number: int) -> Person:
 
 
 def _bar(
-    start: tuple, end: tuple, r0: float, r1: float, material: M, colour: object = None, sides: int = 7,
+    start: tuple,
+    end: tuple,
+    r0: float,
+    r1: float,
+    material: M,
+    colour: object = None,
+    sides: int = 7,
     caps: bool = True,
-) -> Mesh:  # fmt: skip
+) -> Mesh:
     corners, normals = tube(start, end, r0, r1, sides=sides, caps=caps)
     return Mesh.make(corners, material, normals=normals, colour=colour)  # type: ignore[arg-type]
 
@@ -183,10 +196,13 @@ def _bicycle() -> Mesh:
         ]
         parts += [_bar((x, 0, 0.34), tuple(p), 0.006, 0.006, M.STEEL, sides=3, caps=False) for p in rim[::4]]
     frame = [
-        ((-0.52, 0, 0.34), (-0.10, 0, 0.32)), ((-0.10, 0, 0.32), (-0.20, 0, 0.86)),
-        ((-0.52, 0, 0.34), (-0.18, 0, 0.76)), ((-0.10, 0, 0.32), (0.36, 0, 0.78)),
-        ((-0.18, 0, 0.76), (0.36, 0, 0.80)), ((0.34, 0, 0.92), (0.52, 0, 0.34)),
-    ]  # fmt: skip
+        ((-0.52, 0, 0.34), (-0.10, 0, 0.32)),
+        ((-0.10, 0, 0.32), (-0.20, 0, 0.86)),
+        ((-0.52, 0, 0.34), (-0.18, 0, 0.76)),
+        ((-0.10, 0, 0.32), (0.36, 0, 0.78)),
+        ((-0.18, 0, 0.76), (0.36, 0, 0.80)),
+        ((0.34, 0, 0.92), (0.52, 0, 0.34)),
+    ]
     parts += [_bar(a, b, 0.022, 0.022, M.PAINTED_STEEL, _TOP, sides=5) for a, b in frame]
     parts.append(_bar((0.36, -0.26, 1.0), (0.36, 0.26, 1.0), 0.016, 0.016, M.STEEL))
     parts.append(Mesh.make(box((-0.34, -0.07, 0.88), (-0.08, 0.07, 0.94)), M.PLASTIC))

@@ -14,11 +14,15 @@ __all__ = ["Building", "building_mesh", "draw_building"]
 _WALLS: dict[M, tuple[tuple[float, float, float], ...]] = {
     M.BRICK: ((0.30, 0.14, 0.095), (0.36, 0.20, 0.13), (0.22, 0.12, 0.09), (0.42, 0.33, 0.24)),
     M.PLASTER: (
-        (0.60, 0.55, 0.45), (0.62, 0.50, 0.30), (0.50, 0.48, 0.45), (0.58, 0.40, 0.32), (0.42, 0.48, 0.46),
+        (0.60, 0.55, 0.45),
+        (0.62, 0.50, 0.30),
+        (0.50, 0.48, 0.45),
+        (0.58, 0.40, 0.32),
+        (0.42, 0.48, 0.46),
     ),
     M.CONCRETE: ((0.36, 0.35, 0.33), (0.27, 0.265, 0.255)),
     M.PANEL: ((0.42, 0.43, 0.44), (0.20, 0.22, 0.25), (0.52, 0.50, 0.46)),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -160,10 +164,14 @@ def _gable(building: Building, rng: np.random.Generator) -> list[Mesh]:
             (x1 + over, y1 + over),
             (x0 - over, y1 + over),
         ]
-        ends = [((x1, y0, top), (x1, y1, top), (x1, middle, top + rise - 0.2)),
-                ((x0, y1, top), (x0, y0, top), (x0, middle, top + rise - 0.2))]  # fmt: skip
-        slopes = [[(*eaves[0], top - 0.15), (*eaves[1], top - 0.15), b, a],
-                  [(*eaves[2], top - 0.15), (*eaves[3], top - 0.15), a, b]]  # fmt: skip
+        ends = [
+            ((x1, y0, top), (x1, y1, top), (x1, middle, top + rise - 0.2)),
+            ((x0, y1, top), (x0, y0, top), (x0, middle, top + rise - 0.2)),
+        ]
+        slopes = [
+            [(*eaves[0], top - 0.15), (*eaves[1], top - 0.15), b, a],
+            [(*eaves[2], top - 0.15), (*eaves[3], top - 0.15), a, b],
+        ]
     else:
         middle = (x0 + x1) / 2
         a, b = (middle, y0 - over, top + rise), (middle, y1 + over, top + rise)
@@ -173,10 +181,14 @@ def _gable(building: Building, rng: np.random.Generator) -> list[Mesh]:
             (x1 + over, y1 + over),
             (x0 - over, y1 + over),
         ]
-        ends = [((x0, y0, top), (x1, y0, top), (middle, y0, top + rise - 0.2)),
-                ((x1, y1, top), (x0, y1, top), (middle, y1, top + rise - 0.2))]  # fmt: skip
-        slopes = [[(*eaves[1], top - 0.15), (*eaves[2], top - 0.15), b, a],
-                  [(*eaves[3], top - 0.15), (*eaves[0], top - 0.15), a, b]]  # fmt: skip
+        ends = [
+            ((x0, y0, top), (x1, y0, top), (middle, y0, top + rise - 0.2)),
+            ((x1, y1, top), (x0, y1, top), (middle, y1, top + rise - 0.2)),
+        ]
+        slopes = [
+            [(*eaves[1], top - 0.15), (*eaves[2], top - 0.15), b, a],
+            [(*eaves[3], top - 0.15), (*eaves[0], top - 0.15), a, b],
+        ]
     tone = np.array([(0.25, 0.115, 0.08), (0.17, 0.10, 0.08), (0.12, 0.12, 0.125)])[rng.integers(3)]
     roof = Mesh.make(quads(np.array(slopes)), M.ROOF_TILE, colour=tone)
     sides = Mesh.make(np.array(ends, np.float32), building.wall, colour=building.colour)

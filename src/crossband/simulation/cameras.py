@@ -52,8 +52,14 @@ class Camera:
         row = local[..., 1] / safe * self.focal + self.height / 2 + self.centre[1]
         return column, row, depth
 
-    def shifted(self, right: float, down: float, forward: float = 0.0, focal: float = 1.0,
-                centre: tuple[float, float] = (0.0, 0.0)) -> Camera:  # fmt: skip
+    def shifted(
+        self,
+        right: float,
+        down: float,
+        forward: float = 0.0,
+        focal: float = 1.0,
+        centre: tuple[float, float] = (0.0, 0.0),
+    ) -> Camera:
         """A second camera beside this one: moved along its axes in metres, its focal length scaled and
         its principal point moved in pixels."""
         moved = self.position + np.array([right, down, forward]) @ self.axes

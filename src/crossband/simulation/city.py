@@ -134,9 +134,16 @@ class _Builder:
             )
         self._crossings(columns[1], rows[1])
         return City(
-            self.seed, (width, height), streets, tuple(blocks), tuple(self.buildings),
-            merge(self.parts), np.array(self.lamps, np.float32), tuple(self.spaces), self.next_number,
-        )  # fmt: skip
+            self.seed,
+            (width, height),
+            streets,
+            tuple(blocks),
+            tuple(self.buildings),
+            merge(self.parts),
+            np.array(self.lamps, np.float32),
+            tuple(self.spaces),
+            self.next_number,
+        )
 
     def number(self) -> int:
         self.next_number += 1
@@ -184,18 +191,24 @@ class _Builder:
         kind = {M.GRASS: Kind.GRASS, M.ASPHALT: Kind.ROAD}.get(floor, Kind.PAVEMENT)
         self.add(rectangle(*inner, _KERB_HEIGHT + 0.015), floor, kind)
         {
-            "houses": self._houses, "apartments": self._perimeter, "shops": self._perimeter,
-            "office": self._offices, "park": self._park, "parking": self._parking,
-        }[use](*inner, use)  # fmt: skip
+            "houses": self._houses,
+            "apartments": self._perimeter,
+            "shops": self._perimeter,
+            "office": self._offices,
+            "park": self._park,
+            "parking": self._parking,
+        }[use](*inner, use)
         self._street_furniture(x0, y0, x1, y1)
 
     def _pavement(self, x0: float, y0: float, x1: float, y1: float) -> None:
         self.add(rectangle(x0, y0, x1, y1, _KERB_HEIGHT), M.PAVING, Kind.PAVEMENT)
         w, h = 0.28, _KERB_HEIGHT + 0.012
         for low, high in (
-            ((x0, y0, -0.1), (x1, y0 + w, h)), ((x0, y1 - w, -0.1), (x1, y1, h)),
-            ((x0, y0 + w, -0.1), (x0 + w, y1 - w, h)), ((x1 - w, y0 + w, -0.1), (x1, y1 - w, h)),
-        ):  # fmt: skip
+            ((x0, y0, -0.1), (x1, y0 + w, h)),
+            ((x0, y1 - w, -0.1), (x1, y1, h)),
+            ((x0, y0 + w, -0.1), (x0 + w, y1 - w, h)),
+            ((x1 - w, y0 + w, -0.1), (x1, y1 - w, h)),
+        ):
             self.add(box(low, high), M.KERB, Kind.KERB)
 
     def _building(self, low: tuple[float, float], high: tuple[float, float], use: str) -> None:
@@ -294,9 +307,10 @@ class _Builder:
             z = 0.0 if on_road else _KERB_HEIGHT
             parts = []
             for low, high, r0, r1, colour in (
-                (0.03, 0.30, 0.17, 0.11, (0.60, 0.13, 0.02)), (0.30, 0.48, 0.11, 0.075, (0.7, 0.7, 0.68)),
+                (0.03, 0.30, 0.17, 0.11, (0.60, 0.13, 0.02)),
+                (0.30, 0.48, 0.11, 0.075, (0.7, 0.7, 0.68)),
                 (0.48, 0.72, 0.075, 0.025, (0.60, 0.13, 0.02)),
-            ):  # fmt: skip
+            ):
                 corners, normals = tube((cx, cy, z + low), (cx, cy, z + high), r0, r1, sides=10)
                 parts.append(Mesh.make(corners, M.PLASTIC, Kind.CONE, normals=normals, colour=colour, nir=0.6))
             base = box((cx - 0.2, cy - 0.2, z), (cx + 0.2, cy + 0.2, z + 0.04))

@@ -22,9 +22,16 @@ CATEGORIES: dict[Kind, tuple[int, str]] = {
 """COCO category of what moves: number and name."""
 
 _MFNET = {
-    Kind.VEHICLE: 1, Kind.PERSON: 2, Kind.BACKPACK: 2, Kind.BICYCLE: 3, Kind.KERB: 4, Kind.CAR_STOP: 5,
-    Kind.GUARDRAIL: 6, Kind.CONE: 7, Kind.BUMP: 8,
-}  # fmt: skip
+    Kind.VEHICLE: 1,
+    Kind.PERSON: 2,
+    Kind.BACKPACK: 2,
+    Kind.BICYCLE: 3,
+    Kind.KERB: 4,
+    Kind.CAR_STOP: 5,
+    Kind.GUARDRAIL: 6,
+    Kind.CONE: 7,
+    Kind.BUMP: 8,
+}
 _SMALLEST_BOX = 12  # pixels of an object that make a box
 
 

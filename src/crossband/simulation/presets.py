@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import unknown_name
+from ..registry import Registry
 from .cameras import Camera, Route, drive, look, nadir, plan_route
 from .city import LATITUDE, City
 from .meshes import rotation
@@ -19,7 +19,7 @@ from .sun import sun_direction
 from .traffic import FLEET, fleet_vehicle
 from .vehicles import BODIES
 
-__all__ = ["PRESETS", "Preset", "list_presets", "plan"]
+__all__ = ["PRESETS", "Preset", "list_presets", "plan", "register_preset"]
 
 _SPEED = 8.0  # metres per second of the car that carries the camera
 _DAY, _NIGHT = (9.5, 16.5), (22.2, 26.4)
@@ -40,9 +40,23 @@ class Preset:
     plan: Callable[[City, int, tuple[int, int], np.random.Generator], list[Shot]]
 
 
+Plan = Callable[[City, int, tuple[int, int], np.random.Generator], list[Shot]]
+PRESETS: Registry[Preset] = Registry("preset")
+
+
+def register_preset(name: str, about: str) -> Callable[[Plan], Plan]:
+    """Register the decorated function as a preset; see :class:`Preset`."""
+
+    def register(plan: Plan) -> Plan:
+        PRESETS.add(name, Preset(name, about, plan))
+        return plan
+
+    return register
+
+
 def list_presets() -> list[Preset]:
-    """Every preset, by name."""
-    return [PRESETS[name] for name in sorted(PRESETS)]
+    """Return every preset, by name."""
+    return PRESETS.list()
 
 
 def plan(name: str, city: City, frames: int, size: tuple[int, int], seed: int) -> list[Shot]:
@@ -51,9 +65,7 @@ def plan(name: str, city: City, frames: int, size: tuple[int, int], seed: int) -
     Raises:
         CrossbandError: nobody knows the preset; the message names the nearest.
     """
-    if name not in PRESETS:
-        raise unknown_name("preset", name, PRESETS)
-    return PRESETS[name].plan(city, frames, size, np.random.default_rng([seed, 5]))
+    return PRESETS.get(name).plan(city, frames, size, np.random.default_rng([seed, 5]))
 
 
 def _hour(rng: np.random.Generator, span: tuple[float, float]) -> float:
@@ -78,6 +90,7 @@ def _conditions(
     return Conditions(hour, weather, day_of_year, LATITUDE)
 
 
+@register_preset("driving", "street scenes with the pixel labels of MFNet, day and night")
 def _driving(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
     """Short sequences anywhere in the city; every second one by night, the splits 2:1:1 as in MFNet."""
     shots: list[Shot] = []
@@ -94,26 +107,48 @@ def _driving(city: City, frames: int, size: tuple[int, int], rng: np.random.Gene
         for step in range(min(length, frames - len(shots))):
             shots.append(
                 _ride(
-                    route, start + step * 0.8 * _SPEED, size, conditions, time + step * 0.8, sequence,
-                    f"{len(shots) + 1:05d}{'N' if night else 'D'}", split=split,
-                    sequence=f"drive{sequence:03d}", camera_name="car",
+                    route,
+                    start + step * 0.8 * _SPEED,
+                    size,
+                    conditions,
+                    time + step * 0.8,
+                    sequence,
+                    f"{len(shots) + 1:05d}{'N' if night else 'D'}",
+                    split=split,
+                    sequence=f"drive{sequence:03d}",
+                    camera_name="car",
                 )
-            )  # fmt: skip
+            )
     return shots
 
 
 def _ride(
-    route: Route, distance: float, size: tuple[int, int], conditions: Conditions, time: float, day: int,
-    frame: str, sway: float = 0.0, **columns: Any,
-) -> Shot:  # fmt: skip
+    route: Route,
+    distance: float,
+    size: tuple[int, int],
+    conditions: Conditions,
+    time: float,
+    day: int,
+    frame: str,
+    sway: float = 0.0,
+    **columns: Any,
+) -> Shot:
     camera = drive(route, distance, size, sway=sway)
     forward = camera.axes[2] * _SPEED
     return Shot(
-        frame=frame, camera=camera, conditions=conditions, time=time, day=day, ego=True, illuminator=True,
-        velocity=(float(forward[0]), float(forward[1]), 0.0), **columns,
-    )  # fmt: skip
+        frame=frame,
+        camera=camera,
+        conditions=conditions,
+        time=time,
+        day=day,
+        ego=True,
+        illuminator=True,
+        velocity=(float(forward[0]), float(forward[1]), 0.0),
+        **columns,
+    )
 
 
+@register_preset("retrieval", "RGB-thermal pairs of places, in runs of similar frames, day and night")
 def _retrieval(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
     """Places, each passed by day and by night (some at dusk or in the rain), four frames in a row."""
     shots: list[Shot] = []
@@ -138,16 +173,25 @@ def _retrieval(city: City, frames: int, size: tuple[int, int], rng: np.random.Ge
             for step in range(min(length, frames - len(shots))):
                 shots.append(
                     _ride(
-                        route, start + shift + step * 0.25 * _SPEED, size, conditions, time + step * 0.25,
-                        2 * place + visit, f"{len(shots) + 1:06d}", sway=float(rng.normal(0, 0.02)),
-                        split=split, place=f"place{place:03d}", camera_name="car",
+                        route,
+                        start + shift + step * 0.25 * _SPEED,
+                        size,
+                        conditions,
+                        time + step * 0.25,
+                        2 * place + visit,
+                        f"{len(shots) + 1:06d}",
+                        sway=float(rng.normal(0, 0.02)),
+                        split=split,
+                        place=f"place{place:03d}",
+                        camera_name="car",
                         sequence=f"place{place:03d}_{conditions.name}",
                     )
-                )  # fmt: skip
+                )
         place += 1
     return shots
 
 
+@register_preset("places", "one route by day, at dusk, at night and in the rain, with positions")
 def _places(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
     """One route four times: by day (the gallery), at dusk, at night and in the rain (the queries)."""
     route = plan_route(city, rng)
@@ -163,12 +207,20 @@ def _places(city: City, frames: int, size: tuple[int, int], rng: np.random.Gener
             distance = 5 + step * spacing + float(rng.normal(0, 0.3)) * (visit > 0)
             shots.append(
                 _ride(
-                    route, distance, size, conditions, start + step * spacing / _SPEED, visit,
-                    f"{name}{step + 1:05d}", sway=float(rng.normal(0, 0.025)) * (visit > 0),
-                    split="gallery" if visit == 0 else "query", place=f"place{step:04d}", sequence=name,
+                    route,
+                    distance,
+                    size,
+                    conditions,
+                    start + step * spacing / _SPEED,
+                    visit,
+                    f"{name}{step + 1:05d}",
+                    sway=float(rng.normal(0, 0.025)) * (visit > 0),
+                    split="gallery" if visit == 0 else "query",
+                    place=f"place{step:04d}",
+                    sequence=name,
                     camera_name="car",
                 )
-            )  # fmt: skip
+            )
     return shots
 
 
@@ -176,6 +228,7 @@ _VIEWS = 8
 _LIGHTS = ("day", "low sun", "cloudy", "dusk", "night", "rain", "black night", "shadow")
 
 
+@register_preset("vehicles", "identities x street cameras x RGB/NIR/TIR crops, with challenge tags")
 def _vehicles(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
     """Every vehicle before up to eight street cameras that share no view; half of them to train on.
 
@@ -253,18 +306,28 @@ def _free_share(scene: Scene, post: _Post) -> float:
 
 
 def _portrait(
-    city: City, post: _Post, view: int, index: int, light: str,
-    size: tuple[int, int], rng: np.random.Generator, frame: str,
-) -> Shot:  # fmt: skip
+    city: City,
+    post: _Post,
+    view: int,
+    index: int,
+    light: str,
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    frame: str,
+) -> Shot:
     """A vehicle as a detector would cut it out of a street camera's image."""
     eye, spot, heading = post
     day_of_year = int(rng.integers(130, 230))
     hour, weather = {
-        "day": (_hour(rng, (10, 15)), "clear"), "low sun": (_hour(rng, (17.6, 18.3)), "clear"),
-        "cloudy": (_hour(rng, _DAY), "cloudy"), "dusk": (_dusk(rng, day_of_year), "clear"),
-        "night": (_hour(rng, _NIGHT), "clear"), "rain": (_hour(rng, _DAY), "rain"),
-        "black night": (_hour(rng, _NIGHT), "clear"), "shadow": (_hour(rng, (7.0, 8.5)), "clear"),
-    }[light]  # fmt: skip
+        "day": (_hour(rng, (10, 15)), "clear"),
+        "low sun": (_hour(rng, (17.6, 18.3)), "clear"),
+        "cloudy": (_hour(rng, _DAY), "cloudy"),
+        "dusk": (_dusk(rng, day_of_year), "clear"),
+        "night": (_hour(rng, _NIGHT), "clear"),
+        "rain": (_hour(rng, _DAY), "rain"),
+        "black night": (_hour(rng, _NIGHT), "clear"),
+        "shadow": (_hour(rng, (7.0, 8.5)), "clear"),
+    }[light]
     conditions = Conditions(hour, weather, day_of_year, LATITUDE, blackout=light == "black night")
     along = float(rng.normal(0, 2.0))
     at = spot + np.array([np.cos(heading), np.sin(heading), 0]) * along
@@ -275,16 +338,28 @@ def _portrait(
     camera = _framed(look(eye, middle, size, 40.0), body.length, body.width, body.height, pose, rng)
     tags = {"low sun": ("AL",), "dusk": ("LI",), "night": ("LI",), "black night": ("BN",)}.get(light, ())
     return Shot(
-        frame=frame, camera=camera, conditions=conditions,
-        time=float(rng.uniform(0, 200)), day=view, camera_name=f"camera{view + 1}", identity=vehicle.identity,
-        sequence=f"{vehicle.identity}_camera{view + 1}", illuminator=True, subject=(index, pose), tags=tags,
-    )  # fmt: skip
+        frame=frame,
+        camera=camera,
+        conditions=conditions,
+        time=float(rng.uniform(0, 200)),
+        day=view,
+        camera_name=f"camera{view + 1}",
+        identity=vehicle.identity,
+        sequence=f"{vehicle.identity}_camera{view + 1}",
+        illuminator=True,
+        subject=(index, pose),
+        tags=tags,
+    )
 
 
 def _framed(
-    camera: Camera, length: float, width: float, height: float, pose: tuple[float, float, float, float],
+    camera: Camera,
+    length: float,
+    width: float,
+    height: float,
+    pose: tuple[float, float, float, float],
     rng: np.random.Generator,
-) -> Camera:  # fmt: skip
+) -> Camera:
     """The part of a camera's image that a vehicle fills, with a margin of a few percent."""
     cos, sin = np.cos(pose[3]), np.sin(pose[3])
     corners = np.array(
@@ -304,6 +379,7 @@ def _framed(
     return Camera(camera.position, camera.axes, camera.focal * scale, camera.width, camera.height, centre)
 
 
+@register_preset("uav", "flights with map tiles, probe images and boxes")
 def _uav(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
     """Flights straight over the city, looking down and ahead by turns; half by day, half by night."""
     shots: list[Shot] = []
@@ -328,27 +404,16 @@ def _uav(city: City, frames: int, size: tuple[int, int], rng: np.random.Generato
             camera = look(eye, target, size, 50.0) if oblique else nadir(eye, compass, size, 50.0)
             shots.append(
                 Shot(
-                    frame=f"{len(shots) + 1:06d}", camera=camera, conditions=conditions, time=time + step,
-                    day=flight, split=split, sequence=f"flight{flight:03d}",
+                    frame=f"{len(shots) + 1:06d}",
+                    camera=camera,
+                    conditions=conditions,
+                    time=time + step,
+                    day=flight,
+                    split=split,
+                    sequence=f"flight{flight:03d}",
                     camera_name="oblique" if oblique else "nadir",
                     velocity=(float(course[0] * 9), float(course[1] * 9), 0.0),
                 )
-            )  # fmt: skip
+            )
         flight += 1
     return shots
-
-
-PRESETS: dict[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            "retrieval",
-            "RGB-thermal pairs of places, in runs of similar frames, day and night",
-            _retrieval,
-        ),
-        Preset("places", "one route by day, at dusk, at night and in the rain, with positions", _places),
-        Preset("vehicles", "identities x street cameras x RGB/NIR/TIR crops, with challenge tags", _vehicles),
-        Preset("driving", "street scenes with the pixel labels of MFNet, day and night", _driving),
-        Preset("uav", "flights with map tiles, probe images and boxes", _uav),
-    )
-}

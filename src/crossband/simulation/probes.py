@@ -50,10 +50,14 @@ def write_probes(frames: Frames) -> Path:
         others = [names[box["image_id"]] for box in boxes if box is not best]
         probes.append(
             {
-                "instance": instance, "category_id": category, "frame": name, "bbox": best["bbox"],
-                "seen_in": others, **files,
+                "instance": instance,
+                "category_id": category,
+                "frame": name,
+                "bbox": best["bbox"],
+                "seen_in": others,
+                **files,
             }
-        )  # fmt: skip
+        )
     path = folder / "probes.json"
     path.write_text(json.dumps(probes, indent=1), encoding="utf-8")
     return path

@@ -84,8 +84,12 @@ class Scene:
     def cast(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
         """The first triangle along each ray; ``(n, 3)`` float32 each."""
         n = len(origins)
-        best = Hits(np.full(n, -1, np.int32), np.full(n, _FAR, np.float32), np.zeros(n, np.float32),
-                    np.zeros(n, np.float32))  # fmt: skip
+        best = Hits(
+            np.full(n, -1, np.int32),
+            np.full(n, _FAR, np.float32),
+            np.zeros(n, np.float32),
+            np.zeros(n, np.float32),
+        )
         for first, layer in self._numbered():
             hits = layer.cast(origins, directions)
             nearer = (hits.triangle >= 0) & (hits.distance < best.distance)

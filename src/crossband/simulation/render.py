@@ -11,15 +11,15 @@ import sys
 import threading
 from pathlib import Path
 
-from ..errors import CrossbandError, unknown_name
+from ..errors import CrossbandError
 from ..frames import Frames
 from ..progress import Progress
 from .city import City, build_city
 from .files import is_complete, record_of
 from .labels import CATEGORIES
+from .map_tiles import write_map
 from .presets import PRESETS, plan
 from .probes import write_probes
-from .semantic_map import write_map
 from .studio import Shot
 from .worker import Job, render_shots
 
@@ -97,8 +97,7 @@ def _checked(
     misaligned: bool,
     eight_bit: bool,
 ) -> Job:
-    if preset not in PRESETS:
-        raise unknown_name("preset", preset, PRESETS)
+    PRESETS.get(preset)
     if frames < 1:
         raise CrossbandError(f"--frames is 1 or more, not {frames}")
     if len(size) != 2 or not all(_SMALLEST <= side <= _LARGEST for side in size):
@@ -147,11 +146,14 @@ def _render_in_processes(job: Job, out: Path, count: int, progress: Progress) ->
     command = [sys.executable, "-m", f"{__package__}.worker", job.text(), str(out)]
     processes = [
         subprocess.Popen(
-            [*command, str(index), str(count)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [*command, str(index), str(count)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             env=environment,
         )
         for index in range(count)
-    ]  # fmt: skip
+    ]
     lines: queue.Queue[str | None] = queue.Queue()
     faults: list[str] = []
 

@@ -69,9 +69,11 @@ class _Rays:
     def mean(self, values: np.ndarray, camera: Camera) -> np.ndarray:
         """Values of samples averaged over their pixels, as an image."""
         averaged = values.reshape(camera.height * camera.width, self.samples, -1).mean(axis=1)
-        return averaged.reshape(camera.height, camera.width, -1).squeeze(-1) if values.ndim == 1 else (
-            averaged.reshape(camera.height, camera.width, -1)
-        )  # fmt: skip
+        return (
+            averaged.reshape(camera.height, camera.width, -1).squeeze(-1)
+            if values.ndim == 1
+            else (averaged.reshape(camera.height, camera.width, -1))
+        )
 
 
 def render(
@@ -297,9 +299,18 @@ def _rippled(outgoing: np.ndarray, pixel: Surfaces, rows: np.ndarray) -> np.ndar
 
 
 def _visible(
-    scene: Scene, surfaces: Surfaces, pixel: Surfaces, rays: _Rays, sky: Sky, sun_lit: np.ndarray,
-    sky_view: np.ndarray, mirror: _Mirror, lights: list[Light], glow: np.ndarray, conditions: Conditions,
-) -> np.ndarray:  # fmt: skip
+    scene: Scene,
+    surfaces: Surfaces,
+    pixel: Surfaces,
+    rays: _Rays,
+    sky: Sky,
+    sun_lit: np.ndarray,
+    sky_view: np.ndarray,
+    mirror: _Mirror,
+    lights: list[Light],
+    glow: np.ndarray,
+    conditions: Conditions,
+) -> np.ndarray:
     """Radiance of every sample in red, green, blue and NIR, ``(n, 4)`` float32."""
     direct = np.append(sky.direct, sky.direct_nir)
     diffuse = np.append(sky.diffuse, sky.diffuse_nir)
@@ -373,8 +384,9 @@ def _add_emission(
     out[lit] += glow[lit, None] * room * hue
     facing = np.abs(np.einsum("ij,ij->i", surfaces.normal, rays.directions))
     for material, radiance in (
-        (M.HEADLIGHT, (6e-3, 5.6e-3, 5.0e-3, 5e-3)), (M.TAILLIGHT, (1.2e-3, 3e-5, 2e-5, 8e-4)),
-    ):  # fmt: skip
+        (M.HEADLIGHT, (6e-3, 5.6e-3, 5.0e-3, 5e-3)),
+        (M.TAILLIGHT, (1.2e-3, 3e-5, 2e-5, 8e-4)),
+    ):
         rows = np.flatnonzero(surfaces.material == material)
         out[rows] += (facing[rows, None] ** 2) * np.array(radiance, np.float32)
     lamp = (surfaces.material == M.LAMP_GLASS) & (surfaces.kind == Kind.FURNITURE)
@@ -385,9 +397,17 @@ def _add_emission(
 
 
 def _temperatures(
-    scene: Scene, surfaces: Surfaces, pixel: Surfaces, rays: _Rays, sky: Sky, sky_view: np.ndarray,
-    grain: np.ndarray, first_moving: int, conditions: Conditions, camera: Camera,
-) -> np.ndarray:  # fmt: skip
+    scene: Scene,
+    surfaces: Surfaces,
+    pixel: Surfaces,
+    rays: _Rays,
+    sky: Sky,
+    sky_view: np.ndarray,
+    grain: np.ndarray,
+    first_moving: int,
+    conditions: Conditions,
+    camera: Camera,
+) -> np.ndarray:
     """Temperature of every sample in kelvin, ``(n,)`` float32."""
     table = solve(sky.weather, conditions.day_of_year, round(conditions.hour * 12) / 12, conditions.latitude)
     flat = surfaces.material.astype(np.int32) * len(ORIENTATIONS) + surfaces.orientation
@@ -445,9 +465,11 @@ def _living(temperature: np.ndarray, surfaces: Surfaces, air: float) -> np.ndarr
     """Skin, hair, clothes and fur are kept warm from within (ISO 7730; skin 33 degrees, less in the cold)."""
     skin = 306.0 - 0.16 * max(306.0 - air, 0)
     for material, kelvin in (
-        (M.SKIN, skin), (M.HAIR, air + 0.45 * (skin - air)), (M.CLOTH, cloth_temperature(air)),
+        (M.SKIN, skin),
+        (M.HAIR, air + 0.45 * (skin - air)),
+        (M.CLOTH, cloth_temperature(air)),
         (M.FUR, cloth_temperature(air, 308.0, 0.16)),
-    ):  # fmt: skip
+    ):
         rows = np.flatnonzero(surfaces.material == material)
         temperature[rows] = kelvin + 0.15 * (temperature[rows] - air) + 0.85 * surfaces.heat[rows]
     return temperature

@@ -172,9 +172,14 @@ class Studio:
 
     def _picture(self, shot: Shot, camera: Camera, time: float, samples: int) -> Picture:
         return render(
-            self._scene, camera, shot.conditions, self._facades, self._lights(shot, camera, time),
-            first_moving=self.city.first_free + FLEET, samples=samples,
-        )  # fmt: skip
+            self._scene,
+            camera,
+            shot.conditions,
+            self._facades,
+            self._lights(shot, camera, time),
+            first_moving=self.city.first_free + FLEET,
+            samples=samples,
+        )
 
     def _ground_point(self, camera: Camera) -> np.ndarray:
         """Where the traffic is of interest: around the camera, or where a flying one looks."""

@@ -101,9 +101,11 @@ def _draw_joints(
     """Joints of slabs and bricks and the rows of tiles, where a pixel is smaller than they are."""
     near = distance < 22
     for material, width, height, joint, tone in (
-        (M.PAVING, 0.6, 0.6, 0.025, 0.72), (M.BRICK, 0.25, 0.083, 0.012, 1.35), (M.KERB, 1.0, 9.0, 0.02, 0.7),
+        (M.PAVING, 0.6, 0.6, 0.025, 0.72),
+        (M.BRICK, 0.25, 0.083, 0.012, 1.35),
+        (M.KERB, 1.0, 9.0, 0.02, 0.7),
         (M.ROOF_TILE, 0.3, 0.33, 0.03, 0.65),
-    ):  # fmt: skip
+    ):
         rows = np.flatnonzero((surfaces.material == material) & near)
         if not len(rows):
             continue
@@ -189,9 +191,15 @@ def draw_facades(surfaces: Surfaces, table: FacadeTable, lit_share: float) -> np
 
 
 def _openings(
-    table: FacadeTable, b: np.ndarray, i: np.ndarray, j: np.ndarray, u: np.ndarray, v: np.ndarray,
-    pitch: np.ndarray, bays: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    table: FacadeTable,
+    b: np.ndarray,
+    i: np.ndarray,
+    j: np.ndarray,
+    u: np.ndarray,
+    v: np.ndarray,
+    pitch: np.ndarray,
+    bays: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     """Where the panes are and where their frames, ``(n,)`` bool each."""
     style, shop = table.style[b], (table.shop[b] > 0) & (j == 0)
     half_w = np.select([shop, style == 1, style == 2], [0.45, 0.478, 0.475], table.window_width[b] / 2)

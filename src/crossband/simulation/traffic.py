@@ -57,8 +57,9 @@ class Traffic:
     actors: tuple[Actor, ...]
     vehicles: dict[int, Vehicle] = field(default_factory=dict)
 
-    def near(self, point: np.ndarray, time: float, vehicles: float = 130.0, others: float = 75.0,
-             clear: float = 0.0) -> list[Actor]:  # fmt: skip
+    def near(
+        self, point: np.ndarray, time: float, vehicles: float = 130.0, others: float = 75.0, clear: float = 0.0
+    ) -> list[Actor]:
         """Actors within so many metres of a point on the ground, in a fixed order.
 
         Args:

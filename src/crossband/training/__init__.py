@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .checkpoint import load_network, read_account
 from .recipe import Recipe, read_recipe
-from .verbs import evaluate, reproduce, train
+from .run import Training, evaluate, train
 
-__all__ = ["Recipe", "evaluate", "load_network", "read_account", "read_recipe", "reproduce", "train"]
+__all__ = ["Recipe", "Training", "evaluate", "read_recipe", "train"]

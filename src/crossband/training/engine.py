@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ..checkpoints import read_state, write_checkpoint, write_state
 from ..errors import CrossbandError
 from ..progress import Progress
-from .checkpoint import read_state, write_checkpoint, write_state
 from .logs import RunLog
 from .recipe import Optimiser, Recipe
 from .task import Task

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
+from ..data.items import check_apart, is_here, part_frames
+from ..data.parts import Part, Strict
+from ..data.scenes import Scenes
 from ..errors import CrossbandError
-from .items import check_apart, is_here, part_frames
-from .recipe import Part, Recipe, Strict
-from .scenes import Scenes
+from .recipe import Recipe
 from .task import Task
 
 __all__ = ["SceneData", "SceneRecipe", "SceneTask"]

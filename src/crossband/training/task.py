@@ -1,15 +1,13 @@
 """What the trainer needs to know of a task, and the registry of tasks.
 
-A task is one file beside this one: a recipe of its own, a network, a loss, and a score on val. The trainer in
-:mod:`.engine` knows nothing else of it, so every model that learns shares precision, processes, resuming,
-selection and logs.
+A task is one file in the domain it belongs to: a recipe of its own, a network, a loss, and a score on val.
+The trainer in :mod:`.engine` knows nothing else of it, so every model that learns shares precision, processes,
+resuming, selection and logs.
 """
 
 from __future__ import annotations
 
 import abc
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import unknown_name
+from ..registry import Registry
 from .recipe import Recipe
 
 __all__ = ["Task", "TaskEntry", "find_task", "register_task"]
@@ -108,30 +106,26 @@ class TaskEntry:
     build: Callable[[Any, Path], Task]
 
 
-_TASKS: dict[str, TaskEntry] = {}
+TASKS: Registry[TaskEntry] = Registry("task", "crossband.*.task", "crossband.*.tasks")
 
 
 def register_task(name: str, recipe: type[Recipe]) -> Callable[[type[Task]], type[Task]]:
-    """Register the decorated class, made from a recipe and a folder, as a task."""
+    """Register the decorated class, made from a recipe and a folder, as a task.
+
+    A task is found in the module ``task`` of its domain, or in a module of the domain's package ``tasks``.
+    """
 
     def register(kind: type[Task]) -> type[Task]:
-        _TASKS[name] = TaskEntry(name, recipe, kind)
+        TASKS.add(name, TaskEntry(name, recipe, kind))
         return kind
 
     return register
 
 
 def find_task(name: str) -> TaskEntry:
-    """The task called ``name``.
+    """Return the task called ``name``.
 
     Raises:
-        CrossbandError: nobody knows it.
+        UnknownNameError: there is none.
     """
-    import crossband.training.tasks as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{package.__name__}.{module.name}")
-    if name not in _TASKS:
-        raise unknown_name("task", name, _TASKS)
-    return _TASKS[name]
+    return TASKS.get(name)

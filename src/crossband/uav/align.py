@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CrossbandError
-from .classes import UNKNOWN
+from .ground_classes import UNKNOWN
 from .projection import sample
 
 __all__ = ["Alignment", "align_labels", "flow_error", "read_flow"]

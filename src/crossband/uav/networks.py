@@ -24,17 +24,26 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from ..checkpoints import load_network, read_account
 from ..errors import CrossbandError
 from ..models.geo_gan import GeoGAN
 from ..models.thermal_gan import ThermalGAN
 from ..models.tile_distance import TileDistance
 from ..models.yolo_semantic import YoloSemantic
-from ..training.checkpoint import load_network, read_account
 from ..weights import file_digest
-from .classes import GROUND, LABELS
+from .ground_classes import GROUND, LABELS
 
-__all__ = ["Calibration", "Detector", "Labeller", "Locator", "Networks", "load_translator", "read_detector",
-           "read_labeller", "read_locator"]  # fmt: skip
+__all__ = [
+    "Calibration",
+    "Detector",
+    "Labeller",
+    "Locator",
+    "Networks",
+    "load_translator",
+    "read_detector",
+    "read_labeller",
+    "read_locator",
+]
 
 N = TypeVar("N", bound=nn.Module)
 

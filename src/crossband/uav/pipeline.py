@@ -128,11 +128,12 @@ def reid(
     ambient = frames.ambient()
     thermal = translate(photograph, translator, ambient, _usual_side(found))
     thermal.write(folder / "probe.png")
-    result = match(thermal, frames, found, positions, ground, networks.detector, calibration.beta,
-                   calibration.threshold, k)  # fmt: skip
+    result = match(
+        thermal, frames, found, positions, ground, networks.detector, calibration.beta, calibration.threshold, k
+    )
     write_file(folder / "matches.json", json.dumps(result.to_json(), indent=1))
     write_file(folder / "matches.geojson", json.dumps(geojson(result), indent=1))
-    from .picture import save_reid
+    from .figure import save_reid
 
     save_reid(folder / "matches.jpg", photograph, thermal, frames, ground, positions, result)
     return result
@@ -147,9 +148,16 @@ def _usual_side(found: list[np.ndarray]) -> float | None:
 
 
 def match(
-    thermal: Thermal, flight: Flight, found: list[np.ndarray], positions: list[Position], ground: SemanticMap,
-    detector: Detector, beta: float, threshold: float, k: int = 20,
-) -> ReidResult:  # fmt: skip
+    thermal: Thermal,
+    flight: Flight,
+    found: list[np.ndarray],
+    positions: list[Position],
+    ground: SemanticMap,
+    detector: Detector,
+    beta: float,
+    threshold: float,
+    k: int = 20,
+) -> ReidResult:
     """Compare a translated photograph with all detections of a flight.
 
     Args:
@@ -185,20 +193,34 @@ def match(
 
 
 def _object(
-    rank: int, distance: float, row: int, one: np.ndarray, flight: Flight, position: Position, ground:
-        SemanticMap,
+    rank: int,
+    distance: float,
+    row: int,
+    one: np.ndarray,
+    flight: Flight,
+    position: Position,
+    ground: SemanticMap,
     classes: list[str],
-) -> ObjectMatch:  # fmt: skip
+) -> ObjectMatch:
     height, width = flight.pixels(row)[0].shape
     pose = flight.pose(row, ground, (width, height)).moved(position.x, position.y)
     x, y = (float(v) for v in pose.to_ground((one[0] + one[2]) / 2, (one[1] + one[3]) / 2))
     known = bool(np.isfinite(x) and np.isfinite(y))
     latitude, longitude = ground.to_geographic(x, y) if known else (None, None)
-    box = tuple(float(v) for v in one[:4])
+    left, top, wide, high = (float(v) for v in one[:4])
     return ObjectMatch(
-        rank, flight.names[row], box, classes[int(one[5])], float(one[4]), distance,  # type: ignore[arg-type]
-        latitude, longitude, x if known else None, y if known else None, position.confidence,
-    )  # fmt: skip
+        rank,
+        flight.names[row],
+        (left, top, wide, high),
+        classes[int(one[5])],
+        float(one[4]),
+        distance,
+        latitude,
+        longitude,
+        x if known else None,
+        y if known else None,
+        position.confidence,
+    )
 
 
 def geojson(result: ReidResult) -> dict[str, Any]:
@@ -208,13 +230,18 @@ def geojson(result: ReidResult) -> dict[str, Any]:
             "type": "Feature",
             "geometry": None if one.lat is None else {"type": "Point", "coordinates": [one.lon, one.lat]},
             "properties": {
-                "rank": one.rank, "frame": one.frame, "box": list(one.box), "kind": one.kind, "score":
-                one.score, "distance": one.distance, "confidence": one.confidence, "there": one.distance <=
-                result.threshold,
+                "rank": one.rank,
+                "frame": one.frame,
+                "box": list(one.box),
+                "kind": one.kind,
+                "score": one.score,
+                "distance": one.distance,
+                "confidence": one.confidence,
+                "there": one.distance <= result.threshold,
             },
         }
         for one in result.matches
-    ]  # fmt: skip
+    ]
     return {"type": "FeatureCollection", "features": features}
 
 

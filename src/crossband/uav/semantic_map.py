@@ -1,8 +1,8 @@
 """A semantic map of the ground whose place on the Earth is known: the city's tiles, or any label raster.
 
-Inside, a map is one north-up grid of :data:`~crossband.uav.classes.GROUND` in a plane of its own: metres east
-and north of its south-west corner, equirectangular about that corner's latitude (wrong by less than 1 in 10,000
-within 5 km).
+Inside, a map is one north-up grid of :data:`~crossband.uav.ground_classes.GROUND` in a plane of its own:
+metres east and north of its south-west corner, equirectangular about that corner's latitude (wrong by less than
+1 in 10,000 within 5 km).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import CrossbandError
 from ..io import MAX_PIXELS, read_image
-from .classes import GROUND, OBJECT, UNKNOWN, label_table
+from .ground_classes import GROUND, OBJECT, UNKNOWN, label_table
 from .projection import Pose, sample
 
 __all__ = ["METRES_PER_DEGREE", "SemanticMap", "read_map"]
@@ -199,9 +199,16 @@ def _read_raster(path: Path, metres: float) -> SemanticMap:
             )
             out = np.full((height, width), UNKNOWN, np.uint8)
             reproject(
-                labels, out, src_transform=raster.transform, src_crs=raster.crs, src_nodata=UNKNOWN,
-                dst_transform=grid, dst_crs="EPSG:4326", dst_nodata=UNKNOWN, resampling=Resampling.nearest,
-            )  # fmt: skip
+                labels,
+                out,
+                src_transform=raster.transform,
+                src_crs=raster.crs,
+                src_nodata=UNKNOWN,
+                dst_transform=grid,
+                dst_crs="EPSG:4326",
+                dst_nodata=UNKNOWN,
+                resampling=Resampling.nearest,
+            )
     except rasterio.errors.RasterioError as error:
         raise CrossbandError(
             f"{path} is no georeferenced raster: {' '.join(str(error).split())[:120]}"

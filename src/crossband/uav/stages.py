@@ -27,18 +27,18 @@ import PIL.Image
 import torch
 
 from ..bands import Units
+from ..data.scenes import resized, thermal_input, zoomed
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..io import read_image
 from ..progress import track
-from ..training.scenes import resized, thermal_input, zoomed
-from ..training.tasks.detection import semantic_planes
 from .align import align_labels
-from .classes import OBJECT, UNKNOWN
 from .flight import Flight
+from .ground_classes import OBJECT, UNKNOWN
 from .networks import Detector, Labeller, Locator
 from .projection import Pose, ground_patch
 from .semantic_map import SemanticMap
+from .tasks.detection import semantic_planes
 from .tiles import TileIndex
 
 __all__ = [
@@ -123,7 +123,7 @@ class StageFile:
 
 
 def label_image(labeller: Labeller, pixels: np.ndarray, units: Units | str = "counts") -> np.ndarray:
-    """The labelling of one image, uint8 ``(H, W)``: an index of :data:`~crossband.uav.classes.LABELS`.
+    """The labelling of one image, uint8 ``(H, W)``: an index of :data:`~crossband.uav.ground_classes.LABELS`.
 
     Args:
         labeller: the network.
@@ -218,9 +218,14 @@ def localise(
     tiles = open_tiles(locator, ground, out)
     stage = StageFile(
         out / "positions.jsonl",
-        {"flight": flight.digest, "map": _map_digest(ground), "labeller": labeller.digest,
-         "locator": locator.digest, "radius": reach},
-    )  # fmt: skip
+        {
+            "flight": flight.digest,
+            "map": _map_digest(ground),
+            "labeller": labeller.digest,
+            "locator": locator.digest,
+            "radius": reach,
+        },
+    )
 
     def work(row: int) -> dict[str, Any]:
         pixels, units = flight.pixels(row)
@@ -265,8 +270,9 @@ def align(flight: Flight, ground: SemanticMap, positions: list[Position], out: P
     return [folder / record["file"] for record in stage.run(flight.names, work)]
 
 
-def detect(flight: Flight, detector: Detector, out: Path, labels: list[Path] | None = None, least: float = 0.2
-           ) -> list[np.ndarray]:  # fmt: skip
+def detect(
+    flight: Flight, detector: Detector, out: Path, labels: list[Path] | None = None, least: float = 0.2
+) -> list[np.ndarray]:
     """Objects in each frame; writes ``detections.jsonl``.
 
     Args:

@@ -13,7 +13,7 @@ import torch
 from ..errors import CrossbandError
 from ..models.tile_distance import TileDistance
 from ..progress import track
-from .classes import UNKNOWN
+from .ground_classes import UNKNOWN
 from .semantic_map import SemanticMap
 
 __all__ = ["Found", "TileIndex", "tile_centres"]
@@ -66,8 +66,8 @@ class TileIndex:
         return cls(positions, np.concatenate(vectors), side)
 
     def write(self, folder: str | Path, ground: SemanticMap) -> Path:
-        """Keep the tiles in a gallery of the project's own; see :mod:`crossband.retrieval.gallery_store`."""
-        from ..retrieval.gallery_store import METADATA, LanceStore, row_schema
+        """Keep the tiles in a gallery of the project's own; see :mod:`crossband.retrieval.gallery.lance`."""
+        from ..retrieval.gallery.lance import METADATA, LanceStore, row_schema
 
         schema = row_schema(self.vectors.shape[1], "float32")
         n = len(self.positions)
@@ -94,7 +94,7 @@ class TileIndex:
         Raises:
             CrossbandError: no gallery is there.
         """
-        from ..retrieval.gallery_store import LanceStore
+        from ..retrieval.gallery.lance import LanceStore
 
         table = LanceStore(folder).read(["x", "y", "vector"])
         positions = np.stack([table["x"].to_numpy(), table["y"].to_numpy()], 1)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..data.scenes import resized
 from ..errors import CrossbandError
 from ..io import read_image
 from ..models.thermal_gan import ThermalGAN
-from ..training.scenes import resized
 
 __all__ = ["Photograph", "Thermal", "object_box", "read_photograph", "translate"]
 

@@ -1,0 +1,67 @@
+"""``data scan`` and ``data check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import CrossbandError
+from ._app import data_app
+from ._arguments import FramesArgument, JsonOption, RootOption, UnitsOption, with_units
+from ._printing import print_json
+
+
+@data_app.command("scan")
+def data_scan(
+    root: Annotated[Path | None, typer.Argument(help="a folder: a known dataset, or your own images")] = None,
+    out: Annotated[Path | None, typer.Option(help="the manifest to write, .parquet or .csv")] = None,
+    kind: Annotated[str | None, typer.Option(help="the dataset, where it is not recognised")] = None,
+    rgb: Annotated[Path | None, typer.Option(help="the folder of RGB images")] = None,
+    nir: Annotated[Path | None, typer.Option(help="the folder of near-infrared images")] = None,
+    tir: Annotated[Path | None, typer.Option(help="the folder of thermal images")] = None,
+    rgb_suffix: Annotated[str | None, typer.Option(help="end of the stem of RGB images, as in _rgb")] = None,
+    nir_suffix: Annotated[str | None, typer.Option(help="the same for near infrared")] = None,
+    tir_suffix: Annotated[str | None, typer.Option(help="the same for thermal")] = None,
+    every: Annotated[int, typer.Option(min=1, help="keep each n-th frame of a sequence")] = 1,
+    units: UnitsOption = None,
+) -> None:
+    """Turn a folder into a manifest: one row a frame, one image path a band.
+
+    Example: crossband data scan recordings --out recordings/frames.parquet
+    """
+    from ..datasets import scan
+
+    given = {"rgb": rgb_suffix, "nir": nir_suffix, "tir": tir_suffix}
+    suffixes = {band: suffix for band, suffix in given.items() if suffix}
+    frames = scan(root, kind=kind, rgb=rgb, nir=nir, tir=tir, suffixes=suffixes or None, every=every)
+    frames = with_units(frames, units)
+    path = frames.write(out or frames.root / "frames.parquet")
+    counts = ", ".join(f"{int(frames.table[band.value].notna().sum())} {band.value}" for band in frames.bands)
+    print(f"{path}: {len(frames)} frames, {counts}")
+
+
+@data_app.command("check")
+def data_check(source: FramesArgument, root: RootOption = None, as_json: JsonOption = False) -> None:
+    """List every fault of every image: missing, damaged, of the wrong size, constant, twice there.
+
+    The exit status is 2 when there is a fault.
+
+    Example: crossband data check recordings/frames.parquet
+    """
+    from ..data.check import check_frames
+    from ..datasets import open_frames
+
+    audit = check_frames(open_frames(source, root))
+    table = audit.to_table()
+    if as_json:
+        print_json({"frames": audit.n_frames, "images": audit.n_images, "faults": table.to_dict("records")})
+    else:
+        for fault in audit.faults:
+            print(f"{fault.path}: {fault.kind}: {fault.reason}")
+        print(f"{audit.n_images} images of {audit.n_frames} frames, {len(audit.faults)} faults")
+    if audit.faults:
+        raise CrossbandError(
+            f"{len(audit.faults)} faults in {source}; mend those files, or let runs leave them out"
+        )

@@ -1,0 +1,70 @@
+"""Where a new user starts: ``demo`` and ``simulate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._app import app
+from ._arguments import ModelsOption, WeightsOption, model_names, read_sides
+from ._printing import print_table
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="a folder of real pairs to use instead")] = None,
+    out: Annotated[Path, typer.Option(help="where results go")] = Path("crossband-demo"),
+    models: ModelsOption = "crossband,hog",
+    weights: WeightsOption = None,
+) -> None:
+    """The main job, from nothing: pairs of the simulated city, or your own, to a table and report.html.
+
+    Example: crossband demo --data my_pairs --out demo
+    """
+    from ..demo import demo as run
+
+    print_table(run(data, out, model_names(models), weights).to_display())
+    print(f"report: {out / 'report.html'}")
+
+
+@app.command("simulate")
+def simulate_(
+    out: Annotated[Path, typer.Option(help="folder to write pictures, labels and frames.parquet into")],
+    preset: Annotated[str, typer.Option(help="retrieval, places, vehicles, driving or uav")] = "retrieval",
+    frames: Annotated[int, typer.Option(help="how many")] = 100,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels")] = "320x256",
+    seed: Annotated[int, typer.Option(help="of the city and all in it")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; one a core by default")] = None,
+    misaligned: Annotated[
+        bool, typer.Option("--misaligned", help="a thermal camera beside, with true flow")
+    ] = False,
+    eight_bit: Annotated[
+        bool, typer.Option("--eight-bit", help="also thermal images after gain control")
+    ] = False,
+    samples: Annotated[int, typer.Option(help="rays a pixel, 1 or 4")] = 4,
+    layout: Annotated[str | None, typer.Option(help="also export to OUT/LAYOUT: mfnet, pst900 or coco")] = None,
+) -> None:
+    """Make aligned RGB, NIR and thermal pictures of a city, with every label.
+
+    Example: crossband simulate --preset driving --frames 100 --size 320x256 --seed 0 --out city
+    """
+    from ..simulation import check_layout, export_layout, simulate
+
+    if layout is not None:
+        check_layout(layout)
+    made = simulate(
+        preset,
+        frames,
+        read_sides(size),
+        seed,
+        out,
+        workers=workers,
+        misaligned=misaligned,
+        eight_bit=eight_bit,
+        samples=samples,
+    )
+    if layout is not None:
+        export_layout(layout, made, out / layout)
+    print(f"{out / 'frames.parquet'}: {len(made)} frames, {', '.join(band.value for band in made.bands)}")

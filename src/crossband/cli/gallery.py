@@ -1,0 +1,178 @@
+"""``index``, ``search`` and ``gallery``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import CrossbandError
+from ._app import app, gallery_app
+from ._arguments import (
+    DeviceOption,
+    FramesArgument,
+    GalleryOption,
+    JsonOption,
+    MemoryOption,
+    NormaliseOption,
+    RootOption,
+    SizeOption,
+    StandardiseOption,
+    StoreOption,
+    UnitsOption,
+    WeightsOption,
+    WorkersOption,
+    read_options,
+    with_units,
+)
+from ._printing import print_json, print_table
+
+
+@app.command()
+def index(
+    source: FramesArgument,
+    gallery: GalleryOption,
+    model: Annotated[str | None, typer.Option(help="the descriptor; an existing gallery keeps its own")] = None,
+    band: Annotated[
+        list[str] | None, typer.Option(help="a band to keep; may be repeated; all by default")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32 (the default), or int8 for a quarter of the disk")
+    ] = None,
+    size: SizeOption = "320x320",
+    normalise: NormaliseOption = None,
+    set_statistics: StandardiseOption = False,
+    units: UnitsOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    store: StoreOption = None,
+    workers: WorkersOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put images into a gallery to be searched; what is there already is not computed again.
+
+    Example: crossband index recordings --gallery gallery --band tir
+    """
+    from ..datasets import open_frames
+    from ..retrieval import index as run
+
+    if not gallery.name and not (gallery / "gallery.json").is_file():
+        raise CrossbandError("--gallery names no folder; give one, as in --gallery gallery")
+    alone = band[0] if band and len(band) == 1 else None
+    frames = with_units(open_frames(source, root, alone), units)
+    options = read_options(size, normalise, weights, device, frames if set_statistics else None)
+    added = run(frames, gallery, model, band, options=options, dtype=dtype, store=store, workers=workers)
+    for fault in added.faults:
+        print(f"left out: {fault}", file=sys.stderr)
+    if as_json:
+        print_json(
+            {
+                "gallery": str(gallery),
+                "added": added.added,
+                "unchanged": added.unchanged,
+                "left_out": [{"path": f.path, "reason": f.reason} for f in added.faults],
+            }
+        )
+    else:
+        print(f"{gallery}: {added.added} added, {added.unchanged} unchanged, {len(added.faults)} left out")
+
+
+@app.command()
+def search(
+    image: Annotated[str, typer.Argument(help="an image, or with --frames the name of a frame")],
+    gallery: GalleryOption,
+    k: Annotated[int, typer.Option("-k", help="how many")] = 10,
+    band: Annotated[str, typer.Option(help="the query's band")] = "rgb",
+    where: Annotated[str | None, typer.Option(help="SQL on the metadata, as in \"camera = 'north'\"")] = None,
+    frames: Annotated[str | None, typer.Option(help="the manifest that the query's frame is in")] = None,
+    calibrate: Annotated[str | None, typer.Option(help="a folder of images of the query's band")] = None,
+    strip: Annotated[Path | None, typer.Option(help="write a picture of the query and its matches")] = None,
+    units: UnitsOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    store: StoreOption = None,
+    max_memory: MemoryOption = "2G",
+    as_json: JsonOption = False,
+) -> None:
+    """Find the images of a gallery that show what a query shows, in whatever band.
+
+    Example: crossband search photo.jpg --gallery gallery -k 5 --strip matches.jpg
+    """
+    from ..retrieval import Options
+    from ..retrieval import search as run
+    from ..retrieval.gallery.gallery import query_image
+    from ..retrieval.search import parse_memory
+    from ..retrieval.strip import save_matches
+
+    path, units = query_image(image, band, frames, units)
+    matches = run(
+        path,
+        gallery,
+        k,
+        band=band,
+        where=where,
+        units=units,
+        calibrate=calibrate,
+        store=store,
+        options=Options(weights=weights, device=device),
+        max_memory=parse_memory(max_memory),
+    )
+    if strip is not None:
+        print(f"strip: {save_matches(path, band, matches, strip)}", file=sys.stderr)
+    if as_json:
+        print_json([match.to_dict() for match in matches])
+    else:
+        import pandas as pd
+
+        print_table(pd.DataFrame([match.to_dict() for match in matches]))
+
+
+@gallery_app.command("info")
+def gallery_info(gallery: Annotated[Path, typer.Argument()], as_json: JsonOption = False) -> None:
+    """What a gallery holds and what made it.
+
+    Example: crossband gallery info gallery
+    """
+    from ..retrieval import Gallery
+
+    account = Gallery.info(gallery)
+    if as_json:
+        print_json(account)
+    else:
+        for name, value in account.items():
+            print(f"{name}: {value}")
+
+
+@gallery_app.command("delete")
+def gallery_delete(
+    gallery: Annotated[Path, typer.Argument()],
+    where: Annotated[str, typer.Option(help="SQL on the metadata, as in \"sequence = 'test'\"")],
+) -> None:
+    """Delete the items that fulfil a condition.
+
+    Example: crossband gallery delete gallery --where "camera = 'north'"
+    """
+    from ..retrieval import Gallery
+
+    print(f"{gallery}: {Gallery.open_rows(gallery).delete(where)} deleted")
+
+
+@gallery_app.command("optimise")
+def gallery_optimise(
+    gallery: Annotated[Path, typer.Argument()],
+    build: Annotated[
+        bool, typer.Option("--index", help="build the index for more than a million items")
+    ] = False,
+) -> None:
+    """Compact a gallery's files and drop old versions.
+
+    Example: crossband gallery optimise gallery
+    """
+    from ..retrieval import Gallery
+
+    rows = Gallery.open_rows(gallery)
+    rows.optimise(build)
+    print(f"{gallery}: {rows.count()} items")

@@ -1,0 +1,67 @@
+"""What there is: ``models`` and ``datasets``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..errors import unknown_name
+from ._app import app
+from ._arguments import JsonOption
+from ._printing import print_json, print_table
+
+
+@app.command()
+def models(
+    pattern: Annotated[str, typer.Argument(help="as in resnet*")] = "*", as_json: JsonOption = False
+) -> None:
+    """Encoders, trained descriptors, segmentation networks: parameters, dimension, licence, are weights here?
+
+    Of encoders the parameters are without the classifier, and any model of timm works too, as timm/NAME.
+
+    Example: crossband models "resnet*"
+    """
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    from ..models import list_models, list_segmenters
+    from ..retrieval.descriptor.descriptor import PACKED, PRESETS, list_packed
+
+    encoder = "efficientnet_lite0" if pattern in PRESETS else pattern.partition(":")[0].partition("@")[0]
+    found = [asdict(info) for info in (*list_packed(encoder), *list_models(encoder), *list_segmenters(encoder))]
+    if not found:
+        known = (info.name for info in (*list_models(), *list_segmenters()))
+        raise unknown_name("model", pattern, [*PRESETS, *PACKED, *known])
+    if as_json:
+        print_json(found)
+    else:
+        # cut, not rounded, to two decimals: so does the paper's table 4
+        print_table(pd.DataFrame([{**f, "params_m": f"{int(f['params_m'] * 100) / 100:.2f}"} for f in found]))
+
+
+@app.command()
+def datasets(as_json: JsonOption = False) -> None:
+    """The public datasets that are read as their authors publish them.
+
+    Example: crossband datasets
+    """
+    import pandas as pd
+
+    from ..datasets import list_datasets
+
+    found = [
+        {
+            "name": d.name,
+            "title": d.title,
+            "bands": "+".join(d.bands),
+            "source": d.source,
+            "licence": d.licence,
+        }
+        for d in list_datasets()
+    ]
+    if as_json:
+        print_json([{**entry, "layout": d.layout} for entry, d in zip(found, list_datasets(), strict=True)])
+    else:
+        print_table(pd.DataFrame(found))

@@ -1,0 +1,272 @@
+"""Images as training reads them: one item is a frame in a band."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..bands import BANDS, Band, Normalisation, parse_band
+from ..datasets import open_frames, scan
+from ..errors import CrossbandError, ImageFault
+from ..frames import Frames
+from ..io import read_image
+from .parts import Data, Part
+from .preprocess import Preprocess, Statistics, measure_statistics
+from .transforms import Photometry, ViewShift
+
+__all__ = ["FrameItems", "Items", "check_apart", "is_here", "make_preprocess", "part_frames"]
+
+
+def part_frames(part: Part, root: Path) -> Frames:
+    """The frames of a part of a recipe; simulated ones are made where they are not there yet.
+
+    Raises:
+        CrossbandError: no such frames, or none that fulfil the conditions.
+    """
+    path = root / part.frames
+    if part.simulate is not None and not (path / "frames.parquet").is_file():
+        from ..simulation import simulate
+
+        s = part.simulate
+        simulate(s.preset, s.frames, s.size, s.seed, path)
+    if part.kind is not None:
+        frames = scan(path, kind=part.kind)
+    elif path.exists():
+        frames = open_frames(path)
+    else:
+        raise CrossbandError(f"no frames at {path}; give the folder above {part.frames} with --data-root")
+    for column, values in part.where.items():
+        if column not in frames.table:
+            raise CrossbandError(f"{path} has no column {column!r}, which the recipe asks for")
+        frames = frames.select(frames.table[column].isin(values).to_numpy(bool))
+    if not len(frames):
+        raise CrossbandError(f"no frame of {path} fulfils the recipe's conditions {part.where}")
+    return frames.every(part.every)
+
+
+def is_here(part: Part, root: Path) -> bool:
+    """Whether a part's frames are there; nothing is simulated, and what is half simulated is not there."""
+    path = root / part.frames
+    return (path / "frames.parquet").is_file() if part.simulate is not None else path.exists()
+
+
+def make_preprocess(data: Data, expected: Statistics, train: Frames) -> Preprocess:
+    """How a recipe's images become tensors.
+
+    Args:
+        data: the recipe's; its sizes, normalisations and statistics count.
+        expected: what the encoder's weights expect their input to be standardised by.
+        train: what the statistics are measured on, where the recipe says so.
+    """
+    normalisation = dict(Preprocess().normalisation)
+    normalisation |= {Band(band): Normalisation.parse(name) for band, name in data.normalisation.items()}
+    preprocess = Preprocess(data.size, dict.fromkeys(BANDS, expected), normalisation)
+    if data.statistics == "encoder":
+        return preprocess
+    measured = measure_statistics(train, preprocess)
+    return Preprocess(data.size, {**preprocess.statistics, **measured}, normalisation)
+
+
+def check_apart(val: Frames, tests: Iterable[Frames], bands: Iterable[str]) -> None:
+    """See that no query of val is a query of a test set.
+
+    Raises:
+        CrossbandError: one is; a checkpoint would be selected on test.
+    """
+    mine = _image_paths(val, bands)
+    for test in tests:
+        shared = mine & _image_paths(test, bands)
+        if shared:
+            raise CrossbandError(
+                f"a checkpoint is selected on val, never on test; {min(shared).name} is a query of both"
+            )
+
+
+def _image_paths(frames: Frames, bands: Iterable[str]) -> set[Path]:
+    known = [parse_band(band) for band in bands if parse_band(band) in frames.bands]
+    return {path.resolve() for band in known for path in frames.paths(band) if path is not None}
+
+
+class Items:
+    """The images of some frames in some bands.
+
+    Args:
+        frames: the frames.
+        bands: the bands; a frame that lacks one has no item of it.
+        preprocess: how an image becomes a tensor.
+        cache_mb: memory for decoded images; beyond it they are read again.
+
+    Attributes:
+        rows: int64 ``(n,)``, each item's frame.
+        bands: the band of each item.
+
+    Raises:
+        CrossbandError: no frame has any of the bands.
+    """
+
+    def __init__(self, frames: Frames, bands: Iterable[str], preprocess: Preprocess, cache_mb: int = 0) -> None:
+        self.frames, self.preprocess = frames, preprocess
+        found: list[tuple[int, Band, Path]] = []
+        for band in (parse_band(name) for name in dict.fromkeys(bands)):
+            found += [(row, band, path) for row, path in enumerate(frames.paths(band)) if path is not None]
+        self.rows = np.array([row for row, _, _ in found], np.int64)
+        self.bands = [band for _, band, _ in found]
+        self._paths = [path for _, _, path in found]
+        self._units = frames.units()
+        height, width = preprocess.size
+        self._most = (cache_mb << 20) // (3 * 4 * height * width)
+        self._cache: dict[int, torch.Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def name(self, item: int) -> str:
+        """Frame and band of an item."""
+        return f"{self.frames.names[self.rows[item]]} ({self.bands[item].value})"
+
+    def of_bands(self, bands: Iterable[str]) -> np.ndarray:
+        """The items of some bands, int64."""
+        wanted = {parse_band(band) for band in bands}
+        return np.array([i for i, band in enumerate(self.bands) if band in wanted], np.int64)
+
+    def near_frames(self, items: np.ndarray) -> Frames:
+        """The frames of some items, one row an item; names may repeat."""
+        return Frames(self.frames.table.iloc[self.rows[items]].reset_index(drop=True), self.frames.root)
+
+    def unit(self, item: int) -> torch.Tensor:
+        """The image in [0, 1], float32 ``(1 or 3, H, W)``.
+
+        Raises:
+            ImageFault: it cannot be read.
+        """
+        if item in self._cache:
+            return self._cache[item]
+        band = self.bands[item]
+        image = read_image(self._paths[item], band, self._units[self.rows[item]])
+        pixels = self.preprocess.unit(image, band)
+        if len(self._cache) < self._most:
+            self._cache[item] = pixels
+        return pixels
+
+    def standardised(self, pixels: torch.Tensor, band: Band) -> torch.Tensor:
+        """What a network reads, float32 ``(3, H, W)``, of an image in [0, 1]."""
+        statistics = self.preprocess.statistics[band]
+        mean, std = torch.tensor(statistics.mean)[:, None, None], torch.tensor(statistics.std)[:, None, None]
+        return (pixels - mean) / std
+
+    def tensor(self, item: int) -> torch.Tensor:
+        """The item as a network reads it."""
+        return self.standardised(self.unit(item), self.bands[item])
+
+    def augmented(
+        self, item: int, view: ViewShift, light: Photometry, generator: torch.Generator
+    ) -> torch.Tensor:
+        """The item, augmented, as a network reads it."""
+        band = self.bands[item]
+        return self.standardised(light(view(self.unit(item), generator), band, generator), band)
+
+    def batch(self, items: np.ndarray, readers: int = 2) -> torch.Tensor:
+        """Several items, read by threads, float32 ``(n, 3, H, W)``."""
+        with ThreadPoolExecutor(readers) as pool:
+            return torch.stack(list(pool.map(self.tensor, items.tolist())))
+
+
+class FrameItems:
+    """The images of some frames, all bands of a frame together; an item is a frame.
+
+    A band that a frame lacks, or whose image cannot be read, is absent: its pixels are zeros and nothing that
+    is computed from them counts.
+
+    Args:
+        frames: the frames.
+        bands: the bands, in the order of the tensors.
+        preprocess: how an image becomes a tensor.
+        cache_mb: memory for decoded images; beyond it they are read again.
+
+    Attributes:
+        listed: which frame names an image of which band, boolean ``(n, m)``.
+        faults: what could not be read so far, (frame, band) -> why; what another process read is not here.
+
+    Raises:
+        CrossbandError: no frame has any of the bands.
+    """
+
+    def __init__(self, frames: Frames, bands: Iterable[str], preprocess: Preprocess, cache_mb: int = 0) -> None:
+        self.frames, self.preprocess = frames, preprocess
+        self.bands = [parse_band(band) for band in bands]
+        known = [band.value for band in self.bands if band in frames.bands]
+        if not known:
+            wanted, have = (", ".join(b.value for b in part) for part in (self.bands, frames.bands))
+            raise CrossbandError(f"no frame has any of the bands {wanted}; these frames have {have}")
+        self._images = Items(frames, known, preprocess, cache_mb)
+        self._item = np.full((len(frames), len(self.bands)), -1)
+        columns = [self.bands.index(band) for band in self._images.bands]
+        self._item[self._images.rows, columns] = np.arange(len(self._images))
+        self.listed = self._item >= 0
+        self.faults: dict[tuple[str, str], str] = {}
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def units(self, row: int) -> list[torch.Tensor | None]:
+        """The images of a frame in [0, 1], each float32 ``(1 or 3, H, W)``, ``None`` where absent."""
+        return [self._unit(row, column) for column in range(len(self.bands))]
+
+    def tensor(
+        self,
+        row: int,
+        geometry: Sequence[Geometry] = (),
+        light: Photometry | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A frame as a network of streams reads it, float32 ``(m, 3, H, W)``, and which bands are there,
+        boolean ``(m,)``.
+
+        Args:
+            row: the frame.
+            geometry: what moves pixels, each once for all bands of the frame.
+            light: what changes their values, drawn anew for each band.
+            generator: of the random numbers of both.
+        """
+        units = self.units(row)
+        present = torch.tensor([unit is not None for unit in units])
+        stack = torch.zeros(len(units), 3, *self.preprocess.size)
+        there = [unit for unit in units if unit is not None]
+        if there and geometry and generator is not None:
+            widths = [len(unit) for unit in there]
+            moved = torch.cat(there)
+            for transform in geometry:
+                moved = transform(moved, generator)
+            there = list(moved.split(widths))
+        left = iter(there)
+        for column, band in enumerate(self.bands):
+            if present[column]:
+                unit = next(left)
+                if light is not None and generator is not None:
+                    unit = light(unit, band, generator)
+                stack[column] = self._images.standardised(unit, band)
+        return stack, present
+
+    def batch(self, rows: np.ndarray, readers: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+        """Several frames, read by threads: ``(n, m, 3, H, W)`` and ``(n, m)``."""
+        with ThreadPoolExecutor(readers) as pool:
+            found = list(pool.map(self.tensor, rows.tolist()))
+        return torch.stack([images for images, _ in found]), torch.stack([present for _, present in found])
+
+    def _unit(self, row: int, column: int) -> torch.Tensor | None:
+        item = int(self._item[row, column])
+        if item < 0:
+            return None
+        try:
+            return self._images.unit(item)
+        except ImageFault as fault:
+            key = (self.frames.names[row], self.bands[column].value)
+            self.faults.setdefault(key, str(fault))
+            return None
+
+
+Geometry = Callable[[torch.Tensor, torch.Generator], torch.Tensor]

@@ -1,0 +1,110 @@
+"""Labelled frames as segmentation reads them: all bands of a frame as one tensor, and its label map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..bands import Band, parse_band
+from ..errors import CrossbandError
+from ..frames import Frames
+from ..io import read_image, read_labels
+from ..progress import note, track
+from .preprocess import Preprocess
+
+__all__ = ["LabelledFrames"]
+
+
+class LabelledFrames:
+    """The frames that have all of some bands, and labels.
+
+    Args:
+        frames: the frames; those that lack a band or labels are left out, which is said.
+        bands: what a tensor holds, in this order.
+        preprocess: how each band is read.
+        classes: the names of the classes.
+        cache_mb: memory for decoded images; beyond it they are read again.
+
+    Raises:
+        CrossbandError: no frame has all of it.
+    """
+
+    def __init__(
+        self,
+        frames: Frames,
+        bands: Iterable[str],
+        preprocess: Preprocess,
+        classes: Sequence[str],
+        cache_mb: int = 0,
+    ) -> None:
+        self.bands = tuple(parse_band(band) for band in bands)
+        wanted = [*(band.value for band in self.bands), "labels"]
+        lacking = [column for column in wanted if not frames.has(column)]
+        if lacking:
+            raise CrossbandError(f"the frames of {frames.root} have no {', '.join(lacking)}; scan them anew")
+        whole = frames.table[wanted].notna().all(axis=1).to_numpy(bool)
+        if not whole.any():
+            raise CrossbandError(f"no frame of {frames.root} has all of {', '.join(wanted)}")
+        if not whole.all():
+            note(f"{int((~whole).sum())} of {len(frames)} frames lack one of {', '.join(wanted)}")
+        self.frames, self.preprocess, self.classes = frames.select(whole), preprocess, list(classes)
+        self._paths = [[path for path in self.frames.paths(band) if path is not None] for band in self.bands]
+        self._label_paths = [self.frames.root / path for path in self.frames.table["labels"]]
+        self._units = self.frames.units()
+        height, width = preprocess.size
+        channels = sum(3 if band is Band.RGB else 1 for band in self.bands)
+        self._most = (cache_mb << 20) // (4 * channels * height * width)
+        self._cache: dict[int, tuple[torch.Tensor, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def frame(self, row: int) -> tuple[torch.Tensor, np.ndarray]:
+        """A frame's bands in [0, 1], float32 ``(C, H, W)``, and its labels as the file has them, ``(h, w)``.
+
+        Raises:
+            ImageFault: an image or the labels cannot be read.
+        """
+        if row in self._cache:
+            return self._cache[row]
+        parts = []
+        for band, paths in zip(self.bands, self._paths, strict=True):
+            pixels = self.preprocess.unit(read_image(paths[row], band, self._units[row]), band)
+            parts.append(pixels.expand(3, -1, -1) if band is Band.RGB else pixels[:1])
+        found = torch.cat(parts), read_labels(self._label_paths[row])
+        if len(self._cache) < self._most:
+            self._cache[row] = found
+        return found
+
+    def sized_labels(self, labels: np.ndarray) -> torch.Tensor:
+        """Labels at the size of the images, by nearest neighbour, int64 ``(H, W)``."""
+        wide = torch.from_numpy(labels.astype(np.int64))
+        if tuple(labels.shape) == tuple(self.preprocess.size):
+            return wide
+        return F.interpolate(wide[None, None].double(), self.preprocess.size, mode="nearest-exact")[0, 0].long()
+
+    def standardised(self, images: torch.Tensor) -> torch.Tensor:
+        """What a network reads, of bands in [0, 1], ``(..., C, H, W)``."""
+        return self.preprocess.standardised(images, self.bands)
+
+    def class_counts(self) -> np.ndarray:
+        """Pixels of each class, int64 ``(classes,)``.
+
+        Raises:
+            CrossbandError: a label beyond the last class that is not 255.
+        """
+        counts = np.zeros(256, np.int64)
+        for path in track(self._label_paths, len(self), "counting classes"):
+            labels = read_labels(path).reshape(-1)
+            found = np.bincount(labels[labels < 256], minlength=256)
+            beyond = labels[(labels >= len(self.classes)) & (labels != 255)]
+            if beyond.size:
+                raise CrossbandError(
+                    f"{path} has the label {int(beyond.max())} and the class list ends at "
+                    f"{len(self.classes) - 1}; mend data.classes"
+                )
+            counts += found
+        return counts[: len(self.classes)]

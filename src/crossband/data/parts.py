@@ -1,0 +1,117 @@
+"""What a recipe says of frames: which, where from, which bands, how they become pixels."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ..bands import parse_band
+from ..errors import CrossbandError
+
+__all__ = ["Data", "Part", "Simulated", "SplitPair", "Strict"]
+
+
+class Strict(BaseModel):
+    """A part of a recipe: every key is known, and nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Simulated(Strict):
+    """Frames that the multispectral city makes; see :func:`crossband.simulate`.
+
+    Attributes:
+        preset: what is photographed.
+        frames: how many.
+        size: (width, height) in pixels.
+        seed: of the city.
+    """
+
+    preset: str = "places"
+    frames: int = Field(default=400, ge=1)
+    size: tuple[int, int] = (160, 128)
+    seed: int = 0
+
+
+class Part(Strict):
+    """Some frames.
+
+    Attributes:
+        frames: a manifest or a folder, relative to the data's root.
+        kind: the dataset's name, where the folder is not recognised.
+        where: column -> the values that are kept.
+        every: keep each n-th frame of a sequence.
+        simulate: make the frames there first.
+    """
+
+    frames: str
+    kind: str | None = None
+    where: dict[str, list[str]] = Field(default_factory=dict)
+    every: int = Field(default=1, ge=1)
+    simulate: Simulated | None = None
+
+
+class SplitPair(Strict):
+    """What is searched for, and what is searched.
+
+    Attributes:
+        queries: the query frames.
+        gallery: the gallery, or reference, frames.
+    """
+
+    queries: Part
+    gallery: Part
+
+
+class Data(Strict):
+    """Which frames, bands and pixels.
+
+    Attributes:
+        train: frames to learn from.
+        val: frames that choose the checkpoint.
+        test: named pairs that are only ever measured.
+        query_bands: the bands a query may be of; a mixture where there are several.
+        gallery_bands: likewise of the gallery.
+        size: (height, width) in pixels.
+        normalisation: a normalisation's name, a band.
+        statistics: what pixels are standardised by: what the ``encoder`` expects, or ``measured`` on train.
+        cache_mb: memory for decoded images, 0 for none.
+        photometry: strength of the photometric augmentation, 0 to 1.
+        view_shift: strength of random crops, 0 to 0.9.
+        invert_tir: share of thermal images that are inverted while training.
+    """
+
+    train: Part
+    val: SplitPair
+    test: dict[str, SplitPair] = Field(default_factory=dict)
+    query_bands: list[str] = Field(default_factory=lambda: ["rgb"])
+    gallery_bands: list[str] = Field(default_factory=lambda: ["rgb"])
+    size: tuple[int, int] = (224, 224)
+    normalisation: dict[str, str] = Field(default_factory=dict)
+    statistics: Literal["encoder", "measured"] = "encoder"
+    cache_mb: int = Field(default=0, ge=0)
+    photometry: float = Field(default=0.0, ge=0, le=1)
+    view_shift: float = Field(default=0.0, ge=0, le=0.9)
+    invert_tir: float = Field(default=0.0, ge=0, le=1)
+
+    @field_validator("query_bands", "gallery_bands")
+    @classmethod
+    def _known(cls, bands: list[str]) -> list[str]:
+        if not bands:
+            raise CrossbandError("a recipe names one band at least for queries and for the gallery")
+        return [parse_band(band).value for band in bands]
+
+    @model_validator(mode="after")
+    def _val_is_not_test(self) -> Self:
+        for part in (self.val.queries, self.val.gallery):
+            chosen = part.where.get("split", [])
+            if any(split == "test" for split in chosen):
+                raise CrossbandError(
+                    "a checkpoint is selected on val, never on test; data.val names split test"
+                )
+        if self.val.queries in [pair.queries for pair in self.test.values()]:
+            raise CrossbandError(
+                "a checkpoint is selected on val, never on test; data.val.queries is a test set"
+            )
+        return self

@@ -1,0 +1,247 @@
+"""From an image of any depth to what a model reads: normalised, resized, standardised, three channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..bands import BANDS, Band, Normalisation, default_normalisation
+from ..errors import CrossbandError
+from ..frames import Frames
+from ..io import Image, read_image
+from ..progress import track
+
+__all__ = ["IMAGENET", "Preprocess", "Statistics", "Warp", "measure_statistics"]
+
+
+_STRIP_PIXELS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation of each of three channels, of pixels in [0, 1]."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET = Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True)
+class Warp:
+    """A similarity about the image's centre, for testing robustness to misalignment.
+
+    The content moves right and down by ``shift`` (a fraction of width and of height), grows by
+    ``scale`` and turns anticlockwise, as it is seen, by ``rotate`` degrees; the border is extended where
+    nothing is known.
+
+    Example:
+        >>> str(Warp(shift=0.05, scale=1.1, rotate=5))
+        'shift 5 %, scale 1.1, rotate 5 deg'
+    """
+
+    shift: float = 0.0
+    scale: float = 1.0
+    rotate: float = 0.0
+
+    def __str__(self) -> str:
+        return f"shift {self.shift * 100:g} %, scale {self.scale:g}, rotate {self.rotate:g} deg"
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        """Warp a float image ``(C, H, W)``, bilinearly; same shape."""
+        angle = math.radians(self.rotate)
+        cos, sin = math.cos(angle) / self.scale, math.sin(angle) / self.scale
+        height, width = image.shape[-2:]
+        ratio = height / width  # grid coordinates are relative to each side; the turn is in pixels
+        matrix = torch.tensor([[cos, -sin * ratio], [sin / ratio, cos]], dtype=image.dtype)
+        offset = -matrix @ torch.tensor([2 * self.shift, 2 * self.shift], dtype=image.dtype)
+        grid = F.affine_grid(torch.cat([matrix, offset[:, None]], 1)[None], [1, *image.shape], False)
+        return F.grid_sample(image[None], grid, padding_mode="border", align_corners=False)[0]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How the image of a band becomes a tensor; part of what a descriptor is.
+
+    Attributes:
+        size: (height, width) in pixels.
+        statistics: what the pixels are standardised by, a band; one entry serves all bands not named.
+        normalisation: the map to [0, 1], a band.
+        warp: a misalignment to simulate, or ``None``.
+
+    Example:
+        >>> image = Image(np.full((10, 20), 29315, np.uint16))
+        >>> Preprocess((32, 32))(image, Band.TIR).shape
+        torch.Size([3, 32, 32])
+    """
+
+    size: tuple[int, int] = (320, 320)
+    statistics: Mapping[Band, Statistics] = field(default_factory=lambda: dict.fromkeys(BANDS, IMAGENET))
+    normalisation: Mapping[Band, Normalisation] = field(
+        default_factory=lambda: {band: default_normalisation(band) for band in BANDS}
+    )
+    warp: Warp | None = None
+
+    def unit(self, image: Image, band: Band) -> torch.Tensor:
+        """The image in [0, 1], resized, float32 ``(1 or 3, H, W)``.
+
+        The thermal band has one channel: colours (a palette burnt in by the camera) become their
+        luminance. An alpha channel is ignored. Resizing is bilinear with antialiasing, on the pixels'
+        own values, after normalisation for floating-point maps and before it for 8-bit colour.
+        """
+        pixels = image.pixels[..., :3] if image.pixels.ndim == 3 else image.pixels
+        if band is Band.TIR and pixels.ndim == 3:
+            pixels = _luminance(pixels)
+        normalise = self.normalisation[band]
+        if pixels.dtype == np.uint8 and normalise.name in ("range", "repeat8"):
+            # a linear map commutes with resizing, and resizing bytes is several times faster
+            return self._warped(_fit(pixels, lambda part: part, self.size).float() / 255)
+        stretch = normalise.fitted(pixels)
+        return self._warped(_fit(pixels, lambda part: stretch(part, image.units), self.size))
+
+    def __call__(self, image: Image, band: Band | str) -> torch.Tensor:
+        """The tensor a model reads: float32 ``(3, H, W)``, standardised.
+
+        Raises:
+            CrossbandError: the normalisation does not fit the pixels (kelvin on counts, say).
+        """
+        band = Band(band)
+        statistics = self.statistics[band]
+        mean = torch.tensor(statistics.mean)[:, None, None]
+        std = torch.tensor(statistics.std)[:, None, None]
+        return (self.unit(image, band) - mean) / std
+
+    def standardised(self, images: torch.Tensor, bands: Sequence[Band]) -> torch.Tensor:
+        """Several bands together, standardised: float32 ``(..., C, H, W)`` in [0, 1] of the same shape.
+
+        Args:
+            images: the channels of the bands one after another, three for ``rgb`` and one for the others, which
+                take the mean of their three statistics.
+            bands: in the order of the channels.
+        """
+        mean: list[float] = []
+        std: list[float] = []
+        for band in bands:
+            s = self.statistics[band]
+            mean += s.mean if band is Band.RGB else [sum(s.mean) / 3]
+            std += s.std if band is Band.RGB else [sum(s.std) / 3]
+        return (images - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+
+    def describe(self) -> dict[str, object]:
+        """A plain, complete account of it, for keys and for files."""
+        return {
+            "size": list(self.size),
+            "statistics": {b.value: [list(s.mean), list(s.std)] for b, s in self.statistics.items()},
+            "normalisation": {band.value: str(n) for band, n in self.normalisation.items()},
+            "warp": None if self.warp is None else [self.warp.shift, self.warp.scale, self.warp.rotate],
+        }
+
+    @classmethod
+    def from_description(cls, account: Mapping[str, object]) -> Preprocess:
+        """The inverse of :meth:`describe`.
+
+        Example:
+            >>> Preprocess.from_description(Preprocess().describe()) == Preprocess()
+            True
+        """
+        a: dict = dict(account)
+        return cls(
+            size=(int(a["size"][0]), int(a["size"][1])),
+            statistics={Band(b): Statistics(tuple(m), tuple(s)) for b, (m, s) in a["statistics"].items()},
+            normalisation={Band(b): Normalisation.parse(n) for b, n in a["normalisation"].items()},
+            warp=None if a["warp"] is None else Warp(*a["warp"]),
+        )
+
+    def _warped(self, image: torch.Tensor) -> torch.Tensor:
+        return image if self.warp is None else self.warp(image)
+
+
+def measure_statistics(
+    frames: Frames | Sequence[Frames], preprocess: Preprocess, most: int = 500
+) -> dict[Band, Statistics]:
+    """The mean and standard deviation of each channel of each band, over at most ``most`` of its images
+    taken at regular steps; images that cannot be read, or that the normalisation does not fit, are passed
+    over.
+
+    Args:
+        frames: the images; of several sets, all of them count alike.
+        preprocess: how they are read; its own statistics do not matter.
+        most: images a band.
+
+    Raises:
+        CrossbandError: none of a band's images can be read; the last one's reason is said.
+    """
+    sets = [frames] if isinstance(frames, Frames) else list(frames)
+    found = {}
+    for band in (band for band in BANDS if any(band in one.bands for one in sets)):
+        images = [
+            (path, units)
+            for one in sets
+            if band in one.bands
+            for path, units in zip(one.paths(band), one.units(), strict=True)
+            if path is not None
+        ]
+        sums, squares, count, reason = torch.zeros(3), torch.zeros(3), 0, ""
+        chosen = images[:: max(1, math.ceil(len(images) / most))]
+        for path, units in track(chosen, len(chosen), f"statistics of {band.value}"):
+            try:
+                pixels = preprocess.unit(read_image(path, band, units), band).expand(3, -1, -1)
+            except CrossbandError as error:
+                reason = str(error)
+                continue
+            sums, squares, count = (
+                sums + pixels.mean((1, 2)),
+                squares + pixels.square().mean((1, 2)),
+                count + 1,
+            )
+        if not count:
+            raise CrossbandError(
+                f"no {band.value} image can be read, so its statistics cannot be measured ({reason})"
+            )
+        mean = sums / count
+        std = (squares / count - mean.square()).clamp(min=1e-8).sqrt()
+        found[band] = Statistics(tuple(mean.tolist()), tuple(std.tolist()))
+    return found
+
+
+def _luminance(pixels: np.ndarray) -> np.ndarray:
+    grey = pixels[..., 0]
+    if all(np.array_equal(grey[i], pixels[i, :, c]) for i in range(len(grey)) for c in (1, 2)):
+        return grey
+    weights = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+    luminance = np.empty(grey.shape, pixels.dtype)
+    rows = max(1, _STRIP_PIXELS // grey.shape[1])
+    for top in range(0, len(grey), rows):
+        luminance[top : top + rows] = (pixels[top : top + rows].astype(np.float32) @ weights).round()
+    return luminance
+
+
+def _fit(pixels: np.ndarray, change: Callable[[np.ndarray], np.ndarray], size: tuple[int, int]) -> torch.Tensor:
+    """Pixels changed and resized. Resizing goes along the rows, then along the columns, so a large image is
+    narrowed strip by strip, to the same numbers, and is never there whole as floating point."""
+    rows = max(1, _STRIP_PIXELS // pixels.shape[1])
+    if rows >= len(pixels):
+        return _resize(_channels_first(change(pixels)), size)
+    narrow = [
+        _resize(_channels_first(change(part)), (len(part), size[1]))
+        for part in (pixels[top : top + rows] for top in range(0, len(pixels), rows))
+    ]
+    return _resize(torch.cat(narrow, 1), size)
+
+
+def _channels_first(pixels: np.ndarray) -> torch.Tensor:
+    pixels = np.ascontiguousarray(pixels)
+    tensor = torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
+    return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1)
+
+
+def _resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    if tuple(image.shape[-2:]) == size:
+        return image
+    return F.interpolate(image[None], size, mode="bilinear", antialias=True, align_corners=False)[0]

@@ -1,0 +1,244 @@
+"""Aligned layers of a frame as training reads them: colour, temperature, classes, objects, boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..bands import Units, to_kelvin
+from ..errors import CrossbandError
+from ..frames import Frames
+from ..io import read_image
+
+__all__ = [
+    "KELVIN_A_UNIT",
+    "Crop",
+    "Scenes",
+    "class_table",
+    "means_by_object",
+    "resized",
+    "thermal_input",
+    "zoomed",
+]
+
+KELVIN_A_UNIT = 12.0
+"""Kelvin of a unit of :func:`thermal_input`."""
+
+
+class Scenes:
+    """The layers of some frames, kept as the files hold them.
+
+    Args:
+        frames: what is read.
+        cache_mb: memory for decoded layers; beyond it they are read again.
+    """
+
+    def __init__(self, frames: Frames, cache_mb: int = 0) -> None:
+        self.frames = frames
+        self._left = cache_mb << 20
+        self._cache: dict[tuple[int, str], np.ndarray] = {}
+        self._units = frames.units()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def need(self, *columns: str) -> None:
+        """See that the frames have all of some columns.
+
+        Raises:
+            CrossbandError: one is missing.
+        """
+        lacking = [column for column in columns if not self.frames.has(column)]
+        if lacking:
+            raise CrossbandError(
+                f"the frames of {self.frames.root} have no {', '.join(lacking)}; crossband simulate "
+                f"--preset uav "
+                "writes what this task needs"
+            )
+
+    def pixels(self, row: int, column: str) -> np.ndarray:
+        """A layer as the file holds it.
+
+        Raises:
+            ImageFault: it cannot be read.
+        """
+        key = row, column
+        if key in self._cache:
+            return self._cache[key]
+        band = column if column in ("rgb", "nir", "tir") else "rgb"
+        pixels = read_image(self.frames.root / self.frames.table[column].iloc[row], band).pixels
+        if pixels.nbytes <= self._left:
+            self._left -= pixels.nbytes
+            self._cache[key] = pixels
+        return pixels
+
+    def colour(self, row: int) -> torch.Tensor:
+        """Float32 ``(3, H, W)`` in [0, 1]."""
+        pixels = self.pixels(row, "rgb")
+        if pixels.ndim == 2:
+            pixels = np.repeat(pixels[..., None], 3, 2)
+        top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+        return torch.from_numpy(pixels[..., :3].astype(np.float32) / top).permute(2, 0, 1).contiguous()
+
+    def kelvin(self, row: int) -> torch.Tensor:
+        """Float32 ``(1, H, W)``, kelvin.
+
+        Raises:
+            CrossbandError: the pixels are counts.
+        """
+        return torch.from_numpy(to_kelvin(self.pixels(row, "tir"), self._units[row] or "counts"))[None]
+
+    def thermal(self, row: int) -> torch.Tensor:
+        """What networks read of the thermal image, ``(1, H, W)``; see :func:`thermal_input`."""
+        return thermal_input(self.pixels(row, "tir"), self._units[row] or "counts")
+
+    def ambient(self, row: int) -> float:
+        """The median temperature of the frame, kelvin."""
+        return float(self.kelvin(row).median())
+
+    def integers(self, row: int, column: str, table: np.ndarray | None = None) -> torch.Tensor:
+        """A layer of labels, int64 ``(H, W)``, looked up in a table if one is given."""
+        pixels = self.pixels(row, column)
+        return torch.from_numpy((pixels if table is None else table[pixels]).astype(np.int64))
+
+    @cached_property
+    def boxes(self) -> list[np.ndarray]:
+        """Of each frame float32 ``(n, 6)``: x, y, width, height in pixels, class from 0, instance (or -1)."""
+        from ..io.boxes import read_boxes
+
+        return read_boxes(self.frames).rows
+
+
+def thermal_input(pixels: np.ndarray, units: Units | str) -> torch.Tensor:
+    """A thermal image as the networks read it, float32 ``(1, H, W)``: about 0 at its median, a unit is 12 K.
+
+    Counts have no kelvin: there a unit is a quarter of the range between the 1st and the 99th percentile.
+    Pixels that are no number count as the median.
+
+    Example:
+        >>> thermal_input(np.array([[29000, 29000, 30200]], np.uint16), "centikelvin")
+        tensor([[[0., 0., 1.]]])
+    """
+    if Units(units) is Units.COUNTS:
+        values = pixels.astype(np.float32)
+        finite = values[np.isfinite(values)]
+        low, middle, high = np.percentile(finite, (1, 50, 99)) if finite.size else (0.0, 0.0, 1.0)
+        step = max(float(high - low) / 4, 1e-6)
+    else:
+        values = to_kelvin(pixels, units)
+        finite = values[np.isfinite(values)]
+        middle, step = float(np.median(finite)) if finite.size else 0.0, KELVIN_A_UNIT
+    scaled = np.clip((values - np.float32(middle)) / np.float32(step), -4, 4)
+    return torch.from_numpy(np.nan_to_num(scaled.astype(np.float32), nan=0.0))[None]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a frame at another scale, perhaps mirrored and turned by quarters: the same for all layers.
+
+    Attributes:
+        left, top: pixels of the frame.
+        side: pixels of the frame, in both directions.
+        size: pixels of the result, in both directions.
+        turns: quarters anticlockwise.
+        mirrored: left and right exchanged.
+    """
+
+    left: int
+    top: int
+    side: int
+    size: int
+    turns: int = 0
+    mirrored: bool = False
+
+    @classmethod
+    def draw(
+        cls,
+        shape: Sequence[int],
+        size: int,
+        scales: tuple[float, float],
+        generator: torch.Generator,
+        around: tuple[float, float] | None = None,
+    ) -> Crop:
+        """A random crop.
+
+        Args:
+            shape: of the frame, its last two axes.
+            size: of the result.
+            scales: least and most pixels of the result for one of the frame.
+            generator: of the random numbers.
+            around: (column, row) that lies in it; anywhere without.
+        """
+        height, width = shape[-2:]
+        u = torch.rand(5, generator=generator).tolist()
+        scale = scales[0] * (scales[1] / scales[0]) ** u[0]
+        side = max(8, min(round(size / scale), height, width))
+        left, top = u[1] * (width - side), u[2] * (height - side)
+        if around is not None:
+            left = min(max(around[0] - side * (0.25 + 0.5 * u[1]), 0), width - side)
+            top = min(max(around[1] - side * (0.25 + 0.5 * u[2]), 0), height - side)
+        return cls(int(left), int(top), side, size, int(u[3] * 4), u[4] < 0.5)
+
+    def __call__(self, layer: torch.Tensor) -> torch.Tensor:
+        """``(..., H, W)`` to ``(..., size, size)``; integers by nearest neighbour, others bilinearly."""
+        part = layer[..., self.top : self.top + self.side, self.left : self.left + self.side]
+        part = torch.rot90(part, self.turns, (-2, -1))
+        return resized(part.flip(-1) if self.mirrored else part, (self.size, self.size)).contiguous()
+
+
+def resized(layer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """``(..., H, W)`` to ``(..., *size)``; integers by nearest neighbour, others bilinearly (antialiased)."""
+    if tuple(layer.shape[-2:]) == tuple(size):
+        return layer
+    flat = layer.reshape(1, -1, *layer.shape[-2:])
+    if layer.is_floating_point():
+        flat = F.interpolate(flat, size, mode="bilinear", align_corners=False, antialias=True)
+    else:
+        flat = F.interpolate(flat.double(), size, mode="nearest-exact").to(layer.dtype)
+    return flat.reshape(*layer.shape[:-2], *size)
+
+
+def zoomed(layer: torch.Tensor, zoom: float) -> torch.Tensor:
+    """``(..., H, W)`` with both sides times a factor; see :func:`resized`."""
+    height, width = layer.shape[-2:]
+    return resized(layer, (max(round(height * zoom), 1), max(round(width * zoom), 1)))
+
+
+def means_by_object(kelvin: torch.Tensor, *layers: torch.Tensor) -> torch.Tensor:
+    """Each pixel's object's mean temperature; objects are pixels of equal values in all integer layers.
+
+    Args:
+        kelvin: ``(1, H, W)``.
+        layers: int64 ``(H, W)``.
+
+    Example:
+        >>> means_by_object(torch.tensor([[[280.0, 290.0, 300.0]]]), torch.tensor([[4, 4, 7]]))
+        tensor([[[285., 285., 300.]]])
+    """
+    code = torch.zeros_like(layers[0])
+    for layer in layers:
+        code = code * (int(layer.max()) + 1) + layer
+    _, index = torch.unique(code, return_inverse=True)
+    index = index.reshape(-1)
+    count = torch.bincount(index).clamp(min=1)
+    total = torch.bincount(index, kelvin.reshape(-1).double())
+    return (total / count)[index].reshape(kelvin.shape).to(kelvin.dtype)
+
+
+def class_table(names: Mapping[str, int], groups: Mapping[str, int], other: int) -> np.ndarray:
+    """A lookup table of 256 from class numbers to group numbers, uint8; classes of no group become ``other``.
+
+    Example:
+        >>> class_table({"road": 1, "kerb": 10}, {"road": 0}, 5)[[1, 10, 77]].tolist()
+        [0, 5, 5]
+    """
+    table = np.full(256, other, np.uint8)
+    for name, number in names.items():
+        if 0 <= number < 256 and name in groups:
+            table[number] = groups[name]
+    return table

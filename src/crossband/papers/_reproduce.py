@@ -1,0 +1,103 @@
+"""How a paper's table is reproduced: what is asked for, and the rows of a folder of recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import CrossbandError, unknown_name
+from ..progress import note
+from ..training.recipe import read_recipe
+from ..training.run import evaluate, train, write_json
+from ._registry import PAPERS, Reproduction, Request
+
+__all__ = ["reproduce", "reproduce_recipes"]
+
+Beside = Callable[[str, Any, "Mapping[str, Any] | None"], list[dict[str, Any]]]
+
+
+def reproduce(
+    paper: str,
+    data_root: str | Path,
+    *,
+    rows: Sequence[str] | None = None,
+    mode: Literal["evaluate", "train"] = "evaluate",
+    out: str | Path = "reproduction",
+    recipes: str | Path | None = None,
+    overrides: Iterable[str] = (),
+) -> Reproduction:
+    """Reproduce a paper's tables: each figure next to ours, trained here or from checkpoints in ``out``.
+
+    Args:
+        paper: a name of :func:`crossband.papers.list_papers`.
+        data_root: the folder with the paper's datasets.
+        rows: the recipes' (or models') names; all where ``None``.
+        mode: ``train`` goes on with each row in ``OUT/ROW`` to its end; ``evaluate`` measures what is there.
+        out: one folder per row, and ``reproduction.json``.
+        recipes: the folder of recipes; ``recipes/`` of the working folder or of the sources where ``None``.
+        overrides: ``key=value`` for every row.
+
+    Raises:
+        CrossbandError: an unknown paper or row, no recipes, or no folder of data.
+    """
+    if mode not in ("evaluate", "train"):
+        raise unknown_name("mode", str(mode), ("evaluate", "train"))
+    entry = PAPERS.get(paper)
+    if not Path(data_root).is_dir():
+        raise CrossbandError(f"no folder {data_root}; give the one that holds the paper's datasets")
+    given = None if recipes is None else Path(recipes)
+    done = entry.build(Request(Path(data_root), rows, mode, Path(out), given, tuple(overrides)))
+    write_json(Path(out) / "reproduction.json", {"paper": paper, **asdict(done)})
+    return done
+
+
+def reproduce_recipes(paper: str, folder: str, beside: Beside, request: Request) -> Reproduction:
+    """Reproduce a paper whose rows are recipes, each a network that is trained and measured.
+
+    Args:
+        paper: what the recipes call it.
+        folder: below ``recipes``.
+        beside: a row's name, its recipe and its results (or ``None``) -> its figures next to the paper's.
+        request: what was asked for.
+    """
+    read = {path: read_recipe(path) for path in sorted(recipe_folder(folder, request.recipes).glob("*.yaml"))}
+    files = {path.stem: path for path, recipe in read.items() if recipe.paper == paper}
+    for name in request.rows or ():
+        if name not in files:
+            raise unknown_name("row", name, files)
+    found: list[dict[str, Any]] = []
+    missing: dict[str, str] = {}
+    for name in request.rows or files:
+        note(name)
+        results = None
+        try:
+            results = _row(files[name], request.out / name, request)
+        except CrossbandError as error:
+            missing[name] = str(error)
+        found += beside(name, read_recipe(files[name], request.overrides), results)
+    return Reproduction(found, missing)
+
+
+def recipe_folder(name: str, recipes: Path | None) -> Path:
+    """Return the folder of a paper's recipes: the one given, or below ``recipes/`` here or beside the sources.
+
+    Raises:
+        CrossbandError: there is none.
+    """
+    beside = Path(__file__).parents[3] / "recipes"
+    for folder in [recipes] if recipes is not None else [Path("recipes"), beside]:
+        for candidate in (folder / name, folder):
+            if any(candidate.glob("*.yaml")):
+                return candidate
+    raise CrossbandError(f"no recipes of {name}; give their folder")
+
+
+def _row(path: Path, out: Path, request: Request) -> dict[str, Any]:
+    if request.mode == "train":
+        train(path, request.overrides, out, data_root=request.data_root)
+    checkpoint = out / "best.safetensors"
+    if not checkpoint.is_file():
+        raise CrossbandError(f"no checkpoint {checkpoint}; reproduce in the mode train makes it")
+    return evaluate(path, checkpoint, out, overrides=request.overrides, data_root=request.data_root)

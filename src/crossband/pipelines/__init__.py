@@ -1,1 +1,0 @@
-"""Pipelines: what chains several models into one answer."""

@@ -1,0 +1,447 @@
+"""Which frames show the same object? A query against a gallery of frames, over any bands, cameras and hours."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..bands import parse_band
+from ..checkpoints import load_network
+from ..data.items import FrameItems
+from ..data.preprocess import Preprocess
+from ..datasets import open_frames
+from ..errors import CrossbandError, unknown_name
+from ..frames import Frames
+from ..models import create_streams
+from ..models.streams import Streams
+from ..progress import note
+from ..reports.strips import Tile, strip
+from ..retrieval.descriptor_cache import DescriptorStore
+from ..weights import file_digest
+from .describe import describe_frames
+from .evaluation import FrameVectors, fuse
+from .k_reciprocal import rerank_blocks
+
+__all__ = ["ReidMatch", "ReidNetwork", "ReidResult", "load_reid", "reid"]
+
+_CHUNK = 256  # frames described between two looks at the store
+
+
+@dataclass(frozen=True)
+class ReidNetwork:
+    """A trained network of streams and how its images are read.
+
+    Attributes:
+        network: in evaluation.
+        preprocess: image to tensor.
+        digest: SHA-256 of the checkpoint.
+        descriptor: what its recipe compares, ``features`` or ``scores``.
+    """
+
+    network: Streams
+    preprocess: Preprocess
+    digest: str
+    descriptor: str = "features"
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """A stream each."""
+        return self.network.bands
+
+
+def load_reid(checkpoint: str | Path) -> ReidNetwork:
+    """The network of a checkpoint of ``crossband train``; neither frames nor ImageNet weights are needed.
+
+    Raises:
+        CrossbandError: no checkpoint, a damaged one, or one of another task.
+    """
+    from ..checkpoints import read_account
+
+    account = read_account(checkpoint)
+    recipe = account["recipe"]
+    if recipe.get("task") != "reidentification":
+        raise CrossbandError(
+            f"{checkpoint} was trained for {recipe.get('task')}; crossband train recipes/reid/city_msn.yaml "
+            "makes one that re-identifies"
+        )
+    model, data = recipe["model"], recipe["data"]
+    network, _ = create_streams(
+        data["bands"],
+        len(account["classes"]),
+        model["stream"],
+        model["encoder"],
+        layer=model["layer"],
+        size=tuple(data["size"]),
+        options=model["options"],
+        pretrained=False,
+    )
+    load_network(checkpoint, network)
+    preprocess = Preprocess.from_description(account["preprocess"])
+    descriptor = recipe["scoring"].get("descriptor", "features")
+    network = network.eval().requires_grad_(False)
+    return ReidNetwork(network, preprocess, file_digest(Path(checkpoint)), descriptor)
+
+
+@dataclass(frozen=True)
+class ReidMatch:
+    """A gallery frame.
+
+    Attributes:
+        rank: 1 is nearest.
+        frame: its name.
+        distance: cosine distance of the fused features, 0 to 2; or the re-ranked one, 0 to 1.
+        identity: where the manifest says; ``camera`` and ``time`` likewise.
+        paths: band -> image.
+    """
+
+    rank: int
+    frame: str
+    distance: float
+    identity: str | None
+    camera: str | None
+    time: str | None
+    paths: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ReidResult:
+    """What a query found.
+
+    Attributes:
+        query: its name; ``query_paths`` its images by band.
+        identity: of the query, where it is known; ``camera`` and ``time`` likewise.
+        query_bands: the bands used of the query, ``gallery_bands`` of the gallery.
+        descriptor: what the recipe compares, ``features`` or ``scores``; ``scores`` where the two have no band
+            in common.
+        n_gallery: frames that were searched; ``n_left_out`` were not, by camera or time or for want of a band.
+        matches: best first.
+    """
+
+    query: str
+    query_paths: dict[str, str]
+    identity: str | None
+    camera: str | None
+    time: str | None
+    query_bands: list[str]
+    gallery_bands: list[str]
+    descriptor: str
+    n_gallery: int
+    n_left_out: int
+    matches: list[ReidMatch]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return asdict(self)
+
+    def to_display(self) -> pd.DataFrame:
+        """A table for people."""
+        columns = ["rank", "frame", "distance", "identity", "camera", "time"]
+        return pd.DataFrame([asdict(match) for match in self.matches], columns=[*columns, "paths"])[columns]
+
+    def save_strip(self, path: str | Path) -> Path:
+        """The query and its matches side by side, a row a band; a match is framed green where its identity is
+        the query's and red where it is another.
+
+        Raises:
+            CrossbandError: the file cannot be written.
+        """
+        bands = [band for band in ("rgb", "nir", "tir") if self._shown(band)]
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            strip([self._row(band, band == bands[-1]) for band in bands]).save(path, quality=90)
+        except (OSError, ValueError) as error:
+            raise CrossbandError(f"cannot write {path} ({error}); give a name ending in .jpg or .png") from None
+        return Path(path)
+
+    def _shown(self, band: str) -> bool:
+        return band in self.query_paths or any(band in match.paths for match in self.matches)
+
+    def _row(self, band: str, last: bool) -> list[Tile]:
+        """The pictures of a band; what they are of stands below the last row only."""
+        tiles = [
+            Tile(
+                self.query_paths.get(band, f"no {band}"),
+                band,
+                f"query {self.identity or self.query}" if last else band + _unused(band, self.query_bands),
+                _words(self.camera, self.time) if last else "",
+            )
+        ]
+        if last:
+            tiles[0] = replace(tiles[0], detail=_words(band + _unused(band, self.query_bands), tiles[0].detail))
+        for match in self.matches:
+            known = self.identity is not None and match.identity is not None
+            tiles.append(
+                Tile(
+                    match.paths.get(band, f"no {band}"),
+                    band,
+                    f"{match.rank}. {match.identity or match.frame}, {match.distance:.3f}" if last else "",
+                    _words(match.camera, match.time) if last else "",
+                    match.identity == self.identity if known else None,
+                )
+            )
+        return tiles
+
+
+def reid(
+    query: str | Path | Mapping[str, str | Path],
+    gallery: str | Path | Frames,
+    checkpoint: str | Path | ReidNetwork,
+    k: int = 10,
+    *,
+    band: str = "rgb",
+    query_bands: Sequence[str] | None = None,
+    gallery_bands: Sequence[str] | None = None,
+    cameras: Iterable[str] = (),
+    after: str | None = None,
+    before: str | None = None,
+    rerank: bool = False,
+    store: str | Path | None = None,
+) -> ReidResult:
+    """The frames of a gallery most like a query, by a trained network of streams.
+
+    Args:
+        query: an image, the name of a frame of the gallery (which is then left out of it), or band -> image.
+        gallery: a manifest, a folder, or frames.
+        checkpoint: of ``crossband train`` with a recipe of re-identification.
+        k: how many matches.
+        band: of a query that is one image.
+        query_bands: of those the query has, which to use; all by default.
+        gallery_bands: likewise of the gallery. Where query and gallery share no band, class scores are compared
+            whatever the recipe says.
+        cameras: only frames of these.
+        after: only frames at this time or later, as in the column ``time``; ``before`` or earlier.
+        rerank: by k-reciprocal neighbours within the gallery.
+        store: a folder where the gallery's descriptors are kept for the next query.
+
+    Raises:
+        CrossbandError: no such query, gallery, checkpoint, band or column, or nothing left to search.
+    """
+    loaded = checkpoint if isinstance(checkpoint, ReidNetwork) else load_reid(checkpoint)
+    frames = gallery if isinstance(gallery, Frames) else open_frames(gallery)
+    asked, own = _query_frames(query, frames, band)
+    mine = _columns(loaded.bands, query_bands, asked, "query")
+    theirs = _columns(loaded.bands, gallery_bands, frames, "gallery")
+    keep = _chosen(frames, list(cameras), after, before)
+    keep[own] = False
+    vectors = _describe(loaded, frames.select(keep), store)
+    usable = np.asarray(vectors.present[:, theirs].any(1))
+    searched = frames.select(keep).select(usable)
+    if not len(searched):
+        raise CrossbandError(
+            "nothing is left of the gallery; look at --camera, --after, --before and the bands"
+        )
+    descriptor = loaded.descriptor if set(mine) & set(theirs) else "scores"
+    asked_vectors = _describe_query(loaded, asked, mine)
+    vector, _ = fuse(_values(asked_vectors, descriptor), asked_vectors.present, mine)
+    rows, _ = fuse(_values(vectors, descriptor)[usable], vectors.present[usable], theirs)
+    distances = next(rerank_blocks(vector, rows))[1][0] if rerank else 1 - rows @ vector[0]
+    order = np.argsort(distances, kind="stable")[:k]
+    bands = loaded.bands
+    return ReidResult(
+        query=asked.names[0],
+        query_paths=_paths(asked, 0),
+        identity=_said(asked, 0, "identity"),
+        camera=_said(asked, 0, "camera"),
+        time=_said(asked, 0, "time"),
+        query_bands=[bands[i] for i in mine],
+        gallery_bands=[bands[i] for i in theirs],
+        descriptor=descriptor,
+        n_gallery=len(searched),
+        n_left_out=len(frames) - len(searched),
+        matches=[_match(rank, searched, int(row), float(distances[row])) for rank, row in enumerate(order, 1)],
+    )
+
+
+def _query_frames(
+    query: str | Path | Mapping[str, str | Path], frames: Frames, band: str
+) -> tuple[Frames, np.ndarray]:
+    """The query as one frame, and which rows of the gallery it is."""
+    if not isinstance(query, Mapping):
+        own = np.flatnonzero(frames.table["frame"].to_numpy() == str(query))
+        if len(own):
+            return frames.select(own), own
+        if not Path(query).is_file():
+            raise CrossbandError(f"{query} is neither an image nor the name of a frame of the gallery")
+        query = {band: query}
+    paths = {parse_band(name).value: Path(path).absolute() for name, path in query.items()}
+    for path in paths.values():
+        if not path.is_file():
+            raise CrossbandError(f"no image {path}; look at the query's name")
+    anchor = Path(next(iter(paths.values())).anchor)
+    row = {name: path.relative_to(anchor).as_posix() for name, path in paths.items()}
+    return Frames.make([{"frame": next(iter(paths.values())).stem, **row}], anchor), np.zeros(0, np.int64)
+
+
+def _columns(known: Sequence[str], wanted: Sequence[str] | None, frames: Frames, what: str) -> list[int]:
+    """The positions of some bands among the network's; all that the frames have by default."""
+    have = [band.value for band in frames.bands]
+    names = [parse_band(band).value for band in wanted] if wanted else [band for band in known if band in have]
+    for name in names:
+        if name not in known:
+            raise CrossbandError(f"the checkpoint has no stream of {name}; it has {', '.join(known)}")
+        if name not in have:
+            raise CrossbandError(f"the {what} has no {name} image; it has {', '.join(have)}")
+    if not names:
+        raise CrossbandError(
+            f"the {what} has {', '.join(have)} and the checkpoint {', '.join(known)}: none in common"
+        )
+    return [known.index(name) for name in dict.fromkeys(names)]
+
+
+def _chosen(frames: Frames, cameras: list[str], after: str | None, before: str | None) -> np.ndarray:
+    """Which frames are of these cameras and times, boolean."""
+    keep = np.ones(len(frames), bool)
+    if cameras:
+        have = _column(frames, "camera").dropna().unique().tolist()
+        for camera in cameras:
+            if camera not in have:
+                raise unknown_name("camera", camera, have)
+        keep &= _column(frames, "camera").isin(cameras).to_numpy(bool)
+    if after is not None or before is not None:
+        times = _times(_column(frames, "time"), "the column time")
+        if after is not None:
+            keep &= (times >= _times(pd.Series([after]), "--after")[0]).to_numpy(bool)
+        if before is not None:
+            keep &= (times <= _times(pd.Series([before]), "--before")[0]).to_numpy(bool)
+    return keep
+
+
+def _column(frames: Frames, column: str) -> pd.Series:
+    if not frames.has(column):
+        raise CrossbandError(f"these frames have no column {column!r} to choose by")
+    return frames.table[column]
+
+
+def _times(values: pd.Series, where: str) -> pd.Series:
+    """Seconds, of numbers or of ISO 8601."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.notna().sum() == values.notna().sum():
+        return numbers.astype(float)
+    try:
+        moments = pd.to_datetime(values, utc=True, format="ISO8601")
+    except (ValueError, OverflowError):
+        raise CrossbandError(f"{where} is neither seconds nor ISO 8601, as in 2025-07-18T18:05") from None
+    return (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+
+
+def _values(vectors: FrameVectors, descriptor: str) -> np.ndarray:
+    if descriptor == "features":
+        return vectors.features
+    return vectors.scores - vectors.scores.mean(-1, keepdims=True)
+
+
+def _describe(loaded: ReidNetwork, frames: Frames, store: str | Path | None) -> FrameVectors:
+    """The vectors of all frames; what the store has is not computed again, and what is computed is kept."""
+    if store is None or not len(frames):
+        items = FrameItems(frames, loaded.bands, loaded.preprocess) if len(frames) else None
+        vectors = describe_frames(loaded.network, items) if items else _nothing(len(loaded.bands))
+        _say_faults(items)
+        return vectors
+    kept = DescriptorStore(store, f"reid-{loaded.digest[:32]}")
+    keys = [_key(frames, row, loaded.bands) for row in range(len(frames))]
+    missing = [row for row, key in enumerate(keys) if key not in kept]
+    shape = None
+    for start in range(0, len(missing), _CHUNK):
+        rows = np.array(missing[start : start + _CHUNK])
+        items = FrameItems(frames.select(rows), loaded.bands, loaded.preprocess)
+        found = describe_frames(loaded.network, items)
+        shape = (found.features.shape[2], found.scores.shape[2])
+        for place, row in enumerate(rows.tolist()):
+            kept.add(keys[row], _packed(found, place))
+        kept.flush()
+        _say_faults(items)
+    return _unpacked(kept.select(keys).rows(0, len(keys)), loaded, shape)
+
+
+def _describe_query(loaded: ReidNetwork, asked: Frames, columns: Sequence[int]) -> FrameVectors:
+    items = FrameItems(asked, loaded.bands, loaded.preprocess)
+    _, present = items.batch(np.array([0]))
+    if not present[0, list(columns)].any():
+        raise CrossbandError(f"the query cannot be read: {next(iter(items.faults.values()))}")
+    return describe_frames(loaded.network, items)
+
+
+def _packed(vectors: FrameVectors, row: int) -> np.ndarray:
+    parts = (vectors.features[row], vectors.scores[row], vectors.weights[row], vectors.present[row])
+    return np.concatenate([np.asarray(part, np.float32).ravel() for part in parts])
+
+
+def _unpacked(rows: np.ndarray, loaded: ReidNetwork, shape: tuple[int, int] | None) -> FrameVectors:
+    m = len(loaded.bands)
+    d = shape[0] if shape else loaded.network.dim
+    classes = rows.shape[1] // m - d - 2
+    sizes = np.cumsum([m * d, m * classes, m])
+    features, scores, weights, present = np.split(np.asarray(rows, np.float32), sizes, axis=1)
+    return FrameVectors(features.reshape(-1, m, d), scores.reshape(-1, m, classes), weights, present > 0.5)
+
+
+def _nothing(m: int) -> FrameVectors:
+    return FrameVectors(
+        np.zeros((0, m, 1), np.float32),
+        np.zeros((0, m, 1), np.float32),
+        np.zeros((0, m), np.float32),
+        np.zeros((0, m), bool),
+    )
+
+
+def _key(frames: Frames, row: int, bands: Sequence[str]) -> str:
+    """What a frame's vectors depend on: its files, by path, size and time of change."""
+    parts: list[Any] = [_said(frames, row, "tir_units")]
+    for band in bands:
+        path = _paths(frames, row).get(band)
+        try:
+            status = Path(path).stat() if path is not None else None
+        except OSError:
+            status = None
+        parts.append([band, path, status and status.st_size, status and status.st_mtime_ns])
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+
+def _say_faults(items: FrameItems | None) -> None:
+    if items is not None and items.faults:
+        note(f"{len(items.faults)} images of the gallery cannot be read and do not count, such as")
+        note(f"  {next(iter(items.faults.values()))}")
+
+
+def _paths(frames: Frames, row: int) -> dict[str, str]:
+    table = frames.table.iloc[row]
+    return {
+        band.value: str(frames.root / table[band.value]) for band in frames.bands if pd.notna(table[band.value])
+    }
+
+
+def _said(frames: Frames, row: int, column: str) -> str | None:
+    value = frames.table[column].iloc[row] if column in frames.table else None
+    return None if value is None or pd.isna(value) else str(value)
+
+
+def _match(rank: int, frames: Frames, row: int, distance: float) -> ReidMatch:
+    return ReidMatch(
+        rank,
+        frames.names[row],
+        distance,
+        _said(frames, row, "identity"),
+        _said(frames, row, "camera"),
+        _said(frames, row, "time"),
+        _paths(frames, row),
+    )
+
+
+def _unused(band: str, used: Sequence[str]) -> str:
+    return "" if band in used else " (not used)"
+
+
+def _words(*parts: str | None) -> str:
+    """What is known, in one line; of a time, minutes are enough."""
+    return ", ".join(part[:16].replace("T", " ") if _is_moment(part) else part for part in parts if part)
+
+
+def _is_moment(text: str) -> bool:
+    return len(text) >= 16 and text[10] == "T" and text[4] == text[7] == "-"

@@ -1,0 +1,375 @@
+"""The task ``reidentification``: identities across cameras and bands, by streams that share no weights.
+
+Li et al., "Multi-Spectral Vehicle Re-Identification: A Challenge", AAAI 2020. ``data.bands`` may be any list:
+one band is the one-stream baseline; several with no further loss are MSN; with ``loss.coherence`` and
+``loss.class_aware`` they are HAMNet.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator, model_validator
+
+from ..bands import parse_band
+from ..data.items import FrameItems, check_apart, is_here, make_preprocess, part_frames
+from ..data.parts import Data, Part, SplitPair, Strict
+from ..data.transforms import Flip, PaddedCrop, Photometry, ViewShift
+from ..errors import CrossbandError, unknown_name
+from ..frames import Frames
+from ..losses import StreamsLoss
+from ..metrics.reid import REID_PROTOCOLS, reid_labels
+from ..models import create_streams
+from ..models.streams import Streams
+from ..progress import note
+from ..training.recipe import Recipe
+from ..training.task import Task, register_task
+from .describe import describe_frames
+from .evaluation import FrameVectors, ReidEvaluation, evaluate_bands, score_sets
+from .k_reciprocal import rerank_blocks
+
+__all__ = ["ReidData", "ReidLoss", "ReidModel", "ReidRecipe", "ReidSampling", "Reidentification"]
+
+
+class ReidData(Data):
+    """Which frames, bands and pixels.
+
+    Attributes:
+        bands: a stream each.
+        query_bands: whose features are summed at the query for the score that selects; all of ``bands`` where
+            empty.
+        gallery_bands: likewise at the gallery.
+        crop: pixels of black put around an image before a crop of its own size is taken.
+        flip: share of the frames that are mirrored.
+    """
+
+    bands: list[str] = Field(default_factory=lambda: ["rgb"], min_length=1)
+    query_bands: list[str] = Field(default_factory=list)
+    gallery_bands: list[str] = Field(default_factory=list)
+    size: tuple[int, int] = (128, 256)
+    crop: int = Field(default=10, ge=0)
+    flip: float = Field(default=0.5, ge=0, le=1)
+
+    @field_validator("bands", "query_bands", "gallery_bands")
+    @classmethod
+    def _known(cls, bands: list[str]) -> list[str]:
+        return list(dict.fromkeys(parse_band(band).value for band in bands))
+
+    @model_validator(mode="after")
+    def _of_the_streams(self) -> Self:
+        for band in (*self.query_bands, *self.gallery_bands):
+            if band not in self.bands:
+                raise CrossbandError(f"no stream of {band}; data.bands has {', '.join(self.bands)}")
+        return self
+
+    @property
+    def columns(self) -> tuple[list[int], list[int]]:
+        """The positions in ``bands`` of the query's and of the gallery's bands."""
+        mine, theirs = (part or self.bands for part in (self.query_bands, self.gallery_bands))
+        return [self.bands.index(band) for band in mine], [self.bands.index(band) for band in theirs]
+
+
+class ReidModel(Strict):
+    """What is trained.
+
+    Attributes:
+        stream: ``ide`` (the one-stream baseline, MSN and HAMNet), ``pcb``, ``mgn`` or ``abd``.
+        encoder: a registered encoder; each band has its own.
+        layer: where it is cut; its last map by default.
+        options: of the stream.
+        pretrained: whether the encoders start from their ImageNet weights.
+        freeze_batchnorm: keep BatchNorm's running statistics.
+        train_from: the first layer of the encoders that is trained; all by default.
+    """
+
+    stream: str = "ide"
+    encoder: str = "resnet50"
+    layer: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    pretrained: bool = True
+    freeze_batchnorm: bool = False
+    train_from: str | None = None
+
+
+class ReidLoss(Strict):
+    """The loss; see :class:`crossband.losses.StreamsLoss`.
+
+    Attributes:
+        coherence: weight of equation (5), 0 in MSN, 0.001 in HAMNet.
+        class_aware: weight of equation (12), 0 in MSN, 1 in HAMNet.
+        triplet: weight of the batch-hard triplet loss; needs ``sampling.identities``.
+        margin: of the triplet loss.
+    """
+
+    coherence: float = Field(default=0.0, ge=0)
+    class_aware: float = Field(default=0.0, ge=0)
+    triplet: float = Field(default=0.0, ge=0)
+    margin: float = Field(default=0.3, gt=0)
+
+
+class ReidSampling(Strict):
+    """Which frames make a batch.
+
+    Attributes:
+        each: frames of an identity that come together, so that every batch has several of each of its
+            identities; 0 shuffles all frames.
+    """
+
+    each: int = Field(default=0, ge=0)
+
+
+class ReidScoring(Strict):
+    """How it is measured.
+
+    Attributes:
+        protocol: of :data:`crossband.metrics.reid.REID_PROTOCOLS`.
+        ranks: of the CMC figures.
+        select: what selects the checkpoint on val, ``mAP``, ``mINP`` or ``rank1``.
+        descriptor: what is compared, ``features`` as in the paper, or the ``scores`` of the identities trained
+            on, which speak of the same things in every band.
+        rerank: also measure the recipe's bands re-ranked by k-reciprocal neighbours, in tests.
+    """
+
+    protocol: str = "same-camera"
+    ranks: list[int] = Field(default_factory=lambda: [1, 5, 10])
+    select: Literal["mAP", "mINP", "rank1"] = "mAP"
+    descriptor: Literal["features", "scores"] = "features"
+    rerank: bool = False
+
+    @field_validator("protocol")
+    @classmethod
+    def _named(cls, protocol: str) -> str:
+        if protocol not in REID_PROTOCOLS:
+            raise unknown_name("protocol", protocol, REID_PROTOCOLS)
+        return protocol
+
+
+class ReidRecipe(Recipe):
+    """A recipe of the task ``reidentification``."""
+
+    data: ReidData
+    model: ReidModel = ReidModel()
+    loss: ReidLoss = ReidLoss()
+    sampling: ReidSampling = ReidSampling()
+    scoring: ReidScoring = ReidScoring()
+
+
+@register_task("reidentification", ReidRecipe)
+class Reidentification(Task):
+    """Trains a :class:`~crossband.models.streams.Streams`.
+
+    Args:
+        recipe: what the run depends on.
+        root: the folder that the recipe's frames are relative to.
+
+    Raises:
+        CrossbandError: frames, bands or identities that are missing.
+    """
+
+    recipe: ReidRecipe
+    network: Streams
+
+    def __init__(self, recipe: ReidRecipe, root: Path) -> None:
+        self.recipe, self._root = recipe, root
+        data, model, loss = recipe.data, recipe.model, recipe.loss
+        torch.manual_seed(recipe.seed)
+        train = _trainable(part_frames(data.train, root), data.bands)
+        names, self._labels = np.unique(train.table["identity"].to_numpy(str), return_inverse=True)
+        self.classes = names.tolist()
+        self.network, self.weights_digest = create_streams(
+            data.bands,
+            len(self.classes),
+            model.stream,
+            model.encoder,
+            layer=model.layer,
+            size=data.size,
+            options=model.options,
+            pretrained=model.pretrained,
+            freeze_batchnorm=model.freeze_batchnorm,
+            train_from=model.train_from,
+        )
+        self.preprocess = make_preprocess(data, self.network.statistics, train)
+        self.items = FrameItems(train, data.bands, self.preprocess, data.cache_mb)
+        self.criterion = StreamsLoss(loss.coherence, loss.class_aware, loss.triplet, loss.margin)
+        self.monitor = f"val/{recipe.scoring.select}"
+        self._geometry = (ViewShift(data.view_shift), PaddedCrop(data.crop), Flip(data.flip))
+        self._light = Photometry(data.photometry, data.invert_tir)
+        self._described: dict[str, FrameItems] = {}
+        self._unreadable: set[tuple[int, int]] = set()
+        if loss.triplet and recipe.sampling.each < 2:
+            raise CrossbandError("loss.triplet compares frames of one identity; set sampling.each to 4, say")
+
+    def check(self) -> None:
+        """No query of val is a query of a test set that is here, and val can be scored at all."""
+        data = self.recipe.data
+        tests = [pair.queries for pair in data.test.values() if is_here(pair.queries, self._root)]
+        val = part_frames(data.val.queries, self._root)
+        check_apart(val, [part_frames(part, self._root) for part in tests], data.bands)
+        reid_labels(val, part_frames(data.val.gallery, self._root), self.recipe.scoring.protocol)
+
+    def samples(self, epoch: int) -> np.ndarray:
+        """All frames in a random order, or with several of an identity together."""
+        rng = np.random.default_rng([self.recipe.seed, 17, epoch])
+        each = self.recipe.sampling.each
+        order = rng.permutation(len(self.items)) if not each else balanced_order(self._labels, each, rng)
+        return order[:, None]
+
+    def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """``images`` ``(m, 3, H, W)``, which are ``present`` ``(m,)``, the ``label`` and the ``frame``."""
+        row = int(sample[0])
+        images, present = self.items.tensor(row, self._geometry, self._light, generator)
+        label = torch.tensor(int(self._labels[row]))
+        return {"images": images, "present": present, "label": label, "frame": torch.tensor(row)}
+
+    def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The mean over the batch's frames; a band that could not be read does not count, and is said once."""
+        self._watch(batch["frame"].cpu().numpy(), batch["present"].cpu().numpy())
+        return self.criterion(self.network(batch["images"], batch["present"]), batch["label"])
+
+    def _watch(self, frames: np.ndarray, present: np.ndarray) -> None:
+        rows, columns = np.nonzero(self.items.listed[frames] & ~present)
+        for row, column in zip(frames[rows].tolist(), columns.tolist(), strict=True):
+            if (row, column) not in self._unreadable:
+                self._unreadable.add((row, column))
+                name, band = self.items.frames.names[row], self.recipe.data.bands[column]
+                note(f"{name} ({band}) cannot be read and does not count; crossband data check says why")
+
+    def images_in(self, sample: np.ndarray) -> list[str]:
+        """The frame."""
+        return [self.items.frames.names[int(row)] for row in sample]
+
+    def validate(self) -> dict[str, float]:
+        """mAP, mINP and CMC on val, of the recipe's bands."""
+        pair, scoring = self.recipe.data.val, self.recipe.scoring
+        (queries, gallery), frames = self._vectors(pair), self._frames(pair)
+        labels = reid_labels(*frames, scoring.protocol)
+        scores, _, _ = score_sets(
+            queries, gallery, self.recipe.data.columns, labels, scoring.protocol, scoring.descriptor
+        )
+        found = {"val/mAP": scores.mean_ap, "val/mINP": scores.mean_inp}
+        return {**found, **{f"val/rank{k}": scores.rank(k) for k in {1, *scoring.ranks}}}
+
+    def test(self) -> dict[str, dict[str, Any]]:
+        """Everything that one pass over each test pair tells; see :class:`.ReidEvaluation`."""
+        scoring, found = self.recipe.scoring, {}
+        for name, pair in self.recipe.data.test.items():
+            vectors = self._vectors(pair)
+            found[name] = self.measure(pair, vectors).to_json(scoring.ranks)
+            if scoring.rerank:
+                labels = reid_labels(*self._frames(pair), scoring.protocol)
+                scores, _, _ = score_sets(
+                    *vectors,
+                    self.recipe.data.columns,
+                    labels,
+                    scoring.protocol,
+                    scoring.descriptor,
+                    blocks=rerank_blocks,
+                )
+                found[name]["reranked"] = scores.to_json(scoring.ranks)
+        return found
+
+    def measure(
+        self, pair: SplitPair, vectors: tuple[FrameVectors, FrameVectors] | None = None
+    ) -> ReidEvaluation:
+        """Every set of bands against every other on a pair; what was dropped is said."""
+        data, frames = self.recipe.data, self._frames(pair)
+        queries, gallery = vectors or self._vectors(pair)
+        headline = (data.query_bands or data.bands, data.gallery_bands or data.bands)
+        scoring = self.recipe.scoring
+        found = evaluate_bands(
+            data.bands, queries, gallery, *frames, scoring.protocol, headline, scoring.descriptor
+        )
+        _say(found, self._items(pair.queries), self._items(pair.gallery), self.recipe.scoring.ranks)
+        return found
+
+    def _vectors(self, pair: SplitPair) -> tuple[FrameVectors, FrameVectors]:
+        queries = describe_frames(self.network, self._items(pair.queries))
+        if pair.gallery == pair.queries:
+            return queries, queries
+        return queries, describe_frames(self.network, self._items(pair.gallery))
+
+    def _frames(self, pair: SplitPair) -> tuple[Frames, Frames]:
+        return self._items(pair.queries).frames, self._items(pair.gallery).frames
+
+    def _items(self, part: Part) -> FrameItems:
+        key = part.model_dump_json()
+        if key not in self._described:
+            data = self.recipe.data
+            frames = part_frames(part, self._root)
+            self._described[key] = FrameItems(frames, data.bands, self.preprocess, data.cache_mb)
+        return self._described[key]
+
+    def account(self) -> dict[str, Any]:
+        """Identities, preprocessing with the statistics of each band, and the encoders' weights."""
+        return {
+            "classes": self.classes,
+            "preprocess": self.preprocess.describe(),
+            "weights": self.weights_digest,
+            "bands": self.recipe.data.bands,
+        }
+
+    def epoch_figures(self) -> dict[str, float]:
+        """Bands that frames lack, and images that could not be read so far."""
+        lacking = int((~self.items.listed).sum())
+        return {"missing_bands": float(lacking), "unreadable_images": float(len(self._unreadable))}
+
+
+def balanced_order(labels: np.ndarray, each: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows in groups of ``each`` of one identity, and as many identities as there are before one comes again;
+    identities with too few frames repeat some. Of the same length for every generator.
+
+    Example:
+        >>> order = balanced_order(np.array([0, 0, 0, 1, 1, 2]), 2, np.random.default_rng(0))
+        >>> np.array([0, 0, 0, 1, 1, 2])[order].reshape(-1, 2).tolist()
+        [[0, 0], [2, 2], [1, 1], [0, 0]]
+    """
+    groups: list[list[np.ndarray]] = []
+    for identity in range(int(labels.max()) + 1):
+        rows = rng.permutation(np.flatnonzero(labels == identity))
+        n = -(-len(rows) // each) * each
+        groups.append(list(rows[np.arange(n) % len(rows)].reshape(-1, each)) if len(rows) else [])
+    rounds = [
+        groups[identity][turn]
+        for turn in range(max(map(len, groups)))
+        for identity in rng.permutation([i for i, mine in enumerate(groups) if len(mine) > turn])
+    ]
+    return np.concatenate(rounds)
+
+
+def _trainable(frames: Frames, bands: list[str]) -> Frames:
+    """The frames with an identity and any of the bands; how many have not is said."""
+    if not frames.has("identity"):
+        raise CrossbandError("re-identification needs the column 'identity', which these frames lack")
+    known = frames.table["identity"].notna().to_numpy(bool)
+    seen = np.zeros(len(frames), bool)
+    for band in bands:
+        if band in frames.table:
+            seen |= frames.table[band].notna().to_numpy(bool)
+    if not (known & seen).any():
+        raise CrossbandError(f"no training frame has both an identity and any of the bands {', '.join(bands)}")
+    for mask, what in ((known, "an identity"), (seen, "any of the bands")):
+        if not mask.all():
+            note(f"{int((~mask).sum())} of {len(frames)} training frames are left out: they lack {what}")
+    return frames.select(known & seen)
+
+
+def _say(found: ReidEvaluation, queries: FrameItems, gallery: FrameItems, ranks: list[int]) -> None:
+    """What was kept and what was dropped, on standard error."""
+    counts = found.scores.counts()
+    note(
+        f"protocol {counts['protocol']} (drops {counts['drops']}): {counts['n_queries']} queries kept, "
+        f"{counts['n_without_positive']} without their identity in the gallery, {counts['n_only_junk']} with "
+        f"nothing left of it, {counts['n_junk_pairs']} pairs left out, {counts['n_gallery']} gallery frames"
+    )
+    if max(ranks) > counts["n_gallery"]:
+        note(f"the gallery is smaller than rank {max(ranks)}, which is of all of it")
+    parts = {"queries": queries} | ({} if gallery is queries else {"gallery": gallery})
+    for what, items in parts.items():
+        lacking = int((~items.listed).sum())
+        if lacking or items.faults:
+            note(f"{what}: {lacking} bands are missing and {len(items.faults)} images cannot be read")
+            for fault in list(items.faults.values())[:5]:
+                note(f"  {fault}")

@@ -1,0 +1,285 @@
+"""Where a gallery's rows live: one interface, and LanceDB behind it.
+
+LanceDB because of twelve embedded stores tried it alone kept every acknowledged row after a kill -9, takes
+several writers without a server and filters before it searches (docs/decisions.md).
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from ...errors import CrossbandError
+
+__all__ = ["METADATA", "GalleryStore", "LanceStore", "row_schema"]
+
+METADATA = {
+    "split": pa.string(),
+    "place": pa.string(),
+    "identity": pa.string(),
+    "camera": pa.string(),
+    "sequence": pa.string(),
+    "time": pa.string(),
+    "x": pa.float64(),
+    "y": pa.float64(),
+    "lat": pa.float64(),
+    "lon": pa.float64(),
+    "condition": pa.string(),
+}
+_TABLE = "vectors"
+_ATTEMPTS = 10
+_SOURCE = re.compile(r",? /\S+\.rs:\d+.*$")  # where in the engine's own source an error arose
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
+
+
+def row_schema(size: int, dtype: str) -> pa.Schema:
+    """The columns of a gallery: ``key`` (frame and band), what is known of the frame, and the vector.
+
+    The key is marked as primary: without the mark, two writers that insert the same key at the same time
+    both succeed, and it stands twice.
+    """
+    number = pa.int8() if dtype == "int8" else pa.float32()
+    key = pa.field("key", pa.string(), False, {"lance-schema:unenforced-primary-key": "true"})
+    text = [pa.field(name, pa.string()) for name in ("frame", "band", "path", "digest")]
+    known = [pa.field(name, kind) for name, kind in METADATA.items()]
+    return pa.schema([key, *text, *known, pa.field("vector", pa.list_(number, size))])
+
+
+class GalleryStore(Protocol):
+    """Rows with a unique ``key``, metadata and a vector; every change is all or nothing.
+
+    ``where`` is an SQL condition on the metadata, as in ``camera = 'north' AND lat > 46.5``.
+    """
+
+    @property
+    def size(self) -> int:
+        """Numbers in a vector."""
+
+    @property
+    def dtype(self) -> str:
+        """``float32`` or ``int8``."""
+
+    def upsert(self, rows: pa.Table) -> None:
+        """Replace the rows whose keys are there, append the others."""
+
+    def update(self, rows: pa.Table) -> None:
+        """Set some columns of the rows whose keys are there; other keys are passed over."""
+
+    def delete(self, where: str) -> int:
+        """Delete the rows that fulfil a condition; gives their number."""
+
+    def count(self, where: str | None = None) -> int:
+        """The number of rows, of those that fulfil a condition if one is given."""
+
+    def read(self, columns: list[str], where: str | None = None) -> pa.Table:
+        """Some columns, in the order of insertion."""
+
+    def stream(self, columns: list[str], height: int, where: str | None = None) -> Iterator[pa.Table]:
+        """The same, at most ``height`` rows at a time, all of one version."""
+
+    def search(self, vector: np.ndarray, k: int, where: str | None = None) -> pa.Table:
+        """The approximately nearest rows by the index, with their ``_distance`` (squared Euclidean)."""
+
+    def version(self) -> object:
+        """Changes whenever the rows do."""
+
+    def indexed(self) -> bool:
+        """Whether an index was built."""
+
+    def optimise(self, index: bool) -> None:
+        """Compact the files, drop old versions, and build the index if asked."""
+
+
+class LanceStore:
+    """A gallery's rows in a LanceDB table on a disk or an object store (``s3://...``).
+
+    Args:
+        uri: the folder or address of the database.
+        schema: creates the table when it is not there.
+
+    Raises:
+        CrossbandError: no table of a gallery is there and no schema was given, or the folder cannot be
+            written. So do all methods when the files are damaged.
+    """
+
+    def __init__(self, uri: str | Path, schema: pa.Schema | None = None) -> None:
+        import lancedb
+
+        self._uri = uri
+        with _Sentences(f"no gallery can be opened at {uri}"):
+            # every read sees what other processes have committed
+            database = lancedb.connect(str(uri), read_consistency_interval=datetime.timedelta(0))
+            if schema is not None:
+                self._table = database.create_table(_TABLE, schema=schema, exist_ok=True)
+            else:
+                self._table = database.open_table(_TABLE)
+            found = self._table.schema
+        vector = found.field("vector").type if "vector" in found.names else None
+        if not isinstance(vector, pa.FixedSizeListType):
+            raise CrossbandError(f"no gallery can be opened at {uri}: its table has no vectors")
+        self._size, self._dtype = vector.list_size, "int8" if vector.value_type == pa.int8() else "float32"
+        expected = row_schema(self._size, self._dtype)
+        if [(field.name, field.type) for field in found] != [(field.name, field.type) for field in expected]:
+            raise CrossbandError(f"no gallery can be opened at {uri}: its table has other columns")
+
+    @property
+    def size(self) -> int:
+        """Numbers in a vector."""
+        return self._size
+
+    @property
+    def dtype(self) -> str:
+        """``float32`` or ``int8``."""
+        return self._dtype
+
+    def upsert(self, rows: pa.Table) -> None:
+        """Replace or append rows by key, in one commit."""
+        self._commit(lambda: self._merge().when_not_matched_insert_all().execute(rows))
+
+    def update(self, rows: pa.Table) -> None:
+        """Set columns of rows that are there, in one commit; the others keep what they hold."""
+        self._commit(lambda: self._merge().execute(rows))
+
+    def delete(self, where: str) -> int:
+        """Delete rows, in one commit."""
+        whole = _whole(where)
+        return int(self._commit(lambda: self._table.delete(whole), where).num_deleted_rows)
+
+    def count(self, where: str | None = None) -> int:
+        """Count rows."""
+        whole = _whole(where)
+        with self._sentences(where):
+            return int(self._table.count_rows(whole))
+
+    def read(self, columns: list[str], where: str | None = None) -> pa.Table:
+        """Read columns; nothing else is loaded."""
+        whole = _whole(where)
+        with self._sentences(where):
+            return self._query(columns, whole).to_arrow()
+
+    def stream(self, columns: list[str], height: int, where: str | None = None) -> Iterator[pa.Table]:
+        """Read columns, some rows at a time; the engine reads some hundred megabytes ahead."""
+        whole = _whole(where)
+        with self._sentences(where):
+            for batch in self._query(columns, whole).to_batches(height):
+                yield pa.Table.from_batches([batch])
+
+    def search(self, vector: np.ndarray, k: int, where: str | None = None) -> pa.Table:
+        """Search by the index, filtered first, the candidates measured again with the whole vectors."""
+        whole = _whole(where)
+        with self._sentences(where):
+            query = self._table.search(vector, vector_column_name="vector").nprobes(64).refine_factor(8)
+            if whole is not None:
+                query = query.where(whole, prefilter=True)
+            return query.limit(k).to_arrow()
+
+    def version(self) -> object:
+        """The table's version."""
+        with self._sentences():
+            return self._table.version
+
+    def indexed(self) -> bool:
+        """Whether an index was built."""
+        with self._sentences():
+            return bool(self._table.list_indices())
+
+    def optimise(self, index: bool) -> None:
+        """Compact and clean up; old versions would double the disk. Whoever reads or writes the same gallery at
+        that moment has to begin again.
+
+        Raises:
+            CrossbandError: an index of int8 rows, which the engine does not build.
+        """
+        if index and self.dtype == "int8":
+            raise CrossbandError("rows of int8 have no index; leave --index out, or keep float32 rows")
+        if index:
+            self._commit(
+                lambda: self._table.create_index(
+                    metric="l2", vector_column_name="vector", index_type="IVF_HNSW_SQ"
+                )
+            )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="optimize.cleanup_older_than=0")
+            everything = datetime.timedelta(0)
+            self._commit(lambda: self._table.optimize(cleanup_older_than=everything, delete_unverified=False))
+
+    def _query(self, columns: list[str], whole: str | None) -> Any:
+        query = self._table.search().select(columns)
+        return query if whole is None else query.where(whole)
+
+    def _merge(self) -> Any:
+        return self._table.merge_insert("key").when_matched_update_all()
+
+    def _commit(self, change: Callable[[], Any], where: str | None = None) -> Any:
+        """Make a change, again if another writer's came between."""
+        with self._sentences(where):
+            for attempt in range(_ATTEMPTS):
+                try:
+                    return change()
+                except (ValueError, RuntimeError, OSError) as error:
+                    if "conflict" not in str(error).lower() or attempt == _ATTEMPTS - 1:
+                        raise
+                    time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))
+        return None
+
+    def _sentences(self, where: str | None = None) -> _Sentences:
+        return _Sentences(f"the rows {self._uri} cannot be used and may be damaged", where)
+
+
+def _whole(where: str | None) -> str | None:
+    """The condition in brackets: without them the engine reads up to where it stops making sense, and ignores
+    the rest."""
+    if where is None:
+        return None
+    bare, depth = _QUOTED.sub("''", where), 0
+    for sign in bare:
+        depth += (sign == "(") - (sign == ")")
+        if depth < 0 or sign == ";":
+            raise _no_condition(where, f"{sign!r} stands where nothing ends")
+    return f"({where}\n)"  # on a line of its own, the bracket is in no comment
+
+
+def _readable(where: str) -> bool:
+    """Whether an empty table takes the condition; then what failed on another one was the table."""
+    import lancedb
+
+    empty = lancedb.connect("memory://").create_table(_TABLE, schema=row_schema(1, "float32"))
+    try:
+        empty.count_rows(_whole(where))
+    except Exception:  # a panic of the engine has no class to name
+        return False
+    return True
+
+
+def _no_condition(where: str, reason: str) -> CrossbandError:
+    return CrossbandError(f"--where {where!r} is no condition on {', '.join(METADATA)}: {reason}")
+
+
+class _Sentences:
+    """Turn what the engine raises into a sentence: of the condition when that is at fault, else ``start``."""
+
+    def __init__(self, start: str, where: str | None = None) -> None:
+        self._start, self._where = start, where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        panic = type(error).__name__ in ("RustPanic", "PanicException")  # classes that nothing exports
+        known = isinstance(error, ValueError | RuntimeError | OSError | pa.ArrowException)
+        if error is None or not (known or panic):
+            return
+        text = _SOURCE.sub("", " ".join(str(error).split()))
+        reason = text.rpartition("(sql parser error: ")[2][:140]
+        if self._where is not None and ("filter" in reason or not _readable(self._where)):
+            raise _no_condition(self._where, reason) from error
+        raise CrossbandError(f"{self._start}: {reason}") from error

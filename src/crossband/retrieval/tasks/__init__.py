@@ -1,0 +1,1 @@
+"""The tasks that descriptors are trained by, one file each."""

@@ -1,0 +1,386 @@
+"""The task ``places``: descriptors of places, by three losses, across any mixture of bands.
+
+Alijani and Rahtu, "Supervised Fine-tuning Evaluation for Long-term Visual Place Recognition", 2021.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+
+from ...data.items import Items, check_apart, is_here, make_preprocess, part_frames
+from ...data.parts import Data, SplitPair, Strict
+from ...data.transforms import Photometry, ViewShift
+from ...errors import CrossbandError
+from ...frames import Frames
+from ...losses import ArcFaceLoss, ContrastiveLoss, TripletLoss
+from ...metrics.fcm import PlaceScores, near_mask, place_index, score_matches
+from ...metrics.protocol import PositiveMask
+from ...models.place_recognizer import PlaceRecogniser, create_place_recogniser
+from ...nn.aggregation import NetVLAD
+from ...training.distributed import describe
+from ...training.recipe import Recipe
+from ...training.task import Task, register_task
+from ..descriptor_cache import ArrayRows
+from ..mining import mine_tuples
+from ..search import exact_search
+
+__all__ = ["PlaceLoss", "PlaceModel", "PlaceRecipe", "Places", "Sampling"]
+
+
+class PlaceModel(Strict):
+    """What is trained.
+
+    Attributes:
+        encoder: a registered encoder.
+        layer: where it is cut; its last map by default.
+        aggregator: ``gem``, ``netvlad`` or ``mixvpr``.
+        options: of the aggregator.
+        pretrained: whether the encoder starts from its ImageNet weights.
+        train_from: the first layer of the encoder that is trained; all by default.
+        freeze_batchnorm: keep BatchNorm's running statistics.
+        kmeans_images: images whose local features NetVLAD's centres come from; 100 positions of each.
+    """
+
+    encoder: str = "efficientnet_lite0"
+    layer: str | None = None
+    aggregator: str = "gem"
+    options: dict[str, Any] = Field(default_factory=dict)
+    pretrained: bool = True
+    train_from: str | None = None
+    freeze_batchnorm: bool = True
+    kmeans_images: int = Field(default=500, ge=1)
+
+
+class PlaceLoss(Strict):
+    """The loss.
+
+    Attributes:
+        name: ``contrastive``, ``triplet`` or ``arcface``.
+        margin: of that loss; its own default where ``None`` (0.7, 0.1, 0.5).
+        scale: of ArcFace.
+        class_size: ArcFace's classes are cells of this many metres, or stretches of this many frames.
+    """
+
+    name: Literal["contrastive", "triplet", "arcface"] = "triplet"
+    margin: float | None = None
+    scale: float = Field(default=64.0, gt=0)
+    class_size: float = Field(default=10.0, gt=0)
+
+
+class Sampling(Strict):
+    """Which images are trained with which.
+
+    Attributes:
+        measure: ``metres`` by position, or ``index`` by place in the sequence.
+        positive: at most this far is a positive.
+        negative: farther than this is a negative.
+        itself: whether the query's own image, augmented anew, is a positive too, as where no place was visited
+            twice.
+        n_negatives: negatives a tuple.
+        tuples: tuples, or images for ArcFace, an epoch; 0 takes all.
+        refresh: epochs between two computations of the descriptor cache.
+        hard: whether negatives are the nearest by descriptor, or random.
+    """
+
+    measure: Literal["metres", "index"] = "metres"
+    positive: float = Field(default=10.0, gt=0)
+    negative: float = Field(default=25.0, gt=0)
+    itself: bool = False
+    n_negatives: int = Field(default=5, ge=1)
+    tuples: int = Field(default=0, ge=0)
+    refresh: int = Field(default=1, ge=1)
+    hard: bool = True
+
+
+class Scoring(Strict):
+    """How it is measured.
+
+    Attributes:
+        measure: ``metres`` or ``index``.
+        thresholds: tau of FCM.
+        select: the threshold whose FCM on val selects the checkpoint; the smallest where ``None``.
+    """
+
+    measure: Literal["metres", "index"] = "metres"
+    thresholds: list[float] = Field(default_factory=lambda: [25.0, 10.0, 5.0, 2.0])
+    select: float | None = None
+
+
+class PlaceRecipe(Recipe):
+    """A recipe of the task ``places``."""
+
+    data: Data
+    model: PlaceModel = PlaceModel()
+    loss: PlaceLoss = PlaceLoss()
+    sampling: Sampling = Sampling()
+    scoring: Scoring = Scoring()
+
+
+@register_task("places", PlaceRecipe)
+class Places(Task):
+    """Trains a :class:`~crossband.models.place_recognizer.PlaceRecogniser`.
+
+    Args:
+        recipe: what the run depends on.
+        root: the folder that the recipe's frames are relative to.
+
+    Raises:
+        CrossbandError: frames, bands or positions that are missing.
+    """
+
+    recipe: PlaceRecipe
+    network: PlaceRecogniser
+
+    def __init__(self, recipe: PlaceRecipe, root: Path) -> None:
+        self.recipe = recipe
+        self._root = root
+        torch.manual_seed(recipe.seed)
+        model = recipe.model
+        self.network, self.weights_digest = create_place_recogniser(
+            model.encoder,
+            model.aggregator,
+            layer=model.layer,
+            options=model.options,
+            pretrained=model.pretrained,
+            freeze_batchnorm=model.freeze_batchnorm,
+        )
+        self.trained_parameters = self.network.set_trainable(recipe.data.size, model.train_from)
+        train = _placed(part_frames(recipe.data.train, root), recipe.sampling.measure)
+        self.preprocess = make_preprocess(recipe.data, self.network.encoder.statistics, train)
+        bands = [*recipe.data.query_bands, *recipe.data.gallery_bands]
+        self.items = Items(train, bands, self.preprocess, recipe.data.cache_mb)
+        self._query_items = self.items.of_bands(recipe.data.query_bands)
+        self._gallery_items = self.items.of_bands(recipe.data.gallery_bands)
+        self.classes, self._labels = place_classes(train, recipe.sampling.measure, recipe.loss.class_size)
+        self.criterion = self._criterion()
+        select = recipe.scoring.select or min(recipe.scoring.thresholds)
+        self.monitor = f"val/fcm@{select:g}"
+        self._cache: np.ndarray | None = None
+        self._figures: dict[str, float] = {}
+        self._pairs: dict[str, _Pair] = {}
+        self._view = ViewShift(recipe.data.view_shift)
+        self._light = Photometry(recipe.data.photometry, recipe.data.invert_tir)
+
+    def _criterion(self) -> nn.Module:
+        loss = self.recipe.loss
+        options = {} if loss.margin is None else {"margin": loss.margin}
+        if loss.name == "arcface":
+            return ArcFaceLoss(self.network.dim, len(self.classes), loss.scale, **options)
+        return ContrastiveLoss(**options) if loss.name == "contrastive" else TripletLoss(**options)
+
+    def check(self) -> None:
+        """No query of val is a query of a test set that is here."""
+        data = self.recipe.data
+        tests = [pair.queries for pair in data.test.values() if is_here(pair.queries, self._root)]
+        val = part_frames(data.val.queries, self._root)
+        check_apart(val, [part_frames(part, self._root) for part in tests], data.query_bands)
+
+    def prepare(self) -> None:
+        """NetVLAD's centres, from local features of training images of all bands."""
+        if not self.network.aggregator.wants_samples:
+            return
+        generator = torch.Generator().manual_seed(self.recipe.seed)
+        order = torch.randperm(len(self.items), generator=generator).numpy()
+        chosen = order[: self.recipe.model.kmeans_images]
+        self.network.eval()
+        features = [
+            self.network.local_features(self.items.batch(chosen[i : i + 8]), 100, generator)
+            for i in range(0, len(chosen), 8)
+        ]
+        self.network.aggregator.initialise(torch.cat(features), self.recipe.seed)
+
+    def samples(self, epoch: int) -> np.ndarray:
+        """Images for ArcFace; else query, positive and negatives of each tuple."""
+        rng = np.random.default_rng([self.recipe.seed, 11, epoch])
+        wanted = self.recipe.sampling.tuples
+        if self.recipe.loss.name == "arcface":
+            order = rng.permutation(len(self.items))
+            return _exactly(order, wanted or len(order))[:, None]
+        able = self._able_queries()
+        chosen = np.sort(_exactly(rng.permutation(able), wanted or len(able)))
+        start = time.perf_counter()
+        tuples = self._mine(chosen, epoch, rng)
+        self._figures = {"mining_seconds": time.perf_counter() - start}
+        return rng.permutation(_exactly(tuples, len(chosen)))
+
+    def _able_queries(self) -> np.ndarray:
+        """The query items that have a positive at all."""
+        near = self._near(self.recipe.sampling.positive)
+        own = self._own(self._query_items)
+        able = np.zeros(len(self._query_items), bool)
+        for start in range(0, len(able), 512):
+            block = near.block(start, min(start + 512, len(able)))
+            known = np.flatnonzero(own[start : start + 512] >= 0)
+            block[known, own[start : start + 512][known]] = False
+            able[start : start + 512] = block.any(1)
+        if not able.any():
+            raise CrossbandError(
+                f"no training image has another within {self.recipe.sampling.positive:g} "
+                f"({self.recipe.sampling.measure}); raise sampling.positive"
+            )
+        return np.flatnonzero(able)
+
+    def _near(self, radius: float) -> PositiveMask:
+        queries, gallery = (self.items.near_frames(part) for part in (self._query_items, self._gallery_items))
+        if self.recipe.sampling.measure == "index":  # the place in the whole sequence, not in this part of it
+            index = place_index(self.items.frames)[self.items.rows]
+            return PositiveMask(index[self._query_items][:, None], index[self._gallery_items][:, None], radius)
+        return near_mask(queries, gallery, radius)
+
+    def _own(self, items: np.ndarray) -> np.ndarray:
+        """The gallery row that is the same image and must not be its own positive, or -1."""
+        if self.recipe.sampling.itself:
+            return np.full(len(items), -1)
+        where = np.full(len(self.items), -1)
+        where[self._gallery_items] = np.arange(len(self._gallery_items))
+        return where[items]
+
+    def _mine(self, rows: np.ndarray, epoch: int, rng: np.random.Generator) -> np.ndarray:
+        sampling = self.recipe.sampling
+        if self._cache is None or epoch % sampling.refresh == 0:
+            if sampling.hard:
+                self._cache = describe(self.network, self.items, np.arange(len(self.items)))
+            else:
+                self._cache = rng.standard_normal((len(self.items), 16), np.float32)
+        queries = self._query_items[rows]
+        found = mine_tuples(
+            self._cache[queries],
+            self._cache[self._gallery_items],
+            rows,
+            self._near(sampling.positive),
+            self._near(max(sampling.negative, sampling.positive)),
+            self._own(queries),
+            n_negatives=sampling.n_negatives,
+        )
+        gallery = self._gallery_items
+        columns = (
+            self._query_items[found.queries][:, None],
+            gallery[found.positives],
+            gallery[found.negatives],
+        )
+        return np.concatenate(columns, 1)
+
+    def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """``images`` ``(k, 3, H, W)``, and their ``labels`` ``(k,)``."""
+        images = [self.items.augmented(int(i), self._view, self._light, generator) for i in sample]
+        labels = torch.from_numpy(self._labels[self.items.rows[sample]])
+        return {"images": torch.stack(images), "labels": labels}
+
+    def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The mean over the batch's tuples, or images."""
+        images = batch["images"]
+        vectors = self.network(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        if self.recipe.loss.name == "arcface":
+            return self.criterion(vectors[:, 0], batch["labels"][:, 0])
+        return self.criterion(vectors[:, 0], vectors[:, 1:2], vectors[:, 2:])
+
+    def images_in(self, sample: np.ndarray) -> list[str]:
+        """Frames and bands."""
+        return [self.items.name(int(item)) for item in sample]
+
+    def validate(self) -> dict[str, float]:
+        """FCM and Recall@N on val."""
+        if "val" not in self._pairs:
+            self._pairs["val"] = self._pair(self.recipe.data.val)
+        scores = self._score(self._pairs["val"])
+        found = {f"val/fcm@{tau:g}": value for tau, value in scores.fcm.items()}
+        return {**found, **{f"val/recall@{n}": value for n, value in scores.recall.items()}}
+
+    def test(self) -> dict[str, dict[str, Any]]:
+        """FCM and Recall@N with intervals on each test pair; where the recipe asks for whitened descriptors,
+        the axes are fitted on the training images first."""
+        head = self.network.aggregator
+        if isinstance(head, NetVLAD) and head.whiten and head.whitening is None:
+            head.fit_whitening(torch.from_numpy(describe(self.network, self.items, np.arange(len(self.items)))))
+        return {name: self._score(self._pair(pair)).to_json() for name, pair in self.recipe.data.test.items()}
+
+    def _pair(self, pair: SplitPair) -> _Pair:
+        data = self.recipe.data
+        queries, gallery = (part_frames(part, self._root) for part in (pair.queries, pair.gallery))
+        return _Pair(
+            Items(queries, data.query_bands, self.preprocess, data.cache_mb),
+            Items(gallery, data.gallery_bands, self.preprocess, data.cache_mb),
+        )
+
+    def _score(self, pair: _Pair) -> PlaceScores:
+        vectors = [describe(self.network, part, np.arange(len(part))) for part in (pair.queries, pair.gallery)]
+        _, rows = exact_search(ArrayRows(vectors[0]), ArrayRows(vectors[1]), 10)
+        scoring = self.recipe.scoring
+        thresholds = sorted({*scoring.thresholds, scoring.select or min(scoring.thresholds)}, reverse=True)
+        queries, gallery = (_with_index(part) for part in (pair.queries, pair.gallery))
+        return score_matches(rows, queries, gallery, thresholds, scoring.measure, scoring.select)
+
+    def account(self) -> dict[str, Any]:
+        """Classes, preprocessing with the statistics of each band, and the encoder's weights."""
+        return {
+            "classes": self.classes,
+            "preprocess": self.preprocess.describe(),
+            "weights": self.weights_digest,
+            "dim": self.network.dim,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """The descriptor cache, where it outlives an epoch."""
+        keep = self._cache is not None and self.recipe.sampling.refresh > 1
+        return {"cache": torch.from_numpy(self._cache)} if keep else {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up the cache."""
+        if "cache" in state:
+            self._cache = state["cache"].numpy()
+
+    def epoch_figures(self) -> dict[str, float]:
+        """The seconds spent on mining."""
+        return self._figures
+
+
+class _Pair:
+    """A query and a gallery set, read once."""
+
+    def __init__(self, queries: Items, gallery: Items) -> None:
+        self.queries, self.gallery = queries, gallery
+
+
+def place_classes(frames: Frames, measure: str, size: float) -> tuple[list[str], np.ndarray]:
+    """ArcFace's classes: cells of ``size`` metres, or stretches of ``size`` frames.
+
+    Returns:
+        the names of the classes, and the class of each frame, int64 ``(n,)``.
+
+    Example:
+        >>> rows = [{"frame": str(i), "rgb": "a.png", "x": 8.0 * i, "y": 0.0} for i in range(3)]
+        >>> frames = Frames.make(rows, ".")
+        >>> place_classes(frames, "metres", 10.0)
+        (['0,0', '1,0'], array([0, 0, 1]))
+    """
+    mask = near_mask(frames, frames, 1.0, measure)
+    cells = np.floor(mask.queries.astype(float) / size).astype(np.int64)
+    unique, labels = np.unique(cells, axis=0, return_inverse=True)
+    return [",".join(map(str, cell)) for cell in unique.tolist()], labels.reshape(-1)
+
+
+def _placed(frames: Frames, measure: str) -> Frames:
+    """The frames whose place is known, with their index where the place is one."""
+    if measure == "index":
+        return frames.assign(index=place_index(frames))
+    mask = near_mask(frames, frames, 1.0, measure)
+    return frames.select(np.isfinite(mask.queries.astype(float)).all(1))
+
+
+def _with_index(items: Items) -> Frames:
+    frames = items.near_frames(np.arange(len(items)))
+    table = frames.table.assign(index=place_index(items.frames)[items.rows])
+    return Frames(table, frames.root)
+
+
+def _exactly(rows: np.ndarray, n: int) -> np.ndarray:
+    """``n`` rows: the first ones, or all of them over and over."""
+    return rows[np.arange(n) % len(rows)]

@@ -1,0 +1,113 @@
+"""Label maps laid over pictures, with a legend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+
+from ..bands import Band, Normalisation
+from ..io import Image
+from .classes import palette
+
+__all__ = ["overlay", "overlay_sheet"]
+
+_GAP, _CAPTION, _LEGEND, _WIDE = 8, 26, 34, 480
+_INK = "#222222"
+
+
+def overlay(
+    pixels: np.ndarray, labels: np.ndarray, classes: Sequence[str], opacity: float = 0.55
+) -> np.ndarray:
+    """A picture with its classes in colour, outlined; uint8 ``(H, W, 3)``.
+
+    Args:
+        pixels: uint8 ``(H, W, 3)``.
+        labels: ``(H, W)``; class 0 stays as the picture is, as does 255.
+        classes: their names.
+        opacity: of the colours.
+    """
+    colours = np.vstack([palette(classes), np.zeros((256 - len(classes), 3), np.uint8)])
+    shown = (labels != 0) & (labels != 255)
+    mixed = (1 - opacity) * pixels + opacity * colours[labels]
+    out = np.where(shown[..., None], mixed, pixels)
+    edge = np.zeros(labels.shape, bool)
+    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    edge[1:] |= labels[1:] != labels[:-1]
+    return np.where((edge & shown)[..., None], colours[labels], out).round().astype(np.uint8)
+
+
+def overlay_sheet(
+    images: Mapping[Band, Image],
+    labels: np.ndarray,
+    classes: Sequence[str],
+    others: Mapping[str, np.ndarray] | None = None,
+    truth: np.ndarray | None = None,
+) -> PIL.Image.Image:
+    """A frame's bands, its label map over them, and other label maps of it, side by side with a legend.
+
+    Args:
+        images: the frame's bands.
+        labels: the label map.
+        classes: their names.
+        others: further label maps by caption.
+        truth: the true labels, where they are known.
+    """
+    bytes_of = {band: _eight_bit(image) for band, image in images.items()}
+    ground = bytes_of.get(Band.RGB, next(iter(bytes_of.values())))
+    dark = (
+        Band.TIR in bytes_of and float(ground.mean()) < 40
+    )  # at night the thermal image shows what is labelled
+    ground = bytes_of[Band.TIR] if dark else ground
+    tiles = [(band.value, pixels) for band, pixels in bytes_of.items()]
+    maps = {} if truth is None else {"labels": truth}
+    maps |= {"segmentation": labels, **(others or {})}
+    tiles += [(name, _over(ground, one, classes)) for name, one in maps.items()]
+    present = sorted({int(value) for one in maps.values() for value in np.unique(one)})
+    return _sheet(tiles, classes, [value for value in present if 0 < value < len(classes)])
+
+
+def _over(ground: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    if ground.shape[:2] != labels.shape:
+        resized = PIL.Image.fromarray(ground).resize(labels.shape[::-1], PIL.Image.Resampling.BILINEAR)
+        ground = np.asarray(resized)
+    return overlay(ground, labels, classes)
+
+
+def _eight_bit(image: Image) -> np.ndarray:
+    pixels = image.pixels[..., :3] if image.pixels.ndim == 3 else image.pixels
+    if pixels.dtype != np.uint8 or pixels.ndim == 2:
+        pixels = (Normalisation.parse("percentile")(pixels) * 255).round().astype(np.uint8)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)
+
+
+def _sheet(tiles: list[tuple[str, np.ndarray]], classes: Sequence[str], present: list[int]) -> PIL.Image.Image:
+    ratio = tiles[0][1].shape[0] / tiles[0][1].shape[1]
+    wide, tall = _WIDE, round(_WIDE * ratio)
+    columns = len(tiles) if len(tiles) < 4 else -(-len(tiles) // 2)
+    rows = -(-len(tiles) // columns)
+    width = columns * (wide + _GAP) + _GAP
+    height = rows * (tall + _CAPTION + _GAP) + _GAP + _LEGEND
+    sheet = PIL.Image.new("RGB", (width, height), "white")
+    draw = PIL.ImageDraw.Draw(sheet)
+    font = PIL.ImageFont.load_default(15)
+    for number, (caption, pixels) in enumerate(tiles):
+        x = _GAP + number % columns * (wide + _GAP)
+        y = _GAP + number // columns * (tall + _CAPTION + _GAP)
+        how = PIL.Image.Resampling.LANCZOS if pixels.shape[1] > wide else PIL.Image.Resampling.NEAREST
+        sheet.paste(PIL.Image.fromarray(pixels).resize((wide, tall), how), (x, y))
+        draw.text((x, y + tall + 4), caption, fill=_INK, font=font)
+    _legend(draw, classes, present, height - _LEGEND + 6, font)
+    return sheet
+
+
+def _legend(draw: PIL.ImageDraw.ImageDraw, classes: Sequence[str], present: list[int], top: int, font) -> None:  # type: ignore[no-untyped-def]
+    colours, x = palette(classes), _GAP
+    for number in present:
+        name = classes[number].replace("_", " ")
+        draw.rectangle((x, top + 2, x + 16, top + 16), fill=tuple(colours[number].tolist()))
+        draw.text((x + 22, top), name, fill=_INK, font=font)
+        x += 22 + int(draw.textlength(name, font=font)) + 22

@@ -1,0 +1,319 @@
+"""The task ``segmentation``: label maps from one band or several.
+
+Li et al., "Residual Spatial Fusion Network for RGB-Thermal Semantic Segmentation", 2023; any registered
+network.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import nn
+
+from ..bands import BANDS, Normalisation, parse_band
+from ..data.items import check_apart, is_here, part_frames
+from ..data.labeled import LabelledFrames
+from ..data.parts import Part, Strict
+from ..data.preprocess import IMAGENET, Preprocess, Statistics, measure_statistics
+from ..data.transforms import LabelledView, Photometry
+from ..errors import CrossbandError
+from ..frames import Frames
+from ..losses.segmentation import CONFIDENCE_LOSSES, SegmentationLoss, class_weights
+from ..metrics.segmentation import SEGMENTATION_PROTOCOLS, score_confusion, score_interval
+from ..models import create_segmenter
+from ..training.recipe import Recipe
+from ..training.task import Task, register_task
+from .classes import class_names
+from .evaluation import confusion_of
+from .pseudo_labels import pseudo_labels
+
+__all__ = ["Segmentation", "SegmentationRecipe"]
+
+_UNIT = Statistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+class SegmentationData(Strict):
+    """Which labelled frames, bands and pixels.
+
+    Attributes:
+        train: frames to learn from.
+        val: frames that choose the checkpoint.
+        test: named parts that are only ever measured.
+        bands: what the network reads; of two streams, the last band is the second.
+        classes: a known class list (``mfnet``, ``pst900``) or the names.
+        size: (height, width) that images are resized to.
+        crop: (height, width) of the random crop while training, or ``None``.
+        normalisation: a normalisation's name, a band.
+        statistics: what pixels are standardised by: ``unit`` leaves them in [0, 1], ``imagenet``, or
+            ``measured`` on train.
+        cache_mb: memory for decoded images, 0 for none.
+        mirror: the share of frames that are mirrored.
+        rotate: the largest random turn, degrees.
+        zoom: (smallest, largest) random factor.
+        photometry: strength of the photometric augmentation, 0 to 1.
+    """
+
+    train: Part
+    val: Part
+    test: dict[str, Part] = Field(default_factory=dict)
+    bands: list[str] = Field(default_factory=lambda: ["rgb", "tir"])
+    classes: str | list[str] = "mfnet"
+    size: tuple[int, int] = (480, 640)
+    crop: tuple[int, int] | None = None
+    normalisation: dict[str, str] = Field(default_factory=dict)
+    statistics: Literal["unit", "imagenet", "measured"] = "imagenet"
+    cache_mb: int = Field(default=0, ge=0)
+    mirror: float = Field(default=0.0, ge=0, le=1)
+    rotate: float = Field(default=0.0, ge=0, le=180)
+    zoom: tuple[float, float] = (1.0, 1.0)
+    photometry: float = Field(default=0.0, ge=0, le=1)
+
+    @field_validator("bands")
+    @classmethod
+    def _known(cls, bands: list[str]) -> list[str]:
+        if not bands:
+            raise CrossbandError("data.bands names one band at least")
+        return [parse_band(band).value for band in bands]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if "test" in self.val.where.get("split", []) or self.val in self.test.values():
+            raise CrossbandError("a checkpoint is selected on val, never on test; data.val is a test set")
+        if self.crop is not None and (self.crop[0] > self.size[0] or self.crop[1] > self.size[1]):
+            raise CrossbandError(f"data.crop {self.crop} is larger than data.size {self.size}")
+        if not 0 < self.zoom[0] <= self.zoom[1]:
+            raise CrossbandError(f"data.zoom is the smallest and the largest factor, not {self.zoom}")
+        return self
+
+
+class SegmentationModel(Strict):
+    """What is trained.
+
+    Attributes:
+        name: a registered segmentation network.
+        options: of the network.
+        pretrained: whether its encoders start from their ImageNet weights.
+    """
+
+    name: str = "rsfnet50_18"
+    options: dict[str, Any] = Field(default_factory=dict)
+    pretrained: bool = True
+
+
+class SegmentationLossPart(Strict):
+    """The loss, equations (6) to (9).
+
+    Attributes:
+        weights: whether classes are weighed by ``1 / ln(offset + p)``.
+        offset: see there.
+        balance: lambda, the weight of the confidences' regression to the pseudo-labels; they are computed only
+            where the network learns confidences and this is not 0.
+        regression: ``smooth_l1``, ``l1`` or ``l2``.
+    """
+
+    weights: bool = True
+    offset: float = Field(default=1.05, gt=1)
+    balance: float = Field(default=0.3, ge=0)
+    regression: str = "smooth_l1"
+
+    @field_validator("regression")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in CONFIDENCE_LOSSES:
+            raise ValueError(f"there are {', '.join(CONFIDENCE_LOSSES)}")
+        return name
+
+
+class SegmentationScoring(Strict):
+    """How it is measured.
+
+    Attributes:
+        protocol: ``present``, ``rtfnet`` or ``objects``; see :mod:`crossband.metrics.segmentation`.
+        batch_size: frames at once.
+    """
+
+    protocol: str = "present"
+    batch_size: int = Field(default=8, ge=1)
+
+    @field_validator("protocol")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in SEGMENTATION_PROTOCOLS:
+            raise ValueError(f"there are {', '.join(SEGMENTATION_PROTOCOLS)}")
+        return name
+
+
+class SegmentationRecipe(Recipe):
+    """A recipe of the task ``segmentation``."""
+
+    data: SegmentationData
+    model: SegmentationModel = SegmentationModel()
+    loss: SegmentationLossPart = SegmentationLossPart()
+    scoring: SegmentationScoring = SegmentationScoring()
+
+
+@register_task("segmentation", SegmentationRecipe)
+class Segmentation(Task):
+    """Trains a registered segmentation network.
+
+    Args:
+        recipe: what the run depends on.
+        root: the folder that the recipe's frames are relative to.
+
+    Raises:
+        CrossbandError: frames, bands or labels that are missing.
+    """
+
+    recipe: SegmentationRecipe
+    monitor = "val/miou"
+
+    def __init__(self, recipe: SegmentationRecipe, root: Path) -> None:
+        self.recipe, self._root = recipe, root
+        torch.manual_seed(recipe.seed)
+        data, model = recipe.data, recipe.model
+        self.classes = class_names(data.classes)
+        self.network, self.weights_digest = create_segmenter(
+            model.name, len(self.classes), data.bands, pretrained=model.pretrained, options=model.options
+        )
+        self.network.requires_grad_(True)
+        self._view = LabelledView(data.mirror, data.rotate, data.crop, data.zoom)
+        self._light = Photometry(data.photometry)
+        self._confident = bool(recipe.loss.balance) and getattr(self.network, "learns_confidence", False)
+        self.criterion: nn.Module = SegmentationLoss(None, recipe.loss.balance, recipe.loss.regression)
+        self._train: LabelledFrames | None = None
+        self._wanted: torch.Tensor | None = None
+        self._val: LabelledFrames | None = None
+        self.preprocess = self._preprocess()
+
+    def _preprocess(self) -> Preprocess:
+        data, plain = self.recipe.data, Preprocess()
+        normalisation = {**plain.normalisation}
+        for band, name in data.normalisation.items():
+            normalisation[parse_band(band)] = Normalisation.parse(name)
+        start = dict.fromkeys(BANDS, IMAGENET if data.statistics == "imagenet" else _UNIT)
+        preprocess = Preprocess(data.size, start, normalisation)
+        if data.statistics != "measured":
+            return preprocess
+        measured = measure_statistics(part_frames(data.train, self._root), preprocess)
+        return Preprocess(data.size, {**start, **measured}, normalisation)
+
+    def _labelled(self, frames: Frames) -> LabelledFrames:
+        data = self.recipe.data
+        return LabelledFrames(frames, data.bands, self.preprocess, self.classes, data.cache_mb)
+
+    def check(self) -> None:
+        """Val shares no image with a test set that is here; read what training needs."""
+        data = self.recipe.data
+        tests = [part for part in data.test.values() if is_here(part, self._root)]
+        val = part_frames(data.val, self._root)
+        check_apart(val, [part_frames(part, self._root) for part in tests], data.bands)
+        self._read_train()
+
+    def _read_train(self) -> None:
+        """The training frames, the classes' weights and the pseudo-labels."""
+        if self._train is not None:
+            return
+        self._train = self._labelled(part_frames(self.recipe.data.train, self._root))
+        loss = self.recipe.loss
+        counts = torch.from_numpy(self._train.class_counts())
+        weights = class_weights(counts, loss.offset) if loss.weights else None
+        self.criterion = SegmentationLoss(weights, loss.balance, loss.regression)
+        if self._confident:
+            self._wanted = torch.from_numpy(self._pseudo_labels())
+
+    def _pseudo_labels(self) -> np.ndarray:
+        """One column a stream: of several bands in one stream the best, as the stream may go by any."""
+        assert self._train is not None
+        each = pseudo_labels(self._train.frames, list(self._train.bands))
+        if each.shape[1] <= 2:
+            return each
+        return np.stack([np.nanmax(each[:, :-1], 1), each[:, -1]], 1)
+
+    def samples(self, epoch: int) -> np.ndarray:
+        """All training frames in random order."""
+        self._read_train()
+        assert self._train is not None
+        rng = np.random.default_rng([self.recipe.seed, 17, epoch])
+        return rng.permutation(len(self._train))[:, None]
+
+    def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """``images`` ``(C, h, w)``, ``labels`` ``(h, w)`` and, where confidences are learnt, ``wanted``
+        ``(streams,)``."""
+        assert self._train is not None
+        row = int(sample[0])
+        bands, labels = self._train.frame(row)
+        parts = bands.split([3 if band.value == "rgb" else 1 for band in self._train.bands])
+        lit = [self._light(part, band, generator) for part, band in zip(parts, self._train.bands, strict=True)]
+        images, known = self._view(torch.cat(lit), self._train.sized_labels(labels), generator)
+        batch = {"images": self._train.standardised(images), "labels": known}
+        return batch if self._wanted is None else {**batch, "wanted": self._wanted[row]}
+
+    def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The mean over the batch's pixels, and frames."""
+        if "wanted" not in batch:
+            return self.criterion(self.network(batch["images"]), batch["labels"])
+        logits, confidence = self.network.with_confidence(batch["images"])  # type: ignore[operator]
+        return self.criterion(logits, batch["labels"], confidence, batch["wanted"])
+
+    def images_in(self, sample: np.ndarray) -> list[str]:
+        """The frames."""
+        assert self._train is not None
+        return [self._train.frames.names[int(row)] for row in sample]
+
+    def validate(self) -> dict[str, float]:
+        """mIoU and mAcc on val."""
+        if self._val is None:
+            self._val = self._labelled(part_frames(self.recipe.data.val, self._root))
+        scoring = self.recipe.scoring
+        found = confusion_of(self.network, self._val, batch_size=scoring.batch_size, what="val")
+        scores = score_confusion(found.sum(0), scoring.protocol)
+        return {"val/miou": scores.miou, "val/macc": scores.macc}
+
+    def test(self) -> dict[str, dict[str, Any]]:
+        """Scores of every class on each test part, with day and night apart where the frames say which."""
+        results = {}
+        for name, part in self.recipe.data.test.items():
+            data = self._labelled(part_frames(part, self._root))
+            found = confusion_of(self.network, data, batch_size=self.recipe.scoring.batch_size, what=name)
+            results[name] = self.score(data, found)
+        return results
+
+    def score(self, data: LabelledFrames, matrices: np.ndarray) -> dict[str, Any]:
+        """The scores of some frames by the recipe's protocol, with intervals, and day and night apart.
+
+        Args:
+            data: the frames.
+            matrices: the confusion matrix of each, ``(n, classes, classes)``.
+        """
+        table = data.frames.table
+        groups = table["sequence"].fillna(table["frame"]) if data.frames.has("sequence") else table["frame"]
+        parts = {"": np.ones(len(data), bool)}
+        if data.frames.has("condition"):
+            night = (table["condition"] == "night").fillna(False).to_numpy(bool)
+            parts |= {"day": ~night, "night": night}
+        found: dict[str, Any] = {}
+        for name, rows in parts.items():
+            if not rows.any():
+                continue
+            protocol = self.recipe.scoring.protocol
+            scores = score_confusion(matrices[rows].sum(0), protocol).to_json(self.classes)
+            interval = score_interval(matrices[rows], groups[rows].tolist(), protocol)
+            scores |= {
+                "n_frames": int(rows.sum()),
+                "ci95": {key: list(value) for key, value in interval.items()},
+            }
+            found |= {name: scores} if name else scores
+        return found
+
+    def account(self) -> dict[str, Any]:
+        """Classes, bands, preprocessing, and the encoders' weights."""
+        return {
+            "classes": self.classes,
+            "bands": self.recipe.data.bands,
+            "preprocess": self.preprocess.describe(),
+            "weights": self.weights_digest,
+        }

@@ -1,0 +1,160 @@
+"""Train what a recipe describes, and evaluate what came of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..checkpoints import load_network, read_account
+from ..errors import CrossbandError
+from ..files import make_folder, write_file
+from .recipe import Recipe, read_recipe
+from .task import Task, find_task
+
+__all__ = ["Training", "evaluate", "train", "write_json"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a run came to.
+
+    Attributes:
+        checkpoint: the best network on val.
+        monitor: the score that selected it, and ``best`` its value, percent.
+        epoch: after how many epochs it was the best.
+        seconds: of this call; a run that went on from a state took longer in all.
+    """
+
+    checkpoint: str
+    monitor: str
+    best: float
+    epoch: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return asdict(self)
+
+
+def train(
+    recipe: str | Path | Recipe,
+    overrides: Iterable[str] = (),
+    out: str | Path = "run",
+    *,
+    data_root: str | Path = ".",
+) -> Training:
+    """Train what a recipe describes; started again after any kind of end, it goes on where it was.
+
+    Args:
+        recipe: a YAML file.
+        overrides: ``key=value``, as in ``optimiser.rate=1e-4``.
+        out: the folder of the run: ``best.safetensors``, ``metrics.csv``, ``tensorboard/``, ``state.pt``.
+        data_root: the folder that the recipe's frames are relative to.
+
+    Raises:
+        CrossbandError: a recipe, data or weights that are wrong or missing, or a loss that is no number.
+    """
+    folder = Path(out)
+    given = read_recipe(recipe, overrides)
+    start = time.perf_counter()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CrossbandError(f"cannot write {folder} ({error.strerror}); choose another --out") from None
+    try:
+        from .engine import BEST, fit
+    except ModuleNotFoundError as error:
+        raise CrossbandError(f"training needs {error.name}; pip install 'crossband[train]'") from None
+
+    _device(given.running.device)
+    with torch.random.fork_rng():
+        task = _build(given, data_root)
+        task.check()
+        fit(task, folder)
+    account = read_account(folder / BEST)
+    best = account["scores"][task.monitor]
+    return Training(str(folder / BEST), task.monitor, best, account["epoch"], time.perf_counter() - start)
+
+
+def evaluate(
+    recipe: str | Path | Recipe | None = None,
+    checkpoint: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    data_root: str | Path = ".",
+) -> dict[str, Any]:
+    """Measure a network on every test pair of a recipe.
+
+    Args:
+        recipe: a YAML file; the checkpoint's own recipe where ``None``.
+        checkpoint: of :func:`train`; without one, the network before any training is measured.
+        out: the folder for ``results.json``.
+        overrides: ``key=value``.
+        data_root: the folder that the recipe's frames are relative to.
+
+    Returns:
+        ``{"task", "checkpoint", "tests": {name: scores}}``.
+
+    Raises:
+        CrossbandError: neither recipe nor checkpoint, or one that does not fit the other.
+    """
+    if recipe is None:
+        if checkpoint is None:
+            raise CrossbandError("nothing to evaluate; give a recipe, a checkpoint, or both")
+        recipe_given: Any = read_account(checkpoint)["recipe"]
+    else:
+        recipe_given = recipe
+    given = read_recipe(recipe_given, overrides)
+    with torch.random.fork_rng():
+        task = _build(given, data_root)
+        if checkpoint is not None:
+            load_network(checkpoint, task.network)
+        else:
+            task.prepare()
+        task.network.to(_device(given.running.device))
+        tests = task.test()
+    results = {
+        "crossband": _version(),
+        "task": given.task,
+        "title": given.title,
+        "checkpoint": None if checkpoint is None else str(checkpoint),
+        "tests": tests,
+    }
+    if out is not None:
+        write_json(Path(out) / "results.json", results)
+    return results
+
+
+def _build(recipe: Recipe, data_root: str | Path) -> Task:
+    return find_task(recipe.task).build(recipe, Path(data_root))
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise CrossbandError("device 'cuda' is not here; use running.device=cpu")
+    return name
+
+
+def _version() -> str:
+    from .. import __version__
+
+    return __version__
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, whole or not at all.
+
+    Raises:
+        CrossbandError: it cannot be written.
+    """
+    make_folder(path.parent)
+    write_file(path, json.dumps(value, indent=1))

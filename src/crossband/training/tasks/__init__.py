@@ -1,1 +1,0 @@
-"""The tasks the trainer knows, one file each."""

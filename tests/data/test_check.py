@@ -1,0 +1,113 @@
+"""Every fault of a set is found with its file and reason, and nothing stops the search."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from crossband.data.check import check_frames
+from crossband.frames import Frames
+
+
+def bomb_header() -> bytes:
+    """A PNG whose header claims 65535x65535 pixels."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", 65535, 65535, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+
+
+@pytest.fixture
+def faulty(tmp_path, make_pairs):
+    """Twelve frames, the last ten of them at fault, each in another way."""
+    root = make_pairs(tmp_path, n=12)
+    rgb, tir = root / "rgb", root / "tir"
+    (rgb / "0002.png").unlink()
+    (rgb / "0003.png").write_bytes(b"")
+    (tir / "0004.png").write_text("not an image")
+    data = (rgb / "0005.png").read_bytes()
+    (rgb / "0005.png").write_bytes(data[: len(data) // 2])
+    (tir / "0006.png").write_bytes(bomb_header())
+    PIL.Image.new("RGB", (64, 48), (9, 9, 9)).save(rgb / "0007.png")
+    PIL.Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30)).save(tir / "0008.png")
+    (rgb / "0009.png").write_bytes((rgb / "0000.png").read_bytes())
+    (tir / "0010.png").unlink()
+    (tir / "0010.png").mkdir()
+    (tir / "0011.png").unlink()
+    os.mkfifo(tir / "0011.png")
+    rows = [{"frame": f"{i:04d}", "rgb": f"rgb/{i:04d}.png", "tir": f"tir/{i:04d}.png"} for i in range(12)]
+    return Frames.make(rows, root)
+
+
+def test_each_fault_is_named_with_its_file_and_reason(faulty):
+    audit = check_frames(faulty)
+    found = [(fault.frame, fault.band, fault.kind) for fault in audit.faults]
+    assert found == [
+        ("0002", "rgb", "unreadable"),
+        ("0003", "rgb", "unreadable"),
+        ("0004", "tir", "unreadable"),
+        ("0005", "rgb", "unreadable"),
+        ("0006", "tir", "unreadable"),
+        ("0007", "rgb", "constant"),
+        ("0008", "rgb", "size"),
+        ("0009", "rgb", "duplicate"),
+        ("0010", "tir", "unreadable"),
+        ("0011", "tir", "unreadable"),
+    ]
+    reasons = {fault.frame: fault.reason for fault in audit.faults}
+    assert reasons["0002"] == "missing"
+    assert reasons["0003"] == "empty file (0 bytes)"
+    assert reasons["0004"].startswith("not an image")
+    assert reasons["0005"].startswith("truncated")
+    assert reasons["0006"].startswith("decompression bomb")
+    assert reasons["0008"] == "unequal sizes in one frame: rgb 64x48, tir 30x20"
+    assert reasons["0009"] == "the same file content as frame 0000"
+    assert reasons["0010"] == reasons["0011"] == "not a file"
+    assert audit.faults[0].path == str(faulty.root / "rgb" / "0002.png")
+    assert (audit.n_frames, audit.n_images) == (12, 24)
+
+
+def test_the_faults_are_a_table(faulty):
+    table = check_frames(faulty).to_table()
+    assert list(table) == ["frame", "band", "path", "kind", "reason"]
+    assert len(table) == 10
+
+
+def test_a_sound_set_has_no_fault(tmp_path, make_pairs):
+    root = make_pairs(tmp_path, n=2, bands=("rgb", "nir", "tir"))
+    rows = [{"frame": s, **{b: f"{b}/{s}.png" for b in ("rgb", "nir", "tir")}} for s in ("0000", "0001")]
+    audit = check_frames(Frames.make(rows, root))
+    assert audit.faults == []
+    assert list(audit.to_table()) == ["frame", "band", "path", "kind", "reason"]
+
+
+def test_one_file_for_both_bands_is_no_duplicate(tmp_path, make_pairs):
+    make_pairs(tmp_path, n=1)
+    frames = Frames.make([{"frame": "a", "rgb": "rgb/0000.png", "tir": "rgb/0000.png"}], tmp_path)
+    assert check_frames(frames).faults == []
+
+
+def test_an_image_without_a_single_number_is_constant(tmp_path):
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "a.tif", np.full((4, 4), np.nan, np.float32))
+    [fault] = check_frames(Frames.make([{"frame": "a", "tir": "a.tif"}], tmp_path)).faults
+    assert fault.kind == "constant"
+
+
+def test_missing_labels_and_boxes_are_faults(tmp_path, make_pairs):
+    make_pairs(tmp_path, n=1)
+    row = {"frame": "a", "rgb": "rgb/0000.png", "labels": "gone.png", "boxes": "rgb/0000.png"}
+    [fault] = check_frames(Frames.make([row], tmp_path)).faults
+    assert (fault.band, fault.reason) == ("labels", "missing")
+
+
+@pytest.mark.shared
+def test_roadscene_is_sound(shared):
+    from crossband.datasets import scan
+
+    frames = scan(shared / "data" / "roadscene").every(20)
+    assert check_frames(frames).faults == []

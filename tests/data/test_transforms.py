@@ -1,0 +1,89 @@
+"""Augmentation keeps shape and range, and depends on its generator alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from crossband.bands import BANDS, Band
+from crossband.data.transforms import LabelledView, Photometry, ViewShift
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+IMAGE = torch.rand(3, 12, 16, generator=generator(9))
+
+
+@pytest.mark.parametrize("band", BANDS)
+@pytest.mark.parametrize("seed", range(5))
+def test_photometry_keeps_shape_and_range(band, seed):
+    out = Photometry(1.0, invert_tir=0.5)(IMAGE, band, generator(seed))
+    assert out.shape == IMAGE.shape
+    assert out.min() >= 0
+    assert out.max() <= 1
+    assert not torch.equal(out, IMAGE)
+
+
+def test_the_same_generator_gives_the_same_image_whatever_the_global_one():
+    first = Photometry(1.0)(ViewShift(0.3)(IMAGE, generator(1)), Band.RGB, generator(2))
+    torch.manual_seed(123)
+    torch.rand(5)
+    assert torch.equal(Photometry(1.0)(ViewShift(0.3)(IMAGE, generator(1)), Band.RGB, generator(2)), first)
+
+
+def test_strength_zero_does_nothing():
+    assert torch.equal(Photometry()(IMAGE, Band.TIR, generator()), IMAGE)
+    assert torch.equal(ViewShift()(IMAGE, generator()), IMAGE)
+
+
+def test_only_thermal_images_are_inverted():
+    always = Photometry(0.0, invert_tir=1.0)
+    assert torch.equal(always(IMAGE, Band.TIR, generator()), 1 - IMAGE)
+    assert torch.equal(always(IMAGE, Band.RGB, generator()), IMAGE)
+
+
+def test_a_view_shift_is_a_crop_of_the_image():
+    flat = torch.full((1, 10, 10), 0.4)
+    assert torch.allclose(ViewShift(0.5)(flat, generator()), flat)
+    ramp = torch.arange(20.0).expand(1, 20, 20)
+    out = ViewShift(0.5)(ramp, generator(3))
+    assert 0 <= out.min() <= out.max() <= 19
+    assert (out.diff(dim=2) >= -1e-6).all()
+
+
+def labelled_grid() -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels in blocks of 8 pixels, and images that show the same numbers."""
+    labels = (torch.arange(48)[:, None] // 8 + torch.arange(64)[None] // 8) % 5
+    return labels.float()[None].expand(4, -1, -1) / 10, labels
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        LabelledView(mirror=1.0),
+        LabelledView(crop=(24, 32)),
+        LabelledView(rotate=10),
+        LabelledView(zoom=(1.5, 2.0), crop=(24, 32)),
+        LabelledView(mirror=0.5, rotate=10, zoom=(0.7, 1.5), crop=(40, 40)),
+    ],
+)
+def test_images_and_labels_go_through_the_same_geometry(view):
+    images, labels = labelled_grid()
+    for seed in range(5):
+        seen, known = view(images, labels, torch.Generator().manual_seed(seed))
+        assert seen.shape[1:] == known.shape
+        assert known.dtype == torch.int64
+        valid = known != 255
+        assert bool(valid.float().mean() > 0.4)
+        right = (seen[0] * 10 - known).abs() < 0.05
+        assert float(right[valid].float().mean()) > 0.6  # all but the blurred edges of the blocks
+        assert set(known.unique().tolist()) <= {0, 1, 2, 3, 4, 255}
+
+
+def test_what_lies_beyond_the_border_is_ignored():
+    images, labels = labelled_grid()
+    _, known = LabelledView(zoom=(0.5, 0.5), crop=(48, 64))(images, labels, torch.Generator().manual_seed(0))
+    assert int((known != 255).sum()) == 24 * 32
+    assert LabelledView()(images, labels, torch.Generator())[1].equal(labels)

@@ -1,0 +1,202 @@
+"""``crossband reid``: what it finds, what it leaves out, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from crossband.data.items import FrameItems
+from crossband.errors import CrossbandError
+from crossband.frames import Frames
+from crossband.reid.describe import describe_frames
+from crossband.reid.search import load_reid, reid
+from crossband.training import read_recipe, train
+
+from .test_task import content, write_vehicles
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[Path, Path]:
+    """A folder with ``vehicles/`` and ``others/``, and a checkpoint of three bands."""
+    root = tmp_path_factory.mktemp("reid")
+    write_vehicles(root / "vehicles")
+    write_vehicles(root / "others", seed=1)
+    run = train(read_recipe(content(running={"epochs": 1})), [], root / "run", data_root=root)
+    return root, Path(run.checkpoint)
+
+
+def test_matches_are_the_nearest_frames_by_the_sum_of_features(made):
+    root, checkpoint = made
+    frames = Frames.read(root / "vehicles" / "frames.parquet")
+    loaded = load_reid(checkpoint)
+    vectors = describe_frames(loaded.network, FrameItems(frames, loaded.bands, loaded.preprocess))
+    summed = vectors.features.sum(1)
+    summed /= np.linalg.norm(summed, axis=1, keepdims=True)
+    row = frames.names.index("v4c1")
+    found = reid("v4c1", root / "vehicles", checkpoint, k=5)
+    expected = [i for i in np.argsort(1 - summed @ summed[row], kind="stable") if i != row][:5]
+    assert [match.frame for match in found.matches] == [frames.names[i] for i in expected]
+    assert found.matches[0].distance == pytest.approx(float(1 - summed[expected[0]] @ summed[row]), abs=1e-5)
+    assert [match.rank for match in found.matches] == [1, 2, 3, 4, 5]
+    assert (found.n_gallery, found.n_left_out, found.identity, found.camera) == (23, 1, "v4", "c1")
+
+
+def test_an_image_of_one_band_is_searched_for_in_all(made):
+    root, checkpoint = made
+    found = reid(root / "vehicles" / "tir" / "v4c1.png", root / "vehicles", checkpoint, band="tir")
+    assert (found.query_bands, found.gallery_bands) == (["tir"], ["rgb", "nir", "tir"])
+    assert found.identity is None
+    assert len(found.matches) == 10
+    alone = reid(
+        {"tir": root / "vehicles" / "tir" / "v4c1.png"}, root / "vehicles", checkpoint, gallery_bands=["tir"]
+    )
+    assert alone.matches[0].frame == "v4c1"
+    assert alone.matches[0].distance == pytest.approx(0, abs=1e-5)
+
+
+def test_bands_that_are_not_shared_are_compared_by_scores(made):
+    root, checkpoint = made
+    found = reid("v4c1", root / "vehicles", checkpoint, query_bands=["rgb"], gallery_bands=["tir"])
+    assert found.descriptor == "scores"
+
+
+def test_cameras_and_times_are_chosen_by_the_manifest(made):
+    root, checkpoint = made
+    by_camera = reid("v4c1", root / "vehicles", checkpoint, k=30, cameras=["c0", "c3"])
+    assert {match.camera for match in by_camera.matches} == {"c0", "c3"}
+    assert by_camera.n_gallery == 12
+    late = reid(
+        "v4c1", root / "vehicles", checkpoint, k=30, after="2025-01-01T02:00:00", before="2025-01-01T02:30"
+    )
+    assert {match.camera for match in late.matches} == {"c2"}
+    assert late.n_gallery == 6
+
+
+def test_what_the_store_has_is_not_described_again_and_gives_the_same(made, tmp_path, monkeypatch):
+    root, checkpoint = made
+    first = reid("v4c1", root / "vehicles", checkpoint, store=tmp_path)
+    import crossband.reid.search as module
+
+    described = []
+    honest = module.describe_frames
+    monkeypatch.setattr(
+        module, "describe_frames", lambda n, items: described.append(len(items)) or honest(n, items)
+    )
+    again = reid("v4c1", root / "vehicles", checkpoint, store=tmp_path)
+    assert described == [1]  # the query alone
+    assert [m.frame for m in again.matches] == [m.frame for m in first.matches]
+    PIL.Image.new("L", (32, 16), 99).save(root / "vehicles" / "nir" / "v0c0.png")
+    reid("v4c1", root / "vehicles", checkpoint, store=tmp_path)
+    assert described == [1, 1, 1]  # the frame that has changed, and the query
+
+
+def test_re_ranking_keeps_every_frame_and_stays_between_0_and_1(made):
+    root, checkpoint = made
+    found = reid("v4c1", root / "vehicles", checkpoint, k=30, rerank=True)
+    assert len(found.matches) == 23
+    assert all(-1e-6 <= match.distance <= 1 + 1e-6 for match in found.matches)
+
+
+def test_the_strip_shows_every_band_and_marks_right_and_wrong(made, tmp_path):
+    root, checkpoint = made
+    found = reid("v4c1", root / "vehicles", checkpoint, k=8)
+    picture = PIL.Image.open(found.save_strip(tmp_path / "deep" / "strip.png"))
+    one = PIL.Image.open(reid("v4c1", root / "vehicles", checkpoint, k=1).save_strip(tmp_path / "one.png"))
+    assert picture.width > 3 * one.width
+    assert picture.height == one.height
+    colours = set(
+        picture.convert("RGB").get_flattened_data()
+        if hasattr(picture, "get_flattened_data")
+        else picture.convert("RGB").getdata()
+    )
+    right = any(match.identity == "v4" for match in found.matches)
+    assert ((26, 152, 80) in colours) == right
+    assert (215, 48, 39) in colours
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query": "nobody"}, "neither an image nor the name of a frame"),
+        ({"query": {"tir": "gone.png"}}, r"no image .*gone\.png"),
+        ({"cameras": ["c7"]}, "unknown camera 'c7'"),
+        ({"after": "yesterday"}, "--after is neither seconds nor ISO 8601"),
+        ({"after": "2030-01-01T00:00"}, "nothing is left of the gallery"),
+        ({"query_bands": ["lwir"]}, "band"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(made, change, message):
+    root, checkpoint = made
+    given = {"query": "v4c1", **change}
+    with pytest.raises(CrossbandError, match=message):
+        reid(given.pop("query"), root / "vehicles", checkpoint, **given)
+
+
+def test_a_band_that_nothing_was_trained_for_is_named(made, tmp_path):
+    root, _ = made
+    recipe = read_recipe(content(data={"bands": ["nir"]}, running={"epochs": 1}))
+    run = train(recipe, [], tmp_path / "run", data_root=root)
+    with pytest.raises(CrossbandError, match="the checkpoint has no stream of tir; it has nir"):
+        reid("v4c1", root / "vehicles", run.checkpoint, query_bands=["tir"])
+
+
+def test_a_checkpoint_of_another_task_is_refused(tmp_path):
+    import torch
+
+    from crossband.checkpoints import write_checkpoint
+
+    file = write_checkpoint(tmp_path / "a.safetensors", torch.nn.Linear(1, 1), {"recipe": {"task": "places"}})
+    with pytest.raises(CrossbandError, match="was trained for places"):
+        load_reid(file)
+
+
+def test_a_damaged_query_and_a_damaged_gallery_image_are_said(made, tmp_path, capsys):
+    _, checkpoint = made
+    write_vehicles(tmp_path / "vehicles")
+    (tmp_path / "vehicles" / "rgb" / "v0c0.png").write_bytes(b"no picture")
+    found = reid("v4c1", tmp_path / "vehicles", checkpoint, k=30)
+    assert found.n_gallery == 23  # its other bands count
+    assert "1 images of the gallery cannot be read" in capsys.readouterr().err
+    with pytest.raises(CrossbandError, match=r"the query cannot be read: .*v0c0\.png: not an image"):
+        reid(tmp_path / "vehicles" / "rgb" / "v0c0.png", tmp_path / "vehicles", checkpoint)
+
+
+def test_the_command_prints_what_the_function_finds(made, tmp_path):
+    root, checkpoint = made
+    car = root / "vehicles"
+    query = f"rgb={car / 'rgb' / 'v4c1.png'},tir={car / 'tir' / 'v4c1.png'}"
+    command = [
+        sys.executable,
+        "-c",
+        "from crossband.cli import main; main()",
+        "reid",
+        query,
+        "--gallery",
+        str(car),
+        "--checkpoint",
+        str(checkpoint),
+        "-k",
+        "3",
+        "--camera",
+        "c1",
+        "--out",
+        str(tmp_path / "s.png"),
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["query_bands"] == ["rgb", "tir"]
+    assert said["n_gallery"] == 6
+    assert len(said["matches"]) == 3
+    assert (tmp_path / "s.png").is_file()
+    again = subprocess.run([*command[:-1], "--after", "never"], capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert again.stderr.count("\n") == 1
+    assert "Traceback" not in again.stderr

@@ -1,0 +1,369 @@
+"""The rows of a gallery: each change all or nothing, kill -9 included, and filters that keep recall."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from crossband.retrieval.gallery.lance import METADATA, LanceStore, row_schema
+
+from crossband.errors import CrossbandError
+
+SIZE = 16
+
+
+def rows(keys: list[str], vectors: np.ndarray | None = None, **known: object) -> pa.Table:
+    """A table for a store: what is not given is empty."""
+    vectors = np.zeros((len(keys), SIZE), np.float32) if vectors is None else vectors
+    schema = row_schema(vectors.shape[1], "float32")
+    columns: dict[str, object] = {name: [None] * len(keys) for name in schema.names}
+    columns.update(key=keys, frame=keys, band=["tir"] * len(keys), digest=["0"] * len(keys), **known)
+    columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    return pa.table(columns).cast(schema)
+
+
+@pytest.fixture
+def store(tmp_path) -> LanceStore:
+    return LanceStore(tmp_path / "rows.lance", row_schema(SIZE, "float32"))
+
+
+def test_rows_come_back_in_the_order_of_insertion_whatever_their_number(store):
+    keys = [f"k{i:04d}" for i in np.random.default_rng(0).permutation(1500)]
+    for start in range(0, 1500, 500):
+        store.upsert(rows(keys[start : start + 500]))
+    assert store.read(["key"])["key"].to_pylist() == keys
+    assert store.count() == 1500
+
+
+def test_upsert_replaces_by_key_and_appends_the_rest(store):
+    store.upsert(rows(["a", "b"]))
+    store.upsert(rows(["b", "c"], camera=["north", "north"]))
+    found = store.read(["key", "camera"]).to_pylist()
+    assert {row["key"]: row["camera"] for row in found} == {"a": None, "b": "north", "c": "north"}
+    assert store.count("camera = 'north'") == 2
+
+
+def test_delete_tells_how_many_went(store):
+    store.upsert(rows(["a", "b", "c"], x=[1.0, 2.0, 3.0]))
+    assert store.delete("x >= 2") == 2
+    assert store.count() == 1
+
+
+def test_a_condition_may_use_all_metadata(store):
+    store.upsert(rows(["a"], x=[1.0], lat=[46.5], camera=["o'clock"]))
+    for name, kind in METADATA.items():
+        assert store.count(f"{name} IS NULL") == int(name not in ("x", "lat", "camera")), (name, kind)
+    assert store.count("camera = 'o''clock' AND lat BETWEEN 46 AND 47") == 1
+
+
+@pytest.mark.parametrize("call", ["count", "delete", "read", "search"])
+def test_a_condition_that_cannot_be_read_is_one_sentence(store, call):
+    store.upsert(rows(["a"]))
+    calls = {
+        "count": lambda: store.count("nowhere = 1"),
+        "delete": lambda: store.delete("nowhere = 1"),
+        "read": lambda: store.read(["key"], "nowhere = 1"),
+        "search": lambda: store.search(np.zeros(SIZE, np.float32), 1, "nowhere = 1"),
+    }
+    with pytest.raises(CrossbandError, match="--where 'nowhere = 1' is no condition"):
+        calls[call]()
+    assert store.count() == 1
+
+
+def test_the_version_changes_with_the_rows_only(store):
+    store.upsert(rows(["a"]))
+    before = store.version()
+    store.read(["key"])
+    store.count()
+    assert store.version() == before
+    store.delete("key = 'a'")
+    assert store.version() != before
+
+
+def test_optimising_keeps_the_rows_and_drops_old_versions(store, tmp_path):
+    for i in range(12):
+        store.upsert(
+            rows([f"{i}-{j}" for j in range(50)], np.random.default_rng(i).normal(size=(50, SIZE)).astype("f4"))
+        )
+    before = sum(1 for path in tmp_path.rglob("*.lance") if path.is_file())
+    store.optimise(index=False)
+    assert sum(1 for path in tmp_path.rglob("*.lance") if path.is_file()) < before
+    assert store.count() == 600
+    assert LanceStore(tmp_path / "rows.lance").count() == 600
+
+
+def test_a_missing_table_is_one_sentence(tmp_path):
+    with pytest.raises(CrossbandError, match="no gallery can be opened"):
+        LanceStore(tmp_path / "nothing")
+
+
+def test_two_writers_at_once_both_keep_their_rows(tmp_path):
+    uri = tmp_path / "rows.lance"
+    LanceStore(uri, row_schema(SIZE, "float32"))
+
+    def write(name: str) -> None:
+        mine = LanceStore(uri)
+        for i in range(8):
+            mine.upsert(rows([f"{name}{i}-{j}" for j in range(5)]))
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    keys = LanceStore(uri).read(["key"])["key"].to_pylist()
+    assert len(keys) == len(set(keys)) == 80
+
+
+@pytest.mark.parametrize("where", [None, "camera = 'rare'"], ids=["all", "one in a hundred"])
+def test_the_index_keeps_recall_with_a_filter_that_leaves_one_in_a_hundred(tmp_path, where):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(60, 32))
+    vectors = (centres[rng.integers(0, 60, 5000)] + 0.4 * rng.normal(size=(5000, 32))).astype(np.float32)
+    camera = np.where(np.arange(5000) % 100 == 0, "rare", "common")
+    store = LanceStore(tmp_path / "rows.lance", row_schema(32, "float32"))
+    store.upsert(rows([str(i) for i in range(5000)], vectors, camera=camera.tolist()))
+    store.optimise(index=True)
+    allowed = np.arange(5000) if where is None else np.flatnonzero(camera == "rare")
+    recall = []
+    for query in (centres[rng.integers(0, 60, 40)] + 0.4 * rng.normal(size=(40, 32))).astype(np.float32):
+        found = store.search(query, 10, where)["key"].to_pylist()
+        squared = ((vectors[allowed] - query) ** 2).sum(1)
+        recall.append(len({int(key) for key in found} & set(allowed[np.argsort(squared)[:10]].tolist())) / 10)
+    assert np.mean(recall) >= 0.95
+
+
+def test_distances_of_the_index_are_squared_euclidean_of_the_whole_vectors(tmp_path):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(600, 32)).astype(np.float32)
+    store = LanceStore(tmp_path / "rows.lance", row_schema(32, "float32"))
+    store.upsert(rows([str(i) for i in range(600)], vectors))
+    store.optimise(index=True)
+    found = store.search(vectors[7] + 0.01, 5)
+    exact = ((vectors[[int(key) for key in found["key"].to_pylist()]] - vectors[7] - 0.01) ** 2).sum(1)
+    np.testing.assert_allclose(found["_distance"].to_numpy(), exact, rtol=1e-4, atol=1e-5)
+
+
+WRITER = """
+    import sys
+    from tests.retrieval.test_gallery_lance import BATCH, LanceStore, batch
+
+    store = LanceStore(sys.argv[1])
+    number = int(sys.argv[2])
+    while True:
+        # a batch is added, then replaced by its second version, each in one commit
+        store.upsert(batch(number, "first"))
+        print(number, "first", flush=True)
+        store.upsert(batch(number, "second"))
+        print(number, "second", flush=True)
+        number += 1
+"""
+BATCH = 9
+
+
+def batch(number: int, version: str) -> pa.Table:
+    keys = [f"{number}-{i}" for i in range(BATCH)]
+    return rows(
+        keys,
+        np.full((BATCH, SIZE), number, np.float32),
+        sequence=[str(number)] * BATCH,
+        condition=[version] * BATCH,
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_after_kill_9_it_holds_exactly_whole_batches_and_all_acknowledged_ones(tmp_path, seed):
+    uri = tmp_path / "rows.lance"
+    LanceStore(uri, row_schema(SIZE, "float32")).upsert(batch(0, "second"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WRITER), str(uri), "1"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "CROSSBAND_OFFLINE": "1"},
+    )
+    try:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        time.sleep(random.Random(seed).uniform(0.05, 0.6))
+        process.send_signal(signal.SIGKILL)
+        said = [line.split() for line in [first, *process.stdout.read().splitlines()] if line.count(" ")]
+    finally:
+        process.kill()
+        process.wait()
+    acknowledged = {0: "second"} | {int(number): version for number, version in said}
+    store = LanceStore(uri)
+    found: dict[int, list[str]] = {}
+    for row in store.read(["sequence", "condition"]).to_pylist():
+        found.setdefault(int(row["sequence"]), []).append(row["condition"])
+    for number, versions in found.items():
+        assert versions == [versions[0]] * BATCH, f"batch {number} is torn"
+    last = max(acknowledged)
+    assert set(acknowledged) <= set(found) <= {*acknowledged, last + 1}  # at most the one in flight besides
+    for number, version in acknowledged.items():
+        assert found[number][0] in ((version, "second") if number == last else (version,))
+    store.upsert(batch(10_000, "first"))  # and it can be written again
+    assert store.count() == BATCH * (len(found) + 1)
+    assert store.search(np.full(SIZE, 10_000, np.float32), 1)["sequence"].to_pylist() == ["10000"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "frame = 'a'; AND band = 'rgb'",
+        "frame = 'a' AN band = 'rgb'",
+        "frame = 'a' 'b' band = 'rgb'",
+        "frame = 'a') OR (band = 'tir'",
+        "frame = 'a' /* AND band = 'rgb'",
+        "frame = $$a$$",
+        "",
+    ],
+)
+@pytest.mark.parametrize("call", ["count", "delete", "read", "search"])
+def test_a_condition_is_read_to_its_end_or_refused(store, where, call):
+    """The engine alone reads up to where it stops making sense and deletes by that."""
+    store.upsert(rows(["a", "b"]))
+    calls = {
+        "count": lambda: store.count(where),
+        "delete": lambda: store.delete(where),
+        "read": lambda: store.read(["key"], where),
+        "search": lambda: store.search(np.zeros(SIZE, np.float32), 1, where),
+    }
+    with pytest.raises(CrossbandError, match="is no condition on split, place"):
+        calls[call]()
+    assert store.count() == 2
+
+
+@pytest.mark.parametrize(
+    "where", ["camera = 'a;b'", "camera = 'a)b'", "camera LIKE '%;%' -- all of them", "(camera = 'a;b')"]
+)
+def test_quoted_signs_and_comments_are_no_fault_of_a_condition(store, where):
+    store.upsert(rows(["a", "b", "c"], camera=["a;b", "a)b", None]))
+    assert store.count(where) == store.delete(where) == 1
+
+
+def test_an_update_sets_its_columns_and_keeps_the_vectors(store):
+    vectors = np.random.default_rng(0).normal(size=(3, SIZE)).astype(np.float32)
+    store.upsert(rows(["a", "b", "c"], vectors))
+    store.update(rows(["c", "a", "unknown"], camera=["north"] * 3).drop_columns(["vector"]))
+    found = {row["key"]: row for row in store.read(["key", "camera", "vector"]).to_pylist()}
+    assert {key: row["camera"] for key, row in found.items()} == {"a": "north", "b": None, "c": "north"}
+    for key, vector in zip("abc", vectors, strict=True):
+        np.testing.assert_array_equal(np.array(found[key]["vector"], np.float32), vector)
+
+
+def test_rows_stream_in_bounded_batches_in_their_order(store):
+    keys = [str(i) for i in range(95)]
+    for start in range(0, 95, 30):
+        store.upsert(rows(keys[start : start + 30]))
+    batches = list(store.stream(["key"], 20))
+    assert max(len(batch) for batch in batches) <= 20
+    assert [key for batch in batches for key in batch["key"].to_pylist()] == keys
+    assert sum(len(batch) for batch in store.stream(["key"], 20, "key = '7' OR key = '8'")) == 2
+
+
+SAME_KEYS = """
+    import sys, time
+    from tests.retrieval.test_gallery_lance import LanceStore, rows
+
+    store = LanceStore(sys.argv[1])
+    print("ready", flush=True)
+    start = float(sys.stdin.readline())
+    for number in range(12):
+        time.sleep(max(0, start + 0.15 * number - time.time()))
+        store.upsert(rows([f"{number}-{i}" for i in range(20)]))
+"""
+
+
+def test_two_processes_that_write_the_same_keys_at_once_write_them_once(tmp_path):
+    uri = tmp_path / "rows.lance"
+    LanceStore(uri, row_schema(SIZE, "float32"))
+    command = [sys.executable, "-c", textwrap.dedent(SAME_KEYS), str(uri)]
+    writers = [
+        subprocess.Popen(command, stdin=-1, stdout=-1, text=True, cwd=Path(__file__).parents[2]) for _ in "ab"
+    ]
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    start = time.time() + 0.2
+    for writer in writers:
+        writer.stdin.write(f"{start}\n")
+        writer.stdin.flush()
+    assert [writer.wait(120) for writer in writers] == [0, 0]
+    keys = LanceStore(uri).read(["key"])["key"].to_pylist()
+    assert len(keys) == len(set(keys)) == 240
+
+
+def _damage(folder: Path, how: str) -> None:
+    for path in folder.rglob("data/*.lance"):
+        content = path.read_bytes()
+        if how == "removed":
+            path.unlink()
+        else:
+            path.write_bytes({"halved": content[: len(content) // 2], "noise": os.urandom(len(content))}[how])
+
+
+@pytest.mark.parametrize("how", ["halved", "noise", "removed"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.count("band = 'tir'"),
+        lambda store: store.read(["key"]),
+        lambda store: list(store.stream(["key"], 10)),
+        lambda store: store.search(np.zeros(SIZE, np.float32), 1),
+        lambda store: store.upsert(rows(["a"])),
+        lambda store: store.update(rows(["a"]).drop_columns(["vector"])),
+        lambda store: store.delete("band = 'tir'"),
+        lambda store: store.optimise(index=True),
+    ],
+    ids=["count", "read", "stream", "search", "upsert", "update", "delete", "optimise"],
+)
+def test_damaged_rows_are_one_sentence_that_blames_no_condition(store, tmp_path, how, call):
+    store.upsert(rows(["a", "b"]))
+    _damage(tmp_path, how)
+    with pytest.raises(CrossbandError, match=r"rows\.lance cannot be used and may be damaged") as caught:
+        call(LanceStore(tmp_path / "rows.lance"))
+    assert "--where" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["digest", "vector"])
+def test_a_table_of_other_columns_is_one_sentence(tmp_path, name):
+    schema = row_schema(SIZE, "float32")
+    import lancedb
+
+    others = schema.remove(schema.get_field_index(name))
+    lancedb.connect(str(tmp_path)).create_table("vectors", schema=others)
+    with pytest.raises(CrossbandError, match=r"no gallery can be opened at .*: its table has"):
+        LanceStore(tmp_path)
+
+
+def test_a_commit_that_comes_between_is_tried_again(store, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    left = [RuntimeError("lance error: Commit conflict for version 3")] * 3
+
+    def change() -> str:
+        if left:
+            raise left.pop()
+        return "done"
+
+    assert store._commit(change) == "done"
+    left[:] = [RuntimeError("Commit conflict")] * 100
+    with pytest.raises(CrossbandError, match="Commit conflict"):
+        store._commit(change)
+
+
+def test_int8_rows_refuse_an_index_in_a_sentence(tmp_path):
+    store = LanceStore(tmp_path / "rows.lance", row_schema(SIZE, "int8"))
+    with pytest.raises(CrossbandError, match="rows of int8 have no index"):
+        store.optimise(index=True)
+    assert not store.indexed()

@@ -1,0 +1,199 @@
+"""What the task promises: it learns both bands, never selects on test, resumes exactly, names what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from safetensors.torch import load_file
+
+pytest.importorskip("lightning", reason="training is an extra: crossband[train]")
+pytest.importorskip("cv2", reason="pseudo-labels need OpenCV: crossband[train]")
+
+from crossband.errors import CrossbandError
+from crossband.frames import Frames
+from crossband.training import evaluate, read_recipe, train
+from crossband.checkpoints import read_account
+from crossband.training.logs import read_log
+
+SIZE = (64, 64)
+
+
+def write_yard(root: Path, n: int = 12) -> Path:
+    """``n`` frames: a bright square (class 1) that RGB shows by day alone, a warm one (2) in thermal alone."""
+    rng, rows = np.random.default_rng(0), []
+    root.mkdir(parents=True)
+    for i in range(n):
+        labels = np.zeros(SIZE, np.uint8)
+        night = i % 2 == 1
+        rgb = rng.normal(60, 5, (*SIZE, 3))
+        tir = rng.normal(29000, 20, SIZE)
+        for number, x in ((1, 4), (2, 36)):
+            top, left = int(rng.integers(0, 40)), x + int(rng.integers(0, 4))
+            labels[top : top + 24, left : left + 24] = number
+        rgb[labels == 1] += 0 if night else 150
+        tir[labels == 2] += 2000
+        split = ("train", "train", "train", "train", "val", "test")[i // 2 % 6]
+        pictures = {"rgb": rgb.clip(0, 255).astype(np.uint8), "tir": tir.astype(np.uint16), "labels": labels}
+        for folder, pixels in pictures.items():
+            (root / folder).mkdir(exist_ok=True)
+            PIL.Image.fromarray(pixels).save(root / folder / f"{i}.png")
+        rows.append(
+            {
+                "frame": str(i),
+                "rgb": f"rgb/{i}.png",
+                "tir": f"tir/{i}.png",
+                "labels": f"labels/{i}.png",
+                "split": split,
+                "condition": "night" if night else "day",
+                "sequence": str(i // 2),
+            }
+        )
+    Frames.make(rows, root).write(root / "frames.parquet")
+    return root
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory) -> Path:
+    return write_yard(tmp_path_factory.mktemp("data") / "yard").parent
+
+
+def recipe(**changes: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "task": "segmentation",
+        "data": {
+            **{part: {"frames": "yard", "where": {"split": [part]}} for part in ("train", "val")},
+            "test": {"yard": {"frames": "yard", "where": {"split": ["test"]}}},
+            "classes": ["nothing", "bright", "warm"],
+            "size": list(SIZE),
+            "mirror": 0.5,
+            "cache_mb": 8,
+        },
+        "model": {
+            "name": "rsfnet",
+            "pretrained": False,
+            "options": {
+                "first": "timm/test_resnet",
+                "second": "timm/test_resnet",
+                "widths": [8, 8, 8, 8],
+                "reduced": 4,
+                "kernel_size": 3,
+            },
+        },
+        "optimiser": {"name": "sgd", "rate": 0.05},
+        "running": {"epochs": 2, "batch_size": 2, "device": "cpu", "save_seconds": 0.0},
+    }
+    for section, values in changes.items():
+        content[section] = {**content.get(section, {}), **values}
+    return content
+
+
+class _Killed(Exception):
+    pass
+
+
+def figures(out, name: str) -> list[float]:
+    return [float(value) for _, _, key, value in read_log(out) if key == name]
+
+
+@pytest.fixture(scope="module")
+def learnt(yard, tmp_path_factory) -> Path:
+    """A run of twenty epochs."""
+    out = tmp_path_factory.mktemp("run")
+    train(recipe(running={"epochs": 20}), (), out, data_root=yard)
+    return out
+
+
+def test_it_learns_what_each_band_shows(learnt, yard):
+    losses = figures(learnt, "train/loss")
+    assert losses[-1] < 0.6 * losses[0]
+    [scores] = evaluate(None, learnt / "best.safetensors", data_root=yard)["tests"].values()
+    assert scores["iou"]["warm"] > 50
+    assert scores["n_frames"] == 2
+    assert scores["day"]["n_frames"] == scores["night"]["n_frames"] == 1
+    assert scores["ci95"]["miou"][0] <= scores["miou"] <= scores["ci95"]["miou"][1]
+
+
+def test_the_checkpoint_says_what_a_reader_needs(learnt):
+    account = read_account(learnt / "best.safetensors")
+    assert account["classes"] == ["nothing", "bright", "warm"]
+    assert account["bands"] == ["rgb", "tir"]
+    assert account["preprocess"]["size"] == list(SIZE)
+    assert account["scores"]["val/miou"] == max(figures(learnt, "val/miou"))
+
+
+def test_a_killed_run_ends_as_one_left_alone(yard, tmp_path, monkeypatch):
+    from crossband.segmentation.task import Segmentation
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(recipe(), (), whole, data_root=yard)
+    real, calls = Segmentation.loss, []
+
+    def dies(self, batch):
+        calls.append(1)
+        if len(calls) == 4:
+            raise _Killed
+        return real(self, batch)
+
+    monkeypatch.setattr(Segmentation, "loss", dies)
+    with pytest.raises(_Killed):
+        train(recipe(), (), broken, data_root=yard)
+    monkeypatch.setattr(Segmentation, "loss", real)
+    train(recipe(), (), broken, data_root=yard)
+    first, second = (load_file(out / "best.safetensors") for out in (whole, broken))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"data": {"val": {"frames": "yard", "where": {"split": ["test"]}}}}, "selected on val, never on test"),
+        ({"data": {"crop": [96, 96]}}, "larger than data.size"),
+        ({"data": {"classes": "mfnets"}}, "unknown class list 'mfnets'; the nearest are mfnet"),
+        ({"data": {"classes": ["nothing", "bright"]}}, "has the label 2 and the class list ends at 1"),
+        ({"data": {"bands": ["rgb", "nir"]}}, "have no nir"),
+        ({"loss": {"regression": "l3"}}, "there are smooth_l1, l1, l2"),
+        ({"scoring": {"protocol": "own"}}, "there are present, rtfnet, objects"),
+        ({"model": {"name": "rsfnet5"}}, "unknown segmentation network"),
+    ],
+)
+def test_what_is_wrong_is_said_before_training(yard, tmp_path, changes, sentence):
+    with pytest.raises(CrossbandError, match=sentence):
+        train(recipe(**changes), (), tmp_path / "run", data_root=yard)
+
+
+def test_pseudo_labels_are_for_networks_that_learn_confidences(yard, tmp_path):
+    from crossband.training.task import find_task
+
+    build = find_task("segmentation").build
+    for options, wanted in (({}, True), ({"confident": False}, False)):
+        content = recipe()
+        content["model"]["options"] |= options
+        task = build(read_recipe(content), yard)
+        task.samples(0)
+        batch = task.read(np.array([0]), torch.Generator().manual_seed(0))
+        assert ("wanted" in batch) == wanted
+    assert ("wanted" in task.read(np.array([0]), torch.Generator())) is False
+
+
+def test_a_base_is_changed_key_by_key(tmp_path):
+    (tmp_path / "base.yaml").write_text(
+        "task: segmentation\ndata: {train: {frames: a}, val: {frames: b}}\nmodel: {name: mfnet, options: {}}\n"
+    )
+    (tmp_path / "row.yaml").write_text(
+        "base: base.yaml\nmodel: {name: rsfnet50_18, options: {kernel_size: 7}}\n"
+    )
+    found: Any = read_recipe(tmp_path / "row.yaml")
+    assert found.model.name == "rsfnet50_18"
+    assert found.model.options == {"kernel_size": 7}
+    assert found.data.val.frames == "b"
+    (tmp_path / "row.yaml").write_text("base: ../base.yaml\n")
+    with pytest.raises(CrossbandError, match="name a recipe in the same folder"):
+        read_recipe(tmp_path / "row.yaml")
+    (tmp_path / "row.yaml").write_text("base: row.yaml\n")
+    with pytest.raises(CrossbandError, match="name a recipe in the same folder"):
+        read_recipe(tmp_path / "row.yaml")
