@@ -99,7 +99,7 @@ def sample_pairs(folder: Path, n: int, size: tuple[int, int] = (500, 330)) -> Pa
         (folder / band).mkdir(parents=True, exist_ok=True)
     for i in range(n):
         coarse = generator.integers(0, 255, (12, 16, 3), np.uint8)
-        colour = PIL.Image.fromarray(coarse).resize(size, PIL.Image.Resampling.BICUBIC)
-        colour.save(folder / "rgb" / f"{i:05}.jpg", quality=90)
-        colour.convert("L").save(folder / "tir" / f"{i:05}.jpg", quality=90)
+        color = PIL.Image.fromarray(coarse).resize(size, PIL.Image.Resampling.BICUBIC)
+        color.save(folder / "rgb" / f"{i:05}.jpg", quality=90)
+        color.convert("L").save(folder / "tir" / f"{i:05}.jpg", quality=90)
     return folder

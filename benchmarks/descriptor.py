@@ -24,9 +24,9 @@ from ._harness import ROOT, in_turn, machine, write_section
 
 RECIPE = ROOT / "recipes" / "retrieval" / "crossband512.yaml"
 OTHERS = {
-    "efficientnet_lite0@blocks.4:avg5s3+centre": "the default, no training",
-    "efficientnet_lite0@blocks.4:avg5s4+centre": "the trained one's windows, no training",
-    "efficientnet_lite0@blocks.4:avg5+centre": "the mark, no training",
+    "efficientnet_lite0@blocks.4:avg5s3+center": "the default, no training",
+    "efficientnet_lite0@blocks.4:avg5s4+center": "the trained one's windows, no training",
+    "efficientnet_lite0@blocks.4:avg5+center": "the mark, no training",
     "squeezenet1_1": "SqueezeNet's flattened map, the paper's best",
 }
 SETS = ("roadscene", "epfl_nirscene", "llvip_sample")

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from crossband.retrieval.descriptor.descriptor import Finish
 
 from crossband.bands import Band
 from crossband.io import read_image
 from crossband.retrieval import Descriptor, Options
+from crossband.retrieval.descriptor.descriptor import Finish
 from crossband.retrieval.embed import threads_per_pass
 from crossband.retrieval.similarity_map import Masks, SimilarityMap, similarity_map
 
 from ._harness import HEAD, in_turn, line, machine, sample_pairs
 
-MODELS = ("efficientnet_lite0@blocks.4:avg5s3+centre", "squeezenet1_1@features.7")
+MODELS = ("efficientnet_lite0@blocks.4:avg5s3+center", "squeezenet1_1@features.7")
 MASKS = Masks(40, 16)
 
 
@@ -49,7 +49,7 @@ def main(rounds: int = 3) -> str:
             ]
             vectors = descriptor.pooled(torch.stack(images)).numpy()
             zero = {Band.RGB: np.zeros(vectors.shape[1], np.float32)}
-            finish = descriptor.finish(zero if descriptor.centre else None)
+            finish = descriptor.finish(zero if descriptor.center else None)
             reference = finish(vectors, Band.RGB)[1]
             found: dict[str, SimilarityMap] = {}
 

@@ -31,10 +31,10 @@ LOSSES = {
         "loss.scale=24",
         "loss.class_size=3",
         "sampling.tuples=720",
-        "running.batch_size=36",
+        "trainer.batch_size=36",
     ],
 }
-RATES = {("gem", "arcface"): ["optimiser.rate=5e-4"]}
+RATES = {("gem", "arcface"): ["optimizer.lr=5e-4"]}
 CITY = {"night": "night", "rain": "rain", "elsewhere": "night, another city"}
 REAL = {"gardens_point": ("gardenspoint", "day_right", "day_left"), "corridor": ("corridor", "query", "ref")}
 

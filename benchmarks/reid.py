@@ -21,10 +21,10 @@ QUERIES, GALLERY, IDENTITIES, CAMERAS, DIM = 3368, 15_913, 750, 6, 128
 
 
 def people(n: int, rng: np.random.Generator, distractors: float = 0.2) -> tuple[np.ndarray, ReidLabels]:
-    """Descriptors around one centre an identity; some are nobody."""
-    centres = np.random.default_rng(7).standard_normal((IDENTITIES, DIM), np.float32)
+    """Descriptors around one center an identity; some are nobody."""
+    centers = np.random.default_rng(7).standard_normal((IDENTITIES, DIM), np.float32)
     identity = rng.integers(0, IDENTITIES, n)
-    vectors = centres[identity] + 1.4 * rng.standard_normal((n, DIM), np.float32)
+    vectors = centers[identity] + 1.4 * rng.standard_normal((n, DIM), np.float32)
     identity[rng.random(n) < distractors] = -1
     nothing = np.full(n, -1)
     return vectors, ReidLabels(identity, rng.integers(0, CAMERAS, n), nothing, nothing)

@@ -16,7 +16,7 @@ from crossband.frames import Frames
 from crossband.metrics.protocol import PositiveMask
 from crossband.retrieval.mining import Tuples, mine_tuples
 from crossband.training import read_recipe
-from crossband.training.engine import EpochData, fit, make_optimiser
+from crossband.training.engine import EpochData, fit, make_optimizer
 from crossband.training.logs import read_log
 from crossband.training.task import Task, find_task
 
@@ -54,7 +54,7 @@ def task_of(root: Path, seed: int) -> Task:
             },
             "model": {"encoder": "resnet18", "pretrained": False},
             "sampling": {"positive": 2, "negative": 5, "n_negatives": 2, "tuples": 4 * _STEPS, "hard": False},
-            "running": {"epochs": 1, "batch_size": 4, "device": "cpu"},
+            "trainer": {"epochs": 1, "batch_size": 4, "device": "cpu"},
         }
     )
     task = find_task("places").build(recipe, root)
@@ -68,13 +68,13 @@ def bare_rate(root: Path, seed: int) -> float:
     task = task_of(root, seed)
     samples = task.samples(0)
     loader = DataLoader(EpochData(task, samples, seed, 0), batch_size=4)
-    optimiser = make_optimiser(task, task.recipe.optimiser)
+    optimizer = make_optimizer(task, task.recipe.optimizer)
     task.network.train()
     start = time.perf_counter()
     for batch in loader:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         task.loss(batch).backward()
-        optimiser.step()
+        optimizer.step()
     return samples.size / (time.perf_counter() - start)
 
 
@@ -92,9 +92,9 @@ def loop_tuples(
     positives, negatives = [], []
     for row in rows:
         order = np.argsort(np.linalg.norm(vectors - vectors[row], axis=1))
-        metres = np.linalg.norm(spots - spots[row], axis=1)
-        positives.append(next(i for i in order if metres[i] <= near and i != row))
-        negatives.append([i for i in order if metres[i] > far][:n])
+        meters = np.linalg.norm(spots - spots[row], axis=1)
+        positives.append(next(i for i in order if meters[i] <= near and i != row))
+        negatives.append([i for i in order if meters[i] > far][:n])
     return Tuples(rows, np.array(positives)[:, None], np.array(negatives))
 
 

@@ -40,8 +40,8 @@ def write_pairs(
 ) -> Path:
     """Write ``n`` frames of structured random images whose bands are correlated, as PNG.
 
-    A frame is a smooth random scene of its own. ``rgb`` is 8-bit colour of it, ``nir`` a brighter 8-bit
-    grey, and ``tir`` 16-bit centikelvin that fall monotonously with the luminance; each has its own noise.
+    A frame is a smooth random scene of its own. ``rgb`` is 8-bit color of it, ``nir`` a brighter 8-bit
+    gray, and ``tir`` 16-bit centikelvin that fall monotonously with the luminance; each has its own noise.
 
     Args:
         root: the folder, made where absent; one folder a band below it.

@@ -18,7 +18,7 @@ N_PLACES = 8
 
 
 def write_street(root: Path, n: int = N_PLACES, step: float = 10.0, size: tuple[int, int] = (32, 32)) -> Path:
-    """``frames.parquet`` below ``root``: ``n`` places ``step`` metres apart, each by day (twice, 1 m apart) and
+    """``frames.parquet`` below ``root``: ``n`` places ``step`` meters apart, each by day (twice, 1 m apart) and
     by night, in rgb and tir; of every third place the night is split ``val``, of the others ``test``."""
     rng, rows = np.random.default_rng(0), []
     for place in range(n):
@@ -86,8 +86,8 @@ def recipe() -> Callable[..., dict[str, Any]]:
             },
             "sampling": {"positive": 2.0, "negative": 5.0, "n_negatives": 2},
             "scoring": {"thresholds": [5.0, 2.0]},
-            "optimiser": {"rate": 1e-3},
-            "running": {"epochs": 2, "batch_size": 4, "device": "cpu", "save_seconds": 0.0},
+            "optimizer": {"lr": 1e-3},
+            "trainer": {"epochs": 2, "batch_size": 4, "device": "cpu", "save_seconds": 0.0},
         }
         for section, values in changes.items():
             content[section] = {**content.get(section, {}), **values} if isinstance(values, dict) else values

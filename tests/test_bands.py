@@ -1,4 +1,4 @@
-"""Bands, units and normalisations."""
+"""Bands, units and normalizations."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from crossband.bands import (
     BANDS,
     Band,
-    Normalisation,
-    default_normalisation,
+    Normalization,
+    default_normalization,
     parse_band,
     parse_units,
     to_kelvin,
@@ -59,54 +59,54 @@ def test_percentile_limits_equal_numpys(dtype, limits, shape):
     pixels = rng.integers(0, 250, shape).astype(dtype)
     low, high = np.percentile(pixels.astype(np.float64), limits)
     expected = ((pixels.astype(np.float64) - low) / (high - low)).clip(0, 1)
-    result = Normalisation.parse(f"percentile:{limits[0]}:{limits[1]}")(pixels)
+    result = Normalization.parse(f"percentile:{limits[0]}:{limits[1]}")(pixels)
     assert result.dtype == np.float32
     assert result == pytest.approx(expected, abs=1e-5)
 
 
 def test_sixteen_bits_keep_their_steps():
     pixels = np.arange(30000, 30400, dtype=np.uint16).reshape(20, 20)
-    assert len(np.unique(Normalisation.parse("percentile:0:100")(pixels))) == 400
+    assert len(np.unique(Normalization.parse("percentile:0:100")(pixels))) == 400
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_constant_image_becomes_zeros(dtype):
-    assert not Normalisation.parse("percentile")(np.full((4, 4), 7, dtype)).any()
+    assert not Normalization.parse("percentile")(np.full((4, 4), 7, dtype)).any()
 
 
 def test_pixels_that_are_no_number_become_zero():
     pixels = np.array([[1.0, 2.0, 3.0], [np.nan, np.inf, -np.inf]], np.float32)
-    result = Normalisation.parse("percentile:0:100")(pixels)
+    result = Normalization.parse("percentile:0:100")(pixels)
     assert result.tolist() == [[0.0, 0.5, 1.0], [0.0, 1.0, 0.0]]
-    assert not Normalisation.parse("percentile")(np.full((2, 2), np.nan, np.float32)).any()
+    assert not Normalization.parse("percentile")(np.full((2, 2), np.nan, np.float32)).any()
 
 
 def test_a_kelvin_range_is_the_same_for_every_image():
-    normalise = Normalisation.parse("kelvin:273.15:373.15")
-    assert normalise(np.array([27315, 32315, 37315, 40000], np.uint16), "centikelvin") == pytest.approx(
+    normalize = Normalization.parse("kelvin:273.15:373.15")
+    assert normalize(np.array([27315, 32315, 37315, 40000], np.uint16), "centikelvin") == pytest.approx(
         [0, 0.5, 1, 1], abs=1e-6
     )
 
 
 def test_kelvin_refuses_counts():
     with pytest.raises(CrossbandError, match="counts have no temperature"):
-        Normalisation.parse("kelvin")(np.zeros((2, 2), np.uint16))
+        Normalization.parse("kelvin")(np.zeros((2, 2), np.uint16))
 
 
 def test_repeat8_refuses_sixteen_bits():
     with pytest.raises(CrossbandError, match="repeat8 reads 8-bit pixels, not uint16"):
-        Normalisation.parse("repeat8")(np.zeros((2, 2), np.uint16))
+        Normalization.parse("repeat8")(np.zeros((2, 2), np.uint16))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_range_divides_by_the_full_range_of_the_type(dtype):
     top = np.iinfo(dtype).max
-    assert Normalisation.parse("range")(np.array([0, top], dtype)).tolist() == [0, 1]
+    assert Normalization.parse("range")(np.array([0, top], dtype)).tolist() == [0, 1]
 
 
 def test_range_refuses_floats():
     with pytest.raises(CrossbandError, match="float32; use percentile"):
-        Normalisation.parse("range")(np.zeros((2, 2), np.float32))
+        Normalization.parse("range")(np.zeros((2, 2), np.float32))
 
 
 @pytest.mark.parametrize(
@@ -125,19 +125,19 @@ def test_range_refuses_floats():
 )
 def test_limits_out_of_order_are_refused(text):
     with pytest.raises(CrossbandError, match="needs two limits"):
-        Normalisation.parse(text)
+        Normalization.parse(text)
 
 
 @pytest.mark.parametrize("text", ["percentil", "repeat8:1:2", ""])
-def test_an_unknown_normalisation_names_the_known(text):
-    with pytest.raises(CrossbandError, match="unknown normalisation"):
-        Normalisation.parse(text)
+def test_an_unknown_normalization_names_the_known(text):
+    with pytest.raises(CrossbandError, match="unknown normalization"):
+        Normalization.parse(text)
 
 
 @pytest.mark.parametrize("text", ["percentile:1:99", "kelvin:263.1512:313.1512", "repeat8", "range"])
-def test_a_normalisation_reads_back_what_it_writes(text):
-    assert str(Normalisation.parse(text)) == text
+def test_a_normalization_reads_back_what_it_writes(text):
+    assert str(Normalization.parse(text)) == text
 
 
 def test_thermal_is_stretched_and_the_others_are_not():
-    assert [str(default_normalisation(band)) for band in BANDS] == ["range", "range", "percentile:1:99"]
+    assert [str(default_normalization(band)) for band in BANDS] == ["range", "range", "percentile:1:99"]

@@ -93,7 +93,7 @@ def test_the_page_on_training_runs_on_a_small_recipe(workplace):
         },
         "model": {"encoder": "squeezenet1_1", "layer": "features.4", "pretrained": False},
         "sampling": {"positive": 2, "negative": 5, "n_negatives": 2},
-        "running": {"epochs": 1, "device": "cpu"},
+        "trainer": {"epochs": 1, "device": "cpu"},
     }
     Path("recipes/vpr").mkdir(parents=True)
     Path("recipes/vpr/city_gem_triplet.yaml").write_text(json.dumps(small))

@@ -47,7 +47,7 @@ def test_the_table_has_every_dataset_as_it_is_registered():
         [row] = re.findall(rf"^\| `{entry.name}` \|.*$", table, flags=re.MULTILINE)
         assert ", ".join(entry.bands) in row
         assert f"({entry.source})" in row
-        assert f"| {entry.licence} |" in row
+        assert f"| {entry.license} |" in row
 
 
 def test_the_page_names_every_column_and_all_units():

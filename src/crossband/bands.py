@@ -1,7 +1,7 @@
 """Bands, the units of their pixels, and how pixels become numbers a model can read.
 
 Visible and near-infrared pixels are scaled by the full range of their type. Thermal pixels have no
-natural range: a *normalisation* maps them to [0, 1] by name:
+natural range: a *normalization* maps them to [0, 1] by name:
 
 ==================  ==========================================================================
 ``percentile``      stretch each image from its 1st to its 99th percentile (``percentile:LOW:HIGH``);
@@ -27,9 +27,9 @@ from .errors import CrossbandError, unknown_name
 __all__ = [
     "BANDS",
     "Band",
-    "Normalisation",
+    "Normalization",
     "Units",
-    "default_normalisation",
+    "default_normalization",
     "parse_band",
     "parse_units",
     "to_kelvin",
@@ -116,7 +116,7 @@ def to_kelvin(pixels: np.ndarray, units: Units | str) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """A named map from pixels to [0, 1]; see the module's table.
 
     Attributes:
@@ -130,16 +130,16 @@ class Normalisation:
     high: float = 0.0
 
     @classmethod
-    def parse(cls, text: str) -> Normalisation:
+    def parse(cls, text: str) -> Normalization:
         """Read ``NAME`` or ``NAME:LOW:HIGH``.
 
         Raises:
             CrossbandError: for an unknown name or limits that are not ``low < high``.
 
         Example:
-            >>> Normalisation.parse("kelvin:263:313")
-            Normalisation(name='kelvin', low=263.0, high=313.0)
-            >>> str(Normalisation.parse("percentile"))
+            >>> Normalization.parse("kelvin:263:313")
+            Normalization(name='kelvin', low=263.0, high=313.0)
+            >>> str(Normalization.parse("percentile"))
             'percentile:1:99'
         """
         name, *limits = text.split(":")
@@ -147,13 +147,13 @@ class Normalisation:
         if name in ("repeat8", "range") and not limits:
             return cls(name)
         if name not in defaults:
-            raise unknown_name("normalisation", text, [*defaults, "repeat8", "range"])
+            raise unknown_name("normalization", text, [*defaults, "repeat8", "range"])
         try:
             low, high = map(float, limits) if limits else defaults[name]
         except ValueError:
             low = high = 0.0
         if not -math.inf < low < high < math.inf or (name == "percentile" and not (low >= 0 and high <= 100)):
-            raise CrossbandError(f"normalisation {text!r} needs two limits, as in {name}:LOW:HIGH, low < high")
+            raise CrossbandError(f"normalization {text!r} needs two limits, as in {name}:LOW:HIGH, low < high")
         return cls(name, low, high)
 
     def __str__(self) -> str:
@@ -170,7 +170,7 @@ class Normalisation:
                 ``range`` on pixels that are not unsigned integers.
 
         Example:
-            >>> Normalisation.parse("repeat8")(np.array([0, 51, 255], np.uint8)).round(2)
+            >>> Normalization.parse("repeat8")(np.array([0, 51, 255], np.uint8)).round(2)
             array([0. , 0.2, 1. ], dtype=float32)
         """
         return self.fitted(pixels)(pixels, units)
@@ -180,7 +180,7 @@ class Normalisation:
 
         Example:
             >>> image = np.arange(101, dtype=np.uint16)
-            >>> Normalisation.parse("percentile:0:100").fitted(image)(image[50:51], "counts")
+            >>> Normalization.parse("percentile:0:100").fitted(image)(image[50:51], "counts")
             array([0.5], dtype=float32)
         """
         if self.name != "percentile":
@@ -193,14 +193,14 @@ class Normalisation:
             return _stretch_in_place(to_kelvin(pixels, units), self.low, self.high)
         if self.name == "repeat8" and pixels.dtype != np.uint8:
             raise CrossbandError(
-                f"normalisation repeat8 reads 8-bit pixels, not {pixels.dtype}; use percentile or kelvin"
+                f"normalization repeat8 reads 8-bit pixels, not {pixels.dtype}; use percentile or kelvin"
             )
         return _full_range(pixels)
 
 
-def default_normalisation(band: Band) -> Normalisation:
+def default_normalization(band: Band) -> Normalization:
     """``percentile:1:99`` for ``tir``, ``range`` for the others."""
-    return Normalisation.parse("percentile" if band is Band.TIR else "range")
+    return Normalization.parse("percentile" if band is Band.TIR else "range")
 
 
 def _stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -250,7 +250,7 @@ def _histogram(pixels: np.ndarray) -> np.ndarray:
 def _full_range(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype.kind != "u":
         raise CrossbandError(
-            f"normalisation range reads unsigned integers, these pixels are {pixels.dtype}; use percentile"
+            f"normalization range reads unsigned integers, these pixels are {pixels.dtype}; use percentile"
         )
     scaled = pixels.astype(np.float32)
     scaled /= np.float32(np.iinfo(pixels.dtype).max)

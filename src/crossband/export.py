@@ -58,7 +58,7 @@ def export(
     """Write the deployed form of a network as ONNX and compare the two.
 
     The file's metadata say the bands, classes and preprocessing of a checkpoint. Its input is one tensor
-    ``images``, ``(1, C, H, W)``, standardised; its output ``logits``, or for an encoder its last map.
+    ``images``, ``(1, C, H, W)``, standardized; its output ``logits``, or for an encoder its last map.
 
     Args:
         model: a segmentation network, an encoder, or a segmentation's checkpoint.

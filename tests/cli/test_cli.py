@@ -159,7 +159,7 @@ def test_size_is_width_by_height(crossband, pairs, store):
 
 def test_options_of_reading_change_what_is_read(crossband, pairs, store):
     for options in (
-        ("--normalise", "tir=kelvin:270:310", "--units", "centikelvin"),
+        ("--normalize", "tir=kelvin:270:310", "--units", "centikelvin"),
         ("--set-statistics",),
         ("--max-memory", "1M", "--workers", "1", "--device", "cpu"),
     ):
@@ -250,7 +250,7 @@ def test_fit_writes_a_descriptor_that_stands_where_a_name_can(crossband, pairs, 
     assert json.loads(done.out)["runs"][0]["descriptor_dim"] == 5
 
 
-def test_index_search_delete_info_and_optimise_work_on_one_gallery(crossband, pairs, gallery):
+def test_index_search_delete_info_and_optimize_work_on_one_gallery(crossband, pairs, gallery):
     done = crossband("search", pairs / "rgb" / "0002.png", "--gallery", gallery, "-k", "3", "--json")
     assert done.err == ""
     matches = json.loads(done.out)
@@ -261,7 +261,7 @@ def test_index_search_delete_info_and_optimise_work_on_one_gallery(crossband, pa
     assert "1 deleted" in crossband("gallery", "delete", gallery, "--where", "frame = '0002'").out
     again = crossband("search", pairs / "rgb" / "0002.png", "--gallery", gallery, "--json")
     assert json.loads(again.out)[0]["frame"] != "0002"
-    done = crossband("gallery", "optimise", gallery)
+    done = crossband("gallery", "optimize", gallery)
     assert (done.out, done.err) == ("g: 5 items\n", "")
 
 
@@ -299,7 +299,7 @@ def test_search_takes_a_frame_of_a_manifest_and_draws_a_strip(crossband, pairs, 
 
 def test_models_gives_the_promised_fields(crossband):
     found = json.loads(crossband("models", "--json").out)
-    promised = {"name", "task", "params_m", "dim", "licence", "source", "weights", "size"}
+    promised = {"name", "task", "params_m", "dim", "license", "source", "weights", "size"}
     assert all(set(entry) == promised for entry in found)
     assert {entry["name"]: entry["weights"] for entry in found}["efficientnet_lite0"] == "here"
 
@@ -340,7 +340,7 @@ def test_a_run_over_a_faulty_set_says_what_it_left_out_and_succeeds(crossband, t
 
 def test_bad_an_empty_folder(crossband, tmp_path):
     (tmp_path / "empty").mkdir()
-    refused(crossband("benchmark", "empty", *HOG), "no bands recognised in empty", "--rgb DIR --tir DIR")
+    refused(crossband("benchmark", "empty", *HOG), "no bands recognized in empty", "--rgb DIR --tir DIR")
 
 
 def test_bad_empty_band_folders(crossband, tmp_path):
@@ -496,16 +496,16 @@ def test_bad_a_size_the_network_cannot_take(crossband, pairs, tmp_path, store):
     [
         ("percentile", "BAND=NAME"),
         ("thermal=percentile", "unknown band 'thermal'"),
-        ("tir=stretch", "unknown normalisation 'stretch'"),
+        ("tir=stretch", "unknown normalization 'stretch'"),
         ("tir=kelvin:310:270", "low < high"),
     ],
 )
-def test_bad_normalisations(crossband, pairs, given, said):
-    refused(crossband("benchmark", pairs, *HOG, "--normalise", given), said)
+def test_bad_normalizations(crossband, pairs, given, said):
+    refused(crossband("benchmark", pairs, *HOG, "--normalize", given), said)
 
 
 def test_bad_kelvin_on_counts(crossband, pairs):
-    refused(crossband("benchmark", pairs, *HOG, "--normalise", "tir=kelvin:270:310"), "--units centikelvin")
+    refused(crossband("benchmark", pairs, *HOG, "--normalize", "tir=kelvin:270:310"), "--units centikelvin")
 
 
 def test_bad_units(crossband, pairs):
@@ -542,7 +542,7 @@ def test_bad_a_band_of_a_query_whose_mean_the_gallery_lacks(crossband, pairs, ga
 @pytest.mark.parametrize("protocol", ["nearby", "within", "within:far"])
 def test_bad_protocols(crossband, pairs, protocol):
     done = crossband("benchmark", pairs, *HOG, "--protocol", protocol)
-    refused(done, f"unknown protocol {protocol!r}", "within:METRES")
+    refused(done, f"unknown protocol {protocol!r}", "within:METERS")
 
 
 def test_bad_a_protocol_whose_column_is_missing(crossband, pairs):
@@ -556,8 +556,8 @@ def test_bad_k(crossband, pairs, gallery, k):
 
 def test_bad_conditions(crossband, pairs, gallery):
     query = pairs / "rgb" / "0000.png"
-    refused(crossband("search", query, "--gallery", gallery, "--where", "colour = 'red'"), "--where", "camera")
-    refused(crossband("gallery", "delete", gallery, "--where", "colour ="), "--where", "camera")
+    refused(crossband("search", query, "--gallery", gallery, "--where", "color = 'red'"), "--where", "camera")
+    refused(crossband("gallery", "delete", gallery, "--where", "color ="), "--where", "camera")
 
 
 def test_bad_a_missing_manifest(crossband):
@@ -598,7 +598,7 @@ def test_bad_a_split_that_is_not_there(crossband, pairs, store):
 
 def test_bad_data_for_the_demo(crossband, tmp_path):
     (tmp_path / "empty").mkdir()
-    refused(crossband("demo", "--data", "empty", "--models", "hog"), "no bands recognised in empty")
+    refused(crossband("demo", "--data", "empty", "--models", "hog"), "no bands recognized in empty")
     refused(crossband("demo", "--data", "gone", "--models", "hog"), "gone")
 
 

@@ -65,7 +65,7 @@ def test_an_export_says_how_far_it_differs(crossband, tmp_path):  # noqa: F811
         (("profile", "mfnet", "width"), "an option of a network is KEY=VALUE"),
         (("export", "mfnet", "--out", "a.pt"), "an export is a .onnx file"),
         (("segment", "a.png", "--checkpoint", "none.safetensors"), "no image a.png"),
-        (("segment-robustness", ".", "--checkpoint", "x"), "no bands recognised"),
+        (("segment-robustness", ".", "--checkpoint", "x"), "no bands recognized"),
         (("reproduce", "rsfnets", "--data-root", "."), "unknown paper 'rsfnets'; there are hamnet"),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossband.bands import Band, Normalisation, Units
+from crossband.bands import Band, Normalization, Units
 from crossband.data import preprocess as module
 from crossband.data.preprocess import Preprocess, Statistics, Warp, measure_statistics
 from crossband.datasets import open_frames
@@ -21,7 +21,7 @@ NEUTRAL = {band: Statistics((0.0,) * 3, (1.0,) * 3) for band in Band}
 
 
 def centroid(image: torch.Tensor) -> tuple[float, float]:
-    """(x, y) in pixels of the brightness of ``(1, H, W)``, from the image's centre."""
+    """(x, y) in pixels of the brightness of ``(1, H, W)``, from the image's center."""
     weights = image[0] / image[0].sum()
     height, width = weights.shape
     x = (weights.sum(0) * (torch.arange(width) + 0.5)).sum() - width / 2
@@ -30,7 +30,7 @@ def centroid(image: torch.Tensor) -> tuple[float, float]:
 
 
 def blob(x: float, y: float, size: tuple[int, int] = (120, 200), sigma: float = 4.0) -> torch.Tensor:
-    """A bright spot at (x, y) pixels from the centre of a ``(1, *size)`` image."""
+    """A bright spot at (x, y) pixels from the center of a ``(1, *size)`` image."""
     height, width = size
     xs = torch.arange(width) + 0.5 - width / 2 - x
     ys = torch.arange(height) + 0.5 - height / 2 - y
@@ -48,15 +48,15 @@ def test_a_shift_moves_content_right_and_down_by_the_fraction_of_each_side():
     assert y == pytest.approx(-10 + 0.1 * 120, abs=0.05)
 
 
-def test_a_scale_above_one_enlarges_about_the_centre():
+def test_a_scale_above_one_enlarges_about_the_center():
     x, y = centroid(Warp(scale=1.5)(blob(20, -10)))
     assert (x, y) == (pytest.approx(30, abs=0.05), pytest.approx(-15, abs=0.05))
 
 
 @pytest.mark.parametrize("angle", [30, 90, -45])
-def test_a_rotation_turns_anticlockwise_as_seen_in_pixels_of_a_wide_image(angle):
+def test_a_rotation_turns_counterclockwise_as_seen_in_pixels_of_a_wide_image(angle):
     x, y = centroid(Warp(rotate=angle)(blob(30, 10)))
-    turn = math.radians(angle)  # y points down: anticlockwise as seen is x cos + y sin, y cos - x sin
+    turn = math.radians(angle)  # y points down: counterclockwise as seen is x cos + y sin, y cos - x sin
     assert x == pytest.approx(30 * math.cos(turn) + 10 * math.sin(turn), abs=0.1)
     assert y == pytest.approx(10 * math.cos(turn) - 30 * math.sin(turn), abs=0.1)
 
@@ -66,7 +66,7 @@ def test_a_turn_of_a_wide_image_keeps_circles_round():
     assert torch.allclose(turned, blob(0, 0, sigma=8.0), atol=2e-2)
 
 
-def test_all_at_once_is_scale_and_turn_about_the_centre_then_the_shift():
+def test_all_at_once_is_scale_and_turn_about_the_center_then_the_shift():
     warp = Warp(shift=0.05, scale=1.1, rotate=5)
     x, y = centroid(warp(blob(30, 10)))
     turn = math.radians(5)
@@ -98,7 +98,7 @@ def test_every_depth_and_number_of_channels_becomes_three_channels_of_the_size(p
     assert torch.isfinite(tensor).all()
 
 
-def test_pixels_are_standardised_by_the_statistics_of_their_band():
+def test_pixels_are_standardized_by_the_statistics_of_their_band():
     statistics = {**NEUTRAL, Band.NIR: Statistics((0.1, 0.2, 0.3), (0.5, 0.25, 0.125))}
     tensor = Preprocess((2, 2), statistics)(Image(np.full((2, 2), 255, np.uint8)), "nir")
     assert torch.allclose(tensor[:, 0, 0], torch.tensor([1.8, 3.2, 5.6]))
@@ -110,11 +110,11 @@ def test_sixteen_bits_are_not_cut_to_eight():
     assert len(tensor[0].unique()) > 90  # the 100 values lie within half an 8-bit step of the full range
 
 
-def test_colours_of_a_thermal_palette_become_their_luminance():
+def test_colors_of_a_thermal_palette_become_their_luminance():
     pixels = np.zeros((4, 4, 3), np.uint8)
     pixels[:2] = (200, 100, 50)
     preprocess = Preprocess(
-        (4, 4), NEUTRAL, {**Preprocess().normalisation, Band.TIR: Normalisation.parse("range")}
+        (4, 4), NEUTRAL, {**Preprocess().normalization, Band.TIR: Normalization.parse("range")}
     )
     assert preprocess(Image(pixels), "tir")[0, 0, 0].item() * 255 == pytest.approx(
         0.299 * 200 + 0.587 * 100 + 0.114 * 50, abs=0.51
@@ -122,7 +122,7 @@ def test_colours_of_a_thermal_palette_become_their_luminance():
 
 
 def test_a_fixed_range_of_kelvin_maps_the_same_temperature_to_the_same_number():
-    kelvin = {**Preprocess().normalisation, Band.TIR: Normalisation.parse("kelvin:270:310")}
+    kelvin = {**Preprocess().normalization, Band.TIR: Normalization.parse("kelvin:270:310")}
     cold, warm = (Image(np.full((4, 4), t * 100, np.uint16), Units.CENTIKELVIN) for t in (280, 300))
     preprocess = Preprocess((4, 4), NEUTRAL, kelvin)
     assert preprocess(cold, "tir").unique().item() == pytest.approx(0.25)
@@ -130,12 +130,12 @@ def test_a_fixed_range_of_kelvin_maps_the_same_temperature_to_the_same_number():
 
 
 def test_kelvin_on_counts_is_refused_in_one_sentence():
-    kelvin = {**Preprocess().normalisation, Band.TIR: Normalisation.parse("kelvin:270:310")}
+    kelvin = {**Preprocess().normalization, Band.TIR: Normalization.parse("kelvin:270:310")}
     with pytest.raises(CrossbandError, match="--units"):
         Preprocess((4, 4), NEUTRAL, kelvin)(Image(np.ones((4, 4), np.uint16)), "tir")
 
 
-def test_resizing_bytes_agrees_with_resizing_numbers_to_a_grey_level():
+def test_resizing_bytes_agrees_with_resizing_numbers_to_a_gray_level():
     pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     fast = Preprocess((32, 32), NEUTRAL)(Image(pixels), "rgb")
     exact = Preprocess((32, 32), NEUTRAL)(Image(pixels.astype(np.uint16) * 257), "rgb")
@@ -154,7 +154,7 @@ def test_its_account_is_plain_json_and_complete():
     assert Preprocess.from_description(json.loads(json.dumps(preprocess.describe()))) == preprocess
 
 
-def test_measured_statistics_standardise_each_band_to_mean_zero_and_deviation_one(tmp_path, make_pairs):
+def test_measured_statistics_standardize_each_band_to_mean_zero_and_deviation_one(tmp_path, make_pairs):
     frames = open_frames(make_pairs(tmp_path, n=5))
     plain = Preprocess((48, 64), NEUTRAL)
     measured = measure_statistics(frames, plain)
@@ -181,17 +181,17 @@ def test_a_large_image_is_resized_in_strips_to_the_same_numbers(monkeypatch, ban
 
 def test_statistics_are_measured_with_the_units_of_the_manifest(tmp_path, make_pairs):
     frames = open_frames(make_pairs(tmp_path, n=2)).assign(tir_units="centikelvin")
-    kelvin = {**Preprocess().normalisation, Band.TIR: Normalisation.parse("kelvin:270:310")}
+    kelvin = {**Preprocess().normalization, Band.TIR: Normalization.parse("kelvin:270:310")}
     pixels = read_image(frames.paths("tir")[0], "tir", "centikelvin")
     measured = measure_statistics(frames.select([0]), Preprocess((48, 64), NEUTRAL, kelvin))[Band.TIR]
     expected = Preprocess((48, 64), NEUTRAL, kelvin).unit(pixels, Band.TIR).mean().item()
     assert measured.mean[0] == pytest.approx(expected)
 
 
-def test_statistics_pass_over_images_that_the_normalisation_does_not_fit(tmp_path, make_pairs):
+def test_statistics_pass_over_images_that_the_normalization_does_not_fit(tmp_path, make_pairs):
     units = ["centikelvin", "counts", "centikelvin"]
     frames = open_frames(make_pairs(tmp_path, n=3)).assign(tir_units=units)
-    kelvin = {**Preprocess().normalisation, Band.TIR: Normalisation.parse("kelvin:270:310")}
+    kelvin = {**Preprocess().normalization, Band.TIR: Normalization.parse("kelvin:270:310")}
     preprocess = Preprocess((48, 64), NEUTRAL, kelvin)
     assert measure_statistics(frames, preprocess) == {
         **measure_statistics(frames, preprocess),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crossband.bands import BANDS, Band
-from crossband.data.transforms import LabelledView, Photometry, ViewShift
+from crossband.data.transforms import LabeledView, Photometry, ViewShift
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -53,7 +53,7 @@ def test_a_view_shift_is_a_crop_of_the_image():
     assert (out.diff(dim=2) >= -1e-6).all()
 
 
-def labelled_grid() -> tuple[torch.Tensor, torch.Tensor]:
+def labeled_grid() -> tuple[torch.Tensor, torch.Tensor]:
     """Labels in blocks of 8 pixels, and images that show the same numbers."""
     labels = (torch.arange(48)[:, None] // 8 + torch.arange(64)[None] // 8) % 5
     return labels.float()[None].expand(4, -1, -1) / 10, labels
@@ -62,15 +62,15 @@ def labelled_grid() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize(
     "view",
     [
-        LabelledView(mirror=1.0),
-        LabelledView(crop=(24, 32)),
-        LabelledView(rotate=10),
-        LabelledView(zoom=(1.5, 2.0), crop=(24, 32)),
-        LabelledView(mirror=0.5, rotate=10, zoom=(0.7, 1.5), crop=(40, 40)),
+        LabeledView(mirror=1.0),
+        LabeledView(crop=(24, 32)),
+        LabeledView(rotate=10),
+        LabeledView(zoom=(1.5, 2.0), crop=(24, 32)),
+        LabeledView(mirror=0.5, rotate=10, zoom=(0.7, 1.5), crop=(40, 40)),
     ],
 )
 def test_images_and_labels_go_through_the_same_geometry(view):
-    images, labels = labelled_grid()
+    images, labels = labeled_grid()
     for seed in range(5):
         seen, known = view(images, labels, torch.Generator().manual_seed(seed))
         assert seen.shape[1:] == known.shape
@@ -83,7 +83,7 @@ def test_images_and_labels_go_through_the_same_geometry(view):
 
 
 def test_what_lies_beyond_the_border_is_ignored():
-    images, labels = labelled_grid()
-    _, known = LabelledView(zoom=(0.5, 0.5), crop=(48, 64))(images, labels, torch.Generator().manual_seed(0))
+    images, labels = labeled_grid()
+    _, known = LabeledView(zoom=(0.5, 0.5), crop=(48, 64))(images, labels, torch.Generator().manual_seed(0))
     assert int((known != 255).sum()) == 24 * 32
-    assert LabelledView()(images, labels, torch.Generator())[1].equal(labels)
+    assert LabeledView()(images, labels, torch.Generator())[1].equal(labels)

@@ -11,7 +11,7 @@ from crossband.errors import CrossbandError
 from .conftest import rows
 
 
-def test_crops_with_one_centre_are_one_frame(plant):
+def test_crops_with_one_center_are_one_frame(plant):
     tree = ["train_database/@1203@4571.png", "train_queries/@1203@4571.png", "train_queries/@9@10.5.png"]
     frames = scan(plant([*tree, "test_database/@1@2.png", "test_queries/@1@2.png"]))
     assert rows(frames, "frame", "split", "x", "y") == [
@@ -23,9 +23,9 @@ def test_crops_with_one_centre_are_one_frame(plant):
     assert frames.table["rgb"].isna().tolist() == [False, True, False]
 
 
-def test_a_name_without_its_centre_is_refused(plant):
+def test_a_name_without_its_center_is_refused(plant):
     root = plant(["train_database/@1@2.png", "train_queries/@1@2.png", "train_queries/one.png"])
-    with pytest.raises(CrossbandError, match="train/one is not named after its crop's centre"):
+    with pytest.raises(CrossbandError, match="train/one is not named after its crop's center"):
         scan(root)
 
 
@@ -39,8 +39,8 @@ class _FakeH5py:
 
     class File(dict):
         def __init__(self, path, mode):
-            grey = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1).repeat(3, axis=3)
-            data = grey if "queries" in path.name else grey + np.array([0, 1, 2], np.uint8)
+            gray = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1).repeat(3, axis=3)
+            data = gray if "queries" in path.name else gray + np.array([0, 1, 2], np.uint8)
             super().__init__(image_data=data, image_name=[b"@1@2"])
 
         def __enter__(self):

@@ -8,7 +8,7 @@ from crossband.errors import CrossbandError
 from .conftest import rows
 
 
-def test_version_1_pairs_eight_bit_thermal_and_colour(plant, capsys):
+def test_version_1_pairs_eight_bit_thermal_and_color(plant, capsys):
     tree = ["train/RGB/FLIR_00001.jpg", "train/thermal_8_bit/FLIR_00001.jpeg"]
     tree += ["train/thermal_8_bit/FLIR_00002.jpeg", "train/thermal_16_bit/FLIR_00001.tiff"]
     tree += ["video/RGB/FLIR_video_00001.jpg", "video/thermal_8_bit/FLIR_video_00001.jpeg"]

@@ -42,7 +42,7 @@ def side_by_side(root: Path, panels: int, above: str = "rgbir/", height: int = 8
 @pytest.mark.parametrize(
     ("name", "split", "panels"), [("rgbn300", split_rgbn300, 2), ("rgbnt100", split_rgbnt100, 3)]
 )
-def test_the_bands_side_by_side_are_split_once_and_then_recognised(tmp_path, name, split, panels, above):
+def test_the_bands_side_by_side_are_split_once_and_then_recognized(tmp_path, name, split, panels, above):
     out = tmp_path / "out"
     assert split(side_by_side(tmp_path / "in", panels, above), out) == 5
     frames = scan(out)

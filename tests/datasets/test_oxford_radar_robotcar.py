@@ -37,7 +37,7 @@ def oxford(plant):
 
 
 @pytest.mark.parametrize("positions", ["ins", "odometry"])
-def test_positions_are_metres_that_the_drives_share(oxford, positions):
+def test_positions_are_meters_that_the_drives_share(oxford, positions):
     frames = read_oxford_radar_robotcar(oxford, positions)
     table = rows(frames, "frame", "split", "x", "y", "condition")
     assert table[3][:2] == (f"{TRAIN}/3000000", "train")
@@ -48,7 +48,7 @@ def test_positions_are_metres_that_the_drives_share(oxford, positions):
     assert frames.table["x"].isna().tolist() == [False] * 4 + [True] + [False] * 4 + [True]
 
 
-def test_the_layout_is_recognised_and_missing_positions_are_named(oxford):
+def test_the_layout_is_recognized_and_missing_positions_are_named(oxford):
     assert len(scan(oxford)) == 10
     (oxford / TRAIN / "gps" / "ins.csv").write_text("timestamp,x\n1,2\n")
     with pytest.raises(CrossbandError, match=r"ins\.csv lacks northing, easting, yaw"):
@@ -57,7 +57,7 @@ def test_the_layout_is_recognised_and_missing_positions_are_named(oxford):
         read_oxford_radar_robotcar(oxford, "odometri")  # type: ignore[arg-type]
 
 
-def test_a_mosaic_of_one_colour_is_that_colour_everywhere():
+def test_a_mosaic_of_one_color_is_that_color_everywhere():
     mosaic = np.zeros((6, 8), np.uint8)
     mosaic[0::2, 0::2], mosaic[0::2, 1::2], mosaic[1::2, 0::2], mosaic[1::2, 1::2] = 10, 20, 20, 30
     assert (demosaic(mosaic) == (10, 20, 30)).all()

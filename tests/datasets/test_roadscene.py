@@ -7,7 +7,7 @@ from .conftest import rows
 TREE = ["crop_LR_visible/FLIR_1.jpg", "cropinfrared/FLIR_1.jpg", "crop_HR_visible/FLIR_1.jpg"]
 
 
-def test_the_layout_is_recognised_and_paired(plant):
+def test_the_layout_is_recognized_and_paired(plant):
     root = plant(TREE)
     assert dataset("roadscene").found_in(root)
     assert rows(scan(root), "frame", "rgb", "tir") == [("FLIR_1", TREE[0], TREE[1])]

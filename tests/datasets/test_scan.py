@@ -30,9 +30,9 @@ def test_suffixes_of_the_files_do_not_matter_and_subfolders_are_part_of_the_stem
 
 @pytest.mark.parametrize(
     ("visible", "thermal"),
-    [("rgb", "thermal"), ("RGB", "TIR"), ("visible", "lwir"), ("vi", "ir"), ("colour_left", "thermal_8")],
+    [("rgb", "thermal"), ("RGB", "TIR"), ("visible", "lwir"), ("vi", "ir"), ("color_left", "thermal_8")],
 )
-def test_folders_named_after_their_bands_are_recognised(plant, visible, thermal):
+def test_folders_named_after_their_bands_are_recognized(plant, visible, thermal):
     root = plant([f"{visible}/a.png", f"{thermal}/a.png", "masks/a.png"])
     assert rows(scan(root), "rgb", "tir") == [(f"{visible}/a.png", f"{thermal}/a.png")]
 
@@ -41,7 +41,7 @@ def test_folders_named_after_their_bands_are_recognised(plant, visible, thermal)
     ("visible", "thermal", "band"),
     [("_rgb", "_tir", "tir"), ("_rgb", "_nir", "nir"), ("-vis", "-ir", "tir"), ("_RGB", "_T", "tir")],
 )
-def test_suffixes_that_tell_the_band_are_recognised(plant, visible, thermal, band):
+def test_suffixes_that_tell_the_band_are_recognized(plant, visible, thermal, band):
     root = plant([f"a/1{visible}.png", f"a/1{thermal}.png", "a/1_gt.png"])
     assert rows(scan(root), "frame", "rgb", band) == [("a/1", f"a/1{visible}.png", f"a/1{thermal}.png")]
 
@@ -128,7 +128,7 @@ def test_radiometric_jpegs_are_both_bands(plant, capsys):
     assert "1 of 3 images carry no temperatures and are left out" in capsys.readouterr().err
 
 
-def test_a_recognised_layout_that_fits_two_is_refused(plant):
+def test_a_recognized_layout_that_fits_two_is_refused(plant):
     root = plant(["Vis/00000.png", "Ir/00000.png", "crop_LR_visible/a.jpg", "cropinfrared/a.jpg"])
     with pytest.raises(CrossbandError, match="looks like m3fd, roadscene; say which with --kind"):
         scan(root)
@@ -157,7 +157,7 @@ def test_every_folder_is_claimed_by_one_dataset_at_most(plant):
     trees |= {
         "hit_uav": ["annotations/val.json", "val/0_60_30_0_0001.jpg"],
         "rgbnt201": ["test/RGB/a.jpg", "test/NI/a.jpg", "test/TI/a.jpg"],
-        "colour_thermal_objects": ["colour/a_1.png", "thermal/a_1.png"],
+        "color_thermal_objects": ["color/a_1.png", "thermal/a_1.png"],
         "rgbnt100": ["rgbnt100.txt", "query/rgb/a.png"],
         "rgbn300": ["rgbn300.txt", "query/rgb/a.png"],
         "msvr310": ["query3/0001/vis/a.jpg", "query3/0001/ni/a.jpg", "query3/0001/th/a.jpg"],
@@ -171,7 +171,7 @@ def test_every_folder_is_claimed_by_one_dataset_at_most(plant):
 @pytest.mark.parametrize("entry", list_datasets(), ids=lambda entry: entry.name)
 def test_every_dataset_says_what_it_is(entry):
     assert entry.title
-    assert entry.licence
+    assert entry.license
     assert entry.source.startswith("https://")
     assert "ROOT/" in entry.layout
     assert set(entry.bands) <= {"rgb", "nir", "tir"}
@@ -185,8 +185,8 @@ def test_an_unknown_dataset_names_the_nearest():
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ([], "no bands recognised in"),
-        (["a.png", "b.png"], "no bands recognised in"),
+        ([], "no bands recognized in"),
+        (["a.png", "b.png"], "no bands recognized in"),
         (["rgb/a.png", "tir/b.png"], "no file stem is in two of the folders .*rgb 'a' and tir 'b'"),
         (["rgb/a.png", "tir/a.txt"], "no image in the tir folder"),
         (["rgb/a.png", "rgb/a.jpg", "tir/a.png"], r"a.jpg and a.png in .* share a stem; keep one"),

@@ -5,17 +5,17 @@ from crossband.datasets import scan
 from .conftest import rows
 
 
-@pytest.mark.parametrize(("colour", "thermal"), [("v", "i"), ("", "")])
-def test_a_sequence_is_a_place_and_numbers_pair_its_frames(plant, colour, thermal):
+@pytest.mark.parametrize(("color", "thermal"), [("v", "i"), ("", "")])
+def test_a_sequence_is_a_place_and_numbers_pair_its_frames(plant, color, thermal):
     root = plant(
         f"{sequence}/{file}"
         for sequence in ("car", "vivid")
-        for file in (f"color/00000001{colour}.jpg", f"ir/00000001{thermal}.jpg", "groundtruth.txt")
+        for file in (f"color/00000001{color}.jpg", f"ir/00000001{thermal}.jpg", "groundtruth.txt")
     )
     assert rows(scan(root), "frame", "rgb", "tir", "split", "place", "sequence") == [
         (
             f"{name}/00000001",
-            f"{name}/color/00000001{colour}.jpg",
+            f"{name}/color/00000001{color}.jpg",
             f"{name}/ir/00000001{thermal}.jpg",
             "test",
             name,

@@ -28,7 +28,7 @@ def test_gardens_point_counts_frames_along_each_walk(plant):
     assert len(frames.split("gallery")) == 11
 
 
-def test_corridor_is_recognised_by_its_folders(plant):
+def test_corridor_is_recognized_by_its_folders(plant):
     names = [f"{walk}/{i:07d}.jpg" for walk in ("ref", "query") for i in range(3)]
     frames = scan(plant([*names, "gt.json"]))
     assert rows(frames, "frame", "split", "index")[3:] == [

@@ -56,7 +56,7 @@ def test_both_bands_are_upright(file, tmp_path, band):
     assert np.array_equal(turned, np.rot90(read_image(file, band).pixels, 3))
 
 
-def test_a_grey_photograph_keeps_its_width(tmp_path):
+def test_a_gray_photograph_keeps_its_width(tmp_path):
     pytest.importorskip("flyr")
     (tmp_path / "a.jpg").write_bytes(radiometric_jpeg(PHOTO[..., 0]))
     assert np.array_equal(read_image(tmp_path / "a.jpg", "rgb").pixels, PHOTO[..., 0])

@@ -24,8 +24,8 @@ from crossband.io import images as module
 from crossband.io.images import upright
 
 RNG = np.random.default_rng(0)
-GREY8 = RNG.integers(0, 256, (5, 7), np.uint8)
-GREY16 = RNG.integers(0, 65536, (5, 7), np.uint16)
+GRAY8 = RNG.integers(0, 256, (5, 7), np.uint8)
+GRAY16 = RNG.integers(0, 65536, (5, 7), np.uint16)
 RGB8 = RNG.integers(0, 256, (5, 7, 3), np.uint8)
 RGB16 = RNG.integers(0, 65536, (5, 7, 3), np.uint16)
 
@@ -42,12 +42,12 @@ def same(path: Path, pixels: np.ndarray, band: str = "rgb") -> bool:
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "pgm"])
-def test_eight_bit_grey_is_kept(tmp_path, suffix):
-    assert same(pillow_file(tmp_path, GREY8, f"a.{suffix}"), GREY8, "tir")
+def test_eight_bit_gray_is_kept(tmp_path, suffix):
+    assert same(pillow_file(tmp_path, GRAY8, f"a.{suffix}"), GRAY8, "tir")
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "ppm"])
-def test_eight_bit_colour_is_kept(tmp_path, suffix):
+def test_eight_bit_color_is_kept(tmp_path, suffix):
     assert same(pillow_file(tmp_path, RGB8, f"a.{suffix}"), RGB8)
 
 
@@ -56,18 +56,18 @@ def test_lossless_webp_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
-def test_sixteen_bit_grey_is_kept(tmp_path, suffix):
-    assert same(pillow_file(tmp_path, GREY16, f"a.{suffix}"), GREY16, "tir")
+def test_sixteen_bit_gray_is_kept(tmp_path, suffix):
+    assert same(pillow_file(tmp_path, GRAY16, f"a.{suffix}"), GRAY16, "tir")
 
 
-def test_sixteen_bit_colour_png_is_not_narrowed(tmp_path):
+def test_sixteen_bit_color_png_is_not_narrowed(tmp_path):
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(RGB16))
     assert same(tmp_path / "a.png", RGB16)
 
 
-def test_sixteen_bit_grey_png_with_alpha_loses_the_alpha_only(tmp_path):
-    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.stack([GREY16, GREY16 * 0], axis=-1)))
-    assert same(tmp_path / "a.png", GREY16)
+def test_sixteen_bit_gray_png_with_alpha_loses_the_alpha_only(tmp_path):
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.stack([GRAY16, GRAY16 * 0], axis=-1)))
+    assert same(tmp_path / "a.png", GRAY16)
 
 
 def test_jpeg_is_decoded_as_pillow_does(tmp_path):
@@ -77,25 +77,25 @@ def test_jpeg_is_decoded_as_pillow_does(tmp_path):
 
 
 def test_rgba_keeps_four_channels(tmp_path):
-    rgba = np.dstack([RGB8, GREY8])
+    rgba = np.dstack([RGB8, GRAY8])
     assert same(pillow_file(tmp_path, rgba, "a.png"), rgba)
 
 
-def test_a_palette_becomes_its_colours(tmp_path):
-    palette = PIL.Image.fromarray(GREY8 // 64).convert("P")
+def test_a_palette_becomes_its_colors(tmp_path):
+    palette = PIL.Image.fromarray(GRAY8 // 64).convert("P")
     palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])
     palette.save(tmp_path / "a.png")
     table = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90], [100, 110, 120]], np.uint8)
-    assert same(tmp_path / "a.png", table[GREY8 // 64])
+    assert same(tmp_path / "a.png", table[GRAY8 // 64])
 
 
 def test_one_bit_becomes_black_and_white(tmp_path):
-    PIL.Image.fromarray(GREY8 > 100).save(tmp_path / "a.png")
-    assert same(tmp_path / "a.png", (GREY8 > 100).astype(np.uint8) * 255)
+    PIL.Image.fromarray(GRAY8 > 100).save(tmp_path / "a.png")
+    assert same(tmp_path / "a.png", (GRAY8 > 100).astype(np.uint8) * 255)
 
 
 def test_counts_of_a_fourteen_bit_pgm_stay_as_they_stand(tmp_path):
-    counts = (GREY16 // 4).astype(">u2")
+    counts = (GRAY16 // 4).astype(">u2")
     (tmp_path / "a.pgm").write_bytes(b"P5\n# counts\n7 5\n16383\n" + counts.tobytes())
     assert same(tmp_path / "a.pgm", counts.astype(np.uint16), "tir")
 
@@ -118,7 +118,7 @@ def test_counts_of_a_fourteen_bit_pgm_stay_as_they_stand(tmp_path):
     ids=str,
 )
 @pytest.mark.parametrize(
-    "pixels", [GREY8, GREY16, GREY16.astype(np.float32), RGB8, RGB16], ids=lambda p: p.dtype
+    "pixels", [GRAY8, GRAY16, GRAY16.astype(np.float32), RGB8, RGB16], ids=lambda p: p.dtype
 )
 def test_every_tiff_keeps_its_pixels(tmp_path, options, pixels):
     if pixels.dtype == np.float32 and options.get("predictor"):
@@ -134,28 +134,28 @@ def test_a_planar_tiff_has_its_channels_last(tmp_path):
     assert same(tmp_path / "a.tif", RGB16)
 
 
-@pytest.mark.parametrize("pixels", [GREY8, GREY16], ids=lambda p: p.dtype)
+@pytest.mark.parametrize("pixels", [GRAY8, GRAY16], ids=lambda p: p.dtype)
 def test_miniswhite_is_inverted(tmp_path, pixels):
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
     assert same(tmp_path / "a.tif", np.iinfo(pixels.dtype).max - pixels)
 
 
 def test_miniswhite_of_twelve_bits_is_inverted_within_them(tmp_path):
-    counts = GREY16 // 16
+    counts = GRAY16 // 16
     tifffile.imwrite(tmp_path / "a.tif", counts, photometric="miniswhite", bitspersample=12)
     assert same(tmp_path / "a.tif", 4095 - counts)
 
 
 def test_wider_integers_are_narrowed_only_where_they_fit(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", GREY16.astype(np.int32))
-    assert same(tmp_path / "a.tif", GREY16)
+    tifffile.imwrite(tmp_path / "a.tif", GRAY16.astype(np.int32))
+    assert same(tmp_path / "a.tif", GRAY16)
     tifffile.imwrite(tmp_path / "b.tif", np.array([[-5, 100000]], np.int32))
     assert same(tmp_path / "b.tif", np.array([[-5, 100000]], np.float32))
 
 
 def test_of_several_pages_the_first_is_read(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", np.stack([GREY16, GREY16 * 0, GREY16 * 0]), photometric="minisblack")
-    assert same(tmp_path / "a.tif", GREY16)
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([GRAY16, GRAY16 * 0, GRAY16 * 0]), photometric="minisblack")
+    assert same(tmp_path / "a.tif", GRAY16)
 
 
 def test_a_tiff_of_many_channels_is_refused(tmp_path):
@@ -196,19 +196,19 @@ def test_an_orientation_that_is_none_leaves_the_image(tmp_path, orientation):
 
 
 def test_the_name_does_not_matter(tmp_path):
-    pillow_file(tmp_path, GREY16, "a.png").rename(tmp_path / "a.jpg")
-    assert same(tmp_path / "a.jpg", GREY16)
+    pillow_file(tmp_path, GRAY16, "a.png").rename(tmp_path / "a.jpg")
+    assert same(tmp_path / "a.jpg", GRAY16)
 
 
 def test_units_are_those_of_the_caller_for_thermal_only(tmp_path):
-    path = pillow_file(tmp_path, GREY16, "a.png")
+    path = pillow_file(tmp_path, GRAY16, "a.png")
     assert read_image(path, "tir").units is Units.COUNTS
     assert read_image(path, "tir", "centikelvin").units is Units.CENTIKELVIN
     assert read_image(path, "rgb", "centikelvin").units is Units.COUNTS
 
 
 def test_unknown_units_and_bands_are_one_sentence(tmp_path):
-    path = pillow_file(tmp_path, GREY16, "a.png")
+    path = pillow_file(tmp_path, GRAY16, "a.png")
     with pytest.raises(CrossbandError, match="unknown units 'kelvins'"):
         read_image(path, "tir", "kelvins")
     with pytest.raises(CrossbandError, match="unknown band 'lwir'"):
@@ -263,8 +263,8 @@ def encoded(kind: str) -> bytes:
     if kind.startswith("tif"):
         tifffile.imwrite(buffer, smooth, compression=kind.partition(":")[2] or None)
     else:
-        grey = PIL.Image.fromarray(smooth if kind in ("PNG", "PPM") else (smooth // 256).astype(np.uint8))
-        grey.save(buffer, format=kind)
+        gray = PIL.Image.fromarray(smooth if kind in ("PNG", "PPM") else (smooth // 256).astype(np.uint8))
+        gray.save(buffer, format=kind)
     return buffer.getvalue()
 
 
@@ -284,10 +284,10 @@ def test_a_truncated_jpeg_is_said_to_be_truncated(tmp_path):
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-@pytest.mark.parametrize("colour", [0, 2])
+@pytest.mark.parametrize("color", [0, 2])
 @pytest.mark.parametrize("chunks", [1, 3])
-def test_a_png_header_of_65535_by_65535_is_refused_undecoded(tmp_path, depth, colour, chunks):
-    header = b"IHDR" + struct.pack(">IIBBBBB", 65535, 65535, depth, colour, 0, 0, 0)
+def test_a_png_header_of_65535_by_65535_is_refused_undecoded(tmp_path, depth, color, chunks):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 65535, 65535, depth, color, 0, 0, 0)
     parts = [header, b"IDAT" + zlib.compress(b"\0"), b"IEND"][:chunks]
     packed = [struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in parts]
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
@@ -306,24 +306,24 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + check
 
 
-def ihdr(side: int, depth: int = 8, colour: int = 0) -> bytes:
-    return chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, depth, colour, 0, 0, 0))
+def ihdr(side: int, depth: int = 8, color: int = 0) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, depth, color, 0, 0, 0))
 
 
-@pytest.mark.parametrize(("depth", "colour"), [(8, 0), (16, 2)])
+@pytest.mark.parametrize(("depth", "color"), [(8, 0), (16, 2)])
 @pytest.mark.parametrize(
     "before", [chunk(b"tEXt", struct.pack(">II", 4, 4) + b"a\0b"), ihdr(4)], ids=["text", "header"]
 )
-def test_a_header_that_is_not_the_first_chunk_hides_no_bomb(tmp_path, before, depth, colour):
-    rows = zlib.compress(bytes(30 * (30 * (6 if colour else 1) + 1)))
-    png = b"\x89PNG\r\n\x1a\n" + before + ihdr(30, depth, colour) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+def test_a_header_that_is_not_the_first_chunk_hides_no_bomb(tmp_path, before, depth, color):
+    rows = zlib.compress(bytes(30 * (30 * (6 if color else 1) + 1)))
+    png = b"\x89PNG\r\n\x1a\n" + before + ihdr(30, depth, color) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
     (tmp_path / "a.png").write_bytes(png)
     assert "IHDR" in (reason := fault(tmp_path / "a.png", max_pixels=100)) or "bomb" in reason
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
 def test_a_large_image_is_read_in_strips_to_the_same_pixels(tmp_path, monkeypatch, mode):
-    deep = {"I;16": GREY16, "I": GREY16.astype(np.int32) + 70000, "F": GREY16.astype(np.float32)}
+    deep = {"I;16": GRAY16, "I": GRAY16.astype(np.int32) + 70000, "F": GRAY16.astype(np.float32)}
     image = PIL.Image.fromarray(deep[mode]) if mode in deep else PIL.Image.fromarray(RGB8).convert(mode)
     path = tmp_path / "a"
     image.save(path, format="TIFF" if mode in ("CMYK", "I", "F") else "PNG", compression=None)
@@ -361,8 +361,8 @@ def test_reading_the_largest_image_takes_little_more_than_its_bytes_twice(tmp_pa
 
 
 def test_the_size_is_read_from_the_header(tmp_path):
-    assert image_size(pillow_file(tmp_path, GREY8, "a.png")) == (7, 5)
-    tifffile.imwrite(tmp_path / "a.tif", GREY16)
+    assert image_size(pillow_file(tmp_path, GRAY8, "a.png")) == (7, 5)
+    tifffile.imwrite(tmp_path / "a.tif", GRAY16)
     assert image_size(tmp_path / "a.tif") == (7, 5)
     with pytest.raises(ImageFault, match="missing"):
         image_size(tmp_path / "gone.tif")

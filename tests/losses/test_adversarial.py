@@ -34,14 +34,14 @@ def test_the_discriminator_learns_to_tell_and_the_generator_to_fool():
     torch.manual_seed(0)
     shift = nn.Parameter(torch.zeros(1))
     judge = PatchGAN(2, width=8, layers=1)
-    optimiser = torch.optim.Adam([shift, *judge.parameters()], lr=1e-2, betas=(0.5, 0.999))
+    optimizer = torch.optim.Adam([shift, *judge.parameters()], lr=1e-2, betas=(0.5, 0.999))
     condition = torch.zeros(4, 1, 16, 16)
     for _ in range(150):
         real = 2 + 0.1 * torch.randn(4, 1, 16, 16)
         fool, judged = adversarial_loss(judge, condition, shift + 0.1 * torch.randn(4, 1, 16, 16), real)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (fool + judged).backward()
-        optimiser.step()
+        optimizer.step()
     assert 1.0 < shift.item() < 3.0
 
 

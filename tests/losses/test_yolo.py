@@ -9,7 +9,7 @@ SIZES = [(12, 12), (6, 6), (3, 3)]
 
 
 @pytest.mark.parametrize(("side", "scale"), [(7, 0), (20, 1), (55, 2)])
-def test_an_object_belongs_to_the_scale_of_its_size_and_the_cell_of_its_centre(side, scale):
+def test_an_object_belongs_to_the_scale_of_its_size_and_the_cell_of_its_center(side, scale):
     box = torch.tensor([[1, 0, 40.0 - side / 2, 70.0 - side / 2, 40.0 + side / 2, 70.0 + side / 2]])
     found = assign_boxes(box, torch.tensor(PRIORS), SIZES)
     stride = (8, 16, 32)[scale]
@@ -35,12 +35,12 @@ def test_one_picture_is_learned_by_heart():
     image = torch.zeros(1, 1, 96, 96)
     image[..., 20:28, 40:48], image[..., 60:84, 10:34] = 2.0, -2.0
     truth = torch.tensor([[0, 0, 40.0, 20.0, 48.0, 28.0], [0, 1, 10.0, 60.0, 34.0, 84.0]])
-    optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     for _ in range(250):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         yolo_loss(network, network(image), truth).backward()
-        optimiser.step()
-    found = network.detect(image, 0.1)[0]  # in training mode: batch normalisation by the picture itself
+        optimizer.step()
+    found = network.detect(image, 0.1)[0]  # in training mode: batch normalization by the picture itself
     best = {int(row[5]): row[:4] for row in reversed(found)}
     for row in truth:
         torch.testing.assert_close(best[int(row[1])], row[2:], atol=3.0, rtol=0)

@@ -27,10 +27,10 @@ def _reference_score(queries, query_places, gallery, gallery_places) -> int:
 def test_it_is_the_plain_loop(noise):
     rng = np.random.default_rng(0)
     names = [f"p{i}" for i in range(12)]
-    centres = dict(zip(names, rng.normal(size=(12, 5)), strict=True))
+    centers = dict(zip(names, rng.normal(size=(12, 5)), strict=True))
     query_places, gallery_places = rng.choice(names, 80).tolist(), rng.choice(names[:10], 70).tolist()
-    queries = np.array([centres[p] + noise * rng.normal(size=5) for p in query_places])
-    gallery = np.array([centres[p] + noise * rng.normal(size=5) for p in gallery_places])
+    queries = np.array([centers[p] + noise * rng.normal(size=5) for p in query_places])
+    gallery = np.array([centers[p] + noise * rng.normal(size=5) for p in gallery_places])
     found = centroid_condition(queries, query_places, gallery, gallery_places)
     assert found.score == _reference_score(queries, query_places, gallery, gallery_places)
     assert found.places == tuple(sorted(names[:10]))

@@ -22,7 +22,7 @@ def _reference_cka(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _reference_feature_cka(x: np.ndarray, y: np.ndarray) -> float:
-    """Kornblith et al., section 3, by the features: |Y'X|^2 / (|X'X| |Y'Y|) of centred columns."""
+    """Kornblith et al., section 3, by the features: |Y'X|^2 / (|X'X| |Y'Y|) of centered columns."""
     x, y = x - x.mean(0), y - y.mean(0)
     return np.linalg.norm(y.T @ x) ** 2 / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y))
 

@@ -63,7 +63,7 @@ def test_every_query_counts_also_one_with_nothing_near_or_no_position():
     assert scores.n_queries == 4
 
 
-def test_errors_on_the_globe_are_metres():
+def test_errors_on_the_globe_are_meters():
     frames = Frames.make(
         [{"frame": str(i), "rgb": "a.png", "lat": 60.0 + i * 1e-4, "lon": 24.0} for i in range(2)], "."
     )
@@ -89,7 +89,7 @@ def test_what_cannot_be_measured_is_said():
         fraction_of_correct_matches(np.zeros(0), [5])
     with pytest.raises(CrossbandError, match="one threshold at least"):
         score_matches(np.array([[0]]), walk(1, 0), walk(1, 0), [])
-    with pytest.raises(CrossbandError, match="unknown measure of place 'meters'; the nearest are metres"):
+    with pytest.raises(CrossbandError, match="unknown measure of place 'meters'; the nearest are meters"):
         near_mask(walk(1, 0), walk(1, 0), 5, "meters")
     bare = Frames.make([{"frame": "a", "rgb": "a.png"}], ".")
     with pytest.raises(CrossbandError, match="needs the columns x and y"):

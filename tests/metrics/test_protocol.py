@@ -21,7 +21,7 @@ def right(name: str, queries: Frames, gallery: Frames) -> np.ndarray:
 
 
 def _reference_haversine(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Metres on a sphere of the earth's mean radius."""
+    """Meters on a sphere of the earth's mean radius."""
     (lat1, lon1), (lat2, lon2) = ([math.radians(v) for v in p] for p in (a, b))
     h = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
     return 2 * 6_371_008.8 * math.asin(math.sqrt(h))
@@ -42,7 +42,7 @@ def test_place_is_every_frame_of_the_place_and_none_without_one():
     ]
 
 
-def test_within_counts_metres_of_x_and_y_up_to_and_with_the_limit():
+def test_within_counts_meters_of_x_and_y_up_to_and_with_the_limit():
     queries = frames(2, x=[0.0, math.nan], y=[0.0, 0.0])
     gallery = frames(4, x=[15.0, 15.0, 0.0, math.nan], y=[20.0, 20.1, -25.0, 0.0])
     assert right("within:25", queries, gallery).tolist() == [[True, False, True, False], [False] * 4]
@@ -57,16 +57,16 @@ def test_within_of_latitude_and_longitude_is_the_great_circle(where):
     lon = where[1] + rng.normal(0, 25 / 111_195 / max(math.cos(math.radians(where[0])), 1e-6), 200)
     lon = (lon + 180) % 360 - 180  # some lie beyond the date line
     table = frames(200, lat=lat, lon=lon)
-    metres = np.array(
+    meters = np.array(
         [[_reference_haversine(a, b) for b in zip(lat, lon, strict=True)] for a in zip(lat, lon, strict=True)]
     )
-    clear = abs(metres - 25) > 1e-4
-    assert (metres <= 25).any()
-    assert (metres > 25).any()
-    assert (right("within:25", table, table) == (metres <= 25))[clear].all()
+    clear = abs(meters - 25) > 1e-4
+    assert (meters <= 25).any()
+    assert (meters > 25).any()
+    assert (right("within:25", table, table) == (meters <= 25))[clear].all()
 
 
-def test_within_of_many_kilometres_is_the_arc_not_the_chord():
+def test_within_of_many_kilometers_is_the_arc_not_the_chord():
     a, b = (0.0, 0.0), (0.0, 90.0)
     arc = _reference_haversine(a, b)
     queries, gallery = frames(1, lat=[a[0]], lon=[a[1]]), frames(1, lat=[b[0]], lon=[b[1]])

@@ -76,7 +76,7 @@ def test_the_refusal_names_the_file(tmp_path, packaged):
         create_model("efficientnet_lite0", weights=path)
 
 
-def test_its_input_is_centred_on_127_of_255(packaged):
+def test_its_input_is_centered_on_127_of_255(packaged):
     encoder = find_model("efficientnet_lite0").build()
     assert encoder.statistics.mean == pytest.approx((127 / 255,) * 3)
     assert encoder.statistics.std == pytest.approx((128 / 255,) * 3)

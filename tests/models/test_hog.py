@@ -30,10 +30,10 @@ def _reference_hog(image: np.ndarray, bins: int, cell: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("height", "width", "cell"), [(32, 48, 16), (20, 25, 8)])
 def test_it_is_the_plain_loop(height, width, cell):
-    grey = np.random.default_rng(0).random((height, width))
-    images = torch.from_numpy(grey).expand(1, 3, -1, -1)
+    gray = np.random.default_rng(0).random((height, width))
+    images = torch.from_numpy(gray).expand(1, 3, -1, -1)
     found = HOG(cell=cell)(images)[0].numpy()
-    np.testing.assert_allclose(found, _reference_hog(grey, 8, cell), atol=1e-12)
+    np.testing.assert_allclose(found, _reference_hog(gray, 8, cell), atol=1e-12)
 
 
 @pytest.mark.parametrize("angle", [0, 45, 90, 135])

@@ -23,9 +23,9 @@ def scene() -> torch.Tensor:
 
 
 def blocks(n: int, shape: tuple[int, int]) -> torch.Tensor:
-    """Images of coloured squares of 16 pixels, which even a network without training tells apart."""
-    colours = torch.randn(n, 3, *shape, generator=torch.Generator().manual_seed(0))
-    return 4 * F.interpolate(colours, scale_factor=16)
+    """Images of colored squares of 16 pixels, which even a network without training tells apart."""
+    colors = torch.randn(n, 3, *shape, generator=torch.Generator().manual_seed(0))
+    return 4 * F.interpolate(colors, scale_factor=16)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_a_patch_is_the_mean_residual_of_its_positions(network):
         total = torch.zeros(64, 512)
         for y in (row, row + 1):
             for z in (column, column + 1):
-                total += share[:, y, z, None] * (x[:, y, z] - network.pool.centres)
+                total += share[:, y, z, None] * (x[:, y, z] - network.pool.centers)
         expected = F.normalize(F.normalize(total, dim=1).flatten(), dim=0)
     assert torch.allclose(found.vectors[row * 5 + column], expected, atol=1e-5)
 

@@ -322,12 +322,12 @@ def test_a_tensor_too_few_is_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_every_model_of_the_paper_says_its_dimension_size_licence_and_source(name):
+def test_every_model_of_the_paper_says_its_dimension_size_license_and_source(name):
     (info,) = list_models(name)
     assert info.dim == DIMS[name]
     assert info.size is not None
     assert min(info.size) >= 224
-    assert info.licence
+    assert info.license
     assert "http" in info.source or "timm" in info.source
 
 
@@ -355,7 +355,7 @@ def test_sgm_loads_its_file_and_runs(tmp_path):
     vectors = encoder(torch.rand(2, 3, 64, 96))
     assert vectors.shape == (2, 4096, 1, 1)
     assert torch.allclose(vectors.flatten(1).norm(dim=1), torch.ones(2), atol=1e-5)
-    assert torch.equal(encoder.body.aggregation.centres, state["aggregation.centroids"])
+    assert torch.equal(encoder.body.aggregation.centers, state["aggregation.centroids"])
 
 
 def test_netvlad_is_the_ports_formula():

@@ -77,10 +77,10 @@ def test_every_model_maps_images_to_feature_maps_of_its_dim(name):
     assert encoder.check_layer(None) in encoder.layers()
 
 
-def test_every_model_says_its_task_licence_and_source():
+def test_every_model_says_its_task_license_and_source():
     for info in list_models():
         assert info.task
-        assert info.licence
+        assert info.license
         assert info.source
         assert info.params_m >= 0
         assert info.weights in ("here", "download", "absent")

@@ -86,11 +86,11 @@ def test_msn_is_its_streams_trained_apart():
     labels = torch.tensor([0, 1, 2, 3])
     for network, columns in ((together, [0, 1, 2]), (alone, [1])):
         network.train()
-        optimiser = torch.optim.Adam(network.parameters(), 1e-3)
+        optimizer = torch.optim.Adam(network.parameters(), 1e-3)
         for _ in range(3):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             StreamsLoss()(network(images()[:, columns]), labels).backward()
-            optimiser.step()
+            optimizer.step()
     mine, own = together.streams["nir"].state_dict(), alone.streams["nir"].state_dict()
     assert all(torch.allclose(mine[name], own[name], atol=1e-6) for name in own)
 

@@ -1,4 +1,4 @@
-"""The distance between a labelling and a tile."""
+"""The distance between a labeling and a tile."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from crossband.errors import CrossbandError
 from crossband.models.tile_distance import TileDistance
 
 
-def test_what_a_labelling_does_not_show_is_zero_and_the_rest_is_weighed_by_how_much_of_it_is_known():
+def test_what_a_labeling_does_not_show_is_zero_and_the_rest_is_weighed_by_how_much_of_it_is_known():
     torch.manual_seed(0)
     network = TileDistance(5, pixels=32, width=0.25, stages=5).eval()
     labels = torch.randint(0, 5, (1, 32, 32))

@@ -46,11 +46,11 @@ def test_the_statistics_are_those_of_timm():
     assert encoder.statistics.mean == (0.5, 0.5, 0.5)
 
 
-def test_weights_come_as_safetensors_from_the_hub_and_the_licence_is_known():
+def test_weights_come_as_safetensors_from_the_hub_and_the_license_is_known():
     entry = timm_entry("timm/resnet10t.c3_in1k")
     assert entry.weights is not None
     assert entry.weights.hub == ("timm/resnet10t.c3_in1k", "model.safetensors")
-    assert entry.licence == "apache-2.0"
+    assert entry.license == "apache-2.0"
 
 
 def test_an_unknown_name_lists_the_nearest():

@@ -21,7 +21,7 @@ def maps(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_gem_is_equation_2(per_channel):
     x = maps(2, 4, 3, 5)
-    gem = GeM(4, p=2.5, per_channel=per_channel, normalise=False).double()
+    gem = GeM(4, p=2.5, per_channel=per_channel, normalize=False).double()
     assert gem.p.numel() == (4 if per_channel else 1)
     with torch.no_grad():
         gem.p += torch.arange(gem.p.numel()) * 0.5
@@ -35,8 +35,8 @@ def test_gem_is_equation_2(per_channel):
 
 def test_gem_is_spoc_at_one_and_mac_at_infinity():
     x = maps(2, 4, 6, 6)
-    assert torch.allclose(GeM(4, p=1.0, normalise=False).double()(x), x.mean((2, 3)), atol=1e-12)
-    assert torch.allclose(GeM(4, p=1e6, normalise=False).double()(x), x.amax((2, 3)), atol=1e-4)
+    assert torch.allclose(GeM(4, p=1.0, normalize=False).double()(x), x.mean((2, 3)), atol=1e-12)
+    assert torch.allclose(GeM(4, p=1e6, normalize=False).double()(x), x.amax((2, 3)), atol=1e-4)
 
 
 def test_gem_stays_finite_for_large_p_large_values_and_empty_maps():
@@ -51,9 +51,9 @@ def test_gem_stays_finite_for_large_p_large_values_and_empty_maps():
 
 def test_netvlad_is_equations_3_and_4():
     x = maps(2, 5, 2, 3)
-    vlad = NetVLAD(5, clusters=3, normalise_input=False).double()
+    vlad = NetVLAD(5, clusters=3, normalize_input=False).double()
     found = vlad.residuals(x)
-    w, b, c = (part.detach() for part in (vlad.weights, vlad.bias, vlad.centres))
+    w, b, c = (part.detach() for part in (vlad.weights, vlad.bias, vlad.centers))
     for n in range(2):
         points = x[n].flatten(1).T
         for k in range(3):
@@ -67,17 +67,17 @@ def test_netvlad_is_equations_3_and_4():
 def test_netvlad_with_a_sharp_assignment_is_vlad():
     features = F.normalize(maps(60, 4, seed=1), dim=1)
     vlad = NetVLAD(4, clusters=3, alpha=1e5).double()
-    vlad.initialise(features)
+    vlad.initialize(features)
     x = maps(1, 4, 3, 3, seed=2)
     points = F.normalize(x[0].flatten(1).T, dim=1)
     expected = torch.zeros(3, 4, dtype=torch.float64)
     for point in points:
-        k = (vlad.centres - point).square().sum(1).argmin()
-        expected[k] += point - vlad.centres[k]
+        k = (vlad.centers - point).square().sum(1).argmin()
+        expected[k] += point - vlad.centers[k]
     assert torch.allclose(vlad.residuals(x)[0], expected, atol=1e-6)
 
 
-def test_netvlad_normalises_each_cluster_and_then_the_whole():
+def test_netvlad_normalizes_each_cluster_and_then_the_whole():
     vlad = NetVLAD(5, clusters=3)
     out = vlad(maps(2, 5, 4, 4).float())
     assert torch.allclose(out.reshape(2, 3, 5).norm(dim=2), torch.full((2, 3), 3**-0.5), atol=1e-5)

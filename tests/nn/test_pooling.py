@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from crossband.errors import CrossbandError
 from crossband.nn import Pooling
-from crossband.nn.pooling import channel_normalise, gem
+from crossband.nn.pooling import channel_normalize, gem
 
 MAPS = torch.rand(2, 5, 12, 18, generator=torch.Generator().manual_seed(0))
 
@@ -37,7 +37,7 @@ def test_normflat_is_unit_length_over_the_channels_at_each_position():
 
 
 def test_normflat_leaves_a_position_of_zeros_at_zero():
-    assert not channel_normalise(torch.zeros(1, 4, 2, 2)).any()
+    assert not channel_normalize(torch.zeros(1, 4, 2, 2)).any()
 
 
 def test_avg_and_max_are_over_the_whole_map():

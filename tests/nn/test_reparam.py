@@ -16,7 +16,7 @@ from crossband.nn.reparam import (
     deploy,
     fold_batchnorms,
     fused_kernel,
-    reparameterise,
+    reparameterize,
     series_kernel,
 )
 
@@ -80,7 +80,7 @@ def test_a_whole_network_gives_the_same_and_stays_as_it_was(dtype, most):
     network, _ = create_segmenter("rsfnet", options=options)
     network.to(dtype)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    deployed = reparameterise(network)
+    deployed = reparameterize(network)
     x = torch.rand(1, 4, 64, 96, dtype=dtype)
     with torch.no_grad():
         assert float((deployed(x) - network(x)).abs().max()) < most
@@ -92,7 +92,7 @@ def test_a_whole_network_gives_the_same_and_stays_as_it_was(dtype, most):
 
 def test_a_model_in_training_mode_is_refused():
     with pytest.raises(CrossbandError, match=r"training mode has no deployed form; call model.eval\(\)"):
-        reparameterise(MultiBranchConv2d(4, 3).train())
+        reparameterize(MultiBranchConv2d(4, 3).train())
     with pytest.raises(CrossbandError, match="an odd one"):
         MultiBranchConv2d(4, 4)
 

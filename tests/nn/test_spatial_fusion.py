@@ -40,7 +40,7 @@ def test_the_weights_of_a_stream_are_the_other_stream():
     assert float(one[..., 3:6, 3:6].std(dim=(2, 3)).max()) > 1e-4
 
 
-def test_recalibration_weighs_channels_by_their_neighbours():
+def test_recalibration_weighs_channels_by_their_neighbors():
     """ECA's width for 64, 512 and 2048 channels, and weights between 0 and 1."""
     assert [Recalibration(c, 8).weigh.kernel_size for c in (64, 512, 2048)] == [(3,), (5,), (7,)]
     part = Recalibration(16, 4).eval()

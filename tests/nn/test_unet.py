@@ -21,12 +21,12 @@ def test_skips_carry_detail_that_the_bottom_cannot():
     torch.manual_seed(0)
     network = UNet(1, 1, width=8, depth=4, dropout=0.0)
     images = torch.rand(4, 1, 32, 32)
-    optimiser = torch.optim.Adam(network.parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     for _ in range(80):
         loss = (network(images) - images).abs().mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert float(loss) < 0.08  # noise cannot pass 2x2 pixels
 
 
@@ -38,7 +38,7 @@ def test_a_depth_of_nothing_is_refused():
 def test_a_patch_of_the_papers_discriminator_sees_70_pixels():
     judge = PatchGAN(1, width=4, layers=3)
     image = torch.zeros(1, 1, 256, 256, requires_grad=True)
-    patches = judge.layers[0](image)  # without normalisation, which sees everything
+    patches = judge.layers[0](image)  # without normalization, which sees everything
     for layer in judge.layers[1:]:
         if isinstance(layer, torch.nn.Conv2d):
             patches = layer(patches)

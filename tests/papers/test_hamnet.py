@@ -49,17 +49,17 @@ def test_a_recipe_of_the_paper_is_what_its_name_says_and_trains_as_the_paper_doe
     assert (recipe.loss.coherence, recipe.loss.class_aware) == expected
     assert recipe.model.stream == (what if what in ("pcb", "mgn", "abd") else "ide")
     assert find_model(recipe.model.encoder).name == recipe.model.encoder
-    o, running = recipe.optimiser, recipe.running
-    assert (o.name, o.rate, o.head_rate, o.milestones, o.decay) == ("adam", 3.5e-4, None, [40, 70], 0.1)
-    assert (running.epochs, running.batch_size) == (120, 16)
+    o, trainer = recipe.optimizer, recipe.trainer
+    assert (o.name, o.lr, o.head_lr, o.milestones, o.decay) == ("adam", 3.5e-4, None, [40, 70], 0.1)
+    assert (trainer.epochs, trainer.batch_size) == (120, 16)
     assert {"data.val", "scoring.protocol"} <= set(recipe.chosen)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("city*.yaml")), ids=lambda path: path.stem)
 def test_the_small_recipes_can_be_read_and_differ_only_in_bands_and_loss(path):
     recipe, other = read_recipe(path), read_recipe(FOLDER / "city_msn.yaml")
-    assert recipe.optimiser == other.optimiser
-    assert recipe.running == other.running
+    assert recipe.optimizer == other.optimizer
+    assert recipe.trainer == other.trainer
     assert recipe.data.model_copy(update={"bands": other.data.bands}) == other.data
     assert recipe.model == other.model
 
@@ -96,7 +96,7 @@ def test_ours_stand_beside_the_papers():
 def test_reproduce_trains_a_row_and_writes_it_beside_the_paper(tmp_path):
     write_vehicles(tmp_path / "data" / "vehicles")
     write_vehicles(tmp_path / "data" / "others", seed=1)
-    recipe = content(paper="hamnet", running={"epochs": 1}, data={"bands": ["rgb", "nir"]})
+    recipe = content(paper="hamnet", trainer={"epochs": 1}, data={"bands": ["rgb", "nir"]})
     recipe["data"]["test"] = {"rgbn300": recipe["data"]["test"]["test"]}
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "rgbn300_resnet50_msn.yaml").write_text(yaml.safe_dump(recipe))

@@ -38,8 +38,8 @@ def data(tmp_path, make_pairs):
     (road / "rgb").rename(road / "crop_LR_visible")
     (road / "tir").rename(road / "cropinfrared")
     for image in road.rglob("*.png"):
-        grey = np.asarray(PIL.Image.open(image))
-        byte = grey if grey.dtype == np.uint8 else (grey / grey.max() * 255).astype(np.uint8)
+        gray = np.asarray(PIL.Image.open(image))
+        byte = gray if gray.dtype == np.uint8 else (gray / gray.max() * 255).astype(np.uint8)
         PIL.Image.fromarray(byte).save(image)
     pairs = make_pairs(root / "pairs", n=6, seed=1)
     for band, folder in (("rgb", "Train_LLVIP_vi"), ("tir", "Train_LLVIP_ir")):

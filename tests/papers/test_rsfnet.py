@@ -32,11 +32,11 @@ def test_a_recipe_is_the_papers_setting(path):
     recipe: Any = read_recipe(path)
     assert recipe.paper == "rsfnet"
     assert recipe.row
-    assert recipe.optimiser.schedule == "poly"
+    assert recipe.optimizer.schedule == "poly"
     assert recipe.scoring.protocol == "rtfnet"
     dataset = path.stem.partition("_")[0]
     assert recipe.data.size == {"mfnet": (480, 640), "pst900": (720, 1280)}[dataset]
-    assert recipe.running.epochs == {"mfnet": 300, "pst900": 100}[dataset]
+    assert recipe.trainer.epochs == {"mfnet": 300, "pst900": 100}[dataset]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from ..uav.test_tasks import SMALL
 
 TASKS = {
     "city_translation": "translation",
-    "city_labelling": "labelling",
-    "city_localisation": "localisation",
+    "city_labeling": "labeling",
+    "city_localization": "localization",
     "city_detection": "detection",
     "city_detection_plain": "detection",
     "city_vrai": "objects",
@@ -47,7 +47,7 @@ def recipes(tmp_path_factory):
                 "cache_mb": 8,
                 "test": {"all": {"frames": "world3"}},
             },
-            "running": {"epochs": 1, "batch_size": 2, "device": "cpu"},
+            "trainer": {"epochs": 1, "batch_size": 2, "device": "cpu"},
             **SMALL[task],
         }
         if name == "city_detection_plain":
@@ -79,7 +79,7 @@ def test_every_stage_is_trained_measured_and_set_beside_the_paper(recipes, tmp_p
     assert calibration["beta"] == results["matching"]["translated"]["beta"]
     tables = (tmp_path / "tables.md").read_text()
     assert "| VRAI |" in tables
-    assert "localisation by predicted labellings" in tables
+    assert "localization by predicted labelings" in tables
     before = (tmp_path / "measures" / "chain.json").stat().st_mtime_ns
     again = reproduce("thermal-reid", recipes / "data", **run)
     assert again.rows == done.rows

@@ -40,7 +40,7 @@ def test_a_recipe_of_the_paper_is_what_its_name_says_and_marks_what_was_chosen(p
     assert (recipe.model.encoder, recipe.model.aggregator, recipe.loss.name) == (backbone, pooling, loss)
     assert recipe.scoring.thresholds == list(published_rows(path.stem)[0].fcm)
     assert set(recipe.data.test) == {"test01", "test02"}
-    assert {"optimiser", "loss", "sampling", "data.val"} <= set(recipe.chosen)
+    assert {"optimizer", "loss", "sampling", "data.val"} <= set(recipe.chosen)
     assert dataset in str(recipe.data.train.kind)
     if pooling == "netvlad":
         assert recipe.model.options["clusters"] == 64
@@ -57,7 +57,7 @@ def test_published_figures_are_the_papers_own():
 
 @pytest.fixture
 def one_row(recipe, tmp_path) -> Path:
-    content = recipe(paper="vpr-finetuning", running={"epochs": 1})
+    content = recipe(paper="vpr-finetuning", trainer={"epochs": 1})
     content["data"]["test"] = {"test01": content["data"]["test"]["night"]}
     content["scoring"] = {"thresholds": [1.0, 0.75, 0.5, 0.25]}
     folder = tmp_path / "recipes"

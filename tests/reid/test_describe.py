@@ -41,7 +41,7 @@ def trained(request, street, tmp_path_factory):
                 "options": {"clusters": 4} if request.param == "netvlad" else {},
             },
             "sampling": {"positive": 2.0, "negative": 5.0, "n_negatives": 2},
-            "running": {"epochs": 1, "device": "cpu"},
+            "trainer": {"epochs": 1, "device": "cpu"},
         },
         out=out,
         data_root=street,

@@ -41,8 +41,8 @@ def _reference(queries: np.ndarray, gallery: np.ndarray, k1: int, k2: int, share
 
 def crowd(rng: np.random.Generator, n: int, identities: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
     labels = rng.integers(0, identities, n)
-    centres = np.random.default_rng(99).standard_normal((identities, 16))
-    return (centres[labels] + spread * rng.standard_normal((n, 16))).astype(np.float32), labels
+    centers = np.random.default_rng(99).standard_normal((identities, 16))
+    return (centers[labels] + spread * rng.standard_normal((n, 16))).astype(np.float32), labels
 
 
 @pytest.mark.parametrize(("k1", "k2", "share"), [(20, 6, 0.3), (7, 1, 0.0), (5, 3, 0.9), (4, 2, 0.3)])
@@ -65,7 +65,7 @@ def test_it_finds_more_where_identities_form_groups():
     assert again.mean_ap > plain.mean_ap + 3
 
 
-def test_fewer_items_than_neighbours_asked_for_are_enough():
+def test_fewer_items_than_neighbors_asked_for_are_enough():
     rng = np.random.default_rng(0)
     (queries, _), (gallery, _) = crowd(rng, 2, 2, 0.5), crowd(rng, 4, 2, 0.5)
     ((_, block),) = rerank_blocks(queries, gallery, k1=20, k2=6)

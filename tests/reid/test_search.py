@@ -27,7 +27,7 @@ def made(tmp_path_factory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("reid")
     write_vehicles(root / "vehicles")
     write_vehicles(root / "others", seed=1)
-    run = train(read_recipe(content(running={"epochs": 1})), [], root / "run", data_root=root)
+    run = train(read_recipe(content(trainer={"epochs": 1})), [], root / "run", data_root=root)
     return root, Path(run.checkpoint)
 
 
@@ -110,14 +110,14 @@ def test_the_strip_shows_every_band_and_marks_right_and_wrong(made, tmp_path):
     one = PIL.Image.open(reid("v4c1", root / "vehicles", checkpoint, k=1).save_strip(tmp_path / "one.png"))
     assert picture.width > 3 * one.width
     assert picture.height == one.height
-    colours = set(
+    colors = set(
         picture.convert("RGB").get_flattened_data()
         if hasattr(picture, "get_flattened_data")
         else picture.convert("RGB").getdata()
     )
     right = any(match.identity == "v4" for match in found.matches)
-    assert ((26, 152, 80) in colours) == right
-    assert (215, 48, 39) in colours
+    assert ((26, 152, 80) in colors) == right
+    assert (215, 48, 39) in colors
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_is_wrong_is_said_in_one_sentence(made, change, message):
 
 def test_a_band_that_nothing_was_trained_for_is_named(made, tmp_path):
     root, _ = made
-    recipe = read_recipe(content(data={"bands": ["nir"]}, running={"epochs": 1}))
+    recipe = read_recipe(content(data={"bands": ["nir"]}, trainer={"epochs": 1}))
     run = train(recipe, [], tmp_path / "run", data_root=root)
     with pytest.raises(CrossbandError, match="the checkpoint has no stream of tir; it has nir"):
         reid("v4c1", root / "vehicles", run.checkpoint, query_bands=["tir"])

@@ -14,7 +14,7 @@ from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.training import evaluate, read_recipe, train
 from crossband.training.engine import rate_factor
-from crossband.training.recipe import Optimiser
+from crossband.training.recipe import Optimizer
 from crossband.training.task import find_task
 
 from ..conftest import blobs
@@ -81,8 +81,8 @@ def content(**changes: Any) -> dict[str, Any]:
             "crop": 2,
         },
         "model": {"encoder": "squeezenet1_1", "layer": "features.4", "pretrained": False},
-        "optimiser": {"name": "adam", "rate": 1e-3},
-        "running": {"epochs": 2, "batch_size": 4, "device": "cpu", "save_seconds": 0.0},
+        "optimizer": {"name": "adam", "lr": 1e-3},
+        "trainer": {"epochs": 2, "batch_size": 4, "device": "cpu", "save_seconds": 0.0},
     }
     for section, values in changes.items():
         made[section] = {**made.get(section, {}), **values} if isinstance(values, dict) else values
@@ -119,17 +119,17 @@ def test_streams_share_no_weights(vehicles):
 
 
 def test_training_learns_the_identities_it_is_shown(vehicles):
-    task = task_of(vehicles, data={"crop": 0, "flip": 0.0}, optimiser={"rate": 3e-3}, loss={"class_aware": 1.0})
+    task = task_of(vehicles, data={"crop": 0, "flip": 0.0}, optimizer={"lr": 3e-3}, loss={"class_aware": 1.0})
     torch.manual_seed(0)
-    optimiser = torch.optim.Adam(task.network.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(task.network.parameters(), 1e-3)
     batch = _batch(task, np.arange(len(task.items)))
     task.network.train()
     losses = []
     for _ in range(60):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = task.loss(dict(batch))
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
 
@@ -139,7 +139,7 @@ def test_batchnorm_learns_its_statistics_unless_it_is_frozen(vehicles, tmp_path,
     from safetensors.torch import load_file
 
     model = {"encoder": "resnet18", "layer": "layer1", "freeze_batchnorm": frozen}
-    recipe = read_recipe(content(data={"bands": ["rgb"]}, model=model, running={"epochs": 1}))
+    recipe = read_recipe(content(data={"bands": ["rgb"]}, model=model, trainer={"epochs": 1}))
     run = train(recipe, [], tmp_path / "run", data_root=vehicles)
     mean = load_file(run.checkpoint)["streams.rgb.encoder.body.bn1.running_mean"]
     assert bool((mean == 0).all()) == frozen
@@ -164,7 +164,7 @@ def test_geometry_is_one_for_all_bands_of_a_frame(vehicles, tmp_path):
             "crop": 8,
             "flip": 0.5,
             "view_shift": 0.3,
-            "normalisation": dict.fromkeys(("rgb", "nir", "tir"), "range"),
+            "normalization": dict.fromkeys(("rgb", "nir", "tir"), "range"),
         },
     )
     from crossband.data.items import FrameItems
@@ -182,7 +182,7 @@ def test_geometry_is_one_for_all_bands_of_a_frame(vehicles, tmp_path):
 
 
 def test_balanced_sampling_brings_several_frames_of_each_identity(vehicles):
-    task = task_of(vehicles, sampling={"each": 2}, running={"batch_size": 4})
+    task = task_of(vehicles, sampling={"each": 2}, trainer={"batch_size": 4})
     for epoch in range(3):
         rows = task.samples(epoch)[:, 0]
         assert len(rows) == 12
@@ -192,8 +192,8 @@ def test_balanced_sampling_brings_several_frames_of_each_identity(vehicles):
 
 
 def test_the_papers_schedule_rises_for_ten_epochs_and_falls_at_40_and_70():
-    paper = Optimiser(
-        rate=3.5e-4, schedule="steps", decay=0.1, milestones=[40, 70], warmup=10 / 120, warmup_from=0.1
+    paper = Optimizer(
+        lr=3.5e-4, schedule="steps", decay=0.1, milestones=[40, 70], warmup=10 / 120, warmup_from=0.1
     )
     rates = {epoch: 3.5e-4 * rate_factor(paper, epoch / 120, epoch) for epoch in range(120)}
     assert rates[0] == pytest.approx(3.5e-5)
@@ -345,7 +345,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(vehicles, tmp_path, m
         ({"scoring": {"protocol": "same-kamera"}}, "unknown protocol 'same-kamera'; the nearest are"),
         ({"model": {"stream": "pbc"}}, "unknown stream 'pbc'"),
         ({"loss": {"triplet": 1.0}}, "set sampling.each"),
-        ({"model": {"options": {"colour": 3}}}, "stream ide does not take these options"),
+        ({"model": {"options": {"color": 3}}}, "stream ide does not take these options"),
     ],
 )
 def test_a_wrong_recipe_is_refused_in_one_sentence(vehicles, changes, message):

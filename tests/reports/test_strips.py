@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import PIL.Image
 import pytest
-from crossband.retrieval.gallery.gallery import Match
 
 from crossband.bands import Band
 from crossband.errors import CrossbandError
 from crossband.io import Image
 from crossband.reports.strips import Tile, strip, thumbnail
+from crossband.retrieval.gallery.gallery import Match
 from crossband.retrieval.strip import save_matches
 
 GREEN, RED = (26, 152, 80), (215, 48, 39)
 
 
-def colours(picture: PIL.Image.Image) -> set[tuple[int, ...]]:
+def colors(picture: PIL.Image.Image) -> set[tuple[int, ...]]:
     return {tuple(pixel) for pixel in np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()}
 
 
@@ -29,21 +29,21 @@ def test_a_thumbnail_keeps_the_shape_and_fits_the_size():
 def test_a_thermal_thumbnail_is_stretched_whatever_its_depth():
     ramp = np.linspace(29000, 29100, 64 * 48).reshape(48, 64)
     for pixels in (ramp.astype(np.uint16), ramp.astype(np.float32), (ramp - 29000).astype(np.uint8)):
-        grey = np.asarray(thumbnail(Image(pixels), Band.TIR))
-        assert grey.min() == 0
-        assert grey.max() == 255
+        gray = np.asarray(thumbnail(Image(pixels), Band.TIR))
+        assert gray.min() == 0
+        assert gray.max() == 255
 
 
 def test_an_8_bit_photograph_is_shown_as_it_is():
     pixels = np.full((48, 64, 3), (10, 200, 30), np.uint8)
-    assert colours(thumbnail(Image(pixels), Band.RGB)) == {(10, 200, 30)}
+    assert colors(thumbnail(Image(pixels), Band.RGB)) == {(10, 200, 30)}
 
 
 def test_right_is_green_and_wrong_is_red(tmp_path, make_pairs):
     path = make_pairs(tmp_path, n=1) / "rgb" / "0000.png"
-    assert GREEN in colours(strip([[Tile(path, "rgb", "a", right=True)]]))
-    assert RED in colours(strip([[Tile(path, "rgb", "a", right=False)]]))
-    assert not {GREEN, RED} & colours(strip([[Tile(path, "rgb", "a")]]))
+    assert GREEN in colors(strip([[Tile(path, "rgb", "a", right=True)]]))
+    assert RED in colors(strip([[Tile(path, "rgb", "a", right=False)]]))
+    assert not {GREEN, RED} & colors(strip([[Tile(path, "rgb", "a")]]))
 
 
 def test_rows_of_unequal_length_make_one_sheet(tmp_path):
@@ -54,10 +54,10 @@ def test_rows_of_unequal_length_make_one_sheet(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not an image"])
-def test_an_image_that_is_gone_or_damaged_is_a_grey_tile(tmp_path, content):
+def test_an_image_that_is_gone_or_damaged_is_a_gray_tile(tmp_path, content):
     if content is not None:
         (tmp_path / "x.png").write_bytes(content)
-    assert (236, 238, 241) in colours(strip([[Tile(tmp_path / "x.png", "tir", "x")]]))
+    assert (236, 238, 241) in colors(strip([[Tile(tmp_path / "x.png", "tir", "x")]]))
 
 
 def test_long_and_foreign_names_do_not_break_it(tmp_path):

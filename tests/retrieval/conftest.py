@@ -31,7 +31,7 @@ def hog() -> Descriptor:
 @pytest.fixture(scope="session")
 def lite() -> Descriptor:
     """Real weights, from an installed package."""
-    return Descriptor.load("efficientnet_lite0@blocks.4:avg+centre", SMALL)
+    return Descriptor.load("efficientnet_lite0@blocks.4:avg+center", SMALL)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ PROMISED = {
     "images_per_s",
     "peak_memory_mb",
 }
-EXTRAS = {"reranked", "misaligned", "by_condition", "params_used_m", "size", "normalisation"}
+EXTRAS = {"reranked", "misaligned", "by_condition", "params_used_m", "size", "normalization"}
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_recall_is_told_apart_by_the_condition_of_the_query(pairs, small, store)
     }
 
 
-def test_within_counts_metres(pairs, small, store):
+def test_within_counts_meters(pairs, small, store):
     line = pairs.assign(x=np.arange(12) * 10.0, y=np.zeros(12))
     assert one(line, small, store, protocol="within:200").recall["1"] == 100
     exact = one(pairs, small, store)

@@ -8,13 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from crossband.retrieval.descriptor.descriptor import (
-    Finish,
-    FinishedRows,
-    descriptor_account,
-    list_packed,
-    unit_length,
-)
 from safetensors.numpy import save_file
 
 from crossband.bands import Band
@@ -22,28 +15,35 @@ from crossband.data.preprocess import Preprocess, Warp
 from crossband.errors import CrossbandError
 from crossband.io import read_image
 from crossband.retrieval import PACKED, PRESETS, Descriptor, Options, fit_descriptor
+from crossband.retrieval.descriptor.descriptor import (
+    Finish,
+    FinishedRows,
+    descriptor_account,
+    list_packed,
+    unit_length,
+)
 from crossband.retrieval.descriptor_cache import ArrayRows
 
 LITE = "efficientnet_lite0"
 
 
 @pytest.mark.parametrize(
-    ("name", "layer", "pooling", "centre"),
+    ("name", "layer", "pooling", "center"),
     [
         ("hog", "cells", "normflat", True),
         ("hog:avg", "cells", "avg", False),
-        ("hog:avg4+centre", "cells", "avg4", True),
-        ("hog:centre+max", "cells", "max", True),
+        ("hog:avg4+center", "cells", "avg4", True),
+        ("hog:center+max", "cells", "max", True),
         (LITE, "blocks.6", "normflat", False),
         (f"{LITE}@blocks.4", "blocks.4", "normflat", False),
         (f"{LITE}@blocks.2:gem3", "blocks.2", "gem3", False),
         ("crossband", "blocks.4", "avg5s3", True),
     ],
 )
-def test_a_name_is_encoder_layer_pooling_and_centre(small, name, layer, pooling, centre):
+def test_a_name_is_encoder_layer_pooling_and_center(small, name, layer, pooling, center):
     descriptor = Descriptor.load(name, small)
     assert descriptor.name == name
-    assert (descriptor.layer, str(descriptor.pooling), descriptor.centre) == (layer, pooling, centre)
+    assert (descriptor.layer, str(descriptor.pooling), descriptor.center) == (layer, pooling, center)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_name_is_encoder_layer_pooling_and_centre(small, name, layer, pooling,
         ("efficientnet_lite", r"unknown model 'efficientnet_lite'; the nearest are .*efficientnet_lite0"),
         ("hog@cell", r"unknown layer 'cell'; the nearest are cells"),
         ("hog:mean", r"unknown pooling 'mean'"),
-        ("hog:centre", r"has one pooling"),
+        ("hog:center", r"has one pooling"),
         ("hog:avg+max", r"has one pooling"),
         ("nowhere.safetensors", r"no descriptor file nowhere\.safetensors"),
     ],
@@ -83,9 +83,9 @@ def test_the_packed_descriptor_is_small_and_needs_nothing_but_the_package(monkey
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
 
 
-def test_the_packed_descriptor_takes_the_users_normalisation_and_no_other_size():
-    kelvin = Descriptor.load("crossband512", Options(device="cpu", normalisation={"tir": "kelvin:263:313"}))
-    assert str(kelvin.preprocess.normalisation[Band.TIR]) == "kelvin:263:313"
+def test_the_packed_descriptor_takes_the_users_normalization_and_no_other_size():
+    kelvin = Descriptor.load("crossband512", Options(device="cpu", normalization={"tir": "kelvin:263:313"}))
+    assert str(kelvin.preprocess.normalization[Band.TIR]) == "kelvin:263:313"
     assert kelvin.identity != Descriptor.load("crossband512", Options(device="cpu")).identity
     with pytest.raises(CrossbandError, match="crossband512 was trained on images of 320x320"):
         Descriptor.load("crossband512", Options(device="cpu", size=(224, 224)))
@@ -95,12 +95,12 @@ def test_the_identity_changes_with_all_that_changes_the_vector(small):
     variants = [
         Descriptor.load("hog", small),
         Descriptor.load("hog:normflat", small),
-        Descriptor.load("hog:avg2+centre", small),
+        Descriptor.load("hog:avg2+center", small),
         Descriptor.load(LITE, small),
         Descriptor.load(f"{LITE}@blocks.4", small),
         Descriptor.load("hog", Options(size=(64, 80), device="cpu")),
-        Descriptor.load("hog", replace(small, normalisation={"tir": "kelvin:263:313"})),
-        Descriptor.load("hog", replace(small, normalisation={"tir": "percentile:2:98"})),
+        Descriptor.load("hog", replace(small, normalization={"tir": "kelvin:263:313"})),
+        Descriptor.load("hog", replace(small, normalization={"tir": "percentile:2:98"})),
         Descriptor.load("hog", small).with_warp(Warp(shift=0.1)),
         replace(Descriptor.load("hog", small), axes=np.eye(128, 4, dtype=np.float32)),
         replace(Descriptor.load("hog", small), axes=np.eye(128, 5, dtype=np.float32)),
@@ -110,9 +110,9 @@ def test_the_identity_changes_with_all_that_changes_the_vector(small):
 
 
 def test_the_pooled_vector_s_fingerprint_does_not_change_with_what_comes_after(small):
-    plain, centred = Descriptor.load("hog:normflat", small), Descriptor.load("hog", small)
-    assert plain.fingerprint == centred.fingerprint
-    assert replace(centred, axes=np.eye(128, 4, dtype=np.float32)).fingerprint == plain.fingerprint
+    plain, centered = Descriptor.load("hog:normflat", small), Descriptor.load("hog", small)
+    assert plain.fingerprint == centered.fingerprint
+    assert replace(centered, axes=np.eye(128, 4, dtype=np.float32)).fingerprint == plain.fingerprint
     assert plain.fingerprint != plain.with_warp(Warp(rotate=5)).fingerprint
 
 
@@ -187,7 +187,7 @@ def test_finishing_nothing_is_the_identity():
     assert Finish()(vectors, Band.RGB) is vectors
 
 
-def test_centring_takes_the_band_s_mean_from_unit_vectors_and_scales_to_unit_length():
+def test_centering_takes_the_band_s_mean_from_unit_vectors_and_scales_to_unit_length():
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(20, 5)).astype(np.float32) * 7
     mean = unit_length(vectors).mean(0)
@@ -249,7 +249,7 @@ ACCOUNT = {
     "weights": "none",
     "layer": "cells",
     "pooling": "normflat",
-    "centre": True,
+    "center": True,
     "preprocess": Preprocess().describe(),
 }
 GOOD = {"mean.tir": np.ones(4, np.float32), "axes": np.ones((4, 2), np.float32)}
@@ -266,8 +266,8 @@ def _preprocess(**changes: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("account", "tensors"),
     [
-        *[({name: None}, {}) for name in ("name", "encoder", "weights", "layer", "pooling", "centre")],
-        ({"centre": 1}, {}),
+        *[({name: None}, {}) for name in ("name", "encoder", "weights", "layer", "pooling", "center")],
+        ({"center": 1}, {}),
         ({"preprocess": None}, {}),
         ({"preprocess": []}, {}),
         ({"preprocess": {"size": [64, 64]}}, {}),
@@ -281,9 +281,9 @@ def _preprocess(**changes: object) -> dict[str, object]:
         (_preprocess(**_statistics([0, 0], [1, 1])), {}),
         (_preprocess(**_statistics([0, 0, 0], [1, 1, 0])), {}),
         (_preprocess(**_statistics([0, 0, 10**400], [1, 1, 1])), {}),
-        (_preprocess(normalisation={"tir": "percentile"}), {}),
-        (_preprocess(normalisation=dict.fromkeys(("rgb", "nir", "tir"), 5)), {}),
-        (_preprocess(normalisation={"x": "range"}), {}),
+        (_preprocess(normalization={"tir": "percentile"}), {}),
+        (_preprocess(normalization=dict.fromkeys(("rgb", "nir", "tir"), 5)), {}),
+        (_preprocess(normalization={"x": "range"}), {}),
         (_preprocess(warp=[0.1, 1, 0, 0]), {}),
         (_preprocess(warp=[0.1, 0, 0]), {}),
         ({}, {"mean.tir": np.ones((2, 2), np.float32)}),

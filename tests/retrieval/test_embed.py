@@ -12,7 +12,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from crossband.retrieval.descriptor.descriptor import unit_length
 
 from crossband.bands import Band
 from crossband.data.check import check_frames
@@ -21,6 +20,7 @@ from crossband.datasets import open_frames
 from crossband.errors import CrossbandError
 from crossband.io import read_image
 from crossband.retrieval import embed
+from crossband.retrieval.descriptor.descriptor import unit_length
 from crossband.retrieval.descriptor_cache import ArrayRows, DescriptorStore
 from crossband.retrieval.embed import mean_vector
 
@@ -137,12 +137,12 @@ def test_a_band_that_no_frame_has_is_one_sentence(tmp_path, pairs, hog):
         embed(type(pairs).make(pairs.table.drop(columns="nir"), pairs.root), hog, ["nir"], store=tmp_path)
 
 
-def test_pixels_the_normalisation_does_not_fit_are_a_fault_of_each_image(tmp_path, pairs, small):
+def test_pixels_the_normalization_does_not_fit_are_a_fault_of_each_image(tmp_path, pairs, small):
     from dataclasses import replace
 
     from crossband.retrieval import Descriptor
 
-    kelvin = Descriptor.load("hog", replace(small, normalisation={"tir": "kelvin:260:320"}))
+    kelvin = Descriptor.load("hog", replace(small, normalization={"tir": "kelvin:260:320"}))
     with pytest.raises(CrossbandError, match=r"no tir image can be used: .*--units"):
         embed(pairs, kelvin, store=tmp_path)
     assert embed(pairs.assign(tir_units="centikelvin"), kelvin, store=tmp_path).faults == []
@@ -155,7 +155,7 @@ def test_the_means_are_those_of_unit_vectors(tmp_path, pairs, hog):
     np.testing.assert_allclose(mean_vector(ArrayRows(vectors), height=5), vectors.mean(0), atol=1e-6)
 
 
-def test_final_vectors_are_centred_by_the_frames_own_means(tmp_path, pairs, hog):
+def test_final_vectors_are_centered_by_the_frames_own_means(tmp_path, pairs, hog):
     rows = embed(pairs, hog, store=tmp_path).rows("tir")
     np.testing.assert_allclose(np.linalg.norm(rows.rows(0, 12), axis=1), 1, rtol=1e-5)
     assert abs(rows.rows(0, 12).mean(0)).max() < 0.2

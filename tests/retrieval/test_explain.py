@@ -23,7 +23,7 @@ from crossband.retrieval.similarity_map import Masks
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-LONG_NAME = "hog@cells:avg5s3+centre+centre+centre+centre+centre"  # as wide as names get
+LONG_NAME = "hog@cells:avg5s3+center+center+center+center+center"  # as wide as names get
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_explanation_holds_every_part(explained):
         assert model.hubs.counts.sum() == 8
         assert len(model.centroids.places) == 4
         assert model.heats
-        assert set(plain["gap"]) == {"raw", "centred"}
+        assert set(plain["gap"]) == {"raw", "centered"}
         assert plain["gap"]["raw"]["strangers"] > plain["gap"]["raw"]["pairs"]
         assert plain["hubness"]["hub"] in frames.names
 
@@ -161,7 +161,7 @@ def test_a_distance_plot_marks_the_match_and_the_nearest():
     )
 
 
-def test_a_plane_has_a_colour_a_place_and_a_shade_a_band():
+def test_a_plane_has_a_color_a_place_and_a_shade_a_band():
     plane = Plane(
         "pca", np.random.default_rng(0).random((6, 2)), np.arange(6) < 3, list("abcabc"), list("123123")
     )
@@ -179,7 +179,7 @@ def test_the_centroid_plot_rings_the_nearest():
     assert found.score == 1
 
 
-def test_heat_is_warm_where_the_values_are_and_a_lost_image_is_grey(make_pairs, tmp_path):
+def test_heat_is_warm_where_the_values_are_and_a_lost_image_is_gray(make_pairs, tmp_path):
     path = make_pairs(tmp_path, n=1) / "tir" / "0000.png"
     values = np.zeros((64, 64), np.float32)
     values[:32, :32] = 1

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from crossband.retrieval.descriptor.descriptor import Finish, unit_length
 
 from crossband.bands import Band
 from crossband.errors import CrossbandError
 from crossband.retrieval import benchmark, embed, fit_descriptor
+from crossband.retrieval.descriptor.descriptor import Finish, unit_length
 from crossband.retrieval.fit import principal_axes
 
 
 def rows(n: int, d: int, seed: int = 0) -> np.ndarray:
-    """Centred rows whose variances fall from axis to axis."""
+    """Centered rows whose variances fall from axis to axis."""
     rng = np.random.default_rng(seed)
     turn, _ = np.linalg.qr(rng.normal(size=(d, d)))
     values = rng.normal(size=(n, d)) * np.linspace(5, 1, d) @ turn
@@ -67,9 +67,9 @@ def test_fitting_needs_more_images_than_numbers(tmp_path, pairs, hog):
         fit_descriptor([pairs], hog, 40, store=tmp_path)
 
 
-def test_a_fitted_descriptor_is_small_centred_and_knows_the_bands_it_saw(tmp_path, pairs, hog):
+def test_a_fitted_descriptor_is_small_centered_and_knows_the_bands_it_saw(tmp_path, pairs, hog):
     fitted = fit_descriptor([pairs], hog, 8, store=tmp_path)
-    assert fitted.centre
+    assert fitted.center
     assert fitted.axes is not None
     assert fitted.axes.shape == (128, 8)
     assert set(fitted.means or {}) == {Band.RGB, Band.NIR, Band.TIR}
@@ -86,7 +86,7 @@ def test_means_of_several_sets_count_every_image_once(tmp_path, pairs, hog):
         np.testing.assert_allclose(apart.means[band], together.means[band], atol=1e-6)
 
 
-def test_each_set_is_centred_by_itself_before_the_axes(tmp_path, pairs, hog):
+def test_each_set_is_centered_by_itself_before_the_axes(tmp_path, pairs, hog):
     """The first axis of two sets must not be the difference between them."""
     embedding = embed(pairs, hog, store=tmp_path)
     expected = []
@@ -98,7 +98,7 @@ def test_each_set_is_centred_by_itself_before_the_axes(tmp_path, pairs, hog):
     np.testing.assert_allclose(abs(np.sum(fitted.axes * other, 0)), 1, atol=1e-3)
 
 
-def test_centring_removes_a_constant_shift_of_a_band():
+def test_centering_removes_a_constant_shift_of_a_band():
     rng = np.random.default_rng(0)
     scenes = unit_length(rng.normal(size=(50, 16)).astype(np.float32))
     thermal = scenes + 3 * rng.normal(size=16).astype(np.float32)

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crossband.retrieval.descriptor.descriptor import unit_length
-from crossband.retrieval.gallery.gallery import query_image
 
 from crossband.bands import Band
 from crossband.data.preprocess import Statistics
@@ -21,7 +19,9 @@ from crossband.datasets import open_frames, scan
 from crossband.errors import CrossbandError, ImageFault
 from crossband.frames import Frames
 from crossband.retrieval import Gallery, Options, index, search
+from crossband.retrieval.descriptor.descriptor import unit_length
 from crossband.retrieval.gallery import gallery as module
+from crossband.retrieval.gallery.gallery import query_image
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_a_condition_filters_before_the_search(thermal, pairs):
 
 
 @pytest.mark.parametrize(
-    "where", ["camera == ", "colour = 'red'", "x = 'north' OR", "; DROP TABLE vectors", "1"]
+    "where", ["camera == ", "color = 'red'", "x = 'north' OR", "; DROP TABLE vectors", "1"]
 )
 def test_a_condition_that_cannot_be_read_is_one_sentence(thermal, pairs, where):
     with pytest.raises(CrossbandError, match="is no condition on split, place") as caught:
@@ -202,7 +202,7 @@ def test_a_gallery_made_by_another_model_is_refused(changeable, described, small
 
 
 def test_its_own_model_under_another_name_is_taken_at_the_gallery_s_own_size(changeable, described, store):
-    assert index(described, changeable, "hog:centre+normflat", ["tir"], store=store).unchanged == 12
+    assert index(described, changeable, "hog:center+normflat", ["tir"], store=store).unchanged == 12
 
 
 def test_a_gallery_of_a_fitted_descriptor_refuses_the_one_it_was_fitted_on(
@@ -218,8 +218,8 @@ def test_a_gallery_of_a_fitted_descriptor_refuses_the_one_it_was_fitted_on(
 
 
 def test_a_query_is_described_by_what_lies_in_the_gallery(thermal, pairs, small):
-    """Whoever opens it with other options gets the gallery's own size and normalisation."""
-    gallery = Gallery.open(thermal, replace(small, size=(320, 320), normalisation={"tir": "range"}))
+    """Whoever opens it with other options gets the gallery's own size and normalization."""
+    gallery = Gallery.open(thermal, replace(small, size=(320, 320), normalization={"tir": "range"}))
     assert gallery.descriptor.preprocess.size == (64, 64)
     assert gallery.search(gallery.describe(pairs.paths("tir")[2], "tir"), 1)[0].distance < 0.02
 
@@ -273,6 +273,7 @@ def test_int8_keeps_the_recall_of_random_unit_vectors(tmp_path, hog):
 def numbered(gallery: Gallery, vectors: np.ndarray):
     """Rows named by their position."""
     import pyarrow as pa
+
     from crossband.retrieval.gallery.lance import row_schema
 
     schema = row_schema(vectors.shape[1], "int8" if vectors.dtype == np.int8 else "float32")
@@ -441,7 +442,7 @@ def test_a_moved_recording_and_new_metadata_need_no_forward_pass(tmp_path, make_
     ("given", "sentence"),
     [
         ({"size": (64, 80)}, "made with 64x64, not with 80x64; leave --size out"),
-        ({"normalisation": {"tir": "kelvin:263:313"}}, r"not with tir=kelvin:263:313; leave --normalise out"),
+        ({"normalization": {"tir": "kelvin:263:313"}}, r"not with tir=kelvin:263:313; leave --normalize out"),
         ({"statistics": {Band.TIR: Statistics((0, 0, 0), (2, 2, 2))}}, "leave --set-statistics out"),
     ],
 )
@@ -453,7 +454,7 @@ def test_options_given_by_hand_that_are_not_the_gallery_s_are_refused(
 
 
 def test_options_given_by_hand_that_are_the_gallery_s_are_taken(thermal, described, store):
-    options = Options(size=(64, 64), normalisation={"tir": "percentile"}, device="cpu")
+    options = Options(size=(64, 64), normalization={"tir": "percentile"}, device="cpu")
     again = index(described, thermal, bands=["tir"], options=options, dtype="float32", store=store)
     assert again.unchanged == 12
 
@@ -471,7 +472,7 @@ def test_calibration_images_have_the_query_s_units_and_leave_the_gallery_alone(
     tmp_path, described, pairs, small, capsys
 ):
     only = Frames.make(described.table.drop(columns=["tir"]), described.root)
-    options = replace(small, normalisation={"tir": "kelvin:263:323"})
+    options = replace(small, normalization={"tir": "kelvin:263:323"})
     index(only, tmp_path / "g", "hog", ["rgb"], options=options)
     folder = shutil.copytree(pairs.root / "tir", tmp_path / "calibrate")
     (folder / "0003.png").write_bytes(b"")
@@ -604,7 +605,7 @@ def test_a_gallery_that_does_not_fit_is_read_from_disk_and_gives_the_same(
     queries = [rows[5], unit_length(rng.normal(size=(1, 32)).astype(np.float32))[0]]
     small_memory = [gallery.search(query, k, where, max_memory=20_000) for query in queries]
     assert gallery._memory is None  # it was never loaded whole
-    assert ("optimise --index makes it fast" in capsys.readouterr().err) == (dtype == "float32")
+    assert ("optimize --index makes it fast" in capsys.readouterr().err) == (dtype == "float32")
     assert small_memory == [gallery.search(query, k, where) for query in queries]
     assert gallery._memory is not None
 
@@ -626,7 +627,7 @@ def test_an_index_that_was_built_serves_a_gallery_that_does_not_fit(tmp_path, ho
     rows = np.random.default_rng(0).normal(size=(600, 32)).astype(np.float32)
     gallery = Gallery.create(tmp_path / "g", replace(hog, means={}), rows)
     gallery.rows.upsert(numbered(gallery, rows))
-    gallery.rows.optimise(index=True)
+    gallery.rows.optimize(index=True)
     monkeypatch.setattr(module, "_nearest", lambda *_: pytest.fail("the index was to be asked"))
     assert gallery.search(rows[4], 1, max_memory=10_000)[0].frame == "4"
     monkeypatch.setattr(module, "_EXACT_UP_TO", 100)
@@ -649,7 +650,7 @@ def test_a_gallery_keeps_to_its_bands_when_more_is_indexed(tmp_path, make_pairs)
 def test_a_gallery_of_one_band_keeps_the_means_that_came_with_a_trained_descriptor(make_pairs, tmp_path):
     images = sorted((make_pairs(tmp_path / "thermal", n=3, bands=("tir",)) / "tir").iterdir())
     thermal = Frames.make([{"frame": path.stem, "tir": path.name} for path in images], images[0].parent)
-    photo = next((make_pairs(tmp_path / "colour", n=1, bands=("rgb",)) / "rgb").iterdir())
+    photo = next((make_pairs(tmp_path / "color", n=1, bands=("rgb",)) / "rgb").iterdir())
     folder = tmp_path / "gallery"
     index(thermal, folder, "crossband512", options=Options(device="cpu"))
     found = search(photo, folder, k=1, band="rgb", options=Options(device="cpu"))

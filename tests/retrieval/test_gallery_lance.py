@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from crossband.retrieval.gallery.lance import METADATA, LanceStore, row_schema
 
 from crossband.errors import CrossbandError
+from crossband.retrieval.gallery.lance import METADATA, LanceStore, row_schema
 
 SIZE = 16
 
@@ -90,13 +90,13 @@ def test_the_version_changes_with_the_rows_only(store):
     assert store.version() != before
 
 
-def test_optimising_keeps_the_rows_and_drops_old_versions(store, tmp_path):
+def test_optimizing_keeps_the_rows_and_drops_old_versions(store, tmp_path):
     for i in range(12):
         store.upsert(
             rows([f"{i}-{j}" for j in range(50)], np.random.default_rng(i).normal(size=(50, SIZE)).astype("f4"))
         )
     before = sum(1 for path in tmp_path.rglob("*.lance") if path.is_file())
-    store.optimise(index=False)
+    store.optimize(index=False)
     assert sum(1 for path in tmp_path.rglob("*.lance") if path.is_file()) < before
     assert store.count() == 600
     assert LanceStore(tmp_path / "rows.lance").count() == 600
@@ -128,15 +128,15 @@ def test_two_writers_at_once_both_keep_their_rows(tmp_path):
 @pytest.mark.parametrize("where", [None, "camera = 'rare'"], ids=["all", "one in a hundred"])
 def test_the_index_keeps_recall_with_a_filter_that_leaves_one_in_a_hundred(tmp_path, where):
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(60, 32))
-    vectors = (centres[rng.integers(0, 60, 5000)] + 0.4 * rng.normal(size=(5000, 32))).astype(np.float32)
+    centers = rng.normal(size=(60, 32))
+    vectors = (centers[rng.integers(0, 60, 5000)] + 0.4 * rng.normal(size=(5000, 32))).astype(np.float32)
     camera = np.where(np.arange(5000) % 100 == 0, "rare", "common")
     store = LanceStore(tmp_path / "rows.lance", row_schema(32, "float32"))
     store.upsert(rows([str(i) for i in range(5000)], vectors, camera=camera.tolist()))
-    store.optimise(index=True)
+    store.optimize(index=True)
     allowed = np.arange(5000) if where is None else np.flatnonzero(camera == "rare")
     recall = []
-    for query in (centres[rng.integers(0, 60, 40)] + 0.4 * rng.normal(size=(40, 32))).astype(np.float32):
+    for query in (centers[rng.integers(0, 60, 40)] + 0.4 * rng.normal(size=(40, 32))).astype(np.float32):
         found = store.search(query, 10, where)["key"].to_pylist()
         squared = ((vectors[allowed] - query) ** 2).sum(1)
         recall.append(len({int(key) for key in found} & set(allowed[np.argsort(squared)[:10]].tolist())) / 10)
@@ -148,7 +148,7 @@ def test_distances_of_the_index_are_squared_euclidean_of_the_whole_vectors(tmp_p
     vectors = rng.normal(size=(600, 32)).astype(np.float32)
     store = LanceStore(tmp_path / "rows.lance", row_schema(32, "float32"))
     store.upsert(rows([str(i) for i in range(600)], vectors))
-    store.optimise(index=True)
+    store.optimize(index=True)
     found = store.search(vectors[7] + 0.01, 5)
     exact = ((vectors[[int(key) for key in found["key"].to_pylist()]] - vectors[7] - 0.01) ** 2).sum(1)
     np.testing.assert_allclose(found["_distance"].to_numpy(), exact, rtol=1e-4, atol=1e-5)
@@ -323,9 +323,9 @@ def _damage(folder: Path, how: str) -> None:
         lambda store: store.upsert(rows(["a"])),
         lambda store: store.update(rows(["a"]).drop_columns(["vector"])),
         lambda store: store.delete("band = 'tir'"),
-        lambda store: store.optimise(index=True),
+        lambda store: store.optimize(index=True),
     ],
-    ids=["count", "read", "stream", "search", "upsert", "update", "delete", "optimise"],
+    ids=["count", "read", "stream", "search", "upsert", "update", "delete", "optimize"],
 )
 def test_damaged_rows_are_one_sentence_that_blames_no_condition(store, tmp_path, how, call):
     store.upsert(rows(["a", "b"]))
@@ -365,5 +365,5 @@ def test_a_commit_that_comes_between_is_tried_again(store, monkeypatch):
 def test_int8_rows_refuse_an_index_in_a_sentence(tmp_path):
     store = LanceStore(tmp_path / "rows.lance", row_schema(SIZE, "int8"))
     with pytest.raises(CrossbandError, match="rows of int8 have no index"):
-        store.optimise(index=True)
+        store.optimize(index=True)
     assert not store.indexed()

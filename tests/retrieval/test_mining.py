@@ -18,10 +18,10 @@ def scene(seed: int, n: int = 60, d: int = 5):
 def _reference(spots, vectors, rows, near, far, n_negatives):
     found = []
     for row in rows:
-        metres = np.linalg.norm(spots - spots[row], axis=1)
+        meters = np.linalg.norm(spots - spots[row], axis=1)
         order = np.argsort(np.linalg.norm(vectors - vectors[row], axis=1), kind="stable")
-        positives = [i for i in order if metres[i] <= near and i != row]
-        negatives = [i for i in order if metres[i] > far][:n_negatives]
+        positives = [i for i in order if meters[i] <= near and i != row]
+        negatives = [i for i in order if meters[i] > far][:n_negatives]
         if positives and len(negatives) == n_negatives:
             found.append([row, positives[0], *negatives])
     return np.array(found)
@@ -43,9 +43,9 @@ def test_no_negative_is_near_and_no_positive_is_far_or_the_query_itself(seed):
     rows = np.arange(60)
     near, far = PositiveMask(spots, spots, 12.0), PositiveMask(spots, spots, 20.0)
     found = mine_tuples(vectors, vectors, rows, near, far, rows, n_positives=3, n_negatives=6)
-    metres = np.linalg.norm(spots[:, None] - spots[None], axis=-1)
-    assert (metres[found.queries[:, None], found.negatives] > 20).all()
-    assert (metres[found.queries[:, None], found.positives] <= 12).all()
+    meters = np.linalg.norm(spots[:, None] - spots[None], axis=-1)
+    assert (meters[found.queries[:, None], found.negatives] > 20).all()
+    assert (meters[found.queries[:, None], found.positives] <= 12).all()
     assert (found.positives != found.queries[:, None]).all()
 
 

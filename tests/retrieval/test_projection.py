@@ -28,8 +28,8 @@ def test_clusters_stay_together(clusters, method):
     if method == "umap":
         pytest.importorskip("umap")
     points = project(principal_scores(ArrayRows(clusters)), method)
-    centres = points.reshape(3, 12, 2).mean(1)
-    nearest = np.linalg.norm(points[:, None] - centres[None], axis=-1).argmin(1)
+    centers = points.reshape(3, 12, 2).mean(1)
+    nearest = np.linalg.norm(points[:, None] - centers[None], axis=-1).argmin(1)
     assert (nearest == np.repeat([0, 1, 2], 12)).all()
     assert np.allclose(points, project(principal_scores(ArrayRows(clusters)), method))
 

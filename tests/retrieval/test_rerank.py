@@ -15,9 +15,9 @@ from crossband.metrics import Ranks
 from crossband.metrics.protocol import PositiveMask, Protocol
 from crossband.models import find_model, list_rerankers
 from crossband.nn.reranker import Reranker
-from crossband.retrieval.rerank import Reranked, SecondLook, rerank
 from crossband.retrieval import Descriptor, Options, benchmark, embed
 from crossband.retrieval.directions import Direction, Sides
+from crossband.retrieval.rerank import Reranked, SecondLook, rerank
 
 WAY = Direction(Band.RGB, Band.TIR)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from crossband.retrieval.descriptor.descriptor import Finish
 
 from crossband.bands import Band
 from crossband.errors import CrossbandError
 from crossband.io import Image, read_image
 from crossband.retrieval import Descriptor, Options
+from crossband.retrieval.descriptor.descriptor import Finish
 from crossband.retrieval.similarity_map import Masks, similarity_map
 from crossband.simulation import simulate
 
@@ -33,7 +33,7 @@ def one_at_a_time(descriptor, image, band, reference, finish, masks):
     return total / count
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0@blocks.4:avg5s3+centre", "hog", "efficientnet_lite0"])
+@pytest.mark.parametrize("name", ["efficientnet_lite0@blocks.4:avg5s3+center", "hog", "efficientnet_lite0"])
 def test_batched_masks_give_the_map_of_one_at_a_time(name):
     torch.manual_seed(0)
     descriptor = Descriptor.load(name, SIZE)
@@ -41,7 +41,7 @@ def test_batched_masks_give_the_map_of_one_at_a_time(name):
     images[1] += 0.2 * torch.rand(3, 128, 128)
     vectors = descriptor.pooled(images).numpy()
     means = {Band.RGB: vectors.mean(0) * 0.01}
-    finish = descriptor.finish(means if descriptor.centre else None)
+    finish = descriptor.finish(means if descriptor.center else None)
     reference = finish(vectors, Band.RGB)[1]
     masks = Masks(32, 20)
     batched = similarity_map(descriptor, images[0], Band.RGB, reference, finish, masks, batch=5, workers=2)

@@ -1,4 +1,4 @@
-"""The task ``pairs`` on made-up scenes: a thermal image is the inverse of a colour one, a little apart."""
+"""The task ``pairs`` on made-up scenes: a thermal image is the inverse of a color one, a little apart."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def recipe(**changes: Any) -> dict[str, Any]:
             "pretrained": False,
         },
         "loss": {"temperature": 0.2, "hold": 0.01},
-        "optimiser": {"name": "adam", "rate": 1e-3, "head_rate": 1e-2},
-        "running": {"epochs": 3, "batch_size": 12, "device": "cpu"},
+        "optimizer": {"name": "adam", "lr": 1e-3, "head_lr": 1e-2},
+        "trainer": {"epochs": 3, "batch_size": 12, "device": "cpu"},
     }
     for part, values in changes.items():
         content[part] = {**content[part], **values}
@@ -86,13 +86,13 @@ def test_the_loss_falls_and_the_score_is_of_aligned_and_misaligned_pairs(scenes)
     assert sorted(samples[:, 0]) == list(range(23)), "the frame without a thermal image teaches nothing"
     batch = [task.read(sample, generator) for sample in samples[:12]]
     batch = {name: torch.stack([one[name] for one in batch]) for name in batch[0]}
-    optimiser = torch.optim.Adam([p for p in task.network.parameters() if p.requires_grad], 1e-2)
+    optimizer = torch.optim.Adam([p for p in task.network.parameters() if p.requires_grad], 1e-2)
     losses = []
     for _ in range(8):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = task.loss(batch)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
     scores = task.validate()

@@ -28,7 +28,7 @@ def scene(seed: int = 0, size: tuple[int, int] = (64, 48)) -> np.ndarray:
     return (np.stack([blobs(rng, size) for _ in range(3)], -1) * 255).round().astype(np.uint8)
 
 
-def test_saliency_is_opencvs_of_the_colours_in_its_order():
+def test_saliency_is_opencvs_of_the_colors_in_its_order():
     image = scene()
     detector = cv2.saliency.StaticSaliencyFineGrained_create()
     _, wanted = detector.computeSaliency(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
@@ -45,7 +45,7 @@ def test_pixels_that_opencv_would_misread_are_refused():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_threshold_maximises_the_variance_between_classes(seed):
+def test_the_threshold_maximizes_the_variance_between_classes(seed):
     levels = (fine_grained_saliency(scene(seed)) * 255).round().astype(np.uint8)
     flat = levels.reshape(-1).astype(float)
     between = [
@@ -61,7 +61,7 @@ def test_the_threshold_maximises_the_variance_between_classes(seed):
 
 
 def test_deep_thermal_pixels_keep_their_contrast():
-    """Two kelvin of centikelvin: the upper byte would hold one grey level."""
+    """Two kelvin of centikelvin: the upper byte would hold one gray level."""
     rng = np.random.default_rng(0)
     kelvin = 290 + 2 * blobs(rng, (64, 48))
     deep = (kelvin * 100).round().astype(np.uint16)
@@ -74,7 +74,7 @@ def test_deep_thermal_pixels_keep_their_contrast():
     assert to_byte(eight, "rgb") is eight
 
 
-def test_a_pseudo_label_is_the_iou_with_what_is_labelled():
+def test_a_pseudo_label_is_the_iou_with_what_is_labeled():
     image = scene(1)
     salient = otsu_mask(fine_grained_saliency(image))
     assert pseudo_label(image, salient.astype(np.uint8) * 3) == 1.0
@@ -90,7 +90,7 @@ def test_a_pseudo_label_is_the_iou_with_what_is_labelled():
 
 
 @pytest.fixture
-def labelled(tmp_path) -> Frames:
+def labeled(tmp_path) -> Frames:
     rows = []
     for i in range(3):
         image = scene(i)
@@ -102,21 +102,21 @@ def labelled(tmp_path) -> Frames:
     return Frames.make(rows, tmp_path)
 
 
-def test_pseudo_labels_are_computed_once_and_again_when_a_file_changes(labelled, monkeypatch):
+def test_pseudo_labels_are_computed_once_and_again_when_a_file_changes(labeled, monkeypatch):
     computed = []
     real = crossband.segmentation.pseudo_labels.pseudo_label
     monkeypatch.setattr(
         crossband.segmentation.pseudo_labels, "pseudo_label", lambda *a: computed.append(1) or real(*a)
     )
-    first = pseudo_labels(labelled, [Band.RGB, Band.TIR])
+    first = pseudo_labels(labeled, [Band.RGB, Band.TIR])
     assert first.shape == (3, 2)
     assert np.isnan(first[2, 1])
     assert np.isfinite(first).sum() == len(computed) == 5
-    assert np.array_equal(pseudo_labels(labelled, [Band.RGB, Band.TIR]), first, equal_nan=True)
+    assert np.array_equal(pseudo_labels(labeled, [Band.RGB, Band.TIR]), first, equal_nan=True)
     assert len(computed) == 5
-    PIL.Image.fromarray(np.ones((48, 64), np.uint8)).save(labelled.root / "labels0.png")
-    again = pseudo_labels(labelled, [Band.RGB, Band.TIR])
+    PIL.Image.fromarray(np.ones((48, 64), np.uint8)).save(labeled.root / "labels0.png")
+    again = pseudo_labels(labeled, [Band.RGB, Band.TIR])
     assert len(computed) == 7
     assert not np.array_equal(again[0], first[0])
-    (labelled.root / ".crossband" / "pseudo_labels.json").write_text("[damaged")
-    assert np.array_equal(pseudo_labels(labelled, [Band.RGB, Band.TIR]), again, equal_nan=True)
+    (labeled.root / ".crossband" / "pseudo_labels.json").write_text("[damaged")
+    assert np.array_equal(pseudo_labels(labeled, [Band.RGB, Band.TIR]), again, equal_nan=True)

@@ -55,7 +55,7 @@ def checkpoint(tmp_path) -> Path:
 
 
 @pytest.fixture
-def labelled(tmp_path) -> Frames:
+def labeled(tmp_path) -> Frames:
     root = write_pairs(tmp_path / "pairs", 4, size=(80, 60))
     (root / "labels").mkdir()
     rng, rows = np.random.default_rng(0), []
@@ -73,8 +73,8 @@ def labelled(tmp_path) -> Frames:
     return Frames.make(rows, root)
 
 
-def test_a_folder_of_pairs_becomes_label_maps_of_the_images_size(checkpoint, labelled, tmp_path):
-    found = segment([labelled.root], checkpoint, tmp_path / "out", without=["tir"])
+def test_a_folder_of_pairs_becomes_label_maps_of_the_images_size(checkpoint, labeled, tmp_path):
+    found = segment([labeled.root], checkpoint, tmp_path / "out", without=["tir"])
     assert len(found) == 4
     for one in found:
         labels = read_labels(one.labels)
@@ -87,10 +87,10 @@ def test_a_folder_of_pairs_becomes_label_maps_of_the_images_size(checkpoint, lab
     assert written == [one.to_json() for one in found]
 
 
-def test_a_picture_is_taken_with_its_thermal_image_or_without(checkpoint, labelled, tmp_path, capsys):
-    picture = labelled.root / "rgb" / "0000.png"
-    both = segment([picture], checkpoint, tmp_path / "a", tir=labelled.root / "tir")
-    same = segment([picture], checkpoint, tmp_path / "b", tir=labelled.root / "tir" / "0000.png")
+def test_a_picture_is_taken_with_its_thermal_image_or_without(checkpoint, labeled, tmp_path, capsys):
+    picture = labeled.root / "rgb" / "0000.png"
+    both = segment([picture], checkpoint, tmp_path / "a", tir=labeled.root / "tir")
+    same = segment([picture], checkpoint, tmp_path / "b", tir=labeled.root / "tir" / "0000.png")
     assert both[0].shares == same[0].shares
     capsys.readouterr()
     alone = segment([picture], checkpoint, tmp_path / "c")
@@ -104,12 +104,12 @@ def test_a_picture_is_taken_with_its_thermal_image_or_without(checkpoint, labell
     assert "some frames have no" not in capsys.readouterr().err
 
 
-def test_what_is_wrong_is_named(checkpoint, labelled, tmp_path):
+def test_what_is_wrong_is_named(checkpoint, labeled, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(CrossbandError, match="has no image called 0001"):
-        segment([labelled.root / "rgb" / "0001.png"], checkpoint, tmp_path / "o", tir=tmp_path / "empty")
+        segment([labeled.root / "rgb" / "0001.png"], checkpoint, tmp_path / "o", tir=tmp_path / "empty")
     with pytest.raises(CrossbandError, match="two frames are called 0000"):
-        segment([labelled.root / b / "0000.png" for b in ("rgb", "tir")], checkpoint, tmp_path / "o")
+        segment([labeled.root / b / "0000.png" for b in ("rgb", "tir")], checkpoint, tmp_path / "o")
     network = torch.nn.Linear(1, 1)
     other = write_checkpoint(tmp_path / "other.safetensors", network, {"recipe": {"task": "places"}})
     with pytest.raises(CrossbandError, match="holds a network for places, not for segmentation"):
@@ -133,16 +133,16 @@ def loaded_options() -> dict[str, object]:
     return {**small, "multi_branch": True}
 
 
-def test_an_overlay_colours_what_is_labelled_and_nothing_else():
+def test_an_overlay_colors_what_is_labeled_and_nothing_else():
     pixels = np.full((6, 8, 3), 100, np.uint8)
     labels = np.zeros((6, 8), np.uint8)
     labels[2:5, 3:7] = 1
     drawn = overlay(pixels, labels, CLASSES)
     assert (drawn[labels == 0] == 100).all()
     inner = drawn[3, 4].astype(int)
-    colour = palette(CLASSES)[1].astype(int)
-    assert np.abs(inner - (0.45 * 100 + 0.55 * colour)).max() <= 1
-    assert (drawn[2, 3] == colour).all()  # the outline
+    color = palette(CLASSES)[1].astype(int)
+    assert np.abs(inner - (0.45 * 100 + 0.55 * color)).max() <= 1
+    assert (drawn[2, 3] == color).all()  # the outline
 
 
 def test_disturbances_touch_only_their_band():
@@ -166,9 +166,9 @@ def test_fog_takes_the_contrast_of_far_things_and_less_of_thermal():
     assert float(foggy[3, :, 12:].std() / frame[3, :, 12:].std()) > 5 * float(far)
 
 
-def test_curves_hold_every_disturbance_by_day_and_night(checkpoint, labelled, tmp_path):
+def test_curves_hold_every_disturbance_by_day_and_night(checkpoint, labeled, tmp_path):
     alone = checkpoint_of(tmp_path / "tir.safetensors", ("tir",))
-    curve = segmentation_robustness(labelled, {"both": checkpoint, "tir": alone})
+    curve = segmentation_robustness(labeled, {"both": checkpoint, "tir": alone})
     points = curve.points
     amounts = sum(len(a) for a in DISTURBANCES.values())
     assert len(points) == 2 * 3 * amounts

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 pytest.importorskip("lightning", reason="training is an extra: crossband[train]")
 pytest.importorskip("cv2", reason="pseudo-labels need OpenCV: crossband[train]")
 
+from crossband.checkpoints import read_account
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.training import evaluate, read_recipe, train
-from crossband.checkpoints import read_account
 from crossband.training.logs import read_log
 
 SIZE = (64, 64)
@@ -84,8 +84,8 @@ def recipe(**changes: dict[str, Any]) -> dict[str, Any]:
                 "kernel_size": 3,
             },
         },
-        "optimiser": {"name": "sgd", "rate": 0.05},
-        "running": {"epochs": 2, "batch_size": 2, "device": "cpu", "save_seconds": 0.0},
+        "optimizer": {"name": "sgd", "lr": 0.05},
+        "trainer": {"epochs": 2, "batch_size": 2, "device": "cpu", "save_seconds": 0.0},
     }
     for section, values in changes.items():
         content[section] = {**content.get(section, {}), **values}
@@ -101,29 +101,29 @@ def figures(out, name: str) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def learnt(yard, tmp_path_factory) -> Path:
+def learned(yard, tmp_path_factory) -> Path:
     """A run of twenty epochs."""
     out = tmp_path_factory.mktemp("run")
-    train(recipe(running={"epochs": 20}), (), out, data_root=yard)
+    train(recipe(trainer={"epochs": 20}), (), out, data_root=yard)
     return out
 
 
-def test_it_learns_what_each_band_shows(learnt, yard):
-    losses = figures(learnt, "train/loss")
+def test_it_learns_what_each_band_shows(learned, yard):
+    losses = figures(learned, "train/loss")
     assert losses[-1] < 0.6 * losses[0]
-    [scores] = evaluate(None, learnt / "best.safetensors", data_root=yard)["tests"].values()
+    [scores] = evaluate(None, learned / "best.safetensors", data_root=yard)["tests"].values()
     assert scores["iou"]["warm"] > 50
     assert scores["n_frames"] == 2
     assert scores["day"]["n_frames"] == scores["night"]["n_frames"] == 1
     assert scores["ci95"]["miou"][0] <= scores["miou"] <= scores["ci95"]["miou"][1]
 
 
-def test_the_checkpoint_says_what_a_reader_needs(learnt):
-    account = read_account(learnt / "best.safetensors")
+def test_the_checkpoint_says_what_a_reader_needs(learned):
+    account = read_account(learned / "best.safetensors")
     assert account["classes"] == ["nothing", "bright", "warm"]
     assert account["bands"] == ["rgb", "tir"]
     assert account["preprocess"]["size"] == list(SIZE)
-    assert account["scores"]["val/miou"] == max(figures(learnt, "val/miou"))
+    assert account["scores"]["val/miou"] == max(figures(learned, "val/miou"))
 
 
 def test_a_killed_run_ends_as_one_left_alone(yard, tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ def test_the_city_has_everything(city):
         Kind.BUILDING,
         Kind.TREE,
         Kind.BICYCLE,
-        Kind.KERB,
+        Kind.CURB,
         Kind.CAR_STOP,
         Kind.GUARDRAIL,
         Kind.CONE,

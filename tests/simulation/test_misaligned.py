@@ -8,7 +8,7 @@ from crossband.simulation.studio import Misalignment
 
 
 def _sampled(image, x, y):
-    """Bilinear values of an image at positions whose pixel centres lie at (0.5, 0.5)."""
+    """Bilinear values of an image at positions whose pixel centers lie at (0.5, 0.5)."""
     x, y = np.clip(x - 0.5, 0, image.shape[1] - 1.001), np.clip(y - 0.5, 0, image.shape[0] - 1.001)
     i, j = np.floor(x).astype(int), np.floor(y).astype(int)
     u, v = x - i, y - j

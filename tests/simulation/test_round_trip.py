@@ -18,9 +18,9 @@ def test_mfnet_round_trip(drive, tmp_path):
     assert frames.table["split"].tolist() == drive.table["split"].tolist()
     assert (frames.table["condition"] == "night").tolist() == (drive.table["condition"] == "night").tolist()
     for row in range(len(frames)):
-        colour = read_image(drive.paths("rgb")[row]).pixels
-        assert np.array_equal(read_image(frames.paths("rgb")[row]).pixels[..., :3], colour)
-        assert read_image(frames.paths("tir")[row], "tir").pixels.shape == colour.shape[:2]
+        color = read_image(drive.paths("rgb")[row]).pixels
+        assert np.array_equal(read_image(frames.paths("rgb")[row]).pixels[..., :3], color)
+        assert read_image(frames.paths("tir")[row], "tir").pixels.shape == color.shape[:2]
         ours, theirs = (f.root / f.table["labels"][row] for f in (drive, frames))
         assert np.array_equal(read_labels(ours), read_labels(theirs))
 

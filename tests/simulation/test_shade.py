@@ -60,7 +60,7 @@ def test_the_sky_is_cold_overhead_and_warm_at_the_horizon():
 
 
 def test_label_edges_are_the_edges_of_every_band():
-    plate = Mesh.make(box((-20, -20, 18), (20, 5, 18.2)), M.CLOTH, Kind.PERSON, colour=(0.8, 0.8, 0.8), nir=0.8)
+    plate = Mesh.make(box((-20, -20, 18), (20, 5, 18.2)), M.CLOTH, Kind.PERSON, color=(0.8, 0.8, 0.8), nir=0.8)
     plate = plate.having(heat=plate.heat + 40)
     picture = photograph(yard(plate), from_above((96, 72)), Conditions(12.0, "cloudy"))
     inside = picture.kind == Kind.PERSON

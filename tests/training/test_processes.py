@@ -56,8 +56,8 @@ def finish(process: subprocess.Popen) -> None:
 
 
 def test_two_processes_have_the_losses_and_the_weights_of_one(recipe, start, street, tmp_path):
-    two = start(recipe(running={"epochs": 1, "processes": 2}), "2")
-    train(read_recipe(recipe(running={"epochs": 1})), (), tmp_path / "1", data_root=street)
+    two = start(recipe(trainer={"epochs": 1, "processes": 2}), "2")
+    train(read_recipe(recipe(trainer={"epochs": 1})), (), tmp_path / "1", data_root=street)
     finish(two)
     assert figures(tmp_path / "1", "loss") == pytest.approx(figures(tmp_path / "2", "loss"), abs=1e-5)
     one, two = (torch.load(tmp_path / n / "state.pt", weights_only=True)["network"] for n in ("1", "2"))
@@ -69,7 +69,7 @@ def test_two_processes_have_the_losses_and_the_weights_of_one(recipe, start, str
 def test_a_process_killed_by_the_system_goes_on_to_the_same_weights(
     recipe, start, street, tmp_path, one_thread
 ):
-    content = recipe(running={"epochs": 6}, loss={"name": "arcface"}, optimiser={"schedule": "cosine"})
+    content = recipe(trainer={"epochs": 6}, loss={"name": "arcface"}, optimizer={"schedule": "cosine"})
     killed = start(content, "killed")
     state = tmp_path / "killed" / "state.pt"
     _wait_for(state, killed)

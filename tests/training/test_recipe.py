@@ -19,8 +19,8 @@ def test_a_recipe_of_a_file_is_the_recipe_of_its_content(recipe, tmp_path):
 @pytest.mark.parametrize(
     ("override", "value"),
     [
-        ("optimiser.rate=1e-4", 1e-4),
-        ("running.epochs=7", 7),
+        ("optimizer.lr=1e-4", 1e-4),
+        ("trainer.epochs=7", 7),
         ("data.query_bands=[tir]", ["tir"]),
         ("model.options.clusters=8", 8),
         ("loss.name=arcface", "arcface"),
@@ -38,15 +38,15 @@ def test_overrides_reach_inside(recipe, override, value):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("optimiser.rte=1", "unknown key 'optimiser.rte'; the nearest is 'rate'"),
-        ("optimizer.rate=1", "unknown key 'optimizer'; the nearest is 'optimiser'"),
+        ("optimizer.clpi=1", "unknown key 'optimizer.clpi'; the nearest is 'clip'"),
+        ("optimizer.lr=1", "unknown key 'optimizer'; the nearest is 'optimizer'"),
         ("data.val.query=1", "unknown key 'data.val.query'; the nearest is 'queries'"),
         ("data.test.night.querys=1", "unknown key 'data.test.night.querys'; the nearest is 'queries'"),
         ("loss.name=triplets", "loss.name: "),
-        ("running.epochs=0", "running.epochs: "),
+        ("trainer.epochs=0", "trainer.epochs: "),
         ("data.query_bands=[uv]", "unknown band 'uv'"),
-        ("running.select_on=test", "selected on val, never on test"),
-        ("running.processes=3", "batch_size 4 is shared by 3 processes"),
+        ("trainer.select_on=test", "selected on val, never on test"),
+        ("trainer.processes=3", "batch_size 4 is shared by 3 processes"),
         ("task=place", "unknown task 'place'; the nearest are places"),
         ("epochs", "an override is KEY=VALUE"),
         ("title.long=1", "has no keys inside"),

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from crossband import __version__
+from crossband.checkpoints import read_account
 from crossband.errors import CrossbandError
 from crossband.training import evaluate, read_recipe, train
-from crossband.checkpoints import read_account
 from crossband.training.logs import read_log
 
 
@@ -29,7 +29,7 @@ def run(recipe, out, street, *overrides):
 )
 def test_every_loss_trains_every_aggregator(recipe, street, tmp_path, loss, aggregator):
     options = {"gem": {}, "netvlad": {"clusters": 4}, "mixvpr": {"size": [4, 4], "out_channels": 16}}
-    content = recipe(loss={"name": loss}, optimiser={"rate": 1e-3}, running={"epochs": 6})
+    content = recipe(loss={"name": loss}, optimizer={"lr": 1e-3}, trainer={"epochs": 6})
     content["model"] |= {"aggregator": aggregator, "options": options[aggregator]}
     done = run(content, tmp_path, street)
     losses = figures(tmp_path, "train/loss")
@@ -40,7 +40,7 @@ def test_every_loss_trains_every_aggregator(recipe, street, tmp_path, loss, aggr
 
 
 def test_a_checkpoint_says_what_it_is_and_loads_strictly(recipe, street, tmp_path):
-    content = recipe(loss={"name": "arcface"}, running={"epochs": 1})
+    content = recipe(loss={"name": "arcface"}, trainer={"epochs": 1})
     done = run(content, tmp_path, street)
     account = read_account(done.checkpoint)
     assert account["crossband"] == __version__
@@ -73,8 +73,8 @@ class Killed(BaseException):
 def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
     recipe, street, tmp_path, monkeypatch, death
 ):
-    content = recipe(running={"epochs": 3, "batch_size": 4, "accumulate": 2}, sampling={"refresh": 2})
-    content["optimiser"] |= {"schedule": "cosine", "warmup": 0.2}
+    content = recipe(trainer={"epochs": 3, "batch_size": 4, "accumulate": 2}, sampling={"refresh": 2})
+    content["optimizer"] |= {"schedule": "cosine", "warmup": 0.2}
     run(content, tmp_path / "whole", street)
     from crossband.retrieval.tasks.places import Places
 
@@ -101,12 +101,12 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
 
 
 def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(recipe, street, tmp_path):
-    run(recipe(running={"epochs": 1}), tmp_path, street)
+    run(recipe(trainer={"epochs": 1}), tmp_path, street)
     before = (tmp_path / "state.pt").stat().st_mtime_ns
-    run(recipe(running={"epochs": 1}), tmp_path, street)
+    run(recipe(trainer={"epochs": 1}), tmp_path, street)
     assert (tmp_path / "state.pt").stat().st_mtime_ns == before
     with pytest.raises(CrossbandError, match="a run of another recipe"):
-        run(recipe(running={"epochs": 2}), tmp_path, street)
+        run(recipe(trainer={"epochs": 2}), tmp_path, street)
 
 
 def test_a_run_of_an_earlier_version_with_fewer_keys_goes_on(recipe, street, tmp_path):
@@ -115,11 +115,11 @@ def test_a_run_of_an_earlier_version_with_fewer_keys_goes_on(recipe, street, tmp
     done = run(recipe(), tmp_path, street)
     state = read_state(tmp_path / "state.pt")
     said = json.loads(state["recipe"])
-    del said["running"]["validate_every"]
+    del said["trainer"]["validate_every"]
     write_state(tmp_path / "state.pt", {**state, "recipe": json.dumps(said)})
     assert run(recipe(), tmp_path, street).best == done.best
     with pytest.raises(CrossbandError, match="another recipe"):
-        run(recipe(running={"validate_every": 2}), tmp_path, street)
+        run(recipe(trainer={"validate_every": 2}), tmp_path, street)
 
 
 def test_a_damaged_state_is_named_and_never_unpickled(recipe, street, tmp_path):
@@ -135,7 +135,7 @@ def test_the_best_checkpoint_and_the_early_stop_follow_val(recipe, street, tmp_p
 
     scores = iter([10.0, 30.0, 20.0, 30.0, 90.0])
     monkeypatch.setattr(Places, "validate", lambda self: {self.monitor: next(scores)})
-    done = run(recipe(running={"epochs": 5, "patience": 2}), tmp_path, street)
+    done = run(recipe(trainer={"epochs": 5, "patience": 2}), tmp_path, street)
     assert done.best == 30.0
     assert done.epoch == 2
     assert len(figures(tmp_path, "train/loss")) == 4
@@ -146,11 +146,11 @@ def test_val_may_be_measured_rarely_and_the_last_epoch_always_is(recipe, street,
 
     scores = iter([90.0, 10.0])
     monkeypatch.setattr(Places, "validate", lambda self: {self.monitor: next(scores)})
-    done = run(recipe(running={"epochs": 4, "validate_every": 3}), tmp_path / "some", street)
+    done = run(recipe(trainer={"epochs": 4, "validate_every": 3}), tmp_path / "some", street)
     assert (done.best, done.epoch) == (90.0, 3)
     assert next(scores, None) is None
     scores = iter([10.0])
-    done = run(recipe(running={"epochs": 2, "validate_every": 2}), tmp_path / "last", street)
+    done = run(recipe(trainer={"epochs": 2, "validate_every": 2}), tmp_path / "last", street)
     assert (done.best, done.epoch) == (10.0, 2)
 
 
@@ -170,21 +170,21 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_images(recipe, str
 
 
 def test_bands_may_be_crossed_and_mixed(recipe, street, tmp_path):
-    content = recipe(data={"query_bands": ["rgb"], "gallery_bands": ["tir", "rgb"]}, running={"epochs": 1})
+    content = recipe(data={"query_bands": ["rgb"], "gallery_bands": ["tir", "rgb"]}, trainer={"epochs": 1})
     run(content, tmp_path, street)
     tests = evaluate(content, tmp_path / "best.safetensors", data_root=street)["tests"]["night"]
     assert (tests["n_queries"], tests["n_gallery"]) == (5, 16)
 
 
 def test_mixed_precision_trains(recipe, street, tmp_path):
-    run(recipe(running={"epochs": 1, "precision": "bf16-mixed"}), tmp_path, street)
+    run(recipe(trainer={"epochs": 1, "precision": "bf16-mixed"}), tmp_path, street)
     assert all(map(math.isfinite, figures(tmp_path, "loss")))
     assert all(v.dtype != torch.bfloat16 for v in load_file(tmp_path / "best.safetensors").values())
 
 
 def test_reading_in_other_processes_changes_nothing(recipe, street, tmp_path):
     for workers in (0, 2):
-        run(recipe(running={"epochs": 1, "workers": workers}), tmp_path / str(workers), street)
+        run(recipe(trainer={"epochs": 1, "workers": workers}), tmp_path / str(workers), street)
     assert figures(tmp_path / "0", "loss") == figures(tmp_path / "2", "loss")
 
 
@@ -199,11 +199,11 @@ def test_training_leaves_the_caller_s_random_state_alone(recipe, street, tmp_pat
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    run(recipe(running={"epochs": 1}), tmp_path, street)
+    run(recipe(trainer={"epochs": 1}), tmp_path, street)
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_the_query_itself_may_be_a_positive_and_neighbours_negatives(recipe, street):
+def test_the_query_itself_may_be_a_positive_and_neighbors_negatives(recipe, street):
     from crossband.training.task import find_task
 
     for itself in (True, False):
@@ -234,7 +234,7 @@ def test_an_image_that_cannot_be_read_is_named_whoever_reads_it(recipe, tmp_path
 
     root = write_street(tmp_path / "data" / "street")
     (root / "rgb" / "day3.png").write_bytes(b"")
-    content = recipe(sampling={"hard": False}, running={"workers": workers, "epochs": 1})
+    content = recipe(sampling={"hard": False}, trainer={"workers": workers, "epochs": 1})
     with pytest.raises(CrossbandError, match=r"day3\.png: empty file"):
         run(content, tmp_path / "out", tmp_path / "data")
 
@@ -243,11 +243,11 @@ def test_an_image_that_cannot_be_read_is_named_whoever_reads_it(recipe, tmp_path
 def test_a_device_that_is_not_here_is_named(recipe, street, tmp_path):
     for verb in (lambda r: run(r, tmp_path, street), lambda r: evaluate(r, data_root=street)):
         with pytest.raises(CrossbandError, match=r"use running\.device=cpu"):
-            verb(recipe(running={"device": "cuda"}))
+            verb(recipe(trainer={"device": "cuda"}))
 
 
 def test_whitening_is_fitted_on_the_training_images_before_a_test(recipe, street, tmp_path):
-    content = recipe(running={"epochs": 1})
+    content = recipe(trainer={"epochs": 1})
     content["model"] |= {"aggregator": "netvlad", "options": {"clusters": 4, "whiten": 8}}
     done = run(content, tmp_path, street)
     assert read_account(done.checkpoint)["dim"] == 4 * 128

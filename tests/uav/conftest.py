@@ -20,17 +20,17 @@ from crossband.models.tile_distance import TileDistance
 from crossband.models.yolo_semantic import YoloSemantic
 from crossband.uav.ground_classes import GROUND, LABELS
 from crossband.uav.projection import Pose
-from crossband.uav.semantic_map import METRES_PER_DEGREE, SemanticMap
+from crossband.uav.semantic_map import METERS_PER_DEGREE, SemanticMap
 
 SIDE, SIZE = 160, (64, 48)
 LATITUDE, LONGITUDE = 48.7, 9.1
-COLOURS = np.array([[90, 90, 95], [150, 145, 140], [70, 130, 60], [160, 110, 90], [40, 90, 50]], np.uint8)
+COLORS = np.array([[90, 90, 95], [150, 145, 140], [70, 130, 60], [160, 110, 90], [40, 90, 50]], np.uint8)
 KELVIN = np.array([300.0, 297.0, 290.0, 294.0, 287.0])
 CLASSES = {name: number + 1 for number, name in enumerate(GROUND)} | {"vehicle": 6}
 
 
 def blocks() -> np.ndarray:
-    """Classes of the ground, a pixel a metre: streets between blocks that all differ."""
+    """Classes of the ground, a pixel a meter: streets between blocks that all differ."""
     rng = np.random.default_rng(3)
     labels = np.zeros((SIDE, SIDE), np.uint8)
     for top in range(4, SIDE, 26):
@@ -60,7 +60,7 @@ def write_world(root: Path, flights: int = 2, frames: int = 3) -> Path:
             name = f"{flight}_{step}"
             labels = ground.seen_by(camera).clip(0, len(GROUND) - 1)
             layers = {
-                "rgb": COLOURS[labels].astype(int),
+                "rgb": COLORS[labels].astype(int),
                 "tir": KELVIN[labels],
                 "semantic": labels + 1,
                 "instances": np.zeros_like(labels, np.uint16),
@@ -135,11 +135,11 @@ def write_map(folder: Path, labels: np.ndarray) -> Path:
                     "file": name,
                     "x": column * half,
                     "y": row * half,
-                    "south": LATITUDE + row * half / METRES_PER_DEGREE,
-                    "west": LONGITUDE + column * half / (METRES_PER_DEGREE * np.cos(np.radians(LATITUDE))),
+                    "south": LATITUDE + row * half / METERS_PER_DEGREE,
+                    "west": LONGITUDE + column * half / (METERS_PER_DEGREE * np.cos(np.radians(LATITUDE))),
                 }
             )
-    index = {"metres_per_pixel": 1.0, "tile_metres": half, "classes": CLASSES, "tiles": tiles}
+    index = {"meters_per_pixel": 1.0, "tile_meters": half, "classes": CLASSES, "tiles": tiles}
     (folder / "tiles.json").write_text(json.dumps(index))
     return folder
 
@@ -169,8 +169,8 @@ def recipe() -> Callable[..., dict[str, Any]]:
                 "cache_mb": 8,
                 "test": {"all": {"frames": "world", "where": {"sequence": ["flight2"]}}},
             },
-            "optimiser": {"name": "adam", "rate": 1e-3, "betas": [0.5, 0.999]},
-            "running": {"epochs": 2, "batch_size": 2, "device": "cpu", "save_seconds": 0.0},
+            "optimizer": {"name": "adam", "lr": 1e-3, "betas": [0.5, 0.999]},
+            "trainer": {"epochs": 2, "batch_size": 2, "device": "cpu", "save_seconds": 0.0},
         }
         for section, values in changes.items():
             content[section] = {**content.get(section, {}), **values} if isinstance(values, dict) else values
@@ -195,8 +195,8 @@ def networks(tmp_path_factory) -> Path:
         head.bias.data[4] = 1.0  # sure of something everywhere, so that there is something to compare
     built: dict[str, tuple[torch.nn.Module, dict[str, Any]]] = {
         "translation": (ThermalGAN(**gan), {"model": gan}),
-        "labelling": (GeoGAN(1, len(LABELS), **plain), {"model": label}),
-        "localisation": (
+        "labeling": (GeoGAN(1, len(LABELS), **plain), {"model": label}),
+        "localization": (
             TileDistance(len(GROUND), **tile),
             {"model": tile, "search": {"tile": 48, "stride": 16, "radius": 60, "rough": 30}},
         ),

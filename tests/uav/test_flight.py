@@ -129,8 +129,8 @@ def test_rough_positions_are_wrong_by_no_more_than_asked(world):
     rough = with_rough_positions(flight, ground, 30.0)
     off = [
         np.subtract(
-            ground.to_metres(*rough.table[["lat", "lon"]].iloc[i]),
-            ground.to_metres(*flight.table[["lat", "lon"]].iloc[i]),
+            ground.to_meters(*rough.table[["lat", "lon"]].iloc[i]),
+            ground.to_meters(*flight.table[["lat", "lon"]].iloc[i]),
         )
         for i in range(len(flight))
     ]

@@ -41,7 +41,7 @@ def write_raster(path, labels, crs="EPSG:4326", transform=None, **options):
 def test_tiles_are_put_together_with_north_up(world):
     ground = read_map(world / "world")
     assert np.array_equal(ground.labels, blocks())
-    assert (ground.metres, ground.latitude, ground.longitude) == (1.0, LATITUDE, LONGITUDE)
+    assert (ground.meters, ground.latitude, ground.longitude) == (1.0, LATITUDE, LONGITUDE)
     assert ground.at(np.array([0.5, 159.5]), np.array([0.5, 159.5])).tolist() == [
         blocks()[-1, 0],
         blocks()[0, -1],
@@ -51,7 +51,7 @@ def test_tiles_are_put_together_with_north_up(world):
 def test_a_geotiff_of_the_same_labels_is_the_same_map(world, tmp_path):
     path = write_raster(tmp_path / "map.tif", blocks() + 1)
     path.with_suffix(".json").write_text(json.dumps({name: i + 1 for i, name in enumerate(GROUND)}))
-    ground = read_map(path, metres=1.0)
+    ground = read_map(path, meters=1.0)
     assert ground.labels.shape == (160, 160)
     assert (ground.labels == blocks()).mean() > 0.99
     assert ground.latitude == pytest.approx(LATITUDE, abs=1e-7)
@@ -77,12 +77,12 @@ def test_a_geotiff_in_another_projection_lies_in_the_same_place(world, tmp_path)
             resampling=Resampling.nearest,
         )
     ground = read_map(
-        write_raster(tmp_path / "utm.tif", turned, "EPSG:32632", transform, nodata=255), metres=1.0
+        write_raster(tmp_path / "utm.tif", turned, "EPSG:32632", transform, nodata=255), meters=1.0
     )
     x, y = np.meshgrid(np.arange(10.5, 150), np.arange(10.5, 150))
     plain_map = read_map(world / "world")
     pairs = zip(x.flat, y.flat, strict=True)
-    places = np.array([ground.to_metres(*plain_map.to_geographic(a, b)) for a, b in pairs])
+    places = np.array([ground.to_meters(*plain_map.to_geographic(a, b)) for a, b in pairs])
     found = ground.at(places[:, 0], places[:, 1])
     assert (
         found == read_map(world / "world").at(x.ravel(), y.ravel())

@@ -102,10 +102,10 @@ def test_a_box_outside_of_the_photograph_is_named(photo, world, networks, tmp_pa
         run(photo, world, networks, tmp_path / "out", box=(30, 0, 10, 10))
 
 
-def test_a_grey_photograph_is_refused(world, networks, tmp_path):
-    path = tmp_path / "grey.png"
+def test_a_gray_photograph_is_refused(world, networks, tmp_path):
+    path = tmp_path / "gray.png"
     PIL.Image.fromarray(np.zeros((20, 20), np.uint8)).save(path)
-    with pytest.raises(CrossbandError, match="grey"):
+    with pytest.raises(CrossbandError, match="gray"):
         run(path, world, networks, tmp_path / "out")
 
 
@@ -114,8 +114,8 @@ def test_networks_that_are_missing_or_of_another_task_are_named(photo, world, ne
         run(photo, world, tmp_path / "none", tmp_path / "out")
     other = tmp_path / "models"
     shutil.copytree(networks, other)
-    shutil.copy(networks / "labelling.safetensors", other / "translation.safetensors")
-    with pytest.raises(CrossbandError, match="task labelling, translation is needed"):
+    shutil.copy(networks / "labeling.safetensors", other / "translation.safetensors")
+    with pytest.raises(CrossbandError, match="task labeling, translation is needed"):
         run(photo, world, other, tmp_path / "out")
 
 
@@ -124,7 +124,7 @@ def test_a_rough_position_off_the_map_is_named_before_anything_is_computed(world
     flight.table.loc[4, "lat"] = 48.9
     loaded = Networks(networks)
     with pytest.raises(CrossbandError, match=r"48\.900000, .* is off the map"):
-        stages.localise(flight, ground, loaded.labeller, loaded.locator, tmp_path / "out")
+        stages.localize(flight, ground, loaded.labeler, loaded.locator, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

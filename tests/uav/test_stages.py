@@ -103,9 +103,9 @@ def test_counts_are_scaled_by_what_the_image_holds():
     )
 
 
-def test_a_labelling_has_the_size_of_its_image(world, networks):
-    labeller = Networks(networks).labeller
-    found = label_image(labeller, np.full((37, 51), 29000, np.uint16), "centikelvin")
+def test_a_labeling_has_the_size_of_its_image(world, networks):
+    labeler = Networks(networks).labeler
+    found = label_image(labeler, np.full((37, 51), 29000, np.uint16), "centikelvin")
     assert found.shape == (37, 51)
     assert found.dtype == np.uint8
 

@@ -16,12 +16,12 @@ SMALL = {
         "model": {"width": 4, "depth": 2},
         "loss": {"width": 4, "layers": 1, "objects": 0.5, "object_weight": 2},
     },
-    "labelling": {
+    "labeling": {
         "model": {"width": 4, "depth": 2},
         "loss": {"width": 4, "layers": 1},
         "classes": {"road": 1, "pavement": 2, "grass": 3, "building": 4, "tree": 5, "vehicle": 6},
     },
-    "localisation": {
+    "localization": {
         "model": {"pixels": 32, "width": 0.25, "channels": 4},
         "learning": {"made_up": 4},
         "search": {"tile": 48, "stride": 16, "radius": 50, "rough": 30},
@@ -36,13 +36,13 @@ SMALL = {
             "size": 32,
             "neck": True,
         },
-        "loss": {"smoothing": 0.1, "centre": 1e-3, "erasing": 0.5},
+        "loss": {"smoothing": 0.1, "center": 1e-3, "erasing": 0.5},
     },
 }
 SCORES = {
     "translation": "kelvin",
-    "labelling": "miou",
-    "localisation": "median_m",
+    "labeling": "miou",
+    "localization": "median_m",
     "detection": "map50",
     "objects": "nauc",
 }
@@ -108,7 +108,7 @@ def test_the_discriminators_are_trained_and_not_kept(recipe, world, tmp_path):
     assert not [name for name in load_file(done.checkpoint) if "judge" in name]
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert [name for name in state["criterion"] if "judge" in name]
-    assert tuple(state["optimiser"]["param_groups"][0]["betas"]) == (0.5, 0.999)
+    assert tuple(state["optimizer"]["param_groups"][0]["betas"]) == (0.5, 0.999)
 
 
 def test_val_may_not_be_test(recipe):

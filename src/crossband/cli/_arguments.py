@@ -23,13 +23,13 @@ UnitsOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
 SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT that images are resized to")]
 WeightsOption = Annotated[Path | None, typer.Option(help="a weights file, or a folder to look in first")]
-NormaliseOption = Annotated[
+NormalizeOption = Annotated[
     list[str] | None,
-    typer.Option("--normalise", help="BAND=NAME, as in tir=kelvin:263:313, tir=repeat8, nir=percentile"),
+    typer.Option("--normalize", help="BAND=NAME, as in tir=kelvin:263:313, tir=repeat8, nir=percentile"),
 ]
-StandardiseOption = Annotated[
+StandardizeOption = Annotated[
     bool,
-    typer.Option("--set-statistics", help="standardise each band by its own mean and deviation in FRAMES"),
+    typer.Option("--set-statistics", help="standardize each band by its own mean and deviation in FRAMES"),
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto")]
 StoreOption = Annotated[
@@ -40,10 +40,10 @@ WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="reading threads, which on a CPU run the encoder too; one a core")
 ]
 ModelsOption = Annotated[
-    str, typer.Option(help="comma-separated descriptors; ENCODER[@LAYER][:POOLING[+centre]] or a fitted file")
+    str, typer.Option(help="comma-separated descriptors; ENCODER[@LAYER][:POOLING[+center]] or a fitted file")
 ]
 BandsQuery = Annotated[str, typer.Option(help="rgb, nir, tir or all")]
-ProtocolOption = Annotated[str, typer.Option(help="what is right: exact, place or within:METRES")]
+ProtocolOption = Annotated[str, typer.Option(help="what is right: exact, place or within:METERS")]
 OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a key")]
 DataRootOption = Annotated[
     Path, typer.Option("--data-root", help="the folder a recipe's frames are relative to")
@@ -55,7 +55,7 @@ MapOption = Annotated[
 ModelsFolderOption = Annotated[
     Path, typer.Option(help="folder of networks, as reproduce thermal-reid writes OUT/models")
 ]
-RadiusOption = Annotated[float | None, typer.Option(help="metres searched around each rough position")]
+RadiusOption = Annotated[float | None, typer.Option(help="meters searched around each rough position")]
 WhereOption = Annotated[
     list[str] | None, typer.Option(help="COLUMN=VALUE of the flight's table; may be repeated")
 ]
@@ -102,7 +102,7 @@ def key_values(given: Iterable[str]) -> dict[str, Any]:
 
 def read_options(
     size: str,
-    normalise: list[str] | None,
+    normalize: list[str] | None,
     weights: Path | None,
     device: str,
     measure: Frames | list[Frames] | None = None,
@@ -117,12 +117,12 @@ def read_options(
     if not 16 <= min(width, height) <= max(width, height) <= 8192:
         raise CrossbandError(f"--size is WIDTHxHEIGHT with sides from 16 to 8192, not {size!r}")
     names: dict[str, str] = {}
-    for entry in normalise or ():
+    for entry in normalize or ():
         band, equals, name = entry.partition("=")
         if not equals:
-            raise CrossbandError(f"--normalise is BAND=NAME, as in tir=percentile, not {entry!r}")
+            raise CrossbandError(f"--normalize is BAND=NAME, as in tir=percentile, not {entry!r}")
         names[parse_band(band)] = name
-    options = Options(size=(height, width), normalisation=names, weights=weights, device=device)
+    options = Options(size=(height, width), normalization=names, weights=weights, device=device)
     if measure is None:
         return options
     return replace(options, statistics=measure_statistics(measure, options.preprocess(IMAGENET)))

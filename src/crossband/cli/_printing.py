@@ -40,6 +40,6 @@ def print_table(table: Any) -> None:
 
 
 def _cell(column: str, value: object) -> str:
-    """A number with the decimals that its column asks for: a tenth of a metre needs six of a degree."""
+    """A number with the decimals that its column asks for: a tenth of a meter needs six of a degree."""
     decimals = {"lat": 6, "lon": 6, "distance": 3, "CKA": 3, "amount": 2}.get(column, 1)
     return f"{value:.{decimals}f}" if isinstance(value, float) else str(value)

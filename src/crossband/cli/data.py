@@ -17,7 +17,7 @@ from ._printing import print_json
 def data_scan(
     root: Annotated[Path | None, typer.Argument(help="a folder: a known dataset, or your own images")] = None,
     out: Annotated[Path | None, typer.Option(help="the manifest to write, .parquet or .csv")] = None,
-    kind: Annotated[str | None, typer.Option(help="the dataset, where it is not recognised")] = None,
+    kind: Annotated[str | None, typer.Option(help="the dataset, where it is not recognized")] = None,
     rgb: Annotated[Path | None, typer.Option(help="the folder of RGB images")] = None,
     nir: Annotated[Path | None, typer.Option(help="the folder of near-infrared images")] = None,
     tir: Annotated[Path | None, typer.Option(help="the folder of thermal images")] = None,

@@ -16,10 +16,10 @@ from ._arguments import (
     GalleryOption,
     JsonOption,
     MemoryOption,
-    NormaliseOption,
+    NormalizeOption,
     RootOption,
     SizeOption,
-    StandardiseOption,
+    StandardizeOption,
     StoreOption,
     UnitsOption,
     WeightsOption,
@@ -42,8 +42,8 @@ def index(
         str | None, typer.Option(help="float32 (the default), or int8 for a quarter of the disk")
     ] = None,
     size: SizeOption = "320x320",
-    normalise: NormaliseOption = None,
-    set_statistics: StandardiseOption = False,
+    normalize: NormalizeOption = None,
+    set_statistics: StandardizeOption = False,
     units: UnitsOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -63,7 +63,7 @@ def index(
         raise CrossbandError("--gallery names no folder; give one, as in --gallery gallery")
     alone = band[0] if band and len(band) == 1 else None
     frames = with_units(open_frames(source, root, alone), units)
-    options = read_options(size, normalise, weights, device, frames if set_statistics else None)
+    options = read_options(size, normalize, weights, device, frames if set_statistics else None)
     added = run(frames, gallery, model, band, options=options, dtype=dtype, store=store, workers=workers)
     for fault in added.faults:
         print(f"left out: {fault}", file=sys.stderr)
@@ -160,8 +160,8 @@ def gallery_delete(
     print(f"{gallery}: {Gallery.open_rows(gallery).delete(where)} deleted")
 
 
-@gallery_app.command("optimise")
-def gallery_optimise(
+@gallery_app.command("optimize")
+def gallery_optimize(
     gallery: Annotated[Path, typer.Argument()],
     build: Annotated[
         bool, typer.Option("--index", help="build the index for more than a million items")
@@ -169,10 +169,10 @@ def gallery_optimise(
 ) -> None:
     """Compact a gallery's files and drop old versions.
 
-    Example: crossband gallery optimise gallery
+    Example: crossband gallery optimize gallery
     """
     from ..retrieval import Gallery
 
     rows = Gallery.open_rows(gallery)
-    rows.optimise(build)
+    rows.optimize(build)
     print(f"{gallery}: {rows.count()} items")

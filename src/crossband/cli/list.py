@@ -16,7 +16,7 @@ from ._printing import print_json, print_table
 def models(
     pattern: Annotated[str, typer.Argument(help="as in resnet*")] = "*", as_json: JsonOption = False
 ) -> None:
-    """Encoders, trained descriptors, segmentation networks: parameters, dimension, licence, are weights here?
+    """Encoders, trained descriptors, segmentation networks: parameters, dimension, license, are weights here?
 
     Of encoders the parameters are without the classifier, and any model of timm works too, as timm/NAME.
 
@@ -57,7 +57,7 @@ def datasets(as_json: JsonOption = False) -> None:
             "title": d.title,
             "bands": "+".join(d.bands),
             "source": d.source,
-            "licence": d.licence,
+            "license": d.license,
         }
         for d in list_datasets()
     ]

@@ -34,7 +34,7 @@ def reid_(
     camera: Annotated[list[str] | None, typer.Option(help="gallery: only this one; may be repeated")] = None,
     after: Annotated[str | None, typer.Option(help="gallery: not earlier, ISO 8601 or seconds")] = None,
     before: Annotated[str | None, typer.Option(help="gallery: not later")] = None,
-    rerank: Annotated[bool, typer.Option("--rerank", help="gallery: by neighbours within it")] = False,
+    rerank: Annotated[bool, typer.Option("--rerank", help="gallery: by neighbors within it")] = False,
     box: Annotated[
         str | None, typer.Option(help="flight: LEFT,TOP,WIDTH,HEIGHT of the object in the photograph")
     ] = None,
@@ -47,7 +47,7 @@ def reid_(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Where is the same object? In a gallery over any bands, cameras and hours; or, of a colour photograph, in
+    """Where is the same object? In a gallery over any bands, cameras and hours; or, of a color photograph, in
     a thermal flight and on the map.
 
     Example: crossband reid rgb=car.png,tir=car_t.png --gallery lastnight --checkpoint best.safetensors

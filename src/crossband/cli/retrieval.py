@@ -15,11 +15,11 @@ from ._arguments import (
     JsonOption,
     MemoryOption,
     ModelsOption,
-    NormaliseOption,
+    NormalizeOption,
     ProtocolOption,
     RootOption,
     SizeOption,
-    StandardiseOption,
+    StandardizeOption,
     StoreOption,
     UnitsOption,
     WeightsOption,
@@ -44,15 +44,15 @@ def benchmark(
     misaligned: Annotated[bool, typer.Option(help="also measure with one band moved")] = True,
     own_means: Annotated[
         bool,
-        typer.Option("--own-means/--model-means", help="centre by whose band means"),
+        typer.Option("--own-means/--model-means", help="center by whose band means"),
     ] = True,
     rerank: Annotated[
         int | None,
         typer.Option(min=1, help="items of each list that models with a second look (patch_netvlad) re-rank"),
     ] = None,
     size: SizeOption = "320x320",
-    normalise: NormaliseOption = None,
-    set_statistics: StandardiseOption = False,
+    normalize: NormalizeOption = None,
+    set_statistics: StandardizeOption = False,
     units: UnitsOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -74,7 +74,7 @@ def benchmark(
     from ..retrieval.search import parse_memory
 
     frames = with_units(open_frames(source, root), units)
-    options = read_options(size, normalise, weights, device, frames if set_statistics else None)
+    options = read_options(size, normalize, weights, device, frames if set_statistics else None)
     make_folder(out)
     result = run(
         frames,
@@ -117,8 +117,8 @@ def explain(
     stride: Annotated[int, typer.Option(min=1, help="pixels between masks")] = 16,
     protocol: ProtocolOption = "exact",
     size: SizeOption = "320x320",
-    normalise: NormaliseOption = None,
-    set_statistics: StandardiseOption = False,
+    normalize: NormalizeOption = None,
+    set_statistics: StandardizeOption = False,
     units: UnitsOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -140,7 +140,7 @@ def explain(
     from ..retrieval.similarity_map import Masks
 
     frames = with_units(open_frames(source, root), units)
-    options = read_options(size, normalise, weights, device, frames if set_statistics else None)
+    options = read_options(size, normalize, weights, device, frames if set_statistics else None)
     make_folder(out)
     found = run(
         frames,
@@ -173,8 +173,8 @@ def robustness(
     ),
     protocol: ProtocolOption = "exact",
     size: SizeOption = "320x320",
-    normalise: NormaliseOption = None,
-    set_statistics: StandardiseOption = False,
+    normalize: NormalizeOption = None,
+    set_statistics: StandardizeOption = False,
     units: UnitsOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -194,7 +194,7 @@ def robustness(
     from ..retrieval.search import parse_memory
 
     frames = with_units(open_frames(source, root), units)
-    options = read_options(size, normalise, weights, device, frames if set_statistics else None)
+    options = read_options(size, normalize, weights, device, frames if set_statistics else None)
     make_folder(out)
     curve = run(
         frames,
@@ -226,8 +226,8 @@ def fit(
     whiten: Annotated[float, typer.Option(min=0, max=1, help="0 keeps the variances, 1 equals them")] = 0.5,
     split: Annotated[str | None, typer.Option(help="fit on this split only")] = None,
     size: SizeOption = "320x320",
-    normalise: NormaliseOption = None,
-    set_statistics: StandardiseOption = False,
+    normalize: NormalizeOption = None,
+    set_statistics: StandardizeOption = False,
     units: UnitsOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -244,7 +244,7 @@ def fit(
 
     sets = [with_units(open_frames(source), units) for source in sources]
     sets = [frames.split(split) for frames in sets] if split else sets
-    options = read_options(size, normalise, weights, device, sets if set_statistics else None)
+    options = read_options(size, normalize, weights, device, sets if set_statistics else None)
     descriptor = Descriptor.load(model, options)
     fitted = fit_descriptor(sets, descriptor, dim, store=store or out.parent / "store", whiten=whiten)
     images = sum(int(frames.table[band.value].notna().sum()) for frames in sets for band in frames.bands)

@@ -39,7 +39,7 @@ def segment_(
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Label maps of images: a PNG of classes, a coloured overlay, and the share of each class.
+    """Label maps of images: a PNG of classes, a colored overlay, and the share of each class.
 
     Example: crossband segment photo.png --tir thermal.png --checkpoint best.safetensors --without tir
     """

@@ -22,7 +22,7 @@ def train_(
 ) -> None:
     """Train what a recipe describes.
 
-    Example: crossband train recipes/vpr/city_gem_triplet.yaml running.epochs=5 --data-root data --out out/gem
+    Example: crossband train recipes/vpr/city_gem_triplet.yaml trainer.epochs=5 --data-root data --out out/gem
     """
     from ..training import train
 

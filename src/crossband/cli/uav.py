@@ -24,14 +24,14 @@ from ._printing import print_json, print_table
 
 @app.command("translate")
 def translate_(
-    photo: Annotated[Path, typer.Argument(help="a colour photograph")],
+    photo: Annotated[Path, typer.Argument(help="a color photograph")],
     model: Annotated[Path, typer.Option(help="a checkpoint of the task translation")],
     out: Annotated[Path, typer.Option(help="the image to write: 16-bit PNG, centikelvin")],
     flight: Annotated[Path | None, typer.Option(help="the flight whose temperature it is to have")] = None,
     ambient: Annotated[float | None, typer.Option(help="or that temperature, kelvin")] = None,
     device: DeviceOption = "cpu",
 ) -> None:
-    """What a thermal camera would see of a colour photograph.
+    """What a thermal camera would see of a color photograph.
 
     Example: crossband translate photo.jpg --model translation.safetensors --flight flight --out probe.png
     """
@@ -73,10 +73,10 @@ def localize_(
     from ..uav.flight import open_flight
     from ..uav.networks import Networks
     from ..uav.semantic_map import read_map
-    from ..uav.stages import localise
+    from ..uav.stages import localize
 
     networks, frames, ground = Networks(models, device), open_flight(flight, conditions(where)), read_map(map_)
-    found = localise(frames, ground, networks.labeller, networks.locator, out, radius)
+    found = localize(frames, ground, networks.labeler, networks.locator, out, radius)
     rows = [asdict(position) for position in found]
     if as_json:
         print_json(rows)
@@ -107,12 +107,12 @@ def detect_(
     from ..uav.flight import open_flight
     from ..uav.networks import Networks
     from ..uav.semantic_map import read_map
-    from ..uav.stages import align, detect, localise
+    from ..uav.stages import align, detect, localize
 
     networks, frames, labels = Networks(models, device), open_flight(flight, conditions(where)), None
     if networks.detector.network.semantics and map_ is not None:
         ground = read_map(map_)
-        positions = localise(frames, ground, networks.labeller, networks.locator, out, radius)
+        positions = localize(frames, ground, networks.labeler, networks.locator, out, radius)
         labels = align(frames, ground, positions, out)
     found = detect(frames, networks.detector, out, labels, least)
     names = networks.detector.classes

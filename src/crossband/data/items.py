@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..bands import BANDS, Band, Normalisation, parse_band
+from ..bands import BANDS, Band, Normalization, parse_band
 from ..datasets import open_frames, scan
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
@@ -58,17 +58,17 @@ def make_preprocess(data: Data, expected: Statistics, train: Frames) -> Preproce
     """How a recipe's images become tensors.
 
     Args:
-        data: the recipe's; its sizes, normalisations and statistics count.
-        expected: what the encoder's weights expect their input to be standardised by.
+        data: the recipe's; its sizes, normalizations and statistics count.
+        expected: what the encoder's weights expect their input to be standardized by.
         train: what the statistics are measured on, where the recipe says so.
     """
-    normalisation = dict(Preprocess().normalisation)
-    normalisation |= {Band(band): Normalisation.parse(name) for band, name in data.normalisation.items()}
-    preprocess = Preprocess(data.size, dict.fromkeys(BANDS, expected), normalisation)
+    normalization = dict(Preprocess().normalization)
+    normalization |= {Band(band): Normalization.parse(name) for band, name in data.normalization.items()}
+    preprocess = Preprocess(data.size, dict.fromkeys(BANDS, expected), normalization)
     if data.statistics == "encoder":
         return preprocess
     measured = measure_statistics(train, preprocess)
-    return Preprocess(data.size, {**preprocess.statistics, **measured}, normalisation)
+    return Preprocess(data.size, {**preprocess.statistics, **measured}, normalization)
 
 
 def check_apart(val: Frames, tests: Iterable[Frames], bands: Iterable[str]) -> None:
@@ -152,7 +152,7 @@ class Items:
             self._cache[item] = pixels
         return pixels
 
-    def standardised(self, pixels: torch.Tensor, band: Band) -> torch.Tensor:
+    def standardized(self, pixels: torch.Tensor, band: Band) -> torch.Tensor:
         """What a network reads, float32 ``(3, H, W)``, of an image in [0, 1]."""
         statistics = self.preprocess.statistics[band]
         mean, std = torch.tensor(statistics.mean)[:, None, None], torch.tensor(statistics.std)[:, None, None]
@@ -160,14 +160,14 @@ class Items:
 
     def tensor(self, item: int) -> torch.Tensor:
         """The item as a network reads it."""
-        return self.standardised(self.unit(item), self.bands[item])
+        return self.standardized(self.unit(item), self.bands[item])
 
     def augmented(
         self, item: int, view: ViewShift, light: Photometry, generator: torch.Generator
     ) -> torch.Tensor:
         """The item, augmented, as a network reads it."""
         band = self.bands[item]
-        return self.standardised(light(view(self.unit(item), generator), band, generator), band)
+        return self.standardized(light(view(self.unit(item), generator), band, generator), band)
 
     def batch(self, items: np.ndarray, readers: int = 2) -> torch.Tensor:
         """Several items, read by threads, float32 ``(n, 3, H, W)``."""
@@ -248,7 +248,7 @@ class FrameItems:
                 unit = next(left)
                 if light is not None and generator is not None:
                     unit = light(unit, band, generator)
-                stack[column] = self._images.standardised(unit, band)
+                stack[column] = self._images.standardized(unit, band)
         return stack, present
 
     def batch(self, rows: np.ndarray, readers: int = 2) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Labelled frames as segmentation reads them: all bands of a frame as one tensor, and its label map."""
+"""Labeled frames as segmentation reads them: all bands of a frame as one tensor, and its label map."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..io import read_image, read_labels
 from ..progress import note, track
 from .preprocess import Preprocess
 
-__all__ = ["LabelledFrames"]
+__all__ = ["LabeledFrames"]
 
 
-class LabelledFrames:
+class LabeledFrames:
     """The frames that have all of some bands, and labels.
 
     Args:
@@ -80,15 +80,15 @@ class LabelledFrames:
         return found
 
     def sized_labels(self, labels: np.ndarray) -> torch.Tensor:
-        """Labels at the size of the images, by nearest neighbour, int64 ``(H, W)``."""
+        """Labels at the size of the images, by nearest neighbor, int64 ``(H, W)``."""
         wide = torch.from_numpy(labels.astype(np.int64))
         if tuple(labels.shape) == tuple(self.preprocess.size):
             return wide
         return F.interpolate(wide[None, None].double(), self.preprocess.size, mode="nearest-exact")[0, 0].long()
 
-    def standardised(self, images: torch.Tensor) -> torch.Tensor:
+    def standardized(self, images: torch.Tensor) -> torch.Tensor:
         """What a network reads, of bands in [0, 1], ``(..., C, H, W)``."""
-        return self.preprocess.standardised(images, self.bands)
+        return self.preprocess.standardized(images, self.bands)
 
     def class_counts(self) -> np.ndarray:
         """Pixels of each class, int64 ``(classes,)``.

@@ -39,7 +39,7 @@ class Part(Strict):
 
     Attributes:
         frames: a manifest or a folder, relative to the data's root.
-        kind: the dataset's name, where the folder is not recognised.
+        kind: the dataset's name, where the folder is not recognized.
         where: column -> the values that are kept.
         every: keep each n-th frame of a sequence.
         simulate: make the frames there first.
@@ -74,8 +74,8 @@ class Data(Strict):
         query_bands: the bands a query may be of; a mixture where there are several.
         gallery_bands: likewise of the gallery.
         size: (height, width) in pixels.
-        normalisation: a normalisation's name, a band.
-        statistics: what pixels are standardised by: what the ``encoder`` expects, or ``measured`` on train.
+        normalization: a normalization's name, a band.
+        statistics: what pixels are standardized by: what the ``encoder`` expects, or ``measured`` on train.
         cache_mb: memory for decoded images, 0 for none.
         photometry: strength of the photometric augmentation, 0 to 1.
         view_shift: strength of random crops, 0 to 0.9.
@@ -88,7 +88,7 @@ class Data(Strict):
     query_bands: list[str] = Field(default_factory=lambda: ["rgb"])
     gallery_bands: list[str] = Field(default_factory=lambda: ["rgb"])
     size: tuple[int, int] = (224, 224)
-    normalisation: dict[str, str] = Field(default_factory=dict)
+    normalization: dict[str, str] = Field(default_factory=dict)
     statistics: Literal["encoder", "measured"] = "encoder"
     cache_mb: int = Field(default=0, ge=0)
     photometry: float = Field(default=0.0, ge=0, le=1)

@@ -1,4 +1,4 @@
-"""From an image of any depth to what a model reads: normalised, resized, standardised, three channels."""
+"""From an image of any depth to what a model reads: normalized, resized, standardized, three channels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..bands import BANDS, Band, Normalisation, default_normalisation
+from ..bands import BANDS, Band, Normalization, default_normalization
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import Image, read_image
@@ -35,10 +35,10 @@ IMAGENET = Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True)
 class Warp:
-    """A similarity about the image's centre, for testing robustness to misalignment.
+    """A similarity about the image's center, for testing robustness to misalignment.
 
     The content moves right and down by ``shift`` (a fraction of width and of height), grows by
-    ``scale`` and turns anticlockwise, as it is seen, by ``rotate`` degrees; the border is extended where
+    ``scale`` and turns counterclockwise, as it is seen, by ``rotate`` degrees; the border is extended where
     nothing is known.
 
     Example:
@@ -71,8 +71,8 @@ class Preprocess:
 
     Attributes:
         size: (height, width) in pixels.
-        statistics: what the pixels are standardised by, a band; one entry serves all bands not named.
-        normalisation: the map to [0, 1], a band.
+        statistics: what the pixels are standardized by, a band; one entry serves all bands not named.
+        normalization: the map to [0, 1], a band.
         warp: a misalignment to simulate, or ``None``.
 
     Example:
@@ -83,33 +83,33 @@ class Preprocess:
 
     size: tuple[int, int] = (320, 320)
     statistics: Mapping[Band, Statistics] = field(default_factory=lambda: dict.fromkeys(BANDS, IMAGENET))
-    normalisation: Mapping[Band, Normalisation] = field(
-        default_factory=lambda: {band: default_normalisation(band) for band in BANDS}
+    normalization: Mapping[Band, Normalization] = field(
+        default_factory=lambda: {band: default_normalization(band) for band in BANDS}
     )
     warp: Warp | None = None
 
     def unit(self, image: Image, band: Band) -> torch.Tensor:
         """The image in [0, 1], resized, float32 ``(1 or 3, H, W)``.
 
-        The thermal band has one channel: colours (a palette burnt in by the camera) become their
+        The thermal band has one channel: colors (a palette burnt in by the camera) become their
         luminance. An alpha channel is ignored. Resizing is bilinear with antialiasing, on the pixels'
-        own values, after normalisation for floating-point maps and before it for 8-bit colour.
+        own values, after normalization for floating-point maps and before it for 8-bit color.
         """
         pixels = image.pixels[..., :3] if image.pixels.ndim == 3 else image.pixels
         if band is Band.TIR and pixels.ndim == 3:
             pixels = _luminance(pixels)
-        normalise = self.normalisation[band]
-        if pixels.dtype == np.uint8 and normalise.name in ("range", "repeat8"):
+        normalize = self.normalization[band]
+        if pixels.dtype == np.uint8 and normalize.name in ("range", "repeat8"):
             # a linear map commutes with resizing, and resizing bytes is several times faster
             return self._warped(_fit(pixels, lambda part: part, self.size).float() / 255)
-        stretch = normalise.fitted(pixels)
+        stretch = normalize.fitted(pixels)
         return self._warped(_fit(pixels, lambda part: stretch(part, image.units), self.size))
 
     def __call__(self, image: Image, band: Band | str) -> torch.Tensor:
-        """The tensor a model reads: float32 ``(3, H, W)``, standardised.
+        """The tensor a model reads: float32 ``(3, H, W)``, standardized.
 
         Raises:
-            CrossbandError: the normalisation does not fit the pixels (kelvin on counts, say).
+            CrossbandError: the normalization does not fit the pixels (kelvin on counts, say).
         """
         band = Band(band)
         statistics = self.statistics[band]
@@ -117,8 +117,8 @@ class Preprocess:
         std = torch.tensor(statistics.std)[:, None, None]
         return (self.unit(image, band) - mean) / std
 
-    def standardised(self, images: torch.Tensor, bands: Sequence[Band]) -> torch.Tensor:
-        """Several bands together, standardised: float32 ``(..., C, H, W)`` in [0, 1] of the same shape.
+    def standardized(self, images: torch.Tensor, bands: Sequence[Band]) -> torch.Tensor:
+        """Several bands together, standardized: float32 ``(..., C, H, W)`` in [0, 1] of the same shape.
 
         Args:
             images: the channels of the bands one after another, three for ``rgb`` and one for the others, which
@@ -138,7 +138,7 @@ class Preprocess:
         return {
             "size": list(self.size),
             "statistics": {b.value: [list(s.mean), list(s.std)] for b, s in self.statistics.items()},
-            "normalisation": {band.value: str(n) for band, n in self.normalisation.items()},
+            "normalization": {band.value: str(n) for band, n in self.normalization.items()},
             "warp": None if self.warp is None else [self.warp.shift, self.warp.scale, self.warp.rotate],
         }
 
@@ -154,7 +154,7 @@ class Preprocess:
         return cls(
             size=(int(a["size"][0]), int(a["size"][1])),
             statistics={Band(b): Statistics(tuple(m), tuple(s)) for b, (m, s) in a["statistics"].items()},
-            normalisation={Band(b): Normalisation.parse(n) for b, n in a["normalisation"].items()},
+            normalization={Band(b): Normalization.parse(n) for b, n in a["normalization"].items()},
             warp=None if a["warp"] is None else Warp(*a["warp"]),
         )
 
@@ -166,7 +166,7 @@ def measure_statistics(
     frames: Frames | Sequence[Frames], preprocess: Preprocess, most: int = 500
 ) -> dict[Band, Statistics]:
     """The mean and standard deviation of each channel of each band, over at most ``most`` of its images
-    taken at regular steps; images that cannot be read, or that the normalisation does not fit, are passed
+    taken at regular steps; images that cannot be read, or that the normalization does not fit, are passed
     over.
 
     Args:
@@ -211,13 +211,13 @@ def measure_statistics(
 
 
 def _luminance(pixels: np.ndarray) -> np.ndarray:
-    grey = pixels[..., 0]
-    if all(np.array_equal(grey[i], pixels[i, :, c]) for i in range(len(grey)) for c in (1, 2)):
-        return grey
+    gray = pixels[..., 0]
+    if all(np.array_equal(gray[i], pixels[i, :, c]) for i in range(len(gray)) for c in (1, 2)):
+        return gray
     weights = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-    luminance = np.empty(grey.shape, pixels.dtype)
-    rows = max(1, _STRIP_PIXELS // grey.shape[1])
-    for top in range(0, len(grey), rows):
+    luminance = np.empty(gray.shape, pixels.dtype)
+    rows = max(1, _STRIP_PIXELS // gray.shape[1])
+    for top in range(0, len(gray), rows):
         luminance[top : top + rows] = (pixels[top : top + rows].astype(np.float32) @ weights).round()
     return luminance
 

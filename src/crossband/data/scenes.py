@@ -1,4 +1,4 @@
-"""Aligned layers of a frame as training reads them: colour, temperature, classes, objects, boxes."""
+"""Aligned layers of a frame as training reads them: color, temperature, classes, objects, boxes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Scenes:
             self._cache[key] = pixels
         return pixels
 
-    def colour(self, row: int) -> torch.Tensor:
+    def color(self, row: int) -> torch.Tensor:
         """Float32 ``(3, H, W)`` in [0, 1]."""
         pixels = self.pixels(row, "rgb")
         if pixels.ndim == 2:
@@ -145,7 +145,7 @@ class Crop:
         left, top: pixels of the frame.
         side: pixels of the frame, in both directions.
         size: pixels of the result, in both directions.
-        turns: quarters anticlockwise.
+        turns: quarters counterclockwise.
         mirrored: left and right exchanged.
     """
 
@@ -185,14 +185,14 @@ class Crop:
         return cls(int(left), int(top), side, size, int(u[3] * 4), u[4] < 0.5)
 
     def __call__(self, layer: torch.Tensor) -> torch.Tensor:
-        """``(..., H, W)`` to ``(..., size, size)``; integers by nearest neighbour, others bilinearly."""
+        """``(..., H, W)`` to ``(..., size, size)``; integers by nearest neighbor, others bilinearly."""
         part = layer[..., self.top : self.top + self.side, self.left : self.left + self.side]
         part = torch.rot90(part, self.turns, (-2, -1))
         return resized(part.flip(-1) if self.mirrored else part, (self.size, self.size)).contiguous()
 
 
 def resized(layer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """``(..., H, W)`` to ``(..., *size)``; integers by nearest neighbour, others bilinearly (antialiased)."""
+    """``(..., H, W)`` to ``(..., *size)``; integers by nearest neighbor, others bilinearly (antialiased)."""
     if tuple(layer.shape[-2:]) == tuple(size):
         return layer
     flat = layer.reshape(1, -1, *layer.shape[-2:])
@@ -234,7 +234,7 @@ def class_table(names: Mapping[str, int], groups: Mapping[str, int], other: int)
     """A lookup table of 256 from class numbers to group numbers, uint8; classes of no group become ``other``.
 
     Example:
-        >>> class_table({"road": 1, "kerb": 10}, {"road": 0}, 5)[[1, 10, 77]].tolist()
+        >>> class_table({"road": 1, "curb": 10}, {"road": 0}, 5)[[1, 10, 77]].tolist()
         [0, 5, 5]
     """
     table = np.full(256, other, np.uint8)

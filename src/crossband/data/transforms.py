@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from ..bands import Band
 
-__all__ = ["Flip", "LabelledView", "PaddedCrop", "Photometry", "ViewShift"]
+__all__ = ["Flip", "LabeledView", "PaddedCrop", "Photometry", "ViewShift"]
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class ViewShift:
 
 
 @dataclass(frozen=True)
-class LabelledView:
+class LabeledView:
     """A random mirror, turn and crop, the same for all bands of a frame and for its labels.
 
-    Images are resampled bilinearly, labels by nearest neighbour; beyond the border images are black and labels
+    Images are resampled bilinearly, labels by nearest neighbor; beyond the border images are black and labels
     are ``ignore``.
 
     Attributes:
@@ -68,7 +68,7 @@ class LabelledView:
 
         Example:
             >>> images, labels = torch.rand(4, 6, 8), torch.zeros(6, 8, dtype=torch.int64)
-            >>> images, labels = LabelledView(crop=(4, 4))(images, labels, torch.Generator())
+            >>> images, labels = LabeledView(crop=(4, 4))(images, labels, torch.Generator())
             >>> images.shape, labels.shape
             (torch.Size([4, 4, 4]), torch.Size([4, 4]))
         """

@@ -47,13 +47,13 @@ def scan(
 
     Args:
         root: the folder; without it, the common parent of ``rgb``, ``nir`` and ``tir``.
-        kind: the dataset's name; without it the layout is recognised.
+        kind: the dataset's name; without it the layout is recognized.
         rgb: the folder of RGB images, when given by hand; ``nir`` and ``tir`` likewise.
         suffixes: the end of a stem by band, as in ``{"rgb": "_rgb", "tir": "_ir"}``.
         every: keep each n-th frame of a sequence.
 
     Raises:
-        CrossbandError: no folder, no image, no common stem, or a layout nobody recognises.
+        CrossbandError: no folder, no image, no common stem, or a layout nobody recognizes.
 
     Example:
         >>> import tempfile, PIL.Image
@@ -81,11 +81,11 @@ def scan(
         return pair_suffixes(root, {parse_band(name): end for name, end in suffixes.items()}).every(every)
     if kind is not None:
         return dataset(kind).read(root).every(every)
-    return _recognise(root).every(every)
+    return _recognize(root).every(every)
 
 
 def open_frames(source: str | Path, root: str | Path | None = None, band: Band | str | None = None) -> Frames:
-    """Frames of a manifest file, of a folder's ``frames.parquet``, or of a folder as :func:`scan` recognises
+    """Frames of a manifest file, of a folder's ``frames.parquet``, or of a folder as :func:`scan` recognizes
     it. Images beside those that a folder's manifest lists are counted and said.
 
     Args:
@@ -135,7 +135,7 @@ def _say_unlisted(frames: Frames, manifest: Path) -> None:
         )
 
 
-def _recognise(root: Path) -> Frames:
+def _recognize(root: Path) -> Frames:
     known = [entry for entry in list_datasets() if entry.found_in(root)]
     if len(known) > 1:
         names = ", ".join(entry.name for entry in known)
@@ -152,9 +152,9 @@ def _recognise(root: Path) -> Frames:
         return pair_radiometric(root)
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         if any(entry.found_in(folder) for entry in list_datasets()):
-            raise CrossbandError(f"no bands recognised in {root}, but {folder} is a known dataset; scan that")
+            raise CrossbandError(f"no bands recognized in {root}, but {folder} is a known dataset; scan that")
     raise CrossbandError(
-        f"no bands recognised in {root}: expected a known dataset, two folders named after their bands "
+        f"no bands recognized in {root}: expected a known dataset, two folders named after their bands "
         "(visible and infrared, say), file names ending in _rgb and _tir, or radiometric JPEGs; "
         "else give --rgb DIR --tir DIR, or --rgb-suffix and --tir-suffix"
     )

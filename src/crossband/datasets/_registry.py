@@ -35,7 +35,7 @@ class Dataset:
         title: its full name.
         bands: the bands it has.
         source: where to get it.
-        licence: what its authors allow, as they say it.
+        license: what its authors allow, as they say it.
         marks: paths below the root of which all are there in the published layout (glob patterns).
         read: root folder -> Frames.
         layout: the expected folder tree, as the adapter's module documents it.
@@ -45,7 +45,7 @@ class Dataset:
     title: str
     bands: tuple[str, ...]
     source: str
-    licence: str
+    license: str
     marks: tuple[tuple[str, ...], ...]
     read: Callable[[Path], Frames]
     layout: str
@@ -64,14 +64,14 @@ def register_dataset(
     title: str,
     bands: tuple[str, ...],
     source: str,
-    licence: str,
+    license: str,
     marks: tuple[tuple[str, ...], ...],
 ) -> Callable[[Callable[[Path], Frames]], Callable[[Path], Frames]]:
     """Register the decorated function as the reader of a dataset; see :class:`Dataset`."""
 
     def register(read: Callable[[Path], Frames]) -> Callable[[Path], Frames]:
         layout = importlib.import_module(read.__module__).__doc__ or ""
-        DATASETS.add(name, Dataset(name, title, bands, source, licence, marks, read, layout))
+        DATASETS.add(name, Dataset(name, title, bands, source, license, marks, read, layout))
         return read
 
     return register

@@ -5,7 +5,7 @@ one thermal map, 512x512::
 
     ROOT/                             satellite_0_thermalmapping_135
       train_database.h5               satellite crops: image_data (N, 512, 512, 3) uint8 and image_name
-      train_queries.h5                thermal crops, likewise; grey in three equal channels
+      train_queries.h5                thermal crops, likewise; gray in three equal channels
       val_database.h5, val_queries.h5, test_database.h5, test_queries.h5
       extended_database.h5            satellite crops outside the flights (not read)
 
@@ -13,12 +13,12 @@ A manifest holds paths of images, so the crops are read as image files, which
 :func:`extract_boson_nighttime` writes once (it needs the library ``h5py``)::
 
     ROOT/
-      train_database/@1203@4571.png   RGB; the crop's centre on the map, row then column
+      train_database/@1203@4571.png   RGB; the crop's center on the map, row then column
       train_queries/@1203@4571.png    thermal, one channel
       val_database/ ...
 
-``x`` and ``y`` are the column and the row on the map, whose pixel is about a metre. Crops of the two bands
-with one centre are one frame; the others are frames of one band, to be matched by distance.
+``x`` and ``y`` are the column and the row on the map, whose pixel is about a meter. Crops of the two bands
+with one center are one frame; the others are frames of one band, to be matched by distance.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _PARTS = {"database": Band.RGB, "queries": Band.TIR}
     title="Boson-nighttime",
     bands=("rgb", "tir"),
     source="https://github.com/arplaboratory/satellite-thermal-geo-localization",
-    licence="none stated for the images (satellite images by Bing)",
+    license="none stated for the images (satellite images by Bing)",
     marks=tuple(
         (f"{split}_database{kind}", f"{split}_queries{kind}")
         for split in _SPLITS
@@ -59,7 +59,7 @@ def read_boson_nighttime(root: Path) -> Frames:
     """Frames of Boson-nighttime, extracted, in ``root``.
 
     Raises:
-        CrossbandError: only the HDF5 files are there, nothing of this layout, or a name without centre.
+        CrossbandError: only the HDF5 files are there, nothing of this layout, or a name without center.
     """
     groups = list(_groups(root))
     if not groups and next(root.glob("*_queries.h5"), None):
@@ -68,8 +68,8 @@ def read_boson_nighttime(root: Path) -> Frames:
             "crossband.datasets.boson_nighttime.extract_boson_nighttime(ROOT, OUT), then scan OUT"
         )
     frames = pair_groups(root, groups, "train_database/@ROW@COLUMN.png and train_queries/@ROW@COLUMN.png")
-    centres = [_centre(name) for name in frames.names]
-    return frames.assign(x=[x for x, _ in centres], y=[y for _, y in centres])
+    centers = [_center(name) for name in frames.names]
+    return frames.assign(x=[x for x, _ in centers], y=[y for _, y in centers])
 
 
 def extract_boson_nighttime(root: str | Path, out: str | Path) -> int:
@@ -92,11 +92,11 @@ def extract_boson_nighttime(root: str | Path, out: str | Path) -> int:
     written = 0
     for file in files:
         with h5py.File(file, "r") as content:
-            written += _extract(content, Path(out) / file.stem, grey=file.stem.endswith("queries"))
+            written += _extract(content, Path(out) / file.stem, gray=file.stem.endswith("queries"))
     return written
 
 
-def _extract(content: Any, out: Path, grey: bool) -> int:
+def _extract(content: Any, out: Path, gray: bool) -> int:
     out.mkdir(parents=True, exist_ok=True)
     names = [name.decode() if isinstance(name, bytes) else str(name) for name in content["image_name"]]
     for row, name in enumerate(track(names, len(names), f"extracting {out.name}")):
@@ -104,9 +104,9 @@ def _extract(content: Any, out: Path, grey: bool) -> int:
         if not file.exists():
             crop = content["image_data"][row]
             partial = file.with_name(f".{file.name}")
-            PIL.Image.fromarray(crop[..., 0] if grey else crop).save(partial, format="PNG")
+            PIL.Image.fromarray(crop[..., 0] if gray else crop).save(partial, format="PNG")
             partial.replace(file)
-    return len(set(names))  # a centre drawn twice is one crop
+    return len(set(names))  # a center drawn twice is one crop
 
 
 def _groups(root: Path) -> Iterator[Group]:
@@ -116,9 +116,9 @@ def _groups(root: Path) -> Iterator[Group]:
             yield Group(split, folders, {"split": split})
 
 
-def _centre(name: str) -> tuple[float, float]:
+def _center(name: str) -> tuple[float, float]:
     try:
         _, row, column, *_ = Path(name).name.split("@")
         return float(column), float(row)
     except ValueError:
-        raise CrossbandError(f"{name} is not named after its crop's centre, as in @ROW@COLUMN.png") from None
+        raise CrossbandError(f"{name} is not named after its crop's center, as in @ROW@COLUMN.png") from None

@@ -1,4 +1,4 @@
-"""COLD, the CoSy localisation database: robots in three laboratories, by cloud, sun and night.
+"""COLD, the CoSy localization database: robots in three laboratories, by cloud, sun and night.
 
 Pronobis and Caputo, IJRR 2009. Expected layout, as its archives unpack, in folders of your own or not::
 
@@ -10,7 +10,7 @@ Pronobis and Caputo, IJRR 2009. Expected layout, as its archives unpack, in fold
         seq4_sunny3/std_cam/..., seq4_night3/std_cam/...
 
 The perspective camera is read; the omnidirectional one (``omni_cam``) is not. The pose is in the file's name:
-time in seconds, x and y in metres, heading a in radians.
+time in seconds, x and y in meters, heading a in radians.
 
 In the Saarbruecken laboratory seq1 is the standard and seq2 the extended path through part A, seq3 and seq4
 likewise through part B. Alijani and Rahtu (2021, table II) train on the extended path of part B:
@@ -44,10 +44,10 @@ _DEPTHS = ("", "*/", "*/*/")
 
 @register_dataset(
     "cold",
-    title="COLD, the CoSy localisation database",
+    title="COLD, the CoSy localization database",
     bands=("rgb",),
     source="https://www.cas.kth.se/COLD",
-    licence="for research, as its authors say",
+    license="for research, as its authors say",
     marks=tuple((f"{depth}seq*/std_cam/t*_x*_y*_a*.jpeg",) for depth in _DEPTHS),
 )
 def read_cold(root: Path) -> Frames:

@@ -26,7 +26,7 @@ __all__ = ["read_corridor"]
     title="Corridor",
     bands=("rgb",),
     source="https://github.com/MubarizZaffar/VPR-Bench",
-    licence="code MIT; images: cite Milford 2013",
+    license="code MIT; images: cite Milford 2013",
     marks=(("ref/0*.jpg", "query/0*.jpg", "gt.json"),),
 )
 def read_corridor(root: Path) -> Frames:

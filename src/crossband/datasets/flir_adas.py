@@ -1,6 +1,6 @@
 """FLIR ADAS: roads by day and night, free Teledyne FLIR thermal dataset, in its three published forms.
 
-Version 1 (2018, ``FLIR_ADAS_1_3``), thermal and colour of different view and size::
+Version 1 (2018, ``FLIR_ADAS_1_3``), thermal and color of different view and size::
 
     ROOT/
       train/RGB/FLIR_00001.jpg                RGB, up to 1800x1600; some frames have none
@@ -20,7 +20,7 @@ Version 2 (2022, ``FLIR_ADAS_v2``)::
 Its publisher pairs the 3,749 frames of the test videos only; the four ``images_`` folders have no pairing
 and are not read.
 
-Aligned (Zhang et al., ICIP 2020), version 1 with the colour image warped to the thermal one, 5,142 pairs::
+Aligned (Zhang et al., ICIP 2020), version 1 with the color image warped to the thermal one, 5,142 pairs::
 
     ROOT/
       JPEGImages/FLIR_00002_RGB.jpg           RGB, 640x512
@@ -55,7 +55,7 @@ _ALIGNED_SPLITS = {"align_train.txt": "train", "align_validation.txt": "val"}
     title="FLIR ADAS, versions 1 and 2 and aligned",
     bands=("rgb", "tir"),
     source="https://oem.flir.com/solutions/automotive/adas-dataset-form/",
-    licence="Teledyne FLIR's terms of use, accepted when downloading",
+    license="Teledyne FLIR's terms of use, accepted when downloading",
     marks=(
         *((f"{folder}/RGB", f"{folder}/thermal_8_bit") for folder in _V1_SPLITS),
         (_MAP, "video_rgb_test/data", "video_thermal_test/data"),
@@ -91,10 +91,10 @@ def _read_v2(root: Path) -> Frames:
         wanted = {Path(rgb).stem: Path(tir).stem for rgb, tir in thermal_of.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         raise CrossbandError(f"{root / _MAP} is no map from RGB to thermal file names") from None
-    colour = images_by_stem(root / "video_rgb_test" / "data")
+    color = images_by_stem(root / "video_rgb_test" / "data")
     thermal = images_by_stem(root / "video_thermal_test" / "data")
     images = {
-        Band.RGB: {f"test/{name}": colour[name] for name in wanted if name in colour},
+        Band.RGB: {f"test/{name}": color[name] for name in wanted if name in color},
         Band.TIR: {f"test/{name}": thermal[tir] for name, tir in wanted.items() if tir in thermal},
     }
     frames = frames_by_key(root, images, f"the pairs of {root / _MAP}")

@@ -29,7 +29,7 @@ _WALKS = {"day_left": "gallery", "day_right": "query", "night_right": "query"}
     title="Gardens Point Walking",
     bands=("rgb",),
     source="https://zenodo.org/records/4590133",
-    licence="none stated",
+    license="none stated",
     marks=(("day_left/Image*", "day_right/Image*"), ("day_left/Image*", "night_right/Image*")),
 )
 def read_gardens_point(root: Path) -> Frames:

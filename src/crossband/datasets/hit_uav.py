@@ -7,7 +7,7 @@ Published as ``normal_json``::
       annotations/train.json   nearly COCO, with ``annotation`` and ``filename``; val.json, test.json
       train/0_100_30_0_03306.jpg   640x512, 8 bits; and val/, test/
 
-A name says night (1) or day (0), altitude in metres, angle of the camera in degrees, weather, and a number;
+A name says night (1) or day (0), altitude in meters, angle of the camera in degrees, weather, and a number;
 frames of one altitude and angle are a ``sequence`` here, and
 ``height`` is the altitude as text, to choose frames by.
 """
@@ -34,7 +34,7 @@ _SPLITS = ("train", "val", "test")
     title="HIT-UAV",
     bands=("tir",),
     source="https://github.com/suojiashun/HIT-UAV-Infrared-Thermal-Dataset",
-    licence="CC BY 4.0",
+    license="CC BY 4.0",
     marks=tuple((f"annotations/{split}.json", f"{split}/*_*_*_*_*.jpg") for split in _SPLITS),
 )
 def read_hit_uav(root: Path) -> Frames:

@@ -17,7 +17,7 @@ Read are their frames, in a folder beside each video that is named like it; ffmp
         INO_TreesAndRunner_T/000001.png
 
 A scene is a ``place`` and a ``sequence``. Scenes without a thermal video (``INO_Crossroads``) are left out.
-Neighbouring frames hardly differ; take each n-th (``--every``).
+Neighboring frames hardly differ; take each n-th (``--every``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ._registry import register_dataset
 __all__ = ["read_ino"]
 
 _DEPTHS = ("INO_*/", "INO_*/*/")
-_COLOUR = ("_RGB", "_C")
+_COLOR = ("_RGB", "_C")
 
 
 @register_dataset(
@@ -42,11 +42,11 @@ _COLOUR = ("_RGB", "_C")
     title="INO Video Analytics",
     bands=("rgb", "tir"),
     source="https://www.ino.ca/en/technologies/video-analytics-dataset/videos/",
-    licence="free for research; publications name INO",
+    license="free for research; publications name INO",
     marks=tuple(
-        (f"{depth}*{colour}{kind}", f"{depth}*_T{kind}")
+        (f"{depth}*{color}{kind}", f"{depth}*_T{kind}")
         for depth in _DEPTHS
-        for colour in _COLOUR
+        for color in _COLOR
         for kind in ("", ".avi")
     ),
 )
@@ -70,9 +70,9 @@ def _groups(root: Path) -> Iterator[Group]:
         folder for depth in _DEPTHS for folder in root.glob(f"{depth}*_T") if folder.is_dir()
     ):
         scene = thermal.relative_to(root).parts[0]
-        for ending in _COLOUR:
-            colour = thermal.with_name(thermal.name.removesuffix("_T") + ending)
-            if colour.is_dir():
-                folders = {Band.RGB: colour, Band.TIR: thermal}
+        for ending in _COLOR:
+            color = thermal.with_name(thermal.name.removesuffix("_T") + ending)
+            if color.is_dir():
+                folders = {Band.RGB: color, Band.TIR: thermal}
                 yield Group(scene, folders, {"place": scene, "sequence": scene})
                 break

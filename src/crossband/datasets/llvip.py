@@ -46,7 +46,7 @@ _LAYOUTS = (
     title="LLVIP",
     bands=("rgb", "tir"),
     source="https://bupt-ai-cz.github.io/LLVIP",
-    licence="non-commercial, with a citation; identifying persons is forbidden",
+    license="non-commercial, with a citation; identifying persons is forbidden",
     marks=tuple(
         (f"{rgb.format(split)}/{_NAME}", f"{tir.format(split)}/{_NAME}")
         for rgb, tir, splits in _LAYOUTS

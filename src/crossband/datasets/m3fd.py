@@ -31,7 +31,7 @@ _NAME = "[0-9]" * 5 + ".png"
     title="M3FD",
     bands=("rgb", "tir"),
     source="https://github.com/JinyuanLiu-CV/TarDAL",
-    licence="none stated for the images",
+    license="none stated for the images",
     marks=((f"Vis/{_NAME}", f"Ir/{_NAME}"),),
 )
 def read_m3fd(root: Path) -> Frames:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..errors import CrossbandError
 from ..frames import Frames
-from ._labelled import day_or_night, listed_names
+from ._labeled import day_or_night, listed_names
 from ._registry import images_by_stem, register_dataset
 
 __all__ = ["read_mfnet"]
@@ -32,7 +32,7 @@ _NAME = "[0-9]" * 5 + "[DN].png"
     title="MFNet",
     bands=("rgb", "tir"),
     source="https://www.mi.t.u-tokyo.ac.jp/static/projects/mil_multispectral/",
-    licence="none stated",
+    license="none stated",
     marks=((f"images/{_NAME}", f"labels/{_NAME}", "test.txt"),),
 )
 def read_mfnet(root: Path) -> Frames:

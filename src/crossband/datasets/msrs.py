@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..bands import Band
 from ..frames import Frames
-from ._labelled import day_or_night, with_val
+from ._labeled import day_or_night, with_val
 from ._pairs import Group, pair_groups
 from ._registry import images_by_stem, register_dataset
 
@@ -29,7 +29,7 @@ __all__ = ["read_msrs"]
     title="MSRS",
     bands=("rgb", "tir"),
     source="https://github.com/Linfeng-Tang/MSRS",
-    licence="none stated",
+    license="none stated",
     marks=(("train/vi", "train/ir", "test/vi"), ("train/vi", "train/ir", "train/Segmentation_labels")),
 )
 def read_msrs(root: Path) -> Frames:

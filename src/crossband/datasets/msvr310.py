@@ -38,7 +38,7 @@ _NAME = re.compile(r"(\d+)_s(\d+)_v(\d+)_")
     title="MSVR310",
     bands=("rgb", "nir", "tir"),
     source="https://github.com/superlollipop123/Cross-directional-Center-Network-and-MSVR310",
-    licence="none stated; ask its authors",
+    license="none stated; ask its authors",
     marks=tuple((f"{folder}/*/vis", f"{folder}/*/ni", f"{folder}/*/th") for folder in _SPLITS),
 )
 def read_msvr310(root: Path) -> Frames:

@@ -10,8 +10,8 @@ as by Alijani and Rahtu (2021)::
         gps/ins.csv                               timestamp, ins_status, ..., northing, easting, ...
         gt/radar_odometry.csv                     source_timestamp, destination_timestamp, x, y, ..., yaw, ...
 
-A file is named after its time in microseconds. ``x`` and ``y`` are metres east and north, less the first INS
-position of the first drive: of the INS (``positions="ins"``), or of the optimised radar odometry, chained and
+A file is named after its time in microseconds. ``x`` and ``y`` are meters east and north, less the first INS
+position of the first drive: of the INS (``positions="ins"``), or of the optimized radar odometry, chained and
 laid on each drive's first INS position and heading (``positions="odometry"``; it drifts, so drives agree less).
 An image outside the time that is covered has no position.
 
@@ -56,7 +56,7 @@ _SPLITS = {
     title="Oxford Radar RobotCar",
     bands=("rgb",),
     source="https://oxford-robotics-institute.github.io/radar-robotcar-dataset",
-    licence="CC BY-NC-SA 4.0, after registering",
+    license="CC BY-NC-SA 4.0, after registering",
     marks=(
         ("20??-??-??-??-??-??*/mono_left", "20??-??-??-??-??-??*/gps/ins.csv"),
         ("20??-??-??-??-??-??*/mono_left_undistorted", "20??-??-??-??-??-??*/gps/ins.csv"),
@@ -120,7 +120,7 @@ def _stamp(file: Path) -> float:
 
 
 def _track(drive: Path, positions: str) -> tuple[np.ndarray, np.ndarray]:
-    """Times in microseconds ``(n,)`` and east, north in metres ``(n, 2)`` of a drive."""
+    """Times in microseconds ``(n,)`` and east, north in meters ``(n, 2)`` of a drive."""
     ins = _table(drive / "gps" / "ins.csv", ["timestamp", "northing", "easting", "yaw"])
     ins = ins.sort_values("timestamp")
     if positions == "ins":
@@ -210,7 +210,7 @@ def _read_lut(path: Path) -> np.ndarray:
 
 
 def demosaic(mosaic: np.ndarray) -> np.ndarray:
-    """An RGGB Bayer mosaic, uint8 ``(H, W)`` with even sides, as colours ``(H, W, 3)``, bilinearly.
+    """An RGGB Bayer mosaic, uint8 ``(H, W)`` with even sides, as colors ``(H, W, 3)``, bilinearly.
 
     Example:
         >>> demosaic(np.full((4, 4), 7, np.uint8))[0, 0].tolist()
@@ -220,13 +220,13 @@ def demosaic(mosaic: np.ndarray) -> np.ndarray:
         mosaic = mosaic[..., 0]
     height, width = mosaic.shape
     values = mosaic.astype(np.float32)
-    colours = np.zeros((height, width, 3), np.float32)
+    colors = np.zeros((height, width, 3), np.float32)
     where = np.zeros((height, width, 3), np.float32)
     for channel, row, column in ((0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 1)):
-        colours[row::2, column::2, channel] = values[row::2, column::2]
+        colors[row::2, column::2, channel] = values[row::2, column::2]
         where[row::2, column::2, channel] = 1
-    blurred, weight = _tent(colours), _tent(where)
-    return np.where(where > 0, colours, blurred / weight).round().astype(np.uint8)
+    blurred, weight = _tent(colors), _tent(where)
+    return np.where(where > 0, colors, blurred / weight).round().astype(np.uint8)
 
 
 def _tent(image: np.ndarray) -> np.ndarray:

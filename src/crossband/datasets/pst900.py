@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..errors import CrossbandError
 from ..frames import Frames
-from ._labelled import with_val
+from ._labeled import with_val
 from ._registry import images_by_stem, register_dataset
 
 __all__ = ["read_pst900"]
@@ -29,7 +29,7 @@ __all__ = ["read_pst900"]
     title="PST900",
     bands=("rgb", "tir"),
     source="https://github.com/ShreyasSkandanS/pst900_thermal_rgb",
-    licence="GPL-3.0 for the repository; none stated for the images",
+    license="GPL-3.0 for the repository; none stated for the images",
     marks=(("train/rgb", "train/thermal", "train/labels"),),
 )
 def read_pst900(root: Path) -> Frames:

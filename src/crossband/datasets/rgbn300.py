@@ -38,7 +38,7 @@ _MARK, _BANDS = "rgbn300.txt", (Band.RGB, Band.NIR)
     title="RGBN300",
     bands=("rgb", "nir"),
     source="https://github.com/ttaalle/multi-modal-vehicle-Re-ID",
-    licence="free academic usage, as its authors say",
+    license="free academic usage, as its authors say",
     marks=((_MARK,),),
 )
 def read_rgbn300(root: Path) -> Frames:

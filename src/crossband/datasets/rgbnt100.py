@@ -38,7 +38,7 @@ _MARK = "rgbnt100.txt"
     title="RGBNT100",
     bands=("rgb", "nir", "tir"),
     source="https://github.com/ttaalle/multi-modal-vehicle-Re-ID",
-    licence="free academic usage, as its authors say",
+    license="free academic usage, as its authors say",
     marks=((_MARK,),),
 )
 def read_rgbnt100(root: Path) -> Frames:

@@ -35,7 +35,7 @@ _NAME = re.compile(r"(\d+)_cam(\d+)")
     title="RGBNT201",
     bands=("rgb", "nir", "tir"),
     source="https://doi.org/10.1609/aaai.v35i4.16467",
-    licence="none stated; ask its authors",
+    license="none stated; ask its authors",
     marks=(("train_171/RGB", "train_171/NI", "train_171/TI"), ("test/RGB", "test/NI", "test/TI")),
 )
 def read_rgbnt201(root: Path) -> Frames:

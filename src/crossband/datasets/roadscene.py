@@ -26,7 +26,7 @@ __all__ = ["read_roadscene"]
     title="RoadScene",
     bands=("rgb", "tir"),
     source="https://github.com/hanna-xu/RoadScene",
-    licence="none stated",
+    license="none stated",
     marks=(("crop_LR_visible", "cropinfrared"),),
 )
 def read_roadscene(root: Path) -> Frames:

@@ -30,7 +30,7 @@ __all__ = ["read_vot_rgbt"]
     title="VOT-RGBT 2019 and 2020",
     bands=("rgb", "tir"),
     source="https://www.votchallenge.net/vot2019/dataset.html",
-    licence="none stated; the images are those of RGBT234",
+    license="none stated; the images are those of RGBT234",
     marks=(("*/color/[0-9]*.jpg", "*/ir/[0-9]*.jpg", "*/groundtruth.txt"),),
 )
 def read_vot_rgbt(root: Path) -> Frames:

@@ -12,7 +12,7 @@ Expected layout, as published (``zhang-pengyu/DUT-VTUAV``): archives ``train_ST_
 
 A folder above the sequence that starts with ``train`` or ``test`` tells the split. A sequence is a
 ``place``. Some sequences are in two archives (``pedestrian_040`` in ``train_ST_004`` and ``train_ST_006``):
-the first is read, the others are left out, and said. Neighbouring frames hardly differ; take each n-th
+the first is read, the others are left out, and said. Neighboring frames hardly differ; take each n-th
 (``--every``).
 """
 
@@ -37,7 +37,7 @@ _DEPTHS = ("", "*/", "*/*/")
     title="VTUAV",
     bands=("rgb", "tir"),
     source="https://zhang-pengyu.github.io/DUT-VTUAV",
-    licence="none stated",
+    license="none stated",
     marks=tuple(
         (f"{depth}*/rgb.txt", f"{depth}*/ir.txt", f"{depth}*/rgb", f"{depth}*/ir") for depth in _DEPTHS
     ),

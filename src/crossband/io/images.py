@@ -1,7 +1,7 @@
 """Read one image without losing depth: what the file holds is what comes out.
 
 The format is told by the file's first bytes, never by its name, and the size is checked in the header
-before a pixel is decoded. 16-bit colour PNG goes through imagecodecs because Pillow narrows it to 8 bits.
+before a pixel is decoded. 16-bit color PNG goes through imagecodecs because Pillow narrows it to 8 bits.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def read_image(
     """Read one image file in its own depth, with its EXIF orientation applied.
 
     A radiometric FLIR JPEG gives temperatures in kelvin for ``tir`` and the embedded photograph for
-    ``rgb``. A four-channel image whose fourth channel has more than two levels is MFNet's: colour for ``rgb``,
+    ``rgb``. A four-channel image whose fourth channel has more than two levels is MFNet's: color for ``rgb``,
     the fourth channel for ``tir``. Every other file gives its own pixels. Of a TIFF with several pages, the
     first is read.
 
@@ -123,7 +123,7 @@ def decode_image(
                 return Image(pixels, Units.KELVIN if band is Band.TIR else Units.COUNTS)
         if _is_tiff(data):
             pixels = _decode_tiff(data, max_pixels)
-        elif _is_deep_colour_png(data):
+        elif _is_deep_color_png(data):
             pixels = _decode_deep_png(data, max_pixels)
         elif _is_deep_pgm(data):
             pixels = _decode_deep_pgm(data)
@@ -143,10 +143,10 @@ def _is_picture(channel: np.ndarray) -> bool:
 
 def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """A label map as the file holds it, integers ``(H, W)``: of a PNG with a palette, the numbers of its
-    colours.
+    colors.
 
     Raises:
-        ImageFault: missing, not an image, too large, or a picture in colour.
+        ImageFault: missing, not an image, too large, or a picture in color.
 
     Example:
         >>> import tempfile
@@ -166,7 +166,7 @@ def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
                     return np.array(image)
         pixels = decode_image(data, path, max_pixels=max_pixels).pixels
         if pixels.ndim == 3 and not (pixels[..., :1] == pixels[..., 1:3]).all():
-            raise ValueError("a label map holds one number a pixel, and this is a picture in colour")
+            raise ValueError("a label map holds one number a pixel, and this is a picture in color")
     return pixels if pixels.ndim == 2 else pixels[..., 0]
 
 
@@ -251,11 +251,11 @@ def _is_tiff(data: bytes) -> bool:
     return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def _is_deep_colour_png(data: bytes) -> bool:
+def _is_deep_color_png(data: bytes) -> bool:
     if data[:8] != _PNG or len(data) < 33:
         return False
-    depth, colour = struct.unpack(">BB", data[24:26])
-    return depth == 16 and colour in (2, 4, 6)
+    depth, color = struct.unpack(">BB", data[24:26])
+    return depth == 16 and color in (2, 4, 6)
 
 
 def _open_with_pillow(data: bytes) -> PIL.Image.Image:
@@ -281,7 +281,7 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> np.ndarray:
             pixels = _array(image, mode)
         elif mode in ("1", "L", "LA"):
             pixels = _array(image, "L")
-        else:  # palettes and other colour spaces
+        else:  # palettes and other color spaces
             pixels = _array(image, "RGB")
     return upright(pixels, orientation)
 
@@ -367,7 +367,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> np.ndarray:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn pixels as EXIF tag 274 asks: 1 as is, 3 by 180, 6 by 90 clockwise, 8 by 90 anticlockwise,
+    """Turn pixels as EXIF tag 274 asks: 1 as is, 3 by 180, 6 by 90 clockwise, 8 by 90 counterclockwise,
     the even ones mirrored; anything else is left as is.
 
     Example:

@@ -1,14 +1,14 @@
-"""The loss of a conditional GAN as one scalar for one optimiser.
+"""The loss of a conditional GAN as one scalar for one optimizer.
 
 Isola et al., CVPR 2017: generator and discriminator play ``min_G max_D``, with binary cross-entropy (their
 equation 1; the non-saturating form of section 3.3).
 
-Two players, one step. The usual loop has two optimisers and alternates. Here both losses are added, each with
+Two players, one step. The usual loop has two optimizers and alternates. Here both losses are added, each with
 the other player held still: the generator's gradient flows through the discriminator but not into its
 parameters, and the discriminator sees the generated image as a constant. So every parameter gets exactly the
 gradient of its own loss, and one Adam over all of them takes the step that two would take at once. It is why
 the
-trainer needs no second optimiser: the discriminator is part of the criterion, which is saved with a run's state
+trainer needs no second optimizer: the discriminator is part of the criterion, which is saved with a run's state
 and not kept in its checkpoint.
 """
 
@@ -24,7 +24,7 @@ __all__ = ["adversarial_loss"]
 def adversarial_loss(
     discriminator: nn.Module, condition: torch.Tensor, generated: torch.Tensor, real: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The generator's loss and the discriminator's, both scalars, to be added up (weighted) and minimised.
+    """The generator's loss and the discriminator's, both scalars, to be added up (weighted) and minimized.
 
     The discriminator's is halved, as in the paper, so that it does not run ahead.
 

@@ -28,7 +28,7 @@ CONFIDENCE_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
 
 
 def class_weights(counts: torch.Tensor, offset: float = 1.05) -> torch.Tensor:
-    """The weight of each class, ``1 / ln(offset + p)`` with p its share of all labelled pixels.
+    """The weight of each class, ``1 / ln(offset + p)`` with p its share of all labeled pixels.
 
     Paszke et al., "ENet", 2016, where the offset is 1.02; 1.05 in RSFNet.
 

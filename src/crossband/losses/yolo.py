@@ -1,7 +1,7 @@
 """The loss of YOLO-Semantic: which box answers for which object, and how wrong it is.
 
 Redmon and Farhadi, "YOLOv3", 2018, section 2: each object has the box whose prior fits it best, in the cell of
-its centre, over all scales; objectness and classes by binary cross-entropy. The paper's squared error of
+its center, over all scales; objectness and classes by binary cross-entropy. The paper's squared error of
 coordinates is replaced by the complete IoU loss (Zheng et al., AAAI 2020; torchvision's), and a prior whose
 sides are within a factor of ``fits`` answers too.
 """
@@ -45,13 +45,13 @@ def assign_boxes(
     if fits:
         ratio = sides[:, None] / flat[None]
         chosen |= (torch.maximum(ratio, 1 / ratio.clamp(min=1e-9)) < fits).all(-1)
-    centres = (targets[:, 2:4] + targets[:, 4:6]) / 2
+    centers = (targets[:, 2:4] + targets[:, 4:6]) / 2
     found = []
     for scale, (stride, (rows, columns)) in enumerate(zip(STRIDES, sizes, strict=True)):
         count = priors.shape[1]
         which, prior = torch.nonzero(chosen[:, scale * count : (scale + 1) * count], as_tuple=True)
-        column = (centres[which, 0] / stride).long().clamp(0, columns - 1)
-        row = (centres[which, 1] / stride).long().clamp(0, rows - 1)
+        column = (centers[which, 0] / stride).long().clamp(0, columns - 1)
+        row = (centers[which, 1] / stride).long().clamp(0, rows - 1)
         found.append(torch.stack([targets[which, 0].long(), prior, row, column, which], 1))
     return found
 

@@ -1,4 +1,4 @@
-"""Linear centred kernel alignment of two sets of descriptors of the same frames."""
+"""Linear centered kernel alignment of two sets of descriptors of the same frames."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def cka_from_grams(k: np.ndarray, l: np.ndarray) -> float:  # noqa: E741 (the pa
     """
     if k.shape != l.shape:
         raise CrossbandError(f"CKA compares the same frames: {k.shape[0]} and {l.shape[0]} were given")
-    k, l = _centred(k), _centred(l)  # noqa: E741
+    k, l = _centered(k), _centered(l)  # noqa: E741
     norms = np.linalg.norm(k) * np.linalg.norm(l)
     if not norms > 0:
         raise CrossbandError("CKA is undefined: all descriptors of one band are equal")
     return float(np.vdot(k, l) / norms)
 
 
-def _centred(gram: np.ndarray) -> np.ndarray:
+def _centered(gram: np.ndarray) -> np.ndarray:
     rows = gram.mean(0, keepdims=True)
     return gram - rows - rows.T + gram.mean()

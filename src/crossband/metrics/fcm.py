@@ -2,7 +2,7 @@
 
 The protocol is called ``nearest-match``. The match of a query is its nearest gallery item by Euclidean
 distance, the one that stands first in the gallery where two are equally near. It is correct at a threshold tau
-when the two were taken at most tau apart (metres, or frames of the sequence). **Every query counts**, also one
+when the two were taken at most tau apart (meters, or frames of the sequence). **Every query counts**, also one
 without any gallery item within tau: equation (8) divides by all query images. Recall@N at tau is the share of
 all queries with a correct item among the N nearest, so that Recall@1 at tau is FCM at tau. This differs from
 :mod:`crossband.metrics.ranking`, which leaves out queries that have nothing to find, and lets ties count
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 FCM_PROTOCOL = "nearest-match"
-_MEASURES = ("metres", "index")
+_MEASURES = ("meters", "index")
 
 
 def fraction_of_correct_matches(errors: np.ndarray, thresholds: Sequence[float]) -> dict[float, float]:
@@ -65,14 +65,14 @@ def place_index(frames: Frames) -> np.ndarray:
     return frames.table.groupby("sequence", dropna=False, sort=False).cumcount().to_numpy(float)
 
 
-def near_mask(queries: Frames, gallery: Frames, radius: float, measure: str = "metres") -> PositiveMask:
+def near_mask(queries: Frames, gallery: Frames, radius: float, measure: str = "meters") -> PositiveMask:
     """What tells, for blocks of queries, the gallery items at most ``radius`` away.
 
     Args:
         queries: frames ``(n)``.
         gallery: frames ``(m)``.
-        radius: metres (``x`` and ``y``, or ``lat`` and ``lon``), or frames of the sequence.
-        measure: ``metres`` or ``index``.
+        radius: meters (``x`` and ``y``, or ``lat`` and ``lon``), or frames of the sequence.
+        measure: ``meters`` or ``index``.
 
     Raises:
         CrossbandError: an unknown measure, or frames without positions.
@@ -87,14 +87,14 @@ def near_mask(queries: Frames, gallery: Frames, radius: float, measure: str = "m
     return protocol.positives(queries, gallery)
 
 
-def match_errors(rows: np.ndarray, queries: Frames, gallery: Frames, measure: str = "metres") -> np.ndarray:
+def match_errors(rows: np.ndarray, queries: Frames, gallery: Frames, measure: str = "meters") -> np.ndarray:
     """How far found gallery items were taken from their queries, float64 ``(n, k)``; see :func:`near_mask`.
 
     Args:
         rows: int64 ``(n, k)``, gallery rows found for each query.
         queries: frames ``(n)``.
         gallery: frames ``(m)``.
-        measure: ``metres`` or ``index``.
+        measure: ``meters`` or ``index``.
     """
     mask = near_mask(queries, gallery, 1.0, measure)
     difference = mask.queries[:, None].astype(float) - mask.gallery[rows]
@@ -107,7 +107,7 @@ class PlaceScores:
 
     Attributes:
         protocol: :data:`FCM_PROTOCOL`.
-        measure: ``metres`` or ``index``.
+        measure: ``meters`` or ``index``.
         fcm: percent, by threshold.
         fcm_ci95: bootstrap interval of each.
         recall: percent, by N, at ``recall_threshold``.
@@ -141,7 +141,7 @@ def score_matches(
     queries: Frames,
     gallery: Frames,
     thresholds: Sequence[float],
-    measure: str = "metres",
+    measure: str = "meters",
     recall_threshold: float | None = None,
 ) -> PlaceScores:
     """FCM at each threshold, with Recall@N at one of them, of found rows, nearest first.
@@ -150,8 +150,8 @@ def score_matches(
         rows: int64 ``(n, k)``; Recall@N is given for N of 1, 5 and 10 up to k.
         queries: frames ``(n)``.
         gallery: frames ``(m)``.
-        thresholds: tau, metres or frames.
-        measure: ``metres`` or ``index``.
+        thresholds: tau, meters or frames.
+        measure: ``meters`` or ``index``.
         recall_threshold: tau of the recall; the largest threshold where ``None``.
 
     Raises:

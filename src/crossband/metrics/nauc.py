@@ -1,4 +1,4 @@
-"""The normalised area under a cumulative matching characteristic."""
+"""The normalized area under a cumulative matching characteristic."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 ==============  ===================================================================================
 ``exact``       right is the query's own frame and nothing else (Pendota and Channappayya, 3.4)
 ``place``       right is every frame with the query's ``place``
-``within:25``   right is every frame at most 25 metres away (``x``, ``y``; or ``lat``, ``lon`` in degrees,
+``within:25``   right is every frame at most 25 meters away (``x``, ``y``; or ``lat``, ``lon`` in degrees,
                 along a great circle)
 ==============  ===================================================================================
 
@@ -22,7 +22,7 @@ from ..frames import Frames
 
 __all__ = ["PROTOCOLS", "Protocol"]
 
-PROTOCOLS = ("exact", "place", "within:METRES")
+PROTOCOLS = ("exact", "place", "within:METERS")
 _EARTH_RADIUS_M = 6_371_008.8
 
 
@@ -36,7 +36,7 @@ class Protocol:
     """
 
     name: str
-    metres: float = 0.0
+    meters: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> Protocol:
@@ -45,18 +45,18 @@ class Protocol:
         Raises:
             CrossbandError: no such protocol.
         """
-        name, _, metres = text.partition(":")
-        if name in ("exact", "place") and not metres:
+        name, _, meters = text.partition(":")
+        if name in ("exact", "place") and not meters:
             return cls(name)
         try:
-            if name == "within" and float(metres) > 0:
-                return cls(name, float(metres))
+            if name == "within" and float(meters) > 0:
+                return cls(name, float(meters))
         except ValueError:
             pass
         raise unknown_name("protocol", text, PROTOCOLS)
 
     def __str__(self) -> str:
-        return f"within:{self.metres:g}" if self.name == "within" else self.name
+        return f"within:{self.meters:g}" if self.name == "within" else self.name
 
     def check(self, frames: Frames, same_band: bool) -> None:
         """See that the frames carry what the protocol needs.
@@ -95,28 +95,28 @@ class Protocol:
     def _near(self, queries: Frames, gallery: Frames) -> PositiveMask:
         if all(frames.has("x") and frames.has("y") for frames in (queries, gallery)):
             mine, theirs = (frames.table[["x", "y"]].to_numpy(float) for frames in (queries, gallery))
-            return PositiveMask(mine, theirs, self.metres)
+            return PositiveMask(mine, theirs, self.meters)
         # a chord is as good as the arc it cuts off, and needs no plane that is wrong far from its middle
-        half_turn = min(self.metres / (2 * _EARTH_RADIUS_M), np.pi / 2)
+        half_turn = min(self.meters / (2 * _EARTH_RADIUS_M), np.pi / 2)
         return PositiveMask(_on_sphere(queries), _on_sphere(gallery), 2 * _EARTH_RADIUS_M * np.sin(half_turn))
 
 
 @dataclass(frozen=True)
 class PositiveMask:
-    """Tells which gallery items are right: equal codes ``(n,)``, or positions ``(n, 2 or 3)`` in metres."""
+    """Tells which gallery items are right: equal codes ``(n,)``, or positions ``(n, 2 or 3)`` in meters."""
 
     queries: np.ndarray
     gallery: np.ndarray
-    metres: float | None
+    meters: float | None
 
     def block(self, start: int, stop: int) -> np.ndarray:
         """Boolean ``(stop - start, gallery)``."""
         mine = self.queries[start:stop, None]
-        if self.metres is None:
+        if self.meters is None:
             return mine == self.gallery[None]
         axes = range(mine.shape[-1])
         squared = sum((mine[..., axis] - self.gallery[None, :, axis]) ** 2 for axis in axes)
-        return np.sqrt(squared) <= self.metres
+        return np.sqrt(squared) <= self.meters
 
 
 def _column(frames: Frames, column: str) -> list[str | None]:
@@ -129,7 +129,7 @@ def _objects(frames: Frames, column: str) -> list[object]:
 
 
 def _on_sphere(frames: Frames) -> np.ndarray:
-    """Latitudes and longitudes in degrees as points ``(n, 3)`` of a sphere, metres; not a number without."""
+    """Latitudes and longitudes in degrees as points ``(n, 3)`` of a sphere, meters; not a number without."""
     if not (frames.has("lat") and frames.has("lon")):
         return np.full((len(frames), 3), np.nan)
     lat, lon = np.radians(frames.table[["lat", "lon"]].to_numpy(float)).T

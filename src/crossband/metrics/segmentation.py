@@ -64,8 +64,8 @@ class SegmentationScores:
         accuracy: of each class: the share of its pixels that were found; NaN where no label has it.
         miou: mean of ``iou``.
         macc: mean of ``accuracy``.
-        pixel_accuracy: share of all labelled pixels that are right.
-        n_pixels: labelled pixels.
+        pixel_accuracy: share of all labeled pixels that are right.
+        n_pixels: labeled pixels.
     """
 
     protocol: str
@@ -184,9 +184,9 @@ def _protocol(name: str) -> SegmentationProtocol:
 
 def _rates(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """IoU and accuracy of each class in percent; NaN where a class does not occur."""
-    right, labelled, called = np.diag(matrix), matrix.sum(1), matrix.sum(0)
+    right, labeled, called = np.diag(matrix), matrix.sum(1), matrix.sum(0)
     with np.errstate(invalid="ignore"):
-        return 100 * right / (labelled + called - right), 100 * right / labelled
+        return 100 * right / (labeled + called - right), 100 * right / labeled
 
 
 def _mean(values: np.ndarray, how: SegmentationProtocol) -> float:

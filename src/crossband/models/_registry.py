@@ -38,12 +38,12 @@ class ModelEntry:
         name: what the command line calls it.
         build: makes the network, without weights and with its classifier still in place.
         task: what it was trained for.
-        licence: of the code and the weights.
+        license: of the code and the weights.
         source: the paper or page it comes from.
         weights: where the weights can come from; ``None`` for a model that has none.
         known_files: SHA-256 of a weights file -> the statistics its input needs, where these differ.
         rename: turns the keys of a published checkpoint into the network's own.
-        default_steps: the pooling, and ``centre`` or not, of its descriptor when nobody says otherwise.
+        default_steps: the pooling, and ``center`` or not, of its descriptor when nobody says otherwise.
         size: (height, width) of the images that its authors give it, or ``None``.
         params: parameters without the classifier; counted where ``None``, which takes a second.
         dim: channels of the last feature map, likewise.
@@ -53,7 +53,7 @@ class ModelEntry:
     name: str
     build: Callable[[], Encoder]
     task: str
-    licence: str
+    license: str
     source: str
     weights: WeightsSource | None
     known_files: Mapping[str, Statistics] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class ModelInfo:
     task: str
     params_m: float
     dim: int
-    licence: str
+    license: str
     source: str
     weights: str
     size: tuple[int, int] | None = None
@@ -176,7 +176,7 @@ def _info(entry: ModelEntry) -> ModelInfo:
         where = "here"
     else:
         where = "download" if entry.weights.url or entry.weights.hub else "absent"
-    return ModelInfo(entry.name, entry.task, params / 1e6, dim, entry.licence, entry.source, where, entry.size)
+    return ModelInfo(entry.name, entry.task, params / 1e6, dim, entry.license, entry.source, where, entry.size)
 
 
 def _load(encoder: Encoder, entry: ModelEntry, path: Path) -> None:

@@ -44,14 +44,14 @@ class Segmenter:
         name: what recipes and the command line call it.
         build: classes, bands, ``pretrained`` and options -> the network and the identity of its weights.
         source: the paper.
-        licence: of the code here.
+        license: of the code here.
         params: parameters for nine classes and RGB + thermal; counted where ``None``, which takes a second.
     """
 
     name: str
     build: Builder
     source: str
-    licence: str = "Apache-2.0"
+    license: str = "Apache-2.0"
     params: int | None = None
 
     @property
@@ -64,7 +64,7 @@ SEGMENTERS: Registry[Segmenter] = Registry("segmentation network", "crossband.mo
 
 
 def register_segmenter(
-    name: str, *, source: str, licence: str = "Apache-2.0", params: int | None = None
+    name: str, *, source: str, license: str = "Apache-2.0", params: int | None = None
 ) -> Callable[[Builder], Builder]:
     """Register the decorated function as the builder of a segmentation network; see :class:`Segmenter`.
 
@@ -72,7 +72,7 @@ def register_segmenter(
     """
 
     def register(build: Builder) -> Builder:
-        SEGMENTERS.add(name, Segmenter(name, build, source, licence, params))
+        SEGMENTERS.add(name, Segmenter(name, build, source, license, params))
         return build
 
     return register
@@ -140,7 +140,7 @@ def list_segmenters(pattern: str = "*") -> list[ModelInfo]:
     for entry in SEGMENTERS.list(pattern):
         params = count_segmenter(entry.name) if entry.params is None else entry.params
         found.append(
-            ModelInfo(entry.name, "segmentation", params / 1e6, 9, entry.licence, entry.source, "absent")
+            ModelInfo(entry.name, "segmentation", params / 1e6, 9, entry.license, entry.source, "absent")
         )
     return found
 

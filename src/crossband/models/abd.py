@@ -129,7 +129,7 @@ class AbdStream(nn.Module):
         self.feature_diversity, self.weight_diversity = feature_diversity, weight_diversity
 
     def forward(self, images: torch.Tensor) -> StreamOutput:
-        """Features, scores, embeddings and the penalty of standardised images ``(b, 3, H, W)``."""
+        """Features, scores, embeddings and the penalty of standardized images ``(b, 3, H, W)``."""
         early = self.early(self.encoder(images, self.layer))
         shared = self.middle(early)
         whole = self.global_reduce(F.adaptive_avg_pool2d(self.global_branch(shared), 1)).flatten(1)

@@ -76,7 +76,7 @@ class _ResNet(nn.Module):
 
 
 class _Dino(PatchTokens):
-    """The map alone, before the last normalisation, as the authors read it."""
+    """The map alone, before the last normalization, as the authors read it."""
 
     def __init__(self) -> None:
         super().__init__("vit_base_patch14_dinov2", norm=False)
@@ -111,7 +111,7 @@ def rename_boq(state: StateDict, encoder: Encoder) -> StateDict:
     params=23_844_448,
     dim=16384,
     task="place recognition (GSV-Cities)",
-    licence="MIT",
+    license="MIT",
     source="https://github.com/amaralibey/Bag-of-Queries, resnet50_16384.pth",
     weights=WeightsSource("boq_resnet50", url=f"{_RELEASE}/resnet50_16384.pth"),
     rename=rename_boq,
@@ -128,7 +128,7 @@ def build_boq_resnet50() -> Encoder:
     params=95_993_248,
     dim=12288,
     task="place recognition (GSV-Cities)",
-    licence="MIT",
+    license="MIT",
     source="https://github.com/amaralibey/Bag-of-Queries, dinov2_12288.pth",
     weights=WeightsSource("boq_dinov2", url=f"{_RELEASE}/dinov2_12288.pth"),
     rename=rename_boq,

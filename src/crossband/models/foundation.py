@@ -31,7 +31,7 @@ class _Published:
     name: str
     timm_name: str
     task: str
-    licence: str
+    license: str
     params: int
     dim: int
     hub: bool = True
@@ -60,7 +60,7 @@ _TOWERS = (
         "dinov3_vitb16",
         "vit_base_patch16_dinov3.lvd1689m",
         "self-supervised (1.7 G images)",
-        "DINOv3 licence",
+        "DINOv3 license",
         85_641_216,
         768,
     ),
@@ -133,7 +133,7 @@ def _register(entry: _Published) -> None:
         params=entry.params,
         dim=entry.dim,
         task=entry.task,
-        licence=entry.licence,
+        license=entry.license,
         source=entry.source or f"timm {entry.timm_name}",
         weights=WeightsSource(entry.weights or entry.timm_name, hub=hub, first=entry.name if hub else None),
         rename=rename_tower,

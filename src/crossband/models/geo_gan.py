@@ -1,8 +1,8 @@
-"""GeoGAN: a semantic labelling of one aerial image, colour or thermal.
+"""GeoGAN: a semantic labeling of one aerial image, color or thermal.
 
 Kniaz, "Conditional GANs for semantic segmentation of multispectral satellite images", SPIE 10789, 2018, as used
 by the ThermalReID paper (ISPRS Archives XLIV-2/W1-2021), section 3.2: a conditional GAN whose generator is a
-U-Net. It paints classes in colours; here it gives their scores, and the discriminator sees probabilities.
+U-Net. It paints classes in colors; here it gives their scores, and the discriminator sees probabilities.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class GeoGAN(nn.Module):
     """The generator.
 
     Args:
-        in_channels: 1 for thermal, 3 for colour images.
+        in_channels: 1 for thermal, 3 for color images.
         classes: how many.
         width: channels of the U-Net's first scale.
         depth: its scales.

@@ -38,15 +38,15 @@ class HOG(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Histograms of each cell."""
-        grey = F.pad(images.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-        dx = (grey[..., 1:-1, 2:] - grey[..., 1:-1, :-2]) / 2
-        dy = (grey[..., 2:, 1:-1] - grey[..., :-2, 1:-1]) / 2
+        gray = F.pad(images.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+        dx = (gray[..., 1:-1, 2:] - gray[..., 1:-1, :-2]) / 2
+        dy = (gray[..., 2:, 1:-1] - gray[..., :-2, 1:-1]) / 2
         magnitude = torch.hypot(dx, dy)
         position = torch.atan2(dy, dx).remainder(math.pi) * (self.bins / math.pi)
         lower = position.floor()
         share = position - lower
         index = lower.long() % self.bins
-        votes = torch.zeros(len(grey), self.bins, *dx.shape[-2:], dtype=grey.dtype, device=grey.device)
+        votes = torch.zeros(len(gray), self.bins, *dx.shape[-2:], dtype=gray.dtype, device=gray.device)
         votes.scatter_add_(1, index, magnitude * (1 - share))
         votes.scatter_add_(1, (index + 1) % self.bins, magnitude * share)
         return self.cells(F.avg_pool2d(votes, self.cell))
@@ -57,10 +57,10 @@ class HOG(nn.Module):
     params=0,
     dim=8,
     task="none (hand-crafted)",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     source="Dalal and Triggs, CVPR 2005",
     weights=None,
-    default_steps="normflat+centre",
+    default_steps="normflat+center",
 )
 def build_hog() -> Encoder:
     """The baseline as an encoder; it has no weights."""

@@ -6,7 +6,7 @@ code; the checkpoint itself (4.8 GB, of which this needs 2.9) was not at hand. A
 of a video, so the two time slices of the vision stem are summed.
 
 An encoder sees a tensor, not its band. An image whose three channels are one goes through the thermal tower,
-any other through the vision tower; so a grey photograph counts as thermal here.
+any other through the vision tower; so a gray photograph counts as thermal here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CLIP = Statistics((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258,
 
 
 class _Block(nn.Module):
-    """Attention and a small network, each behind a normalisation and around a shortcut."""
+    """Attention and a small network, each behind a normalization and around a shortcut."""
 
     def __init__(self, width: int, heads: int, bias_kv: bool) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Tower(nn.Module):
         patch: its side.
         width: of a token; ``blocks`` and ``heads`` of the transformer.
         dim: of the common space.
-        vision: the vision tower normalises before its blocks; the others normalise patches and attend to a
+        vision: the vision tower normalizes before its blocks; the others normalize patches and attend to a
             learned token besides.
     """
 
@@ -91,18 +91,18 @@ class ImageBind(nn.Module):
         self.register_buffer("std", torch.tensor(_CLIP.std)[:, None, None], persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit-length descriptors ``(B, dim)`` of images ``(B, 3, h, w)``, standardised by CLIP's
+        """Unit-length descriptors ``(B, dim)`` of images ``(B, 3, h, w)``, standardized by CLIP's
         statistics."""
         images = F.interpolate(images, (_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False)
         plain = images * self.get_buffer("std") + self.get_buffer("mean")
         if images.is_meta:
             return self.out(self.vision(images) + self.thermal(plain[:, :1]))
-        grey = (plain - plain[:, :1]).abs().amax((1, 2, 3)) < 1e-3
+        gray = (plain - plain[:, :1]).abs().amax((1, 2, 3)) < 1e-3
         found = images.new_empty(len(images), self.vision.head.out_features)
-        if grey.any():
-            found[grey] = self.thermal(plain[grey, :1])
-        if not grey.all():
-            found[~grey] = self.vision(images[~grey])
+        if gray.any():
+            found[gray] = self.thermal(plain[gray, :1])
+        if not gray.all():
+            found[~gray] = self.vision(images[~gray])
         return self.out(found)
 
 
@@ -137,7 +137,7 @@ def rename_imagebind(state: StateDict, encoder: Encoder) -> StateDict:
     params=718_287_872,
     dim=1024,
     task="one space for six modalities",
-    licence="CC-BY-NC-SA-4.0",
+    license="CC-BY-NC-SA-4.0",
     source="https://github.com/facebookresearch/ImageBind, imagebind_huge.pth",
     weights=WeightsSource("imagebind_huge", url="https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth"),
     rename=rename_imagebind,

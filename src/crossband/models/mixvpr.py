@@ -60,7 +60,7 @@ def rename_mixvpr(state: StateDict, encoder: Encoder) -> StateDict:
     params=10_880_900,
     dim=4096,
     task="place recognition (GSV-Cities)",
-    licence="GPL-3.0",
+    license="GPL-3.0",
     source="https://github.com/amaralibey/MixVPR, resnet50_MixVPR_4096_channels(1024)_rows(4).ckpt",
     weights=WeightsSource("mixvpr", first="resnet50_MixVPR_4096_channels(1024)_rows(4)"),
     rename=rename_mixvpr,

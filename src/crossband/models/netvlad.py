@@ -1,10 +1,10 @@
-"""NetVLAD and Patch-NetVLAD: VGG16 up to conv5_3, residuals to 64 centres, and a second look at patches.
+"""NetVLAD and Patch-NetVLAD: VGG16 up to conv5_3, residuals to 64 centers, and a second look at patches.
 
 Arandjelovic et al., "NetVLAD", CVPR 2016, in the layout of its PyTorch port ``Nanne/pytorch-NetVlad`` (keys
 ``encoder.N``, ``pool.conv``, ``pool.centroids``; with VLAD v2 also ``pool.conv.bias``). Hausler et al.,
 "Patch-NetVLAD", CVPR 2021, ``QVPR/Patch-NetVLAD`` (MIT), adds ``WPCA.0``: whitening to 4,096 numbers. Both
 layouts were read in their repositories' code; the checkpoints themselves were not at hand. Re-ranking follows
-that paper's section 3: patches of 2, 5 and 8 positions, mutual nearest neighbours, and their spatial
+that paper's section 3: patches of 2, 5 and 8 positions, mutual nearest neighbors, and their spatial
 consistency, by RANSAC or by the quick score of its equation (8).
 """
 
@@ -87,10 +87,10 @@ class PatchNetVLAD(nn.Module):
         return PatchFeatures(F.normalize(self.whiten(vectors), dim=1), places.numpy(), size, stride)
 
     def _local(self, maps: torch.Tensor) -> torch.Tensor:
-        """The weighted residual to each centre at each position, ``(B, K * C, h, w)``."""
+        """The weighted residual to each center at each position, ``(B, K * C, h, w)``."""
         features = F.normalize(maps, dim=1).flatten(2)
         share = (self.pool.weights @ features + self.pool.bias[:, None]).softmax(1)
-        residuals = share[:, :, None] * (features[:, None] - self.pool.centres[None, :, :, None])
+        residuals = share[:, :, None] * (features[:, None] - self.pool.centers[None, :, :, None])
         return residuals.flatten(1, 2).unflatten(2, maps.shape[-2:])
 
 
@@ -227,7 +227,7 @@ def rename_netvlad(state: StateDict, encoder: Encoder) -> StateDict:
         elif key == "pool.conv.bias":
             renamed["pool.bias"] = value
         elif key == "pool.centroids":
-            renamed["pool.centres"] = value
+            renamed["pool.centers"] = value
         elif key.startswith("WPCA.0."):
             renamed[key.replace("WPCA.0.", "whiten.")] = value.flatten(1) if value.ndim == 4 else value
         else:
@@ -244,7 +244,7 @@ def rename_netvlad(state: StateDict, encoder: Encoder) -> StateDict:
     params=14_780_288,
     dim=32768,
     task="place recognition (Pittsburgh 30k)",
-    licence="none stated (code of the port)",
+    license="none stated (code of the port)",
     source="https://github.com/Nanne/pytorch-NetVlad",
     weights=WeightsSource("netvlad"),
     rename=rename_netvlad,
@@ -261,7 +261,7 @@ def build_netvlad() -> Encoder:
     params=149_002_112,
     dim=4096,
     task="place recognition (Mapillary)",
-    licence="MIT",
+    license="MIT",
     source="https://github.com/QVPR/Patch-NetVLAD, mapillary_WPCA4096.pth.tar",
     weights=WeightsSource("mapillary_WPCA4096"),
     rename=rename_netvlad,

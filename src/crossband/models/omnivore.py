@@ -61,7 +61,7 @@ def rename_omnivore(state: StateDict, encoder: Encoder) -> StateDict:
     params=86_743_224,
     dim=1024,
     task="images, videos and depth (ImageNet, Kinetics, SUN RGB-D)",
-    licence="CC-BY-NC-4.0",
+    license="CC-BY-NC-4.0",
     source="https://github.com/facebookresearch/omnivore, swinB_checkpoint.torch",
     weights=WeightsSource(
         "omnivore_swinb", url="https://dl.fbaipublicfiles.com/omnivore/models/swinB_checkpoint.torch"

@@ -1,6 +1,6 @@
 """A descriptor of image pairs across bands: an encoder up to a layer, a pooling, and learned axes behind it.
 
-The vector is finished as every centred descriptor of :mod:`crossband.retrieval.descriptor` is: unit length,
+The vector is finished as every centered descriptor of :mod:`crossband.retrieval.descriptor` is: unit length,
 minus the mean of its band, times the axes, unit length. Here the mean is of the images at hand, as it is of a
 set when the descriptor is used.
 """
@@ -70,7 +70,7 @@ class PairDescriptor(nn.Module):
         return self.axes.shape[1]
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
-        """Pooled vectors ``(B, D)``, float32, of standardised images ``(B, 3, h, w)``."""
+        """Pooled vectors ``(B, D)``, float32, of standardized images ``(B, 3, h, w)``."""
         maps = self.encoder(images.contiguous(memory_format=torch.channels_last), self.layer)
         return self.pooling(maps)
 
@@ -85,7 +85,7 @@ class PairDescriptor(nn.Module):
         return F.normalize((vectors - (vectors.mean(0) if mean is None else mean)) @ self.axes, dim=1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Descriptors ``(B, dim)`` of images of one band ``(B, 3, h, w)``, centred by their own mean."""
+        """Descriptors ``(B, dim)`` of images of one band ``(B, 3, h, w)``, centered by their own mean."""
         return self.finish(self.pooled(images))
 
     def train(self, mode: bool = True) -> PairDescriptor:

@@ -48,7 +48,7 @@ class PcbStream(nn.Module):
         self.classes = nn.ModuleList([nn.Linear(width, classes) for _ in range(parts)])
 
     def forward(self, images: torch.Tensor) -> StreamOutput:
-        """Features and scores of standardised images ``(b, 3, H, W)``."""
+        """Features and scores of standardized images ``(b, 3, H, W)``."""
         stripes = F.adaptive_avg_pool2d(self.encoder(images, self.layer), (self.parts, 1))
         reduced = [layer(stripes[:, :, i : i + 1]).flatten(1) for i, layer in enumerate(self.reduce)]
         scores = [classify(part) for classify, part in zip(self.classes, reduced, strict=True)]

@@ -1,4 +1,4 @@
-"""A place recogniser: any encoder up to a layer, and an aggregator behind it, trained together.
+"""A place recognizer: any encoder up to a layer, and an aggregator behind it, trained together.
 
 Alijani and Rahtu, "Supervised Fine-tuning Evaluation for Long-term Visual Place Recognition", 2021, figure 1:
 VGG16 or ResNet-50 with GeM or NetVLAD. Here the encoder is any of the registry.
@@ -20,10 +20,10 @@ from ..nn.encoder import Encoder, reached_parameters
 from ..weights import file_digest, load_state_dict
 from ._registry import create_model
 
-__all__ = ["PlaceRecogniser", "create_place_recogniser", "load_place_encoder"]
+__all__ = ["PlaceRecognizer", "create_place_recognizer", "load_place_encoder"]
 
 
-class PlaceRecogniser(nn.Module):
+class PlaceRecognizer(nn.Module):
     """Image to one unit-length descriptor.
 
     Args:
@@ -34,7 +34,7 @@ class PlaceRecogniser(nn.Module):
             batches needs.
 
     Example:
-        >>> model, _ = create_place_recogniser("squeezenet1_1", pretrained=False)
+        >>> model, _ = create_place_recognizer("squeezenet1_1", pretrained=False)
         >>> model(torch.zeros(2, 3, 64, 64)).shape
         torch.Size([2, 512])
     """
@@ -54,10 +54,10 @@ class PlaceRecogniser(nn.Module):
         return self.aggregator.dim
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Descriptors ``(B, dim)``, float32, of standardised images ``(B, 3, h, w)``."""
+        """Descriptors ``(B, dim)``, float32, of standardized images ``(B, 3, h, w)``."""
         return self.aggregator(self.encoder(images.contiguous(memory_format=torch.channels_last), self.layer))
 
-    def train(self, mode: bool = True) -> PlaceRecogniser:
+    def train(self, mode: bool = True) -> PlaceRecognizer:
         """Training mode; BatchNorm stays in evaluation where its statistics are frozen."""
         super().train(mode)
         if mode and self.freeze_batchnorm:
@@ -96,7 +96,7 @@ class PlaceRecogniser(nn.Module):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
 
-def create_place_recogniser(
+def create_place_recognizer(
     encoder: str = "efficientnet_lite0",
     aggregator: str = "gem",
     *,
@@ -105,8 +105,8 @@ def create_place_recogniser(
     weights: str | Path | None = None,
     pretrained: bool = True,
     freeze_batchnorm: bool = True,
-) -> tuple[PlaceRecogniser, str]:
-    """A place recogniser and the identity of its encoder's weights.
+) -> tuple[PlaceRecognizer, str]:
+    """A place recognizer and the identity of its encoder's weights.
 
     Args:
         encoder: see :func:`crossband.list_models`; ``timm/NAME`` for any model of timm.
@@ -115,7 +115,7 @@ def create_place_recogniser(
         options: of the aggregator.
         weights: a file or folder to look for the encoder's weights in first.
         pretrained: ``False`` leaves random weights.
-        freeze_batchnorm: see :class:`PlaceRecogniser`.
+        freeze_batchnorm: see :class:`PlaceRecognizer`.
 
     Raises:
         CrossbandError: an unknown name or option, or weights that are missing.
@@ -125,11 +125,11 @@ def create_place_recogniser(
     with torch.inference_mode():
         channels = body(torch.zeros(1, 3, 224, 224), cut).shape[1]
     head = create_aggregator(aggregator, channels, **(options or {}))
-    return PlaceRecogniser(body, cut, head, freeze_batchnorm).eval(), digest
+    return PlaceRecognizer(body, cut, head, freeze_batchnorm).eval(), digest
 
 
 def load_place_encoder(path: Path, account: Mapping[str, Any]) -> tuple[Encoder, str]:
-    """A trained place recogniser as an encoder whose map is the descriptor, ``(B, dim, 1, 1)``.
+    """A trained place recognizer as an encoder whose map is the descriptor, ``(B, dim, 1, 1)``.
 
     Args:
         path: the checkpoint.
@@ -155,11 +155,11 @@ def load_place_encoder(path: Path, account: Mapping[str, Any]) -> tuple[Encoder,
     state = load_state_dict(path)
     try:
         with torch.device("meta"):
-            needed, _ = create_place_recogniser(**options, pretrained=False)
+            needed, _ = create_place_recognizer(**options, pretrained=False)
         shapes = {name: value.shape for name, value in needed.state_dict().items()}
         if shapes != {name: value.shape for name, value in state.items()}:
             raise CrossbandError("its tensors are not those of its recipe")
-        network, _ = create_place_recogniser(**options, pretrained=False)
+        network, _ = create_place_recognizer(**options, pretrained=False)
         network.load_state_dict(state, strict=True)
     except (RuntimeError, TypeError, ValueError, AttributeError, CrossbandError) as error:
         reason = " ".join(str(error).split())[:120]

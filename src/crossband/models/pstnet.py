@@ -32,12 +32,12 @@ class PSTNet(nn.Module):
     def __init__(self, encoder: nn.Module, split: tuple[int, int], classes: int) -> None:
         super().__init__()
         self.split = list(split)
-        self.colour = _UNet(encoder, classes)
+        self.color = _UNet(encoder, classes)
         self.fusion = _Fusion(sum(split) + classes, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
-        logits = self.colour(images.split(self.split, 1)[0])
+        logits = self.color(images.split(self.split, 1)[0])
         return self.fusion(torch.cat([logits.softmax(1), images], 1))
 
 

@@ -200,7 +200,7 @@ def rename_r2former(state: StateDict, encoder: Encoder) -> StateDict:
     params=22_433_539,
     dim=256,
     task="place recognition (Mapillary)",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     source="https://github.com/bytedance/R2Former, CVPR23_DeitS_Rerank.pth",
     weights=WeightsSource("r2former", first="CVPR23_DeitS_Rerank"),
     rename=rename_r2former,

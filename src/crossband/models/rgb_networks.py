@@ -84,9 +84,9 @@ def _deeplab(encoder: str, classes: int) -> nn.Module:
 def _register_library(
     prefix: str, depth: int, params: int, make: Callable[[str, int], nn.Module], source: str
 ) -> None:
-    licence = "MIT (segmentation_models_pytorch)"
+    license = "MIT (segmentation_models_pytorch)"
 
-    @register_segmenter(f"{prefix}{depth}", params=params, source=source, licence=licence)
+    @register_segmenter(f"{prefix}{depth}", params=params, source=source, license=license)
     def build(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
         name = f"resnet{depth}"
         network: Any = make(name, classes)

@@ -99,7 +99,7 @@ def build_rtfnet(
     depth: int, classes: int, bands: tuple[Band, ...], pretrained: bool = False
 ) -> tuple[nn.Module, str]:
     """RTFNet of two ResNets of a depth; the thermal one's first convolution starts from the mean over
-    colours."""
+    colors."""
     name = f"resnet{depth}"
     split = streams(bands, f"rtfnet{depth}")
     (first, digest), (second, _) = (create_model(name, pretrained=pretrained) for _ in range(2))

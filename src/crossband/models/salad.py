@@ -110,7 +110,7 @@ def rename_salad(state: StateDict, encoder: Encoder) -> StateDict:
     params=87_990_721,
     dim=8448,
     task="place recognition (GSV-Cities)",
-    licence="GPL-3.0",
+    license="GPL-3.0",
     source="https://github.com/serizba/salad, dino_salad.ckpt",
     weights=WeightsSource(
         "salad", url="https://github.com/serizba/salad/releases/download/v1.0.0/dino_salad.ckpt"
@@ -129,7 +129,7 @@ def build_salad() -> Encoder:
     params=228_639_553,
     dim=8448,
     task="place recognition (five sets)",
-    licence="MIT",
+    license="MIT",
     source="https://github.com/gmberton/MegaLoc, megaloc.torch",
     weights=WeightsSource(
         "megaloc", url="https://github.com/gmberton/MegaLoc/releases/download/v1.0/megaloc.torch"

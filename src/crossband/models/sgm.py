@@ -1,4 +1,4 @@
-"""SGM: satellite-thermal geo-localisation with ResNet-18, a narrow 1x1 convolution and NetVLAD.
+"""SGM: satellite-thermal geo-localization with ResNet-18, a narrow 1x1 convolution and NetVLAD.
 
 Xiao et al., "Long-range UAV Thermal Geo-localization with Satellite Imagery", IROS 2023. Trained
 domain-adversarially (a classifier of the band behind reversed gradients on the descriptor), which leaves
@@ -23,7 +23,7 @@ __all__ = ["SGM", "build_sgm", "rename_sgm"]
 
 
 class SGM(nn.Module):
-    """ResNet-18 up to its third stage (stride 16), 64 channels, NetVLAD with 64 centres."""
+    """ResNet-18 up to its third stage (stride 16), 64 channels, NetVLAD with 64 centers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def rename_sgm(state: StateDict, encoder: Encoder) -> StateDict:
             renamed["aggregation.weights"] = value.flatten(1)
             renamed["aggregation.bias"] = value.new_zeros(len(value))
         else:
-            renamed[key.replace("aggregation.centroids", "aggregation.centres")] = value
+            renamed[key.replace("aggregation.centroids", "aggregation.centers")] = value
     return renamed
 
 
@@ -53,8 +53,8 @@ def rename_sgm(state: StateDict, encoder: Encoder) -> StateDict:
     "sgm_resnet18",
     params=2_807_552,
     dim=4096,
-    task="satellite-thermal localisation (Boson-nighttime)",
-    licence="MIT",
+    task="satellite-thermal localization (Boson-nighttime)",
+    license="MIT",
     source="https://github.com/arplaboratory/satellite-thermal-geo-localization",
     weights=WeightsSource("sgm_resnet18"),
     rename=rename_sgm,

@@ -99,7 +99,7 @@ class Streams(nn.Module):
 
     @property
     def statistics(self) -> Statistics:
-        """What the encoders' weights expect their input to be standardised by."""
+        """What the encoders' weights expect their input to be standardized by."""
         return cast(Encoder, self.encoder[0]).statistics
 
     @property
@@ -111,7 +111,7 @@ class Streams(nn.Module):
         """All streams on their bands.
 
         Args:
-            images: standardised, float32 ``(B, m, 3, H, W)``, the bands in the order of :attr:`bands`.
+            images: standardized, float32 ``(B, m, 3, H, W)``, the bands in the order of :attr:`bands`.
             present: which frame has which band, boolean ``(B, m)``; all by default.
 
         Raises:

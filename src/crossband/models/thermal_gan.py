@@ -1,4 +1,4 @@
-"""ThermalGAN: a colour image becomes a thermal one, in kelvin, in two stages.
+"""ThermalGAN: a color image becomes a thermal one, in kelvin, in two stages.
 
 Kniaz et al., "ThermalGAN: Multimodal Color-to-Thermal Image Translation for Person Re-identification in
 Multispectral Dataset", ECCV Workshops 2018, as used by "Object Re-identification Using Multimodal Aerial
@@ -6,7 +6,7 @@ Imagery and Conditional Adversarial Networks" (ISPRS Archives XLIV-2/W1-2021), s
 
 The first stage gives the thermal segmentation: the temperature of each object, one value over its whole area.
 The second gives the relative contrast inside, and the thermal image is their sum. The same scene has another
-temperature at another hour, and the colour image does not tell which: ThermalGAN draws it from a random code.
+temperature at another hour, and the color image does not tell which: ThermalGAN draws it from a random code.
 Here it is known, for the flight that is searched is at hand: its median temperature, the ``ambient``, is given
 to both stages, and temperatures are predicted relative to it.
 """
@@ -26,7 +26,7 @@ _AMBIENT_MIDDLE, _AMBIENT_SPAN = 288.0, 20.0  # kelvin
 
 
 class Translation(NamedTuple):
-    """What ThermalGAN makes of colour images, kelvin, ``(N, 1, H, W)``.
+    """What ThermalGAN makes of color images, kelvin, ``(N, 1, H, W)``.
 
     Attributes:
         segmentation: the temperature of each object.
@@ -67,7 +67,7 @@ class ThermalGAN(nn.Module):
         return ambient - self.span - self.contrast, ambient + self.span + self.contrast
 
     def forward(self, images: torch.Tensor, ambient: torch.Tensor) -> Translation:
-        """Translate colour images.
+        """Translate color images.
 
         Args:
             images: float32 ``(N, 3, H, W)`` in [0, 1].

@@ -1,13 +1,13 @@
-"""A learned distance between labellings: MobileNetV2 on classes instead of colours.
+"""A learned distance between labelings: MobileNetV2 on classes instead of colors.
 
 "Object Re-identification Using Multimodal Aerial Imagery and Conditional Adversarial Networks" (ISPRS Archives
 XLIV-2/W1-2021), section 3.2, with Sandler et al., "MobileNetV2", CVPR 2018. The paper's network takes a
-labelling and a tile and gives a distance; here both become vectors whose Euclidean distance it is, so tiles
+labeling and a tile and gives a distance; here both become vectors whose Euclidean distance it is, so tiles
 are computed once and kept in a gallery.
 
 What differs from MobileNetV2: the first convolution reads a channel a class and one that says what is known, it
 keeps the resolution, and the last map is not averaged: where on the tile a road lies is the very question. A
-place of the map that the labelling does not show is zero, so it agrees with all tiles alike: a frame shows a
+place of the map that the labeling does not show is zero, so it agrees with all tiles alike: a frame shows a
 part of a tile, and two vectors are compared where both are known.
 """
 
@@ -26,11 +26,11 @@ __all__ = ["TileDistance"]
 
 
 class TileDistance(nn.Module):
-    """Labellings to unit vectors.
+    """Labelings to unit vectors.
 
     Args:
         classes: how many; other numbers are unknown.
-        pixels: side of a labelling.
+        pixels: side of a labeling.
         width: of MobileNetV2's channels.
         channels: numbers kept at each place of the last map.
         stages: of MobileNetV2's 19; the last map has a place for 4 x 4 pixels after 5 to 7 of them, for 8 x 8
@@ -50,7 +50,7 @@ class TileDistance(nn.Module):
     ) -> None:
         super().__init__()
         if not 32 <= pixels <= 1024:
-            raise CrossbandError(f"a labelling has 32 to 1024 pixels a side, not {pixels}")
+            raise CrossbandError(f"a labeling has 32 to 1024 pixels a side, not {pixels}")
         if not 4 <= stages <= 19:
             raise CrossbandError(f"MobileNetV2 has 19 stages, and 4 are the least, not {stages}")
         self.classes, self.pixels = classes, pixels
@@ -65,7 +65,7 @@ class TileDistance(nn.Module):
         self.dim = channels * last[2] * last[3]
 
     def forward(self, labels: torch.Tensor) -> torch.Tensor:
-        """Unit vectors ``(N, dim)`` of labellings, integers ``(N, pixels, pixels)``."""
+        """Unit vectors ``(N, dim)`` of labelings, integers ``(N, pixels, pixels)``."""
         known = (labels >= 0) & (labels < self.classes)
         planes = F.one_hot(labels.long().where(known, self.classes), self.classes + 1).permute(0, 3, 1, 2)
         places = F.normalize(self.head(self.features(planes.float())), dim=1)

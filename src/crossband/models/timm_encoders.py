@@ -45,7 +45,7 @@ def timm_entry(name: str) -> ModelEntry:
         name=name,
         build=functools.partial(build_timm, bare),
         task="classification (timm)",
-        licence=(config.license if config is not None else None) or "see timm",
+        license=(config.license if config is not None else None) or "see timm",
         source=f"timm {bare}",
         weights=WeightsSource(bare, hub=hub, first=f"timm--{bare}"),
         known_files={},

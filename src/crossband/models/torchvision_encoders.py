@@ -60,7 +60,7 @@ _FAMILIES = (
     ),
 )
 
-# Checkpoints in circulation whose input is not standardised by ImageNet's statistics: x / 127.5 - 1.
+# Checkpoints in circulation whose input is not standardized by ImageNet's statistics: x / 127.5 - 1.
 _SYMMETRIC = Statistics((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _KNOWN_FILES = {"a39e64c991933333e7aec1d930af561272da82c27175554239e4c9bcd1a1bec8": _SYMMETRIC}
 
@@ -83,7 +83,7 @@ def _register(name: str, family: _Family) -> None:
         params=family.sizes[name][0],
         dim=family.sizes[name][1],
         task="classification (ImageNet)",
-        licence="BSD-3-Clause (torchvision)",
+        license="BSD-3-Clause (torchvision)",
         source=f"torchvision {name}",
         weights=WeightsSource(name, url=weights.url),
         known_files=_KNOWN_FILES,

@@ -1,4 +1,4 @@
-"""YOLO-Semantic: objects in a thermal image, with the map's labelling beside it.
+"""YOLO-Semantic: objects in a thermal image, with the map's labeling beside it.
 
 "Object Re-identification Using Multimodal Aerial Imagery and Conditional Adversarial Networks" (ISPRS Archives
 XLIV-2/W1-2021), section 3.3 and table 1: YOLOv3 whose input is the thermal image and K semantic channels. With
@@ -6,7 +6,7 @@ XLIV-2/W1-2021), section 3.3 and table 1: YOLOv3 whose input is the thermal imag
 
 The paper's output is ``(5 + K) x U x V``: a box of four numbers, its objectness, and a score a class, once for
 each cell. So it is here at each of three scales, with one prior box a cell, or several as in YOLOv3. The
-centre of a box may leave its cell by half of it (YOLOv4's remedy for centres on a border); width and height
+center of a box may leave its cell by half of it (YOLOv4's remedy for centers on a border); width and height
 are multiples of the prior by ``exp``, as in YOLOv3.
 """
 

@@ -46,13 +46,13 @@ class Aggregator(nn.Module):
 
     Attributes:
         dim: D, the numbers in a descriptor.
-        wants_samples: whether :meth:`initialise` should be called before training.
+        wants_samples: whether :meth:`initialize` should be called before training.
     """
 
     dim: int
     wants_samples = False
 
-    def initialise(self, features: torch.Tensor, seed: int = 0) -> None:
+    def initialize(self, features: torch.Tensor, seed: int = 0) -> None:
         """Set parameters from local features ``(n, C)``, float32, that were sampled from training images."""
 
 
@@ -75,7 +75,7 @@ def create_aggregator(name: str, channels: int, **options: object) -> Aggregator
 
 @register_aggregator("gem")
 class GeM(Aggregator):
-    """Generalised mean ``(mean x^p)^(1/p)`` over the map, p learned; D = C.
+    """Generalized mean ``(mean x^p)^(1/p)`` over the map, p learned; D = C.
 
     Alijani and Rahtu, 2021, equation (2); Radenovic, Tolias and Chum, TPAMI 2019. p = 1 is the mean (SPoC),
     p to infinity the maximum (MAC, equation 1). Values below ``eps`` count as ``eps``.
@@ -85,10 +85,10 @@ class GeM(Aggregator):
         p: where p starts, above 0.
         per_channel: one p a channel, as equation (2) writes it, or one for all, as is usual.
         eps: the least value.
-        normalise: whether descriptors are scaled to unit length.
+        normalize: whether descriptors are scaled to unit length.
 
     Example:
-        >>> GeM(2, p=1.0, normalise=False)(torch.tensor([[[[1.0, 3.0]], [[2.0, 4.0]]]])).tolist()
+        >>> GeM(2, p=1.0, normalize=False)(torch.tensor([[[[1.0, 3.0]], [[2.0, 4.0]]]])).tolist()
         [[2.0, 3.0]]
     """
 
@@ -98,12 +98,12 @@ class GeM(Aggregator):
         p: float = 3.0,
         per_channel: bool = False,
         eps: float = 1e-6,
-        normalise: bool = True,
+        normalize: bool = True,
     ) -> None:
         super().__init__()
         if not p > 0:
             raise CrossbandError(f"GeM's p is above 0, not {p}")
-        self.dim, self.eps, self.normalise = channels, eps, normalise
+        self.dim, self.eps, self.normalize = channels, eps, normalize
         self.p = nn.Parameter(torch.full((channels if per_channel else 1,), float(p)))
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
@@ -115,23 +115,23 @@ class GeM(Aggregator):
             top = values.amax(2, keepdim=True)
             p = self.p[:, None]
             pooled = top[..., 0] * (values / top).pow(p).mean(2).pow(1 / self.p)
-            return F.normalize(pooled, dim=1) if self.normalise else pooled
+            return F.normalize(pooled, dim=1) if self.normalize else pooled
 
 
 @register_aggregator("netvlad")
 class NetVLAD(Aggregator):
-    """Residuals to learned centres, softly assigned; D = C * clusters.
+    """Residuals to learned centers, softly assigned; D = C * clusters.
 
     Alijani and Rahtu, 2021, equations (3) and (4); Arandjelovic et al., TPAMI 2018. Equation (4) prints the
     residual to ``c_k'``, the index that the softmax sums over; as in equation (3) it is to ``c_k``. Local
-    features are scaled to unit length; the residuals of each cluster likewise (intra-normalisation), and
+    features are scaled to unit length; the residuals of each cluster likewise (intra-normalization), and
     then the whole.
 
     Args:
         channels: C.
         clusters: K.
         alpha: how sharp the assignment is at the start; from the sampled features where ``None``.
-        normalise_input: whether local features are scaled to unit length first.
+        normalize_input: whether local features are scaled to unit length first.
         whiten: how many whitened principal components are kept once :meth:`fit_whitening` has been called,
             after training; until then, and with 0, all of D.
 
@@ -147,20 +147,20 @@ class NetVLAD(Aggregator):
         channels: int,
         clusters: int = 64,
         alpha: float | None = None,
-        normalise_input: bool = True,
+        normalize_input: bool = True,
         whiten: int = 0,
     ) -> None:
         super().__init__()
         if clusters < 1:
             raise CrossbandError(f"NetVLAD has one cluster or more, not {clusters}")
-        self.clusters, self.alpha, self.normalise_input = clusters, alpha, normalise_input
+        self.clusters, self.alpha, self.normalize_input = clusters, alpha, normalize_input
         self.full_dim = channels * clusters
         if not 0 <= whiten <= self.full_dim:
             raise CrossbandError(f"NetVLAD of {self.full_dim} numbers cannot keep {whiten} of them")
         self.whiten = whiten
         self.whitening: tuple[torch.Tensor, torch.Tensor] | None = None
-        self.centres = nn.Parameter(F.normalize(torch.randn(clusters, channels), dim=1))
-        self.weights = nn.Parameter(2 * (alpha or 10.0) * self.centres.detach().clone())
+        self.centers = nn.Parameter(F.normalize(torch.randn(clusters, channels), dim=1))
+        self.weights = nn.Parameter(2 * (alpha or 10.0) * self.centers.detach().clone())
         self.bias = nn.Parameter(torch.zeros(clusters))
 
     @property
@@ -168,34 +168,34 @@ class NetVLAD(Aggregator):
         """Numbers in a descriptor: all, or the principal components once they are known."""
         return self.full_dim if self.whitening is None else self.whiten
 
-    def initialise(self, features: torch.Tensor, seed: int = 0) -> None:
-        """Centres by k-means on local features ``(n, C)``; the assignment of equation (4) then is VLAD's,
-        softened so that the nearest centre outweighs the next a hundred times on average, as in the authors'
+    def initialize(self, features: torch.Tensor, seed: int = 0) -> None:
+        """Centers by k-means on local features ``(n, C)``; the assignment of equation (4) then is VLAD's,
+        softened so that the nearest center outweighs the next a hundred times on average, as in the authors'
         code, where ``alpha`` is not given.
 
         Raises:
             CrossbandError: fewer features than clusters.
         """
-        if self.normalise_input:
+        if self.normalize_input:
             features = F.normalize(features.float(), dim=1)
-        centres = kmeans(features, self.clusters, seed)
+        centers = kmeans(features, self.clusters, seed)
         alpha = self.alpha
         if alpha is None:
-            nearest = torch.cdist(features, centres).square().topk(min(2, self.clusters), largest=False).values
+            nearest = torch.cdist(features, centers).square().topk(min(2, self.clusters), largest=False).values
             gap = (nearest[:, -1] - nearest[:, 0]).mean().item()
             alpha = math.log(100) / max(gap, 1e-6)
         with torch.no_grad():
-            self.centres.copy_(centres)
-            self.weights.copy_(2 * alpha * centres)
-            self.bias.copy_(-alpha * centres.square().sum(1))
+            self.centers.copy_(centers)
+            self.weights.copy_(2 * alpha * centers)
+            self.bias.copy_(-alpha * centers.square().sum(1))
 
     def residuals(self, maps: torch.Tensor) -> torch.Tensor:
-        """Equation (4) alone, ``(B, K, C)``, before any normalisation of its result."""
+        """Equation (4) alone, ``(B, K, C)``, before any normalization of its result."""
         features = maps.flatten(2)
-        if self.normalise_input:
+        if self.normalize_input:
             features = F.normalize(features, dim=1)
         share = (self.weights @ features + self.bias[:, None]).softmax(1)
-        return share @ features.transpose(1, 2) - share.sum(2)[..., None] * self.centres
+        return share @ features.transpose(1, 2) - share.sum(2)[..., None] * self.centers
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
@@ -296,9 +296,9 @@ class MixVPR(Aggregator):
 
 
 def kmeans(features: torch.Tensor, clusters: int, seed: int = 0, rounds: int = 25) -> torch.Tensor:
-    """Lloyd's k-means with k-means++ seeding: centres ``(clusters, C)`` of features ``(n, C)``, float32.
+    """Lloyd's k-means with k-means++ seeding: centers ``(clusters, C)`` of features ``(n, C)``, float32.
 
-    An empty cluster keeps its centre. The same seed gives the same centres.
+    An empty cluster keeps its center. The same seed gives the same centers.
 
     Raises:
         CrossbandError: fewer features than clusters.
@@ -310,19 +310,19 @@ def kmeans(features: torch.Tensor, clusters: int, seed: int = 0, rounds: int = 2
     if len(features) < clusters:
         raise CrossbandError(f"{clusters} clusters need as many local features at least; {len(features)} given")
     generator = torch.Generator().manual_seed(seed)
-    centres = features[torch.randint(len(features), (1,), generator=generator)]
-    nearest = (features - centres).square().sum(1)
+    centers = features[torch.randint(len(features), (1,), generator=generator)]
+    nearest = (features - centers).square().sum(1)
     for _ in range(clusters - 1):
         weights = nearest.cpu() if nearest.sum() > 0 else torch.ones(len(features))
         chosen = features[torch.multinomial(weights, 1, generator=generator)]
-        centres = torch.cat([centres, chosen])
+        centers = torch.cat([centers, chosen])
         nearest = torch.minimum(nearest, (features - chosen).square().sum(1))
     for _ in range(rounds):
-        owner = (centres.square().sum(1) - 2 * features @ centres.T).argmin(1)
+        owner = (centers.square().sum(1) - 2 * features @ centers.T).argmin(1)
         counts = torch.bincount(owner, minlength=clusters)[:, None]
-        sums = torch.zeros_like(centres).index_add_(0, owner, features)
-        moved = torch.where(counts > 0, sums / counts.clamp(min=1), centres)
-        if torch.equal(moved, centres):
+        sums = torch.zeros_like(centers).index_add_(0, owner, features)
+        moved = torch.where(counts > 0, sums / counts.clamp(min=1), centers)
+        if torch.equal(moved, centers):
             break
-        centres = moved
-    return centres
+        centers = moved
+    return centers

@@ -3,7 +3,7 @@
 Three numbers hide behind the word. ``macs`` are multiply-adds of convolutions and matrix products, as torch's
 own counter sees them; ``flops`` are twice that; ``thop`` is what the package of that name printed when most
 papers on RGB-thermal networks were written: multiply-adds of every *module* (what is called as a function does
-not count), two for each element of a normalisation, and transposed convolutions as if each output saw the whole
+not count), two for each element of a normalization, and transposed convolutions as if each output saw the whole
 kernel.
 """
 
@@ -87,7 +87,7 @@ def _convolution(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
     return y.numel() * (x.shape[1] // module.groups) * math.prod(module.weight.shape[2:])
 
 
-def _normalisation(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
+def _normalization(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
     return 2 * x.numel()
 
 
@@ -111,8 +111,8 @@ def _upsampling(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
 _Rule = Callable[[Any, torch.Tensor, torch.Tensor], int]
 _RULES: tuple[tuple[tuple[type[nn.Module], ...], _Rule], ...] = (
     ((nn.modules.conv._ConvNd,), _convolution),
-    ((nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm), _normalisation),
-    ((nn.LayerNorm,), _normalisation),
+    ((nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm), _normalization),
+    ((nn.LayerNorm,), _normalization),
     ((nn.Linear,), _linear),
     ((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), _pooling),
     ((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), _adaptive_pooling),

@@ -20,7 +20,7 @@ class Encoder(nn.Module):
         body: the network; whole, so that a published checkpoint loads strictly.
         default_layer: the name of the last layer before the classifier.
         classifier: the names of its parts that make up the classifier, which an encoder does not need.
-        statistics: what the weights expect their input to be standardised by.
+        statistics: what the weights expect their input to be standardized by.
         channels_last: whether the network's maps are ``(B, H, W, C)``.
 
     Example:
@@ -65,7 +65,7 @@ class Encoder(nn.Module):
         return layer
 
     def forward(self, images: torch.Tensor, layer: str | None = None) -> torch.Tensor:
-        """Feature maps ``(B, C, H, W)`` of ``images`` ``(B, 3, h, w)``, float32 and standardised.
+        """Feature maps ``(B, C, H, W)`` of ``images`` ``(B, 3, h, w)``, float32 and standardized.
 
         Raises:
             CrossbandError: no such layer, its output is no feature map, or the network does not take images

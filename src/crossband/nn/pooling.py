@@ -10,18 +10,18 @@ import torch.nn.functional as F
 
 from ..errors import CrossbandError
 
-__all__ = ["POOLINGS", "Pooling", "channel_normalise", "gem"]
+__all__ = ["POOLINGS", "Pooling", "channel_normalize", "gem"]
 
 POOLINGS = ("normflat", "flat", "avg", "gem", "max")
 
 
-def channel_normalise(maps: torch.Tensor, eps: float = 1e-12) -> torch.Tensor:
+def channel_normalize(maps: torch.Tensor, eps: float = 1e-12) -> torch.Tensor:
     """Unit length over the channels at each position of ``(B, C, H, W)``; zero vectors stay zero."""
     return F.normalize(maps, dim=1, eps=eps)
 
 
 def gem(maps: torch.Tensor, size: tuple[int, int] = (1, 1), p: float = 3.0, eps: float = 1e-6) -> torch.Tensor:
-    """Generalised mean ``(mean x^p)^(1/p)`` over the cells of a grid: ``(B, C, H, W) -> (B, C, *size)``.
+    """Generalized mean ``(mean x^p)^(1/p)`` over the cells of a grid: ``(B, C, H, W) -> (B, C, *size)``.
 
     Radenovic, Tolias and Chum, TPAMI 2019, equation (3). Negative values count as ``eps``.
     """
@@ -33,14 +33,14 @@ class Pooling:
     """A named pooling of feature maps ``(B, C, H, W)`` to vectors ``(B, D)``, float32.
 
     =============  ============================================================================
-    ``normflat``   normalise over the channels at each position, then flatten: equation (1) of
+    ``normflat``   normalize over the channels at each position, then flatten: equation (1) of
                    Pendota and Channappayya; D = C H W
     ``flat``       flatten; D = C H W
     ``avg``        mean over the map; D = C
     ``avg6``       mean over each cell of a 6x6 grid; D = 36 C
     ``avg5s3``     mean over 5x5 windows every 3 positions, which overlap and so forgive
                    misalignment; D = C ceil(H/3) ceil(W/3)
-    ``gem``        generalised mean with p = 3; ``gem6`` likewise over a grid
+    ``gem``        generalized mean with p = 3; ``gem6`` likewise over a grid
     ``max``        maximum; ``max6`` likewise over a grid
     =============  ============================================================================
 
@@ -81,7 +81,7 @@ class Pooling:
     def _pooled(self, maps: torch.Tensor) -> torch.Tensor:
         cells = (self.grid, self.grid)
         if self.mode == "normflat":
-            return channel_normalise(maps)
+            return channel_normalize(maps)
         if self.mode == "flat":
             return maps
         if self.mode == "gem":

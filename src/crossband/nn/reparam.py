@@ -1,4 +1,4 @@
-"""Structural re-parameterisation: several branches while training, one convolution once trained.
+"""Structural re-parameterization: several branches while training, one convolution once trained.
 
 Ding et al., "RepVGG", CVPR 2021, and "Diverse Branch Block", CVPR 2021; the branches are those of Li et al.,
 "Residual Spatial Fusion Network for RGB-Thermal Semantic Segmentation", figure 4: K x K, 1 x 1, and the series
@@ -26,7 +26,7 @@ __all__ = [
     "deploy",
     "fold_batchnorms",
     "fused_kernel",
-    "reparameterise",
+    "reparameterize",
     "series_kernel",
 ]
 
@@ -163,7 +163,7 @@ class MultiBranchConv2d(nn.Module):
         return parts[0] if len(parts) == 1 else series_kernel(parts[0], parts[1], self.groups)
 
 
-def reparameterise(model: nn.Module) -> nn.Module:
+def reparameterize(model: nn.Module) -> nn.Module:
     """The deployed form of a model: a copy in which every block of branches is the one convolution it equals.
 
     The model itself stays as it is.
@@ -172,7 +172,7 @@ def reparameterise(model: nn.Module) -> nn.Module:
         CrossbandError: it is in training mode, where BatchNorm goes by the batch and nothing is equal.
 
     Example:
-        >>> deployed = reparameterise(nn.Sequential(MultiBranchConv2d(4, 3)).eval())
+        >>> deployed = reparameterize(nn.Sequential(MultiBranchConv2d(4, 3)).eval())
         >>> type(deployed[0]).__name__
         'Conv2d'
     """
@@ -218,12 +218,12 @@ def fold_batchnorms(model: nn.Module, example: torch.Tensor) -> nn.Module:
 
 
 def deploy(model: nn.Module, example: torch.Tensor) -> nn.Module:
-    """The form that runs fastest: :func:`reparameterise`, then :func:`fold_batchnorms`.
+    """The form that runs fastest: :func:`reparameterize`, then :func:`fold_batchnorms`.
 
     Raises:
         CrossbandError: as these.
     """
-    return fold_batchnorms(reparameterise(model), example)
+    return fold_batchnorms(reparameterize(model), example)
 
 
 def _pairs_of(model: nn.Module, example: torch.Tensor) -> list[tuple[str, str]]:

@@ -80,7 +80,7 @@ class ResidualSpatialFusion(nn.Module):
         reduced: of the features that are fused.
         kernel_size: K of the convolution that makes the weights.
         multi_branch: whether that convolution has further branches while training, for
-            :func:`~crossband.nn.reparam.reparameterise` to merge.
+            :func:`~crossband.nn.reparam.reparameterize` to merge.
 
     Example:
         >>> fusion = ResidualSpatialFusion(8, 4)

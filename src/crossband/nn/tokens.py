@@ -28,7 +28,7 @@ class PatchTokens(nn.Module):
 
     Args:
         name: of timm's model, whose position embedding is interpolated.
-        norm: whether the last normalisation is applied.
+        norm: whether the last normalization is applied.
 
     Example:
         >>> tokens = PatchTokens("vit_tiny_patch16_224").eval()

@@ -1,7 +1,7 @@
 """Image-to-image networks: the U-Net generator and the PatchGAN discriminator of pix2pix.
 
 Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017, appendix 6.1. What
-differs: group instead of batch normalisation (a batch here is a few crops, and a network must give the same
+differs: group instead of batch normalization (a batch here is a few crops, and a network must give the same
 for an image whatever stands beside it), and bilinear upsampling with a convolution instead of a transposed one,
 which leaves no chequerboard.
 """

@@ -259,7 +259,7 @@ class Recipe(BaseModel):
     query: str
     gallery: str
     protocol: str
-    normalisation: dict[str, str]
+    normalization: dict[str, str]
     rerank: dict[str, int] = {}
     datasets: dict[str, _Set]
     chosen: dict[str, str]
@@ -338,7 +338,7 @@ def _frames(name: str, recipe: Recipe, data_root: Path, missing: dict[str, str])
     root = next((path for path in candidates if path.is_dir() and entry.found_in(path)), None)
     if root is None:
         missing[name] = (
-            f"no {entry.title} in a folder of {data_root}; get it from {entry.source} ({entry.licence})"
+            f"no {entry.title} in a folder of {data_root}; get it from {entry.source} ({entry.license})"
         )
         return None
     try:
@@ -361,7 +361,7 @@ def _measure(
 ) -> dict[tuple[str, str], Any]:
     from ..retrieval import Options, benchmark
 
-    options = Options(size=(recipe.size[1], recipe.size[0]), normalisation=recipe.normalisation)
+    options = Options(size=(recipe.size[1], recipe.size[0]), normalization=recipe.normalization)
     found = {}
     for model in models:
         note(f"{name}: {model}")

@@ -33,11 +33,11 @@ from ..uav.stage_evaluation import (
     descriptor_curve,
     measure_alignment,
     measure_chain,
-    measure_localisation,
+    measure_localization,
     measure_matching,
     measure_not_there,
 )
-from ..uav.stages import align, detect, localise
+from ..uav.stages import align, detect, localize
 from ..weights import file_digest
 from ._registry import Reproduction, Request, register_paper
 from ._reproduce import recipe_folder
@@ -80,8 +80,8 @@ PUBLISHED_CMC = {
 
 RECIPES = {
     "city_translation": "translation",
-    "city_labelling": "labelling",
-    "city_localisation": "localisation",
+    "city_labeling": "labeling",
+    "city_localization": "localization",
     "city_detection": "detection",
     "city_detection_plain": None,
     "city_vrai": None,
@@ -90,7 +90,7 @@ RECIPES = {
 """The recipes that are trained, and the network of the chain that each makes."""
 
 _LEAST = 0.05  # score of a detection that the chain takes
-_ROUGH = 40.0  # metres that a flight's positions are wrong by, at most
+_ROUGH = 40.0  # meters that a flight's positions are wrong by, at most
 
 
 @register_paper(
@@ -166,8 +166,8 @@ class _Measures:
         for name in RECIPES:
             found[name] = self._once(name, [name], partial(self._evaluated, name))
         everything = list(RECIPES)
-        found["localisation"] = self._once(
-            "localisation", ["city_labelling", "city_localisation"], self._localisation
+        found["localization"] = self._once(
+            "localization", ["city_labeling", "city_localization"], self._localization
         )
         found["alignment"] = self._once("alignment", [], self._alignment)
         found["matching"] = self._once("matching", ["city_translation"], self._matching)
@@ -203,16 +203,16 @@ class _Measures:
         done = evaluate(self.recipes[name], self.out / name / "best.safetensors", data_root=self.root)
         return next(iter(done["tests"].values()))
 
-    def _localisation(self) -> Any:
-        search: Any = self.recipes["city_localisation"]
-        return measure_localisation(
-            self.frames("test"), self.networks.labeller, self.networks.locator, search.search, search.seed
+    def _localization(self) -> Any:
+        search: Any = self.recipes["city_localization"]
+        return measure_localization(
+            self.frames("test"), self.networks.labeler, self.networks.locator, search.search, search.seed
         )
 
     def _alignment(self) -> Any:
         from ..simulation import simulate
 
-        recipe: Any = self.recipes["city_labelling"]
+        recipe: Any = self.recipes["city_labeling"]
         made = recipe.data.test["all"].simulate
         size = (256, 208) if made is None else made.size
         path = self.root / "city" / "uav_4"
@@ -225,7 +225,7 @@ class _Measures:
     def _matching(self) -> Any:
         val, test = self.matcher("val"), self.matcher("test")
         found = measure_matching(val, test)
-        for probe in ("translated", "colour"):
+        for probe in ("translated", "color"):
             found[f"descriptor, {probe}"] = descriptor_curve(test, probe).to_json()
         return found
 
@@ -235,7 +235,7 @@ class _Measures:
         ground = read_map(frames.root)
         flight = with_rough_positions(open_flight(frames.root / "frames.parquet"), ground, _ROUGH, seed=5)
         folder = self.out / "chain"
-        positions = localise(flight, ground, networks.labeller, networks.locator, folder)
+        positions = localize(flight, ground, networks.labeler, networks.locator, folder)
         labels = align(flight, ground, positions, folder) if networks.detector.network.semantics else None
         found = detect(flight, networks.detector, folder, labels, _LEAST)
         from ..metrics.detection import score_detections
@@ -298,19 +298,19 @@ def _matching(results: dict[str, Any]) -> list[str]:
         "VRAI": results["city_vrai"],
         "BoT-BS": results["city_bot_bs"],
         "ThermalReID": matching["translated"],
-        "the same, grey probes": matching["grey"],
+        "the same, gray probes": matching["gray"],
         "learned descriptor, translated probes": matching["descriptor, translated"],
-        "learned descriptor, colour probes": matching["descriptor, colour"],
+        "learned descriptor, color probes": matching["descriptor, color"],
         "thermal probes of the same moment": matching["true thermal"],
         "the whole chain, on detections": results["chain"],
     }
-    one, grey, gain = matching["translated"], matching["grey"], matching["translated_less_grey"]
+    one, gray, gain = matching["translated"], matching["gray"], matching["translated_less_gray"]
     return [
         f"Percent; {one['n_queries']} probes, {one['n_gallery']:.0f} boxes in a gallery on average.",
         f"A random order has an nAUC of {matching['chance']:.1f}. beta is {one['beta']:g} for translated",
-        f"probes, {grey['beta']:g} for grey ones;",
+        f"probes, {gray['beta']:g} for gray ones;",
         f"with histograms alone the nAUC is {matching['parts']['histogram']:.1f}, with regions alone "
-        f"{matching['parts']['regions']:.1f}. Translated less grey probes, the same ones: nAUC "
+        f"{matching['parts']['regions']:.1f}. Translated less gray probes, the same ones: nAUC "
         f"{gain['nauc']:+.1f} ({gain['ci95'][0]:+.1f} to {gain['ci95'][1]:+.1f}).",
         "",
         "| method | r = 1 | r = 5 | r = 10 | r = 15 | r = 20 | nAUC | 95 % | paper: r = 1, r = 20, nAUC |",
@@ -328,18 +328,18 @@ def _row(name: str, curve: dict[str, Any]) -> str:
 
 
 def _stages(results: dict[str, Any]) -> list[str]:
-    made, label, chain = results["city_translation"], results["city_labelling"], results["chain"]
+    made, label, chain = results["city_translation"], results["city_labeling"], results["chain"]
     rows = {
         "translation, objects": _kelvin(made, "kelvin_objects", "kelvin_constant_objects"),
         "translation, all pixels": f"{_kelvin(made, 'kelvin', 'kelvin_constant')}; SSIM {made['ssim']:.2f}",
-        "labelling of thermal images": f"mIoU {label['miou']:.1f}, accuracy {label['accuracy']:.1f} %",
-        "localisation by predicted labellings": _place(results["localisation"]),
-        "the same, medians": _parts(results["localisation"]),
-        "localisation by true labellings": _place(results["city_localisation"]),
+        "labeling of thermal images": f"mIoU {label['miou']:.1f}, accuracy {label['accuracy']:.1f} %",
+        "localization by predicted labelings": _place(results["localization"]),
+        "the same, medians": _parts(results["localization"]),
+        "localization by true labelings": _place(results["city_localization"]),
         "alignment": _flow(results["alignment"]),
         "detection without semantics": _detections(results["city_detection_plain"]),
         "detection with the map, true positions": _detections(results["city_detection"]),
-        "detection with the map, localised and aligned": _detections(chain["detection"]),
+        "detection with the map, localized and aligned": _detections(chain["detection"]),
         "not there": _there(results["not_there"]),
         "the whole chain": _positions(chain),
     }
@@ -391,7 +391,7 @@ def _there(found: dict[str, Any]) -> str:
 
 def _positions(chain: dict[str, Any]) -> str:
     right, first = (
-        "none" if chain[name] is None else f"{chain[name]:.1f} m" for name in ("metres", "first_metres")
+        "none" if chain[name] is None else f"{chain[name]:.1f} m" for name in ("meters", "first_meters")
     )
     return (
         f"position on the map, median error: nearest right detection {right} ({chain['n_found']} probes), "

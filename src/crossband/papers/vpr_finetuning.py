@@ -22,7 +22,7 @@ class PublishedFcm:
         loss: ``triplet``, ``contrastive`` or ``arcface``.
         pooling: ``gem`` or ``netvlad``.
         backbone: ``vgg16`` or ``resnet50``.
-        fcm: percent, by threshold in metres.
+        fcm: percent, by threshold in meters.
     """
 
     table: str
@@ -47,7 +47,7 @@ _LOSSES, _TESTS = ("triplet", "contrastive", "arcface"), ("test01", "test02")
 _NETWORKS = tuple((pooling, backbone) for pooling in ("gem", "netvlad") for backbone in ("vgg16", "resnet50"))
 _Rows = tuple[tuple[float, float, float, float], ...]
 
-# In the order of the paper: loss, test, pooling, backbone. Thresholds in metres, largest first. Printed in
+# In the order of the paper: loss, test, pooling, backbone. Thresholds in meters, largest first. Printed in
 # table IV, ResNet-50 with GeM and triplet has 93.18 at 100 cm and 94.03 at 75 cm, which no set of matches has.
 _TABLE_III: _Rows = (
     (90.89, 89.36, 60.11, 42.21),

@@ -6,7 +6,7 @@ without describing an image twice: all against all is the paper's figure, all ag
 missing band costs, one against another is cross-spectral.
 
 Streams that share nothing need not lie alike in their feature spaces, but their class scores speak of the
-same identities. So every pair is also compared by scores, each stream's centred over the classes (a softmax
+same identities. So every pair is also compared by scores, each stream's centered over the classes (a softmax
 does not see their mean), summed, and brought to unit length.
 """
 
@@ -282,7 +282,7 @@ def score_sets(
     """
     vectors, usable = zip(
         *(
-            fuse(_centred(part, descriptor), part.present, chosen)
+            fuse(_centered(part, descriptor), part.present, chosen)
             for part, chosen in zip((queries, gallery), columns, strict=True)
         ),
         strict=True,
@@ -318,7 +318,7 @@ def _pair(
     return BandPair(said[0], said[1], descriptor, *found)
 
 
-def _centred(vectors: FrameVectors, descriptor: str) -> np.ndarray:
+def _centered(vectors: FrameVectors, descriptor: str) -> np.ndarray:
     if descriptor == "features":
         return vectors.features
     return vectors.scores - vectors.scores.mean(-1, keepdims=True)

@@ -1,8 +1,8 @@
-"""k-reciprocal re-ranking on lists of nearest neighbours: no matrix of all items against all is ever there.
+"""k-reciprocal re-ranking on lists of nearest neighbors: no matrix of all items against all is ever there.
 
 Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017, equations (1) to
 (12). Two items that have each other among their k nearest are more likely of one identity than two that are
-merely near; items are then compared by how much their sets of such neighbours overlap. The sets are rows of
+merely near; items are then compared by how much their sets of such neighbors overlap. The sets are rows of
 sparse matrices with a few dozen entries; distances are computed a block of rows at a time and forgotten.
 """
 
@@ -35,14 +35,14 @@ def rerank_blocks(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The re-ranked distances of queries to the gallery, some whole rows at a time.
 
-    As the paper and the public code have it, all items, queries too, are each other's neighbours; squared
+    As the paper and the public code have it, all items, queries too, are each other's neighbors; squared
     distances are divided by each item's largest.
 
     Args:
         queries: float32 ``(n, d)``.
         gallery: float32 ``(m, d)``.
-        k1: nearest neighbours looked at (the paper's k).
-        k2: neighbours whose sets are averaged.
+        k1: nearest neighbors looked at (the paper's k).
+        k2: neighbors whose sets are averaged.
         original: lambda of (12), the share of the original distance.
         max_memory: for one block of distances, bytes.
 
@@ -63,7 +63,7 @@ def rerank_blocks(
             f"re-ranking wants k1 and k2 of 1 or more and a share in [0, 1]: {k1}, {k2}, {original}"
         )
     items = np.concatenate([queries, gallery]).astype(np.float32, copy=False)
-    near = _neighbours(items, min(k1, len(items) - 1), max_memory)
+    near = _neighbors(items, min(k1, len(items) - 1), max_memory)
     sets = _encode(items, near, k1)
     if k2 > 1:
         sets = _averaged(sets, near.rows[:, : min(k2, near.rows.shape[1])])
@@ -77,7 +77,7 @@ def rerank_blocks(
 
 
 @dataclass(frozen=True)
-class _Neighbours:
+class _Neighbors:
     """The nearest items of each, itself first: ``rows`` ``(N, k + 1)``; and each item's largest squared
     distance, ``(N,)``."""
 
@@ -85,11 +85,11 @@ class _Neighbours:
     largest: np.ndarray
 
 
-def _neighbours(items: np.ndarray, k: int, max_memory: int) -> _Neighbours:
+def _neighbors(items: np.ndarray, k: int, max_memory: int) -> _Neighbors:
     rows = np.empty((len(items), k + 1), np.int32)
     largest = np.empty(len(items), np.float32)
     stored = ArrayRows(items)
-    with Progress(len(items), "neighbours", "items") as progress:
+    with Progress(len(items), "neighbors", "items") as progress:
         for start, block in distance_blocks(stored, stored, max_memory):
             stop = start + len(block)
             largest[start:stop] = np.maximum(block.max(1), np.finfo(np.float32).tiny)
@@ -98,14 +98,14 @@ def _neighbours(items: np.ndarray, k: int, max_memory: int) -> _Neighbours:
             order = np.argsort(np.take_along_axis(block, nearest, 1), axis=1, kind="stable")
             rows[start:stop] = np.take_along_axis(nearest, order, 1)
             progress.advance(len(block))
-    return _Neighbours(rows, largest)
+    return _Neighbors(rows, largest)
 
 
-def _encode(items: np.ndarray, near: _Neighbours, k1: int) -> sp.csr_matrix:
-    """Equations (3) and (6): each item's expanded set of reciprocal neighbours, weighted by distance and of
+def _encode(items: np.ndarray, near: _Neighbors, k1: int) -> sp.csr_matrix:
+    """Equations (3) and (6): each item's expanded set of reciprocal neighbors, weighted by distance and of
     sum 1, sparse ``(N, N)``."""
     whole, half = _reciprocal(near.rows, k1), _reciprocal(near.rows, round(k1 / 2))
-    shared = (whole @ half.T).multiply(whole).tocsr()  # how much of a neighbour's own set lies in the item's
+    shared = (whole @ half.T).multiply(whole).tocsr()  # how much of a neighbor's own set lies in the item's
     sizes = np.asarray(half.sum(1)).ravel()
     shared.data = (shared.data > 2 / 3 * sizes[shared.indices]).astype(np.float32)
     shared.eliminate_zeros()
@@ -127,7 +127,7 @@ def _reciprocal(rows: np.ndarray, k: int) -> sp.csr_matrix:
 
 
 def _averaged(sets: sp.csr_matrix, rows: np.ndarray) -> sp.csr_matrix:
-    """Equation (11): the mean of the sets of an item's nearest neighbours, itself among them."""
+    """Equation (11): the mean of the sets of an item's nearest neighbors, itself among them."""
     n, k = rows.shape
     mean = sp.csr_matrix(
         (np.full(rows.size, 1 / k, np.float32), rows.ravel(), np.arange(n + 1) * k), sets.shape

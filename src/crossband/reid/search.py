@@ -217,7 +217,7 @@ def reid(
             whatever the recipe says.
         cameras: only frames of these.
         after: only frames at this time or later, as in the column ``time``; ``before`` or earlier.
-        rerank: by k-reciprocal neighbours within the gallery.
+        rerank: by k-reciprocal neighbors within the gallery.
         store: a folder where the gallery's descriptors are kept for the next query.
 
     Raises:

@@ -130,7 +130,7 @@ class ReidScoring(Strict):
         select: what selects the checkpoint on val, ``mAP``, ``mINP`` or ``rank1``.
         descriptor: what is compared, ``features`` as in the paper, or the ``scores`` of the identities trained
             on, which speak of the same things in every band.
-        rerank: also measure the recipe's bands re-ranked by k-reciprocal neighbours, in tests.
+        rerank: also measure the recipe's bands re-ranked by k-reciprocal neighbors, in tests.
     """
 
     protocol: str = "same-camera"

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 __all__ = ["INK", "PALETTE", "plot_robustness", "plot_segmentation_robustness"]
 
-# Okabe and Ito's colours, told apart by the colour-blind
+# Okabe and Ito's colors, told apart by the color-blind
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
 INK = "#222222"
 _AXES = {
@@ -37,8 +37,8 @@ def plot_robustness(points: pd.DataFrame) -> Figure:
             ]
             for number, model in enumerate(models):
                 line = mine[mine["model"] == model].sort_values("amount")
-                colour = PALETTE[number % len(PALETTE)]
-                ax.plot(line["amount"] * factor, line["R@1"], "o-", ms=3.5, lw=1.6, color=colour, label=model)
+                color = PALETTE[number % len(PALETTE)]
+                ax.plot(line["amount"] * factor, line["R@1"], "o-", ms=3.5, lw=1.6, color=color, label=model)
             ax.set(xlabel=label, ylim=(-3, 103))
             ax.grid(alpha=0.25)
             ax.spines[["top", "right"]].set_visible(False)
@@ -78,8 +78,8 @@ def plot_segmentation_robustness(points: pd.DataFrame) -> Figure:
             amounts = list(dict.fromkeys(mine["amount"]))
             for number, model in enumerate(models):
                 line = mine[mine["model"] == model]
-                colour = PALETTE[number % len(PALETTE)]
-                ax.plot(range(len(line)), line["miou"], "o-", ms=3.5, lw=1.6, color=colour, label=model)
+                color = PALETTE[number % len(PALETTE)]
+                ax.plot(range(len(line)), line["miou"], "o-", ms=3.5, lw=1.6, color=color, label=model)
             shown = [f"{amount * factor:g}" for amount in amounts]
             if kind == "fog":
                 shown[0] = "clear"

@@ -12,7 +12,7 @@ import PIL.ImageDraw
 import PIL.ImageFont
 import PIL.ImageOps
 
-from ..bands import Band, Normalisation
+from ..bands import Band, Normalization
 from ..errors import ImageFault
 from ..io import Image, read_image
 
@@ -28,7 +28,7 @@ class Tile:
     """One picture of a strip.
 
     Attributes:
-        path: the image; one that is gone or damaged becomes a grey tile that says so.
+        path: the image; one that is gone or damaged becomes a gray tile that says so.
         band: how to show it.
         title: the first line below it; ``detail`` the second.
         right: marks it right (green) or wrong (red); ``None`` marks nothing.
@@ -46,7 +46,7 @@ def thumbnail(image: Image, band: Band, size: tuple[int, int] = _TILE) -> PIL.Im
     images are stretched from their 1st to their 99th percentile."""
     pixels = image.pixels[..., :3] if image.pixels.ndim == 3 else image.pixels
     if pixels.dtype != np.uint8 or band is Band.TIR:
-        pixels = (Normalisation.parse("percentile")(pixels) * 255).round().astype(np.uint8)
+        pixels = (Normalization.parse("percentile")(pixels) * 255).round().astype(np.uint8)
     picture = PIL.Image.fromarray(pixels).convert("RGB")
     picture.thumbnail(size, PIL.Image.Resampling.LANCZOS)
     return picture

@@ -64,7 +64,7 @@ class Run:
     params_m: float
     params_used_m: float
     size: tuple[int, int]
-    normalisation: dict[str, str]
+    normalization: dict[str, str]
     recall: dict[str, float]
     recall_ci95: dict[str, tuple[float, float]]
     misaligned: dict[str, float] | None
@@ -195,9 +195,9 @@ def benchmark(
         models: descriptors by name, text or file.
         query: a band, or ``all``; ``gallery`` likewise.
         store: the folder of the descriptor store; a second run computes nothing again.
-        protocol: ``exact``, ``place`` or ``within:METRES``.
+        protocol: ``exact``, ``place`` or ``within:METERS``.
         misaligned: also measure with one band misaligned.
-        own_means: centre each band by its own mean in these frames; else by the means that came with a
+        own_means: center each band by its own mean in these frames; else by the means that came with a
             fitted descriptor, which shows what is lost where a set's own are not known.
         rerank: how many items of each list a model that can looks at twice; none by default.
         options: how images are read and where weights lie.
@@ -320,7 +320,7 @@ def _measure(
                 params_m=params_m,
                 params_used_m=used_m,
                 size=descriptor.preprocess.size,
-                normalisation={band.value: str(descriptor.preprocess.normalisation[band]) for band in bands},
+                normalization={band.value: str(descriptor.preprocess.normalization[band]) for band in bands},
                 recall={str(n): recall_at(ranks, n) for n in RECALLS},
                 recall_ci95={str(n): recall_interval(ranks.kept <= n) for n in RECALLS},
                 misaligned={str(n): recall_at(shifted, n) for n in RECALLS} if shifted else None,

@@ -94,14 +94,14 @@ class Sides:
         moved_band: Band | None = None,
         own_means: bool = True,
     ) -> Sides:
-        """The sides of a direction; the vectors of ``moved_band`` come from ``moved``. Bands are centred by
+        """The sides of a direction; the vectors of ``moved_band`` come from ``moved``. Bands are centered by
         their own means, or by those that came with a fitted descriptor."""
         source = {
             band: moved if moved is not None and band is moved_band else plain
             for band in (way.query, way.gallery)
         }
         means = None
-        if plain.descriptor.centre and own_means:
+        if plain.descriptor.center and own_means:
             means = {band: source[band].bands[band].mean() for band in source}
         finish = plain.descriptor.finish(means)
         parts = []

@@ -78,10 +78,10 @@ class Embedding:
         return {band: part.mean() for band, part in self.bands.items()}
 
     def rows(self, band: Band | str, finish: Finish | None = None) -> FinishedRows:
-        """The final vectors of a band; by default centred by the mean of these frames."""
+        """The final vectors of a band; by default centered by the mean of these frames."""
         part = self.bands[parse_band(band)]
         if finish is None:
-            finish = self.descriptor.finish(self.means() if self.descriptor.centre else None)
+            finish = self.descriptor.finish(self.means() if self.descriptor.center else None)
         return FinishedRows(part.pooled, finish, part.band)
 
 

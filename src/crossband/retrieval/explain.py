@@ -110,7 +110,7 @@ class ModelExplanation:
         curves: distance plots, of queries that fail first.
         worst: the queries whose right item stands furthest back, with what was found for them.
         planes: projections.
-        gap: of the vectors without and with centring, and the R@1 of each in percent.
+        gap: of the vectors without and with centering, and the R@1 of each in percent.
         hubs: of the first match; ``hub`` names the frame that answers most often.
         centroids: the places against each other, or ``None`` without places.
         heats: for each query its right item, and what was found first where that is another.
@@ -350,7 +350,7 @@ class _View:
         return planes
 
     def _gap(self) -> dict[str, tuple[ModalityGap, float]] | None:
-        """The gap of the frames that have both bands, without and with centring."""
+        """The gap of the frames that have both bands, without and with centering."""
         parts = [self.embedding.bands[band] for band in (self.way.query, self.way.gallery)]
         common, *rows = np.intersect1d(parts[0].positions, parts[1].positions, return_indices=True)
         if len(common) < 2:
@@ -358,7 +358,7 @@ class _View:
         descriptor = self.embedding.descriptor
         found = {}
         means = self.embedding.means()
-        for name, given in (("raw", None), ("centred", means)):
+        for name, given in (("raw", None), ("centered", means)):
             finish = Finish(
                 given or {band: np.zeros_like(mean) for band, mean in means.items()}, descriptor.axes
             )
@@ -376,7 +376,7 @@ class _View:
         self, sides: Sides, curves: list[DistanceCurve], masks: Masks, workers: int | None
     ) -> list[Heat]:
         descriptor = self.embedding.descriptor
-        finish = descriptor.finish(self.embedding.means() if descriptor.centre else None)
+        finish = descriptor.finish(self.embedding.means() if descriptor.center else None)
         heats = []
         for curve in curves:
             items = list(dict.fromkeys([*curve.right[:1], curve.found]))

@@ -38,7 +38,7 @@ _CELL = 16  # pixels of a similarity map that are shown as one
 
 @dataclass(frozen=True)
 class Ink:
-    """The colours of a figure on a light or on a dark page."""
+    """The colors of a figure on a light or on a dark page."""
 
     text: str
     soft: str
@@ -96,16 +96,16 @@ def plot_distances(curve: DistanceCurve, ink: Ink = LIGHT) -> Figure:
 
 
 def plot_plane(plane: Plane, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure:
-    """Figure 3 of the paper: one colour a place, a full shade for queries and a pale one for the gallery.
+    """Figure 3 of the paper: one color a place, a full shade for queries and a pale one for the gallery.
 
-    Without places (or with more than twenty), one colour a band, and a line from each frame to itself.
+    Without places (or with more than twenty), one color a band, and a line from each frame to itself.
     """
     figure, ax = _axes(ink)
     points, is_query = plane.points, plane.is_query
     places = sorted({place for place in plane.places if place})
     if 2 <= len(places) <= _MOST_PLACES:
-        colours = _many_colours(len(places))
-        mine = np.array([colours[places.index(place)] if place else to_rgb(ink.soft) for place in plane.places])
+        colors = _many_colors(len(places))
+        mine = np.array([colors[places.index(place)] if place else to_rgb(ink.soft) for place in plane.places])
     else:
         mine = np.where(is_query[:, None], to_rgb(PALETTE[0]), to_rgb(PALETTE[1]))
         other = {name: row for row, name in enumerate(plane.frames) if not is_query[row]}
@@ -168,7 +168,7 @@ def plot_centroids(found: CentroidCondition, bands: tuple[str, str], ink: Ink = 
 
 def heat_picture(path: Path | str, band: Band, values: np.ndarray | None, most: float = 0.0) -> PIL.Image.Image:
     """An image, paled, with a similarity map over it: the warmer, the more it counts. Without values, the image
-    alone; a grey picture where it cannot be read."""
+    alone; a gray picture where it cannot be read."""
     try:
         picture = thumbnail(read_image(path, band), band, (_WIDE, _WIDE))
     except ImageFault:
@@ -180,10 +180,10 @@ def heat_picture(path: Path | str, band: Band, values: np.ndarray | None, most: 
     small = PIL.Image.fromarray((share * 255).astype(np.uint8)).resize(cells, PIL.Image.Resampling.BOX)
     small = small.resize(picture.size, PIL.Image.Resampling.BICUBIC)
     level = np.asarray(small, np.float64)[..., None] / 255
-    grey = np.asarray(picture.convert("L"), np.float64)[..., None] / 255
-    colour = colormaps["inferno"](level[..., 0])[..., :3]
+    gray = np.asarray(picture.convert("L"), np.float64)[..., None] / 255
+    color = colormaps["inferno"](level[..., 0])[..., :3]
     alpha = 0.15 + 0.7 * level
-    mixed = (1 - alpha) * (0.25 + 0.6 * grey) + alpha * colour
+    mixed = (1 - alpha) * (0.25 + 0.6 * gray) + alpha * color
     return PIL.Image.fromarray((mixed.clip(0, 1) * 255).round().astype(np.uint8))
 
 
@@ -208,8 +208,8 @@ def _legend(ax: Axes, ink: Ink) -> None:
         text.set_color(ink.text)
 
 
-def _many_colours(n: int) -> np.ndarray:
-    """Colours that are told apart: the palette, then evenly round the hues."""
+def _many_colors(n: int) -> np.ndarray:
+    """Colors that are told apart: the palette, then evenly round the hues."""
     if n <= len(PALETTE):
-        return np.array([to_rgb(colour) for colour in PALETTE[:n]])
+        return np.array([to_rgb(color) for color in PALETTE[:n]])
     return colormaps["turbo"](np.linspace(0.04, 0.96, n))[:, :3]

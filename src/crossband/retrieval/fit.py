@@ -23,13 +23,13 @@ def fit_descriptor(
 ) -> Descriptor:
     """Principal axes of frames, for vectors of ``size`` numbers.
 
-    Each band of each set is centred by its own mean before the axes are fitted, so that they describe what
+    Each band of each set is centered by its own mean before the axes are fitted, so that they describe what
     differs between scenes and not what differs between bands or cameras. The means of all sets together are
     kept for bands whose own mean is not known at the time of use.
 
     Args:
         sets: one or more sets of frames; never the ones to be searched, if figures are to be believed.
-        descriptor: what to shrink; centring is switched on.
+        descriptor: what to shrink; centering is switched on.
         size: numbers a vector.
         store: the folder of the descriptor store.
         whiten: the exponent of the singular values that axes are divided by: 0 none, 1 whole whitening.
@@ -42,14 +42,14 @@ def fit_descriptor(
     embeddings = [embed(frames, descriptor, store=store) for frames in sets]
     for fault in (fault for embedding in embeddings for fault in embedding.faults):
         note(f"left out: {fault}")
-    centred = np.concatenate([part for embedding in embeddings for part in _centred(embedding)])
-    axes = principal_axes(centred, size, whiten)
+    centered = np.concatenate([part for embedding in embeddings for part in _centered(embedding)])
+    axes = principal_axes(centered, size, whiten)
     name = f"{descriptor.name}+pca{size}"
-    return replace(descriptor, name=name, centre=True, axes=axes, means=_common_means(embeddings))
+    return replace(descriptor, name=name, center=True, axes=axes, means=_common_means(embeddings))
 
 
-def principal_axes(centred: np.ndarray, size: int, whiten: float = 0.5) -> np.ndarray:
-    """Principal axes ``(d, size)`` of centred rows ``(n, d)``, each divided by its singular value to the
+def principal_axes(centered: np.ndarray, size: int, whiten: float = 0.5) -> np.ndarray:
+    """Principal axes ``(d, size)`` of centered rows ``(n, d)``, each divided by its singular value to the
     power ``whiten``, the first by one: with 1 all projections have the variance of the first, with 0 their own.
 
     Jegou and Chum, "Negative evidences and co-occurences in image retrieval", ECCV 2012. Through the Gram
@@ -64,18 +64,18 @@ def principal_axes(centred: np.ndarray, size: int, whiten: float = 0.5) -> np.nd
         >>> bool(np.allclose(np.corrcoef(projected.T), np.eye(3), atol=0.1))
         True
     """
-    n, d = centred.shape
+    n, d = centered.shape
     if n <= size or d < size:
         raise CrossbandError(
             f"{size} axes need more than {size} images and at least {size} numbers an image; "
             f"there are {n} images of {d} numbers; give more images or ask for fewer axes"
         )
     if n < d:
-        values, left = np.linalg.eigh(_gram(centred.T))
+        values, left = np.linalg.eigh(_gram(centered.T))
         singular = np.sqrt(values[::-1][:size].clip(0))
-        axes = centred.T @ (left[:, ::-1][:, :size] / np.maximum(singular, 1e-12)).astype(np.float32)
+        axes = centered.T @ (left[:, ::-1][:, :size] / np.maximum(singular, 1e-12)).astype(np.float32)
     else:
-        values, axes = np.linalg.eigh(_gram(centred))
+        values, axes = np.linalg.eigh(_gram(centered))
         singular, axes = np.sqrt(values[::-1][:size].clip(0)), axes[:, ::-1][:, :size]
     if not singular[-1] > 1e-6 * singular[0]:
         raise CrossbandError(f"these images vary in fewer than {size} directions; ask for fewer axes")
@@ -89,7 +89,7 @@ def _gram(matrix: np.ndarray, height: int = 4096) -> np.ndarray:
     return sum((part.T @ part for part in parts), np.zeros((matrix.shape[1],) * 2))
 
 
-def _centred(embedding: Embedding) -> list[np.ndarray]:
+def _centered(embedding: Embedding) -> list[np.ndarray]:
     parts = []
     for part in embedding.bands.values():
         rows = unit_length(part.pooled.rows(0, part.pooled.shape[0]))

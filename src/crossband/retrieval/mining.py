@@ -48,7 +48,7 @@ def near_pairs(mask: PositiveMask, rows: np.ndarray, itself: np.ndarray) -> tupl
     """
     found: list[tuple[np.ndarray, np.ndarray]] = []
     for start in range(0, len(rows), _BLOCK):
-        part = PositiveMask(mask.queries[rows[start : start + _BLOCK]], mask.gallery, mask.metres)
+        part = PositiveMask(mask.queries[rows[start : start + _BLOCK]], mask.gallery, mask.meters)
         near = part.block(0, len(part.queries))
         own = itself[start : start + _BLOCK]
         known = np.flatnonzero(own >= 0)

@@ -76,8 +76,8 @@ def _umap(scores: np.ndarray, seed: int) -> np.ndarray:
         raise _missing("UMAP", "umap-learn") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about threads, which a seed forbids
-        neighbours = min(15, len(scores) - 1)
-        return UMAP(n_neighbors=neighbours, init="pca", random_state=seed).fit_transform(scores).astype(float)
+        neighbors = min(15, len(scores) - 1)
+        return UMAP(n_neighbors=neighbors, init="pca", random_state=seed).fit_transform(scores).astype(float)
 
 
 def _missing(what: str, package: str) -> CrossbandError:

@@ -58,7 +58,7 @@ class SecondLook:
             encoder=Encoder(body, "out", statistics=descriptor.encoder.statistics),
             layer="out",
             pooling=Pooling.parse("flat"),
-            centre=False,
+            center=False,
             axes=None,
             means=None,
         )

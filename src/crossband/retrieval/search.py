@@ -1,4 +1,4 @@
-"""Exact nearest neighbours in bounded memory, over queries and gallery that may lie on disk.
+"""Exact nearest neighbors in bounded memory, over queries and gallery that may lie on disk.
 
 Distances are Euclidean. **Ties** are broken by position: of two gallery rows at the same distance, the one
 that stands first in the gallery comes first. To make that hold whatever the tiles, candidates whose order the

@@ -20,7 +20,7 @@ __all__ = ["DEFAULT_MASKS", "Masks", "SimilarityMap", "similarity_map"]
 
 @dataclass(frozen=True)
 class Masks:
-    """Square windows that slide over an image, each filled with the image's mean colour.
+    """Square windows that slide over an image, each filled with the image's mean color.
 
     Attributes:
         window: side in pixels.

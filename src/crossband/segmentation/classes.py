@@ -1,4 +1,4 @@
-"""The classes of segmentation datasets, by number, and the colours they are drawn in."""
+"""The classes of segmentation datasets, by number, and the colors they are drawn in."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CLASS_LISTS: dict[str, tuple[str, ...]] = {
 }
 """MFNet (Ha et al., IROS 2017; MSRS has the same) and PST900 (Shivakumar et al., ICRA 2020)."""
 
-# by name, so that a class has its colour in every dataset; saturated, and told apart by the colour-blind
-_COLOURS = {
+# by name, so that a class has its color in every dataset; saturated, and told apart by the color-blind
+_COLORS = {
     "car": (0, 114, 222),
     "person": (230, 60, 30),
     "survivor": (230, 60, 30),
@@ -65,7 +65,7 @@ def class_names(given: str | Sequence[str]) -> list[str]:
 
 
 def palette(names: Sequence[str]) -> np.ndarray:
-    """A colour for each class, uint8 ``(n, 3)``; black for the background.
+    """A color for each class, uint8 ``(n, 3)``; black for the background.
 
     Example:
         >>> palette(["unlabeled", "car"]).tolist()
@@ -75,6 +75,6 @@ def palette(names: Sequence[str]) -> np.ndarray:
         [[(90 + 67 * i) % 256, (40 + 151 * i) % 256, (200 + 83 * i) % 256] for i in range(len(names))]
     )
     return np.array(
-        [(0, 0, 0) if name in _BACKGROUNDS else _COLOURS.get(name, spare[i]) for i, name in enumerate(names)],
+        [(0, 0, 0) if name in _BACKGROUNDS else _COLORS.get(name, spare[i]) for i, name in enumerate(names)],
         np.uint8,
     )

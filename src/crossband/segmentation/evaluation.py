@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..data.labeled import LabelledFrames
+from ..data.labeled import LabeledFrames
 from ..metrics.segmentation import confusion_matrix
 from ..progress import track
 from ..training.distributed import rank_and_world
@@ -21,7 +21,7 @@ Change = Callable[[torch.Tensor, int], torch.Tensor]
 
 
 def confusion_of(
-    network: nn.Module, data: LabelledFrames, change: Change | None = None, batch_size: int = 8, what: str = ""
+    network: nn.Module, data: LabeledFrames, change: Change | None = None, batch_size: int = 8, what: str = ""
 ) -> np.ndarray:
     """The confusion matrix of every frame, int64 ``(n, classes, classes)``, the same on every process.
 
@@ -51,7 +51,7 @@ def confusion_of(
                 image if change is None else change(image, row)
                 for (image, _), row in zip(pairs, rows, strict=True)
             ]
-            logits = network(data.standardised(torch.stack(images)).to(device)).float()
+            logits = network(data.standardized(torch.stack(images)).to(device)).float()
             for row, logit, (_, labels) in zip(rows, logits, pairs, strict=True):
                 if logit.shape[-2:] != labels.shape:
                     logit = F.interpolate(logit[None], labels.shape, mode="bilinear", align_corners=False)[0]

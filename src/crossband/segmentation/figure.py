@@ -9,7 +9,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from ..bands import Band, Normalisation
+from ..bands import Band, Normalization
 from ..io import Image
 from .classes import palette
 
@@ -22,22 +22,22 @@ _INK = "#222222"
 def overlay(
     pixels: np.ndarray, labels: np.ndarray, classes: Sequence[str], opacity: float = 0.55
 ) -> np.ndarray:
-    """A picture with its classes in colour, outlined; uint8 ``(H, W, 3)``.
+    """A picture with its classes in color, outlined; uint8 ``(H, W, 3)``.
 
     Args:
         pixels: uint8 ``(H, W, 3)``.
         labels: ``(H, W)``; class 0 stays as the picture is, as does 255.
         classes: their names.
-        opacity: of the colours.
+        opacity: of the colors.
     """
-    colours = np.vstack([palette(classes), np.zeros((256 - len(classes), 3), np.uint8)])
+    colors = np.vstack([palette(classes), np.zeros((256 - len(classes), 3), np.uint8)])
     shown = (labels != 0) & (labels != 255)
-    mixed = (1 - opacity) * pixels + opacity * colours[labels]
+    mixed = (1 - opacity) * pixels + opacity * colors[labels]
     out = np.where(shown[..., None], mixed, pixels)
     edge = np.zeros(labels.shape, bool)
     edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     edge[1:] |= labels[1:] != labels[:-1]
-    return np.where((edge & shown)[..., None], colours[labels], out).round().astype(np.uint8)
+    return np.where((edge & shown)[..., None], colors[labels], out).round().astype(np.uint8)
 
 
 def overlay_sheet(
@@ -60,7 +60,7 @@ def overlay_sheet(
     ground = bytes_of.get(Band.RGB, next(iter(bytes_of.values())))
     dark = (
         Band.TIR in bytes_of and float(ground.mean()) < 40
-    )  # at night the thermal image shows what is labelled
+    )  # at night the thermal image shows what is labeled
     ground = bytes_of[Band.TIR] if dark else ground
     tiles = [(band.value, pixels) for band, pixels in bytes_of.items()]
     maps = {} if truth is None else {"labels": truth}
@@ -80,7 +80,7 @@ def _over(ground: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.
 def _eight_bit(image: Image) -> np.ndarray:
     pixels = image.pixels[..., :3] if image.pixels.ndim == 3 else image.pixels
     if pixels.dtype != np.uint8 or pixels.ndim == 2:
-        pixels = (Normalisation.parse("percentile")(pixels) * 255).round().astype(np.uint8)
+        pixels = (Normalization.parse("percentile")(pixels) * 255).round().astype(np.uint8)
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)
 
 
@@ -105,9 +105,9 @@ def _sheet(tiles: list[tuple[str, np.ndarray]], classes: Sequence[str], present:
 
 
 def _legend(draw: PIL.ImageDraw.ImageDraw, classes: Sequence[str], present: list[int], top: int, font) -> None:  # type: ignore[no-untyped-def]
-    colours, x = palette(classes), _GAP
+    colors, x = palette(classes), _GAP
     for number in present:
         name = classes[number].replace("_", " ")
-        draw.rectangle((x, top + 2, x + 16, top + 16), fill=tuple(colours[number].tolist()))
+        draw.rectangle((x, top + 2, x + 16, top + 16), fill=tuple(colors[number].tolist()))
         draw.text((x + 22, top), name, fill=_INK, font=font)
         x += 22 + int(draw.textlength(name, font=font)) + 22

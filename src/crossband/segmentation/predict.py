@@ -21,7 +21,7 @@ from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..io import IMAGE_SUFFIXES, Image, read_image, read_labels
 from ..models import create_segmenter
-from ..nn.reparam import reparameterise
+from ..nn.reparam import reparameterize
 from ..progress import note, track
 from .classes import palette
 
@@ -77,7 +77,7 @@ class LoadedSegmenter:
             parts.append(pixels)
         device = next(self.network.parameters()).device
         with torch.inference_mode():
-            ready = self.preprocess.standardised(torch.cat(parts), self.bands)
+            ready = self.preprocess.standardized(torch.cat(parts), self.bands)
             logits = self.network(ready[None].to(device)).float()
             if logits.shape[-2:] != (height, width):
                 logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
@@ -127,7 +127,7 @@ def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegment
     network, _ = create_segmenter(model["name"], len(account["classes"]), bands, options=model["options"])
     load_network(checkpoint, network)
     preprocess = Preprocess.from_description(account["preprocess"])
-    return LoadedSegmenter(reparameterise(network.eval()).to(device), bands, account["classes"], preprocess)
+    return LoadedSegmenter(reparameterize(network.eval()).to(device), bands, account["classes"], preprocess)
 
 
 def segment(

@@ -1,8 +1,8 @@
-"""Pseudo-labels: how far what stands out in an image is what was labelled.
+"""Pseudo-labels: how far what stands out in an image is what was labeled.
 
 Li et al., RSFNet, section III-C: the fine-grained saliency of Montabone and Soto ("Human detection using a
-mobile platform and novel features derived from a visual saliency mechanism", 2010), binarised by Otsu's
-threshold, and its IoU with the labelled foreground. Both are OpenCV's.
+mobile platform and novel features derived from a visual saliency mechanism", 2010), binarized by Otsu's
+threshold, and its IoU with the labeled foreground. Both are OpenCV's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bands import Band, Normalisation, parse_band
+from ..bands import Band, Normalization, parse_band
 from ..errors import CrossbandError
 from ..files import write_file
 from ..frames import Frames
@@ -29,7 +29,7 @@ def to_byte(pixels: np.ndarray, band: Band | str) -> np.ndarray:
     """Pixels of any depth as the 8 bits that OpenCV's saliency reads; uint8 of the same shape.
 
     8-bit pixels stay as they are. Deeper thermal ones are stretched from their 1st to their 99th percentile:
-    cut to their upper byte, a scene of 20 kelvin would keep eight grey levels of its centikelvin.
+    cut to their upper byte, a scene of 20 kelvin would keep eight gray levels of its centikelvin.
 
     Example:
         >>> to_byte(np.array([[29000, 30000]], np.uint16), "tir").tolist()
@@ -38,7 +38,7 @@ def to_byte(pixels: np.ndarray, band: Band | str) -> np.ndarray:
     if pixels.dtype == np.uint8:
         return pixels
     name = "percentile" if parse_band(band) is Band.TIR or pixels.dtype.kind == "f" else "range"
-    return (Normalisation.parse(name)(pixels) * 255).round().astype(np.uint8)
+    return (Normalization.parse(name)(pixels) * 255).round().astype(np.uint8)
 
 
 def fine_grained_saliency(image: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ def otsu_mask(saliency: np.ndarray) -> np.ndarray:
 
 
 def pseudo_label(image: np.ndarray, labels: np.ndarray, ignore: int = 255) -> float:
-    """The IoU of what stands out and what is labelled, equation (1), in 0 to 1.
+    """The IoU of what stands out and what is labeled, equation (1), in 0 to 1.
 
     Args:
         image: uint8 ``(H, W)`` or ``(H, W, 3)``.
@@ -82,7 +82,7 @@ def pseudo_label(image: np.ndarray, labels: np.ndarray, ignore: int = 255) -> fl
         ignore: see ``labels``.
 
     Returns:
-        the IoU; 0 where nothing is labelled and something stands out, 1 where neither is.
+        the IoU; 0 where nothing is labeled and something stands out, 1 where neither is.
 
     Raises:
         CrossbandError: sizes that differ, or pixels that are not 8 bits.
@@ -90,9 +90,9 @@ def pseudo_label(image: np.ndarray, labels: np.ndarray, ignore: int = 255) -> fl
     if image.shape[:2] != labels.shape:
         raise CrossbandError(f"an image of {image.shape[:2]} and labels of {labels.shape} are not of one frame")
     known = labels != ignore
-    salient, labelled = otsu_mask(fine_grained_saliency(image)) & known, (labels != 0) & known
-    union = int((salient | labelled).sum())
-    return int((salient & labelled).sum()) / union if union else 1.0
+    salient, labeled = otsu_mask(fine_grained_saliency(image)) & known, (labels != 0) & known
+    union = int((salient | labeled).sum())
+    return int((salient & labeled).sum()) / union if union else 1.0
 
 
 def pseudo_labels(frames: Frames, bands: list[Band], cache: str | Path | None = None) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ..bands import Band
-from ..data.labeled import LabelledFrames
+from ..data.labeled import LabeledFrames
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import Frames
@@ -31,11 +31,11 @@ DISTURBANCES: dict[str, tuple[float, ...]] = {
 }
 """What is done, and by how much; the first amount of each does next to nothing. Light and contrast are shares
 of what was there, 0 being black RGB and lost thermal; a shift is of the last band, pixels right and half as
-many down; fog is the meteorological range in metres."""
+many down; fog is the meteorological range in meters."""
 
 _CONTRAST = 3.912  # Koschmieder: at the meteorological range 2 % of the contrast is left
 _LONGER_THERMAL = 3.0  # 8-14 um reach further through fog than light: the ratio of the city's fog
-_PLAIN_DEPTH = 30.0  # metres, where a frame's depth is not known
+_PLAIN_DEPTH = 30.0  # meters, where a frame's depth is not known
 _AIR_LIGHT = 0.7
 
 
@@ -69,7 +69,7 @@ def segmentation_robustness(
     """The mIoU of trained networks as their input gets worse.
 
     Args:
-        frames: with labels; of a ``depth`` column, centimetres as the simulation writes it, fog is made.
+        frames: with labels; of a ``depth`` column, centimeters as the simulation writes it, fog is made.
         checkpoints: by the name that the figure shows.
         protocol: see :mod:`crossband.metrics.segmentation`.
         device: where the networks run.
@@ -82,7 +82,7 @@ def segmentation_robustness(
     rows = []
     for name, checkpoint in checkpoints.items():
         model = load_segmenter(checkpoint, device)
-        data = LabelledFrames(frames, model.bands, model.preprocess, model.classes, cache_mb=512)
+        data = LabeledFrames(frames, model.bands, model.preprocess, model.classes, cache_mb=512)
         parts = _parts(data.frames)
         undisturbed = confusion_of(model.network, data, what=name)
         for kind, amounts in DISTURBANCES.items():
@@ -108,7 +108,7 @@ def disturb(
         bands: in the order of the channels.
         kind: of :data:`DISTURBANCES`.
         amount: see there.
-        depth: metres, ``(H, W)``, 0 where nothing is; for fog.
+        depth: meters, ``(H, W)``, 0 where nothing is; for fog.
 
     Example:
         >>> frame = torch.ones(4, 2, 2)
@@ -133,11 +133,11 @@ def _shifted(image: torch.Tensor, right: int, down: int) -> torch.Tensor:
     return padded[:, :height, :width]
 
 
-def _fogged(image: torch.Tensor, band: Band, metres: float, depth: torch.Tensor | None) -> torch.Tensor:
+def _fogged(image: torch.Tensor, band: Band, meters: float, depth: torch.Tensor | None) -> torch.Tensor:
     if depth is None:
         depth = torch.full(image.shape[-2:], _PLAIN_DEPTH)
     depth = torch.where(depth > 0, depth, torch.tensor(1000.0))  # nothing is as far as the sky
-    reach = metres * (_LONGER_THERMAL if band is Band.TIR else 1.0)
+    reach = meters * (_LONGER_THERMAL if band is Band.TIR else 1.0)
     left = torch.exp(-_CONTRAST * depth / reach)
     air = image.mean() if band is Band.TIR else _AIR_LIGHT * image.amax()  # by night the fog is dark
     return image * left + air * (1 - left)
@@ -149,7 +149,7 @@ def _matters(kind: str, bands: tuple[Band, ...]) -> bool:
     return Band.TIR in bands if kind == "tir contrast" else kind != "shift" or len(bands) > 1
 
 
-def _change(kind: str, amount: float, data: LabelledFrames) -> Callable[[torch.Tensor, int], torch.Tensor]:
+def _change(kind: str, amount: float, data: LabeledFrames) -> Callable[[torch.Tensor, int], torch.Tensor]:
     paths = data.frames.table["depth"].tolist() if data.frames.has("depth") else None
 
     def change(images: torch.Tensor, row: int) -> torch.Tensor:

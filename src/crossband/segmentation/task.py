@@ -14,12 +14,12 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import nn
 
-from ..bands import BANDS, Normalisation, parse_band
+from ..bands import BANDS, Normalization, parse_band
 from ..data.items import check_apart, is_here, part_frames
-from ..data.labeled import LabelledFrames
+from ..data.labeled import LabeledFrames
 from ..data.parts import Part, Strict
 from ..data.preprocess import IMAGENET, Preprocess, Statistics, measure_statistics
-from ..data.transforms import LabelledView, Photometry
+from ..data.transforms import LabeledView, Photometry
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..losses.segmentation import CONFIDENCE_LOSSES, SegmentationLoss, class_weights
@@ -37,7 +37,7 @@ _UNIT = Statistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 class SegmentationData(Strict):
-    """Which labelled frames, bands and pixels.
+    """Which labeled frames, bands and pixels.
 
     Attributes:
         train: frames to learn from.
@@ -47,8 +47,8 @@ class SegmentationData(Strict):
         classes: a known class list (``mfnet``, ``pst900``) or the names.
         size: (height, width) that images are resized to.
         crop: (height, width) of the random crop while training, or ``None``.
-        normalisation: a normalisation's name, a band.
-        statistics: what pixels are standardised by: ``unit`` leaves them in [0, 1], ``imagenet``, or
+        normalization: a normalization's name, a band.
+        statistics: what pixels are standardized by: ``unit`` leaves them in [0, 1], ``imagenet``, or
             ``measured`` on train.
         cache_mb: memory for decoded images, 0 for none.
         mirror: the share of frames that are mirrored.
@@ -64,7 +64,7 @@ class SegmentationData(Strict):
     classes: str | list[str] = "mfnet"
     size: tuple[int, int] = (480, 640)
     crop: tuple[int, int] | None = None
-    normalisation: dict[str, str] = Field(default_factory=dict)
+    normalization: dict[str, str] = Field(default_factory=dict)
     statistics: Literal["unit", "imagenet", "measured"] = "imagenet"
     cache_mb: int = Field(default=0, ge=0)
     mirror: float = Field(default=0.0, ge=0, le=1)
@@ -180,30 +180,30 @@ class Segmentation(Task):
             model.name, len(self.classes), data.bands, pretrained=model.pretrained, options=model.options
         )
         self.network.requires_grad_(True)
-        self._view = LabelledView(data.mirror, data.rotate, data.crop, data.zoom)
+        self._view = LabeledView(data.mirror, data.rotate, data.crop, data.zoom)
         self._light = Photometry(data.photometry)
         self._confident = bool(recipe.loss.balance) and getattr(self.network, "learns_confidence", False)
         self.criterion: nn.Module = SegmentationLoss(None, recipe.loss.balance, recipe.loss.regression)
-        self._train: LabelledFrames | None = None
+        self._train: LabeledFrames | None = None
         self._wanted: torch.Tensor | None = None
-        self._val: LabelledFrames | None = None
+        self._val: LabeledFrames | None = None
         self.preprocess = self._preprocess()
 
     def _preprocess(self) -> Preprocess:
         data, plain = self.recipe.data, Preprocess()
-        normalisation = {**plain.normalisation}
-        for band, name in data.normalisation.items():
-            normalisation[parse_band(band)] = Normalisation.parse(name)
+        normalization = {**plain.normalization}
+        for band, name in data.normalization.items():
+            normalization[parse_band(band)] = Normalization.parse(name)
         start = dict.fromkeys(BANDS, IMAGENET if data.statistics == "imagenet" else _UNIT)
-        preprocess = Preprocess(data.size, start, normalisation)
+        preprocess = Preprocess(data.size, start, normalization)
         if data.statistics != "measured":
             return preprocess
         measured = measure_statistics(part_frames(data.train, self._root), preprocess)
-        return Preprocess(data.size, {**start, **measured}, normalisation)
+        return Preprocess(data.size, {**start, **measured}, normalization)
 
-    def _labelled(self, frames: Frames) -> LabelledFrames:
+    def _labeled(self, frames: Frames) -> LabeledFrames:
         data = self.recipe.data
-        return LabelledFrames(frames, data.bands, self.preprocess, self.classes, data.cache_mb)
+        return LabeledFrames(frames, data.bands, self.preprocess, self.classes, data.cache_mb)
 
     def check(self) -> None:
         """Val shares no image with a test set that is here; read what training needs."""
@@ -217,7 +217,7 @@ class Segmentation(Task):
         """The training frames, the classes' weights and the pseudo-labels."""
         if self._train is not None:
             return
-        self._train = self._labelled(part_frames(self.recipe.data.train, self._root))
+        self._train = self._labeled(part_frames(self.recipe.data.train, self._root))
         loss = self.recipe.loss
         counts = torch.from_numpy(self._train.class_counts())
         weights = class_weights(counts, loss.offset) if loss.weights else None
@@ -241,7 +241,7 @@ class Segmentation(Task):
         return rng.permutation(len(self._train))[:, None]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``images`` ``(C, h, w)``, ``labels`` ``(h, w)`` and, where confidences are learnt, ``wanted``
+        """``images`` ``(C, h, w)``, ``labels`` ``(h, w)`` and, where confidences are learned, ``wanted``
         ``(streams,)``."""
         assert self._train is not None
         row = int(sample[0])
@@ -249,7 +249,7 @@ class Segmentation(Task):
         parts = bands.split([3 if band.value == "rgb" else 1 for band in self._train.bands])
         lit = [self._light(part, band, generator) for part, band in zip(parts, self._train.bands, strict=True)]
         images, known = self._view(torch.cat(lit), self._train.sized_labels(labels), generator)
-        batch = {"images": self._train.standardised(images), "labels": known}
+        batch = {"images": self._train.standardized(images), "labels": known}
         return batch if self._wanted is None else {**batch, "wanted": self._wanted[row]}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -267,7 +267,7 @@ class Segmentation(Task):
     def validate(self) -> dict[str, float]:
         """mIoU and mAcc on val."""
         if self._val is None:
-            self._val = self._labelled(part_frames(self.recipe.data.val, self._root))
+            self._val = self._labeled(part_frames(self.recipe.data.val, self._root))
         scoring = self.recipe.scoring
         found = confusion_of(self.network, self._val, batch_size=scoring.batch_size, what="val")
         scores = score_confusion(found.sum(0), scoring.protocol)
@@ -277,12 +277,12 @@ class Segmentation(Task):
         """Scores of every class on each test part, with day and night apart where the frames say which."""
         results = {}
         for name, part in self.recipe.data.test.items():
-            data = self._labelled(part_frames(part, self._root))
+            data = self._labeled(part_frames(part, self._root))
             found = confusion_of(self.network, data, batch_size=self.recipe.scoring.batch_size, what=name)
             results[name] = self.score(data, found)
         return results
 
-    def score(self, data: LabelledFrames, matrices: np.ndarray) -> dict[str, Any]:
+    def score(self, data: LabeledFrames, matrices: np.ndarray) -> dict[str, Any]:
         """The scores of some frames by the recipe's protocol, with intervals, and day and night apart.
 
         Args:

@@ -40,7 +40,7 @@ class Person:
 
     Attributes:
         number: the instance number in the label images.
-        height: metres.
+        height: meters.
         top, bottom: linear reflectance of jacket and trousers.
         skin: linear reflectance of the skin.
         backpack: whether a backpack is carried.
@@ -76,18 +76,18 @@ def _bar(
     r0: float,
     r1: float,
     material: M,
-    colour: object = None,
+    color: object = None,
     sides: int = 7,
     caps: bool = True,
 ) -> Mesh:
     corners, normals = tube(start, end, r0, r1, sides=sides, caps=caps)
-    return Mesh.make(corners, material, normals=normals, colour=colour)  # type: ignore[arg-type]
+    return Mesh.make(corners, material, normals=normals, color=color)  # type: ignore[arg-type]
 
 
-def _ball(centre: tuple, radii: tuple, material: M, colour: object = None) -> Mesh:
+def _ball(center: tuple, radii: tuple, material: M, color: object = None) -> Mesh:
     small = max(radii) < 0.08
-    corners, normals = ellipsoid(centre, radii, rings=4 if small else 6, sides=6 if small else 10)
-    return Mesh.make(corners, material, normals=normals, colour=colour)  # type: ignore[arg-type]
+    corners, normals = ellipsoid(center, radii, rings=4 if small else 6, sides=6 if small else 10)
+    return Mesh.make(corners, material, normals=normals, color=color)  # type: ignore[arg-type]
 
 
 _TOP, _BOTTOM, _SKIN = (-1.0, 0.0, 0.0), (-2.0, 0.0, 0.0), (-3.0, 0.0, 0.0)  # see Mesh.painted
@@ -108,7 +108,7 @@ def person_mesh(person: Person, phase: float, *, riding: bool = False) -> Mesh:
 
 @lru_cache(maxsize=128)
 def _posture(phase: float, riding: bool, backpack: bool) -> Mesh:
-    """Anybody of 1.77 m, with marks for the colours."""
+    """Anybody of 1.77 m, with marks for the colors."""
     swing = np.sin(phase)
     hip, lean, seat = 0.92, 0.02, 0.0
     if riding:
@@ -145,7 +145,7 @@ def _posture(phase: float, riding: bool, backpack: bool) -> Mesh:
         ]
     middle = ((seat + shoulder[0]) / 2, 0.0, hip + 0.25)
     corners, normals = ellipsoid((0, 0, 0), (0.135, 0.215, 0.36), rings=8, sides=12)
-    torso = Mesh.make(corners, M.CLOTH, normals=normals, colour=_TOP)
+    torso = Mesh.make(corners, M.CLOTH, normals=normals, color=_TOP)
     tilt = np.arctan2(shoulder[0] - seat, 0.5)
     parts.append(_leaning(torso, tilt, middle))
     head = (shoulder[0] + lean * 0.5, 0.0, shoulder[2] + 0.20)
@@ -160,7 +160,7 @@ def _posture(phase: float, riding: bool, backpack: bool) -> Mesh:
     body = body.having(heat=np.where(body.material[:, None] == M.CLOTH, patches, np.float32(0)))
     if backpack:
         pack = box((middle[0] - 0.32, -0.16, hip + 0.08), (middle[0] - 0.11, 0.16, hip + 0.52))
-        body = merge([body, Mesh.make(pack, M.CLOTH, Kind.BACKPACK, colour=(0.16, 0.12, 0.08))])
+        body = merge([body, Mesh.make(pack, M.CLOTH, Kind.BACKPACK, color=(0.16, 0.12, 0.08))])
     return body
 
 
@@ -178,14 +178,14 @@ def _leaning(mesh: Mesh, angle: float, at: tuple[float, float, float]) -> Mesh:
     )
 
 
-def bicycle_mesh(number: int, colour: tuple[float, float, float]) -> Mesh:
+def bicycle_mesh(number: int, color: tuple[float, float, float]) -> Mesh:
     """A bicycle that faces x, standing upright."""
-    return _bicycle().painted(colour).having(instance=number)
+    return _bicycle().painted(color).having(instance=number)
 
 
 @lru_cache(maxsize=1)
 def _bicycle() -> Mesh:
-    """With a mark for the colour of the frame."""
+    """With a mark for the color of the frame."""
     parts = []
     for x in (-0.52, 0.52):
         angle = np.linspace(0, 2 * np.pi, 17)
@@ -248,9 +248,9 @@ def _conifer_crown(rng: np.random.Generator, height: float, leaves: int) -> list
     spread = 0.26 * height * (1 - (z - foot) / (height - foot)) + 0.1
     angle, out = rng.uniform(0, 2 * np.pi, leaves), np.sqrt(rng.uniform(0.15, 1, leaves))
     offset = np.stack([np.cos(angle) * spread * out, np.sin(angle) * spread * out], axis=1)
-    centres = np.column_stack([offset, z - 0.25 * spread * out])
+    centers = np.column_stack([offset, z - 0.25 * spread * out])
     outward = np.column_stack([np.cos(angle), np.sin(angle), np.full(leaves, 0.5)])
-    return [_leaf_cards(rng, centres, outward, 0.20, M.NEEDLES)]
+    return [_leaf_cards(rng, centers, outward, 0.20, M.NEEDLES)]
 
 
 def _leafy_crown(rng: np.random.Generator, height: float, lean: np.ndarray, leaves: int) -> list[Mesh]:
@@ -268,25 +268,23 @@ def _leafy_crown(rng: np.random.Generator, height: float, lean: np.ndarray, leav
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     size = height * 0.17 * rng.uniform(0.8, 1.2, limbs)[owner]
     out = rng.uniform(0.25, 1.0, leaves) ** 0.6
-    centres = np.array(ends)[owner] + direction * (size * out)[:, None] * (1, 1, 0.8)
-    outward = direction + (centres - (lean[0], lean[1], height * 0.6)) / (0.35 * height)
-    return [*branches, _leaf_cards(rng, centres, outward, 0.20, M.LEAVES)]
+    centers = np.array(ends)[owner] + direction * (size * out)[:, None] * (1, 1, 0.8)
+    outward = direction + (centers - (lean[0], lean[1], height * 0.6)) / (0.35 * height)
+    return [*branches, _leaf_cards(rng, centers, outward, 0.20, M.LEAVES)]
 
 
 def _leaf_cards(
-    rng: np.random.Generator, centres: np.ndarray, outward: np.ndarray, size: float, material: M
+    rng: np.random.Generator, centers: np.ndarray, outward: np.ndarray, size: float, material: M
 ) -> Mesh:
-    n = len(centres)
+    n = len(centers)
     outward = outward / np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-6)
-    corners = centres[:, None] + rng.normal(0, size, (n, 3, 3))
+    corners = centers[:, None] + rng.normal(0, size, (n, 3, 3))
     normals = outward[:, None] + rng.normal(0, 0.25, (n, 3, 3))
     normals /= np.linalg.norm(normals, axis=2, keepdims=True)
     mesh = Mesh.make(corners, material, normals=normals)
     shade = rng.uniform(0.7, 1.2, n).astype(np.float32)
     hue = 1 + rng.normal(0, 0.10, 3) * (1, 0.4, 1)
-    return mesh.having(
-        colour=(mesh.colour * shade[:, None] * hue).astype(np.float32), nir=mesh.nir * shade**0.4
-    )
+    return mesh.having(color=(mesh.color * shade[:, None] * hue).astype(np.float32), nir=mesh.nir * shade**0.4)
 
 
 def lamp_mesh() -> Mesh:

@@ -31,15 +31,15 @@ class Building:
 
     Attributes:
         number: the instance number in the label images.
-        low, high: corners of its ground plan, metres.
-        floors: storeys.
-        floor_height: metres.
-        bay: distance between windows along a wall, metres.
+        low, high: corners of its ground plan, meters.
+        floors: stories.
+        floor_height: meters.
+        bay: distance between windows along a wall, meters.
         window: width / bay and height / floor height of a window.
         style: 0 single windows, 1 bands of windows, 2 a curtain of glass, 3 windows with balconies.
         shop: whether the ground floor is glazed.
         wall: material of the walls.
-        colour: linear reflectance of the walls.
+        color: linear reflectance of the walls.
         gable: a pitched roof instead of a flat one.
         leak: kelvin by which its facades are warmer than their balance: poor insulation shows at night.
     """
@@ -54,13 +54,13 @@ class Building:
     style: int
     shop: bool
     wall: M
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
     gable: bool
     leak: float
 
     @property
     def height(self) -> float:
-        """Height of the walls, metres."""
+        """Height of the walls, meters."""
         return self.floors * self.floor_height + 0.3
 
 
@@ -79,8 +79,8 @@ def draw_building(
         "office": ((6, 15), (1, 2, 2), (M.PANEL, M.CONCRETE)),
     }[use]
     wall = M(int(rng.choice([int(w) for w in walls])))
-    colours = _WALLS[wall]
-    colour = np.array(colours[rng.integers(len(colours))]) * rng.uniform(0.85, 1.15)
+    colors = _WALLS[wall]
+    color = np.array(colors[rng.integers(len(colors))]) * rng.uniform(0.85, 1.15)
     style = int(rng.choice(styles))
     return Building(
         number=number,
@@ -93,7 +93,7 @@ def draw_building(
         style=style,
         shop=use in ("shops", "office") or (use == "apartments" and rng.random() < 0.4),
         wall=wall,
-        colour=(float(colour[0]), float(colour[1]), float(colour[2])),
+        color=(float(color[0]), float(color[1]), float(color[2])),
         gable=use == "house" or (use == "shops" and rng.random() < 0.3),
         leak=float(rng.gamma(1.5, 0.8)),
     )
@@ -111,7 +111,7 @@ def building_mesh(building: Building, rng: np.random.Generator) -> Mesh:
             ]
         )
     )
-    parts = [Mesh.make(walls, building.wall, colour=building.colour, facade=True)]
+    parts = [Mesh.make(walls, building.wall, color=building.color, facade=True)]
     parts += _gable(building, rng) if building.gable else _flat_roof(building, rng)
     if building.style == 3:
         parts += _balconies(building)
@@ -190,8 +190,8 @@ def _gable(building: Building, rng: np.random.Generator) -> list[Mesh]:
             [(*eaves[3], top - 0.15), (*eaves[0], top - 0.15), a, b],
         ]
     tone = np.array([(0.25, 0.115, 0.08), (0.17, 0.10, 0.08), (0.12, 0.12, 0.125)])[rng.integers(3)]
-    roof = Mesh.make(quads(np.array(slopes)), M.ROOF_TILE, colour=tone)
-    sides = Mesh.make(np.array(ends, np.float32), building.wall, colour=building.colour)
+    roof = Mesh.make(quads(np.array(slopes)), M.ROOF_TILE, color=tone)
+    sides = Mesh.make(np.array(ends, np.float32), building.wall, color=building.color)
     cx, cy = (x0 + (x1 - x0) * 0.3, y0 + (y1 - y0) * 0.42)
     chimney = Mesh.make(box((cx - 0.35, cy - 0.3, top), (cx + 0.35, cy + 0.3, top + rise + 0.9)), M.BRICK)
     warm = chimney.having(heat=chimney.heat + np.float32(rng.choice([0.0, 8.0])))
@@ -228,6 +228,6 @@ def _balconies(building: Building) -> list[Mesh]:
 def _awning(building: Building, rng: np.random.Generator) -> Mesh:
     (x0, y0), (x1, y1) = building.low, building.high
     z = building.floor_height * 0.95
-    colour = np.array([(0.35, 0.04, 0.04), (0.04, 0.16, 0.08), (0.05, 0.08, 0.25), (0.4, 0.36, 0.3)])
+    color = np.array([(0.35, 0.04, 0.04), (0.04, 0.16, 0.08), (0.05, 0.08, 0.25), (0.4, 0.36, 0.3)])
     rim = box((x0 - 0.9, y0 - 0.9, z), (x1 + 0.9, y1 + 0.9, z + 0.12))
-    return Mesh.make(rim, M.TARPAULIN, colour=colour[rng.integers(4)])
+    return Mesh.make(rim, M.TARPAULIN, color=color[rng.integers(4)])

@@ -15,15 +15,15 @@ __all__ = ["Camera", "Route", "drive", "look", "nadir", "plan_route"]
 class Camera:
     """A pinhole camera without distortion.
 
-    Pixel (0, 0) is the top left one and its centre lies at (0.5, 0.5). The camera's axes are right, down,
+    Pixel (0, 0) is the top left one and its center lies at (0.5, 0.5). The camera's axes are right, down,
     forward.
 
     Attributes:
-        position: ``(3,)`` metres in the city.
+        position: ``(3,)`` meters in the city.
         axes: ``(3, 3)`` rows right, down and forward as (east, north, up).
         focal: focal length in pixels.
         width, height: pixels.
-        centre: offset of the principal point from the middle of the image, pixels.
+        center: offset of the principal point from the middle of the image, pixels.
     """
 
     position: np.ndarray
@@ -31,25 +31,25 @@ class Camera:
     focal: float
     width: int
     height: int
-    centre: tuple[float, float] = (0.0, 0.0)
+    center: tuple[float, float] = (0.0, 0.0)
 
     def directions(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Unit rays through points of the image, ``(..., 3)`` float32; positions in pixels."""
-        x = (columns - self.width / 2 - self.centre[0]) / self.focal
-        y = (rows - self.height / 2 - self.centre[1]) / self.focal
+        x = (columns - self.width / 2 - self.center[0]) / self.focal
+        y = (rows - self.height / 2 - self.center[1]) / self.focal
         rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ self.axes
         return (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).astype(np.float32)
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Columns, rows in pixels and depth in metres along the axis of points ``(..., 3)``.
+        """Columns, rows in pixels and depth in meters along the axis of points ``(..., 3)``.
 
         Behind the camera the depth is negative and the position means nothing.
         """
         local = (points - self.position) @ self.axes.T
         depth = local[..., 2]
         safe = np.where(np.abs(depth) < 1e-6, 1e-6, depth)
-        column = local[..., 0] / safe * self.focal + self.width / 2 + self.centre[0]
-        row = local[..., 1] / safe * self.focal + self.height / 2 + self.centre[1]
+        column = local[..., 0] / safe * self.focal + self.width / 2 + self.center[0]
+        row = local[..., 1] / safe * self.focal + self.height / 2 + self.center[1]
         return column, row, depth
 
     def shifted(
@@ -58,12 +58,12 @@ class Camera:
         down: float,
         forward: float = 0.0,
         focal: float = 1.0,
-        centre: tuple[float, float] = (0.0, 0.0),
+        center: tuple[float, float] = (0.0, 0.0),
     ) -> Camera:
-        """A second camera beside this one: moved along its axes in metres, its focal length scaled and
+        """A second camera beside this one: moved along its axes in meters, its focal length scaled and
         its principal point moved in pixels."""
         moved = self.position + np.array([right, down, forward]) @ self.axes
-        return replace(self, position=moved, focal=self.focal * focal, centre=centre)
+        return replace(self, position=moved, focal=self.focal * focal, center=center)
 
     @property
     def heading(self) -> float:
@@ -86,8 +86,8 @@ def look(
     """A camera that looks from a position at a target, its horizon level.
 
     Args:
-        position: metres.
-        target: metres; not straight above or below (see :func:`nadir`).
+        position: meters.
+        target: meters; not straight above or below (see :func:`nadir`).
         size: width and height in pixels.
         field_of_view: horizontal, degrees.
     """
@@ -122,18 +122,18 @@ class Route:
     """A way through the streets.
 
     Attributes:
-        points: ``(n, 2)`` metres, half a metre apart.
+        points: ``(n, 2)`` meters, half a meter apart.
     """
 
     points: np.ndarray
 
     @property
     def length(self) -> float:
-        """Metres."""
+        """Meters."""
         return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).sum())
 
     def at(self, distance: float) -> tuple[float, float, float]:
-        """Position in metres and heading in radians anticlockwise from east, ``distance`` metres from the
+        """Position in meters and heading in radians counterclockwise from east, ``distance`` meters from the
         start; beyond the end it begins anew."""
         steps = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(self.points, axis=0), axis=1))])
         distance = distance % steps[-1]
@@ -169,12 +169,12 @@ def _lane_point(
     columns: list[Street], rows: list[Street], node: np.ndarray, before: np.ndarray, after: np.ndarray
 ) -> np.ndarray:
     """Where the outer lane of one street meets that of the next."""
-    x, y = columns[node[0]].centre, rows[node[1]].centre
+    x, y = columns[node[0]].center, rows[node[1]].center
     for step in (before, after):
         if step[0]:
-            y = rows[node[1]].centre - step[0] * rows[node[1]].lanes[-1]
+            y = rows[node[1]].center - step[0] * rows[node[1]].lanes[-1]
         else:
-            x = columns[node[0]].centre + step[1] * columns[node[0]].lanes[-1]
+            x = columns[node[0]].center + step[1] * columns[node[0]].lanes[-1]
     return np.array([x, y])
 
 
@@ -200,14 +200,14 @@ def drive(
     height: float = 1.5,
     sway: float = 0.0,
 ) -> Camera:
-    """The camera behind the windscreen of a car that has driven ``distance`` metres.
+    """The camera behind the windshield of a car that has driven ``distance`` meters.
 
     Args:
         route: where it drives.
-        distance: metres from the start.
+        distance: meters from the start.
         size: width and height in pixels.
         field_of_view: horizontal, degrees.
-        height: of the camera above the road, metres.
+        height: of the camera above the road, meters.
         sway: turns the view to the left, radians.
     """
     x, y, heading = route.at(distance)

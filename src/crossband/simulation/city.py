@@ -1,6 +1,6 @@
 """The city: streets, blocks and what stands in them, all from one seed.
 
-A grid of streets runs along the axes; x is east, y is north, in metres from the city's south-west corner.
+A grid of streets runs along the axes; x is east, y is north, in meters from the city's south-west corner.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = ["LATITUDE", "LONGITUDE", "City", "ParkingSpace", "Street", "build_cit
 LATITUDE, LONGITUDE = 48.70, 9.10
 """Where the city's origin lies on the Earth, degrees."""
 
-_METRES_PER_DEGREE = 111_320.0
-_KERB_HEIGHT = 0.15
+_METERS_PER_DEGREE = 111_320.0
+_CURB_HEIGHT = 0.15
 _PAVEMENT = 3.6
 _BLOCKS = 5
 
@@ -31,14 +31,14 @@ class Street:
 
     Attributes:
         along_x: runs east-west; else north-south.
-        centre: y of its middle where it runs east-west, else x.
-        width: between the kerbs, metres.
-        lanes: offsets of the middles of its lanes to the right of the middle, one direction, metres.
-        parking: whether cars park along both kerbs.
+        center: y of its middle where it runs east-west, else x.
+        width: between the curbs, meters.
+        lanes: offsets of the middles of its lanes to the right of the middle, one direction, meters.
+        parking: whether cars park along both curbs.
     """
 
     along_x: bool
-    centre: float
+    center: float
     width: float
     lanes: tuple[float, ...]
     parking: bool
@@ -46,7 +46,7 @@ class Street:
 
 @dataclass(frozen=True)
 class ParkingSpace:
-    """A place for one car: middle, and heading in radians anticlockwise from east."""
+    """A place for one car: middle, and heading in radians counterclockwise from east."""
 
     x: float
     y: float
@@ -59,12 +59,12 @@ class City:
 
     Attributes:
         seed: what it was made from.
-        size: metres, east and north; the city lies in ``[0, size]``.
+        size: meters, east and north; the city lies in ``[0, size]``.
         streets: all streets.
-        blocks: ``(x0, y0, x1, y1, use)`` of each block, to the kerbs.
+        blocks: ``(x0, y0, x1, y1, use)`` of each block, to the curbs.
         buildings: all buildings, by number from 1.
         mesh: the triangles.
-        lamps: ``(n, 3)`` positions of the lights of the street lamps, metres.
+        lamps: ``(n, 3)`` positions of the lights of the street lamps, meters.
         spaces: where cars may park.
         first_free: the first instance number that nothing of the city has.
     """
@@ -88,8 +88,8 @@ def geographic(x: np.ndarray | float, y: np.ndarray | float) -> tuple[np.ndarray
         >>> float(latitude), float(longitude)
         (48.7, 9.1)
     """
-    latitude = LATITUDE + np.asarray(y) / _METRES_PER_DEGREE
-    return latitude, LONGITUDE + np.asarray(x) / (_METRES_PER_DEGREE * np.cos(np.radians(LATITUDE)))
+    latitude = LATITUDE + np.asarray(y) / _METERS_PER_DEGREE
+    return latitude, LONGITUDE + np.asarray(x) / (_METERS_PER_DEGREE * np.cos(np.radians(LATITUDE)))
 
 
 def build_city(seed: int) -> City:
@@ -189,7 +189,7 @@ class _Builder:
         inner = (x0 + _PAVEMENT, y0 + _PAVEMENT, x1 - _PAVEMENT, y1 - _PAVEMENT)
         floor = {"office": M.PAVING, "shops": M.CONCRETE, "parking": M.ASPHALT}.get(use, M.GRASS)
         kind = {M.GRASS: Kind.GRASS, M.ASPHALT: Kind.ROAD}.get(floor, Kind.PAVEMENT)
-        self.add(rectangle(*inner, _KERB_HEIGHT + 0.015), floor, kind)
+        self.add(rectangle(*inner, _CURB_HEIGHT + 0.015), floor, kind)
         {
             "houses": self._houses,
             "apartments": self._perimeter,
@@ -201,15 +201,15 @@ class _Builder:
         self._street_furniture(x0, y0, x1, y1)
 
     def _pavement(self, x0: float, y0: float, x1: float, y1: float) -> None:
-        self.add(rectangle(x0, y0, x1, y1, _KERB_HEIGHT), M.PAVING, Kind.PAVEMENT)
-        w, h = 0.28, _KERB_HEIGHT + 0.012
+        self.add(rectangle(x0, y0, x1, y1, _CURB_HEIGHT), M.PAVING, Kind.PAVEMENT)
+        w, h = 0.28, _CURB_HEIGHT + 0.012
         for low, high in (
             ((x0, y0, -0.1), (x1, y0 + w, h)),
             ((x0, y1 - w, -0.1), (x1, y1, h)),
             ((x0, y0 + w, -0.1), (x0 + w, y1 - w, h)),
             ((x1 - w, y0 + w, -0.1), (x1, y1 - w, h)),
         ):
-            self.add(box(low, high), M.KERB, Kind.KERB)
+            self.add(box(low, high), M.CURB, Kind.CURB)
 
     def _building(self, low: tuple[float, float], high: tuple[float, float], use: str) -> None:
         building = draw_building(self.rng, self.number(), low, high, use)
@@ -248,13 +248,13 @@ class _Builder:
 
     def _hedge(self, x0: float, y0: float, x1: float, y1: float) -> None:
         n = int((x1 - x0) * 14)
-        centres = self.rng.uniform((x0, y0, 0.25), (x1, y1, 1.15), (n, 3))
-        corners = centres[:, None] + self.rng.normal(0, 0.20, (n, 3, 3))
+        centers = self.rng.uniform((x0, y0, 0.25), (x1, y1, 1.15), (n, 3))
+        corners = centers[:, None] + self.rng.normal(0, 0.20, (n, 3, 3))
         mesh = Mesh.make(corners, M.LEAVES, Kind.TREE)
         shade = self.rng.uniform(0.6, 1.1, n).astype(np.float32)[:, None]
-        self.parts.append(mesh.having(colour=mesh.colour * shade))
+        self.parts.append(mesh.having(color=mesh.color * shade))
         self.add(
-            box((x0, y0 + 0.1, 0.1), (x1, y1 - 0.1, 1.05)), M.LEAVES, Kind.TREE, colour=(0.02, 0.045, 0.012)
+            box((x0, y0 + 0.1, 0.1), (x1, y1 - 0.1, 1.05)), M.LEAVES, Kind.TREE, color=(0.02, 0.045, 0.012)
         )
 
     def _offices(self, x0: float, y0: float, x1: float, y1: float, use: str) -> None:
@@ -269,7 +269,7 @@ class _Builder:
     def _park(self, x0: float, y0: float, x1: float, y1: float, use: str) -> None:
         cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
         for rect in ((x0, cy - 1.4, x1, cy + 1.4), (cx - 1.4, y0, cx + 1.4, y1)):
-            self.add(rectangle(*rect, _KERB_HEIGHT + 0.03), M.PAVING, Kind.PAVEMENT)
+            self.add(rectangle(*rect, _CURB_HEIGHT + 0.03), M.PAVING, Kind.PAVEMENT)
         self._scatter_trees(x0 + 3, y0 + 3, x1 - 3, y1 - 3, 26, avoid=(cx, cy, 3.2))
         for side in (-1, 1):
             for x in np.linspace(x0 + 8, x1 - 8, 4):
@@ -284,7 +284,7 @@ class _Builder:
             )
 
     def _parking(self, x0: float, y0: float, x1: float, y1: float, use: str) -> None:
-        z = _KERB_HEIGHT + 0.028
+        z = _CURB_HEIGHT + 0.028
         for y in np.arange(y0 + 6, y1 - 8, 16.0):
             for x in np.arange(x0 + 4, x1 - 4, 2.7):
                 for side in (-1, 1):
@@ -295,7 +295,7 @@ class _Builder:
                         middle = float(x) + 1.35
                         stop = begin + side * 0.35
                         corners = box((middle - 0.85, stop - 0.09, 0.1), (middle + 0.85, stop + 0.09, z + 0.12))
-                        self.add(corners, M.CONCRETE, Kind.CAR_STOP, colour=(0.5, 0.48, 0.40))
+                        self.add(corners, M.CONCRETE, Kind.CAR_STOP, color=(0.5, 0.48, 0.40))
                         heading = -side * np.pi / 2
                         self.spaces.append(ParkingSpace(middle, begin + side * 3.0, float(heading)))
         self._cones((x0 + x1) / 2, y1 - 5, 5, along_x=True, on_road=False)
@@ -304,15 +304,15 @@ class _Builder:
         for i in range(n):
             dx, dy = (i * 2.2, 0.25 * i) if along_x else (0.25 * i, i * 2.2)
             cx, cy = x + dx, y + dy
-            z = 0.0 if on_road else _KERB_HEIGHT
+            z = 0.0 if on_road else _CURB_HEIGHT
             parts = []
-            for low, high, r0, r1, colour in (
+            for low, high, r0, r1, color in (
                 (0.03, 0.30, 0.17, 0.11, (0.60, 0.13, 0.02)),
                 (0.30, 0.48, 0.11, 0.075, (0.7, 0.7, 0.68)),
                 (0.48, 0.72, 0.075, 0.025, (0.60, 0.13, 0.02)),
             ):
                 corners, normals = tube((cx, cy, z + low), (cx, cy, z + high), r0, r1, sides=10)
-                parts.append(Mesh.make(corners, M.PLASTIC, Kind.CONE, normals=normals, colour=colour, nir=0.6))
+                parts.append(Mesh.make(corners, M.PLASTIC, Kind.CONE, normals=normals, color=color, nir=0.6))
             base = box((cx - 0.2, cy - 0.2, z), (cx + 0.2, cy + 0.2, z + 0.04))
             parts.append(Mesh.make(base, M.RUBBER, Kind.CONE))
             self.parts.append(merge(parts).having(instance=self.number()))
@@ -364,8 +364,8 @@ class _Builder:
         for s in np.arange(start + offset, end - 4, 27.0):
             x, y = (float(s), edge) if side < 2 else (edge, float(s))
             number = self.number()
-            self.parts.append(self.lamp.placed(x, y, _KERB_HEIGHT, heading).having(instance=number))
-            self.lamps.append((x + 1.42 * np.cos(heading), y + 1.42 * np.sin(heading), _KERB_HEIGHT + 6.9))
+            self.parts.append(self.lamp.placed(x, y, _CURB_HEIGHT, heading).having(instance=number))
+            self.lamps.append((x + 1.42 * np.cos(heading), y + 1.42 * np.sin(heading), _CURB_HEIGHT + 6.9))
 
     def _guardrail(self, start: float, end: float, edge: float, along_x: bool) -> None:
         if end - start < 6:
@@ -376,22 +376,22 @@ class _Builder:
             parts.append(_swapped(low, high, along_x))
         for s in np.arange(start, end, 2.0):
             parts.append(_swapped((s, edge - 0.04, 0.1), (s + 0.08, edge + 0.04, 1.0), along_x))
-        mesh = Mesh.make(np.concatenate(parts), M.STEEL, Kind.GUARDRAIL, colour=(0.45, 0.45, 0.44))
+        mesh = Mesh.make(np.concatenate(parts), M.STEEL, Kind.GUARDRAIL, color=(0.45, 0.45, 0.44))
         self.parts.append(mesh.having(instance=self.number()))
 
     def _bicycles(self, start: float, edge: float, along_x: bool) -> None:
         for i in range(int(self.rng.integers(2, 5))):
             s = start + 0.7 * i
             x, y = (s, edge) if along_x else (edge, s)
-            colour = np.array([(0.4, 0.03, 0.03), (0.03, 0.08, 0.3), (0.02, 0.02, 0.02), (0.4, 0.4, 0.4)])
-            bicycle = bicycle_mesh(self.number(), tuple(colour[self.rng.integers(4)]))
+            color = np.array([(0.4, 0.03, 0.03), (0.03, 0.08, 0.3), (0.02, 0.02, 0.02), (0.4, 0.4, 0.4)])
+            bicycle = bicycle_mesh(self.number(), tuple(color[self.rng.integers(4)]))
             heading = (np.pi / 2 if along_x else 0.0) + float(self.rng.normal(0, 0.06))
-            self.parts.append(bicycle.placed(x, y, _KERB_HEIGHT, heading))
+            self.parts.append(bicycle.placed(x, y, _CURB_HEIGHT, heading))
 
     def _bin(self, s: float, edge: float, along_x: bool) -> None:
         x, y = (s, edge) if along_x else (edge, s)
         corners, normals = tube((x, y, 0.1), (x, y, 1.1), 0.28, sides=10)
-        mesh = Mesh.make(corners, M.PAINTED_STEEL, Kind.FURNITURE, normals=normals, colour=(0.05, 0.10, 0.06))
+        mesh = Mesh.make(corners, M.PAINTED_STEEL, Kind.FURNITURE, normals=normals, color=(0.05, 0.10, 0.06))
         self.parts.append(mesh.having(instance=self.number()))
 
     def _signal(self, x: float, y: float, heading: float) -> None:
@@ -399,7 +399,7 @@ class _Builder:
         pole = Mesh.make(corners, M.PAINTED_STEEL, normals=normals)
         head = Mesh.make(box((0.05, -0.14, 2.5), (0.30, 0.14, 3.4)), M.PLASTIC).placed(x, y, 0, heading)
         lights = [
-            Mesh.make(box((0.29, -0.09, z), (0.32, 0.09, z + 0.18)), M.LAMP_GLASS, colour=c).placed(
+            Mesh.make(box((0.29, -0.09, z), (0.32, 0.09, z + 0.18)), M.LAMP_GLASS, color=c).placed(
                 x, y, 0, heading
             )
             for z, c in ((3.15, (0.6, 0.03, 0.02)), (2.85, (0.5, 0.3, 0.02)), (2.56, (0.02, 0.4, 0.15)))
@@ -451,12 +451,12 @@ class _Builder:
                 self._line(street, at, at + 0.35, (edge[0] + edge[1]) / 2, edge[1] - edge[0], z)
             self._repairs(street, begin, stop)
             if street.parking:
-                self._kerb_parking(street, begin + 3, stop - 3)
+                self._curb_parking(street, begin + 3, stop - 3)
             if len(street.lanes) == 1 and self.rng.random() < 0.3:
                 self._bump(street, float(self.rng.uniform(begin + 8, stop - 8)))
             if self.rng.random() < 0.22:
                 s = float(self.rng.uniform(begin + 4, stop - 16))
-                offset = street.centre + float(self.rng.choice((-1, 1))) * (street.width / 2 - 2.9)
+                offset = street.center + float(self.rng.choice((-1, 1))) * (street.width / 2 - 2.9)
                 self._cones(*((s, offset) if street.along_x else (offset, s)), 6, street.along_x, on_road=True)
 
     def _repairs(self, street: Street, begin: float, stop: float) -> None:
@@ -464,30 +464,30 @@ class _Builder:
         for _ in range(int(self.rng.integers(1, 4))):
             s, offset = self.rng.uniform(begin, stop - 9), self.rng.uniform(-0.4, 0.25) * street.width
             length, width = self.rng.uniform(1.5, 9), self.rng.uniform(0.6, 2.2)
-            a, b = street.centre + offset, street.centre + offset + width
+            a, b = street.center + offset, street.center + offset + width
             corners = (
                 rectangle(s, a, s + length, b, 0.005)
                 if street.along_x
                 else rectangle(a, s, b, s + length, 0.005)
             )
             tone = float(self.rng.uniform(0.6, 0.85))
-            self.add(corners, M.ASPHALT, Kind.ROAD, colour=(0.105 * tone, 0.102 * tone, 0.10 * tone))
+            self.add(corners, M.ASPHALT, Kind.ROAD, color=(0.105 * tone, 0.102 * tone, 0.10 * tone))
         for _ in range(2):
             s, offset = self.rng.uniform(begin, stop), float(self.rng.choice((-1.7, 1.7)))
-            x, y = (s, street.centre + offset) if street.along_x else (street.centre + offset, s)
+            x, y = (s, street.center + offset) if street.along_x else (street.center + offset, s)
             corners, _ = tube((x, y, -0.1), (x, y, 0.008), 0.32, sides=14)
             top = corners[2 * 14 : 3 * 14]
-            cover = Mesh.make(top, M.ASPHALT, Kind.ROAD, colour=(0.05, 0.048, 0.045))
+            cover = Mesh.make(top, M.ASPHALT, Kind.ROAD, color=(0.05, 0.048, 0.045))
             self.parts.append(cover.having(heat=cover.heat + np.float32(self.rng.uniform(0.5, 3))))
 
     def _line(self, street: Street, start: float, end: float, offset: float, width: float, z: float) -> None:
-        a, b = street.centre + offset - width / 2, street.centre + offset + width / 2
+        a, b = street.center + offset - width / 2, street.center + offset + width / 2
         corners = rectangle(start, a, end, b, z) if street.along_x else rectangle(a, start, b, end, z)
         self.add(corners, M.MARKING, Kind.ROAD)
 
-    def _kerb_parking(self, street: Street, start: float, end: float) -> None:
+    def _curb_parking(self, street: Street, start: float, end: float) -> None:
         for side in (-1, 1):
-            offset = street.centre + side * (street.width / 2 - 1.15)
+            offset = street.center + side * (street.width / 2 - 1.15)
             for s in np.arange(start + 3, end - 3, 6.4):
                 x, y = (float(s), offset) if street.along_x else (offset, float(s))
                 # cars park in the direction of traffic, on the right
@@ -500,7 +500,7 @@ class _Builder:
         half = street.width / 2 - 0.3
         angle = np.linspace(0, np.pi, 9)
         profile = np.stack([at + 0.35 * np.cos(angle), 0.085 * np.sin(angle)], axis=1)
-        stations = np.linspace(street.centre - half, street.centre + half, 13)
+        stations = np.linspace(street.center - half, street.center + half, 13)
         if street.along_x:
             rings = np.array([[(s, y, z) for s, z in profile] for y in stations])
         else:
@@ -508,11 +508,9 @@ class _Builder:
         skin = loft(rings)
         mesh = Mesh.make(skin.reshape(-1, 3, 3), M.RUBBER, Kind.BUMP)
         stripes = np.repeat(np.arange(skin.shape[0]) % 2, skin.shape[1] * 2)[:, None]
-        colour = np.where(stripes, (0.55, 0.42, 0.03), (0.03, 0.03, 0.03)).astype(np.float32)
+        color = np.where(stripes, (0.55, 0.42, 0.03), (0.03, 0.03, 0.03)).astype(np.float32)
         flip = mesh.normals[:, 0, 2].mean() < 0
-        mesh = mesh.having(
-            colour=colour, normals=-mesh.normals if flip else mesh.normals, instance=self.number()
-        )
+        mesh = mesh.having(color=color, normals=-mesh.normals if flip else mesh.normals, instance=self.number())
         self.parts.append(mesh)
 
     def _crossings(self, columns: list[tuple[float, float]], rows: list[tuple[float, float]]) -> None:
@@ -530,10 +528,10 @@ class _Builder:
         self.add(np.concatenate(stripes), M.MARKING, Kind.ROAD)
 
 
-def _street(along_x: bool, centre: float, width: float) -> Street:
+def _street(along_x: bool, center: float, width: float) -> Street:
     if width > 12:
-        return Street(along_x, centre, width, (1.75, 5.2), False)
-    return Street(along_x, centre, width, (1.72,), True)
+        return Street(along_x, center, width, (1.75, 5.2), False)
+    return Street(along_x, center, width, (1.72,), True)
 
 
 def _swapped(low: tuple, high: tuple, along_x: bool) -> np.ndarray:

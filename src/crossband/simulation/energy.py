@@ -2,7 +2,7 @@
 
 A slab of one material gains the sun (direct where nothing stood before it, diffuse everywhere), gains and
 loses longwave radiation, exchanges heat with the wind, conducts into its depth and stores what is left.
-With radiation linearised the balance is linear, so the sun of each past hour adds a warmth of its own: a
+With radiation linearized the balance is linear, so the sun of each past hour adds a warmth of its own: a
 surface that was shaded at noon and lies in the sun now is summed from what it really received, and yesterday
 evening's shadow of a parked car is still in the asphalt.
 """

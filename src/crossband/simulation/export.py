@@ -63,7 +63,7 @@ def export_pst900(frames: Frames, out: str | Path) -> Path:
     """Write the layout of PST900 (Shivakumar et al., ICRA 2020).
 
     Below ``train/`` and ``test/``: ``rgb/``, ``thermal/`` (8 bits), ``thermal_raw/`` (16 bits, centikelvin),
-    ``depth/`` (16 bits, centimetres) and ``labels/`` with its classes, of which the city has backpacks (2)
+    ``depth/`` (16 bits, centimeters) and ``labels/`` with its classes, of which the city has backpacks (2)
     and persons, as survivors (4). Frames for validation go to ``train``.
 
     Args:

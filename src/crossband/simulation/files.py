@@ -24,7 +24,7 @@ __all__ = ["RECORDS", "frame_images", "is_complete", "record_of", "write_frame"]
 RECORDS = ".frames"
 """Folder of the finished frames' records, below the output folder."""
 
-_CENTIMETRES = 100.0
+_CENTIMETERS = 100.0
 _SENSOR = ThermalSensor()
 
 
@@ -41,7 +41,7 @@ def record_of(out: Path, frame: str) -> dict[str, Any]:
 def frame_images(shot: Shot, take: Take, seed: int, eight_bit: bool) -> dict[str, np.ndarray]:
     """All images of a frame by folder: uint8, uint16, or ``(H, W, 3)`` uint16 for the flow.
 
-    ``tir`` is in centikelvin, ``tir8`` the same after gain control; ``depth`` in centimetres, 0 for the
+    ``tir`` is in centikelvin, ``tir8`` the same after gain control; ``depth`` in centimeters, 0 for the
     sky; ``temperature`` in centikelvin; ``flow`` as KITTI writes it: (value * 64 + 32768) right and down,
     and whether both cameras see the point.
     """
@@ -55,7 +55,7 @@ def frame_images(shot: Shot, take: Take, seed: int, eight_bit: bool) -> dict[str
         "labels": mfnet_labels(picture.kind),
         "semantic": picture.kind,
         "instances": np.clip(picture.instance, 0, 65535).astype(np.uint16),
-        "depth": np.clip(np.rint(picture.depth * _CENTIMETRES), 0, 65535).astype(np.uint16),
+        "depth": np.clip(np.rint(picture.depth * _CENTIMETERS), 0, 65535).astype(np.uint16),
         "temperature": centikelvin(picture.temperature),
     }
     if eight_bit:
@@ -140,7 +140,7 @@ def _tags(shot: Shot, take: Take, rgb: np.ndarray) -> list[str]:
     """The challenges of RGBN300 (Li et al., AAAI 2020) that a crop of a vehicle has.
 
     VC view change (not one of the four cameras that see fronts or rears from near the axis), OC occlusion
-    (over a tenth hidden), AL abnormal light (a low sun colours it), SH shadow (the sun is up and clear but
+    (over a tenth hidden), AL abnormal light (a low sun colors it), SH shadow (the sun is up and clear but
     reaches under a fifth of the vehicle), GL glare (over 1 % of the image saturated), LI low illumination,
     BN black night.
     """

@@ -26,7 +26,7 @@ _MFNET = {
     Kind.PERSON: 2,
     Kind.BACKPACK: 2,
     Kind.BICYCLE: 3,
-    Kind.KERB: 4,
+    Kind.CURB: 4,
     Kind.CAR_STOP: 5,
     Kind.GUARDRAIL: 6,
     Kind.CONE: 7,

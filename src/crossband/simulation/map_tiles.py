@@ -17,16 +17,16 @@ __all__ = ["map_classes", "write_map"]
 _ABOVE = 300.0
 
 
-def map_classes(scene: Scene, low: tuple[float, float], high: tuple[float, float], metres: float) -> np.ndarray:
+def map_classes(scene: Scene, low: tuple[float, float], high: tuple[float, float], meters: float) -> np.ndarray:
     """Classes of a rectangle seen from straight above, north up; uint8 :class:`Kind`.
 
     Args:
         scene: the city without traffic.
-        low, high: south-west and north-east corner, metres.
-        metres: size of a pixel.
+        low, high: south-west and north-east corner, meters.
+        meters: size of a pixel.
     """
-    columns = np.arange(low[0] + metres / 2, high[0], metres)
-    rows = np.arange(high[1] - metres / 2, low[1], -metres)
+    columns = np.arange(low[0] + meters / 2, high[0], meters)
+    rows = np.arange(high[1] - meters / 2, low[1], -meters)
     x, y = np.meshgrid(columns, rows)
     origins = np.stack([x, y, np.full_like(x, _ABOVE)], axis=-1).reshape(-1, 3).astype(np.float32)
     down = np.broadcast_to(np.array([0, 0, -1], np.float32), origins.shape).copy()
@@ -35,14 +35,14 @@ def map_classes(scene: Scene, low: tuple[float, float], high: tuple[float, float
     return kind.reshape(len(rows), len(columns)).astype(np.uint8)
 
 
-def write_map(city: City, out: Path, tile: float = 64.0, metres: float = 0.5) -> Path:
+def write_map(city: City, out: Path, tile: float = 64.0, meters: float = 0.5) -> Path:
     """Write ``map/X_Y.png`` for every tile and ``map/tiles.json``, which says where each lies.
 
     Args:
         city: the city.
         out: the folder below which ``map`` is made.
-        tile: side of a tile, metres.
-        metres: size of a pixel.
+        tile: side of a tile, meters.
+        meters: size of a pixel.
 
     Returns:
         The path of ``tiles.json``.
@@ -56,7 +56,7 @@ def write_map(city: City, out: Path, tile: float = 64.0, metres: float = 0.5) ->
             low = (column * tile, row * tile)
             high = (low[0] + tile, low[1] + tile)
             name = f"{column:02d}_{row:02d}.png"
-            PIL.Image.fromarray(map_classes(scene, low, high, metres)).save(folder / name, compress_level=4)
+            PIL.Image.fromarray(map_classes(scene, low, high, meters)).save(folder / name, compress_level=4)
             south, west = geographic(*low)
             north, east = geographic(*high)
             tiles.append(
@@ -71,8 +71,8 @@ def write_map(city: City, out: Path, tile: float = 64.0, metres: float = 0.5) ->
                 }
             )
     index = {
-        "metres_per_pixel": metres,
-        "tile_metres": tile,
+        "meters_per_pixel": meters,
+        "tile_meters": tile,
         "classes": {kind.name.lower(): int(kind) for kind in Kind},
         "tiles": tiles,
     }

@@ -38,7 +38,7 @@ class M(IntEnum):
     ASPHALT = auto()
     MARKING = auto()
     PAVING = auto()
-    KERB = auto()
+    CURB = auto()
     CONCRETE = auto()
     GRASS = auto()
     SOIL = auto()
@@ -82,10 +82,10 @@ class Material:
         emissivity: in 8-14 um, 0 to 1.
         conductivity: W m-1 K-1.
         capacity: heat capacity of a volume, J m-3 K-1.
-        thickness: metres.
+        thickness: meters.
         backing: what lies behind it.
         gloss: mirror reflectance at normal incidence in the visible and NIR, 0 to 1.
-        shed: share of the sun that neither mirrors nor warms: it leaves as vapour or passes through, 0 to 1.
+        shed: share of the sun that neither mirrors nor warms: it leaves as vapor or passes through, 0 to 1.
         grain: relative contrast of its texture.
     """
 
@@ -108,7 +108,7 @@ MATERIALS: dict[M, Material] = {
     M.ASPHALT: Material((0.105, 0.102, 0.10), 0.13, 0.955, 0.75, 1.94e6, 0.40, _G, 0.0, 0.0, 0.28),
     M.MARKING: Material((0.62, 0.62, 0.60), 0.66, 0.92, 0.75, 1.94e6, 0.40, _G, 0.0, 0.0, 0.22),
     M.PAVING: Material((0.30, 0.285, 0.265), 0.36, 0.945, 1.1, 2.0e6, 0.35, _G, 0.0, 0.0, 0.16),
-    M.KERB: Material((0.38, 0.375, 0.36), 0.44, 0.94, 1.5, 2.11e6, 0.35, _G, 0.0, 0.0, 0.15),
+    M.CURB: Material((0.38, 0.375, 0.36), 0.44, 0.94, 1.5, 2.11e6, 0.35, _G, 0.0, 0.0, 0.15),
     M.CONCRETE: Material((0.36, 0.35, 0.33), 0.42, 0.94, 1.51, 2.11e6, 0.25, _I, 0.0, 0.0, 0.12),
     M.GRASS: Material((0.055, 0.10, 0.032), 0.47, 0.98, 0.25, 1.2e6, 0.30, _G, 0.0, 0.55, 0.35),
     M.SOIL: Material((0.17, 0.125, 0.085), 0.30, 0.96, 0.5, 1.5e6, 0.30, _G, 0.0, 0.25, 0.3),

@@ -1,6 +1,6 @@
 """Triangle meshes: boxes, tubes and lofts, and the bodies built of them.
 
-Lengths in metres; x east (a vehicle's front), y north (its left side), z up; bodies stand on z = 0.
+Lengths in meters; x east (a vehicle's front), y north (its left side), z up; bodies stand on z = 0.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Kind(IntEnum):
     PERSON = 7
     BICYCLE = 8
     DOG = 9
-    KERB = 10
+    CURB = 10
     CAR_STOP = 11
     GUARDRAIL = 12
     CONE = 13
@@ -44,12 +44,12 @@ class Mesh:
     """Triangles and what each is.
 
     Attributes:
-        corners: ``(n, 3, 3)`` float32, metres.
+        corners: ``(n, 3, 3)`` float32, meters.
         normals: ``(n, 3, 3)`` float32, unit normals at the corners.
         material: ``(n,)`` uint8, :class:`~crossband.simulation.materials.M`.
         kind: ``(n,)`` uint8, :class:`Kind`.
         instance: ``(n,)`` int32, 0 where a surface belongs to no object.
-        colour: ``(n, 3)`` float32 reflectance in red, green, blue, linear.
+        color: ``(n, 3)`` float32 reflectance in red, green, blue, linear.
         nir: ``(n,)`` float32 reflectance.
         heat: ``(n, 3)`` float32, kelvin above the balance of heat, at the corners.
         facade: ``(n,)`` bool, walls that carry windows.
@@ -60,7 +60,7 @@ class Mesh:
     material: np.ndarray
     kind: np.ndarray
     instance: np.ndarray
-    colour: np.ndarray
+    color: np.ndarray
     nir: np.ndarray
     heat: np.ndarray
     facade: np.ndarray
@@ -75,7 +75,7 @@ class Mesh:
         material: M,
         kind: Kind = Kind.FURNITURE,
         *,
-        colour: Sequence[float] | np.ndarray | None = None,
+        color: Sequence[float] | np.ndarray | None = None,
         nir: float | None = None,
         normals: np.ndarray | None = None,
         facade: bool = False,
@@ -87,7 +87,7 @@ class Mesh:
             flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
             flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
             normals = np.repeat(flat[:, None], 3, axis=1)
-        rgb = column("rgb")[material] if colour is None else np.asarray(colour, np.float32)
+        rgb = column("rgb")[material] if color is None else np.asarray(color, np.float32)
         infrared = column("nir")[material] if nir is None else nir
         return cls(
             corners,
@@ -102,7 +102,7 @@ class Mesh:
         )
 
     def placed(self, x: float, y: float, z: float = 0.0, heading: float = 0.0, scale: float = 1.0) -> Mesh:
-        """Turned anticlockwise by ``heading`` radians, scaled, and moved."""
+        """Turned counterclockwise by ``heading`` radians, scaled, and moved."""
         turn = rotation(heading)
         corners = (self.corners * np.float32(scale)) @ turn.T + np.array([x, y, z], np.float32)
         return self.having(corners=corners.astype(np.float32), normals=(self.normals @ turn.T))
@@ -111,13 +111,13 @@ class Mesh:
         """The triangles of a mask or of positions."""
         return Mesh(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def painted(self, *colours: Sequence[float]) -> Mesh:
-        """With colours in the place of marks: ``(-1, 0, 0)`` becomes the first colour, ``(-2, 0, 0)`` the
+    def painted(self, *colors: Sequence[float]) -> Mesh:
+        """With colors in the place of marks: ``(-1, 0, 0)`` becomes the first color, ``(-2, 0, 0)`` the
         second, and so on."""
-        colour = self.colour.copy()
-        for number, paint in enumerate(colours, start=1):
-            colour[self.colour[:, 0] == -number] = np.asarray(paint, np.float32)
-        return self.having(colour=colour)
+        color = self.color.copy()
+        for number, paint in enumerate(colors, start=1):
+            color[self.color[:, 0] == -number] = np.asarray(paint, np.float32)
+        return self.having(color=color)
 
     def having(self, **values: object) -> Mesh:
         """A copy with other arrays; a single instance number is repeated."""
@@ -130,7 +130,7 @@ class Mesh:
 
 
 def rotation(heading: float) -> np.ndarray:
-    """Turn about the vertical, ``(3, 3)`` float32, anticlockwise radians."""
+    """Turn about the vertical, ``(3, 3)`` float32, counterclockwise radians."""
     cos, sin = np.cos(heading), np.sin(heading)
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float32)
 
@@ -141,7 +141,7 @@ def merge(meshes: Sequence[Mesh]) -> Mesh:
 
 
 def quads(corners: np.ndarray) -> np.ndarray:
-    """``(n, 4, 3)`` quadrilaterals, anticlockwise seen from outside, as ``(2n, 3, 3)`` triangles."""
+    """``(n, 4, 3)`` quadrilaterals, counterclockwise seen from outside, as ``(2n, 3, 3)`` triangles."""
     corners = np.asarray(corners, np.float32).reshape(-1, 4, 3)
     return corners[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3, 3)
 
@@ -198,7 +198,7 @@ def tube(
 
 
 def ellipsoid(
-    centre: Sequence[float], radii: Sequence[float], rings: int = 6, sides: int = 10
+    center: Sequence[float], radii: Sequence[float], rings: int = 6, sides: int = 10
 ) -> tuple[np.ndarray, np.ndarray]:
     """(corners, normals), each ``(n, 3, 3)``."""
     theta = np.linspace(0, np.pi, rings + 1)[:, None]
@@ -206,7 +206,7 @@ def ellipsoid(
     unit = np.stack(
         [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta) + 0 * phi], axis=-1
     )
-    grid = unit * np.asarray(radii) + np.asarray(centre)
+    grid = unit * np.asarray(radii) + np.asarray(center)
     normal = unit / np.asarray(radii)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
 
@@ -220,7 +220,7 @@ def ellipsoid(
 def loft(rings: np.ndarray) -> np.ndarray:
     """Skin over cross-sections ``(stations, points, 3)``, as ``(stations - 1, points - 1, 2, 3, 3)``
     triangles, so that a caller can give each strip a material. Outward when the points turn
-    anticlockwise seen against the direction of the stations."""
+    counterclockwise seen against the direction of the stations."""
     cells = np.stack([rings[:-1, :-1], rings[:-1, 1:], rings[1:, 1:], rings[1:, :-1]], axis=2)
     return quads(cells.reshape(-1, 4, 3)).reshape(len(rings) - 1, rings.shape[1] - 1, 2, 3, 3)
 

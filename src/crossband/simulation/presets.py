@@ -21,7 +21,7 @@ from .vehicles import BODIES
 
 __all__ = ["PRESETS", "Preset", "list_presets", "plan", "register_preset"]
 
-_SPEED = 8.0  # metres per second of the car that carries the camera
+_SPEED = 8.0  # meters per second of the car that carries the camera
 _DAY, _NIGHT = (9.5, 16.5), (22.2, 26.4)
 
 
@@ -260,11 +260,11 @@ def _street_cameras(city: City) -> list[_Post]:
     Each is moved along its street until little but traffic stands before it; at the last two a tree or a
     lamp may hide up to half of a vehicle.
     """
-    centres = np.ascontiguousarray(city.mesh.corners[:, 0, :2])
+    centers = np.ascontiguousarray(city.mesh.corners[:, 0, :2])
     posts = []
     for view in range(_VIEWS):
         candidates = [_post(city, view, shift) for shift in np.arange(20.0, 52.0, 2.0)]
-        near = (np.abs(centres - candidates[8][1][:2]) < 42).all(axis=1)
+        near = (np.abs(centers - candidates[8][1][:2]) < 42).all(axis=1)
         scene = Scene(city.mesh.select(near))
         free = [_free_share(scene, post) for post in candidates]
         wanted = 0.95 if view < _VIEWS - 2 else 0.6
@@ -273,18 +273,18 @@ def _street_cameras(city: City) -> list[_Post]:
 
 
 def _post(city: City, view: int, shift: float) -> _Post:
-    """A camera ``shift`` metres from its crossroads: fronts, rears and flanks, from a mast or lower."""
+    """A camera ``shift`` meters from its crossroads: fronts, rears and flanks, from a mast or lower."""
     columns = [s for s in city.streets if not s.along_x]
     rows = [s for s in city.streets if s.along_x]
     column, row = columns[1 + (view * 2 + view // 4) % 4], rows[1 + (view // 2) % 4]
     east, direction = view % 2 == 0, 1 if view % 4 < 2 else -1
     street, crossed = (row, column) if east else (column, row)
-    along, offset = crossed.centre + direction * shift, street.lanes[0]
+    along, offset = crossed.center + direction * shift, street.lanes[0]
     if east:
-        spot = np.array([along, street.centre - direction * offset, 0.0])
+        spot = np.array([along, street.center - direction * offset, 0.0])
         side, ahead = np.array([0.0, -direction, 0.0]), np.array([direction, 0.0, 0.0])
     else:
-        spot = np.array([street.centre + direction * offset, along, 0.0])
+        spot = np.array([street.center + direction * offset, along, 0.0])
         side, ahead = np.array([direction, 0.0, 0.0]), np.array([0.0, direction, 0.0])
     toward = (14.0, -13.0, 9.0, -9.0, 4.0, -5.0, 16.0, -16.0)[view]
     height = (5.5, 5.5, 4.0, 4.0, 3.2, 3.2, 7.5, 7.5)[view]
@@ -375,8 +375,8 @@ def _framed(
     scale = min(camera.width / (np.ptp(x) * margin), camera.height / (np.ptp(y) * margin))
     middle = ((x.max() + x.min()) / 2 - camera.width / 2, (y.max() + y.min()) / 2 - camera.height / 2)
     jitter = rng.normal(0, 0.015, 2) * (camera.width, camera.height)
-    centre = (float(-middle[0] * scale + jitter[0]), float(-middle[1] * scale + jitter[1]))
-    return Camera(camera.position, camera.axes, camera.focal * scale, camera.width, camera.height, centre)
+    center = (float(-middle[0] * scale + jitter[0]), float(-middle[1] * scale + jitter[1]))
+    return Camera(camera.position, camera.axes, camera.focal * scale, camera.width, camera.height, center)
 
 
 @register_preset("uav", "flights with map tiles, probe images and boxes")

@@ -24,8 +24,8 @@ def radiance(temperature: np.ndarray | float, low: float = BAND_LOW, high: float
 
     Args:
         temperature: any shape, kelvin, above 0 (accurate to 1e-6 for ``high * temperature`` < 0.05 m K).
-        low: shorter wavelength, metres.
-        high: longer wavelength, metres.
+        low: shorter wavelength, meters.
+        high: longer wavelength, meters.
 
     Returns:
         float64 of the same shape.

@@ -26,7 +26,7 @@ class Hits:
 
     Attributes:
         triangle: ``(n,)`` int32, -1 where the ray left the city; the actors' triangles follow the city's.
-        distance: ``(n,)`` float32, metres.
+        distance: ``(n,)`` float32, meters.
         u, v: ``(n,)`` float32, barycentric coordinates of the second and third corner.
     """
 
@@ -45,7 +45,7 @@ class Surfaces:
         position, normal: ``(n, 3)`` float32; the normal faces the viewer.
         orientation: ``(n,)`` uint8, the flat side's index into the table of surface temperatures.
         material, kind, instance: ``(n,)``.
-        colour: ``(n, 3)`` and ``nir``: ``(n,)``, reflectance.
+        color: ``(n, 3)`` and ``nir``: ``(n,)``, reflectance.
         heat: ``(n,)`` kelvin.
         facade: ``(n,)`` bool.
     """
@@ -57,7 +57,7 @@ class Surfaces:
     material: np.ndarray
     kind: np.ndarray
     instance: np.ndarray
-    colour: np.ndarray
+    color: np.ndarray
     nir: np.ndarray
     heat: np.ndarray
     facade: np.ndarray
@@ -106,7 +106,7 @@ class Scene:
         *,
         lasting: bool = False,
     ) -> np.ndarray:
-        """Whether anything stands within ``far`` metres along each ray; ``(n,)`` bool.
+        """Whether anything stands within ``far`` meters along each ray; ``(n,)`` bool.
 
         With ``lasting`` the last layer, of what moves, is left out.
         """
@@ -136,7 +136,7 @@ class Scene:
             material=self._gather("material", hits.triangle),
             kind=self._gather("kind", hits.triangle),
             instance=self._gather("instance", hits.triangle),
-            colour=self._gather("colour", hits.triangle),
+            color=self._gather("color", hits.triangle),
             nir=self._gather("nir", hits.triangle),
             heat=np.einsum("ij,ij->i", self._gather("heat", hits.triangle), weight),
             facade=self._gather("facade", hits.triangle),

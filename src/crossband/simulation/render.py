@@ -45,7 +45,7 @@ def simulate(
 
     Writes PNG files ``rgb/``, ``nir/`` (8 bits), ``tir/`` (16 bits, centikelvin), ``labels/`` (MFNet's
     classes), ``semantic/`` (:class:`~crossband.simulation.meshes.Kind`), ``instances/``, ``depth/``
-    (centimetres), ``temperature/`` (centikelvin, of the surfaces), the boxes ``boxes.json`` (COCO), the
+    (centimeters), ``temperature/`` (centikelvin, of the surfaces), the boxes ``boxes.json`` (COCO), the
     manifest ``frames.parquet``; for ``uav`` also ``map/`` and ``probes/``. A run that was stopped goes on
     where it was. The same arguments give the same bytes, whatever the number of workers.
 

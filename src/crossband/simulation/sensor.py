@@ -52,7 +52,7 @@ def blur(image: np.ndarray, deviation: float) -> np.ndarray:
 
 
 def expose(radiance: np.ndarray, rng: np.random.Generator, *, glare: float = 0.015) -> np.ndarray:
-    """A colour camera with automatic exposure: ``(H, W, 3)`` radiance to uint8 sRGB.
+    """A color camera with automatic exposure: ``(H, W, 3)`` radiance to uint8 sRGB.
 
     The gain is limited, so that a night without lamps stays dark; noise grows with the gain. Light beyond
     the brightest pixel spreads as glare.
@@ -108,7 +108,7 @@ def centikelvin(kelvin: np.ndarray) -> np.ndarray:
 
 
 def agc(kelvin: np.ndarray, plateau: float = 0.012, linear: float = 0.5) -> np.ndarray:
-    """Automatic gain control to uint8: plateau equalisation mixed with a linear stretch.
+    """Automatic gain control to uint8: plateau equalization mixed with a linear stretch.
 
     Source: Vickers, "Plateau equalization algorithm for real-time display of high-quality infrared
     imagery", Optical Engineering 35 (1996).
@@ -125,8 +125,8 @@ def agc(kelvin: np.ndarray, plateau: float = 0.012, linear: float = 0.5) -> np.n
     counts, edges = np.histogram(scaled, 256, (0, 1))
     clipped = np.minimum(counts, plateau * scaled.size)
     curve = np.concatenate([[0], np.cumsum(clipped)]) / max(clipped.sum(), 1)
-    equalised = np.interp(scaled, edges, curve)
-    return (255 * (linear * scaled + (1 - linear) * equalised) + 0.5).astype(np.uint8)
+    equalized = np.interp(scaled, edges, curve)
+    return (255 * (linear * scaled + (1 - linear) * equalized) + 0.5).astype(np.uint8)
 
 
 def _gain(luminance: np.ndarray, target: float, largest: float) -> float:

@@ -19,10 +19,10 @@ from .textures import FacadeTable, draw_facades, draw_grain, noise
 
 __all__ = ["Picture", "render"]
 
-_OFFSET = np.float32(0.012)  # metres that secondary rays start above a surface
+_OFFSET = np.float32(0.012)  # meters that secondary rays start above a surface
 _KOSCHMIEDER = 3.912  # extinction times visibility, at 2 % contrast
 _AMBIENT_REFLECTANCE = 0.24  # of a street's surroundings, for light that bounces once
-_HIDDEN_SKY = 60.0  # metres within which an obstacle hides the sky
+_HIDDEN_SKY = 60.0  # meters within which an obstacle hides the sky
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Picture:
         tir: ``(H, W)`` float32 radiance in 8-14 um, W m-2 sr-1.
         kind: ``(H, W)`` uint8, :class:`~crossband.simulation.meshes.Kind`.
         instance: ``(H, W)`` int32, 0 for what is no object.
-        depth: ``(H, W)`` float32 metres along the camera's axis; 0 for the sky.
+        depth: ``(H, W)`` float32 meters along the camera's axis; 0 for the sky.
         temperature: ``(H, W)`` float32 kelvin of the surface itself; for the sky its brightness temperature.
         hits: the ray at the middle of each pixel's surface, ``H * W`` of them.
         lit: ``(H, W)`` bool, in the direct sun.
@@ -148,10 +148,10 @@ def _lit_share(hour: float) -> float:
 
 def _wet(surfaces: Surfaces, wet: float) -> None:
     """Water darkens what it soaks (Lekner and Dorf, Applied Optics 27 (1988): about half the albedo)."""
-    soaked = np.isin(surfaces.material, (M.ASPHALT, M.PAVING, M.KERB, M.CONCRETE, M.MARKING)) & (
+    soaked = np.isin(surfaces.material, (M.ASPHALT, M.PAVING, M.CURB, M.CONCRETE, M.MARKING)) & (
         surfaces.normal[:, 2] > 0.7
     )
-    surfaces.colour[soaked] *= 1 - 0.45 * wet
+    surfaces.color[soaked] *= 1 - 0.45 * wet
     surfaces.nir[soaked] *= 1 - 0.55 * wet
 
 
@@ -176,7 +176,7 @@ def _sky_view(scene: Scene, pixel: Surfaces, distance: np.ndarray, camera: Camer
     """Share of the cosine-weighted hemisphere over each pixel's surface that sees the sky; ``(n,)``.
 
     Four rays a pixel, sixteen different sets of them in every square of four by four pixels, averaged over
-    the square's neighbours on the same surface.
+    the square's neighbors on the same surface.
     """
     n = camera.height * camera.width
     tile = _tile(camera)
@@ -196,7 +196,7 @@ def _sky_view(scene: Scene, pixel: Surfaces, distance: np.ndarray, camera: Camer
 
 @lru_cache(maxsize=1)
 def _radical_inverse() -> np.ndarray:
-    """64 points of the unit square, evenly spread (Hammersley), in an order that mixes neighbours."""
+    """64 points of the unit square, evenly spread (Hammersley), in an order that mixes neighbors."""
     index = np.arange(64)
     reversed_bits = sum(((index >> bit) & 1) << (5 - bit) for bit in range(6))
     points = np.stack([(index + 0.5) / 64, (reversed_bits + 0.5) / 64], axis=1)
@@ -267,7 +267,7 @@ def _mirror(scene: Scene, pixel: Surfaces, directions: np.ndarray, sky: Sky, sha
         there = Hits(*(getattr(hits, name)[met] for name in ("triangle", "distance", "u", "v")))
         seen = scene.surfaces(there, start[met], outgoing[met])
         light = (0.45 * sky.direct * max(float(sky.sun[2]), 0) + 0.6 * sky.diffuse) / np.pi
-        rgb[met] = seen.colour * light
+        rgb[met] = seen.color * light
         nir[met] = (
             seen.nir * (0.45 * sky.direct_nir * max(float(sky.sun[2]), 0) + 0.6 * sky.diffuse_nir) / np.pi
         )
@@ -280,7 +280,7 @@ def _mirror(scene: Scene, pixel: Surfaces, directions: np.ndarray, sky: Sky, sha
 
 
 def _spread_out(values: np.ndarray, rows: np.ndarray, ground: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Reflections of wet ground, drawn out over its neighbours: one ray a pixel alone would glitter."""
+    """Reflections of wet ground, drawn out over its neighbors: one ray a pixel alone would glitter."""
     image = np.zeros((shape[0] * shape[1], values[0].size + 1), np.float32)
     image[rows[ground]] = np.column_stack([values[ground], np.ones(int(ground.sum()))])
     smooth = blur(image.reshape(*shape, -1), max(1.0, shape[1] / 160)).reshape(image.shape)
@@ -319,7 +319,7 @@ def _visible(
     ambient = ambient * (0.55 + 0.45 * np.sqrt(sky_view))[:, None] + _lamp_light(scene, pixel, lights)
     light = rays.spread(ambient.astype(np.float32))
     light += sun_lit[:, None] * direct.astype(np.float32)
-    reflectance = np.concatenate([surfaces.colour, surfaces.nir[:, None]], axis=1)
+    reflectance = np.concatenate([surfaces.color, surfaces.nir[:, None]], axis=1)
     out = reflectance * light * np.float32(1 / np.pi)
     _add_mirror(out, surfaces, rays, mirror, direct, sky)
     _add_emission(out, surfaces, rays, glow, conditions)
@@ -392,7 +392,7 @@ def _add_emission(
     lamp = (surfaces.material == M.LAMP_GLASS) & (surfaces.kind == Kind.FURNITURE)
     if conditions.dark:
         out[lamp] += (
-            np.append(surfaces.colour[lamp], surfaces.colour[lamp].max(axis=1, keepdims=True), axis=1) * 4e-3
+            np.append(surfaces.color[lamp], surfaces.color[lamp].max(axis=1, keepdims=True), axis=1) * 4e-3
         )
 
 
@@ -415,7 +415,7 @@ def _temperatures(
     open_share = np.clip(rays.spread(sky_view) / np.maximum(possible[surfaces.orientation], 0.06), 0, 1)
     closed = table.closed.reshape(-1)[flat]
     out = closed + open_share * (table.open.reshape(-1)[flat] - closed)
-    reflected = 0.5 * surfaces.colour.mean(axis=1) + 0.5 * surfaces.nir
+    reflected = 0.5 * surfaces.color.mean(axis=1) + 0.5 * surfaces.nir
     darkness = np.clip((1 - reflected) / (1 - albedo()[surfaces.material]), 0.2, 2)
     darkness = np.where(surfaces.material == M.GLASS, 1, darkness)
     lit = _past_sunlight(scene, pixel, table, first_moving, rays.distance[rays.chosen], camera)
@@ -456,7 +456,7 @@ def _past_sunlight(
 
 
 def _tile(camera: Camera) -> np.ndarray:
-    """Position of each pixel in its square of four by four, 0 to 15, in an order that mixes neighbours."""
+    """Position of each pixel in its square of four by four, 0 to 15, in an order that mixes neighbors."""
     rows, columns = np.divmod(np.arange(camera.height * camera.width), camera.width)
     return ((rows % 4) * 4 + columns % 4) * 7 % 16
 

@@ -28,7 +28,7 @@ PALETTE: dict[Kind, tuple[int, int, int]] = {
     Kind.PERSON: (255, 200, 0),
     Kind.BICYCLE: (0, 220, 220),
     Kind.DOG: (255, 100, 255),
-    Kind.KERB: (240, 240, 240),
+    Kind.CURB: (240, 240, 240),
     Kind.CAR_STOP: (255, 255, 0),
     Kind.GUARDRAIL: (0, 90, 255),
     Kind.CONE: (255, 120, 0),
@@ -64,8 +64,8 @@ def contact_sheet(frames: Frames, path: str | Path, names: Sequence[str] | None 
         kelvin = to_kelvin(read_image(frames.root / row["tir"], Band.TIR).pixels, "centikelvin")
         columns = [
             read_image(frames.root / row["rgb"]).pixels,
-            _grey(read_image(frames.root / row["nir"]).pixels),
-            _grey(agc(kelvin)),
+            _gray(read_image(frames.root / row["nir"]).pixels),
+            _gray(agc(kelvin)),
             palette[read_image(frames.root / row["semantic"]).pixels],
         ]
         strips.append(np.concatenate(columns, axis=1))
@@ -76,5 +76,5 @@ def contact_sheet(frames: Frames, path: str | Path, names: Sequence[str] | None 
     return Path(path)
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def _gray(image: np.ndarray) -> np.ndarray:
     return np.repeat(image[..., None], 3, axis=2)

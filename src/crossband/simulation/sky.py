@@ -68,7 +68,7 @@ class Light:
     """A lamp.
 
     Attributes:
-        position: ``(3,)`` metres.
+        position: ``(3,)`` meters.
         axis: ``(3,)`` where it points.
         power: irradiance times squared distance on its axis, red, green, blue.
         nir: the same in the near infrared.

@@ -21,31 +21,31 @@ __all__ = ["Misalignment", "Shot", "Studio", "Take"]
 
 _NEAREST_LAMPS = 14
 _NEAREST_HEADLIGHTS = 5
-_CELL = 60.0  # metres; parked cars are loaded around the middle of the camera's cell
+_CELL = 60.0  # meters; parked cars are loaded around the middle of the camera's cell
 
 
 @dataclass(frozen=True)
 class Misalignment:
-    """How the thermal camera of a rig differs from the colour camera.
+    """How the thermal camera of a rig differs from the color camera.
 
     Attributes:
-        right, down: where it sits, metres beside the colour camera.
-        focal: its focal length over that of the colour camera.
-        centre: offset of its principal point, pixels at a width of 320.
+        right, down: where it sits, meters beside the color camera.
+        focal: its focal length over that of the color camera.
+        center: offset of its principal point, pixels at a width of 320.
         delay: how much later it sees, seconds.
     """
 
     right: float = 0.12
     down: float = -0.03
     focal: float = 1.05
-    centre: tuple[float, float] = (4.0, -3.0)
+    center: tuple[float, float] = (4.0, -3.0)
     delay: float = 0.04
 
     def camera(self, camera: Camera) -> Camera:
-        """The thermal camera that goes with a colour camera."""
+        """The thermal camera that goes with a color camera."""
         scale = camera.width / 320
-        centre = (camera.centre[0] + self.centre[0] * scale, camera.centre[1] + self.centre[1] * scale)
-        return camera.shifted(self.right, self.down, focal=self.focal, centre=centre)
+        center = (camera.center[0] + self.center[0] * scale, camera.center[1] + self.center[1] * scale)
+        return camera.shifted(self.right, self.down, focal=self.focal, center=center)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Shot:
         ego: the camera is in a car: its headlights shine by night, and nobody is nearer than 5 m.
         illuminator: a near-infrared lamp sits beside the camera, on in the dark, as on street cameras.
         subject: index in the fleet and pose of a vehicle put there for this frame.
-        velocity: of the camera, metres per second east, north, up.
+        velocity: of the camera, meters per second east, north, up.
         tags: what is known beforehand to be hard about it.
     """
 
@@ -88,7 +88,7 @@ class Take:
     """What came of a shot.
 
     Attributes:
-        picture: the colour camera's view; all bands of it are aligned.
+        picture: the color camera's view; all bands of it are aligned.
         thermal: the thermal camera's own view, the same object where the bands are aligned.
         flow: ``(H, W, 2)`` float32, columns and rows from a pixel of ``picture`` to ``thermal``; or None.
         visible: ``(H, W)`` bool, where the flow leads to the same surface; or None.
@@ -149,7 +149,7 @@ class Studio:
         """Load what is parked near the shot; the actors that move."""
         traffic = self.traffic(shot.day)
         ground = np.array(shot.subject[1][:2]) if shot.subject else self._ground_point(shot.camera)
-        # by cells, so that neighbouring shots share one tree; the cell follows from the shot alone
+        # by cells, so that neighboring shots share one tree; the cell follows from the shot alone
         cell = tuple((np.floor(ground[:2] / _CELL) * _CELL + _CELL / 2).tolist())
         spot = np.array(shot.subject[1][:2]) if shot.subject else None
         key = (shot.day, cell, None if spot is None else tuple(spot))
@@ -197,8 +197,8 @@ class Studio:
         if shot.conditions.blackout:
             return lights
         down = np.array([0.0, 0.0, -1.0])
-        centre = np.append(self._ground_point(camera), 0.0)
-        order = np.argsort(np.linalg.norm(self.city.lamps - centre, axis=1), kind="stable")
+        center = np.append(self._ground_point(camera), 0.0)
+        order = np.argsort(np.linalg.norm(self.city.lamps - center, axis=1), kind="stable")
         for i in order[:_NEAREST_LAMPS]:
             tone = (0.0170, 0.0148, 0.0110) if i % 5 else (0.0180, 0.0115, 0.0045)
             lights.append(Light(self.city.lamps[i].astype(np.float64), down, tone, 0.009, 1.2))
@@ -207,9 +207,9 @@ class Studio:
             for side in (-0.6, 0.6):
                 at = camera.position + side * camera.axes[0] + np.array([0, 0, -0.8])
                 lights.append(Light(at, beam / np.linalg.norm(beam), (0.065, 0.062, 0.056), 0.085, 45, False))
-        return lights + self._headlights(centre, time)
+        return lights + self._headlights(center, time)
 
-    def _headlights(self, centre: np.ndarray, time: float) -> list[Light]:
+    def _headlights(self, center: np.ndarray, time: float) -> list[Light]:
         found = []
         for actor in self._moving:
             if actor.vehicle is None:
@@ -218,7 +218,7 @@ class Studio:
             body = BODIES[actor.vehicle.body]
             ahead = np.array([np.cos(heading), np.sin(heading), -0.09])
             at = np.array([x, y, z + 0.7]) + ahead * (body.length / 2 + 0.1)
-            found.append((float(np.hypot(x - centre[0], y - centre[1])), actor.number, at, ahead))
+            found.append((float(np.hypot(x - center[0], y - center[1])), actor.number, at, ahead))
         found.sort(key=lambda item: item[:2])
         return [
             Light(at, ahead / np.linalg.norm(ahead), (0.10, 0.096, 0.088), 0.12, 40, False)
@@ -243,8 +243,8 @@ def _merged(meshes: list[Mesh]) -> Mesh | None:
     return merge(meshes) if meshes else None
 
 
-def _away_from(actors: list[Actor], time: float, spot: np.ndarray | None, metres: float = 8.0) -> list[Actor]:
+def _away_from(actors: list[Actor], time: float, spot: np.ndarray | None, meters: float = 8.0) -> list[Actor]:
     """Without those who stand where a subject is put."""
     if spot is None:
         return actors
-    return [a for a in actors if np.hypot(*(np.array(a.pose(time)[:2]) - spot)) > metres]
+    return [a for a in actors if np.hypot(*(np.array(a.pose(time)[:2]) - spot)) > meters]

@@ -46,7 +46,7 @@ def _noise_tile() -> np.ndarray:
 
 
 def noise(x: np.ndarray, y: np.ndarray, texel: float, *, smooth: bool = False) -> np.ndarray:
-    """Fractal noise, mean 0 and deviation 1, at points in metres; the tile has texels of that size.
+    """Fractal noise, mean 0 and deviation 1, at points in meters; the tile has texels of that size.
 
     Without ``smooth`` texels are not interpolated: they should be smaller than a pixel.
     """
@@ -66,11 +66,11 @@ def noise(x: np.ndarray, y: np.ndarray, texel: float, *, smooth: bool = False) -
 
 
 def draw_grain(surfaces: Surfaces, distance: np.ndarray) -> np.ndarray:
-    """Give surfaces the grain of their material; changes colour and NIR in place.
+    """Give surfaces the grain of their material; changes color and NIR in place.
 
     Args:
         surfaces: what was hit.
-        distance: ``(n,)`` metres; fine grain fades with it.
+        distance: ``(n,)`` meters; fine grain fades with it.
 
     Returns:
         ``(n,)`` float32, mean 0: the same grain for temperatures, where darker spots are warmer.
@@ -85,7 +85,7 @@ def draw_grain(surfaces: Surfaces, distance: np.ndarray) -> np.ndarray:
     grain += 0.45 * noise(x + 11.0, y - 5.0, 0.83, smooth=True)
     factor = np.clip(1 + strength * grain, 0.3, 1.9).astype(np.float32)
     _draw_joints(surfaces, x, y, level, distance, factor)
-    surfaces.colour *= factor[:, None]
+    surfaces.color *= factor[:, None]
     surfaces.nir *= 0.4 + 0.6 * factor
     return grain * strength
 
@@ -103,7 +103,7 @@ def _draw_joints(
     for material, width, height, joint, tone in (
         (M.PAVING, 0.6, 0.6, 0.025, 0.72),
         (M.BRICK, 0.25, 0.083, 0.012, 1.35),
-        (M.KERB, 1.0, 9.0, 0.02, 0.7),
+        (M.CURB, 1.0, 9.0, 0.02, 0.7),
         (M.ROOF_TILE, 0.3, 0.33, 0.03, 0.65),
     ):
         rows = np.flatnonzero((surfaces.material == material) & near)
@@ -144,7 +144,7 @@ class FacadeTable:
 
 
 def draw_facades(surfaces: Surfaces, table: FacadeTable, lit_share: float) -> np.ndarray:
-    """Put windows, doors and ledges on facades; changes material, colour, NIR and heat in place.
+    """Put windows, doors and ledges on facades; changes material, color, NIR and heat in place.
 
     Args:
         surfaces: what was hit.
@@ -174,9 +174,9 @@ def draw_facades(surfaces: Surfaces, table: FacadeTable, lit_share: float) -> np
     window, frame = window & ~above, frame & ~above
     _paint(surfaces, rows, window, frame, cell, v)
     ledge = ~window & ~frame & ((v < 0.035) | above) & (j > 0)
-    surfaces.colour[rows[ledge]] *= 0.82
+    surfaces.color[rows[ledge]] *= 0.82
     dirt = 1 - 0.10 * np.clip(1.2 - p[:, 2] / 1.0, 0, 1)
-    surfaces.colour[rows] *= dirt[:, None]
+    surfaces.color[rows] *= dirt[:, None]
     leak = table.leak[b]
     below = ~window & (np.abs(u - 0.5) < 0.3) & (v < 0.24) & (cell < 0.6)
     bridge = ~window & ((v < 0.06) | (v > 0.965))
@@ -231,18 +231,18 @@ def _paint(
     behind = np.where(
         curtain[:, None], 0.16 + 0.22 * cell[window][:, None], rgb[M.GLASS] * (0.5 + cell[window][:, None])
     )
-    surfaces.colour[panes] = behind
+    surfaces.color[panes] = behind
     surfaces.nir[panes] = np.where(curtain, 0.3, nir[M.GLASS])
     surfaces.material[frames] = M.FRAME
     tone = np.where(hash01(surfaces.instance[frames], 5) < 0.7, 1.0, 0.25)
-    surfaces.colour[frames] = rgb[M.FRAME] * tone[:, None]
+    surfaces.color[frames] = rgb[M.FRAME] * tone[:, None]
     surfaces.nir[frames] = nir[M.FRAME] * (0.5 + 0.5 * tone)
 
 
 def cloud_cover(direction: np.ndarray, cloud: float, shift: float) -> np.ndarray:
     """How much cloud stands in directions ``(n, 3)``, 0 to 1: noise on a layer overhead."""
     up = np.maximum(direction[:, 2], 0.03)
-    scale = np.float32(900.0)  # metres, as if the clouds hung that high
+    scale = np.float32(900.0)  # meters, as if the clouds hung that high
     x, y = direction[:, 0] / up * scale + shift, direction[:, 1] / up * scale
     density = 0.85 * noise(x, y, 55.0, smooth=True) + 0.35 * noise(y, x + 50, 14.0, smooth=True)
     threshold = 1.1 - 3.0 * cloud

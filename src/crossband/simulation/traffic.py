@@ -20,9 +20,9 @@ FLEET = 1200
 """How many vehicles belong to a city; their numbers follow those of its structures."""
 
 Pose = tuple[float, float, float, float]
-"""x, y, z in metres and heading in radians anticlockwise from east."""
+"""x, y, z in meters and heading in radians counterclockwise from east."""
 
-_STRIDE = 1.45  # metres of one full cycle of both legs
+_STRIDE = 1.45  # meters of one full cycle of both legs
 _PHASES = 16
 
 
@@ -60,10 +60,10 @@ class Traffic:
     def near(
         self, point: np.ndarray, time: float, vehicles: float = 130.0, others: float = 75.0, clear: float = 0.0
     ) -> list[Actor]:
-        """Actors within so many metres of a point on the ground, in a fixed order.
+        """Actors within so many meters of a point on the ground, in a fixed order.
 
         Args:
-            point: ``(2,)`` or ``(3,)``, metres.
+            point: ``(2,)`` or ``(3,)``, meters.
             time: seconds.
             vehicles: range for vehicles.
             others: range for everybody else.
@@ -164,8 +164,8 @@ def lane_pose(
         along = (start + speed * time) % extent
         along = along if direction > 0 else extent - along
         if street.along_x:
-            return along, street.centre - direction * offset, 0.0, 0.0 if direction > 0 else np.pi
-        return street.centre + direction * offset, along, 0.0, direction * np.pi / 2
+            return along, street.center - direction * offset, 0.0, 0.0 if direction > 0 else np.pi
+        return street.center + direction * offset, along, 0.0, direction * np.pi / 2
 
     return pose
 
@@ -194,8 +194,8 @@ def _walkers(city: City, rng: np.random.Generator, density: float) -> list[Actor
         start = float(rng.uniform(0, extent))
         pose = lane_pose(street, offset, int(rng.choice((-1, 1))), extent, start, speed)
         person = draw_person(rng, number)
-        colour = tuple(rng.uniform(0.02, 0.4, 3))
-        actors.append(Actor(number, pose, _cycling(person, number + 1, colour, speed)))
+        color = tuple(rng.uniform(0.02, 0.4, 3))
+        actors.append(Actor(number, pose, _cycling(person, number + 1, color, speed)))
         number += 2
     for _ in range(round(40 * density)):
         person = draw_person(rng, number)
@@ -239,10 +239,10 @@ def _crossing(city: City, rng: np.random.Generator) -> Callable[[float], Pose]:
         across = (along if forth else 2 * width - along) - width / 2
         z = 0.0 if abs(across) < width / 2 - 1 else 0.15
         if over_x:
-            y = row.centre + side * (row.width / 2 + 2.6) + shift
-            return column.centre + across, y, z, 0.0 if forth else np.pi
-        x = column.centre + side * (column.width / 2 + 2.6) + shift
-        return x, row.centre + across, z, np.pi / 2 if forth else -np.pi / 2
+            y = row.center + side * (row.width / 2 + 2.6) + shift
+            return column.center + across, y, z, 0.0 if forth else np.pi
+        x = column.center + side * (column.width / 2 + 2.6) + shift
+        return x, row.center + across, z, np.pi / 2 if forth else -np.pi / 2
 
     return pose
 
@@ -281,15 +281,15 @@ def _trotting(number: int, fur: tuple[float, float, float], speed: float) -> Cal
 
 
 @lru_cache(maxsize=256)
-def _bicycle_shape(number: int, colour: tuple[float, float, float]) -> Mesh:
-    return bicycle_mesh(number, colour)
+def _bicycle_shape(number: int, color: tuple[float, float, float]) -> Mesh:
+    return bicycle_mesh(number, color)
 
 
 def _cycling(
-    person: Person, number: int, colour: tuple[float, float, float], speed: float
+    person: Person, number: int, color: tuple[float, float, float], speed: float
 ) -> Callable[[float, bool], Mesh]:
     def shape(time: float, lights: bool) -> Mesh:
         rider = _person_shape(person, _phase(time, speed, 5.0), True)
-        return merge([rider, _bicycle_shape(number, colour)])
+        return merge([rider, _bicycle_shape(number, color)])
 
     return shape

@@ -1,4 +1,4 @@
-"""Vehicles with an identity: body, colour, wheels, load, and the heat their use has left in them."""
+"""Vehicles with an identity: body, color, wheels, load, and the heat their use has left in them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from .materials import M, column
 from .meshes import Kind, Mesh, box, loft, merge, smooth, tube
 
-__all__ = ["BODIES", "COLOURS", "Body", "Vehicle", "draw_vehicle", "engine_warmth", "vehicle_mesh"]
+__all__ = ["BODIES", "COLORS", "Body", "Vehicle", "draw_vehicle", "engine_warmth", "vehicle_mesh"]
 
-COLOURS: dict[str, tuple[float, float, float]] = {
+COLORS: dict[str, tuple[float, float, float]] = {
     "white": (0.72, 0.72, 0.70),
     "silver": (0.42, 0.43, 0.44),
-    "grey": (0.13, 0.135, 0.14),
+    "gray": (0.13, 0.135, 0.14),
     "black": (0.018, 0.018, 0.02),
     "red": (0.42, 0.025, 0.025),
     "blue": (0.03, 0.075, 0.30),
@@ -30,11 +30,11 @@ class Body:
     """A type of vehicle.
 
     Attributes:
-        length, width, height: metres.
+        length, width, height: meters.
         stations: outline of the side, rows of (x / length, belt / height, top / height, top width / width).
         side_glass: pairs of stations between which the side above the belt is glass.
-        top_glass: stations after which the top is glass (windscreen and rear window).
-        wheel: radius of the wheels, metres.
+        top_glass: stations after which the top is glass (windshield and rear window).
+        wheel: radius of the wheels, meters.
         axles: positions of the axles, x / length.
         engine: where the engine is, x / length.
         share: how many of all vehicles are of this type.
@@ -232,12 +232,12 @@ class Vehicle:
         number: the instance number in the label images.
         identity: its name in manifests.
         body: a key of :data:`BODIES`.
-        colour: a key of :data:`COLOURS`.
+        color: a key of :data:`COLORS`.
         paint: linear reflectance in red, green, blue of this very car.
         nir: reflectance of its paint in the near infrared: black paints differ there.
         wheels: steel, alloy or black.
         load: what it carries.
-        stripe: whether a stripe of another colour runs along its sides.
+        stripe: whether a stripe of another color runs along its sides.
         engine_heat: kelvin that its running engine adds to the front of the body.
         exhaust_side: -1 right, 1 left.
         idle_hours: since when the engine has been off when it stands parked, hours.
@@ -246,7 +246,7 @@ class Vehicle:
     number: int
     identity: str
     body: str
-    colour: str
+    color: str
     paint: tuple[float, float, float]
     nir: float
     wheels: str
@@ -262,13 +262,13 @@ def draw_vehicle(rng: np.random.Generator, number: int) -> Vehicle:
     names = list(BODIES)
     share = np.array([BODIES[name].share for name in names])
     body = str(rng.choice(names, p=share / share.sum()))
-    colour = str(rng.choice(list(COLOURS), p=[0.2, 0.18, 0.16, 0.14, 0.1, 0.1, 0.04, 0.04, 0.04]))
-    paint = np.clip(np.array(COLOURS[colour]) * rng.uniform(0.8, 1.2) + rng.normal(0, 0.006, 3), 0.01, 0.85)
+    color = str(rng.choice(list(COLORS), p=[0.2, 0.18, 0.16, 0.14, 0.1, 0.1, 0.04, 0.04, 0.04]))
+    paint = np.clip(np.array(COLORS[color]) * rng.uniform(0.8, 1.2) + rng.normal(0, 0.006, 3), 0.01, 0.85)
     return Vehicle(
         number=number,
         identity=f"vehicle{number:04d}",
         body=body,
-        colour=colour,
+        color=color,
         paint=(float(paint[0]), float(paint[1]), float(paint[2])),
         nir=float(np.clip(paint.mean() * rng.uniform(0.7, 1.1) + rng.uniform(0.03, 0.25), 0.04, 0.8)),
         wheels=str(rng.choice(_WHEELS)),
@@ -297,7 +297,7 @@ def vehicle_mesh(vehicle: Vehicle, *, running: bool, lights: bool = False) -> Me
 
     Args:
         vehicle: which.
-        running: engine on, tyres and brakes warm from driving; else by its ``idle_hours``.
+        running: engine on, tires and brakes warm from driving; else by its ``idle_hours``.
         lights: head and tail lights on; their glass is then :data:`M.HEADLIGHT` and :data:`M.TAILLIGHT`,
             otherwise lamp glass and plastic.
     """
@@ -305,7 +305,7 @@ def vehicle_mesh(vehicle: Vehicle, *, running: bool, lights: bool = False) -> Me
     parts = [_shell(vehicle.body), *_wheels(vehicle.body, vehicle.wheels), *_lamps(vehicle.body, lights)]
     parts += [*_trim(vehicle.body), *_own_trim(vehicle, body), *_load(vehicle, body)]
     mesh = merge(parts)
-    own = mesh.colour[:, 0] == -1
+    own = mesh.color[:, 0] == -1
     nir = np.where(own, np.float32(vehicle.nir), mesh.nir)
     mesh = mesh.painted(vehicle.paint).having(kind=Kind.VEHICLE, instance=vehicle.number, nir=nir)
     warmth = 1.0 if running else engine_warmth(vehicle.idle_hours)
@@ -313,7 +313,7 @@ def vehicle_mesh(vehicle: Vehicle, *, running: bool, lights: bool = False) -> Me
     return mesh.having(heat=_heat(mesh, vehicle, body, warmth, driven))
 
 
-_PAINT = (-1.0, 0.0, 0.0)  # a mark for the vehicle's own colour; see Mesh.painted
+_PAINT = (-1.0, 0.0, 0.0)  # a mark for the vehicle's own color; see Mesh.painted
 
 
 @lru_cache(maxsize=16)
@@ -350,21 +350,21 @@ def _shell(name: str) -> Mesh:
     ends = np.concatenate([_cap(grid[0])[:, ::-1], _cap(grid[-1])])
     corners = np.concatenate([corners, ends])
     materials = np.concatenate([material.reshape(-1), np.full(len(ends), M.CAR_PAINT, np.uint8)])
-    mesh = Mesh.make(corners, M.CAR_PAINT, colour=_PAINT, normals=smooth(corners))
-    return _recoloured(mesh, materials)
+    mesh = Mesh.make(corners, M.CAR_PAINT, color=_PAINT, normals=smooth(corners))
+    return _recolored(mesh, materials)
 
 
 def _cap(ring: np.ndarray) -> np.ndarray:
     """The end of a loft, seen from the front: a fan from the middle of its bottom edge."""
-    centre = np.array([ring[0, 0], 0, ring[:, 2].min()], np.float32)
-    return np.stack([np.broadcast_to(centre, ring[1:].shape), ring[1:], ring[:-1]], axis=1)
+    center = np.array([ring[0, 0], 0, ring[:, 2].min()], np.float32)
+    return np.stack([np.broadcast_to(center, ring[1:].shape), ring[1:], ring[:-1]], axis=1)
 
 
-def _recoloured(mesh: Mesh, material: np.ndarray) -> Mesh:
+def _recolored(mesh: Mesh, material: np.ndarray) -> Mesh:
     own = material == M.CAR_PAINT
-    colour = np.where(own[:, None], mesh.colour, column("rgb")[material])
+    color = np.where(own[:, None], mesh.color, column("rgb")[material])
     nir = np.where(own, mesh.nir, column("nir")[material])
-    return mesh.having(material=material, colour=colour.astype(np.float32), nir=nir.astype(np.float32))
+    return mesh.having(material=material, color=color.astype(np.float32), nir=nir.astype(np.float32))
 
 
 @lru_cache(maxsize=32)
@@ -382,15 +382,15 @@ def _wheels(name: str, style: str) -> tuple[Mesh, ...]:
                 (body.wheel * 0.62, out - side * 0.02, out + side * 0.030, hub, 10),
                 (body.wheel * 0.2, out - side * 0.02, out + side * 0.038, M.PLASTIC, 5),
             ):
-                centre = body.wheel * (1.04 if sides == 12 and material == M.PLASTIC else 1.0)
-                corners, normals = tube((x, y0, centre), (x, y1, centre), radius, sides=sides)
+                center = body.wheel * (1.04 if sides == 12 and material == M.PLASTIC else 1.0)
+                corners, normals = tube((x, y0, center), (x, y1, center), radius, sides=sides)
                 seen = slice(None, None) if material == M.RUBBER else slice(2 * sides, 3 * sides)
                 parts.append(Mesh.make(corners[seen], material, normals=normals[seen]))
     return tuple(parts)
 
 
 def _ends(name: str) -> tuple[float, float, float]:
-    """Front, rear and the height of the headlights, metres."""
+    """Front, rear and the height of the headlights, meters."""
     body = BODIES[name]
     rear = -body.length / 2 if name != "truck" else -body.length * 0.47
     return body.length / 2, rear, body.height * (0.30 if body.height > 2 else 0.38)
@@ -402,7 +402,7 @@ def _lamps(name: str, lights: bool) -> tuple[Mesh, ...]:
     front, rear, low = _ends(name)
     width, tall = body.width / 2, body.height > 2.0
     lamp, tail = (M.HEADLIGHT, M.TAILLIGHT) if lights else (M.LAMP_GLASS, M.PLASTIC)
-    tail_colour = None if lights else (0.25, 0.015, 0.015)
+    tail_color = None if lights else (0.25, 0.015, 0.015)
     z_tail = body.height * (0.35 if tall else 0.46)
     parts = []
     for side in (-1, 1):
@@ -411,7 +411,7 @@ def _lamps(name: str, lights: bool) -> tuple[Mesh, ...]:
         y0, y1 = sorted((side * width * 0.62, side * width * 0.90))
         height = 0.30 if tall else 0.13
         tail_box = box((rear - 0.02, y0, z_tail), (rear + 0.10, y1, z_tail + height))
-        parts.append(Mesh.make(tail_box, tail, colour=tail_colour))
+        parts.append(Mesh.make(tail_box, tail, color=tail_color))
     return tuple(parts)
 
 
@@ -426,13 +426,13 @@ def _trim(name: str) -> tuple[Mesh, ...]:
         y0, y1 = sorted((side * width * 1.0, side * width * 1.16))
         x = body.length * (0.19 if not tall else 0.40)
         z = body.height * (0.64 if not tall else 0.55)
-        parts.append(Mesh.make(box((x - 0.06, y0, z), (x + 0.06, y1, z + 0.13)), M.CAR_PAINT, colour=_PAINT))
+        parts.append(Mesh.make(box((x - 0.06, y0, z), (x + 0.06, y1, z + 0.13)), M.CAR_PAINT, color=_PAINT))
     grille = box((front - 0.1, -width * 0.45, low - 0.02), (front + 0.008, width * 0.45, low + 0.11))
     bumper = box((front - 0.1, -width * 0.7, low - 0.20), (front + 0.014, width * 0.7, low - 0.10))
     parts += [Mesh.make(grille, M.PLASTIC), Mesh.make(bumper, M.PLASTIC)]
     for x in (front + 0.016, rear - 0.022):
         plate = box((x - 0.02, -0.26, low - 0.09), (x + 0.004, 0.26, low + 0.02))
-        parts.append(Mesh.make(plate, M.PLASTIC, colour=(0.7, 0.7, 0.66), nir=0.7))
+        parts.append(Mesh.make(plate, M.PLASTIC, color=(0.7, 0.7, 0.66), nir=0.7))
     under = box((rear + 0.3, -width * 0.8, 0.14), (front - 0.3, width * 0.8, 0.24))
     return (*parts, Mesh.make(under, M.PLASTIC))
 
@@ -450,7 +450,7 @@ def _own_trim(vehicle: Vehicle, body: Body) -> list[Mesh]:
         for side in (-1, 1):
             y0, y1 = sorted((side * (width + 0.006), side * (width - 0.014)))
             parts.append(
-                Mesh.make(box((begin, y0, low), (end, y1, high)), M.CAR_PAINT, colour=(0.6, 0.12, 0.05))
+                Mesh.make(box((begin, y0, low), (end, y1, high)), M.CAR_PAINT, color=(0.6, 0.12, 0.05))
             )
     return parts
 
@@ -467,7 +467,7 @@ def _load(vehicle: Vehicle, body: Body) -> list[Mesh]:
             ]
         case "taxi sign":
             return [
-                Mesh.make(box((-0.1, -0.28, top), (0.1, 0.28, top + 0.17)), M.PLASTIC, colour=(0.7, 0.55, 0.05))
+                Mesh.make(box((-0.1, -0.28, top), (0.1, 0.28, top + 0.17)), M.PLASTIC, color=(0.7, 0.55, 0.05))
             ]
         case "ladder":
             rails = [
@@ -501,7 +501,7 @@ def _cargo(vehicle: Vehicle, body: Body) -> list[Mesh]:
     low, high = (-0.47 * length, -width, 1.05), (0.21 * length, width, body.height)
     match vehicle.load:
         case "tarpaulin":
-            return [bed, Mesh.make(box(low, high), M.TARPAULIN, colour=_PAINT)]
+            return [bed, Mesh.make(box(low, high), M.TARPAULIN, color=_PAINT)]
         case "tank":
             radius = width * 0.9
             corners, normals = tube(
@@ -514,7 +514,7 @@ def _cargo(vehicle: Vehicle, body: Body) -> list[Mesh]:
                 for x, h in ((-0.45, 1.1), (-0.28, 0.8), (-0.1, 1.3))
             ]
             return [bed, *crates]
-    return [bed, Mesh.make(box(low, high), M.PAINTED_STEEL, colour=(0.62, 0.63, 0.64), nir=0.62)]
+    return [bed, Mesh.make(box(low, high), M.PAINTED_STEEL, color=(0.62, 0.63, 0.64), nir=0.62)]
 
 
 def _heat(mesh: Mesh, vehicle: Vehicle, body: Body, warmth: float, driven: float) -> np.ndarray:

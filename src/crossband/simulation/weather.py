@@ -19,7 +19,7 @@ class Weather:
     Attributes:
         name: clear, cloudy, rain or fog.
         cloud: covered share of the sky, 0 to 1.
-        visibility: meteorological range in the visible, metres.
+        visibility: meteorological range in the visible, meters.
         thermal_visibility: the same in 8-14 um: haze passes long waves, thick fog does not.
         air_mean: mean air temperature of the day, kelvin.
         air_swing: half of the difference between the warmest and the coldest hour, kelvin.

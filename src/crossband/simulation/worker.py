@@ -29,7 +29,7 @@ class Job:
     Attributes:
         preset, frames, width, height, seed: as given by the user.
         samples: rays a pixel.
-        misaligned: the thermal camera sits beside the colour camera and sees later.
+        misaligned: the thermal camera sits beside the color camera and sees later.
         eight_bit: also write ``tir8``.
     """
 

@@ -27,7 +27,7 @@ from ..checkpoints import read_state, write_checkpoint, write_state
 from ..errors import CrossbandError
 from ..progress import Progress
 from .logs import RunLog
-from .recipe import Optimiser, Recipe
+from .recipe import Optimizer, Recipe
 from .task import Task
 
 __all__ = ["BEST", "STATE", "Learner", "fit"]
@@ -46,20 +46,20 @@ def fit(task: Task, out: Path) -> None:
         raise CrossbandError(f"{out} holds a run of another recipe; choose another --out, or remove it")
     if state is not None and state["finished"]:
         return
-    running = task.recipe.running
+    settings = task.recipe.trainer
     torch.manual_seed(task.recipe.seed)
     if state is None:
         task.prepare()
     learner = Learner(task, out, state)
     with _quiet():
         trainer = lightning.Trainer(
-            accelerator={"cuda": "gpu"}.get(running.device, running.device),
-            devices=running.processes,
-            strategy="ddp_spawn" if running.processes > 1 else "auto",
-            precision=running.precision,
-            max_epochs=running.epochs - learner.epoch,
-            accumulate_grad_batches=running.accumulate,
-            gradient_clip_val=task.recipe.optimiser.clip or None,
+            accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
+            devices=settings.processes,
+            strategy="ddp_spawn" if settings.processes > 1 else "auto",
+            precision=settings.precision,
+            max_epochs=settings.epochs - learner.epoch,
+            accumulate_grad_batches=settings.accumulate,
+            gradient_clip_val=task.recipe.optimizer.clip or None,
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
             limit_val_batches=0,
@@ -105,11 +105,11 @@ class Learner(lightning.LightningModule):
             self._take_up(state)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The recipe's optimiser, with its state where the run goes on."""
-        optimiser = make_optimiser(self.task, self.task.recipe.optimiser)
+        """The recipe's optimizer, with its state where the run goes on."""
+        optimizer = make_optimizer(self.task, self.task.recipe.optimizer)
         if self._resumed is not None:
-            optimiser.load_state_dict(self._resumed["optimiser"])
-        return optimiser
+            optimizer.load_state_dict(self._resumed["optimizer"])
+        return optimizer
 
     def on_fit_start(self) -> None:
         """Open the log; take up the scaler of mixed precision."""
@@ -123,13 +123,13 @@ class Learner(lightning.LightningModule):
 
     def train_dataloader(self) -> DataLoader:
         """What is left of the epoch."""
-        running, recipe = self.task.recipe.running, self.task.recipe
+        settings, recipe = self.task.recipe.trainer, self.task.recipe
         if self._samples is None:
             self._samples = self.task.samples(self.epoch)
         data = EpochData(self.task, self._samples, recipe.seed, self.epoch)
         share = _Share(
             len(self._samples),
-            running.batch_size,
+            settings.batch_size,
             self.batch,
             self.trainer.global_rank,
             self.trainer.world_size,
@@ -137,7 +137,7 @@ class Learner(lightning.LightningModule):
         return DataLoader(
             data,
             batch_sampler=share,
-            num_workers=running.workers,
+            num_workers=settings.workers,
             pin_memory=self.trainer.strategy.root_device.type == "cuda",
             generator=torch.Generator().manual_seed(recipe.seed),
         )
@@ -146,7 +146,7 @@ class Learner(lightning.LightningModule):
     def steps_per_epoch(self) -> int:
         """Batches of a whole epoch."""
         assert self._samples is not None
-        return len(self._samples) // self.task.recipe.running.batch_size
+        return len(self._samples) // self.task.recipe.trainer.batch_size
 
     def on_train_epoch_start(self) -> None:
         """Training mode, which Lightning leaves as a network came; start the clock and the progress bar."""
@@ -154,17 +154,17 @@ class Learner(lightning.LightningModule):
         self._started = time.perf_counter()
         self._images = 0
         if self.trainer.is_global_zero:
-            left = (self.steps_per_epoch - self.batch) * self.task.recipe.running.batch_size
-            what = f"epoch {self.epoch + 1}/{self.task.recipe.running.epochs}"
+            left = (self.steps_per_epoch - self.batch) * self.task.recipe.trainer.batch_size
+            what = f"epoch {self.epoch + 1}/{self.task.recipe.trainer.epochs}"
             assert self._samples is not None
             self._progress = Progress(left * self._samples.shape[1], what).__enter__()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """The rate of this step, and its random numbers."""
-        done = (self.epoch + self.batch / self.steps_per_epoch) / self.task.recipe.running.epochs
-        factor = rate_factor(self.task.recipe.optimiser, done, self.epoch)
+        """The learning rate of this step, and its random numbers."""
+        done = (self.epoch + self.batch / self.steps_per_epoch) / self.task.recipe.trainer.epochs
+        factor = rate_factor(self.task.recipe.optimizer, done, self.epoch)
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            group["lr"] = group["initial_rate"] * factor
+            group["lr"] = group["initial_lr"] * factor
         torch.manual_seed(_seed(self.task.recipe.seed, 1, self.step, self.trainer.global_rank))
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
@@ -184,25 +184,25 @@ class Learner(lightning.LightningModule):
             names = [name for row in sample.cpu().numpy() for name in self.task.images_in(row)]
             raise CrossbandError(
                 f"the loss is {value} in epoch {self.epoch + 1}, step {self.step + 1}, on the images "
-                f"{', '.join(dict.fromkeys(names))}; look at them, or lower optimiser.rate"
+                f"{', '.join(dict.fromkeys(names))}; look at them, or lower optimizer.lr"
             )
         self._losses.append([self.step + 1, value])
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count; save the state when it is time."""
-        running = self.task.recipe.running
+        settings = self.task.recipe.trainer
         self.batch += 1
         self.step += 1
         assert self._samples is not None
-        images = running.batch_size * self._samples.shape[1]
+        images = settings.batch_size * self._samples.shape[1]
         self._images += images
         if not self.trainer.is_global_zero:
             return
         assert self._progress is not None
         self._progress.advance(images)
-        whole = self.batch % running.accumulate == 0 and self.batch < self.steps_per_epoch
-        if whole and time.monotonic() - self._saved >= running.save_seconds:
+        whole = self.batch % settings.accumulate == 0 and self.batch < self.steps_per_epoch
+        if whole and time.monotonic() - self._saved >= settings.save_seconds:
             self._save()
 
     def on_train_epoch_end(self) -> None:
@@ -216,12 +216,12 @@ class Learner(lightning.LightningModule):
             "train/mining_share": mining / max(mining + seconds, 1e-9),
             "train/loss": float(np.mean([loss for _, loss in self._losses])),
         }
-        running = self.task.recipe.running
-        last = self.epoch + 1 == running.epochs
-        scores = self.task.validate() if last or not (self.epoch + 1) % running.validate_every else {}
+        settings = self.task.recipe.trainer
+        last = self.epoch + 1 == settings.epochs
+        scores = self.task.validate() if last or not (self.epoch + 1) % settings.validate_every else {}
         self._close_progress()
         improved = self._judge(scores)
-        stop = bool(running.patience) and self.stale >= running.patience
+        stop = bool(settings.patience) and self.stale >= settings.patience
         self.trainer.should_stop = stop
         if self.trainer.is_global_zero:
             self._write(figures | scores)
@@ -229,7 +229,7 @@ class Learner(lightning.LightningModule):
                 write_checkpoint(self.out / BEST, self.network, self._account(scores))
         self.epoch, self.batch, self._samples, self._losses = self.epoch + 1, 0, None, []
         if self.trainer.is_global_zero:
-            self._save(finished=stop or self.epoch == running.epochs)
+            self._save(finished=stop or self.epoch == settings.epochs)
 
     def _judge(self, scores: dict[str, float]) -> bool:
         """Whether these scores, if any, are the best so far; counts the measured epochs since."""
@@ -285,7 +285,7 @@ class Learner(lightning.LightningModule):
             "samples": None if self._samples is None else torch.from_numpy(np.ascontiguousarray(self._samples)),
             "network": self.network.state_dict(),
             "criterion": self.criterion.state_dict(),
-            "optimiser": self.optimizers().optimizer.state_dict(),  # type: ignore[union-attr]
+            "optimizer": self.optimizers().optimizer.state_dict(),  # type: ignore[union-attr]
             "scaler": scaler.state_dict() if scaler is not None else {},
             "task": self.task.state(),
         }
@@ -323,7 +323,7 @@ class _Share:
 
     def __init__(self, n: int, batch_size: int, first: int, rank: int, world: int) -> None:
         if n < batch_size:
-            raise CrossbandError(f"an epoch has {n} samples, fewer than running.batch_size {batch_size}")
+            raise CrossbandError(f"an epoch has {n} samples, fewer than trainer.batch_size {batch_size}")
         self._batches, self._size, self._first = n // batch_size, batch_size, first
         self._rank, self._world = rank, world
 
@@ -343,8 +343,8 @@ def _same_recipe(recipe: Recipe, said: str) -> bool:
         return False
 
 
-def make_optimiser(task: Task, recipe: Optimiser) -> torch.optim.Optimizer:
-    """The optimiser: the encoder at its rate, all else at the head's; no decay of biases and norms."""
+def make_optimizer(task: Task, recipe: Optimizer) -> torch.optim.Optimizer:
+    """The optimizer: the encoder at its rate, all else at the head's; no decay of biases and norms."""
     encoder = getattr(task.network, "encoder", task.network)
     inside = {id(parameter) for parameter in encoder.parameters()}
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
@@ -353,20 +353,20 @@ def make_optimiser(task: Task, recipe: Optimiser) -> torch.optim.Optimizer:
             groups.setdefault((id(parameter) in inside, parameter.ndim > 1), []).append(parameter)
     parts: list[dict[str, Any]] = []
     for (own, decays), parameters in groups.items():
-        rate = recipe.rate if own or recipe.head_rate is None else recipe.head_rate
+        rate = recipe.lr if own or recipe.head_lr is None else recipe.head_lr
         decay = recipe.weight_decay if decays else 0.0
-        parts.append({"params": parameters, "lr": rate, "initial_rate": rate, "weight_decay": decay})
+        parts.append({"params": parameters, "lr": rate, "initial_lr": rate, "weight_decay": decay})
     if recipe.name == "sgd":
-        return torch.optim.SGD(parts, lr=recipe.rate, momentum=recipe.momentum)
+        return torch.optim.SGD(parts, lr=recipe.lr, momentum=recipe.momentum)
     kind = torch.optim.AdamW if recipe.name == "adamw" else torch.optim.Adam
-    return kind(parts, lr=recipe.rate, betas=recipe.betas)
+    return kind(parts, lr=recipe.lr, betas=recipe.betas)
 
 
-def rate_factor(recipe: Optimiser, done: float, epoch: int) -> float:
+def rate_factor(recipe: Optimizer, done: float, epoch: int) -> float:
     """What the rate is multiplied by when the share ``done`` of a run is over.
 
     Example:
-        >>> [round(rate_factor(Optimiser(schedule="cosine"), share, 0), 3) for share in (0.0, 0.5, 1.0)]
+        >>> [round(rate_factor(Optimizer(schedule="cosine"), share, 0), 3) for share in (0.0, 0.5, 1.0)]
         [1.0, 0.5, 0.0]
     """
     if done < recipe.warmup:

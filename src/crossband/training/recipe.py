@@ -1,7 +1,7 @@
 """Recipes: everything a training run depends on, typed, in one YAML file.
 
 A key nobody knows is an error that names the nearest. ``key=value`` pairs override what the file says, with
-dots for what lies inside: ``optimiser.rate=1e-4``, ``data.query_bands=[tir]``. ``base: other.yaml`` starts from
+dots for what lies inside: ``optimizer.lr=1e-4``, ``data.query_bands=[tir]``. ``base: other.yaml`` starts from
 a recipe in the same folder and says only what differs.
 """
 
@@ -18,18 +18,18 @@ from pydantic import BaseModel, Field, model_validator
 from ..data.parts import Strict
 from ..errors import CrossbandError, nearest
 
-__all__ = ["Optimiser", "Recipe", "Running", "read_recipe"]
+__all__ = ["Optimizer", "Recipe", "TrainerSettings", "read_recipe"]
 
 _MOST_BASES = 4
 
 
-class Optimiser(Strict):
+class Optimizer(Strict):
     """How parameters move.
 
     Attributes:
         name: ``adamw``, ``adam`` or ``sgd``.
-        rate: learning rate of the encoder.
-        head_rate: of all else (aggregator, classes of the loss); ``rate`` where ``None``.
+        lr: learning rate of the encoder.
+        head_lr: of all else (aggregator, classes of the loss); ``lr`` where ``None``.
         weight_decay: of all parameters with two axes or more.
         momentum: of ``sgd``.
         betas: of ``adam`` and ``adamw``.
@@ -45,8 +45,8 @@ class Optimiser(Strict):
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
-    rate: float = Field(default=1e-5, gt=0)
-    head_rate: float | None = Field(default=None, gt=0)
+    lr: float = Field(default=1e-5, gt=0)
+    head_lr: float | None = Field(default=None, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     betas: tuple[float, float] = (0.9, 0.999)
@@ -59,7 +59,7 @@ class Optimiser(Strict):
     clip: float = Field(default=0.0, ge=0)
 
 
-class Running(Strict):
+class TrainerSettings(Strict):
     """How a run runs.
 
     Attributes:
@@ -95,7 +95,7 @@ class Running(Strict):
             raise CrossbandError(f"a checkpoint is selected on val, never on {self.select_on}")
         if self.batch_size % self.processes:
             raise CrossbandError(
-                f"running.batch_size {self.batch_size} is shared by {self.processes} processes and must divide"
+                f"trainer.batch_size {self.batch_size} is shared by {self.processes} processes and must divide"
             )
         return self
 
@@ -110,8 +110,8 @@ class Recipe(Strict):
         chosen: settings that the paper does not give and we chose, each with a reason.
         seed: of everything random.
         data: which frames, of the task's own type.
-        optimiser: how parameters move.
-        running: how the run runs.
+        optimizer: how parameters move.
+        trainer: how the run runs.
     """
 
     task: str
@@ -121,8 +121,8 @@ class Recipe(Strict):
     chosen: dict[str, str] = Field(default_factory=dict)
     seed: int = 0
     data: Strict
-    optimiser: Optimiser = Optimiser()
-    running: Running = Running()
+    optimizer: Optimizer = Optimizer()
+    trainer: TrainerSettings = TrainerSettings()
 
 
 def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = ()) -> Recipe:
@@ -193,7 +193,7 @@ def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 def _override(content: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise CrossbandError(f"an override is KEY=VALUE, as in optimiser.rate=1e-4, not {text!r}")
+        raise CrossbandError(f"an override is KEY=VALUE, as in optimizer.lr=1e-4, not {text!r}")
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:

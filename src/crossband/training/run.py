@@ -53,7 +53,7 @@ def train(
 
     Args:
         recipe: a YAML file.
-        overrides: ``key=value``, as in ``optimiser.rate=1e-4``.
+        overrides: ``key=value``, as in ``optimizer.lr=1e-4``.
         out: the folder of the run: ``best.safetensors``, ``metrics.csv``, ``tensorboard/``, ``state.pt``.
         data_root: the folder that the recipe's frames are relative to.
 
@@ -72,7 +72,7 @@ def train(
     except ModuleNotFoundError as error:
         raise CrossbandError(f"training needs {error.name}; pip install 'crossband[train]'") from None
 
-    _device(given.running.device)
+    _device(given.trainer.device)
     with torch.random.fork_rng():
         task = _build(given, data_root)
         task.check()
@@ -118,7 +118,7 @@ def evaluate(
             load_network(checkpoint, task.network)
         else:
             task.prepare()
-        task.network.to(_device(given.running.device))
+        task.network.to(_device(given.trainer.device))
         tests = task.test()
     results = {
         "crossband": _version(),
@@ -140,7 +140,7 @@ def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise CrossbandError("device 'cuda' is not here; use running.device=cpu")
+        raise CrossbandError("device 'cuda' is not here; use trainer.device=cpu")
     return name
 
 

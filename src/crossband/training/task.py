@@ -41,7 +41,7 @@ class Task(abc.ABC):
     monitor: str
 
     def prepare(self) -> None:
-        """Set what depends on data before the first step (centres of clusters, say); nothing by default."""
+        """Set what depends on data before the first step (centers of clusters, say); nothing by default."""
         return
 
     def check(self) -> None:

@@ -1,3 +1,3 @@
-"""From a colour photograph to the object in a thermal flight, on the map: translate, localise, align, detect,
+"""From a color photograph to the object in a thermal flight, on the map: translate, localize, align, detect,
 match.
 """

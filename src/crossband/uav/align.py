@@ -1,9 +1,9 @@
-"""The map's labelling laid onto the thermal image.
+"""The map's labeling laid onto the thermal image.
 
 The paper (ISPRS Archives XLIV-2/W1-2021, section 3.1) aligns by "a differential optical flow estimation
 approach". Here the flow is the affine motion that lays the borders of classes onto edges of the image
 (Evangelidis and Psarakis, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization",
-PAMI 2008; OpenCV's). Dense flow by OpenCV's DIS, between the labelling painted in temperatures and the
+PAMI 2008; OpenCV's). Dense flow by OpenCV's DIS, between the labeling painted in temperatures and the
 image, follows shadows as if they were borders: against the city's true flow it was worse than none
 (docs/decisions.md). Motion that is unsure is not followed.
 """
@@ -31,8 +31,8 @@ class Alignment:
     """What alignment came to.
 
     Attributes:
-        labels: uint8 ``(H, W)``, the labelling where the image shows it.
-        flow: float32 ``(H, W, 2)``: from each pixel of the labelling as it was to its place in the image,
+        labels: uint8 ``(H, W)``, the labeling where the image shows it.
+        flow: float32 ``(H, W, 2)``: from each pixel of the labeling as it was to its place in the image,
             columns and rows.
     """
 
@@ -41,7 +41,7 @@ class Alignment:
 
 
 def align_labels(labels: np.ndarray, thermal: np.ndarray, most: float = 24.0) -> Alignment:
-    """Align a labelling with a thermal image of the same size.
+    """Align a labeling with a thermal image of the same size.
 
     Args:
         labels: uint8 ``(H, W)``, an index of ``GROUND`` or ``UNKNOWN``.
@@ -52,7 +52,7 @@ def align_labels(labels: np.ndarray, thermal: np.ndarray, most: float = 24.0) ->
         CrossbandError: other sizes.
     """
     if labels.shape != thermal.shape:
-        raise CrossbandError(f"a labelling of {labels.shape} is not aligned with an image of {thermal.shape}")
+        raise CrossbandError(f"a labeling of {labels.shape} is not aligned with an image of {thermal.shape}")
     flow = _affine_flow(labels, thermal, most)
     return Alignment(_warped(labels, flow), flow)
 
@@ -77,7 +77,7 @@ def _affine_flow(labels: np.ndarray, thermal: np.ndarray, most: float) -> np.nda
 
 
 def _warped(labels: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """A labelling moved by a smooth flow; where nothing comes from, it stays as it was."""
+    """A labeling moved by a smooth flow; where nothing comes from, it stays as it was."""
     rows, columns = np.mgrid[: labels.shape[0], : labels.shape[1]] + 0.5
     source = flow
     for _ in range(3):  # the inverse of a smooth flow, by fixed point

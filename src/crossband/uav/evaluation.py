@@ -1,10 +1,10 @@
 """How re-identification from the air is measured: probes of one frame, the other frames of their flight.
 
-The protocol is called ``other-frames``. A query is an object in one frame, seen in colour by day. Its gallery
+The protocol is called ``other-frames``. A query is an object in one frame, seen in color by day. Its gallery
 is all thermal boxes of the same flight but for those of its own frame; right is the same instance. A query
 whose object no other frame shows is dropped and counted. CMC at rank N is Recall@N; nAUC is over ranks 1 to
 20. A tie counts against the model. The paper's protocol on LAERT is not described more closely than that
-probes are colour and the gallery thermal.
+probes are color and the gallery thermal.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: flo
     found = []
     for row, number in where:
         image = (
-            scenes.colour(row)
+            scenes.color(row)
             if band == "rgb"
             else (scenes.thermal(row) / 8 + 0.5).clamp(0, 1).expand(3, -1, -1)
         )
@@ -173,7 +173,7 @@ def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: flo
 
 
 def score_crops(scenes: Scenes, describe: Describe) -> ReidCurve:
-    """Score vectors of crops: colour probes among the thermal boxes of their flight.
+    """Score vectors of crops: color probes among the thermal boxes of their flight.
 
     Args:
         scenes: the frames.

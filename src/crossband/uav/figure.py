@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["save_reid"]
 
-_COLOURS = ("#8b8f98", "#c9c2b4", "#9fc28a", "#b3876b", "#4f8a55", "#f2f2f2")
+_COLORS = ("#8b8f98", "#c9c2b4", "#9fc28a", "#b3876b", "#4f8a55", "#f2f2f2")
 _SHOWN = 5
 _AROUND = 2.2  # sides of the box that a cut-out shows
 
@@ -91,9 +91,9 @@ def save_reid(
     )
 
 
-def _frame(rectangle: Any, box: tuple[float, float, float, float], colour: str) -> Any:
+def _frame(rectangle: Any, box: tuple[float, float, float, float], color: str) -> Any:
     return rectangle(
-        (box[0] - 0.5, box[1] - 0.5), box[2] - box[0], box[3] - box[1], fill=False, ec=colour, lw=1.6
+        (box[0] - 0.5, box[1] - 0.5), box[2] - box[0], box[3] - box[1], fill=False, ec=color, lw=1.6
     )
 
 
@@ -126,13 +126,13 @@ def _match(
 ) -> None:
     celsius = flight.kelvin(flight.names.index(match.frame)) - 273.15
     near = match.distance <= threshold
-    colour = "#7fd7ff" if near else "#b9b9b9"
+    color = "#7fd7ff" if near else "#b9b9b9"
     whole.imshow(celsius, cmap="inferno", vmin=low, vmax=high)
-    whole.add_patch(_frame(rectangle, match.box, colour))
+    whole.add_patch(_frame(rectangle, match.box, color))
     part, left, top = _close(celsius, match.box)
     close.imshow(part, cmap="inferno", vmin=low, vmax=high, interpolation="nearest")
     inside = match.box[0] - left, match.box[1] - top, match.box[2] - left, match.box[3] - top
-    close.add_patch(_frame(rectangle, inside, colour))
+    close.add_patch(_frame(rectangle, inside, color))
     whole.set_title(f"{match.rank}  {match.kind}, {match.distance:.3f}", fontsize=10, loc="left")
     close.set_title(f"frame {match.frame}", fontsize=8, loc="left")
 
@@ -145,7 +145,7 @@ def _map(axis: Any, ground: SemanticMap, positions: list[Position], result: Reid
     labels = np.minimum(ground.labels[::step, ::step], len(GROUND))
     axis.imshow(
         labels,
-        cmap=ListedColormap(_COLOURS),
+        cmap=ListedColormap(_COLORS),
         vmin=0,
         vmax=len(GROUND),
         extent=(0, width, 0, height),
@@ -190,8 +190,8 @@ def _map(axis: Any, ground: SemanticMap, positions: list[Position], result: Reid
     axis.set_xlim(middle[0] - reach, middle[0] + reach)
     axis.set_ylim(middle[1] - reach, middle[1] + reach)
     axis.set_aspect("equal")
-    axis.set_xlabel("metres east", fontsize=8)
-    axis.set_ylabel("metres north", fontsize=8)
+    axis.set_xlabel("meters east", fontsize=8)
+    axis.set_ylabel("meters north", fontsize=8)
     axis.tick_params(labelsize=8)
     axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False)
     if placed:

@@ -4,10 +4,10 @@
 manifest            a folder with ``frames.parquet`` (or the file itself) with the column ``tir``
 image sequence      a folder of images and a table ``flight.csv``, a row an image, its column ``file`` the name
 video               a file, and a table ``NAME.csv`` beside it with the column ``frame``, counted from 0; 16-bit
-                    grey video (FFV1, say) stays 16-bit
+                    gray video (FFV1, say) stays 16-bit
 ==================  ===========================================================================================
 
-Each table has ``lat`` and ``lon`` in degrees (rough: a few tens of metres may be wrong), ``altitude`` in metres
+Each table has ``lat`` and ``lon`` in degrees (rough: a few tens of meters may be wrong), ``altitude`` in meters
 above ground, ``heading`` in degrees clockwise from north, ``pitch`` in degrees above the horizon (-90, straight
 down, without the column), ``focal`` in pixels, and ``units`` of thermal pixels (``tir_units`` in a manifest).
 """
@@ -82,7 +82,7 @@ class Flight:
         return float(np.median([np.median(self.kelvin(int(row))) for row in rows]))
 
     def pose(self, row: int, ground: SemanticMap, size: tuple[int, int]) -> Pose:
-        """The rough pose of a frame in a map's metres; ``size`` is (width, height)."""
+        """The rough pose of a frame in a map's meters; ``size`` is (width, height)."""
         return _pose(self.table.iloc[row], ground, size)
 
 
@@ -116,7 +116,7 @@ def open_flight(path: str | Path, where: dict[str, list[str]] | None = None) -> 
 
 
 def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list[Pose]:
-    """The poses of frames with metadata, in a map's metres; ``size`` is (width, height) of their images.
+    """The poses of frames with metadata, in a map's meters; ``size`` is (width, height) of their images.
 
     Raises:
         CrossbandError: metadata are missing.
@@ -125,26 +125,26 @@ def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list
     return [_pose(row, ground, size) for _, row in table.iterrows()]
 
 
-def with_rough_positions(flight: Flight, ground: SemanticMap, metres: float, seed: int = 0) -> Flight:
-    """A flight whose positions are wrong by up to some metres, in any direction: to measure what finds them.
+def with_rough_positions(flight: Flight, ground: SemanticMap, meters: float, seed: int = 0) -> Flight:
+    """A flight whose positions are wrong by up to some meters, in any direction: to measure what finds them.
 
     Each sequence has an error of its own, as of a receiver that is off, and each frame a small one.
 
     Args:
         flight: the flight.
-        ground: the map, whose metres they are.
-        metres: the most that a position is wrong.
+        ground: the map, whose meters they are.
+        meters: the most that a position is wrong.
         seed: of the errors.
     """
     rng = np.random.default_rng([seed, 31])
     table = flight.table.copy()
     parts = table["sequence"].fillna("").tolist() if "sequence" in table else [""] * len(table)
-    common = {part: _in_disc(rng, 0.8 * metres) for part in dict.fromkeys(parts)}
+    common = {part: _in_disc(rng, 0.8 * meters) for part in dict.fromkeys(parts)}
     for row, part in enumerate(parts):
-        x, y = ground.to_metres(float(table["lat"].iloc[row]), float(table["lon"].iloc[row]))
-        off = common[part] + _in_disc(rng, 0.2 * metres)
+        x, y = ground.to_meters(float(table["lat"].iloc[row]), float(table["lon"].iloc[row]))
+        off = common[part] + _in_disc(rng, 0.2 * meters)
         table.loc[row, ["lat", "lon"]] = ground.to_geographic(x + off[0], y + off[1])
-    digest = hashlib.sha256(f"{flight.digest} {metres} {seed}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{flight.digest} {meters} {seed}".encode()).hexdigest()
     return replace(flight, table=table, digest=digest)
 
 
@@ -154,7 +154,7 @@ def _in_disc(rng: np.random.Generator, radius: float) -> np.ndarray:
 
 
 def _pose(row: pd.Series, ground: SemanticMap, size: tuple[int, int]) -> Pose:
-    x, y = ground.to_metres(float(row["lat"]), float(row["lon"]))
+    x, y = ground.to_meters(float(row["lat"]), float(row["lon"]))
     return Pose(
         x, y, float(row["altitude"]), float(row["heading"]), float(row["pitch"]), float(row["focal"]), *size
     )
@@ -284,7 +284,7 @@ class _Video:
 
 
 def read_video(path: str | Path) -> Iterator[np.ndarray]:
-    """The frames of a video, uint8 or uint16 ``(H, W)`` for grey ones and ``(H, W, 3)`` for colour.
+    """The frames of a video, uint8 or uint16 ``(H, W)`` for gray ones and ``(H, W, 3)`` for color.
 
     Raises:
         CrossbandError: no video, PyAV is missing, or too large.
@@ -301,9 +301,9 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
             if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
                 raise CrossbandError(f"the frames of {path} have more than {MAX_PIXELS} pixels")
             for frame in container.decode(stream):
-                # grey ones in their own depth: a conversion between depths would scale the values
-                grey = frame.format.name.startswith("gray")
-                yield frame.to_ndarray() if grey else frame.to_ndarray(format="rgb24")
+                # gray ones in their own depth: a conversion between depths would scale the values
+                gray = frame.format.name.startswith("gray")
+                yield frame.to_ndarray() if gray else frame.to_ndarray(format="rgb24")
     except (av.FFmpegError, ValueError) as error:
         raise CrossbandError(
             f"{path} is no video that can be read: {' '.join(str(error).split())[:100]}"

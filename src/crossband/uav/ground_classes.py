@@ -1,4 +1,4 @@
-"""The classes of a labelling: what the ground is, seen from the air."""
+"""The classes of a labeling: what the ground is, seen from the air."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 __all__ = ["GROUND", "LABELS", "OBJECT", "UNKNOWN", "label_table"]
 
 GROUND = ("road", "pavement", "grass", "building", "tree")
-"""What a map shows, by number; ``K`` of the paper's semantic labelling."""
+"""What a map shows, by number; ``K`` of the paper's semantic labeling."""
 
 OBJECT = len(GROUND)
 """The number of what stands or moves on the ground, and is on no map."""
 
 LABELS = (*GROUND, "object")
-"""What a labelling of an image shows, by number."""
+"""What a labeling of an image shows, by number."""
 
 UNKNOWN = 255
 """The number of a pixel that nobody knows: outside of the image, of the map, or of another class."""
@@ -24,7 +24,7 @@ UNKNOWN = 255
 _GROUPS: Mapping[str, int] = MappingProxyType(
     {
         **{name: number for number, name in enumerate(GROUND)},
-        "kerb": 1,
+        "curb": 1,
         "bump": 0,
         "street": 0,
         "sidewalk": 1,
@@ -65,7 +65,7 @@ def label_table(names: Mapping[str, int]) -> np.ndarray:
         names: class name -> its number; upper case and blanks do not matter.
 
     Example:
-        >>> label_table({"Road": 1, "kerb": 10, "vehicle": 6, "sky": 0})[[1, 10, 6, 0]].tolist()
+        >>> label_table({"Road": 1, "curb": 10, "vehicle": 6, "sky": 0})[[1, 10, 6, 0]].tolist()
         [0, 1, 5, 255]
     """
     table = np.full(256, UNKNOWN, np.uint8)

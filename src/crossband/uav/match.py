@@ -5,7 +5,7 @@ XLIV-2/W1-2021), section 3.4: ``d = beta * d_H + (1 - beta) * d_MSER``, a Bhatta
 histograms and a distance of MSER signatures. What the paper leaves open:
 
 - **Histogram.** One bin a kelvin from 40 K below to 60 K above the flight's ambient temperature, which ends
-  take up what lies beyond; smoothed by a Gaussian of 1 K, so that neighbouring bins know of each other.
+  take up what lies beyond; smoothed by a Gaussian of 1 K, so that neighboring bins know of each other.
 - **Bhattacharyya distance.** ``sqrt(1 - sum(sqrt(p * q)))`` of histograms that sum to one, in [0, 1]; OpenCV's
   ``HISTCMP_BHATTACHARYYA`` is the same.
 - **MSER signature.** Matas et al., BMVC 2002: regions of the crop enlarged to 96 pixels, each with its mean
@@ -137,14 +137,14 @@ def _regions(relative: np.ndarray) -> np.ndarray:
     whole = np.array([[float(large.mean()), 0.0, 1.0]])
     if high - low < 0.5:  # half a kelvin: nothing but noise
         return whole
-    grey = np.rint((large - low) / (high - low) * 255).astype(np.uint8)
+    gray = np.rint((large - low) / (high - low) * 255).astype(np.uint8)
     finder = cv2.MSER_create(  # type: ignore[attr-defined]
         8, max(area // 100, 8), max(int(area * 0.6), 16), 0.5
     )
     middle = np.array([size[0] / 2, size[1] / 2])
     reach = float(np.hypot(*middle))
     rows = []
-    for points in finder.detectRegions(grey)[0]:
+    for points in finder.detectRegions(gray)[0]:
         x, y = points[:, 0], points[:, 1]
         off = float(np.hypot(x.mean() + 0.5 - middle[0], y.mean() + 0.5 - middle[1])) / reach
         rows.append([float(large[y, x].mean()), off, len(points) / area])

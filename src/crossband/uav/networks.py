@@ -1,9 +1,9 @@
 """The trained networks of the pipeline, from the checkpoints of a folder.
 
 ==========================  =========================================================================
-``translation.safetensors``  colour to thermal, task ``translation``
-``labelling.safetensors``    classes of the ground, task ``labelling``
-``localisation.safetensors`` the distance of tiles, task ``localisation``
+``translation.safetensors``  color to thermal, task ``translation``
+``labeling.safetensors``    classes of the ground, task ``labeling``
+``localization.safetensors`` the distance of tiles, task ``localization``
 ``detection.safetensors``    objects, task ``detection``
 ``calibration.json``         ``beta`` of equation (1) and the ``threshold`` beyond which an object is not there
 ==========================  =========================================================================
@@ -36,12 +36,12 @@ from .ground_classes import GROUND, LABELS
 __all__ = [
     "Calibration",
     "Detector",
-    "Labeller",
+    "Labeler",
     "Locator",
     "Networks",
     "load_translator",
     "read_detector",
-    "read_labeller",
+    "read_labeler",
     "read_locator",
 ]
 
@@ -49,8 +49,8 @@ N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Labeller:
-    """A labelling network, the band it reads, how much images are enlarged for it, and its identity."""
+class Labeler:
+    """A labeling network, the band it reads, how much images are enlarged for it, and its identity."""
 
     network: GeoGAN
     band: str
@@ -60,7 +60,7 @@ class Labeller:
 
 @dataclass(frozen=True)
 class Locator:
-    """A tile distance, the side of its tiles, their stride and the search radius in metres, what the rough
+    """A tile distance, the side of its tiles, their stride and the search radius in meters, what the rough
     position weighs, and its identity."""
 
     network: TileDistance
@@ -123,24 +123,24 @@ def load_translator(path: str | Path, device: str = "cpu") -> tuple[ThermalGAN, 
     return _load(Path(path), "translation", lambda account: ThermalGAN(**account["recipe"]["model"]), device)
 
 
-def read_labeller(path: str | Path, device: str = "cpu") -> Labeller:
-    """A labelling network; see :func:`load_translator`."""
+def read_labeler(path: str | Path, device: str = "cpu") -> Labeler:
+    """A labeling network; see :func:`load_translator`."""
 
     def build(account: dict[str, Any]) -> GeoGAN:
         options = dict(account["recipe"]["model"])
         options.pop("zoom")
         return GeoGAN(3 if options.pop("band") == "rgb" else 1, len(LABELS), **options)
 
-    network, digest = _load(Path(path), "labelling", build, device)
+    network, digest = _load(Path(path), "labeling", build, device)
     model = read_account(path)["recipe"]["model"]
-    return Labeller(network, model["band"], model["zoom"], digest)
+    return Labeler(network, model["band"], model["zoom"], digest)
 
 
 def read_locator(path: str | Path, device: str = "cpu") -> Locator:
     """A tile distance; see :func:`load_translator`."""
     network, digest = _load(
         Path(path),
-        "localisation",
+        "localization",
         lambda account: TileDistance(len(GROUND), **account["recipe"]["model"]),
         device,
     )
@@ -196,18 +196,18 @@ class Networks:
 
     @cached_property
     def translator(self) -> tuple[ThermalGAN, str]:
-        """Colour to thermal."""
+        """Color to thermal."""
         return load_translator(self._path("translation"), self.device)
 
     @cached_property
-    def labeller(self) -> Labeller:
+    def labeler(self) -> Labeler:
         """Classes of the ground."""
-        return read_labeller(self._path("labelling"), self.device)
+        return read_labeler(self._path("labeling"), self.device)
 
     @cached_property
     def locator(self) -> Locator:
         """The distance of tiles."""
-        return read_locator(self._path("localisation"), self.device)
+        return read_locator(self._path("localization"), self.device)
 
     @cached_property
     def detector(self) -> Detector:

@@ -1,7 +1,7 @@
-"""From a colour photograph to the object in the thermal flight, on the map: the chain of figure 1.
+"""From a color photograph to the object in the thermal flight, on the map: the chain of figure 1.
 
 "Object Re-identification Using Multimodal Aerial Imagery and Conditional Adversarial Networks" (ISPRS Archives
-XLIV-2/W1-2021): translate the photograph, localise the frames, align the map's labelling, detect objects with
+XLIV-2/W1-2021): translate the photograph, localize the frames, align the map's labeling, detect objects with
 it, and compare each with the photograph. Each stage leaves its file in the output folder; see :mod:`.stages`.
 """
 
@@ -22,7 +22,7 @@ from .flight import Flight, open_flight
 from .match import bhattacharyya, combined, mser_distance, object_crop, signature
 from .networks import Detector, Networks
 from .semantic_map import SemanticMap, read_map
-from .stages import Position, align, detect, localise
+from .stages import Position, align, detect, localize
 from .translate import Thermal, read_photograph, translate
 
 __all__ = ["ObjectMatch", "ReidResult", "geojson", "match", "reid"]
@@ -40,7 +40,7 @@ class ObjectMatch:
         score: of the detection.
         distance: to the photograph, equation (1), 0 to 1.
         lat, lon: of the object, degrees; ``None`` where its ray meets no ground.
-        x, y: metres east and north of the map's corner.
+        x, y: meters east and north of the map's corner.
         confidence: of the frame's position, 0 to 1.
     """
 
@@ -104,14 +104,14 @@ def reid(
     same flight takes what is there.
 
     Args:
-        photo: colour.
+        photo: color.
         flight: see :mod:`.flight`.
         map: see :func:`.semantic_map.read_map`.
         models: see :mod:`.networks`.
         out: the folder.
         box: left, top, width, height of the object in the photograph, pixels.
         k: how many matches.
-        radius: metres searched around each rough position.
+        radius: meters searched around each rough position.
         where: column of the flight's table -> values that are kept.
         device: ``cpu``, ``cuda`` or ``auto``.
 
@@ -122,7 +122,7 @@ def reid(
     networks = Networks(Path(models), device)
     calibration, (translator, _) = networks.calibration, networks.translator
     frames, ground, folder = open_flight(flight, where), read_map(map), make_folder(out)
-    positions = localise(frames, ground, networks.labeller, networks.locator, folder, radius)
+    positions = localize(frames, ground, networks.labeler, networks.locator, folder, radius)
     labels = align(frames, ground, positions, folder) if networks.detector.network.semantics else None
     found = detect(frames, networks.detector, folder, labels)
     ambient = frames.ambient()
@@ -164,7 +164,7 @@ def match(
         thermal: of :func:`.translate.translate`.
         flight: radiometric.
         found: of :func:`.stages.detect`.
-        positions: of :func:`.stages.localise`.
+        positions: of :func:`.stages.localize`.
         ground: the map.
         detector: whose classes they are.
         beta: of equation (1).

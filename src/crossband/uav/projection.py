@@ -1,7 +1,7 @@
 """Where the pixels of a flying camera lie on the ground, and back: a pinhole over flat ground.
 
-Positions are metres east and north of a map's origin. Columns run right and rows down; pixel (0, 0) is the top
-left one and its centre lies at (0.5, 0.5).
+Positions are meters east and north of a map's origin. Columns run right and rows down; pixel (0, 0) is the top
+left one and its center lies at (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class Pose:
     """A camera without distortion, its horizon level.
 
     Attributes:
-        x, y: metres east and north.
-        altitude: metres above the ground.
+        x, y: meters east and north.
+        altitude: meters above the ground.
         heading: of the view (of the top of the image, looking straight down), degrees clockwise from north.
         pitch: of the view above the horizon, degrees; -90 looks straight down.
         focal: focal length, pixels.
@@ -48,7 +48,7 @@ class Pose:
         return np.stack([right, np.cross(forward, right), forward])
 
     def to_ground(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Metres east and north of pixels on the ground; not a number above the horizon.
+        """Meters east and north of pixels on the ground; not a number above the horizon.
 
         Example:
             >>> pose = Pose(10, 20, 50, heading=0, pitch=-90, focal=100, width=64, height=48)
@@ -82,7 +82,7 @@ class Pose:
 
 
 def sample(layer: np.ndarray, columns: np.ndarray, rows: np.ndarray, outside: int) -> np.ndarray:
-    """The values of a layer of labels at points, nearest neighbour; ``outside`` beyond it and where a point is
+    """The values of a layer of labels at points, nearest neighbor; ``outside`` beyond it and where a point is
     no number.
 
     Example:
@@ -98,13 +98,13 @@ def sample(layer: np.ndarray, columns: np.ndarray, rows: np.ndarray, outside: in
     return np.where(inside, found, layer.dtype.type(outside))
 
 
-def ground_patch(labels: np.ndarray, pose: Pose, metres: float, pixels: int, outside: int) -> np.ndarray:
-    """A labelling as the map would show it: north up, seen from above, around where the camera looks.
+def ground_patch(labels: np.ndarray, pose: Pose, meters: float, pixels: int, outside: int) -> np.ndarray:
+    """A labeling as the map would show it: north up, seen from above, around where the camera looks.
 
     Args:
         labels: ``(H, W)`` of the image; it may be of another size than the pose's.
         pose: of the camera; its position does not matter.
-        metres: side of the patch.
+        meters: side of the patch.
         pixels: side of the result.
         outside: the value of what the image does not show.
 
@@ -112,7 +112,7 @@ def ground_patch(labels: np.ndarray, pose: Pose, metres: float, pixels: int, out
         ``(pixels, pixels)`` of the labels' type.
     """
     middle = pose.looks_at
-    steps = (np.arange(pixels) + 0.5) / pixels * metres - metres / 2
+    steps = (np.arange(pixels) + 0.5) / pixels * meters - meters / 2
     x, y = np.meshgrid(middle[0] + steps, middle[1] - steps)
     columns, rows = pose.to_pixels(x, y)
     height, width = labels.shape

@@ -1,7 +1,7 @@
 """A semantic map of the ground whose place on the Earth is known: the city's tiles, or any label raster.
 
 Inside, a map is one north-up grid of :data:`~crossband.uav.ground_classes.GROUND` in a plane of its own:
-metres east and north of its south-west corner, equirectangular about that corner's latitude (wrong by less than
+meters east and north of its south-west corner, equirectangular about that corner's latitude (wrong by less than
 1 in 10,000 within 5 km).
 """
 
@@ -21,9 +21,9 @@ from ..io import MAX_PIXELS, read_image
 from .ground_classes import GROUND, OBJECT, UNKNOWN, label_table
 from .projection import Pose, sample
 
-__all__ = ["METRES_PER_DEGREE", "SemanticMap", "read_map"]
+__all__ = ["METERS_PER_DEGREE", "SemanticMap", "read_map"]
 
-METRES_PER_DEGREE = 111_320.0
+METERS_PER_DEGREE = 111_320.0
 """Of latitude; the same as the city's."""
 
 
@@ -33,51 +33,51 @@ class SemanticMap:
 
     Attributes:
         labels: uint8 ``(H, W)``, north up: an index of ``GROUND``, or ``UNKNOWN``.
-        metres: side of a pixel.
+        meters: side of a pixel.
         latitude, longitude: of the south-west corner, degrees.
     """
 
     labels: np.ndarray
-    metres: float
+    meters: float
     latitude: float
     longitude: float
 
     @property
     def size(self) -> tuple[float, float]:
-        """Metres east and north."""
-        return self.labels.shape[1] * self.metres, self.labels.shape[0] * self.metres
+        """Meters east and north."""
+        return self.labels.shape[1] * self.meters, self.labels.shape[0] * self.meters
 
     def to_geographic(self, x: float, y: float) -> tuple[float, float]:
-        """Latitude and longitude, degrees, of metres east and north of the corner."""
-        scale = METRES_PER_DEGREE * math.cos(math.radians(self.latitude))
-        return self.latitude + y / METRES_PER_DEGREE, self.longitude + x / scale
+        """Latitude and longitude, degrees, of meters east and north of the corner."""
+        scale = METERS_PER_DEGREE * math.cos(math.radians(self.latitude))
+        return self.latitude + y / METERS_PER_DEGREE, self.longitude + x / scale
 
-    def to_metres(self, latitude: float, longitude: float) -> tuple[float, float]:
-        """Metres east and north of the corner.
+    def to_meters(self, latitude: float, longitude: float) -> tuple[float, float]:
+        """Meters east and north of the corner.
 
         Example:
             >>> here = SemanticMap(np.zeros((2, 2), np.uint8), 1.0, 48.7, 9.1)
-            >>> [round(v, 6) for v in here.to_metres(*here.to_geographic(120.0, 80.0))]
+            >>> [round(v, 6) for v in here.to_meters(*here.to_geographic(120.0, 80.0))]
             [120.0, 80.0]
         """
-        scale = METRES_PER_DEGREE * math.cos(math.radians(self.latitude))
-        return (longitude - self.longitude) * scale, (latitude - self.latitude) * METRES_PER_DEGREE
+        scale = METERS_PER_DEGREE * math.cos(math.radians(self.latitude))
+        return (longitude - self.longitude) * scale, (latitude - self.latitude) * METERS_PER_DEGREE
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Classes at points, metres; ``UNKNOWN`` off the map."""
-        columns, rows = np.asarray(x) / self.metres, self.labels.shape[0] - np.asarray(y) / self.metres
+        """Classes at points, meters; ``UNKNOWN`` off the map."""
+        columns, rows = np.asarray(x) / self.meters, self.labels.shape[0] - np.asarray(y) / self.meters
         return sample(self.labels, columns, rows, UNKNOWN)
 
-    def patch(self, x: float, y: float, metres: float, pixels: int) -> np.ndarray:
+    def patch(self, x: float, y: float, meters: float, pixels: int) -> np.ndarray:
         """The tile around a point, north up, uint8 ``(pixels, pixels)``."""
-        steps = (np.arange(pixels) + 0.5) / pixels * metres - metres / 2
+        steps = (np.arange(pixels) + 0.5) / pixels * meters - meters / 2
         return self.at(*np.meshgrid(x + steps, y - steps))
 
     def seen_by(self, pose: Pose, step: int = 1) -> np.ndarray:
-        """The labelling that a camera should see of flat ground, uint8 ``(height, width)``: S_G of the paper.
+        """The labeling that a camera should see of flat ground, uint8 ``(height, width)``: S_G of the paper.
 
         Args:
-            pose: in this map's metres.
+            pose: in this map's meters.
             step: pixels between two that are looked up.
         """
         columns, rows = np.arange(0, pose.width, step) + step / 2, np.arange(0, pose.height, step) + step / 2
@@ -103,7 +103,7 @@ class SemanticMap:
             )
 
 
-def read_map(path: str | Path, metres: float = 0.5) -> SemanticMap:
+def read_map(path: str | Path, meters: float = 0.5) -> SemanticMap:
     """Read a map.
 
     Args:
@@ -111,7 +111,7 @@ def read_map(path: str | Path, metres: float = 0.5) -> SemanticMap:
             raster such as GeoTIFF. What a raster's numbers mean is read from ``NAME.json`` beside it,
             ``{"road": 1, ...}``; without it, from the raster's own category names; else they are those of
             ``GROUND``.
-        metres: side of a pixel of what a raster is brought to.
+        meters: side of a pixel of what a raster is brought to.
 
     Raises:
         CrossbandError: nothing of that kind is there, no georeference, no known class, or too large.
@@ -123,20 +123,20 @@ def read_map(path: str | Path, metres: float = 0.5) -> SemanticMap:
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in (".tif", ".tiff", ".vrt"))
         if len(found) == 1:
-            return _read_raster(found[0], metres)
+            return _read_raster(found[0], meters)
         raise CrossbandError(f"no map in {path}: tiles.json of crossband simulate, or one GeoTIFF, is expected")
     if not path.is_file():
         raise CrossbandError(
             f"no map at {path}; give a folder with tiles.json, or a georeferenced label raster"
         )
-    return _read_raster(path, metres)
+    return _read_raster(path, meters)
 
 
 def _read_tiles(folder: Path) -> SemanticMap:
     """The city's own form."""
     try:
         index = json.loads((folder / "tiles.json").read_text(encoding="utf-8"))
-        metres, side, tiles = float(index["metres_per_pixel"]), float(index["tile_metres"]), index["tiles"]
+        meters, side, tiles = float(index["meters_per_pixel"]), float(index["tile_meters"]), index["tiles"]
         table = _ground(label_table({str(k): int(v) for k, v in index["classes"].items()}))
         places = [(str(tile["file"]), float(tile["x"]), float(tile["y"])) for tile in tiles]
         corner = min(float(tile["south"]) for tile in tiles), min(float(tile["west"]) for tile in tiles)
@@ -146,7 +146,7 @@ def _read_tiles(folder: Path) -> SemanticMap:
             f"each needs "
             "file, x, y, south and west"
         ) from None
-    pixels = round(side / metres)
+    pixels = round(side / meters)
     low = min(x for _, x, _ in places), min(y for _, _, y in places)
     columns = [round((x - low[0]) / side) for _, x, _ in places]
     rows = [round((y - low[1]) / side) for _, _, y in places]
@@ -161,10 +161,10 @@ def _read_tiles(folder: Path) -> SemanticMap:
             raise CrossbandError(f"{folder / name}: a tile is {pixels}x{pixels} pixels of 8 bits")
         top = shape[0] - (row + 1) * pixels
         labels[top : top + pixels, column * pixels : (column + 1) * pixels] = table[tile]
-    return SemanticMap(labels, metres, *corner)
+    return SemanticMap(labels, meters, *corner)
 
 
-def _read_raster(path: Path, metres: float) -> SemanticMap:
+def _read_raster(path: Path, meters: float) -> SemanticMap:
     try:
         import rasterio
         from rasterio.warp import Resampling, reproject, transform_bounds
@@ -183,9 +183,9 @@ def _read_raster(path: Path, metres: float) -> SemanticMap:
                     f"{path} holds {raster.dtypes[0]}, no labels; a label raster has whole numbers"
                 )
             west, south, east, north = transform_bounds(raster.crs, "EPSG:4326", *raster.bounds)
-            across = METRES_PER_DEGREE * math.cos(math.radians(south))
-            width = math.ceil((east - west) * across / metres - 1e-6)
-            height = math.ceil((north - south) * METRES_PER_DEGREE / metres - 1e-6)
+            across = METERS_PER_DEGREE * math.cos(math.radians(south))
+            width = math.ceil((east - west) * across / meters - 1e-6)
+            height = math.ceil((north - south) * METERS_PER_DEGREE / meters - 1e-6)
             _check_size(path, width, height)
             _check_size(path, raster.width, raster.height)
             table = _ground(label_table(_raster_classes(path, raster)))
@@ -195,7 +195,7 @@ def _read_raster(path: Path, metres: float) -> SemanticMap:
                 known &= source != raster.nodata
             labels = np.where(known, table[np.where(known, source, 0)], UNKNOWN).astype(np.uint8)
             grid = rasterio.transform.from_origin(
-                west, south + height * metres / METRES_PER_DEGREE, metres / across, metres / METRES_PER_DEGREE
+                west, south + height * meters / METERS_PER_DEGREE, meters / across, meters / METERS_PER_DEGREE
             )
             out = np.full((height, width), UNKNOWN, np.uint8)
             reproject(
@@ -219,7 +219,7 @@ def _read_raster(path: Path, metres: float) -> SemanticMap:
             f"{path.with_suffix('.json').name}, as "
             f'in {{"{GROUND[0]}": 1, "{GROUND[3]}": 2}}'
         )
-    return SemanticMap(out, metres, south, west)
+    return SemanticMap(out, meters, south, west)
 
 
 def _quiet_open(rasterio: Any, path: Path) -> Any:

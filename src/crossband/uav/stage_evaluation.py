@@ -35,10 +35,10 @@ from .match import (
     pair_distances,
     signature,
 )
-from .networks import Labeller, Locator, Networks
+from .networks import Labeler, Locator, Networks
 from .semantic_map import read_map
 from .stages import Position, label_image
-from .tasks.localization import Search, localisation_scores
+from .tasks.localization import Search, localization_scores
 from .translate import Photograph, translate
 
 __all__ = [
@@ -48,13 +48,13 @@ __all__ = [
     "measure_alignment",
     "measure_chain",
     "measure_detection",
-    "measure_localisation",
+    "measure_localization",
     "measure_matching",
     "measure_not_there",
 ]
 
 BETAS = tuple(round(0.1 * i, 1) for i in range(11))
-PROBES = ("translated", "grey", "true thermal")
+PROBES = ("translated", "gray", "true thermal")
 """What a probe is made: its translation; its luminance, stretched over the flight's temperatures; and, as the
 most that translation could give, the thermal image of the same moment."""
 
@@ -111,8 +111,8 @@ class Matcher:
             made = translate(photograph, self.network, ambient)
             return signature(object_crop(made.kelvin, made.box), ambient)
         low, high = self._stretch(flight)
-        grey = (photograph.pixels * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0).numpy()
-        return signature(object_crop(low + (high - low) * grey, photograph.box), ambient)
+        gray = (photograph.pixels * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0).numpy()
+        return signature(object_crop(low + (high - low) * gray, photograph.box), ambient)
 
     def translated_crop(self, where: tuple[int, int], flight: str) -> torch.Tensor:
         """A probe's translation as :func:`.protocol.object_crops` gives thermal boxes, ``(1, 3, s, s)``."""
@@ -146,9 +146,9 @@ class Matcher:
 
 
 def cut_out(scenes: Scenes, where: tuple[int, int]) -> Photograph:
-    """The photograph of an object: its box with a margin of a quarter, in colour."""
+    """The photograph of an object: its box with a margin of a quarter, in color."""
     row, number = where
-    image = scenes.colour(row)
+    image = scenes.color(row)
     x, y, width, height = (float(v) for v in scenes.boxes[row][number][:4])
     left, top = max(0, int(x - width * _MARGIN)), max(0, int(y - height * _MARGIN))
     right = min(image.shape[2], int(np.ceil(x + width * (1 + _MARGIN))))
@@ -162,7 +162,7 @@ def measure_matching(val: Matcher, test: Matcher) -> dict[str, Any]:
 
     Returns:
         by probe ``beta``, ``val_nauc`` and the figures of :meth:`ReidCurve.to_json`; ``parts``: histogram
-        alone (beta 1) and regions alone (beta 0) of the translated probes; and ``translated_less_grey``: the
+        alone (beta 1) and regions alone (beta 0) of the translated probes; and ``translated_less_gray``: the
         difference in nAUC on the same probes, with its interval.
     """
     found: dict[str, Any] = {}
@@ -175,20 +175,20 @@ def measure_matching(val: Matcher, test: Matcher) -> dict[str, Any]:
         found[probe] = {"beta": beta, "val_nauc": max(scores), **curve.to_json()}
     parts = {name: test.curve("translated", beta).nauc for name, beta in (("histogram", 1.0), ("regions", 0.0))}
     shuffled = test.curve("translated", 0.0)
-    gain = areas["translated"] - areas["grey"]
-    found["translated_less_grey"] = {"nauc": float(gain.mean()), "ci95": list(bootstrap_interval(gain / 100))}
+    gain = areas["translated"] - areas["gray"]
+    found["translated_less_gray"] = {"nauc": float(gain.mean()), "ci95": list(bootstrap_interval(gain / 100))}
     return {**found, "parts": parts, "chance": chance_nauc(shuffled.n_gallery, _mean_right(test))}
 
 
 def descriptor_curve(matcher: Matcher, probe: str, name: str = "efficientnet_lite0@blocks.2:avg4") -> ReidCurve:
     """The same probes compared by a learned descriptor of this project instead of equation (1).
 
-    Vectors are of unit length and centred by the mean of their side of the comparison, as the project's
+    Vectors are of unit length and centered by the mean of their side of the comparison, as the project's
     descriptors across bands are.
 
     Args:
         matcher: frames and probes.
-        probe: ``translated`` or ``colour``.
+        probe: ``translated`` or ``color``.
         name: see :class:`crossband.retrieval.Descriptor`.
     """
     from ..retrieval import Descriptor, Options
@@ -206,7 +206,7 @@ def descriptor_curve(matcher: Matcher, probe: str, name: str = "efficientnet_lit
         return unit_length(found - found.mean(0))
 
     def distances(flight: str, queries: Crops, gallery: Crops) -> np.ndarray:
-        if probe == "colour":
+        if probe == "color":
             asked = object_crops(scenes, queries, "rgb", _CROP)
         else:
             asked = torch.cat([matcher.translated_crop(where, flight) for where in queries])
@@ -299,24 +299,24 @@ def _instance(scenes: Scenes, where: tuple[int, int]) -> float:
     return float(scenes.boxes[where[0]][where[1]][5])
 
 
-def measure_localisation(
-    frames: Frames, labeller: Labeller, locator: Locator, search: Search, seed: int = 0
+def measure_localization(
+    frames: Frames, labeler: Labeler, locator: Locator, search: Search, seed: int = 0
 ) -> dict[str, Any]:
-    """Localisation by predicted labellings; see
-    :func:`crossband.uav.tasks.localization.localisation_scores`. The median of each condition
-    and of each camera (``day``, ``oblique``) too, metres."""
+    """Localization by predicted labelings; see
+    :func:`crossband.uav.tasks.localization.localization_scores`. The median of each condition
+    and of each camera (``day``, ``oblique``) too, meters."""
     scenes, ground = Scenes(frames), read_map(frames.root)
     height, width = scenes.pixels(0, "tir").shape[:2]
     poses = poses_of(frames, ground, (width, height))
     units = frames.units()
 
     def labels(rows: Sequence[int]) -> list[np.ndarray]:
-        found = [label_image(labeller, scenes.pixels(row, "tir"), units[row] or "counts") for row in rows]
+        found = [label_image(labeler, scenes.pixels(row, "tir"), units[row] or "counts") for row in rows]
         return [np.where(one == OBJECT, UNKNOWN, one).astype(np.uint8) for one in found]
 
     everything = labels(range(len(frames)))
     device = str(next(locator.network.parameters()).device)
-    out = localisation_scores(locator.network, ground, poses, everything, search, seed, device)
+    out = localization_scores(locator.network, ground, poses, everything, search, seed, device)
     errors = np.array(out["errors_m"])
     for column in ("condition", "camera"):
         for value in frames.table[column].dropna().unique() if frames.has(column) else ():
@@ -328,7 +328,7 @@ def measure_localisation(
 def measure_alignment(frames: Frames, classes: dict[str, int]) -> dict[str, Any]:
     """Alignment against the city's true flow, on frames with ``flow`` (``crossband simulate --misaligned``).
 
-    The labelling is that of the colour camera; the thermal camera sits beside it. Known pixels count.
+    The labeling is that of the color camera; the thermal camera sits beside it. Known pixels count.
 
     Returns:
         mean end-point errors in pixels: ``before`` (no flow) and ``after``, and the share of frames that
@@ -369,21 +369,21 @@ def measure_chain(
     Args:
         scenes: the frames of all flights.
         networks: translation and calibration.
-        positions: of every frame, by localisation.
+        positions: of every frame, by localization.
         found: detections of every frame.
         matcher: of the same frames.
 
     Returns:
         ``cmc`` and ``nauc`` with detections for a gallery (a query whose object no other frame's detections
-        show counts as missed), ``metres`` (median error of the position of the nearest right detection), and
-        ``first_metres`` (of the nearest detection, right or wrong).
+        show counts as missed), ``meters`` (median error of the position of the nearest right detection), and
+        ``first_meters`` (of the nearest detection, right or wrong).
     """
     beta = networks.calibration.beta
     ground = read_map(scenes.frames.root)
     flights = scenes.frames.table["sequence"].to_numpy()
     height, width = scenes.pixels(0, "tir").shape[:2]
     poses = poses_of(scenes.frames, ground, (width, height))
-    ranks, right_metres, first_metres, sizes = [], [], [], []
+    ranks, right_meters, first_meters, sizes = [], [], [], []
     gallery = [_detected(scenes, matcher, row, found[row], flights[row]) for row in range(len(scenes))]
     for where in track(matcher.probes, len(matcher.probes), "the whole chain", "probes"):
         flight = flights[where[0]]
@@ -397,11 +397,11 @@ def measure_chain(
         right = np.array([one[1] == int(_instance(scenes, where)) for one in mine])
         truth = _on_map(poses[where[0]], scenes.boxes[where[0]][where[1]])
         off = np.array([np.hypot(*(_at(poses, positions, one) - truth)) for one in mine])
-        first_metres.append(float(off[int(np.argmin(distances))]))
+        first_meters.append(float(off[int(np.argmin(distances))]))
         if right.any():
             nearest = np.where(right, distances, np.inf)
             ranks.append(1 + int(np.sum(~right & (distances <= nearest.min()))))
-            right_metres.append(float(off[int(np.argmin(nearest))]))
+            right_meters.append(float(off[int(np.argmin(nearest))]))
         else:
             ranks.append(len(mine) + 1)
 
@@ -409,9 +409,9 @@ def measure_chain(
     return {
         **curve,
         "protocol": "other-frames, detections",
-        "metres": float(np.median(right_metres)) if right_metres else None,
-        "first_metres": float(np.median(first_metres)) if first_metres else None,
-        "n_found": len(right_metres),
+        "meters": float(np.median(right_meters)) if right_meters else None,
+        "first_meters": float(np.median(first_meters)) if first_meters else None,
+        "n_found": len(right_meters),
     }
 
 

@@ -1,9 +1,9 @@
 """The stages over a flight, each a function with a file contract: run alone or in a chain, cached, resumed.
 
 ==================  ==========================================================================================
-``positions.jsonl``  localise: ``frame``, ``lat``, ``lon``, ``x``, ``y``, ``confidence``, ``rough_lat``,
+``positions.jsonl``  localize: ``frame``, ``lat``, ``lon``, ``x``, ``y``, ``confidence``, ``rough_lat``,
 ``rough_lon``
-``labels/``          align: ``FRAME.png``, the map's labelling laid onto each frame, 8 bits
+``labels/``          align: ``FRAME.png``, the map's labeling laid onto each frame, 8 bits
 ``labels.jsonl``     align: ``frame``, ``file``, ``moved`` (mean of the flow, pixels)
 ``detections.jsonl`` detect: ``frame``, ``boxes`` (left, top, right, bottom in pixels, score, class)
 ==================  ==========================================================================================
@@ -35,7 +35,7 @@ from ..progress import track
 from .align import align_labels
 from .flight import Flight
 from .ground_classes import OBJECT, UNKNOWN
-from .networks import Detector, Labeller, Locator
+from .networks import Detector, Labeler, Locator
 from .projection import Pose, ground_patch
 from .semantic_map import SemanticMap
 from .tasks.detection import semantic_planes
@@ -47,8 +47,8 @@ __all__ = [
     "align",
     "detect",
     "label_image",
-    "localise",
-    "localise_image",
+    "localize",
+    "localize_image",
     "open_tiles",
 ]
 
@@ -60,7 +60,7 @@ class Position:
     Attributes:
         frame: its name.
         lat, lon: of the aircraft, degrees.
-        x, y: metres east and north of the map's corner.
+        x, y: meters east and north of the map's corner.
         confidence: how much farther the best other place is, 0 to 1.
         rough_lat, rough_lon: what was given.
     """
@@ -122,29 +122,29 @@ class StageFile:
         return [self.records[name] for name in wanted]
 
 
-def label_image(labeller: Labeller, pixels: np.ndarray, units: Units | str = "counts") -> np.ndarray:
-    """The labelling of one image, uint8 ``(H, W)``: an index of :data:`~crossband.uav.ground_classes.LABELS`.
+def label_image(labeler: Labeler, pixels: np.ndarray, units: Units | str = "counts") -> np.ndarray:
+    """The labeling of one image, uint8 ``(H, W)``: an index of :data:`~crossband.uav.ground_classes.LABELS`.
 
     Args:
-        labeller: the network.
-        pixels: thermal ``(H, W)``, or colour ``(H, W, 3)`` where the network reads colour.
+        labeler: the network.
+        pixels: thermal ``(H, W)``, or color ``(H, W, 3)`` where the network reads color.
         units: of thermal pixels.
     """
-    if labeller.band == "tir":
+    if labeler.band == "tir":
         image = thermal_input(pixels, units)
     else:
         top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
         image = torch.from_numpy(pixels[..., :3].astype(np.float32) / top).permute(2, 0, 1)
-    device = next(labeller.network.parameters()).device
+    device = next(labeler.network.parameters()).device
     with torch.inference_mode():
-        found = labeller.network.label(zoomed(image, labeller.zoom)[None].to(device))[0].cpu()
+        found = labeler.network.label(zoomed(image, labeler.zoom)[None].to(device))[0].cpu()
     return resized(found, (pixels.shape[0], pixels.shape[1])).numpy().astype(np.uint8)
 
 
 def open_tiles(locator: Locator, ground: SemanticMap, folder: Path) -> TileIndex:
     """The tiles of a map, kept in a gallery below ``folder`` and computed once for each map and network."""
     digest = hashlib.sha256(
-        ground.labels.tobytes() + repr((ground.metres, locator.digest)).encode()
+        ground.labels.tobytes() + repr((ground.meters, locator.digest)).encode()
     ).hexdigest()
     place = folder / f"tiles-{digest[:16]}"
     if (place / "whole").is_file():
@@ -156,21 +156,21 @@ def open_tiles(locator: Locator, ground: SemanticMap, folder: Path) -> TileIndex
     return index
 
 
-def localise_image(
+def localize_image(
     labels: np.ndarray, pose: Pose, ground: SemanticMap, tiles: TileIndex, locator: Locator, radius: float
 ) -> tuple[float, float, float]:
-    """Where a camera was, from the labelling of its image.
+    """Where a camera was, from the labeling of its image.
 
     Args:
         labels: uint8 ``(H, W)``.
-        pose: its rough pose in the map's metres.
+        pose: its rough pose in the map's meters.
         ground: the map.
         tiles: of the map.
         locator: the distance.
-        radius: metres around the rough position that are searched.
+        radius: meters around the rough position that are searched.
 
     Returns:
-        metres east and north, and the confidence.
+        meters east and north, and the confidence.
 
     Raises:
         CrossbandError: the rough position is off the map, or no tile is that near.
@@ -187,10 +187,10 @@ def localise_image(
     return float(pose.x + best[0] - at[0]), float(pose.y + best[1] - at[1]), found.confidence
 
 
-def localise(
+def localize(
     flight: Flight,
     ground: SemanticMap,
-    labeller: Labeller,
+    labeler: Labeler,
     locator: Locator,
     out: Path,
     radius: float | None = None,
@@ -200,28 +200,28 @@ def localise(
     Args:
         flight: with rough positions.
         ground: the map.
-        labeller: of thermal images.
+        labeler: of thermal images.
         locator: the distance of tiles.
         out: the folder.
-        radius: metres that are searched around each rough position; the locator's own where ``None``.
+        radius: meters that are searched around each rough position; the locator's own where ``None``.
 
     Raises:
-        CrossbandError: a rough position off the map, or a labeller of colour images.
+        CrossbandError: a rough position off the map, or a labeler of color images.
     """
-    if labeller.band != "tir":
+    if labeler.band != "tir":
         raise CrossbandError(
-            "a flight is thermal, this labelling network reads colour; give one with model.band tir"
+            "a flight is thermal, this labeling network reads color; give one with model.band tir"
         )
     reach = locator.radius if radius is None else radius
     for row in range(len(flight)):  # before anything is computed
-        ground.check_near(*ground.to_metres(*flight.table[["lat", "lon"]].iloc[row].astype(float)), reach)
+        ground.check_near(*ground.to_meters(*flight.table[["lat", "lon"]].iloc[row].astype(float)), reach)
     tiles = open_tiles(locator, ground, out)
     stage = StageFile(
         out / "positions.jsonl",
         {
             "flight": flight.digest,
             "map": _map_digest(ground),
-            "labeller": labeller.digest,
+            "labeler": labeler.digest,
             "locator": locator.digest,
             "radius": reach,
         },
@@ -230,8 +230,8 @@ def localise(
     def work(row: int) -> dict[str, Any]:
         pixels, units = flight.pixels(row)
         pose = flight.pose(row, ground, (pixels.shape[1], pixels.shape[0]))
-        x, y, confidence = localise_image(
-            label_image(labeller, pixels, units), pose, ground, tiles, locator, reach
+        x, y, confidence = localize_image(
+            label_image(labeler, pixels, units), pose, ground, tiles, locator, reach
         )
         latitude, longitude = ground.to_geographic(x, y)
         rough = flight.table[["lat", "lon"]].iloc[row].astype(float)
@@ -244,12 +244,12 @@ def localise(
 
 
 def align(flight: Flight, ground: SemanticMap, positions: list[Position], out: Path) -> list[Path]:
-    """Lay the map's labelling onto each frame; writes ``labels/FRAME.png`` and ``labels.jsonl``.
+    """Lay the map's labeling onto each frame; writes ``labels/FRAME.png`` and ``labels.jsonl``.
 
     Args:
         flight: the frames.
         ground: the map.
-        positions: of :func:`localise`.
+        positions: of :func:`localize`.
         out: the folder.
     """
     stage = StageFile(
@@ -291,7 +291,7 @@ def detect(
     semantic = detector.network.semantics > 0
     if semantic and labels is None:
         raise CrossbandError(
-            "this detector reads the map's labelling; give --map and the networks that find the place"
+            "this detector reads the map's labeling; give --map and the networks that find the place"
         )
     upstream = None
     if semantic and labels:
@@ -314,7 +314,7 @@ def detect(
 
 
 def write_png(path: Path, pixels: np.ndarray) -> Path:
-    """Write 8- or 16-bit grey pixels without loss."""
+    """Write 8- or 16-bit gray pixels without loss."""
     buffer = BytesIO()
     PIL.Image.fromarray(pixels).save(buffer, "PNG")
     data = buffer.getvalue()
@@ -322,5 +322,5 @@ def write_png(path: Path, pixels: np.ndarray) -> Path:
 
 
 def _map_digest(ground: SemanticMap) -> str:
-    place = repr((ground.metres, ground.latitude, ground.longitude)).encode()
+    place = repr((ground.meters, ground.latitude, ground.longitude)).encode()
     return hashlib.sha256(ground.labels.tobytes() + place).hexdigest()

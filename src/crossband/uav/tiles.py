@@ -16,7 +16,7 @@ from ..progress import track
 from .ground_classes import UNKNOWN
 from .semantic_map import SemanticMap
 
-__all__ = ["Found", "TileIndex", "tile_centres"]
+__all__ = ["Found", "TileIndex", "tile_centers"]
 
 _BATCH = 64
 
@@ -26,7 +26,7 @@ class Found:
     """What a search around a rough position found.
 
     Attributes:
-        positions: float64 ``(n, 2)``, metres, of the tiles' middles, nearest by distance first.
+        positions: float64 ``(n, 2)``, meters, of the tiles' middles, nearest by distance first.
         distances: float64 ``(n,)``.
         confidence: how much farther the best tile is that shows another place, 0 (as near) to 1.
     """
@@ -41,9 +41,9 @@ class TileIndex:
     """Tiles and their vectors.
 
     Attributes:
-        positions: float64 ``(n, 2)``, metres east and north of the map's corner, of the middles.
+        positions: float64 ``(n, 2)``, meters east and north of the map's corner, of the middles.
         vectors: float32 ``(n, D)``.
-        side: metres of a tile.
+        side: meters of a tile.
     """
 
     positions: np.ndarray
@@ -56,7 +56,7 @@ class TileIndex:
     ) -> TileIndex:
         """Compute the vectors of all tiles of a map."""
         network.eval()
-        positions = tile_centres(ground, stride)
+        positions = tile_centers(ground, stride)
         vectors = []
         with torch.inference_mode():
             starts = range(0, len(positions), _BATCH)
@@ -105,9 +105,9 @@ class TileIndex:
         """The tiles within a radius of a rough position, nearest by the learned distance first.
 
         Args:
-            vector: of the labelling, ``(D,)``.
-            x, y: the rough position, metres.
-            radius: metres.
+            vector: of the labeling, ``(D,)``.
+            x, y: the rough position, meters.
+            radius: meters.
             prior: a tile at the radius counts as if its squared distance were this much larger, one halfway a
                 quarter of that.
 
@@ -131,16 +131,16 @@ class TileIndex:
         return Found(positions, distances, 1 - float(distances[0]) / other if other > 0 else 0.0)
 
 
-def tile_centres(ground: SemanticMap, stride: float) -> np.ndarray:
-    """Middles of tiles, a stride apart, wherever the map is known, float64 ``(n, 2)`` metres.
+def tile_centers(ground: SemanticMap, stride: float) -> np.ndarray:
+    """Middles of tiles, a stride apart, wherever the map is known, float64 ``(n, 2)`` meters.
 
     Raises:
         CrossbandError: the map is smaller than a stride.
     """
     width, height = ground.size
     x, y = np.meshgrid(np.arange(stride / 2, width, stride), np.arange(stride / 2, height, stride))
-    centres = np.stack([x.ravel(), y.ravel()], 1)
+    centers = np.stack([x.ravel(), y.ravel()], 1)
     known = ground.labels != UNKNOWN
-    if not len(centres) or not known.any():
+    if not len(centers) or not known.any():
         raise CrossbandError(f"the map of {width:g} x {height:g} m has no tile at a stride of {stride:g} m")
-    return centres
+    return centers

@@ -1,4 +1,4 @@
-"""A colour photograph as the thermal camera of a flight would see it: 16-bit centikelvin."""
+"""A color photograph as the thermal camera of a flight would see it: 16-bit centikelvin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LARGEST = 1024  # pixels of the longer side that are translated; a network this
 
 @dataclass(frozen=True)
 class Photograph:
-    """A colour photograph with the place of the object in it.
+    """A color photograph with the place of the object in it.
 
     Attributes:
         pixels: float32 ``(3, H, W)`` in [0, 1].
@@ -78,12 +78,12 @@ def read_photograph(path: str | Path, box: Sequence[float] | None = None) -> Pho
             an image that was cut out around it.
 
     Raises:
-        CrossbandError: it cannot be read, is grey, or the box is not inside.
+        CrossbandError: it cannot be read, is gray, or the box is not inside.
     """
     pixels = read_image(path).pixels
     if pixels.ndim != 3:
         raise CrossbandError(
-            f"{path} is grey; a colour photograph is translated (thermal ones are matched as they are)"
+            f"{path} is gray; a color photograph is translated (thermal ones are matched as they are)"
         )
     height, width = pixels.shape[:2]
     top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1

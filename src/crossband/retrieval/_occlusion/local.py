@@ -69,7 +69,7 @@ class LocalPasses:
     Args:
         encoder: in evaluation mode.
         layer: where it is cut.
-        image: standardised, ``(3, H, W)``.
+        image: standardized, ``(3, H, W)``.
         window: (height, width) of every change, in pixels.
         corners: the top left corners (row, column) at which windows may lie.
 

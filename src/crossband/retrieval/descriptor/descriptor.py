@@ -1,8 +1,8 @@
 """A descriptor: image to one vector, and everything that decides what that vector is.
 
-Written as text, it is ``ENCODER[@LAYER][:POOLING[+centre]]``, as in ``squeezenet1_1``,
-``mobilenet_v2@features.13`` or ``efficientnet_lite0@blocks.4:avg5s3+centre``: a pooling
-(:class:`crossband.nn.Pooling`), and ``centre`` when each band's own mean is taken away, which removes the
+Written as text, it is ``ENCODER[@LAYER][:POOLING[+center]]``, as in ``squeezenet1_1``,
+``mobilenet_v2@features.13`` or ``efficientnet_lite0@blocks.4:avg5s3+center``: a pooling
+(:class:`crossband.nn.Pooling`), and ``center`` when each band's own mean is taken away, which removes the
 shift between bands. Principal axes are fitted, not named: :func:`crossband.retrieval.fit_descriptor` gives a
 descriptor file that can stand wherever a name can. So can a checkpoint of the task ``places``, whose network
 makes the whole vector and reads images as it was trained to, and one of the task ``pairs``, whose axes were
@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from ... import __version__
-from ...bands import BANDS, Band, Normalisation, parse_band
+from ...bands import BANDS, Band, Normalization, parse_band
 from ...data.preprocess import Preprocess, Statistics, Warp
 from ...errors import CrossbandError
 from ...models import ModelInfo, create_model, find_model
@@ -50,7 +50,7 @@ __all__ = [
 
 # Chosen on docs/decisions.md's table: aligned and misaligned recall, both ways.
 DEFAULT_DESCRIPTOR = "crossband"
-PRESETS = {"crossband": "efficientnet_lite0@blocks.4:avg5s3+centre"}
+PRESETS = {"crossband": "efficientnet_lite0@blocks.4:avg5s3+center"}
 PACKED = {"crossband512": Path(__file__).parents[2] / "models" / "crossband512.safetensors"}
 """Trained descriptors that come with the package: name -> checkpoint; docs/retrieval.md has their figures."""
 _FORMAT = "crossband-descriptor-1"
@@ -67,26 +67,26 @@ class Options:
     Attributes:
         size: (height, width) in pixels that images are resized to.
         weights: a file or folder to look for weights in first.
-        normalisation: a normalisation's name, a band; the others keep their defaults.
+        normalization: a normalization's name, a band; the others keep their defaults.
         statistics: mean and standard deviation, a band; the others keep the encoder's.
         device: ``cpu``, ``cuda`` or ``auto``.
     """
 
     size: tuple[int, int] = (320, 320)
     weights: str | Path | None = None
-    normalisation: Mapping[str, str] | None = None
+    normalization: Mapping[str, str] | None = None
     statistics: Mapping[Band, Statistics] | None = None
     device: str = "auto"
 
     def preprocess(self, statistics: Statistics) -> Preprocess:
         """How images are read, for an encoder whose weights expect some statistics."""
-        given, measured = self.normalisation or {}, self.statistics or {}
+        given, measured = self.normalization or {}, self.statistics or {}
         default = Preprocess()
         return Preprocess(
             size=self.size,
             statistics={band: measured.get(band, statistics) for band in BANDS},
-            normalisation={
-                band: Normalisation.parse(given[band]) if band in given else default.normalisation[band]
+            normalization={
+                band: Normalization.parse(given[band]) if band in given else default.normalization[band]
                 for band in BANDS
             },
         )
@@ -97,13 +97,13 @@ DEFAULT_OPTIONS = Options()
 
 @dataclass(frozen=True)
 class Finish:
-    """From a pooled vector to the final one; the identity when nothing is centred or projected.
+    """From a pooled vector to the final one; the identity when nothing is centered or projected.
 
-    With centring or axes: the vector is scaled to unit length, its band's mean is taken away, it is
+    With centering or axes: the vector is scaled to unit length, its band's mean is taken away, it is
     projected on the axes, and scaled to unit length again.
 
     Attributes:
-        means: float32 ``(d,)`` a band, or ``None`` when nothing is centred.
+        means: float32 ``(d,)`` a band, or ``None`` when nothing is centered.
         axes: float32 ``(d, k)``, already divided by what whitens, or ``None``.
     """
 
@@ -123,7 +123,7 @@ class Finish:
             if band not in self.means:
                 have = ", ".join(sorted(self.means)) or "none"
                 raise CrossbandError(
-                    f"no mean of the band {band.value} is known (there is {have}), so it cannot be centred; "
+                    f"no mean of the band {band.value} is known (there is {have}), so it cannot be centered; "
                     f"make the gallery from frames that have it, or give such images with --calibrate FOLDER"
                 )
             if len(self.means[band]) != vectors.shape[1]:
@@ -176,7 +176,7 @@ class Descriptor:
         weights_digest: SHA-256 of its weights file.
         layer: where it is cut.
         pooling: map to vector.
-        centre: whether each band's mean is taken away.
+        center: whether each band's mean is taken away.
         preprocess: image to tensor.
         axes: principal axes ``(d, k)`` that were fitted, or ``None``.
         means: means that came with a fitted descriptor, for bands whose own are not known.
@@ -190,7 +190,7 @@ class Descriptor:
     weights_digest: str
     layer: str
     pooling: Pooling
-    centre: bool
+    center: bool
     preprocess: Preprocess
     axes: np.ndarray | None = None
     means: Mapping[Band, np.ndarray] | None = None
@@ -219,7 +219,7 @@ class Descriptor:
     @property
     def identity(self) -> str:
         """Identifies the final vector, axes included; band means are a gallery's own."""
-        account: dict = {**self._pooled_account(), "centre": self.centre}
+        account: dict = {**self._pooled_account(), "center": self.center}
         if self.axes is not None:
             account["axes"] = hashlib.sha256(np.ascontiguousarray(self.axes).tobytes()).hexdigest()
         return _digest(account)
@@ -236,7 +236,7 @@ class Descriptor:
 
     def finish(self, means: Mapping[Band, np.ndarray] | None) -> Finish:
         """What finishes this descriptor's vectors with the means of the sets at hand."""
-        if not self.centre:
+        if not self.center:
             return Finish(None, self.axes)
         return Finish({**(self.means or {}), **(means or {})}, self.axes)
 
@@ -254,7 +254,7 @@ class Descriptor:
             "weights": self.weights_digest,
             "layer": self.layer,
             "pooling": str(self.pooling),
-            "centre": self.centre,
+            "center": self.center,
             "preprocess": self.preprocess.describe(),
             "checkpoint": self.checkpoint,
         }
@@ -305,7 +305,7 @@ def _build(name: str, text: str, options: Options) -> Descriptor:
     head, _, steps = text.partition(":")
     encoder_name, _, layer = head.partition("@")
     entry = find_model(encoder_name, also=[*PRESETS, *PACKED])
-    pooling, centre = _steps(steps or entry.default_steps)
+    pooling, center = _steps(steps or entry.default_steps)
     encoder, digest = create_model(encoder_name, options.weights)
     return Descriptor(
         name=name,
@@ -314,7 +314,7 @@ def _build(name: str, text: str, options: Options) -> Descriptor:
         weights_digest=digest,
         layer=encoder.check_layer(layer or None),
         pooling=pooling,
-        centre=centre,
+        center=center,
         preprocess=options.preprocess(encoder.statistics),
         device=device,
     )
@@ -322,10 +322,10 @@ def _build(name: str, text: str, options: Options) -> Descriptor:
 
 def _steps(text: str) -> tuple[Pooling, bool]:
     steps = [step for step in text.split("+") if step]
-    poolings = [step for step in steps if step != "centre"]
+    poolings = [step for step in steps if step != "center"]
     if len(poolings) != 1:
         raise CrossbandError(f"a descriptor has one pooling; {text!r} names {len(poolings)}")
-    return Pooling.parse(poolings[0]), "centre" in steps
+    return Pooling.parse(poolings[0]), "center" in steps
 
 
 def descriptor_account(path: Path) -> dict[str, Any]:
@@ -340,8 +340,8 @@ def descriptor_account(path: Path) -> dict[str, Any]:
     for name in ("name", "encoder", "weights", "layer", "pooling"):
         if not isinstance(account.get(name), str):
             raise _no_descriptor(path, f"its {name} is no text")
-    if not isinstance(account.get("centre"), bool):
-        raise _no_descriptor(path, "its centre is neither true nor false")
+    if not isinstance(account.get("center"), bool):
+        raise _no_descriptor(path, "its center is neither true nor false")
     _read_preprocess(path, account.get("preprocess"))
     return account
 
@@ -368,7 +368,7 @@ def _of_checkpoint(path: Path, options: Options) -> Descriptor:
         weights_digest=trained.digest,
         layer=trained.layer,
         pooling=trained.pooling,
-        centre=trained.axes is not None,
+        center=trained.axes is not None,
         preprocess=_trained_preprocess(path, account, options),
         axes=trained.axes,
         means=trained.means,
@@ -415,10 +415,10 @@ def _trained_preprocess(path: Path, account: Mapping[str, Any], options: Options
             f"{path.stem} was trained on images of {own.size[1]}x{own.size[0]} and reads no others; leave "
             "--size out, or name a descriptor that is not trained, as crossband"
         )
-    given = {band: Normalisation.parse(text) for band, text in _by_band(options.normalisation).items()}
+    given = {band: Normalization.parse(text) for band, text in _by_band(options.normalization).items()}
     return replace(
         own,
-        normalisation={**own.normalisation, **given},
+        normalization={**own.normalization, **given},
         statistics={**own.statistics, **(options.statistics or {})},
     )
 
@@ -429,7 +429,7 @@ def _by_band(given: Mapping[str, str] | None) -> dict[Band, str]:
 
 @dataclass(frozen=True)
 class _Trained:
-    """What a checkpoint holds; without axes its network makes the whole vector, and nothing is centred."""
+    """What a checkpoint holds; without axes its network makes the whole vector, and nothing is centered."""
 
     encoder: Encoder
     digest: str
@@ -483,7 +483,7 @@ def read_descriptor(path: Path, options: Options) -> Descriptor:
         weights_digest=digest,
         layer=encoder.check_layer(account["layer"]),
         pooling=Pooling.parse(account["pooling"]),
-        centre=account["centre"],
+        center=account["center"],
         preprocess=_read_preprocess(path, account["preprocess"]),
         axes=axes,
         means=means or None,
@@ -512,7 +512,7 @@ def _read_preprocess(path: Path, account: object) -> Preprocess:
     except (KeyError, ValueError, TypeError, AttributeError, CrossbandError) as error:
         raise _no_descriptor(path, f"it does not say how images are read ({error})") from None
     for band in BANDS:
-        if band not in preprocess.statistics or band not in preprocess.normalisation:
+        if band not in preprocess.statistics or band not in preprocess.normalization:
             raise _no_descriptor(path, f"it does not say how {band.value} images are read")
         mean, std = preprocess.statistics[band].mean, preprocess.statistics[band].std
         if not (_finite(mean, 3) and _finite(std, 3) and min(std) > 0):

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from ... import __version__
-from ...bands import Band, Normalisation, parse_band
+from ...bands import Band, Normalization, parse_band
 from ...datasets import images_by_stem, open_frames
 from ...errors import CrossbandError, ImageFault, unknown_name
 from ...frames import Frames
@@ -197,7 +197,7 @@ class Gallery:
             "encoder": made_by["encoder"],
             "layer": made_by["layer"],
             "pooling": made_by["pooling"],
-            "centre": made_by["centre"],
+            "center": made_by["center"],
             "weights": made_by["weights"],
             "preprocess": made_by["preprocess"],
             "dtype": account["dtype"],
@@ -267,7 +267,7 @@ class Gallery:
 
         Raises:
             ImageFault: the image cannot be used.
-            CrossbandError: the gallery centres its bands and knows no mean of this one.
+            CrossbandError: the gallery centers its bands and knows no mean of this one.
         """
         band = parse_band(band)
         tensor = self.descriptor.preprocess(read_image(path, band, units), band)
@@ -301,7 +301,7 @@ class Gallery:
         """The ``k`` items nearest to a final vector, nearest first.
 
         Exact, from memory where the gallery fits into ``max_memory`` and from disk, some rows at a time, where
-        it does not. An index that was built (``crossband gallery optimise --index``) serves galleries that do
+        it does not. An index that was built (``crossband gallery optimize --index``) serves galleries that do
         not fit or have more than a million rows; its candidates are measured again.
 
         Args:
@@ -331,7 +331,7 @@ class Gallery:
             if exact and not fits and not self._scale:
                 note(
                     f"{self.folder} is read from disk for every search; "
-                    "crossband gallery optimise --index makes it fast"
+                    "crossband gallery optimize --index makes it fast"
                 )
         if not exact:
             found = self.rows.search(vector, k, where)
@@ -382,7 +382,7 @@ class Gallery:
         return version, pa.concat_tables(known), self._numbers(matrix)
 
     def _numbers(self, matrix: np.ndarray) -> Rows:
-        return _Quantised(matrix, self._scale) if self._scale else ArrayRows(matrix)
+        return _Quantized(matrix, self._scale) if self._scale else ArrayRows(matrix)
 
     def _table(self, frames: Frames, part: BandEmbedding, chosen: np.ndarray) -> pa.Table:
         """The rows of some images, as the store keeps them."""
@@ -471,7 +471,7 @@ def read_account(folder: str | Path) -> dict[str, Any]:
     return account
 
 
-class _Quantised:
+class _Quantized:
     """int8 rows as the numbers they stand for."""
 
     def __init__(self, rows: np.ndarray, scale: float) -> None:
@@ -502,7 +502,7 @@ def index(
     """Put the images of frames into a gallery, which is made when it is not there.
 
     A new gallery takes the mean of **every** band the frames have, not only of those it keeps, so that
-    queries of the other bands can be centred. The means never change afterwards.
+    queries of the other bands can be centered. The means never change afterwards.
 
     Args:
         frames: what to index.
@@ -554,9 +554,9 @@ def _created(
     descriptor = Descriptor.load(model or DEFAULT_DESCRIPTOR, options)
     embedding = embed(frames, descriptor, store=work, workers=workers, required=kept)
     for band in frames.bands:
-        if band not in embedding.bands and descriptor.centre and band not in (descriptor.means or {}):
+        if band not in embedding.bands and descriptor.center and band not in (descriptor.means or {}):
             note(f"no {band.value} image can be used, so {band.value} queries will need --calibrate FOLDER")
-    means = {**(descriptor.means or {}), **embedding.means()} if descriptor.centre else None
+    means = {**(descriptor.means or {}), **embedding.means()} if descriptor.center else None
     descriptor = replace(descriptor, means=means)
     try:
         return Gallery.create(folder, descriptor, _sample(embedding, descriptor, kept), dtype or "float32")
@@ -780,10 +780,10 @@ def _check_same(gallery: Gallery, model: str | None, options: Options, dtype: st
     if options.size not in (DEFAULT_OPTIONS.size, own.size):
         sizes = [f"{width}x{height}" for height, width in (own.size, options.size)]
         raise _other(gallery, "size", *sizes)
-    for name, text in (options.normalisation or {}).items():
+    for name, text in (options.normalization or {}).items():
         band = parse_band(name)
-        if (given := Normalisation.parse(text)) != own.normalisation[band]:
-            raise _other(gallery, "normalise", f"{band}={own.normalisation[band]}", f"{band}={given}")
+        if (given := Normalization.parse(text)) != own.normalization[band]:
+            raise _other(gallery, "normalize", f"{band}={own.normalization[band]}", f"{band}={given}")
     for band, statistics in (options.statistics or {}).items():
         if statistics != own.statistics[band]:
             raise _other(gallery, "set-statistics", f"other statistics of {band}", "these")

@@ -95,7 +95,7 @@ class GalleryStore(Protocol):
     def indexed(self) -> bool:
         """Whether an index was built."""
 
-    def optimise(self, index: bool) -> None:
+    def optimize(self, index: bool) -> None:
         """Compact the files, drop old versions, and build the index if asked."""
 
 
@@ -192,7 +192,7 @@ class LanceStore:
         with self._sentences():
             return bool(self._table.list_indices())
 
-    def optimise(self, index: bool) -> None:
+    def optimize(self, index: bool) -> None:
         """Compact and clean up; old versions would double the disk. Whoever reads or writes the same gallery at
         that moment has to begin again.
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from pydantic import Field, field_validator, model_validator
 
-from ...bands import BANDS, Band, Normalisation, parse_band
+from ...bands import BANDS, Band, Normalization, parse_band
 from ...data.items import FrameItems, check_apart, is_here, part_frames
 from ...data.parts import Part, Strict
 from ...data.preprocess import Preprocess, Warp
@@ -66,7 +66,7 @@ class PairData(Strict):
         test: named parts that are only ever measured.
         bands: two or more.
         size: (height, width) in pixels.
-        normalisation: a normalisation's name, a band.
+        normalization: a normalization's name, a band.
         cache_mb: memory for decoded images.
         crop: largest share of each side that is cut off, the same in all bands.
         flip: share of the frames that are mirrored.
@@ -81,7 +81,7 @@ class PairData(Strict):
     test: dict[str, Part] = Field(default_factory=dict)
     bands: list[str] = Field(default_factory=lambda: ["rgb", "tir"])
     size: tuple[int, int] = (320, 320)
-    normalisation: dict[str, str] = Field(default_factory=dict)
+    normalization: dict[str, str] = Field(default_factory=dict)
     cache_mb: int = Field(default=0, ge=0)
     crop: float = Field(default=0.0, ge=0, le=0.9)
     flip: float = Field(default=0.5, ge=0, le=1)
@@ -173,10 +173,10 @@ class Pairs(Task):
         )
         self.trained_parameters = self.network.set_trainable(model.train_from)
         self.criterion = torch.nn.Identity()
-        normalisation = dict(Preprocess().normalisation)
-        normalisation |= {Band(band): Normalisation.parse(name) for band, name in data.normalisation.items()}
+        normalization = dict(Preprocess().normalization)
+        normalization |= {Band(band): Normalization.parse(name) for band, name in data.normalization.items()}
         statistics = dict.fromkeys(BANDS, self.network.encoder.statistics)
-        self.preprocess = Preprocess(data.size, statistics, normalisation)
+        self.preprocess = Preprocess(data.size, statistics, normalization)
         self.items = self._items(part_frames(data.train, root))
         self._light = Photometry(data.photometry, data.invert_tir)
         self._geometry = (ViewShift(data.crop), Flip(data.flip))
@@ -203,7 +203,7 @@ class Pairs(Task):
 
     def prepare(self) -> None:
         """Principal axes to start from: of the training images as they are seen while training, ``model.views``
-        times each, every band centred. Axes of the images as they are know nothing of what moves them."""
+        times each, every band centered. Axes of the images as they are know nothing of what moves them."""
         views = [self._augmented(view) for view in range(self.recipe.model.views)]
         pooled, present = (np.concatenate(parts) for parts in zip(*views, strict=True))
         self._set_means(pooled, present)

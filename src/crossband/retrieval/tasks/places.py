@@ -23,7 +23,7 @@ from ...frames import Frames
 from ...losses import ArcFaceLoss, ContrastiveLoss, TripletLoss
 from ...metrics.fcm import PlaceScores, near_mask, place_index, score_matches
 from ...metrics.protocol import PositiveMask
-from ...models.place_recognizer import PlaceRecogniser, create_place_recogniser
+from ...models.place_recognizer import PlaceRecognizer, create_place_recognizer
 from ...nn.aggregation import NetVLAD
 from ...training.distributed import describe
 from ...training.recipe import Recipe
@@ -46,7 +46,7 @@ class PlaceModel(Strict):
         pretrained: whether the encoder starts from its ImageNet weights.
         train_from: the first layer of the encoder that is trained; all by default.
         freeze_batchnorm: keep BatchNorm's running statistics.
-        kmeans_images: images whose local features NetVLAD's centres come from; 100 positions of each.
+        kmeans_images: images whose local features NetVLAD's centers come from; 100 positions of each.
     """
 
     encoder: str = "efficientnet_lite0"
@@ -66,7 +66,7 @@ class PlaceLoss(Strict):
         name: ``contrastive``, ``triplet`` or ``arcface``.
         margin: of that loss; its own default where ``None`` (0.7, 0.1, 0.5).
         scale: of ArcFace.
-        class_size: ArcFace's classes are cells of this many metres, or stretches of this many frames.
+        class_size: ArcFace's classes are cells of this many meters, or stretches of this many frames.
     """
 
     name: Literal["contrastive", "triplet", "arcface"] = "triplet"
@@ -79,7 +79,7 @@ class Sampling(Strict):
     """Which images are trained with which.
 
     Attributes:
-        measure: ``metres`` by position, or ``index`` by place in the sequence.
+        measure: ``meters`` by position, or ``index`` by place in the sequence.
         positive: at most this far is a positive.
         negative: farther than this is a negative.
         itself: whether the query's own image, augmented anew, is a positive too, as where no place was visited
@@ -90,7 +90,7 @@ class Sampling(Strict):
         hard: whether negatives are the nearest by descriptor, or random.
     """
 
-    measure: Literal["metres", "index"] = "metres"
+    measure: Literal["meters", "index"] = "meters"
     positive: float = Field(default=10.0, gt=0)
     negative: float = Field(default=25.0, gt=0)
     itself: bool = False
@@ -104,12 +104,12 @@ class Scoring(Strict):
     """How it is measured.
 
     Attributes:
-        measure: ``metres`` or ``index``.
+        measure: ``meters`` or ``index``.
         thresholds: tau of FCM.
         select: the threshold whose FCM on val selects the checkpoint; the smallest where ``None``.
     """
 
-    measure: Literal["metres", "index"] = "metres"
+    measure: Literal["meters", "index"] = "meters"
     thresholds: list[float] = Field(default_factory=lambda: [25.0, 10.0, 5.0, 2.0])
     select: float | None = None
 
@@ -126,7 +126,7 @@ class PlaceRecipe(Recipe):
 
 @register_task("places", PlaceRecipe)
 class Places(Task):
-    """Trains a :class:`~crossband.models.place_recognizer.PlaceRecogniser`.
+    """Trains a :class:`~crossband.models.place_recognizer.PlaceRecognizer`.
 
     Args:
         recipe: what the run depends on.
@@ -137,14 +137,14 @@ class Places(Task):
     """
 
     recipe: PlaceRecipe
-    network: PlaceRecogniser
+    network: PlaceRecognizer
 
     def __init__(self, recipe: PlaceRecipe, root: Path) -> None:
         self.recipe = recipe
         self._root = root
         torch.manual_seed(recipe.seed)
         model = recipe.model
-        self.network, self.weights_digest = create_place_recogniser(
+        self.network, self.weights_digest = create_place_recognizer(
             model.encoder,
             model.aggregator,
             layer=model.layer,
@@ -184,7 +184,7 @@ class Places(Task):
         check_apart(val, [part_frames(part, self._root) for part in tests], data.query_bands)
 
     def prepare(self) -> None:
-        """NetVLAD's centres, from local features of training images of all bands."""
+        """NetVLAD's centers, from local features of training images of all bands."""
         if not self.network.aggregator.wants_samples:
             return
         generator = torch.Generator().manual_seed(self.recipe.seed)
@@ -195,7 +195,7 @@ class Places(Task):
             self.network.local_features(self.items.batch(chosen[i : i + 8]), 100, generator)
             for i in range(0, len(chosen), 8)
         ]
-        self.network.aggregator.initialise(torch.cat(features), self.recipe.seed)
+        self.network.aggregator.initialize(torch.cat(features), self.recipe.seed)
 
     def samples(self, epoch: int) -> np.ndarray:
         """Images for ArcFace; else query, positive and negatives of each tuple."""
@@ -350,7 +350,7 @@ class _Pair:
 
 
 def place_classes(frames: Frames, measure: str, size: float) -> tuple[list[str], np.ndarray]:
-    """ArcFace's classes: cells of ``size`` metres, or stretches of ``size`` frames.
+    """ArcFace's classes: cells of ``size`` meters, or stretches of ``size`` frames.
 
     Returns:
         the names of the classes, and the class of each frame, int64 ``(n,)``.
@@ -358,7 +358,7 @@ def place_classes(frames: Frames, measure: str, size: float) -> tuple[list[str],
     Example:
         >>> rows = [{"frame": str(i), "rgb": "a.png", "x": 8.0 * i, "y": 0.0} for i in range(3)]
         >>> frames = Frames.make(rows, ".")
-        >>> place_classes(frames, "metres", 10.0)
+        >>> place_classes(frames, "meters", 10.0)
         (['0,0', '1,0'], array([0, 0, 1]))
     """
     mask = near_mask(frames, frames, 1.0, measure)

@@ -1,4 +1,4 @@
-"""The task ``detection``: YOLO-Semantic on thermal images, with or without the map's labelling.
+"""The task ``detection``: YOLO-Semantic on thermal images, with or without the map's labeling.
 
 See :mod:`crossband.models.yolo_semantic` and :mod:`crossband.losses.yolo`.
 """
@@ -37,7 +37,7 @@ class DetectionModel(Strict):
     """The network; see :class:`crossband.models.yolo_semantic.YoloSemantic`.
 
     Attributes:
-        semantics: whether the map's labelling is read too.
+        semantics: whether the map's labeling is read too.
         width: channels of the first convolution; 32 in the paper.
         repeats: residual blocks of Darknet's scales.
         priors: prior boxes of each scale.
@@ -57,12 +57,12 @@ class DetectionLoss(Strict):
     Attributes:
         fits: priors within this factor of an object answer for it besides the best; 0 for none.
         mosaic: share of the samples that are four crops in one; off by default.
-        metres: standard error that the position on the map is given while training.
+        meters: standard error that the position on the map is given while training.
     """
 
     fits: float = Field(default=2.5, ge=0)
     mosaic: float = Field(default=0.0, ge=0, le=1)
-    metres: float = Field(default=3.0, ge=0)
+    meters: float = Field(default=3.0, ge=0)
 
 
 class DetectionRecipe(SceneRecipe):
@@ -114,7 +114,7 @@ class DetectionTask(SceneTask):
         return self._grounds[id(scenes)]
 
     def _image(self, scenes: Scenes, row: int, off: np.ndarray | None = None) -> torch.Tensor:
-        """What the network reads of a frame, ``(1 or 1 + K, H, W)``; ``off`` moves the position, metres."""
+        """What the network reads of a frame, ``(1 or 1 + K, H, W)``; ``off`` moves the position, meters."""
         thermal = scenes.thermal(row)
         if not self.recipe.model.semantics:
             return thermal
@@ -139,7 +139,7 @@ class DetectionTask(SceneTask):
         return {"image": image, "boxes": _padded(torch.cat(moved))}
 
     def _one(self, row: int, size: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        off = torch.randn(2, generator=generator).numpy() * self.recipe.loss.metres
+        off = torch.randn(2, generator=generator).numpy() * self.recipe.loss.meters
         image, boxes = self._image(self.train, row, off), self.train.boxes[row]
         around = None
         if len(boxes) and float(torch.rand((), generator=generator)) < 0.5:
@@ -184,7 +184,7 @@ class DetectionTask(SceneTask):
 
 
 def semantic_planes(labels: np.ndarray) -> torch.Tensor:
-    """A labelling as a channel a class of the ground, float32 ``(K, H, W)``; unknown pixels are 0 in all."""
+    """A labeling as a channel a class of the ground, float32 ``(K, H, W)``; unknown pixels are 0 in all."""
     known = torch.from_numpy(labels.astype(np.int64))
     return F.one_hot(known.clamp(max=len(GROUND)), len(GROUND) + 1)[..., :-1].permute(2, 0, 1).float()
 
@@ -218,7 +218,7 @@ def crop_boxes(crop: Crop, boxes: np.ndarray) -> torch.Tensor:
     area = (clipped[:, 2] - clipped[:, 0]) * (clipped[:, 3] - clipped[:, 1])
     kept = area > 0.4 * boxes[:, 2] * boxes[:, 3]
     x0, y0, x1, y1 = clipped[kept].T
-    for _ in range(crop.turns):  # a quarter anticlockwise: (x, y) -> (y, side - x)
+    for _ in range(crop.turns):  # a quarter counterclockwise: (x, y) -> (y, side - x)
         x0, y0, x1, y1 = y0, crop.side - x1, y1, crop.side - x0
     if crop.mirrored:
         x0, x1 = crop.side - x1, crop.side - x0

@@ -1,4 +1,4 @@
-"""The task ``labelling``: classes of the ground and of what stands on it, of one colour or thermal image.
+"""The task ``labeling``: classes of the ground and of what stands on it, of one color or thermal image.
 
 Kniaz, SPIE 10789, 2018; see :mod:`crossband.models.geo_gan`.
 """
@@ -24,14 +24,14 @@ from ...training.scene_task import SceneRecipe, SceneTask
 from ...training.task import register_task
 from ..ground_classes import LABELS, UNKNOWN, label_table
 
-__all__ = ["LabellingLoss", "LabellingModel", "LabellingRecipe", "LabellingTask", "confusion", "mean_iou"]
+__all__ = ["LabelingLoss", "LabelingModel", "LabelingRecipe", "LabelingTask", "confusion", "mean_iou"]
 
 
-class LabellingModel(Strict):
+class LabelingModel(Strict):
     """The generator; see :class:`crossband.models.geo_gan.GeoGAN`.
 
     Attributes:
-        band: what is labelled, ``rgb`` or ``tir``.
+        band: what is labeled, ``rgb`` or ``tir``.
         zoom: how much images are enlarged before; crops (``data.scales``) should be about as much.
         width: channels of the first scale.
         depth: scales.
@@ -45,7 +45,7 @@ class LabellingModel(Strict):
     dropout: float = Field(default=0.5, ge=0, lt=1)
 
 
-class LabellingLoss(Strict):
+class LabelingLoss(Strict):
     """The losses.
 
     Attributes:
@@ -61,15 +61,15 @@ class LabellingLoss(Strict):
     layers: int = Field(default=3, ge=1)
 
 
-class LabellingRecipe(SceneRecipe):
-    """A recipe of the task ``labelling``.
+class LabelingRecipe(SceneRecipe):
+    """A recipe of the task ``labeling``.
 
     Attributes:
         classes: name -> number in the frames' column ``semantic``; the city's by default.
     """
 
-    model: LabellingModel = LabellingModel()
-    loss: LabellingLoss = LabellingLoss()
+    model: LabelingModel = LabelingModel()
+    loss: LabelingLoss = LabelingLoss()
     classes: dict[str, int] = Field(default_factory=lambda: _city_classes())
 
 
@@ -79,8 +79,8 @@ def _city_classes() -> dict[str, int]:
     return {kind.name.lower(): int(kind) for kind in Kind}
 
 
-@register_task("labelling", LabellingRecipe)
-class LabellingTask(SceneTask):
+@register_task("labeling", LabelingRecipe)
+class LabelingTask(SceneTask):
     """Trains a :class:`~crossband.models.geo_gan.GeoGAN`.
 
     Args:
@@ -88,11 +88,11 @@ class LabellingTask(SceneTask):
         root: the folder that the recipe's frames are relative to.
     """
 
-    recipe: LabellingRecipe
+    recipe: LabelingRecipe
     network: GeoGAN
     monitor = "val/miou"
 
-    def __init__(self, recipe: LabellingRecipe, root: Path) -> None:
+    def __init__(self, recipe: LabelingRecipe, root: Path) -> None:
         self.needs = (recipe.model.band, "semantic")
         super().__init__(recipe, root)
         options = recipe.model.model_dump(exclude={"band", "zoom"})
@@ -102,7 +102,7 @@ class LabellingTask(SceneTask):
         self._table = label_table(recipe.classes)
 
     def _image(self, scenes: Scenes, row: int) -> torch.Tensor:
-        return scenes.colour(row) if self.recipe.model.band == "rgb" else scenes.thermal(row)
+        return scenes.color(row) if self.recipe.model.band == "rgb" else scenes.thermal(row)
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """``image`` ``(1 or 3, s, s)`` and ``labels`` int64 ``(s, s)``."""
@@ -128,7 +128,7 @@ class LabellingTask(SceneTask):
         """Mean IoU over the classes that occur, each class's own, and accuracy, percent, of whole frames."""
         matrix = np.zeros((len(LABELS), len(LABELS)), np.int64)
         with self.measuring():
-            for row in track(range(len(scenes)), len(scenes), "labelling", "frames"):
+            for row in track(range(len(scenes)), len(scenes), "labeling", "frames"):
                 image, truth = self._image(scenes, row), scenes.integers(row, "semantic", self._table).numpy()
                 small = self.network.label(zoomed(image, self.recipe.model.zoom)[None].to(self.device))[0]
                 found = resized(small.cpu(), truth.shape).numpy()

@@ -1,7 +1,7 @@
-"""The task ``localisation``: which tile of the map does a labelling show?
+"""The task ``localization``: which tile of the map does a labeling show?
 
 "Object Re-identification Using Multimodal Aerial Imagery and Conditional Adversarial Networks" (ISPRS Archives
-XLIV-2/W1-2021), section 3.2; see :mod:`crossband.models.tile_distance`. Labellings of training frames and ones
+XLIV-2/W1-2021), section 3.2; see :mod:`crossband.models.tile_distance`. Labelings of training frames and ones
 seen on the map from made-up positions are told apart from tiles of other places, near and far.
 """
 
@@ -31,17 +31,17 @@ from ..semantic_map import SemanticMap, read_map
 from ..tiles import TileIndex
 from .labeling import _city_classes
 
-__all__ = ["LocalisationModel", "LocalisationRecipe", "LocalisationTask", "Search", "localisation_scores"]
+__all__ = ["LocalizationModel", "LocalizationRecipe", "LocalizationTask", "Search", "localization_scores"]
 
 
 _DRAWS = 5  # rough positions that each frame is searched from
 
 
-class LocalisationModel(Strict):
+class LocalizationModel(Strict):
     """The network; see :class:`crossband.models.tile_distance.TileDistance`.
 
     Attributes:
-        pixels: side of a labelling.
+        pixels: side of a labeling.
         width: of MobileNetV2's channels.
         channels: numbers kept at each place of the last map.
         stages: of MobileNetV2's 19.
@@ -57,10 +57,10 @@ class Search(Strict):
     """Tiles and what is searched.
 
     Attributes:
-        tile: side of a tile, metres.
-        stride: metres between two tiles.
-        radius: metres around the rough position.
-        rough: the most that the rough position is wrong, metres.
+        tile: side of a tile, meters.
+        stride: meters between two tiles.
+        radius: meters around the rough position.
+        rough: the most that the rough position is wrong, meters.
         prior: weight of a tile's squared distance to the rough position, as a share of the radius, beside its
             squared learned distance.
     """
@@ -72,16 +72,16 @@ class Search(Strict):
     prior: float = Field(default=0.0, ge=0)
 
 
-class LocalisationLearning(Strict):
+class LocalizationLearning(Strict):
     """What is learned from.
 
     Attributes:
-        made_up: labellings an epoch that are seen on a map from made-up positions.
+        made_up: labelings an epoch that are seen on a map from made-up positions.
         cities: maps besides that of the training frames, of simulated cities of their own, where positions are
             made up too; one city's streets are soon known by heart.
-        negatives: tiles that each labelling is told apart from, besides all others of the batch: every second
+        negatives: tiles that each labeling is told apart from, besides all others of the batch: every second
             one at most four strides away, the others anywhere within the radius.
-        noise: share of a labelling's cells that are given another class.
+        noise: share of a labeling's cells that are given another class.
         heading: standard error of the compass, degrees.
         altitude: standard error of the altitude, as a share.
         temperature: of the loss.
@@ -96,17 +96,17 @@ class LocalisationLearning(Strict):
     temperature: float = Field(default=0.1, gt=0)
 
 
-class LocalisationRecipe(SceneRecipe):
-    """A recipe of the task ``localisation``; the map lies in ``map`` beside the frames."""
+class LocalizationRecipe(SceneRecipe):
+    """A recipe of the task ``localization``; the map lies in ``map`` beside the frames."""
 
-    model: LocalisationModel = LocalisationModel()
+    model: LocalizationModel = LocalizationModel()
     search: Search = Search()
-    learning: LocalisationLearning = LocalisationLearning()
+    learning: LocalizationLearning = LocalizationLearning()
     classes: dict[str, int] = Field(default_factory=_city_classes)
 
 
-@register_task("localisation", LocalisationRecipe)
-class LocalisationTask(SceneTask):
+@register_task("localization", LocalizationRecipe)
+class LocalizationTask(SceneTask):
     """Trains a :class:`~crossband.models.tile_distance.TileDistance`.
 
     Args:
@@ -114,12 +114,12 @@ class LocalisationTask(SceneTask):
         root: the folder that the recipe's frames are relative to.
     """
 
-    recipe: LocalisationRecipe
+    recipe: LocalizationRecipe
     network: TileDistance
     needs = ("semantic", "altitude", "heading", "focal")
-    monitor = "val/minus_metres"
+    monitor = "val/minus_meters"
 
-    def __init__(self, recipe: LocalisationRecipe, root: Path) -> None:
+    def __init__(self, recipe: LocalizationRecipe, root: Path) -> None:
         super().__init__(recipe, root)
         self.network = TileDistance(len(GROUND), **recipe.model.model_dump())
         self.criterion: nn.Module = nn.Identity()
@@ -138,7 +138,7 @@ class LocalisationTask(SceneTask):
         return width, height
 
     def samples(self, epoch: int) -> np.ndarray:
-        """Frames, and numbers beyond them for labellings that are made up."""
+        """Frames, and numbers beyond them for labelings that are made up."""
         rng = np.random.default_rng([self.recipe.seed, 11, epoch])
         return rng.permutation(len(self.train) * self.recipe.data.crops + self.recipe.learning.made_up)[:, None]
 
@@ -146,7 +146,7 @@ class LocalisationTask(SceneTask):
         """The frame's name, or that there is none."""
         real = len(self.train) * self.recipe.data.crops
         return [
-            self.train.frames.names[int(i) % len(self.train)] if i < real else "a made-up labelling"
+            self.train.frames.names[int(i) % len(self.train)] if i < real else "a made-up labeling"
             for i in sample
         ]
 
@@ -199,7 +199,7 @@ class LocalisationTask(SceneTask):
         )
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Each labelling chooses among all tiles of the batch."""
+        """Each labeling chooses among all tiles of the batch."""
         labels = batch["labels"]
         n, k = labels.shape[:2]
         vectors = self.network(labels.flatten(0, 1)).unflatten(0, (n, k))
@@ -207,16 +207,16 @@ class LocalisationTask(SceneTask):
         return n_pair_loss(vectors[:, 0], vectors[:, 1:].flatten(0, 1), right, self.recipe.learning.temperature)
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """Errors in metres and recall of tiles, by the true labellings; see :func:`localisation_scores`.
+        """Errors in meters and recall of tiles, by the true labelings; see :func:`localization_scores`.
         The mean selects, not the median, which is a tile's stride as soon as most frames are right."""
         ground = read_map(scenes.frames.root)
         poses = poses_of(scenes.frames, ground, self._size(scenes))
         labels = (self._table[scenes.pixels(row, "semantic")] for row in range(len(scenes)))
         with self.measuring():
-            found = localisation_scores(
+            found = localization_scores(
                 self.network, ground, poses, labels, self.recipe.search, self.recipe.seed, str(self.device)
             )
-        return {**found, "minus_metres": -found["mean_m"]}
+        return {**found, "minus_meters": -found["mean_m"]}
 
 
 def _city_maps(count: int, root: Path, seed: int) -> list[SemanticMap]:
@@ -233,7 +233,7 @@ def _city_maps(count: int, root: Path, seed: int) -> list[SemanticMap]:
 
 
 def _noisy(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """A labelling with square cells of another class, as a labelling network would have."""
+    """A labeling with square cells of another class, as a labeling network would have."""
     side = labels.shape[0]
     cells = 12
     wrong = rng.random((cells, cells)) < share
@@ -243,7 +243,7 @@ def _noisy(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.nda
     return np.where(known & wrong[index][:, index], classes[index][:, index], labels)
 
 
-def localisation_scores(
+def localization_scores(
     network: TileDistance,
     ground: SemanticMap,
     poses: list[Pose],
@@ -252,20 +252,20 @@ def localisation_scores(
     seed: int = 0,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Localise frames whose place is known, each from several rough positions that are wrong by up to
+    """Localize frames whose place is known, each from several rough positions that are wrong by up to
     ``search.rough``: which tiles are near enough to be taken for the right one depends on the draw.
 
     Args:
         network: the learned distance, in evaluation.
         ground: the map.
-        poses: true poses in its metres.
+        poses: true poses in its meters.
         labels: of each frame uint8 ``(H, W)``, in the same order.
         search: tiles and radius.
         seed: of the rough positions.
         device: of the network.
 
     Returns:
-        ``mean_m``, ``median_m`` and ``p90_m`` of the error in metres with ``median_ci95`` (frames drawn again),
+        ``mean_m``, ``median_m`` and ``p90_m`` of the error in meters with ``median_ci95`` (frames drawn again),
         ``rough_median_m`` of the rough positions, ``recall`` by N (percent of searches of which one of the N
         nearest tiles lies within a stride of the truth), ``tiles`` (searched on average), ``n_frames``,
         ``n_draws``, and ``errors_m``, a list for each frame.
@@ -275,7 +275,7 @@ def localisation_scores(
     shape = len(poses), _DRAWS
     errors, rough, ranks, counts = np.zeros(shape), np.zeros(shape), np.full(shape, np.inf), np.zeros(shape)
     for row, (pose, seen) in enumerate(
-        track(zip(poses, labels, strict=True), len(poses), "localising", "frames")
+        track(zip(poses, labels, strict=True), len(poses), "localizing", "frames")
     ):
         truth = np.array(pose.looks_at)
         patch = ground_patch(seen, pose, search.tile, network.pixels, UNKNOWN)
@@ -289,10 +289,10 @@ def localisation_scores(
             right = np.flatnonzero(off <= search.stride)
             errors[row, draw], rough[row, draw], counts[row, draw] = off[0], reach, len(off)
             ranks[row, draw] = right[0] + 1 if len(right) else np.inf
-    return _localised(errors, rough, ranks, counts, seed)
+    return _localized(errors, rough, ranks, counts, seed)
 
 
-def _localised(
+def _localized(
     errors: np.ndarray, rough: np.ndarray, ranks: np.ndarray, counts: np.ndarray, seed: int
 ) -> dict[str, Any]:
     drawn = np.random.default_rng(seed).integers(len(errors), size=(1000, len(errors)))

@@ -1,4 +1,4 @@
-"""The task ``objects``: a vector of an object's crop, alike in colour and in the thermal: the paper's
+"""The task ``objects``: a vector of an object's crop, alike in color and in the thermal: the paper's
 baselines.
 
 The ThermalReID paper (ISPRS Archives XLIV-2/W1-2021), section 4.2, compares with two, which it describes in a
@@ -7,9 +7,9 @@ sentence each:
 - **VRAI** (Wang et al., ICCV 2019): a ResNet-50 on the boxes of a YOLO detector; identities by softmax, and a
   triplet loss.
 - **BoT-BS** ("strong baseline with a bag of tricks", Luo et al., CVPR Workshops 2019): that, and warm-up,
-  random erasing, label smoothing, a last stride of 1, a batch normalisation neck, and a centre loss.
+  random erasing, label smoothing, a last stride of 1, a batch normalization neck, and a center loss.
 
-A sample is one object: its crop in colour from one frame, and its crop in the thermal from another of the same
+A sample is one object: its crop in color from one frame, and its crop in the thermal from another of the same
 flight.
 """
 
@@ -45,7 +45,7 @@ class ObjectModel(Strict):
         encoder: a registered encoder.
         layer: where it is cut; its last map by default.
         pretrained: whether it starts from its ImageNet weights.
-        neck: a batch normalisation between the vector of the triplet loss and that of the classes; the latter
+        neck: a batch normalization between the vector of the triplet loss and that of the classes; the latter
             is the one that is compared.
         last_stride: 1 keeps the resolution of the last stage of a ResNet.
         size: side of a crop, pixels.
@@ -65,13 +65,13 @@ class ObjectLoss(Strict):
     Attributes:
         margin: of the triplet loss, hardest of the batch.
         smoothing: of the labels.
-        centre: weight of the centre loss; 0 for none.
+        center: weight of the center loss; 0 for none.
         erasing: share of the crops of which a part is erased.
     """
 
     margin: float = Field(default=0.3, gt=0)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
-    centre: float = Field(default=0.0, ge=0)
+    center: float = Field(default=0.0, ge=0)
     erasing: float = Field(default=0.0, ge=0, le=1)
 
 
@@ -109,12 +109,12 @@ class ObjectNetwork(nn.Module):
 
 
 class _Classes(nn.Module):
-    """The classifier, and the centres of the centre loss (Wen et al., ECCV 2016)."""
+    """The classifier, and the centers of the center loss (Wen et al., ECCV 2016)."""
 
     def __init__(self, dim: int, count: int) -> None:
         super().__init__()
         self.classifier = nn.Linear(dim, count, bias=False)
-        self.centres = nn.Parameter(torch.zeros(count, dim))
+        self.centers = nn.Parameter(torch.zeros(count, dim))
 
 
 @register_task("objects", ObjectRecipe)
@@ -152,7 +152,7 @@ class ObjectTask(SceneTask):
         return [self.train.frames.names[row] for row, _ in self._objects[int(sample[0])]]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``crops`` ``(2, 3, s, s)``, colour and thermal, and the object's ``number``."""
+        """``crops`` ``(2, 3, s, s)``, color and thermal, and the object's ``number``."""
         seen = self._objects[int(sample[0])]
         first, second = torch.randperm(len(seen), generator=generator)[:2].tolist()
         crops = (
@@ -169,7 +169,7 @@ class ObjectTask(SceneTask):
         return {"crops": pair, "number": torch.tensor(int(sample[0]))}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Identities by softmax, hardest triplets across the bands both ways, and centres."""
+        """Identities by softmax, hardest triplets across the bands both ways, and centers."""
         crops, number, loss = batch["crops"], batch["number"], self.recipe.loss
         before, after = (v.unflatten(0, crops.shape[:2]) for v in self.network.both(crops.flatten(0, 1)))
         scores = self.criterion.classifier(after.flatten(0, 1))
@@ -183,9 +183,9 @@ class ObjectTask(SceneTask):
                 total = total + triplet_loss(
                     unit[:, mine], unit[:, other][:, None], unit[hardest, other][:, None], loss.margin
                 )
-        if loss.centre:
-            off = before - self.criterion.centres[number][:, None]
-            total = total + loss.centre * off.square().sum(-1).mean() / 2
+        if loss.center:
+            off = before - self.criterion.centers[number][:, None]
+            total = total + loss.center * off.square().sum(-1).mean() / 2
         return total
 
     def account(self) -> dict[str, Any]:
@@ -193,7 +193,7 @@ class ObjectTask(SceneTask):
         return {"weights": self.weights_digest}
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """CMC and nAUC of colour crops among the thermal ones of their flight; see
+        """CMC and nAUC of color crops among the thermal ones of their flight; see
         :mod:`crossband.uav.evaluation`."""
         return score_crops(scenes, self.describe).to_json()
 

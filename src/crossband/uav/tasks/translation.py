@@ -1,4 +1,4 @@
-"""The task ``translation``: colour to thermal, by both stages of ThermalGAN.
+"""The task ``translation``: color to thermal, by both stages of ThermalGAN.
 
 Kniaz et al., ECCV Workshops 2018; see :mod:`crossband.models.thermal_gan`. Each stage has its L1 and its
 adversarial loss, as pix2pix; the first is compared with the mean temperature of each object, the second with
@@ -74,7 +74,7 @@ class TranslationRecipe(SceneRecipe):
 
 
 class _Criterion(nn.Module):
-    """The discriminator of each stage; it sees the colour image and a temperature relative to ambient."""
+    """The discriminator of each stage; it sees the color image and a temperature relative to ambient."""
 
     def __init__(self, recipe: TranslationLoss) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class _Criterion(nn.Module):
 
 @register_task("translation", TranslationRecipe)
 class TranslationTask(SceneTask):
-    """Trains a :class:`~crossband.models.thermal_gan.ThermalGAN` on frames with colour, temperatures, classes
+    """Trains a :class:`~crossband.models.thermal_gan.ThermalGAN` on frames with color, temperatures, classes
     and instances.
 
     Args:
@@ -126,7 +126,7 @@ class TranslationTask(SceneTask):
         crop = Crop.draw(kelvin.shape, data.size, data.scales, generator, around)
         segments = means_by_object(kelvin, *(scenes.integers(row, name) for name in ("instances", "semantic")))
         return {
-            "rgb": crop(scenes.colour(row)),
+            "rgb": crop(scenes.color(row)),
             "kelvin": crop(kelvin),
             "objects": crop(segments),
             "moving": crop(_moving(scenes, row)),
@@ -134,7 +134,7 @@ class TranslationTask(SceneTask):
         }
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The sum over both stages, for one optimiser; see :mod:`crossband.losses.adversarial`."""
+        """The sum over both stages, for one optimizer; see :mod:`crossband.losses.adversarial`."""
         made = self.network(batch["rgb"], batch["ambient"])
         level, span = batch["ambient"][:, None, None, None], self.network.span
         pairs = [(made.segmentation, batch["objects"]), (made.thermal, batch["kelvin"])]
@@ -164,7 +164,7 @@ class TranslationTask(SceneTask):
 
         kelvin, ambient = scenes.kelvin(row), scenes.ambient(row)
         made: Translation = self.network(
-            scenes.colour(row)[None].to(self.device), torch.tensor([ambient], device=self.device)
+            scenes.color(row)[None].to(self.device), torch.tensor([ambient], device=self.device)
         )
         thermal, segments = made.thermal[0].cpu(), made.segmentation[0].cpu()
         truth = means_by_object(kelvin, *(scenes.integers(row, name) for name in ("instances", "semantic")))

@@ -7,11 +7,11 @@ from .conftest import rows
 
 
 def test_identities_are_what_stands_before_the_underscore(plant):
-    root = plant(["colour/car7_a.jpg", "colour/dog1_a.jpg", "thermal/car7_01.png"])
+    root = plant(["color/car7_a.jpg", "color/dog1_a.jpg", "thermal/car7_01.png"])
     frames = scan(root)
     assert rows(frames, "frame", "identity", "camera", "split") == [
-        ("colour/car7_a", "car7", "colour", "query"),
-        ("colour/dog1_a", "dog1", "colour", "query"),
+        ("color/car7_a", "car7", "color", "query"),
+        ("color/dog1_a", "dog1", "color", "query"),
         ("thermal/car7_01", "car7", "thermal", "gallery"),
     ]
     assert frames.table["rgb"].notna().tolist() == [True, True, False]
@@ -20,9 +20,9 @@ def test_identities_are_what_stands_before_the_underscore(plant):
 
 def test_parts_are_splits(plant):
     root = plant(
-        [f"{part}/{folder}/a_1.png" for part in ("train", "val", "test") for folder in ("colour", "thermal")]
+        [f"{part}/{folder}/a_1.png" for part in ("train", "val", "test") for folder in ("color", "thermal")]
     )
-    assert scan(root, kind="colour_thermal_objects").table["split"].value_counts().to_dict() == {
+    assert scan(root, kind="color_thermal_objects").table["split"].value_counts().to_dict() == {
         "train": 2,
         "val": 2,
         "query": 1,
@@ -31,6 +31,6 @@ def test_parts_are_splits(plant):
 
 
 def test_an_image_without_identity_is_named(plant):
-    root = plant(["colour/car.jpg", "thermal/car7_01.png"])
+    root = plant(["color/car.jpg", "thermal/car7_01.png"])
     with pytest.raises(CrossbandError, match=r"car\.jpg names no identity"):
-        scan(root, kind="colour_thermal_objects")
+        scan(root, kind="color_thermal_objects")

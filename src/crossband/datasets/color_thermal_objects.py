@@ -1,19 +1,19 @@
-"""Objects seen in colour and searched in the thermal: a generic layout, for LAERT and SemanticVoxels.
+"""Objects seen in color and searched in the thermal: a generic layout, for LAERT and SemanticVoxels.
 
 LAERT (Knyaz, 2019) and SemanticVoxels (Kniaz et al., 2020) have no published layout. Whoever has their images,
 or own ones, puts them like this, in train and test parts or without::
 
     ROOT/
-      colour/                    what is looked for: crops in colour
+      color/                    what is looked for: crops in color
         IDENTITY_ANYTHING.jpg
       thermal/                   where it is looked for: crops in the thermal, 8 or 16 bits
         IDENTITY_ANYTHING.png
 
-    ROOT/train/colour/..., ROOT/train/thermal/..., ROOT/val/..., ROOT/test/...
+    ROOT/train/color/..., ROOT/train/thermal/..., ROOT/val/..., ROOT/test/...
 
-An identity is what stands before the first underscore. Images in ``colour`` are split ``query``, those in
+An identity is what stands before the first underscore. Images in ``color`` are split ``query``, those in
 ``thermal`` are split ``gallery``; of a train or val part both are split ``train`` or ``val``. The column
-``camera`` is ``colour`` or ``thermal``.
+``camera`` is ``color`` or ``thermal``.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from ..errors import CrossbandError
 from ..frames import Frames
 from ._registry import images_by_stem, register_dataset
 
-__all__ = ["read_colour_thermal_objects"]
+__all__ = ["read_color_thermal_objects"]
 
-_FOLDERS = {"colour": "rgb", "thermal": "tir"}
+_FOLDERS = {"color": "rgb", "thermal": "tir"}
 _PARTS = ("train", "val", "test")
 
 
 @register_dataset(
-    "colour_thermal_objects",
-    title="Objects in colour and in the thermal (LAERT, SemanticVoxels or own)",
+    "color_thermal_objects",
+    title="Objects in color and in the thermal (LAERT, SemanticVoxels or own)",
     bands=("rgb", "tir"),
     source="https://doi.org/10.5194/isprs-archives-XLIV-2-W1-2021-131-2021",
-    licence="that of the images",
+    license="that of the images",
     marks=(
-        ("colour/*_*", "thermal/*_*"),
-        *((f"{part}/colour/*_*", f"{part}/thermal/*_*") for part in _PARTS),
+        ("color/*_*", "thermal/*_*"),
+        *((f"{part}/color/*_*", f"{part}/thermal/*_*") for part in _PARTS),
     ),
 )
-def read_colour_thermal_objects(root: Path) -> Frames:
+def read_color_thermal_objects(root: Path) -> Frames:
     """Frames of such a folder, one image each.
 
     Raises:
@@ -57,7 +57,7 @@ def read_colour_thermal_objects(root: Path) -> Frames:
                 identity, underscore, _ = stem.partition("_")
                 if not underscore or not identity:
                     raise CrossbandError(f"{path} names no identity; name it IDENTITY_ANYTHING{path.suffix}")
-                split = part if part in ("train", "val") else "query" if folder == "colour" else "gallery"
+                split = part if part in ("train", "val") else "query" if folder == "color" else "gallery"
                 rows.append(
                     {
                         "frame": "/".join(filter(None, (part, folder, stem))),
@@ -68,5 +68,5 @@ def read_colour_thermal_objects(root: Path) -> Frames:
                     }
                 )
     if len({row["camera"] for row in rows}) < len(_FOLDERS):
-        raise CrossbandError(f"{root} has not the folders colour and thermal with images IDENTITY_ANYTHING")
+        raise CrossbandError(f"{root} has not the folders color and thermal with images IDENTITY_ANYTHING")
     return Frames.make(rows, root)
