@@ -38,7 +38,7 @@ def in_turn(
     warmup: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
-    """Time every contender once a round, so that a change of the machine's speed hits them all; by the
+    """Time every contender once per round, so that a change of the machine's speed hits them all; by the
     processor's clock (``time.process_time``) where others use the machine."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(warmup + rounds):

@@ -70,7 +70,7 @@ def _row(text: str, said: str, sets: dict[str, Frames], store: Path, options: Op
 
 
 def _speeds(models: Sequence[str], options: Options) -> list[str]:
-    """Images a second through network, pooling and axes, two at a time, one thread; in turn."""
+    """Images per second through network, pooling and axes, two at a time, one thread; in turn."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     images = torch.rand(8, 3, 320, 320)
@@ -97,7 +97,7 @@ def _table(rows: list[list[str]], speeds: list[str], sets: dict[str, Frames]) ->
         "and near-infrared. Bytes are of float32. Images/s: one thread, 320x320, without reading. "
         f"{machine()}.",
         "",
-        "| descriptor | numbers | bytes an image | M parameters | RoadScene | RoadScene misaligned | EPFL "
+        "| descriptor | dim | bytes per image | M parameters | RoadScene | RoadScene misaligned | EPFL "
         "| LLVIP | images/s |",
         "|---|---:|---:|---:|---|---|---|---|---:|",
         *(f"| {' | '.join(row)} | {speed} |" for row, speed in zip(rows, speeds, strict=True)),

@@ -1,7 +1,7 @@
 """Images per second of the embedding pass, against a plain loop and against the forward pass alone.
 
 The plain loop is the script one would write: open with Pillow, convert to RGB, torchvision's resize, tensor
-and normalize, one image a forward pass, torch's own threads. The forward pass alone runs the same network
+and normalize, one image per forward pass, torch's own threads. The forward pass alone runs the same network
 on tensors that lie ready, in the same lanes as the embedding pass.
 """
 

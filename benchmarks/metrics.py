@@ -32,7 +32,7 @@ def loop_cmc(distances: np.ndarray, mine: np.ndarray, theirs: np.ndarray, length
 
 
 def loop_cka(x: np.ndarray, y: np.ndarray) -> float:
-    """Through the covariance of the numbers, as written in most code; d x d."""
+    """Through the covariance of the dims, as written in most code; d x d."""
     x, y = x - x.mean(0), y - y.mean(0)
     return float(np.linalg.norm(x.T @ y) ** 2 / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)))
 
@@ -52,7 +52,7 @@ def main() -> str:
     times = in_turn({"loop": lambda: loop_recall(queries, gallery), "ours": recall}, rounds=3)
     rows.append(
         line(
-            "Recall@N, 4,000 x 4,000 of 512 numbers",
+            "Recall@N, 4,000 x 4,000 of 512 dims",
             times["ours"].ratio(times["loop"]),
             "a loop over queries with argsort",
             "at least 10",
@@ -82,7 +82,7 @@ def main() -> str:
     times = in_turn({"plain": lambda: loop_cka(x, y), "ours": lambda: linear_cka(x, y)}, rounds=3)
     rows.append(
         line(
-            "CKA, 221 frames of 8,000 numbers",
+            "CKA, 221 frames of 8,000 dims",
             times["ours"].ratio(times["plain"]),
             "the formula on d x d covariances",
             "at least 10",

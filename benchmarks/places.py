@@ -1,7 +1,7 @@
 """Fine-tuning for places: two poolings, three losses, three seeds, on the city and on real sequences.
 
 ``python -m benchmarks.places out/places --real ../shared/data`` trains what is not in the folder yet (about
-3 minutes a run on one core), measures each network before and after on the city, Gardens Point and Corridor,
+3 minutes per run on one core), measures each network before and after on the city, Gardens Point and Corridor,
 and writes the tables into docs/training.md.
 """
 
@@ -21,7 +21,7 @@ from ._harness import ROOT, machine, write_section
 
 SEEDS = (0, 1)
 POOLINGS = {"gem": "GeM", "netvlad": "NetVLAD, 16 clusters"}
-# What ArcFace and the contrastive loss need other than the recipes' triplet; images an epoch stay about equal.
+# What ArcFace and the contrastive loss need other than the recipes' triplet; images per epoch stay about equal.
 LOSSES = {
     "triplet": [],
     "contrastive": ["loss.name=contrastive", "loss.margin=0.7"],

@@ -82,8 +82,8 @@ def join_streams(data: Path, out: Path, seeds: Sequence[int] = SEEDS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         results = {"joined": [str(part.relative_to(out)) for part in parts], "tests": tests}
         (folder / "results.json").write_text(json.dumps(results))
-        account = {"recipe": task.recipe.model_dump(mode="json"), "epoch": 0, "scores": {}, **task.account()}
-        write_checkpoint(folder / "best.safetensors", task.network, account)
+        metadata = {"recipe": task.recipe.model_dump(mode="json"), "epoch": 0, "scores": {}, **task.metadata()}
+        write_checkpoint(folder / "best.safetensors", task.network, metadata)
 
 
 def _recipe(row: str) -> Path:

@@ -31,7 +31,7 @@ MODELS = {
 }
 COMPACT = "efficientnet_lite0@blocks.4:avg8"
 HEAD = (
-    "| model | numbers | RGB to TIR R@1 | R@5 | TIR to RGB R@1 | R@5 | misaligned, both ways | CKA |\n"
+    "| model | dim | RGB to TIR R@1 | R@5 | TIR to RGB R@1 | R@5 | misaligned, both ways | CKA |\n"
     "|---|---:|---:|---:|---:|---:|---:|---:|"
 )
 
@@ -95,7 +95,7 @@ def main() -> None:
     file = fitted.save(arguments.store / "compact.safetensors")
     lines.append(
         row(
-            "256 numbers: `crossband fit`, axes from EPFL and LLVIP",
+            "256 dims: `crossband fit`, axes from EPFL and LLVIP",
             *both_ways(frames, str(file), arguments.store, options),
         )
     )
@@ -107,8 +107,8 @@ def main() -> None:
     )
     plain, small = (recall_of_gallery(frames, file, t, arguments.store, options) for t in ("float32", "int8"))
     note = (
-        f"Kept in a gallery on disk, the 256 numbers have R@1 {plain[0]:.1f} and {plain[1]:.1f} as float32, "
-        f"{small[0]:.1f} and {small[1]:.1f} as int8 (256 bytes an image)."
+        f"Kept in a gallery on disk, the 256 dims have R@1 {plain[0]:.1f} and {plain[1]:.1f} as float32, "
+        f"{small[0]:.1f} and {small[1]:.1f} as int8 (256 bytes per image)."
     )
     told = (
         "R@1 and R@5 in percent, 95 % bootstrap interval in brackets; 221 pairs, 320x320, exact index; a tie "

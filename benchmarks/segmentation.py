@@ -44,7 +44,7 @@ def _pass(network: torch.nn.Module, images: torch.Tensor) -> None:
 
 
 def table(times: dict[str, Timing], macs: dict[str, float]) -> str:
-    """Frames a second, and how many times as fast as RTFNet-152 in the same form, round by round."""
+    """Frames per second, and how many times as fast as RTFNet-152 in the same form, round by round."""
     head = (
         "| network | form | MACs, G | ms, median | FPS | times RTFNet-152 (lowest to highest round) | paper |"
     )

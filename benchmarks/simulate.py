@@ -1,4 +1,4 @@
-"""Frames a second of ``simulate``, in all and a core, and whether its cost grows in proportion to them."""
+"""Frames per second of ``simulate``, in all and per core, and whether its cost grows in proportion to them."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def main() -> str:
     )
     return "\n".join(
         [
-            f"`{PRESET}`: RGB, NIR, TIR, labels, semantic, instances, depth, temperature; four rays a pixel.",
+            f"`{PRESET}`: RGB, NIR, TIR, labels, semantic, instances, depth, temperature; four rays per pixel.",
             "",
-            "| frames | size | processes | seconds | frames/s | a core | processor seconds a frame |",
+            "| frames | size | processes | seconds | frames/s | per core | processor seconds a frame |",
             "|---|---|---|---|---|---|---|",
             *rows,
             "",

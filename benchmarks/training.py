@@ -64,7 +64,7 @@ def task_of(root: Path, seed: int) -> Task:
 
 
 def bare_rate(root: Path, seed: int) -> float:
-    """Images a second of the loop that everybody writes."""
+    """Images per second of the loop that everybody writes."""
     task = task_of(root, seed)
     samples = task.samples(0)
     loader = DataLoader(EpochData(task, samples, seed, 0), batch_size=4)
@@ -79,7 +79,7 @@ def bare_rate(root: Path, seed: int) -> float:
 
 
 def trainer_rate(root: Path, seed: int) -> float:
-    """Images a second as the trainer logs them."""
+    """Images per second as the trainer logs them."""
     with tempfile.TemporaryDirectory() as out:
         fit(task_of(root, seed), Path(out))
         return next(float(row[3]) for row in read_log(Path(out)) if row[2] == "train/images_per_s")

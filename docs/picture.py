@@ -15,7 +15,7 @@ QUERIES = (("day", "place003"), ("dusk", "place004"), ("night", "place006"))
 
 
 def main(city: Path, target: Path) -> None:
-    """Index the city's thermal images and search them with one RGB image a condition."""
+    """Index the city's thermal images and search them with one RGB image per condition."""
     frames = Frames.read(city / "frames.parquet")
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -44,7 +44,7 @@ def write_pairs(
     gray, and ``tir`` 16-bit centikelvin that fall monotonously with the luminance; each has its own noise.
 
     Args:
-        root: the folder, made where absent; one folder a band below it.
+        root: the folder, made where absent; one folder per band below it.
         n: number of frames.
         bands: of ``rgb``, ``nir`` and ``tir``.
         size: (width, height) in pixels.

@@ -31,8 +31,8 @@ def test_a_checkpoint_is_exported_with_all_that_a_reader_needs(tmp_path, fusion)
     path = checkpoint_of(tmp_path / "best.safetensors", fusion=fusion)
     done = export(path, tmp_path / "a.onnx")
     assert done.input == [1, 4, 48, 64]
-    account = {e.key: e.value for e in onnx.load(done.path).metadata_props}
-    said = json.loads(account["crossband"])
+    metadata = {e.key: e.value for e in onnx.load(done.path).metadata_props}
+    said = json.loads(metadata["crossband"])
     assert said["classes"] == CLASSES
     assert said["bands"] == ["rgb", "tir"]
     assert said["preprocess"]["size"] == [48, 64]
@@ -45,11 +45,11 @@ def test_a_checkpoint_is_exported_with_all_that_a_reader_needs(tmp_path, fusion)
 def test_a_file_that_gives_something_else_is_not_kept(tmp_path, monkeypatch):
     real = crossband.export.write_onnx
 
-    def wrong(network, images, path, account=None):
+    def wrong(network, images, path, metadata=None):
         torch.manual_seed(1)
         for p in network.parameters():
             p.data += 0.1
-        real(network, images, path, account)
+        real(network, images, path, metadata)
         for p in network.parameters():
             p.data -= 0.1
 

@@ -1,4 +1,4 @@
-"""Bands, the units of their pixels, and how pixels become numbers a model can read.
+"""Bands, the units of their pixels, and how pixels become values that a model can read.
 
 Visible and near-infrared pixels are scaled by the full range of their type. Thermal pixels have no
 natural range: a *normalization* maps them to [0, 1] by name:
@@ -206,7 +206,7 @@ def default_normalization(band: Band) -> Normalization:
 def _stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
     if not high > low:
         return np.zeros(pixels.shape, np.float32)
-    if pixels.dtype in (np.uint8, np.uint16):  # a table is one look-up a pixel, and exact
+    if pixels.dtype in (np.uint8, np.uint16):  # a table is one lookup per pixel, and exact
         table = (np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float64) - low) / (high - low)
         return table.clip(0, 1).astype(np.float32)[pixels]
     return _stretch_in_place(pixels.astype(np.float32), low, high)

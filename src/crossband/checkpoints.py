@@ -20,18 +20,18 @@ from torch import nn
 from . import __version__
 from .errors import CrossbandError
 
-__all__ = ["load_network", "read_account", "read_state", "write_checkpoint", "write_state"]
+__all__ = ["load_network", "read_metadata", "read_state", "write_checkpoint", "write_state"]
 
 FORMAT = "crossband-checkpoint-1"
 
 
-def write_checkpoint(path: Path, network: nn.Module, account: Mapping[str, Any]) -> Path:
+def write_checkpoint(path: Path, network: nn.Module, metadata: Mapping[str, Any]) -> Path:
     """Write a network with what it says of itself; the file is there whole or not at all.
 
     Raises:
         CrossbandError: the file cannot be written.
     """
-    said = {"format": FORMAT, "crossband": __version__, **account}
+    said = {"format": FORMAT, "crossband": __version__, **metadata}
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -43,7 +43,7 @@ def write_checkpoint(path: Path, network: nn.Module, account: Mapping[str, Any])
     return path
 
 
-def read_account(path: str | Path) -> dict[str, Any]:
+def read_metadata(path: str | Path) -> dict[str, Any]:
     """What a checkpoint says of itself: ``recipe``, ``classes``, ``preprocess``, ``crossband``, ...
 
     Raises:
@@ -51,14 +51,14 @@ def read_account(path: str | Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            account = json.loads((file.metadata() or {}).get("crossband", "{}"))
+            metadata = json.loads((file.metadata() or {}).get("crossband", "{}"))
     except FileNotFoundError:
         raise CrossbandError(f"no checkpoint {path}; crossband train writes one") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise CrossbandError(f"{path} is no checkpoint: {' '.join(str(error).split())[:80]}") from None
-    if account.get("format") != FORMAT:
+    if metadata.get("format") != FORMAT:
         raise CrossbandError(f"{path} is no checkpoint of crossband; crossband train writes one")
-    return account
+    return metadata
 
 
 def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
@@ -67,13 +67,13 @@ def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
     Raises:
         CrossbandError: no checkpoint, or one of another network.
     """
-    account = read_account(path)
+    metadata = read_metadata(path)
     try:
         network.load_state_dict(load_file(path), strict=True)
     except (RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
         raise CrossbandError(f"{path} holds another network than the recipe's: {reason}") from None
-    return account
+    return metadata
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The errors a user can mend. The command line prints their sentence and exits with status 2."""
+"""The errors a user can fix. The command line prints their sentence and exits with status 2."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHORT = 8  # names that a message lists whole
 
 
 class CrossbandError(Exception):
-    """Something the user can mend; the message is one sentence that names it and how to fix it."""
+    """Something the user can fix; the message is one sentence that names it and how to fix it."""
 
 
 class UnknownNameError(CrossbandError):

@@ -78,12 +78,12 @@ def export(
         raise CrossbandError(f"an export is a .onnx file, not {path.name}")
     _need_onnx()
     network, channels = network_of(model, tuple(map(parse_band, bands)), classes, options)
-    account = _account(model)
-    height, width = size or _size_of(account) or (480, 640)
+    metadata = _metadata(model)
+    height, width = size or _size_of(metadata) or (480, 640)
     check_size(network, (1, channels, height, width))
     network = deploy(network, torch.rand(1, channels, 64, 64))
     images = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(0))
-    write_file(path, lambda partial: write_onnx(network, images, partial, account))
+    write_file(path, lambda partial: write_onnx(network, images, partial, metadata))
     with torch.inference_mode():
         wanted = network(images).numpy()
     session = onnx_session(path)
@@ -96,7 +96,7 @@ def export(
 
 
 def write_onnx(
-    network: nn.Module, images: torch.Tensor, path: Path, account: Mapping[str, Any] | None = None
+    network: nn.Module, images: torch.Tensor, path: Path, metadata: Mapping[str, Any] | None = None
 ) -> Path:
     """Write a network in evaluation mode as one ONNX file for inputs of the shape of ``images``."""
     import onnx
@@ -113,10 +113,10 @@ def write_onnx(
             dynamo=False,
             do_constant_folding=True,
         )
-    if account:
+    if metadata:
         graph = onnx.load(str(path))
         entry = graph.metadata_props.add()
-        entry.key, entry.value = "crossband", json.dumps(dict(account))
+        entry.key, entry.value = "crossband", json.dumps(dict(metadata))
         onnx.save(graph, str(path))
     return path
 
@@ -131,17 +131,17 @@ def onnx_session(path: str | Path, threads: int | None = None) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _account(model: str | Path) -> dict[str, Any]:
+def _metadata(model: str | Path) -> dict[str, Any]:
     if not str(model).endswith(".safetensors"):
         return {}
-    from .checkpoints import read_account
+    from .checkpoints import read_metadata
 
-    known = read_account(model)
+    known = read_metadata(model)
     return {key: known[key] for key in ("classes", "bands", "preprocess", "crossband") if key in known}
 
 
-def _size_of(account: Mapping[str, Any]) -> tuple[int, int] | None:
-    size = account.get("preprocess", {}).get("size")
+def _size_of(metadata: Mapping[str, Any]) -> tuple[int, int] | None:
+    size = metadata.get("preprocess", {}).get("size")
     return (int(size[0]), int(size[1])) if size else None
 
 

@@ -1,4 +1,4 @@
-"""The manifest: a table with one row a frame and one image path a band."""
+"""The manifest: a table with one row per frame and one image path per band."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ _ROOT_KEY = b"crossband_root"
 
 @dataclass(frozen=True)
 class Frames:
-    """A table of frames: what the cameras saw at one moment, one image a band, with its metadata.
+    """A table of frames: what the cameras saw at one moment, one image per band, with its metadata.
 
     Attributes:
-        table: one row a frame. ``frame`` is a unique name; ``rgb``, ``nir`` and ``tir`` are image paths
+        table: one row per frame. ``frame`` is a unique name; ``rgb``, ``nir`` and ``tir`` are image paths
             relative to ``root``, empty (NA) where a frame lacks the band; the other columns of
             :data:`COLUMNS` may be absent, and columns of your own are kept.
         root: the folder that the paths are relative to, and that none of them leaves.

@@ -38,7 +38,7 @@ class Profile:
         params_m: parameters, millions, without a classifier for encoders.
         macs_g, flops_g, thop_g: see :mod:`crossband.nn.counting`, 10^9.
         latency_ms: ``p50`` and ``p95`` over the rounds, or ``None`` where nothing was timed.
-        fps: images a second at the median.
+        fps: images per second at the median.
         peak_memory_mb: on a GPU what the passes needed at most; on a CPU the most that the process ever held.
         form: ``training`` (branches and BatchNorm apart, in evaluation mode) or ``deployed`` (merged).
         device, dtype, threads: where and how it was run.

@@ -75,7 +75,7 @@ def find_weights(source: WeightsSource, given: str | Path | None = None, downloa
         download: whether to try the network last.
 
     Raises:
-        CrossbandError: nowhere, and the sentence names the file, where it was looked for, and the mend; or
+        CrossbandError: nowhere, and the sentence names the file, where it was looked for, and how to get it; or
             what is given is neither a file nor a folder.
     """
     if given is not None and Path(given).is_file():

@@ -185,8 +185,8 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path, make_pairs):
 def test_a_configuration_measured_on_the_set_can_be_indexed_fitted_and_moved(crossband, pairs, store):
     own = (*HOG[2:], "--store", store, "--set-statistics")
     assert crossband("index", pairs, "--gallery", "g", "--model", "hog", *own).status == 0
-    account = json.loads(crossband("gallery", "info", "g", "--json").out)
-    means = [mean for mean, _ in account["preprocess"]["statistics"].values()]
+    metadata = json.loads(crossband("gallery", "info", "g", "--json").out)
+    means = [mean for mean, _ in metadata["preprocess"]["statistics"].values()]
     assert means[0] != means[2]
     fitting = crossband("fit", pairs, pairs, "--out", "f.safetensors", "--model", "hog", "--dim", 4, *own)
     assert fitting.status == 0, fitting.err
@@ -245,7 +245,7 @@ def test_fit_writes_a_descriptor_that_stands_where_a_name_can(crossband, pairs, 
         "s.safetensors",
     )
     assert done.status == 0, done.err
-    assert "5 numbers, fitted on 12 images" in done.out
+    assert "5 dims, fitted on 12 images" in done.out
     done = crossband("benchmark", pairs, "--models", "s.safetensors", "--store", store, "--json")
     assert json.loads(done.out)["runs"][0]["descriptor_dim"] == 5
 
@@ -270,8 +270,8 @@ def test_index_says_what_it_added_and_what_it_left_out(crossband, tmp_path, make
     (root / "tir" / "0001.png").write_bytes(b"")
     done = crossband("index", root, "--gallery", "g", "--model", "hog", "--size", "64x64", "--json")
     assert done.status == 0
-    account = json.loads(done.out)
-    assert (account["added"], account["unchanged"], len(account["left_out"])) == (7, 0, 1)
+    metadata = json.loads(done.out)
+    assert (metadata["added"], metadata["unchanged"], len(metadata["left_out"])) == (7, 0, 1)
     assert "left out: " in done.err
     assert "7 unchanged" in crossband("index", root, "--gallery", "g").out
 

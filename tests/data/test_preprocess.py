@@ -149,7 +149,7 @@ def test_read_only_pixels_give_no_warning(tmp_path, make_pairs):
         Preprocess((32, 32))(read_image(root / "rgb" / "0000.png"), "rgb")
 
 
-def test_its_account_is_plain_json_and_complete():
+def test_its_metadata_is_plain_json_and_complete():
     preprocess = Preprocess((32, 48), NEUTRAL, warp=Warp(0.05, 1.1, 5))
     assert Preprocess.from_description(json.loads(json.dumps(preprocess.describe()))) == preprocess
 

@@ -1,4 +1,4 @@
-"""Patch-NetVLAD's second look: patches are means of residuals, and what agrees in place comes first."""
+"""Patch-NetVLAD's re-ranking: patches are means of residuals, and what agrees in place comes first."""
 
 from __future__ import annotations
 

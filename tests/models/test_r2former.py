@@ -1,4 +1,4 @@
-"""R2Former's second look: the patches with most attention, and pairs of them, as its paper has it."""
+"""R2Former's re-ranking: the patches with most attention, and pairs of them, as its paper has it."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_netvlad_whitens_to_uncorrelated_components():
     projected = (full - mean) @ axes
     assert torch.allclose(torch.cov(projected.T), torch.eye(4), atol=1e-4)
     assert vlad(maps(2, 5, 4, 4).float()).shape == (2, 4)
-    with pytest.raises(CrossbandError, match="whitening to 4 numbers needs more"):
+    with pytest.raises(CrossbandError, match="whitening to 4 dims needs more"):
         vlad.fit_whitening(full[:3])
 
 

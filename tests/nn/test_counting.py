@@ -30,7 +30,7 @@ def test_a_network_without_memory_costs_the_same_and_keeps_its_mode():
 
 @pytest.mark.parametrize("name", ["rsfnet50_18", "rtfnet18", "mfnet"])
 def test_the_figure_of_thop_is_thops(name):
-    """The installed thop counts four an element of a BatchNorm with weights; version 0.0.31 counted two."""
+    """The installed thop counts four per element of a BatchNorm with weights; version 0.0.31 counted two."""
     thop = pytest.importorskip(
         "thop", exc_type=ImportError, reason="thop is not installed: nothing to compare with"
     )

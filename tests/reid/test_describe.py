@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from crossband.checkpoints import read_account
+from crossband.checkpoints import read_metadata
 from crossband.cli import main
 from crossband.datasets import open_frames
 from crossband.errors import CrossbandError
@@ -100,20 +100,20 @@ def test_a_fitted_checkpoint_needs_the_very_network_it_was_fitted_on(trained, st
     moved.write_bytes(trained.read_bytes())
     assert Descriptor.load(str(path), Options(weights=moved)).weights_digest == fitted.weights_digest
     state = {name: value + 1 for name, value in load_file(trained).items()}
-    save_file(state, moved, metadata={"crossband": json.dumps(read_account(trained))})
+    save_file(state, moved, metadata={"crossband": json.dumps(read_metadata(trained))})
     with pytest.raises(CrossbandError, match="other weights"):
         Descriptor.load(str(path), Options(weights=moved))
 
 
 def test_a_checkpoint_whose_recipe_is_another_network_is_refused_before_it_is_built(trained, tmp_path):
-    account = read_account(trained)
-    account["recipe"]["model"]["aggregator"] = "netvlad"
-    account["recipe"]["model"]["options"] = {"clusters": 10**9}
+    metadata = read_metadata(trained)
+    metadata["recipe"]["model"]["aggregator"] = "netvlad"
+    metadata["recipe"]["model"]["options"] = {"clusters": 10**9}
     path = tmp_path / "hostile.safetensors"
-    save_file(load_file(trained), path, metadata={"crossband": json.dumps(account)})
+    save_file(load_file(trained), path, metadata={"crossband": json.dumps(metadata)})
     with pytest.raises(CrossbandError, match="no checkpoint of places"):
         Descriptor.load(str(path))
-    account["recipe"]["task"] = "segmentation"
-    save_file(load_file(trained), path, metadata={"crossband": json.dumps(account)})
+    metadata["recipe"]["task"] = "segmentation"
+    save_file(load_file(trained), path, metadata={"crossband": json.dumps(metadata)})
     with pytest.raises(CrossbandError, match="only places describe"):
         Descriptor.load(str(path))

@@ -18,7 +18,7 @@ from crossband.retrieval import PACKED, PRESETS, Descriptor, Options, fit_descri
 from crossband.retrieval.descriptor.descriptor import (
     Finish,
     FinishedRows,
-    descriptor_account,
+    descriptor_metadata,
     list_packed,
     unit_length,
 )
@@ -138,7 +138,7 @@ def test_a_descriptor_of_a_file_goes_by_the_name_of_the_file(fitted):
     before, path = fitted
     assert before.name != str(path)
     assert Descriptor.load(str(path)).name == str(path)
-    assert descriptor_account(path)["encoder"] == LITE
+    assert descriptor_metadata(path)["encoder"] == LITE
 
 
 def test_a_file_needs_no_suffix_and_never_hides_a_model(fitted, tmp_path, monkeypatch):
@@ -241,7 +241,7 @@ def test_a_device_that_is_not_here_is_one_sentence():
         Descriptor.load("hog", Options(device="cuda"))
 
 
-ACCOUNT = {
+METADATA = {
     "format": "crossband-descriptor-1",
     "crossband": "0",
     "name": "hog",
@@ -264,7 +264,7 @@ def _preprocess(**changes: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("account", "tensors"),
+    ("metadata", "tensors"),
     [
         *[({name: None}, {}) for name in ("name", "encoder", "weights", "layer", "pooling", "center")],
         ({"center": 1}, {}),
@@ -295,16 +295,16 @@ def _preprocess(**changes: object) -> dict[str, object]:
         ({}, {"axes": np.ones((4, 0), np.float32)}),
     ],
 )
-def test_a_damaged_or_hostile_file_is_one_sentence_that_names_it(tmp_path, account, tensors):
+def test_a_damaged_or_hostile_file_is_one_sentence_that_names_it(tmp_path, metadata, tensors):
     path = tmp_path / "bad.safetensors"
-    save_file({**GOOD, **tensors}, path, metadata={"crossband": json.dumps({**ACCOUNT, **account})})
+    save_file({**GOOD, **tensors}, path, metadata={"crossband": json.dumps({**METADATA, **metadata})})
     with pytest.raises(CrossbandError, match=r"bad\.safetensors is no descriptor file: ") as caught:
         Descriptor.load(str(path))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[]", "1", "null", '"text"', "{"])
-def test_a_file_whose_account_is_no_account_is_one_sentence(tmp_path, text):
+def test_a_file_whose_metadata_is_invalid_is_one_sentence(tmp_path, text):
     save_file(GOOD, tmp_path / "bad.safetensors", metadata={"crossband": text})
     with pytest.raises(CrossbandError, match=r"bad\.safetensors is no descriptor file"):
         Descriptor.load(str(tmp_path / "bad.safetensors"))

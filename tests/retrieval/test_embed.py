@@ -185,7 +185,7 @@ SCRIPT = """
     from crossband.models.hog import HOG
     from crossband.retrieval import Descriptor, Options, embed, store
 
-    store._SHARD_BYTES = 4 * 128 * 2  # four images a shard
+    store._SHARD_BYTES = 4 * 128 * 2  # four images per shard
     forward = HOG.forward
 
     def slowly(self, images):

@@ -52,7 +52,7 @@ def test_the_gram_matrix_and_the_covariance_lead_to_the_same_axes():
 
 
 def test_too_few_images_are_one_sentence():
-    with pytest.raises(CrossbandError, match=r"more than 8 images .* there are 8 images of 20 numbers"):
+    with pytest.raises(CrossbandError, match=r"more than 8 images .* there are 8 images of 20 dims"):
         principal_axes(rows(8, 20), 8)
 
 
@@ -63,7 +63,7 @@ def test_images_that_vary_in_too_few_directions_are_one_sentence():
 
 
 def test_fitting_needs_more_images_than_numbers(tmp_path, pairs, hog):
-    with pytest.raises(CrossbandError, match="there are 36 images of 128 numbers"):
+    with pytest.raises(CrossbandError, match="there are 36 images of 128 dims"):
         fit_descriptor([pairs], hog, 40, store=tmp_path)
 
 

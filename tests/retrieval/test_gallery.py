@@ -293,12 +293,12 @@ def test_the_store_s_own_index_may_be_asked_instead_of_memory(thermal, pairs):
 
 
 def test_info_says_what_it_holds_and_what_made_it_without_a_model(thermal):
-    account = Gallery.info(thermal)
-    assert account["items"] == 12
-    assert account["bands"] == {"tir": 12}
-    assert account["model"] == account["encoder"] == "hog"
-    assert account["preprocess"]["size"] == [64, 64]
-    json.dumps(account)
+    metadata = Gallery.info(thermal)
+    assert metadata["items"] == 12
+    assert metadata["bands"] == {"tir": 12}
+    assert metadata["model"] == metadata["encoder"] == "hog"
+    assert metadata["preprocess"]["size"] == [64, 64]
+    json.dumps(metadata)
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"format": "crossband-gallery-0"}'])
@@ -547,7 +547,7 @@ def test_int8_rows_refuse_the_index_in_a_sentence(tmp_path, described, pairs, sm
         {"crossband": None},
     ],
 )
-def test_a_damaged_account_is_one_sentence_that_names_the_file(changeable, change):
+def test_a_damaged_metadata_is_one_sentence_that_names_the_file(changeable, change):
     path = changeable / "gallery.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     for call in (Gallery.open, Gallery.open_rows, Gallery.info):
@@ -556,7 +556,7 @@ def test_a_damaged_account_is_one_sentence_that_names_the_file(changeable, chang
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"format": ', "\x00", "1"])
-def test_an_account_that_is_none_is_one_sentence(changeable, content):
+def test_metadata_that_is_none_is_one_sentence(changeable, content):
     (changeable / "gallery.json").write_text(content)
     with pytest.raises(CrossbandError, match="no gallery"):
         Gallery.open(changeable)

@@ -115,7 +115,7 @@ def test_a_benchmark_reranks_what_can_look_twice(pairs, weights, tmp_path, capsy
     twice, hog = both.runs
     assert plain.reranked is None
     assert hog.reranked is None
-    assert "hog has no second look" in capsys.readouterr().err
+    assert "hog cannot re-rank" in capsys.readouterr().err
     assert twice.reranked == 10
     assert twice.misaligned is not None
     behind = plain.ranks.ranks > 10

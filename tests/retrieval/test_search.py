@@ -20,7 +20,7 @@ from crossband.retrieval.search import (
     parse_memory,
 )
 
-MEMORIES = [DEFAULT_MEMORY, 1 << 20, 40_000, 5_000]  # of 33 numbers a row: the last is a few rows
+MEMORIES = [DEFAULT_MEMORY, 1 << 20, 40_000, 5_000]  # of 33 dims a row: the last is a few rows
 
 
 def _reference_search(queries, gallery, k, keep=None) -> tuple[np.ndarray, np.ndarray]:
@@ -157,13 +157,13 @@ def test_a_memory_too_small_for_one_descriptor_is_one_sentence_that_says_how_muc
         "blocks": lambda memory: list(distance_blocks(rows, rows, memory)),
         "gram": lambda memory: gram_matrix(rows, memory),
     }
-    with pytest.raises(CrossbandError, match=r"400000 numbers; give at least --max-memory 13M"):
+    with pytest.raises(CrossbandError, match=r"400000 dims; give at least --max-memory 13M"):
         calls[use](1 << 20)
     calls[use](parse_memory("13M"))
 
 
 def test_unequal_widths_are_one_sentence():
-    with pytest.raises(CrossbandError, match="3 numbers a query and 4 a gallery row"):
+    with pytest.raises(CrossbandError, match="3 dims per query and 4 a gallery row"):
         exact_search(ArrayRows(np.zeros((1, 3))), ArrayRows(np.zeros((1, 4))), 1)
 
 

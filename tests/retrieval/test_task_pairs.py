@@ -161,7 +161,7 @@ def test_evaluate_measures_every_direction(scenes, trained):
         ({"data": {"bands": ["rgb"]}}, "two bands at least"),
         ({"data": {"bands": ["rgb", "nir"]}}, "no frame of .* has the band nir"),
         ({"data": {"val": {"frames": "three"}}}, "selected on val, never on test"),
-        ({"model": {"dim": 9999}}, "9999 numbers cannot be made"),
+        ({"model": {"dim": 9999}}, "9999 dims cannot be made"),
     ],
 )
 def test_bad_recipes_are_named(scenes, changes, said):
@@ -207,14 +207,14 @@ def test_a_pair_that_val_does_not_have_is_left_out_of_the_score(scenes, tmp_path
 
 
 def forged(trained: Path, out: Path, change: Any, tensors: dict[str, torch.Tensor] | None = None) -> Path:
-    """The checkpoint with another account, or other tensors."""
+    """The checkpoint with other metadata, or other tensors."""
     from safetensors import safe_open
     from safetensors.torch import save_file
 
     with safe_open(trained, framework="pt") as file:
-        account = json.loads(file.metadata()["crossband"])
-    change(account)
-    save_file({**_state(trained), **(tensors or {})}, out, metadata={"crossband": json.dumps(account)})
+        metadata = json.loads(file.metadata()["crossband"])
+    change(metadata)
+    save_file({**_state(trained), **(tensors or {})}, out, metadata={"crossband": json.dumps(metadata)})
     return out
 
 
@@ -238,7 +238,7 @@ def test_a_forged_checkpoint_is_one_sentence(trained, tmp_path, change, said):
 
 def test_axes_that_are_no_numbers_are_refused(trained, tmp_path):
     axes = torch.full_like(_state(trained)["axes"], float("nan"))
-    path = forged(trained, tmp_path / "nan.safetensors", lambda account: None, {"axes": axes})
+    path = forged(trained, tmp_path / "nan.safetensors", lambda metadata: None, {"axes": axes})
     with pytest.raises(CrossbandError, match="axes or means are not finite"):
         Descriptor.load(str(path), Options(device="cpu"))
 

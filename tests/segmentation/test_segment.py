@@ -40,13 +40,13 @@ def checkpoint_of(path: Path, bands: tuple[str, ...] = ("rgb", "tir"), **options
             parameter.data.zero_()  # else one class is everywhere
     unit = Statistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     preprocess = Preprocess((48, 64), dict.fromkeys(BANDS, unit))
-    account = {
+    metadata = {
         "recipe": {"task": "segmentation", "model": {"name": name, "options": given, "pretrained": False}},
         "classes": CLASSES,
         "bands": list(bands),
         "preprocess": preprocess.describe(),
     }
-    return write_checkpoint(path, network, account)
+    return write_checkpoint(path, network, metadata)
 
 
 @pytest.fixture

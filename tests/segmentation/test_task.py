@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 pytest.importorskip("lightning", reason="training is an extra: crossband[train]")
 pytest.importorskip("cv2", reason="pseudo-labels need OpenCV: crossband[train]")
 
-from crossband.checkpoints import read_account
+from crossband.checkpoints import read_metadata
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.training import evaluate, read_recipe, train
@@ -119,11 +119,11 @@ def test_it_learns_what_each_band_shows(learned, yard):
 
 
 def test_the_checkpoint_says_what_a_reader_needs(learned):
-    account = read_account(learned / "best.safetensors")
-    assert account["classes"] == ["nothing", "bright", "warm"]
-    assert account["bands"] == ["rgb", "tir"]
-    assert account["preprocess"]["size"] == list(SIZE)
-    assert account["scores"]["val/miou"] == max(figures(learned, "val/miou"))
+    metadata = read_metadata(learned / "best.safetensors")
+    assert metadata["classes"] == ["nothing", "bright", "warm"]
+    assert metadata["bands"] == ["rgb", "tir"]
+    assert metadata["preprocess"]["size"] == list(SIZE)
+    assert metadata["scores"]["val/miou"] == max(figures(learned, "val/miou"))
 
 
 def test_a_killed_run_ends_as_one_left_alone(yard, tmp_path, monkeypatch):

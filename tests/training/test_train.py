@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from crossband import __version__
-from crossband.checkpoints import read_account
+from crossband.checkpoints import read_metadata
 from crossband.errors import CrossbandError
 from crossband.training import evaluate, read_recipe, train
 from crossband.training.logs import read_log
@@ -42,11 +42,11 @@ def test_every_loss_trains_every_aggregator(recipe, street, tmp_path, loss, aggr
 def test_a_checkpoint_says_what_it_is_and_loads_strictly(recipe, street, tmp_path):
     content = recipe(loss={"name": "arcface"}, trainer={"epochs": 1})
     done = run(content, tmp_path, street)
-    account = read_account(done.checkpoint)
-    assert account["crossband"] == __version__
-    assert read_recipe(account["recipe"]) == read_recipe(content)
-    assert len(account["classes"]) == 8
-    assert set(account["preprocess"]["statistics"]) == {"rgb", "nir", "tir"}
+    metadata = read_metadata(done.checkpoint)
+    assert metadata["crossband"] == __version__
+    assert read_recipe(metadata["recipe"]) == read_recipe(content)
+    assert len(metadata["classes"]) == 8
+    assert set(metadata["preprocess"]["statistics"]) == {"rgb", "nir", "tir"}
     results = evaluate(None, done.checkpoint, tmp_path / "results", data_root=street)
     assert json.loads((tmp_path / "results" / "results.json").read_text()) == results
     assert results["tests"]["night"]["n_queries"] == 5
@@ -250,7 +250,7 @@ def test_whitening_is_fitted_on_the_training_images_before_a_test(recipe, street
     content = recipe(trainer={"epochs": 1})
     content["model"] |= {"aggregator": "netvlad", "options": {"clusters": 4, "whiten": 8}}
     done = run(content, tmp_path, street)
-    assert read_account(done.checkpoint)["dim"] == 4 * 128
+    assert read_metadata(done.checkpoint)["dim"] == 4 * 128
     from crossband.checkpoints import load_network
     from crossband.training.task import find_task
 

@@ -203,7 +203,7 @@ def networks(tmp_path_factory) -> Path:
         "detection": (detector, {"model": yolo}),
     }
     for task, (network, said) in built.items():
-        account = {"recipe": {"task": task, **said}, "classes": ["car"], "priors": priors}
-        write_checkpoint(folder / f"{task}.safetensors", network, account)
+        metadata = {"recipe": {"task": task, **said}, "classes": ["car"], "priors": priors}
+        write_checkpoint(folder / f"{task}.safetensors", network, metadata)
     (folder / "calibration.json").write_text(json.dumps({"beta": 0.5, "threshold": 0.9}))
     return folder

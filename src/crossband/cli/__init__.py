@@ -1,7 +1,7 @@
 """The command line: each verb is a thin call of the public function with the same name.
 
 Results go to standard output, progress and remarks to standard error. The exit status is 0, or 2 with one
-sentence that says what is wrong and the mend. A verb is in the module of its kind, which registers it.
+sentence that says what is wrong and how to fix it. A verb is in the module of its kind, which registers it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
             raise
         name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename)
         shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
-        print(f"crossband: {shown}: {error.strerror}; mend that, or name another file", file=sys.stderr)
+        print(f"crossband: {shown}: {error.strerror}; fix that, or name another file", file=sys.stderr)
         sys.exit(2)
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer's own refusals have, whatever its version

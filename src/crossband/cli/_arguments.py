@@ -37,7 +37,7 @@ StoreOption = Annotated[
 ]
 MemoryOption = Annotated[str, typer.Option("--max-memory", help="memory for distances, as in 512M or 2G")]
 WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="reading threads, which on a CPU run the encoder too; one a core")
+    int | None, typer.Option(min=1, help="reading threads, which on a CPU run the encoder too; one per core")
 ]
 ModelsOption = Annotated[
     str, typer.Option(help="comma-separated descriptors; ENCODER[@LAYER][:POOLING[+center]] or a fitted file")
@@ -46,7 +46,7 @@ BandsQuery = Annotated[str, typer.Option(help="rgb, nir, tir or all")]
 ProtocolOption = Annotated[str, typer.Option(help="what is right: exact, place or within:METERS")]
 OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a key")]
 DataRootOption = Annotated[
-    Path, typer.Option("--data-root", help="the folder a recipe's frames are relative to")
+    Path, typer.Option("--data-root", help="the folder per recipe's frames are relative to")
 ]
 FlightArgument = Annotated[Path, typer.Argument(metavar="FLIGHT", help="a folder of frames, or a video")]
 MapOption = Annotated[

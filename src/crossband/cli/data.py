@@ -27,7 +27,7 @@ def data_scan(
     every: Annotated[int, typer.Option(min=1, help="keep each n-th frame of a sequence")] = 1,
     units: UnitsOption = None,
 ) -> None:
-    """Turn a folder into a manifest: one row a frame, one image path a band.
+    """Turn a folder into a manifest: one row per frame, one image path per band.
 
     Example: crossband data scan recordings --out recordings/frames.parquet
     """
@@ -63,5 +63,5 @@ def data_check(source: FramesArgument, root: RootOption = None, as_json: JsonOpt
         print(f"{audit.n_images} images of {audit.n_frames} frames, {len(audit.faults)} faults")
     if audit.faults:
         raise CrossbandError(
-            f"{len(audit.faults)} faults in {source}; mend those files, or let runs leave them out"
+            f"{len(audit.faults)} faults in {source}; fix those files, or let runs leave them out"
         )

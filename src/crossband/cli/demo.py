@@ -36,14 +36,14 @@ def simulate_(
     frames: Annotated[int, typer.Option(help="how many")] = 100,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels")] = "320x256",
     seed: Annotated[int, typer.Option(help="of the city and all in it")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="processes; one a core by default")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; one per core by default")] = None,
     misaligned: Annotated[
         bool, typer.Option("--misaligned", help="a thermal camera beside, with true flow")
     ] = False,
     eight_bit: Annotated[
         bool, typer.Option("--eight-bit", help="also thermal images after gain control")
     ] = False,
-    samples: Annotated[int, typer.Option(help="rays a pixel, 1 or 4")] = 4,
+    samples: Annotated[int, typer.Option(help="rays per pixel, 1 or 4")] = 4,
     layout: Annotated[str | None, typer.Option(help="also export to OUT/LAYOUT: mfnet, pst900 or coco")] = None,
 ) -> None:
     """Make aligned RGB, NIR and thermal pictures of a city, with every label.

@@ -138,11 +138,11 @@ def gallery_info(gallery: Annotated[Path, typer.Argument()], as_json: JsonOption
     """
     from ..retrieval import Gallery
 
-    account = Gallery.info(gallery)
+    metadata = Gallery.info(gallery)
     if as_json:
-        print_json(account)
+        print_json(metadata)
     else:
-        for name, value in account.items():
+        for name, value in metadata.items():
             print(f"{name}: {value}")
 
 

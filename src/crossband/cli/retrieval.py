@@ -48,7 +48,7 @@ def benchmark(
     ] = True,
     rerank: Annotated[
         int | None,
-        typer.Option(min=1, help="items of each list that models with a second look (patch_netvlad) re-rank"),
+        typer.Option(min=1, help="items of each list that models that can re-rank (patch_netvlad) re-rank"),
     ] = None,
     size: SizeOption = "320x320",
     normalize: NormalizeOption = None,
@@ -62,7 +62,7 @@ def benchmark(
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Which model finds the right image in the other band? All directions, from one pass a model.
+    """Which model finds the right image in the other band? All directions, from one pass per model.
 
     Example: crossband benchmark recordings --models crossband,hog --query rgb --gallery tir --out results
     """
@@ -222,7 +222,7 @@ def fit(
     ],
     out: Annotated[Path, typer.Option(help="the descriptor file to write, .safetensors")],
     model: Annotated[str, typer.Option(help="the descriptor to shrink")] = "crossband",
-    dim: Annotated[int, typer.Option(min=2, help="numbers a vector")] = 256,
+    dim: Annotated[int, typer.Option(min=2, help="dims of the result")] = 256,
     whiten: Annotated[float, typer.Option(min=0, max=1, help="0 keeps the variances, 1 equals them")] = 0.5,
     split: Annotated[str | None, typer.Option(help="fit on this split only")] = None,
     size: SizeOption = "320x320",
@@ -233,7 +233,7 @@ def fit(
     device: DeviceOption = "auto",
     store: StoreOption = None,
 ) -> None:
-    """Shrink a descriptor to a few numbers: principal axes, whitened, fitted without labels.
+    """Reduce a descriptor to a few dims: principal axes, whitened, fitted without labels.
 
     The file stands wherever a model's name can.
 
@@ -248,4 +248,4 @@ def fit(
     descriptor = Descriptor.load(model, options)
     fitted = fit_descriptor(sets, descriptor, dim, store=store or out.parent / "store", whiten=whiten)
     images = sum(int(frames.table[band.value].notna().sum()) for frames in sets for band in frames.bands)
-    print(f"{fitted.save(out)}: {dim} numbers, fitted on {images} images")
+    print(f"{fitted.save(out)}: {dim} dims, fitted on {images} images")

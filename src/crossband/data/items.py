@@ -134,7 +134,7 @@ class Items:
         return np.array([i for i, band in enumerate(self.bands) if band in wanted], np.int64)
 
     def near_frames(self, items: np.ndarray) -> Frames:
-        """The frames of some items, one row an item; names may repeat."""
+        """The frames of some items, one row per item; names may repeat."""
         return Frames(self.frames.table.iloc[self.rows[items]].reset_index(drop=True), self.frames.root)
 
     def unit(self, item: int) -> torch.Tensor:

@@ -104,7 +104,7 @@ class LabeledFrames:
             if beyond.size:
                 raise CrossbandError(
                     f"{path} has the label {int(beyond.max())} and the class list ends at "
-                    f"{len(self.classes) - 1}; mend data.classes"
+                    f"{len(self.classes) - 1}; fix data.classes"
                 )
             counts += found
         return counts[: len(self.classes)]

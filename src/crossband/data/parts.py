@@ -71,7 +71,7 @@ class Data(Strict):
         train: frames to learn from.
         val: frames that choose the checkpoint.
         test: named pairs that are only ever measured.
-        query_bands: the bands a query may be of; a mixture where there are several.
+        query_bands: the bands per query may be of; a mixture where there are several.
         gallery_bands: likewise of the gallery.
         size: (height, width) in pixels.
         normalization: a normalization's name, a band.

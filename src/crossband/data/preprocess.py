@@ -134,7 +134,7 @@ class Preprocess:
         return (images - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
 
     def describe(self) -> dict[str, object]:
-        """A plain, complete account of it, for keys and for files."""
+        """A plain, complete description of it, for keys and for files."""
         return {
             "size": list(self.size),
             "statistics": {b.value: [list(s.mean), list(s.std)] for b, s in self.statistics.items()},
@@ -143,14 +143,14 @@ class Preprocess:
         }
 
     @classmethod
-    def from_description(cls, account: Mapping[str, object]) -> Preprocess:
+    def from_description(cls, metadata: Mapping[str, object]) -> Preprocess:
         """The inverse of :meth:`describe`.
 
         Example:
             >>> Preprocess.from_description(Preprocess().describe()) == Preprocess()
             True
         """
-        a: dict = dict(account)
+        a: dict = dict(metadata)
         return cls(
             size=(int(a["size"][0]), int(a["size"][1])),
             statistics={Band(b): Statistics(tuple(m), tuple(s)) for b, (m, s) in a["statistics"].items()},
@@ -172,7 +172,7 @@ def measure_statistics(
     Args:
         frames: the images; of several sets, all of them count alike.
         preprocess: how they are read; its own statistics do not matter.
-        most: images a band.
+        most: images per band.
 
     Raises:
         CrossbandError: none of a band's images can be read; the last one's reason is said.

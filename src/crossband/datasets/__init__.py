@@ -42,7 +42,7 @@ def scan(
     suffixes: dict[str, str] | None = None,
     every: int = 1,
 ) -> Frames:
-    """Frames of a folder: a known dataset, one folder a band, one folder with a suffix a band, or
+    """Frames of a folder: a known dataset, one folder per band, one folder with a suffix a band, or
     radiometric JPEGs that are both bands; the first of these that fits.
 
     Args:

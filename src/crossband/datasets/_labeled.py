@@ -21,7 +21,7 @@ def day_or_night(name: str) -> str | None:
 
 
 def listed_names(path: Path, known: Iterable[str]) -> list[str]:
-    """The names of a list, one a line, with or without a suffix; none where there is no such file.
+    """The names of a list, one per line, with or without a suffix; none where there is no such file.
 
     Names ending in ``_flip``, which MFNet's own script makes mirrored copies under, are passed over.
 

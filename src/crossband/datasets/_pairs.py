@@ -42,7 +42,7 @@ _HINTS: dict[Band, tuple[str, ...]] = {
 
 
 def pair_folders(root: Path, **folders: Path | None) -> Frames:
-    """Frames from one folder a band: the same stem (with subfolders, the same path) is one frame.
+    """Frames from one folder per band: the same stem (with subfolders, the same path) is one frame.
 
     A frame that lacks a band is kept, with that band empty, as long as some frames have both.
 
@@ -86,7 +86,7 @@ def pair_suffixes(root: Path, suffixes: Mapping[Band, str], folder: Path | None 
 
 @dataclass(frozen=True)
 class Group:
-    """One folder a band whose images share their stems: a sequence, or a split.
+    """One folder per band whose images share their stems: a sequence, or a split.
 
     Attributes:
         name: the start of its frames' names, unique in the dataset.
@@ -148,7 +148,7 @@ def pair_radiometric(root: Path) -> Frames:
 
 
 def frames_by_key(root: Path, images: Mapping[Band, Mapping[str, Path]], where: str) -> Frames:
-    """Frames from images a band by a key that the bands share, in natural order (2 before 10).
+    """Frames from images per band by a key that the bands share, in natural order (2 before 10).
 
     Raises:
         CrossbandError: two or more bands without a common key, or no image at all.

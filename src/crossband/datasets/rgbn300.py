@@ -8,7 +8,7 @@ Published with the two bands side by side in one file, 512x128::
         query/0002_c3_0017.jpg                4,985 pairs, picked from the gallery
         bounding_box_test/0002_c3_0017.jpg    the other 150 vehicles, 24,925 pairs: the gallery
 
-A manifest holds a path a band, so :func:`split_rgbn300` writes them apart once::
+A manifest holds a path per band, so :func:`split_rgbn300` writes them apart once::
 
     OUT/
       rgbn300.txt                             says what this is

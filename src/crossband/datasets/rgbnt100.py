@@ -8,7 +8,7 @@ Published with the three bands side by side in one file, 768x128::
         query/0002_c3_0017.jpg                1,715 triples, picked from the gallery
         bounding_box_test/0002_c3_0017.jpg    the other 50 vehicles, 8,575 triples: the gallery
 
-A manifest holds a path a band, so :func:`split_rgbnt100` writes them apart once::
+A manifest holds a path per band, so :func:`split_rgbnt100` writes them apart once::
 
     OUT/
       rgbnt100.txt                            says what this is

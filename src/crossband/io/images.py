@@ -166,7 +166,7 @@ def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
                     return np.array(image)
         pixels = decode_image(data, path, max_pixels=max_pixels).pixels
         if pixels.ndim == 3 and not (pixels[..., :1] == pixels[..., 1:3]).all():
-            raise ValueError("a label map holds one number a pixel, and this is a picture in color")
+            raise ValueError("a label map holds one number per pixel, and this is a picture in color")
     return pixels if pixels.ndim == 2 else pixels[..., 0]
 
 
@@ -348,9 +348,9 @@ def _decode_tiff(data: bytes, max_pixels: int) -> np.ndarray:
         if photometric not in ("MINISBLACK", "MINISWHITE", "RGB"):
             return _decode_with_pillow(data, max_pixels)
         if page.imagedepth > 1:
-            raise ValueError(f"a TIFF volume of {page.imagedepth} images; give one image a file")
+            raise ValueError(f"a TIFF volume of {page.imagedepth} images; give one image per file")
         if page.samplesperpixel > 4:
-            raise ValueError(f"a TIFF with {page.samplesperpixel} channels; give one band a file")
+            raise ValueError(f"a TIFF with {page.samplesperpixel} channels; give one band per file")
         pixels = page.asarray()
         tag = page.tags.get(_EXIF_ORIENTATION)
         orientation = int(tag.value) if tag is not None else 1

@@ -160,7 +160,7 @@ class ArcFaceLoss(nn.Module):
     """:func:`arcface_loss` with the weights of its classes, which are learned.
 
     Args:
-        dim: numbers in a descriptor.
+        dim: length of a descriptor.
         classes: how many.
         scale: s.
         margin: m, radians.

@@ -1,7 +1,7 @@
 """Detection: COCO's mAP by faster-coco-eval, and the IoU of matched boxes.
 
 The protocol is called ``coco-bbox``: AP over IoU 0.5 to 0.95 in steps of 0.05, 101 points of recall, at most
-100 boxes an image, classes without an object left out (Lin et al., "Microsoft COCO", ECCV 2014, and its
+100 boxes per image, classes without an object left out (Lin et al., "Microsoft COCO", ECCV 2014, and its
 evaluation).
 """
 

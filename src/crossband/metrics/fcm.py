@@ -127,13 +127,13 @@ class PlaceScores:
 
     def to_json(self) -> dict[str, object]:
         """A plain mapping; thresholds and N as text, as JSON keys are."""
-        account = asdict(self)
+        result = asdict(self)
         for name in ("fcm", "fcm_ci95", "recall"):
-            account[name] = {
+            result[name] = {
                 f"{key:g}": list(value) if isinstance(value, tuple) else value
-                for key, value in account[name].items()
+                for key, value in result[name].items()
             }
-        return account
+        return result
 
 
 def score_matches(

@@ -18,7 +18,7 @@ class ModalityGap:
     Attributes:
         gap: distance between the two means.
         pairs: mean distance between the two descriptors of a frame.
-        strangers: mean distance between descriptors of two different frames, one a band.
+        strangers: mean distance between descriptors of two different frames, one per band.
     """
 
     gap: float

@@ -152,7 +152,7 @@ def score_interval(
     """95 % bootstrap intervals of mIoU and mAcc, drawing whole groups: frames of one drive are alike.
 
     Args:
-        matrices: a confusion matrix an image, ``(n, classes, classes)``.
+        matrices: a confusion matrix per image, ``(n, classes, classes)``.
         groups: the group of each image, its sequence say.
         protocol: as in :func:`score_confusion`.
         rounds: draws.

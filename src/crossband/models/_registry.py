@@ -47,7 +47,7 @@ class ModelEntry:
         size: (height, width) of the images that its authors give it, or ``None``.
         params: parameters without the classifier; counted where ``None``, which takes a second.
         dim: channels of the last feature map, likewise.
-        reranker: makes its second look at two images, or ``None`` where it has none.
+        reranker: compares two images once more, for re-ranking, or ``None`` where it has none.
     """
 
     name: str
@@ -154,7 +154,7 @@ def list_models(pattern: str = "*") -> list[ModelInfo]:
 
 
 def list_rerankers() -> list[str]:
-    """The names of the models that have a second look, see :class:`crossband.nn.reranker.Reranker`."""
+    """The names of the models that can re-rank, see :class:`crossband.nn.reranker.Reranker`."""
     return [entry.name for entry in MODELS.list() if entry.reranker is not None]
 
 

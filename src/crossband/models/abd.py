@@ -94,7 +94,7 @@ class AbdStream(nn.Module):
         layer: not used: the network branches where its paper says.
         channels: of the last map.
         classes: identities trained on.
-        width: numbers of each branch's embedding.
+        width: dims of each branch's embedding.
         feature_diversity: weight of the spectral gap of attended maps.
         weight_diversity: of the convolutions' weights.
 

@@ -119,7 +119,7 @@ def rename_boq(state: StateDict, encoder: Encoder) -> StateDict:
     size=(384, 384),
 )
 def build_boq_resnet50() -> Encoder:
-    """ResNet-50 and BoQ, 16,384 numbers."""
+    """ResNet-50 and BoQ, 16,384 dims."""
     return Encoder(BoQNetwork(_ResNet(), BoQ(1024, 512)), "aggregator")
 
 
@@ -136,5 +136,5 @@ def build_boq_resnet50() -> Encoder:
     size=(322, 322),
 )
 def build_boq_dinov2() -> Encoder:
-    """DINOv2 ViT-B/14 and BoQ, 12,288 numbers."""
+    """DINOv2 ViT-B/14 and BoQ, 12,288 dims."""
     return Encoder(BoQNetwork(_Dino(), BoQ(768, 384)), "aggregator")

@@ -1,4 +1,4 @@
-"""ImageBind's towers for images and for thermal images, which share one space of 1,024 numbers.
+"""ImageBind's towers for images and for thermal images, which share one space of 1,024 dims.
 
 Girdhar et al., CVPR 2023. The layout of ``facebookresearch/ImageBind`` (``modality_preprocessors``,
 ``modality_trunks`` and ``modality_heads`` of ``vision`` and ``thermal``; ``imagebind_huge``) was read in its
@@ -145,6 +145,6 @@ def rename_imagebind(state: StateDict, encoder: Encoder) -> StateDict:
     size=(_SIDE, _SIDE),
 )
 def build_imagebind() -> Encoder:
-    """ViT-H for images and ViT-B for thermal images, 1,024 numbers."""
+    """ViT-H for images and ViT-B for thermal images, 1,024 dims."""
     vision = Tower(3, 14, 1280, 32, 16, 1024, vision=True)
     return Encoder(ImageBind(vision, Tower(1, 16, 768, 12, 12, 1024, vision=False)), "out", statistics=_CLIP)

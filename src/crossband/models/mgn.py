@@ -32,7 +32,7 @@ class MgnStream(nn.Module):
         layer: not used: the network branches where its paper says.
         channels: of the last map.
         classes: identities trained on.
-        width: numbers an embedding.
+        width: dims per embedding.
 
     Example:
         >>> from crossband.models import create_model

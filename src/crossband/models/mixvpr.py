@@ -2,7 +2,7 @@
 
 Ali-bey, Chaib-draa and Giguere, WACV 2023. The layout of ``amaralibey/MixVPR`` (keys ``backbone.model.*``,
 ``aggregator.mix.N.mix.*``, ``aggregator.channel_proj``, ``aggregator.row_proj``) was read in its code; the
-checkpoint itself was not at hand, and its row projection may or may not have a bias: both load. 4,096 numbers.
+checkpoint itself was not at hand, and its row projection may or may not have a bias: both load. 4,096 dims.
 """
 
 from __future__ import annotations
@@ -68,5 +68,5 @@ def rename_mixvpr(state: StateDict, encoder: Encoder) -> StateDict:
     size=(320, 320),
 )
 def build_mixvpr() -> Encoder:
-    """ResNet-50 and MixVPR, 4,096 numbers."""
+    """ResNet-50 and MixVPR, 4,096 dims."""
     return Encoder(MixVPRNetwork(), "aggregator")

@@ -1,8 +1,8 @@
-"""NetVLAD and Patch-NetVLAD: VGG16 up to conv5_3, residuals to 64 centers, and a second look at patches.
+"""NetVLAD and Patch-NetVLAD: VGG16 up to conv5_3, residuals to 64 centers, and re-ranking by patches.
 
 Arandjelovic et al., "NetVLAD", CVPR 2016, in the layout of its PyTorch port ``Nanne/pytorch-NetVlad`` (keys
 ``encoder.N``, ``pool.conv``, ``pool.centroids``; with VLAD v2 also ``pool.conv.bias``). Hausler et al.,
-"Patch-NetVLAD", CVPR 2021, ``QVPR/Patch-NetVLAD`` (MIT), adds ``WPCA.0``: whitening to 4,096 numbers. Both
+"Patch-NetVLAD", CVPR 2021, ``QVPR/Patch-NetVLAD`` (MIT), adds ``WPCA.0``: whitening to 4,096 dims. Both
 layouts were read in their repositories' code; the checkpoints themselves were not at hand. Re-ranking follows
 that paper's section 3: patches of 2, 5 and 8 positions, mutual nearest neighbors, and their spatial
 consistency, by RANSAC or by the quick score of its equation (8).
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _CHANNELS, _CLUSTERS = 512, 64
-_STRIDE = 16  # pixels a position of conv5_3
+_STRIDE = 16  # pixels per position of conv5_3
 
 
 class PatchNetVLAD(nn.Module):
@@ -155,7 +155,7 @@ def _opencv() -> Any:
 
 
 class PatchReranker(Reranker):
-    """The second look of Patch-NetVLAD: patches of several sizes, compared size by size.
+    """Re-ranking by Patch-NetVLAD: patches of several sizes, compared size by size.
 
     A local feature is the patch's size, its column and its row, and its vector.
 
@@ -252,7 +252,7 @@ def rename_netvlad(state: StateDict, encoder: Encoder) -> StateDict:
     size=(480, 640),
 )
 def build_netvlad() -> Encoder:
-    """VGG16 and NetVLAD, 32,768 numbers."""
+    """VGG16 and NetVLAD, 32,768 dims."""
     return Encoder(PatchNetVLAD(), "out")
 
 
@@ -270,5 +270,5 @@ def build_netvlad() -> Encoder:
     reranker=PatchReranker,
 )
 def build_patch_netvlad() -> Encoder:
-    """VGG16, NetVLAD and whitening, 4,096 numbers: the first stage of Patch-NetVLAD."""
+    """VGG16, NetVLAD and whitening, 4,096 dims: the first stage of Patch-NetVLAD."""
     return Encoder(PatchNetVLAD(4096), "out")

@@ -1,4 +1,4 @@
-"""Omnivore's trunk on single images: a Swin-B, 1,024 numbers.
+"""Omnivore's trunk on single images: a Swin-B, 1,024 dims.
 
 Girdhar et al., CVPR 2022. A single image fills the first of two time steps of the 3-D patch embedding and the
 rest is padded with zeros, and windows are one step deep: so of each 3-D tensor one 2-D slice counts, and the
@@ -71,5 +71,5 @@ def rename_omnivore(state: StateDict, encoder: Encoder) -> StateDict:
     size=(224, 224),
 )
 def build_omnivore() -> Encoder:
-    """Swin-B, 1,024 numbers."""
+    """Swin-B, 1,024 dims."""
     return Encoder(OmnivoreTrunk(), "out")

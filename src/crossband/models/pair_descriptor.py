@@ -34,7 +34,7 @@ class PairDescriptor(nn.Module):
         layer: where it is cut.
         pooling: map to vector.
         size: (height, width) of an image.
-        dim: numbers in a descriptor.
+        dim: length of a descriptor.
         bands: how many bands it was trained on.
 
     Attributes:
@@ -60,13 +60,13 @@ class PairDescriptor(nn.Module):
         self.layer, self.pooling, self.size = layer, pooling, size
         width = pooling(torch.zeros(shape, device="meta")).shape[1]
         if not 0 < dim <= width:
-            raise CrossbandError(f"{dim} numbers cannot be made of the {width} that {pooling} gives")
+            raise CrossbandError(f"{dim} dims cannot be made of the {width} that {pooling} gives")
         self.axes = nn.Parameter(torch.eye(width, dim))
         self.register_buffer("means", torch.zeros(bands, width))
 
     @property
     def dim(self) -> int:
-        """Numbers in a descriptor."""
+        """Length of a descriptor."""
         return self.axes.shape[1]
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
@@ -190,7 +190,7 @@ def create_pair_descriptor(
         layer: where it is cut; its last map where ``None``.
         pooling: see :class:`crossband.nn.Pooling`.
         size: (height, width) of an image.
-        dim: numbers in a descriptor.
+        dim: length of a descriptor.
         bands: how many.
         pretrained: ``False`` leaves random weights.
 
@@ -202,23 +202,23 @@ def create_pair_descriptor(
     return PairDescriptor(body, cut, Pooling.parse(pooling), size, dim, bands).eval(), digest
 
 
-def load_pair_descriptor(path: Path, account: Mapping[str, Any]) -> tuple[PairDescriptor, list[Band], str]:
+def load_pair_descriptor(path: Path, metadata: Mapping[str, Any]) -> tuple[PairDescriptor, list[Band], str]:
     """A trained pair descriptor, its bands, and the SHA-256 of its file.
 
     Args:
         path: the checkpoint.
-        account: what it says of itself; its network is compared with the file before memory is taken.
+        metadata: what it says of itself; its network is compared with the file before memory is taken.
 
     Raises:
         CrossbandError: a checkpoint of another task, or a damaged one.
     """
-    recipe = account.get("recipe")
+    recipe = metadata.get("recipe")
     task = recipe.get("task") if isinstance(recipe, Mapping) else None
     if not isinstance(recipe, Mapping) or task != "pairs":
         raise CrossbandError(f"{path} is a checkpoint of the task {task!r}, not of pairs")
     state = load_state_dict(path)
     try:
-        options, bands = _options_of(account)
+        options, bands = _options_of(metadata)
         with torch.device("meta"):
             needed, _ = create_pair_descriptor(**options, pretrained=False)
         if {n: v.shape for n, v in needed.state_dict().items()} != {n: v.shape for n, v in state.items()}:
@@ -234,14 +234,14 @@ def load_pair_descriptor(path: Path, account: Mapping[str, Any]) -> tuple[PairDe
     return network.eval().requires_grad_(False), bands, file_digest(path)
 
 
-def _options_of(account: Mapping[str, Any]) -> tuple[dict[str, Any], list[Band]]:
+def _options_of(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[Band]]:
     """What :func:`create_pair_descriptor` needs, and the bands."""
-    model, data = account["recipe"]["model"], account["recipe"]["data"]
+    model, data = metadata["recipe"]["model"], metadata["recipe"]["data"]
     bands = [parse_band(name) for name in data["bands"]]
     height, width = (int(side) for side in data["size"])
     if not 16 <= min(height, width) <= max(height, width) <= 8192:
         raise CrossbandError("its images have no sensible size")
-    if [height, width] != account["preprocess"]["size"]:
+    if [height, width] != metadata["preprocess"]["size"]:
         raise CrossbandError("its images have two sizes")
     if len(set(bands)) != len(bands):
         raise CrossbandError("it names a band twice")

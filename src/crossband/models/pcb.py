@@ -28,7 +28,7 @@ class PcbStream(nn.Module):
         channels: of its map.
         classes: identities trained on.
         parts: p, the stripes.
-        width: numbers a stripe.
+        width: dims per stripe.
 
     Example:
         >>> from crossband.models import create_model

@@ -50,7 +50,7 @@ class PlaceRecognizer(nn.Module):
 
     @property
     def dim(self) -> int:
-        """Numbers in a descriptor."""
+        """Length of a descriptor."""
         return self.aggregator.dim
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -128,12 +128,12 @@ def create_place_recognizer(
     return PlaceRecognizer(body, cut, head, freeze_batchnorm).eval(), digest
 
 
-def load_place_encoder(path: Path, account: Mapping[str, Any]) -> tuple[Encoder, str]:
+def load_place_encoder(path: Path, metadata: Mapping[str, Any]) -> tuple[Encoder, str]:
     """A trained place recognizer as an encoder whose map is the descriptor, ``(B, dim, 1, 1)``.
 
     Args:
         path: the checkpoint.
-        account: what it says of itself; its network is compared with the file before memory is taken.
+        metadata: what it says of itself; its network is compared with the file before memory is taken.
 
     Returns:
         the encoder, whose inner layers start with ``network.encoder.body``, and the SHA-256 of the file.
@@ -141,7 +141,7 @@ def load_place_encoder(path: Path, account: Mapping[str, Any]) -> tuple[Encoder,
     Raises:
         CrossbandError: a checkpoint of another task, or a damaged one.
     """
-    recipe = account.get("recipe")
+    recipe = metadata.get("recipe")
     task = recipe.get("task") if isinstance(recipe, Mapping) else None
     model = recipe.get("model", {}) if isinstance(recipe, Mapping) else None
     if task != "places" or not isinstance(model, Mapping):

@@ -1,9 +1,9 @@
-"""R2Former: a distilled DeiT-S whose two heads give 256 numbers, and a transformer that compares two images.
+"""R2Former: a distilled DeiT-S whose two heads give 256 dims, and a transformer that compares two images.
 
 Zhu et al., CVPR 2023. The layout of ``bytedance/R2Former`` (``backbone.*`` as timm's distilled DeiT,
 ``local_head.*``, ``Reranker.*``) and what it computes were read in its code; the checkpoint itself was not at
-hand. For the second look each image keeps the 500 patches that the class tokens attend to most: where they lie,
-how much attention they get, and 128 numbers of the last block's input. A pair of images is scored from the five
+hand. For re-ranking each image keeps the 500 patches that the class tokens attend to most: where they lie,
+how much attention they get, and 128 dims of the last block's input. A pair of images is scored from the five
 best partners of each patch, either way.
 """
 
@@ -56,7 +56,7 @@ class R2Former(nn.Module):
 
     def local(self, images: torch.Tensor) -> torch.Tensor:
         """The patches with most attention, ``(B, n, 131)``, most first: x and y over the longer side, attention
-        over the largest, and 128 numbers. ``n`` is 500, or as many as there are."""
+        over the largest, and 128 dims. ``n`` is 500, or as many as there are."""
         x, (rows, columns) = self._before_last(images)
         given = self._attention(x)
         n = min(_LOCAL, rows * columns)
@@ -164,7 +164,7 @@ def _waves(places: torch.Tensor, width: int) -> torch.Tensor:
 
 
 class R2FormerReranker(Reranker):
-    """The second look of R2Former.
+    """R2Former's re-ranking.
 
     Args:
         encoder: of the registered model.
@@ -209,5 +209,5 @@ def rename_r2former(state: StateDict, encoder: Encoder) -> StateDict:
     reranker=R2FormerReranker,
 )
 def build_r2former() -> Encoder:
-    """DeiT-S with two heads, 256 numbers; the transformer that compares pairs lies beside."""
+    """DeiT-S with two heads, 256 dims; the transformer that compares pairs lies beside."""
     return Encoder(R2Former(), "out")

@@ -31,7 +31,7 @@ class RSFNet(nn.Module):
     """Label map of one or two streams of images.
 
     Args:
-        encoders: one a stream, each giving four maps, with their ``channels``.
+        encoders: one per stream, each giving four maps, with their ``channels``.
         split: the channels of the input that each stream reads; a stream of one channel sees it three times.
         classes: how many.
         widths: channels of the four stages after recalibration.

@@ -2,7 +2,7 @@
 place.
 
 Izquierdo and Civera, "Optimal Transport Aggregation for Visual Place Recognition", CVPR 2024; Berton and
-Masone, "MegaLoc", 2025, the same network with wider clusters, a projection to 8,448 numbers, and more data. The
+Masone, "MegaLoc", 2025, the same network with wider clusters, a projection to 8,448 dims, and more data. The
 layouts of ``serizba/salad`` (``backbone.model.*``, ``aggregator.*``) and ``gmberton/MegaLoc``
 (``aggregator.agg.*``, ``aggregator.linear``) were read in their code, with DINOv2's own names in the backbone;
 the checkpoints were not at hand.
@@ -29,9 +29,9 @@ class SALAD(nn.Module):
 
     Args:
         channels: of a token.
-        clusters: m; ``width`` numbers each.
+        clusters: m; ``width`` dims each.
         width: l.
-        token: numbers of the class token.
+        token: dims of the class token.
 
     Example:
         >>> SALAD(32, 8, 4, 16)((torch.rand(2, 32, 5, 6), torch.rand(2, 32))).shape
@@ -120,7 +120,7 @@ def rename_salad(state: StateDict, encoder: Encoder) -> StateDict:
     size=(322, 322),
 )
 def build_salad() -> Encoder:
-    """DINOv2 ViT-B/14 and SALAD, 8,448 numbers."""
+    """DINOv2 ViT-B/14 and SALAD, 8,448 dims."""
     return Encoder(SALADNetwork(), "out")
 
 
@@ -139,5 +139,5 @@ def build_salad() -> Encoder:
     size=(322, 322),
 )
 def build_megaloc() -> Encoder:
-    """DINOv2 ViT-B/14, a wide SALAD and a projection, 8,448 numbers."""
+    """DINOv2 ViT-B/14, a wide SALAD and a projection, 8,448 dims."""
     return Encoder(SALADNetwork(256, 8448), "out")

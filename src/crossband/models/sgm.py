@@ -62,5 +62,5 @@ def rename_sgm(state: StateDict, encoder: Encoder) -> StateDict:
     size=(512, 512),
 )
 def build_sgm() -> Encoder:
-    """ResNet-18 and NetVLAD, 4,096 numbers."""
+    """ResNet-18 and NetVLAD, 4,096 dims."""
     return Encoder(SGM(), "aggregation")

@@ -1,4 +1,4 @@
-"""Streams: one network a band, that share no weights, side by side on the images of a frame.
+"""Streams: one network per band, that share no weights, side by side on the images of a frame.
 
 Li et al., "Multi-Spectral Vehicle Re-Identification: A Challenge", AAAI 2020, figure 5. One list of bands, of
 any length, goes through the same code: one band is the one-stream baseline.
@@ -104,7 +104,7 @@ class Streams(nn.Module):
 
     @property
     def dim(self) -> int:
-        """Numbers in a band's features."""
+        """Length of a band's features."""
         return int(cast(Any, next(iter(self.streams.values()))).dim)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor | None = None) -> StreamsOutput:

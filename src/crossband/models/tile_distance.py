@@ -32,7 +32,7 @@ class TileDistance(nn.Module):
         classes: how many; other numbers are unknown.
         pixels: side of a labeling.
         width: of MobileNetV2's channels.
-        channels: numbers kept at each place of the last map.
+        channels: dims kept at each place of the last map.
         stages: of MobileNetV2's 19; the last map has a place for 4 x 4 pixels after 5 to 7 of them, for 8 x 8
             after 8 to 14, for 16 x 16 after 15 or more.
 

@@ -5,7 +5,7 @@ XLIV-2/W1-2021), section 3.3 and table 1: YOLOv3 whose input is the thermal imag
 ``semantics=0`` it is the same network without them.
 
 The paper's output is ``(5 + K) x U x V``: a box of four numbers, its objectness, and a score a class, once for
-each cell. So it is here at each of three scales, with one prior box a cell, or several as in YOLOv3. The
+each cell. So it is here at each of three scales, with one prior box per cell, or several as in YOLOv3. The
 center of a box may leave its cell by half of it (YOLOv4's remedy for centers on a border); width and height
 are multiples of the prior by ``exp``, as in YOLOv3.
 """
@@ -46,7 +46,7 @@ class YoloSemantic(nn.Module):
     Example:
         >>> network = YoloSemantic(4, 5, priors=[[[10, 20]], [[30, 30]], [[60, 60]]], width=4, repeats=(1,) * 5)
         >>> outputs = network(torch.zeros(1, 6, 64, 96))
-        >>> [tuple(x.shape) for x in outputs]  # 5 + 4 numbers a cell
+        >>> [tuple(x.shape) for x in outputs]  # 5 + 4 values per cell
         [(1, 1, 9, 8, 12), (1, 1, 9, 4, 6), (1, 1, 9, 2, 3)]
     """
 

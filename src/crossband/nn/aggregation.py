@@ -45,7 +45,7 @@ class Aggregator(nn.Module):
     """What all aggregators have in common.
 
     Attributes:
-        dim: D, the numbers in a descriptor.
+        dim: D, the length of a descriptor.
         wants_samples: whether :meth:`initialize` should be called before training.
     """
 
@@ -83,7 +83,7 @@ class GeM(Aggregator):
     Args:
         channels: C.
         p: where p starts, above 0.
-        per_channel: one p a channel, as equation (2) writes it, or one for all, as is usual.
+        per_channel: one p per channel, as equation (2) writes it, or one for all, as is usual.
         eps: the least value.
         normalize: whether descriptors are scaled to unit length.
 
@@ -156,7 +156,7 @@ class NetVLAD(Aggregator):
         self.clusters, self.alpha, self.normalize_input = clusters, alpha, normalize_input
         self.full_dim = channels * clusters
         if not 0 <= whiten <= self.full_dim:
-            raise CrossbandError(f"NetVLAD of {self.full_dim} numbers cannot keep {whiten} of them")
+            raise CrossbandError(f"NetVLAD of {self.full_dim} dims cannot keep {whiten} of them")
         self.whiten = whiten
         self.whitening: tuple[torch.Tensor, torch.Tensor] | None = None
         self.centers = nn.Parameter(F.normalize(torch.randn(clusters, channels), dim=1))
@@ -165,7 +165,7 @@ class NetVLAD(Aggregator):
 
     @property
     def dim(self) -> int:  # type: ignore[override]
-        """Numbers in a descriptor: all, or the principal components once they are known."""
+        """Length of a descriptor: all, or the principal components once they are known."""
         return self.full_dim if self.whitening is None else self.whiten
 
     def initialize(self, features: torch.Tensor, seed: int = 0) -> None:
@@ -216,7 +216,7 @@ class NetVLAD(Aggregator):
         """
         if not self.whiten or len(vectors) <= self.whiten:
             raise CrossbandError(
-                f"whitening to {self.whiten} numbers needs more descriptors; {len(vectors)} were given"
+                f"whitening to {self.whiten} dims needs more descriptors; {len(vectors)} were given"
             )
         mean = vectors.mean(0)
         _, singular, axes = torch.linalg.svd(vectors - mean, full_matrices=False)
@@ -261,7 +261,7 @@ class MixVPR(Aggregator):
         depth: mixers in a row.
         ratio: width of a mixer's inner layer, relative to the positions.
         out_channels: channels after the projection.
-        out_rows: numbers kept of each channel.
+        out_rows: dims kept of each channel.
 
     Example:
         >>> MixVPR(128, size=(10, 10), out_channels=64)(torch.rand(2, 128, 10, 10)).shape

@@ -16,7 +16,7 @@ class Reranker(nn.Module, ABC):
     """The second look at the first items of a list.
 
     Attributes:
-        channels: numbers of one local feature.
+        channels: dims of one local feature.
     """
 
     channels: int

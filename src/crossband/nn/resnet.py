@@ -47,5 +47,5 @@ def late_branch(stages: list[nn.Sequential], strided: bool) -> nn.Sequential:
 
 
 def reduction(channels: int, width: int) -> nn.Sequential:
-    """Each position's channels as fewer numbers, as PCB, MGN and ABD-Net all do it."""
+    """Each position's channels, projected to fewer dims, as PCB, MGN and ABD-Net all do it."""
     return nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())

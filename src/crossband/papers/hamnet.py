@@ -41,7 +41,7 @@ _BACKBONES = {
 }
 _Quads = tuple[tuple[float, float, float, float], ...]
 
-# a row a method, in the paper's order of backbones
+# a row per method, in the paper's order of backbones
 _TABLE_2: dict[str, tuple[str, _Quads]] = {
     "rgb": (
         "RGB, one-stream",

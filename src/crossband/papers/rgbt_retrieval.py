@@ -251,7 +251,7 @@ class _Set(BaseModel):
 
 
 class Recipe(BaseModel):
-    """The protocol: sizes, bands, what is right, how many items a model re-ranks, each dataset's sampling."""
+    """The protocol: sizes, bands, what is right, how many items per model re-ranks, each dataset's sampling."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     paper: str

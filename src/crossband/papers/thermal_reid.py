@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import read_account
+from ..checkpoints import read_metadata
 from ..data.items import part_frames
 from ..data.scenes import Scenes
 from ..files import make_folder, write_file
@@ -248,8 +248,8 @@ class _Measures:
 
 
 def _trained(folder: Path) -> dict[str, Any]:
-    account = read_account(folder / "best.safetensors")
-    return {"epoch": account["epoch"], "seed": account["recipe"]["seed"], "title": account["recipe"]["title"]}
+    metadata = read_metadata(folder / "best.safetensors")
+    return {"epoch": metadata["epoch"], "seed": metadata["recipe"]["seed"], "title": metadata["recipe"]["title"]}
 
 
 def _processor() -> str:

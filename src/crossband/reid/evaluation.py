@@ -274,7 +274,7 @@ def score_sets(
         labels: of queries and gallery.
         protocol: of :data:`crossband.metrics.reid.REID_PROTOCOLS`.
         descriptor: ``features`` or ``scores``.
-        blocks: vectors of queries and gallery -> their distances a block at a time, as
+        blocks: vectors of queries and gallery -> their distances per block at a time, as
             :func:`crossband.reid.k_reciprocal.rerank_blocks`.
 
     Raises:

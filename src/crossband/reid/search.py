@@ -62,10 +62,10 @@ def load_reid(checkpoint: str | Path) -> ReidNetwork:
     Raises:
         CrossbandError: no checkpoint, a damaged one, or one of another task.
     """
-    from ..checkpoints import read_account
+    from ..checkpoints import read_metadata
 
-    account = read_account(checkpoint)
-    recipe = account["recipe"]
+    metadata = read_metadata(checkpoint)
+    recipe = metadata["recipe"]
     if recipe.get("task") != "reidentification":
         raise CrossbandError(
             f"{checkpoint} was trained for {recipe.get('task')}; crossband train recipes/reid/city_msn.yaml "
@@ -74,7 +74,7 @@ def load_reid(checkpoint: str | Path) -> ReidNetwork:
     model, data = recipe["model"], recipe["data"]
     network, _ = create_streams(
         data["bands"],
-        len(account["classes"]),
+        len(metadata["classes"]),
         model["stream"],
         model["encoder"],
         layer=model["layer"],
@@ -83,7 +83,7 @@ def load_reid(checkpoint: str | Path) -> ReidNetwork:
         pretrained=False,
     )
     load_network(checkpoint, network)
-    preprocess = Preprocess.from_description(account["preprocess"])
+    preprocess = Preprocess.from_description(metadata["preprocess"])
     descriptor = recipe["scoring"].get("descriptor", "features")
     network = network.eval().requires_grad_(False)
     return ReidNetwork(network, preprocess, file_digest(Path(checkpoint)), descriptor)

@@ -302,7 +302,7 @@ class Reidentification(Task):
             self._described[key] = FrameItems(frames, data.bands, self.preprocess, data.cache_mb)
         return self._described[key]
 
-    def account(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Identities, preprocessing with the statistics of each band, and the encoders' weights."""
         return {
             "classes": self.classes,

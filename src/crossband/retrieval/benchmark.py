@@ -1,4 +1,4 @@
-"""Which model finds the right image in the other band? Every direction, from one embedding pass a model."""
+"""Which model finds the right image in the other band? Every direction, from one embedding pass per model."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Benchmark:
 
     Attributes:
         protocol: what counts as right, and on what.
-        runs: one a model and direction.
+        runs: one per model and direction.
         comparisons: for each direction, each model against the best one, on the same queries.
         faults: images left out, with their reasons.
     """
@@ -109,7 +109,7 @@ class Benchmark:
         }
 
     def to_table(self) -> pd.DataFrame:
-        """One row a run, flat."""
+        """One row per run, flat."""
         rows = []
         for run in self.runs:
             row: dict[str, object] = {
@@ -199,7 +199,7 @@ def benchmark(
         misaligned: also measure with one band misaligned.
         own_means: center each band by its own mean in these frames; else by the means that came with a
             fitted descriptor, which shows what is lost where a set's own are not known.
-        rerank: how many items of each list a model that can looks at twice; none by default.
+        rerank: how many items of each list per model that can looks at twice; none by default.
         options: how images are read and where weights lie.
         max_memory: bytes for distances and tiles.
 
@@ -217,7 +217,7 @@ def benchmark(
         descriptor = Descriptor.load(name, options)
         look = SecondLook.of(descriptor) if rerank is not None else None
         if rerank is not None and look is None:
-            note(f"{name} has no second look; its order stays")
+            note(f"{name} cannot re-rank; its order stays")
         plan = _Plan(rule, Path(store), misaligned, own_means, look, rerank or 0, max_memory, workers)
         for run, found in _measure(frames, descriptor, ways, plan):
             runs.append(run)
@@ -226,7 +226,7 @@ def benchmark(
         raise CrossbandError(f"no query has a right item in the gallery under protocol {rule}; choose another")
     for fault in faults.values():
         note(f"left out: {fault}")
-    account: dict[str, object] = {
+    protocol: dict[str, object] = {
         "positives": str(rule),
         "distance": "euclidean",
         "ties": "a tie counts against the model",
@@ -236,12 +236,12 @@ def benchmark(
         "reranked": rerank,
         "interval": "95 %, bootstrap over queries (2000 resamples, seed 0); Clopper-Pearson where all agree",
     }
-    return Benchmark(account, runs, _comparisons(runs), list(faults.values()))
+    return Benchmark(protocol, runs, _comparisons(runs), list(faults.values()))
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is the same for every model, but for its second look."""
+    """What is the same for every model, but for its re-ranking."""
 
     rule: Protocol
     store: Path
@@ -253,7 +253,7 @@ class _Plan:
     workers: int | None
 
     def ranks(self, sides: Sides, local: Sides | None) -> tuple[Ranks, Reranked | None]:
-        """The ranks of one direction, after the second look where there is one."""
+        """The ranks of one direction, re-ranked where the model can."""
         ranks = sides.ranks(self.rule, self.max_memory)
         if self.look is None or local is None:
             return ranks, None

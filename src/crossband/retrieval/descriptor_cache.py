@@ -121,7 +121,7 @@ class DescriptorStore:
         return len(self._where) + len(self._pending)
 
     def add(self, key: str, vector: np.ndarray) -> None:
-        """Add one row; it is on disk once a shard is full or a minute old, or after :meth:`flush`.
+        """Add one row; it is on disk once per shard is full or a minute old, or after :meth:`flush`.
 
         Raises:
             CrossbandError: a number that float16 cannot hold.
@@ -131,7 +131,7 @@ class DescriptorStore:
             half = row.astype(np.float16)
         if not np.isfinite(half).all():
             raise CrossbandError(
-                "a descriptor holds numbers beyond 65504 or none at all, which the float16 store "
+                "a descriptor holds values that are NaN or beyond 65504, which the float16 store "
                 "cannot keep; use the pooling normflat"
             )
         self._pending[key] = half
@@ -247,7 +247,7 @@ def _load(shard: Path) -> np.ndarray:
 
 def _unreadable(path: Path, error: Exception) -> CrossbandError:
     reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:100]
-    return CrossbandError(f"cannot read {path} of the store ({reason}); mend that, or give another --store")
+    return CrossbandError(f"cannot read {path} of the store ({reason}); fix that, or give another --store")
 
 
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -168,7 +168,7 @@ class _Lanes:
     Attributes:
         readers: threads that read and preprocess.
         forwards: threads that run the encoder.
-        batch: images a forward pass.
+        batch: images per forward pass.
     """
 
     readers: int
@@ -177,7 +177,7 @@ class _Lanes:
 
     @classmethod
     def for_device(cls, device: str, workers: int | None) -> _Lanes:
-        """One pass at a time with large batches on an accelerator. On a CPU, one pass a core with two images
+        """One pass at a time with large batches on an accelerator. On a CPU, one pass per core with two images
         each: their maps stay in the cache, and no core waits for another (docs/decisions.md)."""
         cores = workers or os.cpu_count() or 1
         return cls(cores, cores, 2) if device == "cpu" else cls(cores, 1, 64)

@@ -37,7 +37,7 @@ from .similarity_map import DEFAULT_MASKS, Masks, SimilarityMap, similarity_map
 
 __all__ = ["DistanceCurve", "Explanation", "Heat", "ModelExplanation", "Plane", "explain"]
 
-_MOST_POINTS = 1000  # descriptors a band in a projection
+_MOST_POINTS = 1000  # descriptors per band in a projection
 
 
 @dataclass(frozen=True)

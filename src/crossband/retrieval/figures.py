@@ -96,9 +96,9 @@ def plot_distances(curve: DistanceCurve, ink: Ink = LIGHT) -> Figure:
 
 
 def plot_plane(plane: Plane, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure:
-    """Figure 3 of the paper: one color a place, a full shade for queries and a pale one for the gallery.
+    """Figure 3 of the paper: one color per place, a full shade for queries and a pale one for the gallery.
 
-    Without places (or with more than twenty), one color a band, and a line from each frame to itself.
+    Without places (or with more than twenty), one color per band, and a line from each frame to itself.
     """
     figure, ax = _axes(ink)
     points, is_query = plane.points, plane.is_query

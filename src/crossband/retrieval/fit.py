@@ -21,7 +21,7 @@ __all__ = ["fit_descriptor", "principal_axes"]
 def fit_descriptor(
     sets: list[Frames], descriptor: Descriptor, size: int, *, store: str | Path, whiten: float = 0.5
 ) -> Descriptor:
-    """Principal axes of frames, for vectors of ``size`` numbers.
+    """Principal axes of frames, for vectors of ``size`` dims.
 
     Each band of each set is centered by its own mean before the axes are fitted, so that they describe what
     differs between scenes and not what differs between bands or cameras. The means of all sets together are
@@ -30,7 +30,7 @@ def fit_descriptor(
     Args:
         sets: one or more sets of frames; never the ones to be searched, if figures are to be believed.
         descriptor: what to shrink; centering is switched on.
-        size: numbers a vector.
+        size: dims of the result.
         store: the folder of the descriptor store.
         whiten: the exponent of the singular values that axes are divided by: 0 none, 1 whole whitening.
 
@@ -53,7 +53,7 @@ def principal_axes(centered: np.ndarray, size: int, whiten: float = 0.5) -> np.n
     power ``whiten``, the first by one: with 1 all projections have the variance of the first, with 0 their own.
 
     Jegou and Chum, "Negative evidences and co-occurences in image retrieval", ECCV 2012. Through the Gram
-    matrix when rows are fewer than numbers.
+    matrix when there are fewer rows than dims.
 
     Raises:
         CrossbandError: the rows span fewer than ``size`` dimensions.
@@ -67,8 +67,8 @@ def principal_axes(centered: np.ndarray, size: int, whiten: float = 0.5) -> np.n
     n, d = centered.shape
     if n <= size or d < size:
         raise CrossbandError(
-            f"{size} axes need more than {size} images and at least {size} numbers an image; "
-            f"there are {n} images of {d} numbers; give more images or ask for fewer axes"
+            f"{size} axes need more than {size} images and descriptors of at least {size} dims; "
+            f"there are {n} images of {d} dims; give more images or ask for fewer axes"
         )
     if n < d:
         values, left = np.linalg.eigh(_gram(centered.T))

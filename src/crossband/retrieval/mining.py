@@ -1,4 +1,4 @@
-"""Which images a query is trained with: its positives and its hardest negatives.
+"""Which images per query is trained with: its positives and its hardest negatives.
 
 The hardest negatives of all queries are found at once, as one blocked top-k of the whole descriptor cache
 (:func:`crossband.retrieval.exact_search`), not query by query.
@@ -79,8 +79,8 @@ def mine_tuples(
         positive: what may be a positive.
         not_negative: what may not be a negative; at least all positives.
         itself: int64 ``(t,)``, the gallery row that is the query's own image, or -1.
-        n_positives: positives a tuple; the nearest is repeated where there are fewer.
-        n_negatives: negatives a tuple.
+        n_positives: positives per tuple; the nearest is repeated where there are fewer.
+        n_negatives: negatives per tuple.
 
     Returns:
         the tuples of those queries that have a positive and enough negatives, in their order.

@@ -30,7 +30,7 @@ __all__ = ["Reranked", "SecondLook", "check_second_look", "rerank"]
 
 @dataclass(frozen=True)
 class SecondLook:
-    """A model's second look.
+    """How a model re-ranks.
 
     Attributes:
         reranker: what compares two images.
@@ -67,12 +67,12 @@ class SecondLook:
 
 @dataclass(frozen=True)
 class Reranked:
-    """The first items of each query, best first by the second look.
+    """The first items of each query, best first after re-ranking.
 
     Attributes:
         columns: int64 ``(n, k)``: rows of the gallery.
         distances: float32 ``(n, k)``: between the descriptors.
-        scores: float64 ``(n, k)``: of the second look; more is better.
+        scores: float64 ``(n, k)``: of the re-ranking; more is better.
     """
 
     columns: np.ndarray
@@ -80,7 +80,7 @@ class Reranked:
     scores: np.ndarray
 
     def ranks(self, before: Ranks, positives: PositiveMask) -> Ranks:
-        """The ranks after the second look: what lies behind the first ``k`` stays there, and a tie counts
+        """The ranks after re-ranking: what lies behind the first ``k`` stays there, and a tie counts
         against the model."""
         ranks = before.ranks.copy()
         for row in np.flatnonzero(ranks).tolist():

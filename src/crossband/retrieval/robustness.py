@@ -35,7 +35,7 @@ class RobustnessCurve:
     """What :func:`robustness` measured.
 
     Attributes:
-        points: one row a model, direction, kind of misalignment and amount, with R@1 and R@5 in percent.
+        points: one row per model, direction, kind of misalignment and amount, with R@1 and R@5 in percent.
     """
 
     points: pd.DataFrame

@@ -172,7 +172,7 @@ def _tiles(rows: Rows, most: int, memory: int) -> Iterator[tuple[int, torch.Tens
     n, d = rows.shape
     height = min(most, memory // (8 * max(d, 1)))  # twice four bytes: the file's page and its copy
     if height < 1:
-        raise CrossbandError(f"one descriptor has {d} numbers; give at least --max-memory {-(-32 * d >> 20)}M")
+        raise CrossbandError(f"one descriptor has {d} dims; give at least --max-memory {-(-32 * d >> 20)}M")
     for start in range(0, n, height):
         yield start, _tensor(rows.rows(start, min(start + height, n)))
 
@@ -188,10 +188,10 @@ def _distance_tiles(
     queries: torch.Tensor, gallery: Rows, memory: int, most: int
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Squared distances, less each query's squared norm, of all queries to some gallery rows at a time, at
-    most ``most`` numbers a tile."""
+    most ``most`` values per tile."""
     if queries.shape[1] != gallery.shape[1]:
         raise CrossbandError(
-            f"{queries.shape[1]} numbers a query and {gallery.shape[1]} a gallery row; use one model for both"
+            f"{queries.shape[1]} dims per query and {gallery.shape[1]} a gallery row; use one model for both"
         )
     scaled = -2 * queries
     width = max(1, min(most, memory // 16) // max(len(queries), 1))
@@ -328,7 +328,7 @@ def _error(norms: np.ndarray, d: int, squared: np.ndarray | float) -> np.ndarray
 
 
 def _rounding(d: int) -> float:
-    """How far a float32 matrix product over ``d`` numbers may be off, as a share of the squared norms."""
+    """How far a float32 matrix product over ``d`` dims may be off, as a share of the squared norms."""
     return float(np.finfo(np.float32).eps) * (8 + d**0.5 / 8)
 
 

@@ -105,8 +105,8 @@ def similarity_map(
         reference: the finished vector ``(k,)`` of the other image.
         finish: what finishes the image's vectors, with the means of the sets at hand.
         masks: what is hidden.
-        batch: masked images a pass; 1 with ``workers=1`` is one mask at a time, only slower.
-        workers: passes at once on a CPU; one a core by default.
+        batch: masked images per pass; 1 with ``workers=1`` is one mask at a time, only slower.
+        workers: passes at once on a CPU; one per core by default.
 
     Raises:
         CrossbandError: masks that do not fit.

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bands import Band, parse_band
-from ..checkpoints import load_network, read_account
+from ..checkpoints import load_network, read_metadata
 from ..data.preprocess import Preprocess
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
@@ -46,7 +46,7 @@ class LoadedSegmenter:
         network: in evaluation mode, deployed.
         bands: what it reads, in this order.
         classes: their names, by number.
-        preprocess: how each band becomes numbers.
+        preprocess: how each band becomes a tensor.
     """
 
     network: nn.Module
@@ -118,16 +118,16 @@ def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegment
     Raises:
         CrossbandError: no checkpoint, or one of another task.
     """
-    account = read_account(checkpoint)
-    recipe = account.get("recipe", {})
+    metadata = read_metadata(checkpoint)
+    recipe = metadata.get("recipe", {})
     if recipe.get("task") != "segmentation":
         raise CrossbandError(f"{checkpoint} holds a network for {recipe.get('task')}, not for segmentation")
-    bands = tuple(parse_band(band) for band in account["bands"])
+    bands = tuple(parse_band(band) for band in metadata["bands"])
     model = recipe["model"]
-    network, _ = create_segmenter(model["name"], len(account["classes"]), bands, options=model["options"])
+    network, _ = create_segmenter(model["name"], len(metadata["classes"]), bands, options=model["options"])
     load_network(checkpoint, network)
-    preprocess = Preprocess.from_description(account["preprocess"])
-    return LoadedSegmenter(reparameterize(network.eval()).to(device), bands, account["classes"], preprocess)
+    preprocess = Preprocess.from_description(metadata["preprocess"])
+    return LoadedSegmenter(reparameterize(network.eval()).to(device), bands, metadata["classes"], preprocess)
 
 
 def segment(

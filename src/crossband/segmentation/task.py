@@ -226,7 +226,7 @@ class Segmentation(Task):
             self._wanted = torch.from_numpy(self._pseudo_labels())
 
     def _pseudo_labels(self) -> np.ndarray:
-        """One column a stream: of several bands in one stream the best, as the stream may go by any."""
+        """One column per stream: of several bands in one stream the best, as the stream may go by any."""
         assert self._train is not None
         each = pseudo_labels(self._train.frames, list(self._train.bands))
         if each.shape[1] <= 2:
@@ -309,7 +309,7 @@ class Segmentation(Task):
             found |= {name: scores} if name else scores
         return found
 
-    def account(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Classes, bands, preprocessing, and the encoders' weights."""
         return {
             "classes": self.classes,

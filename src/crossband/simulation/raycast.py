@@ -38,7 +38,7 @@ class Hits:
 
 @dataclass
 class Surfaces:
-    """What the rays hit, one row a ray; the shader draws windows and textures into it.
+    """What the rays hit, one row per ray; the shader draws windows and textures into it.
 
     Attributes:
         hit: ``(n,)`` bool.
@@ -205,7 +205,7 @@ def camera_rays(camera: Camera, samples: int) -> tuple[np.ndarray, np.ndarray]:
         CrossbandError: samples is not 1 or 4.
     """
     if samples not in _ROTATED_GRID:
-        raise CrossbandError(f"samples are 1 or 4 a pixel, not {samples}")
+        raise CrossbandError(f"samples are 1 or 4 per pixel, not {samples}")
     offsets = np.array(_ROTATED_GRID[samples])
     rows, columns = np.mgrid[0 : camera.height, 0 : camera.width]
     directions = camera.directions(

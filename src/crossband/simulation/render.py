@@ -59,7 +59,7 @@ def simulate(
         misaligned: the thermal camera has its own lens, sits 12 cm beside and sees 40 ms later; the true
             flow from each RGB pixel to it is written to ``flow/``.
         eight_bit: also write ``tir8/``, the thermal image after automatic gain control.
-        samples: rays a pixel, 1 or 4.
+        samples: rays per pixel, 1 or 4.
 
     Returns:
         The manifest that was written.
@@ -107,7 +107,7 @@ def _checked(
     if seed < 0:
         raise CrossbandError(f"--seed is 0 or more, not {seed}")
     if samples not in (1, 4):
-        raise CrossbandError(f"samples are 1 or 4 rays a pixel, not {samples}")
+        raise CrossbandError(f"samples are 1 or 4 rays per pixel, not {samples}")
     return Job(preset, frames, int(size[0]), int(size[1]), seed, samples, misaligned, eight_bit)
 
 

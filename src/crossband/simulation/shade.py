@@ -95,7 +95,7 @@ def render(
         facades: windows of the city's buildings.
         lights: lamps that are on.
         first_moving: instances from this number on neither cast nor keep shadows of the past hours.
-        samples: rays a pixel, 1 or 4.
+        samples: rays per pixel, 1 or 4.
     """
     sky = Sky(conditions)
     origins, directions = camera_rays(camera, samples)
@@ -175,7 +175,7 @@ def _sunlight(scene: Scene, surfaces: Surfaces, sky: Sky) -> np.ndarray:
 def _sky_view(scene: Scene, pixel: Surfaces, distance: np.ndarray, camera: Camera) -> np.ndarray:
     """Share of the cosine-weighted hemisphere over each pixel's surface that sees the sky; ``(n,)``.
 
-    Four rays a pixel, sixteen different sets of them in every square of four by four pixels, averaged over
+    Four rays per pixel, sixteen different sets of them in every square of four by four pixels, averaged over
     the square's neighbors on the same surface.
     """
     n = camera.height * camera.width
@@ -280,7 +280,7 @@ def _mirror(scene: Scene, pixel: Surfaces, directions: np.ndarray, sky: Sky, sha
 
 
 def _spread_out(values: np.ndarray, rows: np.ndarray, ground: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Reflections of wet ground, drawn out over its neighbors: one ray a pixel alone would glitter."""
+    """Reflections of wet ground, drawn out over its neighbors: one ray per pixel alone would glitter."""
     image = np.zeros((shape[0] * shape[1], values[0].size + 1), np.float32)
     image[rows[ground]] = np.column_stack([values[ground], np.ones(int(ground.sum()))])
     smooth = blur(image.reshape(*shape, -1), max(1.0, shape[1] / 160)).reshape(image.shape)

@@ -125,7 +125,7 @@ class Studio:
         Args:
             shot: what.
             misalignment: of the thermal camera; without it all bands share every pixel.
-            samples: rays a pixel, 1 or 4.
+            samples: rays per pixel, 1 or 4.
         """
         moving = self._prepare(shot)
         dark = shot.conditions.dark and not shot.conditions.blackout

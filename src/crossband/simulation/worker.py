@@ -28,7 +28,7 @@ class Job:
 
     Attributes:
         preset, frames, width, height, seed: as given by the user.
-        samples: rays a pixel.
+        samples: rays per pixel.
         misaligned: the thermal camera sits beside the color camera and sees later.
         eight_bit: also write ``tir8``.
     """

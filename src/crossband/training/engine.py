@@ -226,7 +226,7 @@ class Learner(lightning.LightningModule):
         if self.trainer.is_global_zero:
             self._write(figures | scores)
             if improved:
-                write_checkpoint(self.out / BEST, self.network, self._account(scores))
+                write_checkpoint(self.out / BEST, self.network, self._metadata(scores))
         self.epoch, self.batch, self._samples, self._losses = self.epoch + 1, 0, None, []
         if self.trainer.is_global_zero:
             self._save(finished=stop or self.epoch == settings.epochs)
@@ -262,13 +262,13 @@ class Learner(lightning.LightningModule):
             self._progress.__exit__(None, None, None)
             self._progress = None
 
-    def _account(self, scores: dict[str, float]) -> dict[str, Any]:
+    def _metadata(self, scores: dict[str, float]) -> dict[str, Any]:
         return {
             "recipe": self.task.recipe.model_dump(mode="json"),
             "epoch": self.epoch + 1,
             "step": self.step,
             "scores": scores,
-            **self.task.account(),
+            **self.task.metadata(),
         }
 
     def _save(self, finished: bool = False) -> None:

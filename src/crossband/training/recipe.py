@@ -33,7 +33,7 @@ class Optimizer(Strict):
         weight_decay: of all parameters with two axes or more.
         momentum: of ``sgd``.
         betas: of ``adam`` and ``adamw``.
-        schedule: ``constant``, ``cosine`` to 0 over the run, ``exponential`` by ``decay`` an epoch, or
+        schedule: ``constant``, ``cosine`` to 0 over the run, ``exponential`` by ``decay`` per epoch, or
             ``poly``: the share of the run that is left, to the power ``power``; or ``steps`` by ``decay`` after
             each of ``milestones``.
         decay: the factor of ``exponential`` and ``steps``.

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoints import load_network, read_account
+from ..checkpoints import load_network, read_metadata
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from .recipe import Recipe, read_recipe
@@ -77,9 +77,9 @@ def train(
         task = _build(given, data_root)
         task.check()
         fit(task, folder)
-    account = read_account(folder / BEST)
-    best = account["scores"][task.monitor]
-    return Training(str(folder / BEST), task.monitor, best, account["epoch"], time.perf_counter() - start)
+    metadata = read_metadata(folder / BEST)
+    best = metadata["scores"][task.monitor]
+    return Training(str(folder / BEST), task.monitor, best, metadata["epoch"], time.perf_counter() - start)
 
 
 def evaluate(
@@ -108,7 +108,7 @@ def evaluate(
     if recipe is None:
         if checkpoint is None:
             raise CrossbandError("nothing to evaluate; give a recipe, a checkpoint, or both")
-        recipe_given: Any = read_account(checkpoint)["recipe"]
+        recipe_given: Any = read_metadata(checkpoint)["recipe"]
     else:
         recipe_given = recipe
     given = read_recipe(recipe_given, overrides)

@@ -80,7 +80,7 @@ class Task(abc.ABC):
     def test(self) -> dict[str, dict[str, Any]]:
         """Results on every test pair, as JSON holds them."""
 
-    def account(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What a checkpoint says of the task besides the recipe: classes, band statistics, weights."""
         return {}
 

@@ -41,7 +41,7 @@ class Flight:
     """The frames of a flight.
 
     Attributes:
-        table: one row a frame: ``frame``, ``lat``, ``lon``, ``altitude``, ``heading``, ``pitch``, ``focal``,
+        table: one row per frame: ``frame``, ``lat``, ``lon``, ``altitude``, ``heading``, ``pitch``, ``focal``,
             ``units``, and ``sequence`` where the flight has parts.
         source: where the pixels are.
         reader: gives the thermal pixels of a row, as the file holds them.
@@ -278,7 +278,7 @@ class _Video:
                 self._last = number, pixels
                 return pixels
         raise CrossbandError(
-            f"the video {self._path} has {self._next} frames, its table asks for number {number}; mend the "
+            f"the video {self._path} has {self._next} frames, its table asks for number {number}; fix the "
             f"table"
         )
 

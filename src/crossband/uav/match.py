@@ -4,7 +4,7 @@
 XLIV-2/W1-2021), section 3.4: ``d = beta * d_H + (1 - beta) * d_MSER``, a Bhattacharyya distance of temperature
 histograms and a distance of MSER signatures. What the paper leaves open:
 
-- **Histogram.** One bin a kelvin from 40 K below to 60 K above the flight's ambient temperature, which ends
+- **Histogram.** One bin per kelvin from 40 K below to 60 K above the flight's ambient temperature, which ends
   take up what lies beyond; smoothed by a Gaussian of 1 K, so that neighboring bins know of each other.
 - **Bhattacharyya distance.** ``sqrt(1 - sum(sqrt(p * q)))`` of histograms that sum to one, in [0, 1]; OpenCV's
   ``HISTCMP_BHATTACHARYYA`` is the same.

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from ..checkpoints import load_network, read_account
+from ..checkpoints import load_network, read_metadata
 from ..errors import CrossbandError
 from ..models.geo_gan import GeoGAN
 from ..models.thermal_gan import ThermalGAN
@@ -120,19 +120,19 @@ def load_translator(path: str | Path, device: str = "cpu") -> tuple[ThermalGAN, 
     Raises:
         CrossbandError: no checkpoint, or one of another task.
     """
-    return _load(Path(path), "translation", lambda account: ThermalGAN(**account["recipe"]["model"]), device)
+    return _load(Path(path), "translation", lambda metadata: ThermalGAN(**metadata["recipe"]["model"]), device)
 
 
 def read_labeler(path: str | Path, device: str = "cpu") -> Labeler:
     """A labeling network; see :func:`load_translator`."""
 
-    def build(account: dict[str, Any]) -> GeoGAN:
-        options = dict(account["recipe"]["model"])
+    def build(metadata: dict[str, Any]) -> GeoGAN:
+        options = dict(metadata["recipe"]["model"])
         options.pop("zoom")
         return GeoGAN(3 if options.pop("band") == "rgb" else 1, len(LABELS), **options)
 
     network, digest = _load(Path(path), "labeling", build, device)
-    model = read_account(path)["recipe"]["model"]
+    model = read_metadata(path)["recipe"]["model"]
     return Labeler(network, model["band"], model["zoom"], digest)
 
 
@@ -141,10 +141,10 @@ def read_locator(path: str | Path, device: str = "cpu") -> Locator:
     network, digest = _load(
         Path(path),
         "localization",
-        lambda account: TileDistance(len(GROUND), **account["recipe"]["model"]),
+        lambda metadata: TileDistance(len(GROUND), **metadata["recipe"]["model"]),
         device,
     )
-    search = read_account(path)["recipe"]["search"]
+    search = read_metadata(path)["recipe"]["search"]
     return Locator(
         network, search["tile"], search["stride"], search["radius"], search.get("prior", 0.0), digest
     )
@@ -153,25 +153,25 @@ def read_locator(path: str | Path, device: str = "cpu") -> Locator:
 def read_detector(path: str | Path, device: str = "cpu") -> Detector:
     """A detector; see :func:`load_translator`."""
 
-    def build(account: dict[str, Any]) -> YoloSemantic:
-        model = account["recipe"]["model"]
+    def build(metadata: dict[str, Any]) -> YoloSemantic:
+        model = metadata["recipe"]["model"]
         semantics = len(GROUND) if model["semantics"] else 0
         return YoloSemantic(
-            len(account["classes"]), semantics, account["priors"], model["width"], model["repeats"]
+            len(metadata["classes"]), semantics, metadata["priors"], model["width"], model["repeats"]
         )
 
     network, digest = _load(Path(path), "detection", build, device)
-    account = read_account(path)
-    return Detector(network, account["classes"], account["recipe"]["model"]["zoom"], digest)
+    metadata = read_metadata(path)
+    return Detector(network, metadata["classes"], metadata["recipe"]["model"]["zoom"], digest)
 
 
 def _load(path: Path, task: str, build: Callable[[dict[str, Any]], N], device: str) -> tuple[N, str]:
-    account = read_account(path)
-    found = account.get("recipe", {}).get("task")
+    metadata = read_metadata(path)
+    found = metadata.get("recipe", {}).get("task")
     if found != task:
         raise CrossbandError(f"{path} is a checkpoint of the task {found}, {task} is needed")
     try:
-        network = build(account)
+        network = build(metadata)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
         raise CrossbandError(
             f"{path} does not say how its network is built ({error}); train it again"

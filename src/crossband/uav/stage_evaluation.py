@@ -1,6 +1,6 @@
 """Table 2 of the paper beside ours: every stage and the whole chain, measured on the simulated city.
 
-One function a question; each takes frames and networks and gives a plain mapping, so it can be asked alone.
+One function per question; each takes frames and networks and gives a plain mapping, so it can be asked alone.
 """
 
 from __future__ import annotations

@@ -35,12 +35,12 @@ class _Level:
 
     Attributes:
         layer: its name; empty for the image.
-        stride: pixels a cell.
+        stride: pixels per cell.
         lost: how many rows and columns the map has less than the image's side over the stride.
         base: the map of the whole image, ``(C, h, w)``.
         changed: for either axis, by the pixel at which a window starts: from which cell on and before which one
             it changes the map.
-        needed: for either axis, in the same way: from which pixel on and before which one a crop must reach for
+        needed: for either axis, in the same way: from which pixel on and before which one per crop must reach for
             those cells to be right.
     """
 
@@ -211,7 +211,7 @@ class LocalPasses:
         return found
 
     def _stride(self, shape: torch.Size) -> int:
-        """How many pixels a cell of a map ``(C, h, w)`` is; 0 where it is no map of the image."""
+        """How many pixels per cell of a map ``(C, h, w)`` is; 0 where it is no map of the image."""
         for stride in _STRIDES:
             lost = [side // stride - cells for side, cells in zip(self.side, shape[1:], strict=True)]
             if min(lost) >= 0 and max(lost) * stride <= _MOST_LOST:
@@ -239,7 +239,7 @@ class LocalPasses:
             last = next(reversed(kept), None)
             if last is None or reach != kept[last]:
                 kept[name] = reach
-            elif shape[0] <= shapes[last][0]:  # the fewest numbers; the latest of equals
+            elif shape[0] <= shapes[last][0]:  # the fewest values; the latest of equals
                 del kept[last]
                 kept[name] = reach
         bases = self._bases(list(kept))
@@ -320,7 +320,7 @@ class _Reach:
     """How far a window changes a map.
 
     Attributes:
-        stride: pixels a cell.
+        stride: pixels per cell.
         period: pixels after which strides fall alike.
         lost: as a level's.
         cells: by the residue of a window's start in its period, for each axis: the first cell changed and the

@@ -207,22 +207,22 @@ class Descriptor:
         if name in PACKED:
             return replace(_of_checkpoint(PACKED[name], options), name=name, checkpoint=name)
         if name.endswith(".safetensors") or (Path(name).is_file() and not _names_model(name)):
-            read = _of_checkpoint if _account(Path(name)).get("format") == _CHECKPOINT else read_descriptor
+            read = _of_checkpoint if _metadata(Path(name)).get("format") == _CHECKPOINT else read_descriptor
             return replace(read(Path(name), options), name=name)
         return _build(name, PRESETS.get(name, name), options)
 
     @property
     def fingerprint(self) -> str:
         """Identifies what makes the pooled vector: weights, layer, pooling and preprocessing."""
-        return _digest(self._pooled_account())
+        return _digest(self._pooled_metadata())
 
     @property
     def identity(self) -> str:
         """Identifies the final vector, axes included; band means are a gallery's own."""
-        account: dict = {**self._pooled_account(), "center": self.center}
+        metadata: dict = {**self._pooled_metadata(), "center": self.center}
         if self.axes is not None:
-            account["axes"] = hashlib.sha256(np.ascontiguousarray(self.axes).tobytes()).hexdigest()
-        return _digest(account)
+            metadata["axes"] = hashlib.sha256(np.ascontiguousarray(self.axes).tobytes()).hexdigest()
+        return _digest(metadata)
 
     def with_warp(self, warp: Warp | None) -> Descriptor:
         """The same descriptor, of images that are first misaligned by ``warp``."""
@@ -246,7 +246,7 @@ class Descriptor:
         Raises:
             CrossbandError: the file cannot be written.
         """
-        account = {
+        metadata = {
             "format": _FORMAT,
             "crossband": __version__,
             "name": self.name,
@@ -265,13 +265,13 @@ class Descriptor:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-            save_file(tensors, partial, metadata={"crossband": json.dumps(account)})
+            save_file(tensors, partial, metadata={"crossband": json.dumps(metadata)})
             partial.replace(path)
         except (OSError, SafetensorError) as error:
             raise CrossbandError(f"cannot write {path} ({error}); choose another --out") from None
         return path
 
-    def _pooled_account(self) -> dict[str, object]:
+    def _pooled_metadata(self) -> dict[str, object]:
         return {
             "encoder": self.encoder_name,
             "weights": self.weights_digest,
@@ -288,8 +288,8 @@ def unit_length(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
 
 
-def _digest(account: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(account, sort_keys=True).encode()).hexdigest()[:32]
+def _digest(metadata: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _names_model(name: str) -> bool:
@@ -328,39 +328,39 @@ def _steps(text: str) -> tuple[Pooling, bool]:
     return Pooling.parse(poolings[0]), "center" in steps
 
 
-def descriptor_account(path: Path) -> dict[str, Any]:
+def descriptor_metadata(path: Path) -> dict[str, Any]:
     """What a descriptor file says of itself, checked; no tensor is read.
 
     Raises:
         CrossbandError: missing, damaged, or no descriptor file.
     """
-    account = _account(path)
-    if account.get("format") != _FORMAT:
+    metadata = _metadata(path)
+    if metadata.get("format") != _FORMAT:
         raise CrossbandError(f"{path} is no descriptor file of crossband; crossband fit writes one")
     for name in ("name", "encoder", "weights", "layer", "pooling"):
-        if not isinstance(account.get(name), str):
+        if not isinstance(metadata.get(name), str):
             raise _no_descriptor(path, f"its {name} is no text")
-    if not isinstance(account.get("center"), bool):
+    if not isinstance(metadata.get("center"), bool):
         raise _no_descriptor(path, "its center is neither true nor false")
-    _read_preprocess(path, account.get("preprocess"))
-    return account
+    _read_preprocess(path, metadata.get("preprocess"))
+    return metadata
 
 
-def _account(path: Path) -> dict[str, Any]:
+def _metadata(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="numpy") as file:
-            account = json.loads((file.metadata() or {}).get("crossband", "{}"))
+            metadata = json.loads((file.metadata() or {}).get("crossband", "{}"))
     except FileNotFoundError:
         raise CrossbandError(f"no descriptor file {path}; crossband fit writes one") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise _no_descriptor(path, str(error)) from None
-    return account if isinstance(account, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _of_checkpoint(path: Path, options: Options) -> Descriptor:
     """The descriptor of a trained network, which reads images as it was trained to."""
-    account = _account(path)
-    trained = _trained(path, account)
+    metadata = _metadata(path)
+    trained = _trained(path, metadata)
     return Descriptor(
         name=str(path),
         encoder_name=_TRAINED,
@@ -369,7 +369,7 @@ def _of_checkpoint(path: Path, options: Options) -> Descriptor:
         layer=trained.layer,
         pooling=trained.pooling,
         center=trained.axes is not None,
-        preprocess=_trained_preprocess(path, account, options),
+        preprocess=_trained_preprocess(path, metadata, options),
         axes=trained.axes,
         means=trained.means,
         device=device,
@@ -386,12 +386,12 @@ def list_packed(pattern: str = "*") -> list[ModelInfo]:
     """
     found = []
     for name in sorted(fnmatch.filter(PACKED, pattern)):
-        account = _account(PACKED[name])
+        metadata = _metadata(PACKED[name])
         with safe_open(PACKED[name], framework="numpy") as file:
             shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
         buffers = ("means", "running_mean", "running_var", "num_batches_tracked")
         params = sum(math.prod(shape) for key, shape in shapes.items() if not key.endswith(buffers))
-        height, width = account["recipe"]["data"]["size"]
+        height, width = metadata["recipe"]["data"]["size"]
         found.append(
             ModelInfo(
                 name,
@@ -407,9 +407,9 @@ def list_packed(pattern: str = "*") -> list[ModelInfo]:
     return found
 
 
-def _trained_preprocess(path: Path, account: Mapping[str, Any], options: Options) -> Preprocess:
+def _trained_preprocess(path: Path, metadata: Mapping[str, Any], options: Options) -> Preprocess:
     """As it was trained to read images, but for what the user says of his own."""
-    own = _read_preprocess(path, account.get("preprocess"))
+    own = _read_preprocess(path, metadata.get("preprocess"))
     if options.size not in (own.size, DEFAULT_OPTIONS.size):
         raise CrossbandError(
             f"{path.stem} was trained on images of {own.size[1]}x{own.size[0]} and reads no others; leave "
@@ -439,26 +439,26 @@ class _Trained:
     means: Mapping[Band, np.ndarray] | None = None
 
 
-def _trained(path: Path, account: Mapping[str, Any]) -> _Trained:
-    recipe = account.get("recipe")
+def _trained(path: Path, metadata: Mapping[str, Any]) -> _Trained:
+    recipe = metadata.get("recipe")
     if not isinstance(recipe, Mapping) or recipe.get("task") != "pairs":
-        encoder, digest = load_place_encoder(path, account)
+        encoder, digest = load_place_encoder(path, metadata)
         return _Trained(encoder, digest, encoder.check_layer(None), Pooling.parse("flat"))
-    network, bands, digest = load_pair_descriptor(path, account)
+    network, bands, digest = load_pair_descriptor(path, metadata)
     means = dict(zip(bands, network.means.numpy(), strict=True))
     axes = np.ascontiguousarray(network.axes.numpy(), np.float32)
     return _Trained(network.encoder, digest, network.layer, network.pooling, axes, means)
 
 
-def _encoder_of(path: Path, account: Mapping[str, Any], weights: str | Path | None) -> tuple[Encoder, str]:
-    if account["encoder"] != _TRAINED:
-        return create_model(account["encoder"], weights)
-    named = str(account.get("checkpoint"))
+def _encoder_of(path: Path, metadata: Mapping[str, Any], weights: str | Path | None) -> tuple[Encoder, str]:
+    if metadata["encoder"] != _TRAINED:
+        return create_model(metadata["encoder"], weights)
+    named = str(metadata.get("checkpoint"))
     given = weights is not None and Path(weights).is_file()  # a folder holds the weights of other models
     checkpoint = Path(str(weights)) if given else PACKED.get(named, Path(named))
     if not checkpoint.is_file():
         raise CrossbandError(f"{path} needs the trained network {checkpoint}; give it with --weights")
-    trained = _trained(checkpoint, _account(checkpoint))
+    trained = _trained(checkpoint, _metadata(checkpoint))
     return trained.encoder, trained.digest
 
 
@@ -468,27 +468,27 @@ def read_descriptor(path: Path, options: Options) -> Descriptor:
     Raises:
         CrossbandError: no descriptor file, or fitted with other weights than those that are here.
     """
-    account = descriptor_account(path)
+    metadata = descriptor_metadata(path)
     axes, means = _read_tensors(path)
-    encoder, digest = _encoder_of(path, account, options.weights)
-    if digest != account["weights"]:
+    encoder, digest = _encoder_of(path, metadata, options.weights)
+    if digest != metadata["weights"]:
         raise CrossbandError(
-            f"{path} was fitted with other weights of {account['encoder']} "
-            f"({account['weights'][:8]}, here {digest[:8]}); give those with --weights"
+            f"{path} was fitted with other weights of {metadata['encoder']} "
+            f"({metadata['weights'][:8]}, here {digest[:8]}); give those with --weights"
         )
     return Descriptor(
-        name=account["name"],
-        encoder_name=account["encoder"],
+        name=metadata["name"],
+        encoder_name=metadata["encoder"],
         encoder=encoder.to(device := _device(options.device)),
         weights_digest=digest,
-        layer=encoder.check_layer(account["layer"]),
-        pooling=Pooling.parse(account["pooling"]),
-        center=account["center"],
-        preprocess=_read_preprocess(path, account["preprocess"]),
+        layer=encoder.check_layer(metadata["layer"]),
+        pooling=Pooling.parse(metadata["pooling"]),
+        center=metadata["center"],
+        preprocess=_read_preprocess(path, metadata["preprocess"]),
         axes=axes,
         means=means or None,
         device=device,
-        checkpoint=account.get("checkpoint"),
+        checkpoint=metadata.get("checkpoint"),
     )
 
 
@@ -496,19 +496,19 @@ def _no_descriptor(path: Path, reason: str) -> CrossbandError:
     return CrossbandError(f"{path} is no descriptor file: {' '.join(reason.split())[:80]}")
 
 
-def _read_preprocess(path: Path, account: object) -> Preprocess:
+def _read_preprocess(path: Path, metadata: object) -> Preprocess:
     """How images are read, from what a file says of it; a size that no image has is refused before anything
     is made of it."""
-    if not isinstance(account, dict):
+    if not isinstance(metadata, dict):
         raise _no_descriptor(path, "it does not say how images are read")
-    size = account.get("size")
+    size = metadata.get("size")
     low, high = _SIDES
     if not (
         isinstance(size, list) and len(size) == 2 and all(type(n) is int and low <= n <= high for n in size)
     ):
         raise _no_descriptor(path, f"its size is not two sides from {low} to {high} pixels")
     try:
-        preprocess = Preprocess.from_description(account)
+        preprocess = Preprocess.from_description(metadata)
     except (KeyError, ValueError, TypeError, AttributeError, CrossbandError) as error:
         raise _no_descriptor(path, f"it does not say how images are read ({error})") from None
     for band in BANDS:
@@ -539,7 +539,7 @@ def _read_tensors(path: Path) -> tuple[np.ndarray | None, dict[Band, np.ndarray]
         if array is None:
             continue
         if array.dtype != np.float32 or array.ndim != dims or not array.size or not np.isfinite(array).all():
-            raise _no_descriptor(path, f"the {name} are not finite float32 numbers in {dims} dimension(s)")
+            raise _no_descriptor(path, f"the {name} are not finite float32 dims in {dims} dimension(s)")
     if len({len(array) for array in (axes, *means.values()) if array is not None}) > 1:
         raise _no_descriptor(path, "its axes and means differ in length")
     return axes, means

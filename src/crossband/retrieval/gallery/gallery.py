@@ -36,7 +36,7 @@ from ..descriptor.descriptor import (
     Descriptor,
     Finish,
     Options,
-    descriptor_account,
+    descriptor_metadata,
     read_descriptor,
 )
 from ..descriptor_cache import ArrayRows, Rows
@@ -122,7 +122,7 @@ class Gallery:
         Args:
             folder: must not hold a gallery.
             descriptor: with its means.
-            sample: some final vectors ``(n, k)``, which tell the size and the range of int8 numbers.
+            sample: some final vectors ``(n, k)``, which tell the size and the range of int8 values.
             dtype: ``float32``, or ``int8`` for a quarter of the disk.
 
         Raises:
@@ -140,9 +140,9 @@ class Gallery:
                     shutil.rmtree(folder / "rows.lance")
                 descriptor.save(folder / "descriptor.safetensors")
                 rows = LanceStore(folder / "rows.lance", row_schema(sample.shape[1], dtype))
-                account = {"format": _FORMAT, "crossband": __version__, "dtype": dtype, "scale": scale}
+                metadata = {"format": _FORMAT, "crossband": __version__, "dtype": dtype, "scale": scale}
                 partial = folder / f".gallery.json.{os.getpid()}"
-                partial.write_text(json.dumps(account))
+                partial.write_text(json.dumps(metadata))
                 partial.replace(folder / "gallery.json")
         except OSError as error:
             raise CrossbandError(f"cannot write the gallery {folder} ({error.strerror})") from None
@@ -155,7 +155,7 @@ class Gallery:
         Raises:
             CrossbandError: no gallery, a damaged one, or weights other than those that made it.
         """
-        folder, account = Path(folder), read_account(folder)
+        folder, metadata = Path(folder), read_metadata(folder)
         rows = Gallery.open_rows(folder)
         descriptor = read_descriptor(folder / "descriptor.safetensors", options)
         if descriptor.axes is not None:
@@ -167,7 +167,7 @@ class Gallery:
                 f"{folder / 'descriptor.safetensors'} makes vectors of {size} numbers, the gallery's rows have "
                 f"{rows.size}; one of them is of another gallery"
             )
-        return cls(folder, descriptor, rows, float(account["scale"]))
+        return cls(folder, descriptor, rows, float(metadata["scale"]))
 
     @staticmethod
     def open_rows(folder: str | Path) -> GalleryStore:
@@ -176,10 +176,10 @@ class Gallery:
         Raises:
             CrossbandError: no gallery there, or a damaged one.
         """
-        account, rows = read_account(folder), LanceStore(Path(folder) / "rows.lance")
-        if rows.dtype != account["dtype"]:
+        metadata, rows = read_metadata(folder), LanceStore(Path(folder) / "rows.lance")
+        if rows.dtype != metadata["dtype"]:
             raise CrossbandError(
-                f"{Path(folder) / 'gallery.json'} says {account['dtype']}, the rows are {rows.dtype}; "
+                f"{Path(folder) / 'gallery.json'} says {metadata['dtype']}, the rows are {rows.dtype}; "
                 "one of them is of another gallery"
             )
         return rows
@@ -187,8 +187,8 @@ class Gallery:
     @staticmethod
     def info(folder: str | Path) -> dict[str, object]:
         """What a gallery holds and what made it; no model is loaded."""
-        account, rows = read_account(folder), Gallery.open_rows(folder)
-        made_by = descriptor_account(Path(folder) / "descriptor.safetensors")
+        metadata, rows = read_metadata(folder), Gallery.open_rows(folder)
+        made_by = descriptor_metadata(Path(folder) / "descriptor.safetensors")
         bands = {band.value: rows.count(f"band = '{band.value}'") for band in Band}
         return {
             "items": rows.count(),
@@ -200,8 +200,8 @@ class Gallery:
             "center": made_by["center"],
             "weights": made_by["weights"],
             "preprocess": made_by["preprocess"],
-            "dtype": account["dtype"],
-            "crossband": account["crossband"],
+            "dtype": metadata["dtype"],
+            "crossband": metadata["crossband"],
         }
 
     def bands(self, among: list[Band]) -> list[Band]:
@@ -443,7 +443,7 @@ def _check_dtype(dtype: str) -> None:
         raise CrossbandError(f"a gallery keeps {' or '.join(_DTYPES)}, not {dtype!r}")
 
 
-def read_account(folder: str | Path) -> dict[str, Any]:
+def read_metadata(folder: str | Path) -> dict[str, Any]:
     """What ``gallery.json`` says, checked.
 
     Raises:
@@ -451,28 +451,28 @@ def read_account(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / "gallery.json"
     try:
-        account = json.loads(path.read_text())
+        metadata = json.loads(path.read_text())
     except FileNotFoundError:
         raise CrossbandError(f"no gallery in {folder}; crossband index makes one") from None
     except OSError as error:
         raise CrossbandError(f"no gallery in {folder} can be read ({error.strerror})") from None
     except (ValueError, RecursionError):
         raise CrossbandError(f"no gallery: {path} is damaged; index into another --gallery") from None
-    if not isinstance(account, dict) or account.get("format") != _FORMAT:
+    if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
         raise CrossbandError(f"{folder} holds no gallery that this version reads; index it again")
-    dtype, scale = account.get("dtype"), account.get("scale")
+    dtype, scale = metadata.get("dtype"), metadata.get("scale")
     number = scale if isinstance(scale, int | float) and not isinstance(scale, bool) else -1
     scaled = 0 < number < 1e30 if dtype == "int8" else number == 0
-    if dtype not in _DTYPES or not scaled or not isinstance(account.get("crossband"), str):
+    if dtype not in _DTYPES or not scaled or not isinstance(metadata.get("crossband"), str):
         raise CrossbandError(
             f"no gallery: {path} does not say dtype, scale and version as crossband writes them; "
             "index into another --gallery"
         )
-    return account
+    return metadata
 
 
 class _Quantized:
-    """int8 rows as the numbers they stand for."""
+    """int8 rows as the values they stand for."""
 
     def __init__(self, rows: np.ndarray, scale: float) -> None:
         self._rows, self._scale = rows, np.float32(scale)
@@ -677,7 +677,7 @@ def search(
 def query_image(
     name: str, band: str, frames: str | Path | None = None, units: str | None = None
 ) -> tuple[Path, str | None]:
-    """The image file a query means, and its units: a path, or a frame of a manifest by its name.
+    """The image file per query means, and its units: a path, or a frame of a manifest by its name.
 
     Raises:
         CrossbandError: no such frame, or it lacks the band.
@@ -704,7 +704,7 @@ def _changes(frames: Frames, band: Band, there: Mapping[str, str]) -> tuple[list
     """The frames whose image of a band is not in a gallery yet or has another content now, and those of which
     only path or metadata changed, with the content they have."""
     fresh, told = [], {}
-    says = _account_digests(frames, band)
+    says = _metadata_digests(frames, band)
     for row, (name, path, units) in enumerate(
         zip(frames.names, frames.paths(band), frames.units(), strict=True)
     ):
@@ -723,7 +723,7 @@ def _known_columns(frames: Frames, band: Band, contents: list[str]) -> pa.Table:
     """All that a gallery keeps of frames, except the vectors."""
     schema = row_schema(1, "float32")
     schema = schema.remove(schema.get_field_index("vector"))
-    table, says = frames.table, _account_digests(frames, band)
+    table, says = frames.table, _metadata_digests(frames, band)
     columns: dict[str, object] = {
         "key": [_key(name, band) for name in frames.names],
         "frame": frames.names,
@@ -736,7 +736,7 @@ def _known_columns(frames: Frames, band: Band, contents: list[str]) -> pa.Table:
     return pa.table({name: columns[name] for name in schema.names}).cast(schema)
 
 
-def _account_digests(frames: Frames, band: Band) -> list[str]:
+def _metadata_digests(frames: Frames, band: Band) -> list[str]:
     """Identifies where each frame's image lies and what its metadata says."""
     known = frames.table[[name for name in METADATA if name in frames.table]].astype(object)
     rows = known.where(known.notna(), None).to_dict("records")
@@ -757,7 +757,7 @@ def _as_stored(vectors: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         half = vectors.astype(np.float16)
     if not np.isfinite(half).all():
-        raise CrossbandError("the query's descriptor holds numbers that are none or beyond 65504; use normflat")
+        raise CrossbandError("the query's descriptor holds values that are NaN or beyond 65504; use normflat")
     return half.astype(np.float32)
 
 
@@ -800,7 +800,7 @@ def _other(gallery: Gallery, option: str, has: str, given: str) -> CrossbandErro
 
 
 def _rows_at_once(size: int) -> int:
-    """How many vectors of ``size`` numbers are worked on together."""
+    """How many vectors of ``size`` dims are worked on together."""
     return max(1, min(_BATCH, _BATCH_BYTES // (4 * size)))
 
 

@@ -112,7 +112,7 @@ class PairModel(Strict):
         encoder: a registered encoder.
         layer: where it is cut; its last map by default.
         pooling: map to vector.
-        dim: numbers in a descriptor.
+        dim: length of a descriptor.
         pretrained: whether the encoder starts from its ImageNet weights.
         train_from: the first layer of the encoder that is trained; none by default.
         views: how many times each training image, augmented, is seen for the axes to start from.
@@ -339,7 +339,7 @@ class Pairs(Task):
         for m, there in enumerate(present.T):
             self.network.means[m] = torch.from_numpy(_unit(pooled[there, m]).mean(0))
 
-    def account(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Bands, preprocessing, and the weights that the encoder started from."""
         return {
             "bands": list(self.recipe.data.bands),

@@ -84,7 +84,7 @@ class Sampling(Strict):
         negative: farther than this is a negative.
         itself: whether the query's own image, augmented anew, is a positive too, as where no place was visited
             twice.
-        n_negatives: negatives a tuple.
+        n_negatives: negatives per tuple.
         tuples: tuples, or images for ArcFace, an epoch; 0 takes all.
         refresh: epochs between two computations of the descriptor cache.
         hard: whether negatives are the nearest by descriptor, or random.
@@ -318,7 +318,7 @@ class Places(Task):
         queries, gallery = (_with_index(part) for part in (pair.queries, pair.gallery))
         return score_matches(rows, queries, gallery, thresholds, scoring.measure, scoring.select)
 
-    def account(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Classes, preprocessing with the statistics of each band, and the encoder's weights."""
         return {
             "classes": self.classes,

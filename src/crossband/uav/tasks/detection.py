@@ -178,7 +178,7 @@ class DetectionTask(SceneTask):
             rows.append(mine[mine[:, 4] >= 0])
         return score_detections(self.detections(scenes), rows, self.classes).to_json()
 
-    def account(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """The classes and the prior boxes."""
         return {"classes": self.classes, "priors": self.network.priors.tolist()}
 

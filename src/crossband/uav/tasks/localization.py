@@ -43,7 +43,7 @@ class LocalizationModel(Strict):
     Attributes:
         pixels: side of a labeling.
         width: of MobileNetV2's channels.
-        channels: numbers kept at each place of the last map.
+        channels: dims kept at each place of the last map.
         stages: of MobileNetV2's 19.
     """
 
@@ -76,7 +76,7 @@ class LocalizationLearning(Strict):
     """What is learned from.
 
     Attributes:
-        made_up: labelings an epoch that are seen on a map from made-up positions.
+        made_up: labelings per epoch that are seen on a map from made-up positions.
         cities: maps besides that of the training frames, of simulated cities of their own, where positions are
             made up too; one city's streets are soon known by heart.
         negatives: tiles that each labeling is told apart from, besides all others of the batch: every second

@@ -188,7 +188,7 @@ class ObjectTask(SceneTask):
             total = total + loss.center * off.square().sum(-1).mean() / 2
         return total
 
-    def account(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """The encoder's weights."""
         return {"weights": self.weights_digest}
 
