@@ -63,7 +63,7 @@ def available(name: str) -> Descriptor | None:
     try:
         return Descriptor.load(name)
     except CrossbandError:
-        print(f"{name}: its weights are not here; left out")
+        print(f"{name}: its weights are not available; left out")
         return None
 
 

@@ -23,12 +23,12 @@ def test_bands_are_named_as_in_the_manifest():
 
 
 def test_an_unknown_band_names_the_nearest():
-    with pytest.raises(CrossbandError, match="unknown band 'tirr'; the nearest are tir"):
+    with pytest.raises(CrossbandError, match="unknown band 'tirr'; did you mean tir"):
         parse_band("tirr")
 
 
 def test_unknown_units_name_the_nearest():
-    with pytest.raises(CrossbandError, match="unknown units 'centikelvins'; the nearest are centikelvin"):
+    with pytest.raises(CrossbandError, match="unknown units 'centikelvins'; did you mean centikelvin"):
         parse_units("centikelvins")
 
 
@@ -94,7 +94,7 @@ def test_kelvin_refuses_counts():
 
 
 def test_repeat8_refuses_sixteen_bits():
-    with pytest.raises(CrossbandError, match="repeat8 reads 8-bit pixels, not uint16"):
+    with pytest.raises(CrossbandError, match="repeat8 needs 8-bit pixels, not uint16"):
         Normalization.parse("repeat8")(np.zeros((2, 2), np.uint16))
 
 

@@ -94,7 +94,7 @@ def test_numbers_as_names_stay_whole(tmp_path):
 @pytest.mark.parametrize("column", ["rgb", "labels", "boxes"])
 def test_a_path_that_leaves_the_folder_is_refused(column, path):
     row = {"frame": "a", "rgb": "a.png"} | {column: path}
-    with pytest.raises(CrossbandError, match=f"paths stay inside the manifest's folder; {column} has"):
+    with pytest.raises(CrossbandError, match=f"paths must stay inside the manifest's folder; {column} has"):
         Frames.make([row], "data")
 
 
@@ -112,12 +112,12 @@ def test_a_link_below_the_root_is_followed(tmp_path, make_pairs):
     [
         (
             [{"frame": "a", "rgb": "a"}, {"frame": "a", "rgb": "b"}],
-            "frame names are unique; 'a' stands twice",
+            "frame names must be unique; 'a' appears twice",
         ),
         ([{"frame": None, "rgb": "a"}], "some rows have an empty 'frame'"),
         ([{"frame": "a", "place": "b"}], "at least one of rgb, nir, tir"),
         ([{"rgb": "a"}], "a column 'frame'"),
-        ([{"frame": "a", "rgb": "a", "x": "north"}], "column 'x' of the manifest holds numbers"),
+        ([{"frame": "a", "rgb": "a", "x": "north"}], "column 'x' of the manifest must hold numbers"),
         ([{"frame": "a", "rgb": "a", "tir_units": "fahrenheit"}], "unknown units 'fahrenheit'"),
         ([], "a column 'frame'"),
     ],
@@ -151,12 +151,12 @@ def test_a_missing_manifest_says_how_to_write_one(tmp_path):
 
 def test_a_manifest_whose_images_are_gone_says_so(tmp_path):
     (tmp_path / "f.csv").write_text("# root: gone\nframe,rgb\na,a.png\n")
-    with pytest.raises(CrossbandError, match="which is no folder; give --root"):
+    with pytest.raises(CrossbandError, match="which is not a folder; give --root"):
         Frames.read(tmp_path / "f.csv")
 
 
 def test_another_suffix_is_refused(tmp_path):
-    with pytest.raises(CrossbandError, match=r"a .parquet or a .csv file, not f.txt"):
+    with pytest.raises(CrossbandError, match=r"a .parquet or .csv file, not f.txt"):
         Frames.make(ROWS, tmp_path).write(tmp_path / "f.txt")
 
 
@@ -192,7 +192,7 @@ def test_a_failed_write_leaves_the_old_manifest(tmp_path, monkeypatch):
 def test_bands_are_those_that_a_frame_has():
     frames = Frames.make([{"frame": "a", "rgb": "a", "nir": None, "tir": "b"}], "data")
     assert frames.bands == (Band.RGB, Band.TIR)
-    with pytest.raises(CrossbandError, match="no frame has the band nir; these frames have rgb, tir"):
+    with pytest.raises(CrossbandError, match="no frames have the band nir; these have rgb, tir"):
         frames.paths("nir")
     assert frames.paths("tir") == [Path("data/b")]
 
@@ -214,7 +214,7 @@ def test_frames_are_selected_by_mask_position_and_slice():
 def test_splits_are_selected_and_a_missing_one_named():
     frames = Frames.make(ROWS, ".")
     assert frames.split("query", "gallery").names == ["007", "NA"]
-    with pytest.raises(CrossbandError, match="no frame in split test; there are gallery, query"):
+    with pytest.raises(CrossbandError, match="no frames in split test; there are gallery, query"):
         frames.split("test")
     with pytest.raises(CrossbandError, match="there are none"):
         Frames.make([{"frame": "a", "rgb": "a"}], ".").split("test")
@@ -241,5 +241,5 @@ def test_a_folder_whose_name_is_not_utf8_holds_its_own_manifest_and_no_other_nam
     frames = Frames.make([{"frame": "a", "rgb": "a.png"}], root)
     for name in ("frames.parquet", "frames.csv"):
         assert Frames.read(frames.write(root / name)).names == ["a"]
-        with pytest.raises(CrossbandError, match="not UTF-8; write it beside them"):
+        with pytest.raises(CrossbandError, match="not UTF-8; write it next to them"):
             frames.write(tmp_path / name)

@@ -44,9 +44,9 @@ def test_an_encoder_is_profiled_as_it_is_listed():
 
 
 def test_what_is_wrong_is_named():
-    with pytest.raises(CrossbandError, match="unknown model 'rsfnet50-18'; the nearest are rsfnet50_18"):
+    with pytest.raises(CrossbandError, match="unknown model 'rsfnet50-18'; did you mean rsfnet50_18"):
         profile("rsfnet50-18")
-    with pytest.raises(CrossbandError, match="unknown form 'trained'; the nearest are training"):
+    with pytest.raises(CrossbandError, match="unknown form 'trained'; did you mean training"):
         profile("mfnet", forms=["trained"])
     with pytest.raises(CrossbandError, match="unknown dtype"):
         profile("mfnet", dtype="int8")

@@ -51,7 +51,7 @@ BANDS: tuple[Band, ...] = tuple(Band)
 
 
 class Units(enum.StrEnum):
-    """What a thermal pixel counts. ``counts`` are the sensor's own, without a temperature."""
+    """What a thermal pixel counts. ``counts`` are the sensor's own, without temperatures."""
 
     COUNTS = "counts"
     CENTIKELVIN = "centikelvin"
@@ -110,7 +110,7 @@ def to_kelvin(pixels: np.ndarray, units: Units | str) -> np.ndarray:
             return np.add(pixels, 273.15, out=np.empty(pixels.shape, np.float32), dtype=np.float64)
         case _:
             raise CrossbandError(
-                "thermal pixels in counts have no temperature; say their units with "
+                "thermal pixels in counts have no temperature; give their units with "
                 "--units centikelvin|kelvin|celsius or the manifest's column tir_units"
             )
 
@@ -193,7 +193,7 @@ class Normalization:
             return _stretch_in_place(to_kelvin(pixels, units), self.low, self.high)
         if self.name == "repeat8" and pixels.dtype != np.uint8:
             raise CrossbandError(
-                f"normalization repeat8 reads 8-bit pixels, not {pixels.dtype}; use percentile or kelvin"
+                f"normalization repeat8 needs 8-bit pixels, not {pixels.dtype}; use percentile or kelvin"
             )
         return _full_range(pixels)
 
@@ -249,9 +249,7 @@ def _histogram(pixels: np.ndarray) -> np.ndarray:
 
 def _full_range(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype.kind != "u":
-        raise CrossbandError(
-            f"normalization range reads unsigned integers, these pixels are {pixels.dtype}; use percentile"
-        )
+        raise CrossbandError(f"normalization range needs unsigned integers, not {pixels.dtype}; use percentile")
     scaled = pixels.astype(np.float32)
     scaled /= np.float32(np.iinfo(pixels.dtype).max)
     return scaled

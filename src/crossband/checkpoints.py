@@ -53,11 +53,11 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {}).get("crossband", "{}"))
     except FileNotFoundError:
-        raise CrossbandError(f"no checkpoint {path}; crossband train writes one") from None
+        raise CrossbandError(f"no checkpoint at {path}; crossband train writes one") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise CrossbandError(f"{path} is no checkpoint: {' '.join(str(error).split())[:80]}") from None
+        raise CrossbandError(f"{path} is not a checkpoint: {' '.join(str(error).split())[:80]}") from None
     if metadata.get("format") != FORMAT:
-        raise CrossbandError(f"{path} is no checkpoint of crossband; crossband train writes one")
+        raise CrossbandError(f"{path} is not a crossband checkpoint; crossband train writes one")
     return metadata
 
 
@@ -72,7 +72,7 @@ def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
         network.load_state_dict(load_file(path), strict=True)
     except (RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise CrossbandError(f"{path} holds another network than the recipe's: {reason}") from None
+        raise CrossbandError(f"{path} holds a different network from the recipe's: {reason}") from None
     return metadata
 
 
@@ -98,5 +98,5 @@ def read_state(path: Path) -> dict[str, Any] | None:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:
         raise CrossbandError(
-            f"{path} is damaged or no state of a run; remove it to start again, or choose another --out"
+            f"{path} is damaged or not a training state; delete it to start over, or choose another --out"
         ) from None

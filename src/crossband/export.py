@@ -75,7 +75,7 @@ def export(
     """
     path = Path(out)
     if path.suffix != ".onnx":
-        raise CrossbandError(f"an export is a .onnx file, not {path.name}")
+        raise CrossbandError(f"--out takes a .onnx file, not {path.name}")
     _need_onnx()
     network, channels = network_of(model, tuple(map(parse_band, bands)), classes, options)
     metadata = _metadata(model)
@@ -91,7 +91,9 @@ def export(
     off, most = float(np.abs(got - wanted).max()), float(np.abs(wanted).max())
     if not off <= tolerance * max(most, 1e-12):
         path.unlink()
-        raise CrossbandError(f"the exported network differs by {off:.1e} of {most:.1e}; nothing was kept")
+        raise CrossbandError(
+            f"the exported network's output differs by {off:.1e} of {most:.1e}; nothing was written"
+        )
     return Export(str(path), list(images.shape), off, most, path.stat().st_size / 2**20)
 
 
@@ -150,4 +152,4 @@ def _need_onnx() -> None:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
     except ModuleNotFoundError as error:
-        raise CrossbandError(f"export needs {error.name}; pip install 'crossband[export]'") from None
+        raise CrossbandError(f"exporting needs {error.name}; pip install 'crossband[export]'") from None

@@ -92,11 +92,13 @@ class Frames:
             table, recorded = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
         except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())[:120]
-            raise CrossbandError(f"{path} is no manifest (Parquet or CSV expected): {reason}") from None
+            raise CrossbandError(f"{path} is not a manifest (Parquet or CSV): {reason}") from None
         if root is None:  # relative to the real folder: ".." of a linked one is another
             root = path.parent if recorded == "." else path.parent.resolve() / recorded
         if not Path(root).is_dir():
-            raise CrossbandError(f"the images of {path} should lie in {root}, which is no folder; give --root")
+            raise CrossbandError(
+                f"the images of {path} should be in {root}, which is not a folder; give --root"
+            )
         return cls.make(table, Path(os.path.normpath(root)))
 
     def write(self, path: str | Path) -> Path:
@@ -109,7 +111,7 @@ class Frames:
         """
         path = Path(path)
         if path.suffix not in (".parquet", ".csv"):
-            raise CrossbandError(f"a manifest is a .parquet or a .csv file, not {path.name}")
+            raise CrossbandError(f"a manifest is a .parquet or .csv file, not {path.name}")
         recorded = os.path.relpath(self.root.resolve(), path.parent.resolve())
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
@@ -133,7 +135,8 @@ class Frames:
             raise CrossbandError(f"cannot write {path} ({error.strerror}); choose another --out") from None
         except UnicodeEncodeError:
             raise CrossbandError(
-                f"{path} cannot say where its images are: a folder's name is not UTF-8; write it beside them"
+                f"{path} cannot record where its images are, since a folder name is not UTF-8; "
+                "write it next to them"
             ) from None
         finally:
             with contextlib.suppress(OSError):
@@ -167,12 +170,12 @@ class Frames:
         can place links below ``root`` chooses what is read.
 
         Raises:
-            CrossbandError: no frame has the band.
+            CrossbandError: no frames have the band.
         """
         band = parse_band(band)
         if band not in self.bands:
             have = ", ".join(b.value for b in self.bands)
-            raise CrossbandError(f"no frame has the band {band.value}; these frames have {have}")
+            raise CrossbandError(f"no frames have the band {band.value}; these have {have}")
         return [None if pd.isna(path) else self.root / path for path in self.table[band.value]]
 
     def units(self) -> list[str | None]:
@@ -207,7 +210,7 @@ class Frames:
         if not np.any(mask):
             have = sorted(self.table["split"].dropna().unique()) if "split" in self.table else []
             raise CrossbandError(
-                f"no frame in split {' or '.join(names)}; there are {', '.join(have) or 'none'}"
+                f"no frames in split {' or '.join(names)}; there are {', '.join(have) or 'none'}"
             )
         return self.select(mask)
 
@@ -225,20 +228,20 @@ class Frames:
         table = self.table
         if "frame" not in table or not any(band.value in table for band in BANDS):
             raise CrossbandError(
-                "a manifest has a column 'frame' and at least one of rgb, nir, tir; "
+                "a manifest needs a column 'frame' and at least one of rgb, nir, tir; "
                 f"this one has {', '.join(map(str, table.columns)) or 'none'}"
             )
         if len(table) and table["frame"].isna().any():
-            raise CrossbandError("a manifest names every frame; some rows have an empty 'frame'")
+            raise CrossbandError("every row of a manifest needs a frame name; some have an empty 'frame'")
         twice = table["frame"][table["frame"].duplicated()]
         if len(twice):
-            raise CrossbandError(f"frame names are unique; {twice.iloc[0]!r} stands twice")
+            raise CrossbandError(f"frame names must be unique; {twice.iloc[0]!r} appears twice")
         for units in table["tir_units"].dropna().unique() if "tir_units" in table else ():
             parse_units(units)
         for column in _PATH_COLUMNS:
             for path in table[column].dropna() if column in table else ():
                 if leaves_folder(path):
-                    raise CrossbandError(f"paths stay inside the manifest's folder; {column} has {path!r}")
+                    raise CrossbandError(f"paths must stay inside the manifest's folder; {column} has {path!r}")
         return self
 
 
@@ -263,7 +266,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
                 table[column] = pd.to_numeric(table[column]).astype("float64")
             except (ValueError, TypeError):
                 raise CrossbandError(
-                    f"column {column!r} of the manifest holds numbers; one of its values is not"
+                    f"column {column!r} of the manifest must hold numbers; one of its values is not a number"
                 ) from None
         else:
             table[column] = _as_text(table[column])

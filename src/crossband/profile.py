@@ -95,7 +95,7 @@ def profile(
         threads: of torch on a CPU; what it has by default.
 
     Raises:
-        CrossbandError: an unknown name or form, or a device that is not here.
+        CrossbandError: an unknown name or form, or a device that is not available.
 
     Example:
         >>> [cost] = profile("mfnet", forms=["training"], rounds=0, device="cpu")
@@ -245,7 +245,7 @@ def _device(name: str) -> str:
     if name not in ("cpu", "cuda"):
         raise unknown_name("device", name, ["cpu", "cuda", "auto"])
     if name == "cuda" and not torch.cuda.is_available():
-        raise CrossbandError("device 'cuda' is not here; use --device cpu")
+        raise CrossbandError("CUDA is not available; use --device cpu")
     return name
 
 

@@ -81,7 +81,9 @@ def find_weights(source: WeightsSource, given: str | Path | None = None, downloa
     if given is not None and Path(given).is_file():
         return Path(given)
     if given is not None and not Path(given).is_dir():
-        raise CrossbandError(f"no weights at {given}; give a file, or a folder that holds them, with --weights")
+        raise CrossbandError(
+            f"no weights at {given}; give a file, or a folder that contains it, with --weights"
+        )
     path = locate_weights(source, given)
     if path is not None:
         return path
@@ -138,12 +140,12 @@ def load_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
         state = _read_torch(path)
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:100]
-        raise CrossbandError(f"{path} holds no weights that can be read safely: {reason}") from None
+        raise CrossbandError(f"{path} holds no weights that can be loaded safely: {reason}") from None
     for key in _HOLDS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise CrossbandError(f"{path} is no state dict: a mapping of names to tensors is expected")
+        raise CrossbandError(f"{path} is not a state dict (a mapping from names to tensors)")
     return state
 
 
@@ -155,7 +157,7 @@ def _read_torch(path: Path) -> Any:
     except (OSError, RuntimeError):
         raise
     except Exception:  # whatever a file that is none makes the reader stumble over
-        raise RuntimeError("it is damaged, or holds objects, which are never unpickled") from None
+        raise RuntimeError("it is damaged, or holds pickled objects, which are never loaded") from None
 
 
 def file_digest(path: str | Path) -> str:
@@ -166,7 +168,7 @@ def file_digest(path: str | Path) -> str:
 
 def _download(source: WeightsSource) -> Path:
     if not (source.url or source.hub):
-        raise CrossbandError("no download is known for it")
+        raise CrossbandError("no download is available for it")
     _check_network(source)
     if source.url:
         target = Path(torch.hub.get_dir()) / "checkpoints" / source.file_name

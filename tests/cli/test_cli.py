@@ -459,7 +459,7 @@ def test_bad_an_output_folder_that_cannot_be_written(crossband, pairs, tmp_path,
 
 def test_bad_a_store_that_cannot_be_written(crossband, pairs, tmp_path):
     (tmp_path / "file").touch()
-    refused(crossband("benchmark", pairs, *HOG, "--store", "file/store"), "cannot write the store", "--store")
+    refused(crossband("benchmark", pairs, *HOG, "--store", "file/store"), "cannot write the cache", "--store")
 
 
 def test_bad_a_gallery_made_by_another_model(crossband, pairs, gallery, store):
@@ -531,7 +531,7 @@ def test_bad_bands(crossband, pairs, option):
 
 
 def test_bad_a_band_the_frames_lack(crossband, pairs):
-    refused(crossband("benchmark", pairs, *HOG, "--gallery", "nir"), "no frame has the band nir")
+    refused(crossband("benchmark", pairs, *HOG, "--gallery", "nir"), "no frames have the band nir")
 
 
 def test_bad_a_band_of_a_query_whose_mean_the_gallery_lacks(crossband, pairs, gallery):
@@ -551,7 +551,9 @@ def test_bad_a_protocol_whose_column_is_missing(crossband, pairs):
 
 @pytest.mark.parametrize("k", ["0", "-3"])
 def test_bad_k(crossband, pairs, gallery, k):
-    refused(crossband("search", pairs / "rgb" / "0000.png", "--gallery", gallery, "-k", k), "-k is at least 1")
+    refused(
+        crossband("search", pairs / "rgb" / "0000.png", "--gallery", gallery, "-k", k), "-k must be at least 1"
+    )
 
 
 def test_bad_conditions(crossband, pairs, gallery):
@@ -586,14 +588,14 @@ def test_bad_fitting_on_too_few_images(crossband, pairs, store):
     done = crossband(
         "fit", pairs, "--model", "hog", "--dim", "64", "--size", "64x64", "--store", store, "--out", "s"
     )
-    refused(done, "64 axes need more than 64 images", "there are 12")
+    refused(done, "64 dims need more than 64 images", "there are 12")
 
 
 def test_bad_a_split_that_is_not_there(crossband, pairs, store):
     done = crossband(
         "fit", pairs, "--model", "hog", "--split", "trian", "--store", store, "--out", "s.safetensors"
     )
-    refused(done, "no frame in split trian")
+    refused(done, "no frames in split trian")
 
 
 def test_bad_data_for_the_demo(crossband, tmp_path):

@@ -60,9 +60,9 @@ def test_an_export_says_how_far_it_differs(crossband, tmp_path):  # noqa: F811
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("profile", "mfnets"), "unknown model 'mfnets'; the nearest are mfnet"),
+        (("profile", "mfnets"), "unknown model 'mfnets'; did you mean mfnet"),
         (("profile", "mfnet", "width=3"), "unknown option of mfnet 'width'"),
-        (("profile", "mfnet", "width"), "an option of a network is KEY=VALUE"),
+        (("profile", "mfnet", "width"), "a model option is KEY=VALUE"),
         (("export", "mfnet", "--out", "a.pt"), "an export is a .onnx file"),
         (("segment", "a.png", "--checkpoint", "none.safetensors"), "no image a.png"),
         (("segment-robustness", ".", "--checkpoint", "x"), "no bands recognized"),

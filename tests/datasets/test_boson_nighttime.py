@@ -25,7 +25,7 @@ def test_crops_with_one_center_are_one_frame(plant):
 
 def test_a_name_without_its_center_is_refused(plant):
     root = plant(["train_database/@1@2.png", "train_queries/@1@2.png", "train_queries/one.png"])
-    with pytest.raises(CrossbandError, match="train/one is not named after its crop's center"):
+    with pytest.raises(CrossbandError, match="train/one is not named by its crop's center"):
         scan(root)
 
 

@@ -39,5 +39,5 @@ def test_rooms_are_read_where_they_are_listed(plant):
 
 def test_a_name_without_a_pose_is_named(plant):
     root = plant([image("seq4_cloudy1"), "seq4_cloudy1/std_cam/mine.jpeg"])
-    with pytest.raises(CrossbandError, match=r"mine\.jpeg is not named after its pose"):
+    with pytest.raises(CrossbandError, match=r"mine\.jpeg is not named by its pose"):
         scan(root)

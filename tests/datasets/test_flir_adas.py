@@ -19,7 +19,7 @@ def test_version_1_pairs_eight_bit_thermal_and_color(plant, capsys):
     ]
     assert frames.table["rgb"].isna().tolist() == [False, False, True]
     assert frames.table["sequence"].dropna().tolist() == ["video"]
-    assert "1 of 3 frames have one band only" in capsys.readouterr().err
+    assert "1 of 3 frames have only one band" in capsys.readouterr().err
 
 
 def version_2(plant, content: str):
@@ -57,7 +57,7 @@ def test_version_2_pairs_the_videos_by_the_published_map(plant):
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '"text"'])
 def test_a_map_that_is_none_is_one_sentence(plant, content):
-    with pytest.raises(CrossbandError, match=r"rgb_to_thermal_vid_map.json is no map"):
+    with pytest.raises(CrossbandError, match=r"rgb_to_thermal_vid_map.json is not a map"):
         scan(version_2(plant, content))
 
 

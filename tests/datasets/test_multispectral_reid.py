@@ -105,7 +105,7 @@ def test_the_published_files_say_how_to_split_them(tmp_path):
 
 def test_a_panel_without_identity_in_its_name_is_named(plant):
     root = plant(["bounding_box_train/rgb/car.png", "bounding_box_train/nir/car.png"])
-    with pytest.raises(CrossbandError, match="car is not named after identity and camera"):
+    with pytest.raises(CrossbandError, match="car is not named by identity and camera"):
         scan(root, kind="rgbn300")
 
 

@@ -92,7 +92,7 @@ def test_frames_are_in_natural_order(plant):
 def test_a_frame_of_one_band_is_kept_and_said(plant, capsys):
     frames = scan(plant(["rgb/a.png", "rgb/b.png", "tir/a.png"]))
     assert frames.table["tir"].isna().tolist() == [False, True]
-    assert "1 of 2 frames have one band only" in capsys.readouterr().err
+    assert "1 of 2 frames have only one band" in capsys.readouterr().err
 
 
 def test_linked_folders_are_read_under_their_names_here(plant, tmp_path, make_pairs):
@@ -125,7 +125,7 @@ def test_radiometric_jpegs_are_both_bands(plant, capsys):
         ("FLIR0001", "FLIR0001.jpg", "FLIR0001.jpg"),
         ("FLIR0002", "FLIR0002.jpg", "FLIR0002.jpg"),
     ]
-    assert "1 of 3 images carry no temperatures and are left out" in capsys.readouterr().err
+    assert "1 of 3 images hold no temperatures and are left out" in capsys.readouterr().err
 
 
 def test_a_recognized_layout_that_fits_two_is_refused(plant):
@@ -178,7 +178,7 @@ def test_every_dataset_says_what_it_is(entry):
 
 
 def test_an_unknown_dataset_names_the_nearest():
-    with pytest.raises(CrossbandError, match="unknown dataset 'lvip'; the nearest are llvip"):
+    with pytest.raises(CrossbandError, match="unknown dataset 'lvip'; did you mean llvip"):
         dataset("lvip")
 
 
@@ -189,7 +189,7 @@ def test_an_unknown_dataset_names_the_nearest():
         (["a.png", "b.png"], "no bands recognized in"),
         (["rgb/a.png", "tir/b.png"], "no file stem is in two of the folders .*rgb 'a' and tir 'b'"),
         (["rgb/a.png", "tir/a.txt"], "no image in the tir folder"),
-        (["rgb/a.png", "rgb/a.jpg", "tir/a.png"], r"a.jpg and a.png in .* share a stem; keep one"),
+        (["rgb/a.png", "rgb/a.jpg", "tir/a.png"], r"a.jpg and a.png in .* have the same stem; keep one"),
     ],
 )
 def test_a_folder_that_gives_no_frames_is_one_sentence(plant, tree, message):
@@ -198,7 +198,7 @@ def test_a_folder_that_gives_no_frames_is_one_sentence(plant, tree, message):
 
 
 def test_the_folder_above_a_known_dataset_names_it(plant):
-    with pytest.raises(CrossbandError, match=r"but .*M3FD_Fusion is a known dataset; scan that"):
+    with pytest.raises(CrossbandError, match=r"but .*M3FD_Fusion is a known dataset; scan that folder"):
         scan(plant(["M3FD_Fusion/Vis/00000.png", "M3FD_Fusion/Ir/00000.png"]))
 
 
@@ -250,7 +250,7 @@ def test_a_flat_folder_is_of_the_band_that_is_said(tmp_path, make_pairs):
 
 def test_a_picture_or_nothing_in_place_of_a_folder_is_one_sentence(tmp_path, make_pairs):
     folder = make_pairs(tmp_path / "pairs", n=2) / "rgb"
-    with pytest.raises(CrossbandError, match="is one picture; give the folder"):
+    with pytest.raises(CrossbandError, match="is a single image; give its folder"):
         open_frames(folder / "0000.png")
     with pytest.raises(CrossbandError, match="there is no"):
         open_frames(folder / "gone")

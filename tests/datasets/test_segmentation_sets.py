@@ -114,7 +114,7 @@ def test_labels_keep_their_numbers_whatever_the_file(tmp_path, mode):
 
 def test_a_picture_in_color_is_no_label_map(tmp_path):
     PIL.Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "a.png")
-    with pytest.raises(CrossbandError, match="a picture in color"):
+    with pytest.raises(CrossbandError, match="a color image"):
         read_labels(tmp_path / "a.png")
 
 

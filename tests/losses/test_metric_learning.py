@@ -117,7 +117,7 @@ def test_the_modules_are_the_functions():
 
 
 def test_settings_that_mean_nothing_are_refused():
-    with pytest.raises(CrossbandError, match="needs two at least"):
+    with pytest.raises(CrossbandError, match="needs at least two"):
         ArcFaceLoss(3, 1)
     for make in (ContrastiveLoss, TripletLoss):
         with pytest.raises(CrossbandError, match="above 0"):

@@ -80,5 +80,5 @@ def test_the_whole_loss_adds_lambda_times_the_regression():
     plain = SegmentationLoss(None, balance=0.0)(logits, labels, got, wanted)
     both = SegmentationLoss(None, balance=0.3)(logits, labels, got, wanted)
     assert (both - plain).item() == pytest.approx(0.3 * 2 * 0.5 * 0.4**2, rel=1e-4)
-    with pytest.raises(CrossbandError, match="unknown loss of the confidence 'l3'; the nearest are l"):
+    with pytest.raises(CrossbandError, match="unknown loss of the confidence 'l3'; did you mean l"):
         SegmentationLoss(None, regression="l3")

@@ -69,7 +69,7 @@ def test_a_detector_that_finds_nothing_scores_nothing():
 
 
 def test_without_a_true_box_there_is_no_map():
-    with pytest.raises(CrossbandError, match="no mAP"):
+    with pytest.raises(CrossbandError, match="mAP is undefined"):
         score_detections([np.zeros((0, 6))], [np.zeros((0, 6))], ["a"])
 
 

@@ -85,11 +85,11 @@ def test_the_metadata_is_json():
 
 
 def test_what_cannot_be_measured_is_said():
-    with pytest.raises(CrossbandError, match="there is no query"):
+    with pytest.raises(CrossbandError, match="no query"):
         fraction_of_correct_matches(np.zeros(0), [5])
-    with pytest.raises(CrossbandError, match="one threshold at least"):
+    with pytest.raises(CrossbandError, match="at least one threshold"):
         score_matches(np.array([[0]]), walk(1, 0), walk(1, 0), [])
-    with pytest.raises(CrossbandError, match="unknown measure of place 'meters'; the nearest are meters"):
+    with pytest.raises(CrossbandError, match="unknown measure of place 'meters'; did you mean meters"):
         near_mask(walk(1, 0), walk(1, 0), 5, "meters")
     bare = Frames.make([{"frame": "a", "rgb": "a.png"}], ".")
     with pytest.raises(CrossbandError, match="needs the columns x and y"):

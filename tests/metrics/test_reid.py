@@ -178,5 +178,5 @@ def test_a_protocol_says_which_column_it_lacks(protocol, column):
 
 def test_an_unknown_protocol_names_the_nearest():
     frames = manifest(identity=["a", "b"], camera=["a", "b"])
-    with pytest.raises(CrossbandError, match="the nearest are same-camera"):
+    with pytest.raises(CrossbandError, match="did you mean same-camera"):
         reid_labels(frames, frames, "samecamera")

@@ -65,5 +65,5 @@ def test_exchanging_the_models_changes_the_sign_only():
 
 
 def test_unequal_numbers_of_queries_are_one_sentence():
-    with pytest.raises(CrossbandError, match="the same queries: 3 and 4"):
+    with pytest.raises(CrossbandError, match="the same queries in both runs: 3 and 4"):
         paired_test(np.ones(3, bool), np.ones(4, bool))

@@ -49,7 +49,7 @@ def test_protocols_differ_in_absent_classes_and_background():
     assert objects.miou == pytest.approx(iou[1])
     assert np.isnan(present.iou[2])
     assert present.to_json(["a", "b", "c"])["iou"]["c"] is None
-    with pytest.raises(CrossbandError, match="unknown segmentation protocol 'rtf'; the nearest are rtfnet"):
+    with pytest.raises(CrossbandError, match="unknown segmentation protocol 'rtf'; did you mean rtfnet"):
         score_confusion(matrix, "rtf")
 
 

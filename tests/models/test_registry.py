@@ -103,12 +103,12 @@ def test_a_pattern_chooses_models_by_name():
 
 
 def test_an_unknown_model_lists_the_nearest():
-    with pytest.raises(CrossbandError, match=r"unknown model 'resnet17'; the nearest are .*resnet1"):
+    with pytest.raises(CrossbandError, match=r"unknown model 'resnet17'; did you mean .*resnet1"):
         create_model("resnet17")
 
 
 def test_names_that_stand_for_models_elsewhere_are_hinted_at_too():
-    with pytest.raises(CrossbandError, match=r"unknown model 'crosband'; the nearest are crossband"):
+    with pytest.raises(CrossbandError, match=r"unknown model 'crosband'; did you mean crossband"):
         find_model("crosband", also=["crossband"])
 
 

@@ -64,16 +64,16 @@ def test_published_counts(name, millions, thop):
 
 def test_what_is_wrong_is_named():
     with pytest.raises(
-        CrossbandError, match=r"unknown segmentation network 'rsfnet50'; the nearest are .*rsfnet50_18"
+        CrossbandError, match=r"unknown segmentation network 'rsfnet50'; did you mean .*rsfnet50_18"
     ):
         create_segmenter("rsfnet50")
     with pytest.raises(
-        CrossbandError, match="unknown option of rsfnet50_18 'kernel'; the nearest are kernel_size"
+        CrossbandError, match="unknown option of rsfnet50_18 'kernel'; did you mean kernel_size"
     ):
         create_segmenter("rsfnet50_18", options={"kernel": 3})
-    with pytest.raises(CrossbandError, match="mfnet fuses two bands at least"):
+    with pytest.raises(CrossbandError, match="mfnet fuses at least two bands"):
         create_segmenter("mfnet", bands=["rgb"])
-    with pytest.raises(CrossbandError, match="each of its bands once"):
+    with pytest.raises(CrossbandError, match="each once"):
         create_segmenter("mfnet", bands=["rgb", "rgb"])
-    with pytest.raises(CrossbandError, match="tells two classes apart at least"):
+    with pytest.raises(CrossbandError, match="needs at least two classes"):
         create_segmenter("mfnet", classes=1)

@@ -54,7 +54,7 @@ def test_weights_come_as_safetensors_from_the_hub_and_the_license_is_known():
 
 
 def test_an_unknown_name_lists_the_nearest():
-    with pytest.raises(CrossbandError, match=r"timm has no model 'resnet5O'; the nearest are .*resnet50"):
+    with pytest.raises(CrossbandError, match=r"timm has no model 'resnet5O'; did you mean .*resnet50"):
         timm_entry("timm/resnet5O")
 
 

@@ -138,7 +138,7 @@ def test_kmeans_finds_separate_clusters_and_is_the_same_for_the_same_seed():
 
 
 def test_unknown_names_and_options_are_named():
-    with pytest.raises(CrossbandError, match="unknown aggregator 'netvald'; the nearest are netvlad"):
+    with pytest.raises(CrossbandError, match="unknown aggregator 'netvald'; did you mean netvlad"):
         create_aggregator("netvald", 4)
     with pytest.raises(CrossbandError, match="aggregator gem does not take"):
         create_aggregator("gem", 4, clusters=3)

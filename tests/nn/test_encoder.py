@@ -62,7 +62,7 @@ def test_threads_may_run_one_encoder_at_once():
 
 def test_an_unknown_layer_lists_the_nearest():
     encoder, _ = create_model("mobilenet_v2", pretrained=False)
-    with pytest.raises(CrossbandError, match=r"unknown layer 'feature\.13'; the nearest are .*features\.13"):
+    with pytest.raises(CrossbandError, match=r"unknown layer 'feature\.13'; did you mean .*features\.13"):
         encoder(torch.zeros(1, 3, 64, 64), "feature.13")
 
 

@@ -93,7 +93,7 @@ def test_a_whole_network_gives_the_same_and_stays_as_it_was(dtype, most):
 def test_a_model_in_training_mode_is_refused():
     with pytest.raises(CrossbandError, match=r"training mode has no deployed form; call model.eval\(\)"):
         reparameterize(MultiBranchConv2d(4, 3).train())
-    with pytest.raises(CrossbandError, match="an odd one"):
+    with pytest.raises(CrossbandError, match="an odd size"):
         MultiBranchConv2d(4, 4)
 
 

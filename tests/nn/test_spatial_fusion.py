@@ -51,5 +51,5 @@ def test_recalibration_weighs_channels_by_their_neighbors():
 
 
 def test_an_unknown_fusion_names_the_nearest():
-    with pytest.raises(CrossbandError, match="unknown fusion 'concatenate'; the nearest are concat"):
+    with pytest.raises(CrossbandError, match="unknown fusion 'concatenate'; did you mean concat"):
         create_fusion("concatenate", 8)

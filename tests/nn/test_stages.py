@@ -44,7 +44,7 @@ def test_the_stages_are_the_network_itself():
 
 
 def test_an_encoder_whose_stages_nobody_knows_is_refused():
-    with pytest.raises(CrossbandError, match="squeezenet1_1 has no four stages known here"):
+    with pytest.raises(CrossbandError, match="squeezenet1_1 does not have four known stages"):
         create_stages("squeezenet1_1")
     with pytest.raises(CrossbandError, match="no feature maps at strides 4, 8, 16 and 32"):
         create_stages("timm/test_vit")

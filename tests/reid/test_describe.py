@@ -111,9 +111,9 @@ def test_a_checkpoint_whose_recipe_is_another_network_is_refused_before_it_is_bu
     metadata["recipe"]["model"]["options"] = {"clusters": 10**9}
     path = tmp_path / "hostile.safetensors"
     save_file(load_file(trained), path, metadata={"crossband": json.dumps(metadata)})
-    with pytest.raises(CrossbandError, match="no checkpoint of places"):
+    with pytest.raises(CrossbandError, match="not a places checkpoint"):
         Descriptor.load(str(path))
     metadata["recipe"]["task"] = "segmentation"
     save_file(load_file(trained), path, metadata={"crossband": json.dumps(metadata)})
-    with pytest.raises(CrossbandError, match="only places describe"):
+    with pytest.raises(CrossbandError, match="only the task places describes"):
         Descriptor.load(str(path))

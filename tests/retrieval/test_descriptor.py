@@ -49,8 +49,8 @@ def test_a_name_is_encoder_layer_pooling_and_center(small, name, layer, pooling,
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("efficientnet_lite", r"unknown model 'efficientnet_lite'; the nearest are .*efficientnet_lite0"),
-        ("hog@cell", r"unknown layer 'cell'; the nearest are cells"),
+        ("efficientnet_lite", r"unknown model 'efficientnet_lite'; did you mean .*efficientnet_lite0"),
+        ("hog@cell", r"unknown layer 'cell'; did you mean cells"),
         ("hog:mean", r"unknown pooling 'mean'"),
         ("hog:center", r"has one pooling"),
         ("hog:avg+max", r"has one pooling"),
@@ -166,7 +166,7 @@ def test_a_file_fitted_with_other_weights_is_refused(fitted, tmp_path):
 def test_a_file_that_is_no_descriptor_is_one_sentence(tmp_path, content):
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
-    with pytest.raises(CrossbandError, match=r"bad\.safetensors is no descriptor file"):
+    with pytest.raises(CrossbandError, match=r"bad\.safetensors is not a descriptor file"):
         Descriptor.load(str(path))
 
 
@@ -298,7 +298,7 @@ def _preprocess(**changes: object) -> dict[str, object]:
 def test_a_damaged_or_hostile_file_is_one_sentence_that_names_it(tmp_path, metadata, tensors):
     path = tmp_path / "bad.safetensors"
     save_file({**GOOD, **tensors}, path, metadata={"crossband": json.dumps({**METADATA, **metadata})})
-    with pytest.raises(CrossbandError, match=r"bad\.safetensors is no descriptor file: ") as caught:
+    with pytest.raises(CrossbandError, match=r"bad\.safetensors is not a descriptor file: ") as caught:
         Descriptor.load(str(path))
     assert "\n" not in str(caught.value)
 
@@ -306,15 +306,15 @@ def test_a_damaged_or_hostile_file_is_one_sentence_that_names_it(tmp_path, metad
 @pytest.mark.parametrize("text", ["[" * 100_000, "[]", "1", "null", '"text"', "{"])
 def test_a_file_whose_metadata_is_invalid_is_one_sentence(tmp_path, text):
     save_file(GOOD, tmp_path / "bad.safetensors", metadata={"crossband": text})
-    with pytest.raises(CrossbandError, match=r"bad\.safetensors is no descriptor file"):
+    with pytest.raises(CrossbandError, match=r"bad\.safetensors is not a descriptor file"):
         Descriptor.load(str(tmp_path / "bad.safetensors"))
 
 
 def test_means_and_axes_of_another_width_than_the_vectors_are_one_sentence():
     vectors = np.ones((1, 6), np.float32)
-    with pytest.raises(CrossbandError, match="mean of the band tir has 4 numbers and a vector 6"):
+    with pytest.raises(CrossbandError, match="mean of tir has 4 dims, the vectors have 6"):
         Finish({Band.TIR: np.ones(4, np.float32)})(vectors, Band.TIR)
-    with pytest.raises(CrossbandError, match="axes are of 4 numbers and a vector of 6"):
+    with pytest.raises(CrossbandError, match="axes expect 4 dims, the vectors have 6"):
         Finish(axes=np.ones((4, 2), np.float32))(vectors, Band.TIR)
 
 

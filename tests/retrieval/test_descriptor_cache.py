@@ -162,7 +162,7 @@ def test_a_shard_that_cannot_be_opened_is_not_taken_for_damaged(tmp_path, monkey
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(np, "load", refuse)
-    with pytest.raises(CrossbandError, match=rf"cannot read .*npy of the store \({os.strerror(code)}\)"):
+    with pytest.raises(CrossbandError, match=rf"cannot read .*npy of the cache \({os.strerror(code)}\)"):
         DescriptorStore(tmp_path, "model")
     with pytest.raises(CrossbandError, match="cannot read"):
         rows.rows(0, 1)
@@ -189,7 +189,7 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CrossbandError, match=r"cannot write the store .*No space left"):
+    with pytest.raises(CrossbandError, match=r"cannot write the cache .*No space left"):
         store.flush()
     assert list((tmp_path / "model").iterdir()) == []
 
@@ -227,7 +227,7 @@ def test_processes_may_add_to_one_store_at_once(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CrossbandError, match=r"cannot write the store .*--store"):
+    with pytest.raises(CrossbandError, match=r"cannot write the cache .*--store"):
         DescriptorStore(tmp_path / "file" / "store", "model")
 
 

@@ -133,7 +133,7 @@ def test_a_band_without_one_usable_image_is_one_sentence(tmp_path, make_pairs, h
 
 
 def test_a_band_that_no_frame_has_is_one_sentence(tmp_path, pairs, hog):
-    with pytest.raises(CrossbandError, match="no frame has the band nir"):
+    with pytest.raises(CrossbandError, match="no frames have the band nir"):
         embed(type(pairs).make(pairs.table.drop(columns="nir"), pairs.root), hog, ["nir"], store=tmp_path)
 
 

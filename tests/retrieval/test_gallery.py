@@ -88,7 +88,7 @@ def test_k_beyond_the_gallery_gives_all_of_it(thermal, pairs):
 
 @pytest.mark.parametrize("k", [0, -1])
 def test_k_below_one_is_one_sentence(thermal, pairs, k):
-    with pytest.raises(CrossbandError, match="-k is at least 1"):
+    with pytest.raises(CrossbandError, match="-k must be at least 1"):
         search(pairs.paths("rgb")[0], thermal, k)
 
 
@@ -101,13 +101,13 @@ def test_a_condition_filters_before_the_search(thermal, pairs):
     "where", ["camera == ", "color = 'red'", "x = 'north' OR", "; DROP TABLE vectors", "1"]
 )
 def test_a_condition_that_cannot_be_read_is_one_sentence(thermal, pairs, where):
-    with pytest.raises(CrossbandError, match="is no condition on split, place") as caught:
+    with pytest.raises(CrossbandError, match="is not a valid condition on split, place") as caught:
         search(pairs.paths("rgb")[0], thermal, where=where)
     assert "\n" not in str(caught.value)
 
 
-def test_a_condition_that_nothing_fulfils_is_one_sentence(thermal, pairs):
-    with pytest.raises(CrossbandError, match=r"no item fulfils --where"):
+def test_a_filter_that_matches_nothing_is_one_sentence(thermal, pairs):
+    with pytest.raises(CrossbandError, match=r"no items match the filter --where"):
         search(pairs.paths("rgb")[0], thermal, where="camera = 'west'")
 
 
@@ -148,7 +148,7 @@ def test_faulty_images_are_left_out_and_listed_the_second_time_too(tmp_path, mak
         assert [fault.reason.split(" (")[0] for fault in found.faults] == ["empty file", "not an image"]
 
 
-def test_delete_takes_what_fulfils_the_condition(changeable, pairs):
+def test_delete_takes_what_matches_the_filter(changeable, pairs):
     gallery = Gallery.open(changeable)
     assert gallery.delete("camera = 'north'") == 6
     assert gallery.delete("camera = 'north'") == 0
@@ -166,7 +166,7 @@ def test_a_search_after_a_change_sees_it(changeable, pairs):
 
 def test_an_emptied_gallery_is_one_sentence(changeable, pairs):
     Gallery.open(changeable).delete("x >= 0")
-    with pytest.raises(CrossbandError, match="it is empty; crossband index fills it"):
+    with pytest.raises(CrossbandError, match="is empty; crossband index fills it"):
         search(pairs.paths("rgb")[0], changeable)
 
 
@@ -238,7 +238,7 @@ def test_a_band_without_a_mean_is_refused_and_calibration_mends_it(tmp_path, des
 
 def test_an_empty_calibration_folder_is_one_sentence(tmp_path, thermal, pairs):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CrossbandError, match=r"no image in .*empty"):
+    with pytest.raises(CrossbandError, match=r"no images in .*empty"):
         search(pairs.paths("rgb")[0], thermal, calibrate=tmp_path / "empty")
 
 
@@ -311,7 +311,7 @@ def test_a_folder_that_holds_no_gallery_is_one_sentence(tmp_path, content):
 
 def test_a_gallery_whose_rows_are_gone_is_one_sentence(changeable):
     shutil.rmtree(changeable / "rows.lance")
-    with pytest.raises(CrossbandError, match="no gallery can be opened"):
+    with pytest.raises(CrossbandError, match="cannot open a gallery"):
         Gallery.open(changeable)
 
 
@@ -352,9 +352,9 @@ def test_a_query_may_be_a_frame_of_a_manifest(tmp_path, described):
     assert path == described.root / "tir" / "0003.png"
     assert units == "centikelvin"
     assert query_image(str(path), "tir") == (path, None)
-    with pytest.raises(CrossbandError, match="give its --frames"):
+    with pytest.raises(CrossbandError, match="give --frames"):
         query_image("0003", "tir")
-    with pytest.raises(CrossbandError, match=r"unknown frame '003'; the nearest are .*0003"):
+    with pytest.raises(CrossbandError, match=r"unknown frame '003'; did you mean .*0003"):
         query_image("003", "tir", manifest)
     manifest.unlink()
 
@@ -389,7 +389,7 @@ def test_a_user_s_folder_called_store_stays(tmp_path, described, small):
 def test_no_gallery_is_made_of_an_empty_path(tmp_path, described, small, store, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for empty in ("", " ", Path()):
-        with pytest.raises(CrossbandError, match="name one with --gallery"):
+        with pytest.raises(CrossbandError, match="with --gallery"):
             index(described, empty, "hog", options=small, store=store)
     assert not list(tmp_path.iterdir())
 
@@ -462,7 +462,7 @@ def test_options_given_by_hand_that_are_the_gallery_s_are_taken(thermal, describ
 def test_another_dtype_than_the_gallery_s_is_refused_and_none_is_taken(
     tmp_path, described, thermal, small, store
 ):
-    with pytest.raises(CrossbandError, match="was made with float32, not with int8; leave --dtype out"):
+    with pytest.raises(CrossbandError, match="was made with float32, not with int8; omit --dtype"):
         index(described, thermal, bands=["tir"], dtype="int8", store=store)
     index(described, tmp_path / "g", "hog", ["tir"], options=small, dtype="int8", store=store)
     assert index(described, tmp_path / "g", bands=["tir"], store=store).unchanged == 12
@@ -525,7 +525,7 @@ def test_an_interrupted_creation_is_mended_with_another_size_and_dtype(
 def test_int8_rows_refuse_the_index_in_a_sentence(tmp_path, described, pairs, small, store):
     index(described, tmp_path / "g", "hog", ["tir"], options=small, dtype="int8", store=store)
     gallery = Gallery.open(tmp_path / "g")
-    with pytest.raises(CrossbandError, match="int8 rows has no index"):
+    with pytest.raises(CrossbandError, match="an int8 gallery has no index"):
         gallery.search(gallery.describe(pairs.paths("tir")[0], "tir"), exact=False)
 
 
@@ -566,7 +566,7 @@ def test_parts_of_two_galleries_are_refused(tmp_path, changeable, described, sma
     options = replace(small, size=(96, 96))
     index(described, tmp_path / "other", "hog", ["tir"], options=options, dtype="int8", store=store)
     shutil.copy(tmp_path / "other" / "descriptor.safetensors", changeable)
-    with pytest.raises(CrossbandError, match="one of them is of another gallery"):
+    with pytest.raises(CrossbandError, match="one of them belongs to another gallery"):
         Gallery.open(changeable)
     shutil.copy(tmp_path / "other" / "gallery.json", changeable)
     with pytest.raises(CrossbandError, match=r"gallery\.json says int8, the rows are float32"):
@@ -636,7 +636,7 @@ def test_an_index_that_was_built_serves_a_gallery_that_does_not_fit(tmp_path, ho
 
 
 def test_a_query_of_another_width_is_one_sentence(thermal):
-    with pytest.raises(CrossbandError, match="a query of 3 numbers"):
+    with pytest.raises(CrossbandError, match="got 3"):
         Gallery.open(thermal).search(np.ones(3, np.float32))
 
 

@@ -163,7 +163,7 @@ def test_a_memory_too_small_for_one_descriptor_is_one_sentence_that_says_how_muc
 
 
 def test_unequal_widths_are_one_sentence():
-    with pytest.raises(CrossbandError, match="3 dims per query and 4 a gallery row"):
+    with pytest.raises(CrossbandError, match="queries have 3 dims, the gallery has 4"):
         exact_search(ArrayRows(np.zeros((1, 3))), ArrayRows(np.zeros((1, 4))), 1)
 
 

@@ -202,7 +202,7 @@ def test_a_pair_that_val_does_not_have_is_left_out_of_the_score(scenes, tmp_path
     scores = task.validate()
     assert np.isfinite(list(scores.values())).all()
     single = recipe(data={**data, "bands": ["nir", "tir"]})
-    with pytest.raises(CrossbandError, match=r"no frame of data\.val has two of the bands"):
+    with pytest.raises(CrossbandError, match=r"no frames of data\.val have two of the bands"):
         find_task("pairs").build(read_recipe(single), tmp_path).check()
 
 
@@ -232,7 +232,7 @@ def forged(trained: Path, out: Path, change: Any, tensors: dict[str, torch.Tenso
 )
 def test_a_forged_checkpoint_is_one_sentence(trained, tmp_path, change, said):
     path = forged(trained, tmp_path / "forged.safetensors", change)
-    with pytest.raises(CrossbandError, match=rf"no checkpoint of pairs: .*{said}"):
+    with pytest.raises(CrossbandError, match=rf"not a pairs checkpoint: .*{said}"):
         Descriptor.load(str(path), Options(device="cpu"))
 
 

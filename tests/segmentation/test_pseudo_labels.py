@@ -40,7 +40,7 @@ def test_saliency_is_opencvs_of_the_colors_in_its_order():
 
 
 def test_pixels_that_opencv_would_misread_are_refused():
-    with pytest.raises(CrossbandError, match="saliency reads 8-bit pixels, not float32"):
+    with pytest.raises(CrossbandError, match="saliency needs 8-bit pixels, not float32"):
         fine_grained_saliency(scene().astype(np.float32))
 
 
@@ -85,7 +85,7 @@ def test_a_pseudo_label_is_the_iou_with_what_is_labeled():
     assert pseudo_label(image, half) == 1.0
     everything = np.ones(image.shape[:2], np.uint8)
     assert pseudo_label(image, everything) == pytest.approx(salient.mean())
-    with pytest.raises(CrossbandError, match="are not of one frame"):
+    with pytest.raises(CrossbandError, match="do not belong to one frame"):
         pseudo_label(image, np.zeros((2, 2), np.uint8))
 
 

@@ -134,7 +134,7 @@ def test_an_unwritable_folder_is_named(tmp_path):
 
 
 def test_another_simulations_folder_is_refused(drive):
-    with pytest.raises(CrossbandError, match="another simulation"):
+    with pytest.raises(CrossbandError, match="different simulation"):
         simulate("driving", 7, TINY, 1, drive.root)
 
 

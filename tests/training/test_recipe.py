@@ -38,18 +38,18 @@ def test_overrides_reach_inside(recipe, override, value):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("optimizer.clpi=1", "unknown key 'optimizer.clpi'; the nearest is 'clip'"),
-        ("optimizer.lr=1", "unknown key 'optimizer'; the nearest is 'optimizer'"),
-        ("data.val.query=1", "unknown key 'data.val.query'; the nearest is 'queries'"),
-        ("data.test.night.querys=1", "unknown key 'data.test.night.querys'; the nearest is 'queries'"),
+        ("optimizer.clpi=1", "unknown key 'optimizer.clpi'; did you mean 'clip'"),
+        ("optimiser.lr=1", "unknown key 'optimiser'; did you mean 'optimizer'"),
+        ("data.val.query=1", "unknown key 'data.val.query'; did you mean 'queries'"),
+        ("data.test.night.querys=1", "unknown key 'data.test.night.querys'; did you mean 'queries'"),
         ("loss.name=triplets", "loss.name: "),
         ("trainer.epochs=0", "trainer.epochs: "),
         ("data.query_bands=[uv]", "unknown band 'uv'"),
         ("trainer.select_on=test", "selected on val, never on test"),
-        ("trainer.processes=3", "batch_size 4 is shared by 3 processes"),
-        ("task=place", "unknown task 'place'; the nearest are places"),
+        ("trainer.processes=3", "batch_size 4 must be divisible by trainer.processes 3"),
+        ("task=place", "unknown task 'place'; did you mean places"),
         ("epochs", "an override is KEY=VALUE"),
-        ("title.long=1", "has no keys inside"),
+        ("title.long=1", "is a value, not a section"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_nearest(recipe, override, message):
@@ -74,5 +74,5 @@ def test_files_that_are_none_are_named(tmp_path):
         with pytest.raises(CrossbandError, match=r"bad\.yaml is no"):
             read_recipe(tmp_path / "bad.yaml")
     (tmp_path / "bad.yaml").write_text("title: x")
-    with pytest.raises(CrossbandError, match="names no task"):
+    with pytest.raises(CrossbandError, match="has no task"):
         read_recipe(tmp_path / "bad.yaml")

@@ -113,7 +113,7 @@ def test_a_video_without_a_table_or_with_too_long_a_one_is_named(tmp_path):
 def test_a_file_that_is_no_video_is_named(tmp_path):
     path = tmp_path / "a.mkv"
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(CrossbandError, match="no video that can be read"):
+    with pytest.raises(CrossbandError, match="not a readable video"):
         next(iter(read_video(path)))
 
 

@@ -98,7 +98,7 @@ def test_a_flight_in_which_nothing_is_detected_has_nothing_to_compare(
 
 
 def test_a_box_outside_of_the_photograph_is_named(photo, world, networks, tmp_path):
-    with pytest.raises(CrossbandError, match=r"30,0,10,10 is not inside of .*photo\.png, 32x26"):
+    with pytest.raises(CrossbandError, match=r"30,0,10,10 is not inside .*photo\.png, 32x26"):
         run(photo, world, networks, tmp_path / "out", box=(30, 0, 10, 10))
 
 
@@ -115,7 +115,7 @@ def test_networks_that_are_missing_or_of_another_task_are_named(photo, world, ne
     other = tmp_path / "models"
     shutil.copytree(networks, other)
     shutil.copy(networks / "labeling.safetensors", other / "translation.safetensors")
-    with pytest.raises(CrossbandError, match="task labeling, translation is needed"):
+    with pytest.raises(CrossbandError, match="task labeling, not translation"):
         run(photo, world, other, tmp_path / "out")
 
 

@@ -34,7 +34,7 @@ def main() -> None:
     try:
         status = app(prog_name="crossband", standalone_mode=False)
         if status == 130:  # how typer passes on Ctrl-C
-            print("crossband: stopped; the same command continues where it was", file=sys.stderr)
+            print("crossband: interrupted; run the same command to resume", file=sys.stderr)
         sys.exit(status)
     except CrossbandError as error:
         print(f"crossband: {error}", file=sys.stderr)
@@ -61,5 +61,5 @@ def _refuse(error: Any) -> None:
     context = getattr(error, "ctx", None)
     if message:
         where = context.command_path if context is not None else "crossband"
-        print(f"crossband: {message}; {where} --help shows what there is", file=sys.stderr)
+        print(f"crossband: {message}; {where} --help lists the options", file=sys.stderr)
     sys.exit(2)

@@ -68,7 +68,7 @@ def conditions(where: list[str] | None) -> dict[str, list[str]] | None:
     for text in where or ():
         column, equals, value = text.partition("=")
         if not equals or not column:
-            raise CrossbandError(f"--where is COLUMN=VALUE, as in sequence=flight001, not {text!r}")
+            raise CrossbandError(f"--where takes COLUMN=VALUE, as in sequence=flight001, not {text!r}")
         found.setdefault(column, []).append(value)
     return found or None
 
@@ -76,7 +76,7 @@ def conditions(where: list[str] | None) -> dict[str, list[str]] | None:
 def model_names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise CrossbandError("--models names no model; crossband models lists the encoders")
+        raise CrossbandError("--models is empty; crossband models lists the models")
     return names
 
 
@@ -92,11 +92,11 @@ def key_values(given: Iterable[str]) -> dict[str, Any]:
     for text in given:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise CrossbandError(f"an option of a network is KEY=VALUE, as in kernel_size=7, not {text!r}")
+            raise CrossbandError(f"a model option is KEY=VALUE, as in kernel_size=7, not {text!r}")
         try:
             found[key] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise CrossbandError(f"the value of {text!r} is no YAML") from None
+            raise CrossbandError(f"the value of {text!r} is not valid YAML") from None
     return found
 
 
@@ -115,12 +115,12 @@ def read_options(
 
     width, height = read_sides(size)
     if not 16 <= min(width, height) <= max(width, height) <= 8192:
-        raise CrossbandError(f"--size is WIDTHxHEIGHT with sides from 16 to 8192, not {size!r}")
+        raise CrossbandError(f"--size takes WIDTHxHEIGHT with sides from 16 to 8192, not {size!r}")
     names: dict[str, str] = {}
     for entry in normalize or ():
         band, equals, name = entry.partition("=")
         if not equals:
-            raise CrossbandError(f"--normalize is BAND=NAME, as in tir=percentile, not {entry!r}")
+            raise CrossbandError(f"--normalize takes BAND=NAME, as in tir=percentile, not {entry!r}")
         names[parse_band(band)] = name
     options = Options(size=(height, width), normalization=names, weights=weights, device=device)
     if measure is None:
@@ -133,7 +133,7 @@ def read_sides(size: str) -> tuple[int, int]:
     try:
         width, height = (int(side) for side in size.lower().split("x"))
     except ValueError:
-        raise CrossbandError(f"--size is WIDTHxHEIGHT, as in 320x256, not {size!r}") from None
+        raise CrossbandError(f"--size takes WIDTHxHEIGHT, as in 320x256, not {size!r}") from None
     return width, height
 
 

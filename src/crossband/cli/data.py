@@ -62,6 +62,4 @@ def data_check(source: FramesArgument, root: RootOption = None, as_json: JsonOpt
             print(f"{fault.path}: {fault.kind}: {fault.reason}")
         print(f"{audit.n_images} images of {audit.n_frames} frames, {len(audit.faults)} faults")
     if audit.faults:
-        raise CrossbandError(
-            f"{len(audit.faults)} faults in {source}; fix those files, or let runs leave them out"
-        )
+        raise CrossbandError(f"{len(audit.faults)} faults in {source}; fix those files, or let runs skip them")

@@ -60,7 +60,7 @@ def index(
     from ..retrieval import index as run
 
     if not gallery.name and not (gallery / "gallery.json").is_file():
-        raise CrossbandError("--gallery names no folder; give one, as in --gallery gallery")
+        raise CrossbandError("--gallery is empty; give a folder, as in --gallery gallery")
     alone = band[0] if band and len(band) == 1 else None
     frames = with_units(open_frames(source, root, alone), units)
     options = read_options(size, normalize, weights, device, frames if set_statistics else None)
@@ -151,7 +151,7 @@ def gallery_delete(
     gallery: Annotated[Path, typer.Argument()],
     where: Annotated[str, typer.Option(help="SQL on the metadata, as in \"sequence = 'test'\"")],
 ) -> None:
-    """Delete the items that fulfil a condition.
+    """Delete the items that match a condition.
 
     Example: crossband gallery delete gallery --where "camera = 'north'"
     """

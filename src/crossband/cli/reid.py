@@ -88,7 +88,7 @@ def reid_(
     else:
         raise CrossbandError(
             "reid searches a gallery (--gallery DIR --checkpoint FILE) or a flight (--flight DIR --map DIR "
-            "--models DIR); give one of the two, whole"
+            "--models DIR); give all options of one of the two"
         )
 
 

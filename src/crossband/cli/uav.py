@@ -40,7 +40,9 @@ def translate_(
     from ..uav.translate import read_photograph, translate
 
     if (flight is None) == (ambient is None):
-        raise CrossbandError("a scene has no temperature of its own; give --flight DIR, or --ambient KELVIN")
+        raise CrossbandError(
+            "a photograph carries no ambient temperature; give --flight DIR, or --ambient KELVIN"
+        )
     photograph = read_photograph(photo)
     level = open_flight(flight).ambient() if flight is not None else ambient or 0.0
     made = translate(photograph, load_translator(model, device)[0], level)

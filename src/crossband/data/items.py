@@ -25,7 +25,7 @@ def part_frames(part: Part, root: Path) -> Frames:
     """The frames of a part of a recipe; simulated ones are made where they are not there yet.
 
     Raises:
-        CrossbandError: no such frames, or none that fulfil the conditions.
+        CrossbandError: no such frames, or none that match the filter.
     """
     path = root / part.frames
     if part.simulate is not None and not (path / "frames.parquet").is_file():
@@ -41,10 +41,10 @@ def part_frames(part: Part, root: Path) -> Frames:
         raise CrossbandError(f"no frames at {path}; give the folder above {part.frames} with --data-root")
     for column, values in part.where.items():
         if column not in frames.table:
-            raise CrossbandError(f"{path} has no column {column!r}, which the recipe asks for")
+            raise CrossbandError(f"{path} has no column {column!r}, which the recipe needs")
         frames = frames.select(frames.table[column].isin(values).to_numpy(bool))
     if not len(frames):
-        raise CrossbandError(f"no frame of {path} fulfils the recipe's conditions {part.where}")
+        raise CrossbandError(f"no frames of {path} match the recipe's filter {part.where}")
     return frames.every(part.every)
 
 
@@ -82,7 +82,7 @@ def check_apart(val: Frames, tests: Iterable[Frames], bands: Iterable[str]) -> N
         shared = mine & _image_paths(test, bands)
         if shared:
             raise CrossbandError(
-                f"a checkpoint is selected on val, never on test; {min(shared).name} is a query of both"
+                f"checkpoints are selected on val, never on test; {min(shared).name} is a query of both"
             )
 
 
@@ -105,7 +105,7 @@ class Items:
         bands: the band of each item.
 
     Raises:
-        CrossbandError: no frame has any of the bands.
+        CrossbandError: no frames have any of the bands.
     """
 
     def __init__(self, frames: Frames, bands: Iterable[str], preprocess: Preprocess, cache_mb: int = 0) -> None:
@@ -192,7 +192,7 @@ class FrameItems:
         faults: what could not be read so far, (frame, band) -> why; what another process read is not here.
 
     Raises:
-        CrossbandError: no frame has any of the bands.
+        CrossbandError: no frames have any of the bands.
     """
 
     def __init__(self, frames: Frames, bands: Iterable[str], preprocess: Preprocess, cache_mb: int = 0) -> None:
@@ -201,7 +201,7 @@ class FrameItems:
         known = [band.value for band in self.bands if band in frames.bands]
         if not known:
             wanted, have = (", ".join(b.value for b in part) for part in (self.bands, frames.bands))
-            raise CrossbandError(f"no frame has any of the bands {wanted}; these frames have {have}")
+            raise CrossbandError(f"no frames have any of the bands {wanted}; these frames have {have}")
         self._images = Items(frames, known, preprocess, cache_mb)
         self._item = np.full((len(frames), len(self.bands)), -1)
         columns = [self.bands.index(band) for band in self._images.bands]

@@ -44,10 +44,12 @@ class LabeledFrames:
         wanted = [*(band.value for band in self.bands), "labels"]
         lacking = [column for column in wanted if not frames.has(column)]
         if lacking:
-            raise CrossbandError(f"the frames of {frames.root} have no {', '.join(lacking)}; scan them anew")
+            raise CrossbandError(
+                f"the frames of {frames.root} have no {', '.join(lacking)}; scan the folder again"
+            )
         whole = frames.table[wanted].notna().all(axis=1).to_numpy(bool)
         if not whole.any():
-            raise CrossbandError(f"no frame of {frames.root} has all of {', '.join(wanted)}")
+            raise CrossbandError(f"no frames of {frames.root} have all of {', '.join(wanted)}")
         if not whole.all():
             note(f"{int((~whole).sum())} of {len(frames)} frames lack one of {', '.join(wanted)}")
         self.frames, self.preprocess, self.classes = frames.select(whole), preprocess, list(classes)
@@ -103,7 +105,7 @@ class LabeledFrames:
             beyond = labels[(labels >= len(self.classes)) & (labels != 255)]
             if beyond.size:
                 raise CrossbandError(
-                    f"{path} has the label {int(beyond.max())} and the class list ends at "
+                    f"{path} has the label {int(beyond.max())} but the class list ends at "
                     f"{len(self.classes) - 1}; fix data.classes"
                 )
             counts += found

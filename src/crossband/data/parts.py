@@ -99,7 +99,7 @@ class Data(Strict):
     @classmethod
     def _known(cls, bands: list[str]) -> list[str]:
         if not bands:
-            raise CrossbandError("a recipe names one band at least for queries and for the gallery")
+            raise CrossbandError("a recipe needs at least one query band and one gallery band")
         return [parse_band(band).value for band in bands]
 
     @model_validator(mode="after")
@@ -108,10 +108,10 @@ class Data(Strict):
             chosen = part.where.get("split", [])
             if any(split == "test" for split in chosen):
                 raise CrossbandError(
-                    "a checkpoint is selected on val, never on test; data.val names split test"
+                    "checkpoints are selected on val, never on test; data.val names split test"
                 )
         if self.val.queries in [pair.queries for pair in self.test.values()]:
             raise CrossbandError(
-                "a checkpoint is selected on val, never on test; data.val.queries is a test set"
+                "checkpoints are selected on val, never on test; data.val.queries is a test set"
             )
         return self

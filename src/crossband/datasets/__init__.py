@@ -98,9 +98,9 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
     """
     source = Path(source)
     if not source.exists():
-        raise CrossbandError(f"there is no {source}; give a folder of images or a manifest")
+        raise CrossbandError(f"{source} does not exist; give a folder of images or a manifest")
     if source.suffix.lower() in IMAGE_SUFFIXES and source.is_file():
-        raise CrossbandError(f"{source} is one picture; give the folder it lies in, or a manifest")
+        raise CrossbandError(f"{source} is a single image; give its folder, or a manifest")
     if not source.is_dir():
         return Frames.read(source, root)
     manifest = source / "frames.parquet"
@@ -118,7 +118,8 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
         return Frames.make([{"frame": key, band: path.name} for key, path in single.items()], source)
     if root is not None:
         raise CrossbandError(
-            f"--root says where a manifest's images are, and {source} has no manifest; give their folder itself"
+            f"--root tells where a manifest's images are, but {source} has no manifest; "
+            "give the image folder itself"
         )
     return scan(source)
 
@@ -130,8 +131,8 @@ def _say_unlisted(frames: Frames, manifest: Path) -> None:
     there = sum(p.suffix.lower() in IMAGE_SUFFIXES for folder in folders for p in folder.iterdir())
     if there > len(listed):
         note(
-            f"{there - len(listed)} images beside those that {manifest} lists are left out; "
-            f"crossband data scan {manifest.parent} --out {manifest} lists them too, or delete that file"
+            f"{there - len(listed)} images that {manifest} does not list are left out; "
+            f"run crossband data scan {manifest.parent} --out {manifest} to add them, or delete the manifest"
         )
 
 
@@ -152,7 +153,9 @@ def _recognize(root: Path) -> Frames:
         return pair_radiometric(root)
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         if any(entry.found_in(folder) for entry in list_datasets()):
-            raise CrossbandError(f"no bands recognized in {root}, but {folder} is a known dataset; scan that")
+            raise CrossbandError(
+                f"no bands recognized in {root}, but {folder} is a known dataset; scan that folder"
+            )
     raise CrossbandError(
         f"no bands recognized in {root}: expected a known dataset, two folders named after their bands "
         "(visible and infrared, say), file names ending in _rgb and _tir, or radiometric JPEGs; "

@@ -35,7 +35,7 @@ def listed_names(path: Path, known: Iterable[str]) -> list[str]:
     lacking = sorted(set(names) - set(known))
     if lacking:
         raise CrossbandError(
-            f"{path} names {lacking[0]!r}, which has no image and labels; get the whole dataset"
+            f"{path} names {lacking[0]!r}, which has no image or labels; get the complete dataset"
         )
     return names
 

@@ -57,7 +57,7 @@ def pair_folders(root: Path, **folders: Path | None) -> Frames:
     images = {band: images_by_stem(folder, recursive=True) for band, folder in given.items()}
     for band, found in images.items():
         if not found:
-            raise CrossbandError(f"no image in the {band.value} folder {given[band]}")
+            raise CrossbandError(f"no images in the {band.value} folder {given[band]}")
     return frames_by_key(root, images, f"the folders {' and '.join(str(f) for f in given.values())}")
 
 
@@ -141,9 +141,9 @@ def pair_radiometric(root: Path) -> Frames:
     images = images_by_stem(root, recursive=True)
     found = {key: path for key, path in images.items() if has_flir_records(path)}
     if not found:
-        raise CrossbandError(f"no radiometric JPEG in {root}")
+        raise CrossbandError(f"no radiometric JPEGs in {root}")
     if len(found) < len(images):
-        note(f"{len(images) - len(found)} of {len(images)} images carry no temperatures and are left out")
+        note(f"{len(images) - len(found)} of {len(images)} images hold no temperatures and are left out")
     return frames_by_key(root, {Band.RGB: found, Band.TIR: found}, str(root))
 
 
@@ -155,16 +155,16 @@ def frames_by_key(root: Path, images: Mapping[Band, Mapping[str, Path]], where: 
     """
     keys = sorted(set().union(*images.values()), key=_natural)
     if not keys:
-        raise CrossbandError(f"no image in {where}")
+        raise CrossbandError(f"no images in {where}")
     common = [key for key in keys if sum(key in found for found in images.values()) > 1]
     if len(images) > 1 and not common:
         example = " and ".join(f"{band.value} {next(iter(found))!r}" for band, found in images.items() if found)
         raise CrossbandError(
-            f"no file stem is in two of {where} ({example}, for example); a frame's images share their stem"
+            f"no file stem occurs in two of {where} ({example}, for example); a frame's images share their stem"
         )
     missing = len(keys) - len(common)
     if len(images) > 1 and missing:
-        note(f"{missing} of {len(keys)} frames have one band only")
+        note(f"{missing} of {len(keys)} frames have only one band")
     rows = []
     for key in keys:
         row: dict[str, object] = {"frame": key}

@@ -42,7 +42,7 @@ def split_panels(root: Path, out: Path, bands: Sequence[Band]) -> int:
         for stem, path in images_by_stem(base / folder).items()
     ]
     if not files:
-        raise CrossbandError(f"{root} has no image in {', '.join(FOLDERS)}, with or without rgbir/ above them")
+        raise CrossbandError(f"{root} has no images in {', '.join(FOLDERS)}, with or without rgbir/ above them")
     for folder, stem, path in track(files, len(files), "splitting", "frames"):
         targets = [out / folder / band.value / f"{stem}.png" for band in bands]
         if not all(target.exists() for target in targets):
@@ -106,7 +106,7 @@ def frames_of_panels(root: Path, bands: Sequence[Band], extract: str) -> Frames:
             )
     if not rows:
         raise CrossbandError(
-            f"{root} has the bands side by side in one file, or no frame at all; split it once with "
+            f"{root} holds the bands side by side in one file, or no frames; split it once with "
             f"crossband.datasets.{extract}(ROOT, OUT), then use OUT"
         )
     turn = {
@@ -131,6 +131,6 @@ def identity_and_camera(stem: str) -> tuple[str, str]:
     match = _NAME.match(stem)
     if match is None:
         raise CrossbandError(
-            f"{stem} is not named after identity and camera, as in 0012_c3_0045; keep its name"
+            f"{stem} is not named by identity and camera, as in 0012_c3_0045; keep the dataset's names"
         )
     return match[1], f"c{match[2]}"

@@ -114,7 +114,9 @@ def images_by_stem(folder: Path, recursive: bool = False) -> dict[str, Path]:
                 unnamed.append(path.name)
                 continue
             if key in images:
-                raise CrossbandError(f"{images[key].name} and {path.name} in {folder} share a stem; keep one")
+                raise CrossbandError(
+                    f"{images[key].name} and {path.name} in {folder} have the same stem; keep one"
+                )
             images[key] = path
     if unnamed:
         example = os.fsencode(unnamed[0])

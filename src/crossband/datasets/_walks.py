@@ -30,7 +30,7 @@ def frames_of_walks(root: Path, walks: Mapping[str, str], conditions: Mapping[st
             continue
         images = images_by_stem(root / walk)
         if not images:
-            raise CrossbandError(f"no image in {root / walk}")
+            raise CrossbandError(f"no images in {root / walk}")
         for index, stem in enumerate(sorted(images, key=_natural)):
             rows.append(
                 {

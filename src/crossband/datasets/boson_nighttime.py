@@ -64,7 +64,7 @@ def read_boson_nighttime(root: Path) -> Frames:
     groups = list(_groups(root))
     if not groups and next(root.glob("*_queries.h5"), None):
         raise CrossbandError(
-            f"{root} has Boson-nighttime as HDF5; write its images once with "
+            f"{root} holds Boson-nighttime as HDF5; extract its images once with "
             "crossband.datasets.boson_nighttime.extract_boson_nighttime(ROOT, OUT), then scan OUT"
         )
     frames = pair_groups(root, groups, "train_database/@ROW@COLUMN.png and train_queries/@ROW@COLUMN.png")
@@ -84,7 +84,7 @@ def extract_boson_nighttime(root: str | Path, out: str | Path) -> int:
     try:
         h5py = importlib.import_module("h5py")
     except ImportError:
-        raise CrossbandError("HDF5 is read by the library h5py; install it with pip install h5py") from None
+        raise CrossbandError("reading HDF5 needs h5py; pip install 'crossband[hdf5]'") from None
     files = [Path(root) / f"{split}_{part}.h5" for split in _SPLITS for part in _PARTS]
     files = [file for file in files if file.is_file()]
     if not files:
@@ -121,4 +121,4 @@ def _center(name: str) -> tuple[float, float]:
         _, row, column, *_ = Path(name).name.split("@")
         return float(column), float(row)
     except ValueError:
-        raise CrossbandError(f"{name} is not named after its crop's center, as in @ROW@COLUMN.png") from None
+        raise CrossbandError(f"{name} is not named by its crop's center, as in @ROW@COLUMN.png") from None

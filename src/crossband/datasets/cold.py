@@ -95,9 +95,7 @@ def parse_pose(path: Path) -> tuple[float, float, float, float]:
     """
     match = _NAME.fullmatch(path.stem)
     if match is None:
-        raise CrossbandError(
-            f"{path} is not named after its pose, as in tTIME_xX_yY_aA.jpeg; keep COLD's names"
-        )
+        raise CrossbandError(f"{path} is not named by its pose, as in tTIME_xX_yY_aA.jpeg; keep COLD's names")
     time, x, y, heading = map(float, match.groups())
     return time, x, y, heading
 

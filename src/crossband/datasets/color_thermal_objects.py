@@ -56,7 +56,9 @@ def read_color_thermal_objects(root: Path) -> Frames:
             for stem, path in images_by_stem(place).items():
                 identity, underscore, _ = stem.partition("_")
                 if not underscore or not identity:
-                    raise CrossbandError(f"{path} names no identity; name it IDENTITY_ANYTHING{path.suffix}")
+                    raise CrossbandError(
+                        f"{path} does not name an identity; name it IDENTITY_ANYTHING{path.suffix}"
+                    )
                 split = part if part in ("train", "val") else "query" if folder == "color" else "gallery"
                 rows.append(
                     {
@@ -68,5 +70,7 @@ def read_color_thermal_objects(root: Path) -> Frames:
                     }
                 )
     if len({row["camera"] for row in rows}) < len(_FOLDERS):
-        raise CrossbandError(f"{root} has not the folders color and thermal with images IDENTITY_ANYTHING")
+        raise CrossbandError(
+            f"{root} does not have the folders color and thermal with images IDENTITY_ANYTHING"
+        )
     return Frames.make(rows, root)

@@ -90,7 +90,7 @@ def _read_v2(root: Path) -> Frames:
         thermal_of = json.loads((root / _MAP).read_text(encoding="utf-8"))
         wanted = {Path(rgb).stem: Path(tir).stem for rgb, tir in thermal_of.items()}
     except (OSError, ValueError, AttributeError, TypeError):
-        raise CrossbandError(f"{root / _MAP} is no map from RGB to thermal file names") from None
+        raise CrossbandError(f"{root / _MAP} is not a map from RGB to thermal file names") from None
     color = images_by_stem(root / "video_rgb_test" / "data")
     thermal = images_by_stem(root / "video_thermal_test" / "data")
     images = {

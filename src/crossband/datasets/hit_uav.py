@@ -66,5 +66,5 @@ def read_hit_uav(root: Path) -> Frames:
                 }
             rows.append(row)
     if not rows:
-        raise CrossbandError(f"{root} has not the layout of HIT-UAV: annotations/val.json and val/*.jpg")
+        raise CrossbandError(f"{root} does not have HIT-UAV's layout: annotations/val.json and val/*.jpg")
     return Frames.make(rows, root)

@@ -59,7 +59,7 @@ def read_ino(root: Path) -> Frames:
     groups = list(_groups(root))
     if not groups and any(next(root.glob(f"{depth}*_T.avi"), None) for depth in _DEPTHS):
         raise CrossbandError(
-            f"{root} has INO's videos, not their frames; extract each one into a folder named like it, as in "
+            f"{root} holds INO's videos, not their frames; extract each one into a folder named like it, as in "
             "mkdir INO_X_T && ffmpeg -i INO_X_T.avi INO_X_T/%06d.png"
         )
     return pair_groups(root, groups, "INO_SCENE/INO_SCENE_RGB and INO_SCENE/INO_SCENE_T, folders of frames")

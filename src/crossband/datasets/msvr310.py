@@ -66,7 +66,7 @@ def read_msvr310(root: Path) -> Frames:
     for name in frames.names:
         match = _NAME.match(Path(name).name)
         if match is None:
-            raise CrossbandError(f"{name} is not named after identity, scene and view, as in 0001_s001_v1_000")
+            raise CrossbandError(f"{name} is not named by identity, scene and view, as in 0001_s001_v1_000")
         known.append(match)
     return frames.assign(
         identity=[match[1] for match in known],

@@ -116,7 +116,9 @@ def _stamp(file: Path) -> float:
     try:
         return float(int(file.stem))
     except ValueError:
-        raise CrossbandError(f"{file} is not named after its time in microseconds; keep the names") from None
+        raise CrossbandError(
+            f"{file} is not named by its time in microseconds; keep the dataset's names"
+        ) from None
 
 
 def _track(drive: Path, positions: str) -> tuple[np.ndarray, np.ndarray]:
@@ -158,13 +160,13 @@ def _table(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path)
     except FileNotFoundError:
-        raise CrossbandError(f"no positions at {path}; unpack that archive of the dataset too") from None
+        raise CrossbandError(f"no positions at {path}; unpack that archive of the dataset as well") from None
     except (ValueError, pd.errors.ParserError, OSError):
         raise CrossbandError(f"{path} cannot be read as a table") from None
     table = table.rename(columns=str.strip)
     missing = [column for column in columns if column not in table]
     if missing or not len(table):
-        raise CrossbandError(f"{path} lacks {', '.join(missing) or 'any row'}; give the dataset's own file")
+        raise CrossbandError(f"{path} lacks {', '.join(missing) or 'any row'}; use the dataset's original file")
     return table
 
 
@@ -205,7 +207,9 @@ def _read_lut(path: Path) -> np.ndarray:
     try:
         values = np.fromfile(path, np.float64)
     except OSError:
-        raise CrossbandError(f"no camera model {path}; the RobotCar SDK's folder models holds it") from None
+        raise CrossbandError(
+            f"no camera model {path}; the models folder of the RobotCar SDK holds it"
+        ) from None
     return values.reshape(2, -1)[::-1]  # the file has columns first
 
 
@@ -252,7 +256,7 @@ def undistort(image: np.ndarray, table: np.ndarray) -> np.ndarray:
     """
     height, width = image.shape[:2]
     if table.shape[1] != height * width:
-        raise CrossbandError(f"the camera model has {table.shape[1]} pixels and the image {height * width}")
+        raise CrossbandError(f"the camera model has {table.shape[1]} pixels but the image has {height * width}")
     rows, columns = table
     inside = (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
     rows, columns = np.where(inside, rows, 0), np.where(inside, columns, 0)

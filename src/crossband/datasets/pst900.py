@@ -55,6 +55,6 @@ def read_pst900(root: Path) -> Frames:
                 }
             )
     if not rows:
-        raise CrossbandError(f"no stem is in both rgb and thermal of {root}; get the whole dataset")
+        raise CrossbandError(f"no stem is in both rgb and thermal of {root}; get the complete dataset")
     frames = Frames.make(rows, root)
     return frames.assign(split=with_val(frames.table["split"].tolist()))

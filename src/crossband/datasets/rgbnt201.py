@@ -53,7 +53,7 @@ def read_rgbnt201(root: Path) -> Frames:
     known = [_NAME.match(Path(name).name) for name in frames.names]
     for name, match in zip(frames.names, known, strict=True):
         if match is None:
-            raise CrossbandError(f"{name} is not named after identity and camera, as in 000001_cam1_0_00")
+            raise CrossbandError(f"{name} is not named by identity and camera, as in 000001_cam1_0_00")
     return frames.assign(
         identity=[match[1] for match in known if match], camera=[f"cam{match[2]}" for match in known if match]
     )

@@ -47,14 +47,12 @@ def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",)) -> Bo
     """
     if not frames.has("boxes"):
         raise CrossbandError(
-            f"the frames of {frames.root} have no column 'boxes': no boxes to learn or measure"
+            f"the frames of {frames.root} have no column 'boxes': needed to learn or measure boxes"
         )
     files = {name: _Coco(frames.root / name) for name in frames.table["boxes"].dropna().unique()}
     kinds = {tuple(file.classes) for file in files.values()}
     if len(kinds) > 1:
-        raise CrossbandError(
-            f"the files of boxes disagree on the classes: {' and '.join(map(str, sorted(kinds)))}"
-        )
+        raise CrossbandError(f"the box files disagree on the classes: {' and '.join(map(str, sorted(kinds)))}")
     classes = [name for name in kinds.pop() if name not in leave_out]
     rows = []
     for name, boxes in zip(frames.names, frames.table["boxes"], strict=True):
@@ -85,7 +83,7 @@ class _Coco:
                     row = (x, y, width, height, names[int(box["category_id"])], float(box.get("instance", -1)))
                     self._boxes.setdefault(images[int(box["image_id"])], []).append(row)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CrossbandError(f"{path} is no COCO file of boxes: {type(error).__name__} {error}") from None
+            raise CrossbandError(f"{path} is not a COCO box file: {type(error).__name__} {error}") from None
 
     def _content(self) -> dict[str, Any]:
         try:
@@ -95,7 +93,7 @@ class _Coco:
         except OSError as error:
             raise CrossbandError(f"no boxes at {self._path} ({error.strerror})") from None
         except ValueError as error:
-            raise CrossbandError(f"{self._path} is no JSON: {error}") from None
+            raise CrossbandError(f"{self._path} is not valid JSON: {error}") from None
 
     def of(self, frame: str) -> list[tuple[float, float, float, float, str, float]]:
         """The boxes of a frame."""

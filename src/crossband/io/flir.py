@@ -60,7 +60,7 @@ def read_radiometric_jpeg(data: bytes, band: Band) -> np.ndarray | None:
         import flyr
     except ImportError:
         raise ValueError(
-            "a radiometric FLIR JPEG, read by the library flyr; install it with pip install 'crossband[flir]'"
+            "radiometric FLIR JPEG: reading it needs flyr; pip install 'crossband[flir]'"
         ) from None
     if _records_claimed(data) > _MAX_RECORDS:
         raise ValueError("its FLIR records cannot be read (the directory is damaged)")

@@ -146,7 +146,7 @@ def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     colors.
 
     Raises:
-        ImageFault: missing, not an image, too large, or a picture in color.
+        ImageFault: missing, not an image, too large, or a color image.
 
     Example:
         >>> import tempfile
@@ -166,7 +166,7 @@ def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
                     return np.array(image)
         pixels = decode_image(data, path, max_pixels=max_pixels).pixels
         if pixels.ndim == 3 and not (pixels[..., :1] == pixels[..., 1:3]).all():
-            raise ValueError("a label map holds one number per pixel, and this is a picture in color")
+            raise ValueError("a label map needs one class per pixel, but this is a color image")
     return pixels if pixels.ndim == 2 else pixels[..., 0]
 
 
@@ -213,7 +213,7 @@ def _faults(path: str | Path) -> Iterator[None]:
     except ImageFault:
         raise
     except PIL.UnidentifiedImageError:
-        raise ImageFault(path, "not an image (or of a kind that is not read)") from None
+        raise ImageFault(path, "not an image, or of an unsupported format") from None
     except Exception as error:
         raise ImageFault(path, _reason(error)) from None
 
@@ -240,7 +240,7 @@ def _header_size(data: bytes) -> tuple[int, int]:
             return int(page.imagewidth), int(page.imagelength)
     if data[:8] == _PNG and len(data) >= 24:  # Pillow needs pixels to be there, a bomb has none
         if data[12:16] != b"IHDR":
-            raise ValueError("a damaged PNG: it does not begin with its header (IHDR)")
+            raise ValueError("damaged PNG: the header (IHDR) is not first")
         width, height = struct.unpack(">II", data[16:24])
         return width, height
     with _open_with_pillow(data) as image:

@@ -209,9 +209,7 @@ class StreamsLoss(nn.Module):
     ) -> None:
         super().__init__()
         if min(coherence, class_aware, triplet) < 0:
-            raise CrossbandError(
-                f"the weights of a loss are 0 or more, not {min(coherence, class_aware, triplet)}"
-            )
+            raise CrossbandError(f"loss weights must be 0 or more, not {min(coherence, class_aware, triplet)}")
         self.coherence, self.class_aware = coherence, class_aware
         self.triplet, self.margin = triplet, margin
 

@@ -172,7 +172,7 @@ class ArcFaceLoss(nn.Module):
     def __init__(self, dim: int, classes: int, scale: float = 64.0, margin: float = 0.5) -> None:
         super().__init__()
         if classes < 2:
-            raise CrossbandError(f"ArcFace tells classes apart and needs two at least; there is {classes}")
+            raise CrossbandError(f"ArcFace needs at least two classes; there is {classes}")
         self.scale, self.margin = _above_zero("the scale of ArcFace", scale), margin
         self.weights = nn.Parameter(torch.empty(dim, classes))
         nn.init.xavier_normal_(self.weights)
@@ -184,5 +184,5 @@ class ArcFaceLoss(nn.Module):
 
 def _above_zero(what: str, value: float) -> float:
     if not value > 0:
-        raise CrossbandError(f"{what} is above 0, not {value}")
+        raise CrossbandError(f"{what} must be above 0, not {value}")
     return value

@@ -54,7 +54,7 @@ def centroid_condition(
 def compare_centroids(mine: np.ndarray, theirs: np.ndarray, places: list[str]) -> CentroidCondition:
     """The centroid condition from centroids ``(places, d)`` of the query and of the gallery band."""
     if len(places) < 2:
-        raise CrossbandError(f"the centroid condition compares places; there are {len(places)}")
+        raise CrossbandError(f"the centroid condition needs two places or more; there are {len(places)}")
     distances = np.array([np.linalg.norm(theirs - centroid, axis=1) for centroid in mine])
     others = np.where(np.eye(len(places), dtype=bool), np.inf, distances)
     score = int((np.diag(distances) < others.min(1)).sum())

@@ -31,7 +31,9 @@ def cka_from_grams(k: np.ndarray, l: np.ndarray) -> float:  # noqa: E741 (the pa
         CrossbandError: unequal sizes, or all descriptors of one side are the same.
     """
     if k.shape != l.shape:
-        raise CrossbandError(f"CKA compares the same frames: {k.shape[0]} and {l.shape[0]} were given")
+        raise CrossbandError(
+            f"CKA needs the same frames in both bands: {k.shape[0]} and {l.shape[0]} were given"
+        )
     k, l = _centered(k), _centered(l)  # noqa: E741
     norms = np.linalg.norm(k) * np.linalg.norm(l)
     if not norms > 0:

@@ -70,7 +70,7 @@ def score_detections(
         raise CrossbandError("COCO's mAP needs faster-coco-eval; pip install 'crossband[train]'") from None
     n_boxes = sum(len(boxes) for boxes in truth)
     if not n_boxes:
-        raise CrossbandError("no image has a true box, so there is no mAP to measure")
+        raise CrossbandError("no image has a ground-truth box, so mAP is undefined")
     annotations: list[dict[str, Any]] = []
     for image, boxes in enumerate(truth):
         for box in np.asarray(boxes, float):

@@ -52,7 +52,7 @@ def fraction_of_correct_matches(errors: np.ndarray, thresholds: Sequence[float])
     """
     errors = np.asarray(errors, float)
     if not len(errors):
-        raise CrossbandError("there is no query, so no fraction of correct matches to measure")
+        raise CrossbandError("there is no query, so the fraction of correct matches is undefined")
     return {tau: 100 * float(np.mean(errors <= tau)) for tau in thresholds}
 
 
@@ -164,7 +164,7 @@ def score_matches(
         100.0
     """
     if not thresholds:
-        raise CrossbandError("FCM needs one threshold at least")
+        raise CrossbandError("FCM needs at least one threshold")
     errors = match_errors(rows, queries, gallery, measure)
     tau = max(thresholds) if recall_threshold is None else recall_threshold
     best = errors[:, 0]

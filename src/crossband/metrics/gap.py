@@ -48,7 +48,9 @@ def modality_gap(x: np.ndarray, y: np.ndarray) -> ModalityGap:
         (0.0, 1.414)
     """
     if x.shape != y.shape or len(x) < 2:
-        raise CrossbandError(f"the gap compares two or more frames in two bands: {x.shape} and {y.shape}")
+        raise CrossbandError(
+            f"the modality gap needs two or more frames in both bands: {x.shape} and {y.shape}"
+        )
     x, y = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in (x, y))
     squared = np.maximum(2 - 2 * (x @ y.T), 0)
     distances = np.sqrt(squared)

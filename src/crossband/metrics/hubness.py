@@ -50,7 +50,7 @@ def hubness(found: np.ndarray, m: int) -> Hubness:
         [3, 1, 0, 0]
     """
     if not found.size:
-        raise CrossbandError("hubness needs at least one query with an answer")
+        raise CrossbandError("hubness needs at least one query with neighbors")
     counts = np.bincount(found.ravel(), minlength=m)
     spread = counts.std()
     skewness = float(((counts - counts.mean()) ** 3).mean() / spread**3) if spread > 0 else 0.0

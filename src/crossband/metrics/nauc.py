@@ -27,7 +27,7 @@ def nauc(curve: np.ndarray) -> float:
     """
     curve = np.asarray(curve, np.float64)
     if curve.ndim != 1 or not len(curve) or not np.isfinite(curve).all():
-        raise CrossbandError("an nAUC is of one curve of finite values")
+        raise CrossbandError("nAUC needs one curve of finite values")
     if len(curve) == 1:
         return float(curve[0])
     return float(np.trapezoid(curve) / (len(curve) - 1))

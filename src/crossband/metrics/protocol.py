@@ -66,7 +66,7 @@ class Protocol:
         """
         if self.name == "exact" and same_band:
             raise CrossbandError(
-                "query and gallery are the same images, so under protocol exact each would only find itself; "
+                "query and gallery are the same images, and under protocol exact each would only find itself; "
                 "choose two bands, or --protocol place"
             )
         if self.name == "place" and not frames.has("place"):

@@ -107,7 +107,7 @@ def recall_at(ranks: Ranks, n: int) -> float:
         50.0
     """
     if not ranks.n_queries:
-        raise CrossbandError("no query has a right item in the gallery, so there is no recall to measure")
+        raise CrossbandError("no query has a positive in the gallery, so recall is undefined")
     return 100 * float(np.mean(ranks.kept <= n))
 
 
@@ -119,6 +119,6 @@ def cmc(ranks: Ranks, length: int) -> np.ndarray:
         array([ 50.,  50., 100.])
     """
     if not ranks.n_queries:
-        raise CrossbandError("no query has a right item in the gallery, so there is no curve to draw")
+        raise CrossbandError("no query has a positive in the gallery, so there is no curve to draw")
     counts = np.bincount(np.minimum(ranks.kept, length + 1), minlength=length + 2)
     return 100 * np.cumsum(counts)[1 : length + 1] / ranks.n_queries

@@ -183,7 +183,7 @@ class ReidScores:
         if not kept.any():
             raise CrossbandError(
                 f"no query has its identity in the gallery under protocol {self.protocol}, which drops "
-                f"{REID_PROTOCOLS[self.protocol]}; look at the columns identity and camera"
+                f"{REID_PROTOCOLS[self.protocol]}; check the columns identity and camera"
             )
         return kept
 

@@ -26,7 +26,7 @@ def bootstrap_interval(
     """
     values = np.asarray(hits, np.float64)
     if not values.size:
-        raise CrossbandError("no query counts, so there is no interval")
+        raise CrossbandError("no query counts, so the interval is undefined")
     generator = np.random.default_rng(seed)
     means = np.array(
         [values[generator.integers(len(values), size=len(values))].mean() for _ in range(resamples)]
@@ -53,7 +53,7 @@ def cluster_interval(
         (0.0, 100.0)
     """
     if not len(values):
-        raise CrossbandError("no query counts, so there is no interval")
+        raise CrossbandError("no query counts, so the interval is undefined")
     _, group = np.unique(groups, return_inverse=True)
     sums, counts = np.bincount(group, values), np.bincount(group)
     generator = np.random.default_rng(seed)
@@ -113,7 +113,9 @@ def paired_test(first: np.ndarray, second: np.ndarray, seed: int = 0) -> PairedT
     """
     first, second = np.asarray(first, bool), np.asarray(second, bool)
     if first.shape != second.shape:
-        raise CrossbandError(f"a paired test needs the same queries: {len(first)} and {len(second)} were given")
+        raise CrossbandError(
+            f"a paired test needs the same queries in both runs: {len(first)} and {len(second)} were given"
+        )
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     discordant, fewer = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(discordant, i) for i in range(fewer + 1)) / 2**discordant

@@ -188,7 +188,7 @@ def _load(encoder: Encoder, entry: ModelEntry, path: Path) -> None:
     except (RuntimeError, CrossbandError) as error:
         reason = " ".join(str(error).split())[:160]
         raise CrossbandError(
-            f"{path} holds the weights of another network than {entry.name}: {reason}"
+            f"{path} holds the weights of a different network from {entry.name}: {reason}"
         ) from None
 
 

@@ -119,11 +119,9 @@ def create_segmenter(
             raise unknown_name(f"option of {name}", option, entry.options or ["none"])
     chosen = tuple(parse_band(band) for band in bands)
     if not chosen or len(set(chosen)) < len(chosen):
-        raise CrossbandError(
-            f"a network reads each of its bands once, one at least, not {list(map(str, bands))}"
-        )
+        raise CrossbandError(f"a network needs one or more bands, each once, not {list(map(str, bands))}")
     if classes < 2:
-        raise CrossbandError(f"a segmentation tells two classes apart at least, not {classes}")
+        raise CrossbandError(f"segmentation needs at least two classes, not {classes}")
     network, digest = entry.build(classes, chosen, pretrained, **given)
     return network.eval(), digest
 
@@ -169,7 +167,7 @@ def streams(bands: tuple[Band, ...], network: str) -> tuple[int, int]:
         CrossbandError: there is one band only.
     """
     if len(bands) < 2:
-        raise CrossbandError(f"{network} fuses two bands at least; give two, as in data.bands=[rgb,tir]")
+        raise CrossbandError(f"{network} fuses at least two bands; give two, as in data.bands=[rgb,tir]")
     channels = band_channels(bands)
     return sum(channels[:-1]), channels[-1]
 

@@ -122,7 +122,7 @@ def patch_score(query: PatchFeatures, item: PatchFeatures, method: str = "ransac
         CrossbandError: patches of two sizes, or an unknown method.
     """
     if query.size != item.size or method not in ("ransac", "spatial"):
-        raise CrossbandError("patches of one size are compared, by ransac or by spatial")
+        raise CrossbandError("patches of one size are compared by ransac or spatial")
     near = query.vectors @ item.vectors.T
     forth, back = near.argmax(1), near.argmax(0)
     mutual = (back[forth] == torch.arange(len(forth), device=forth.device)).nonzero().flatten()

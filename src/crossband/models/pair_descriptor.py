@@ -215,14 +215,14 @@ def load_pair_descriptor(path: Path, metadata: Mapping[str, Any]) -> tuple[PairD
     recipe = metadata.get("recipe")
     task = recipe.get("task") if isinstance(recipe, Mapping) else None
     if not isinstance(recipe, Mapping) or task != "pairs":
-        raise CrossbandError(f"{path} is a checkpoint of the task {task!r}, not of pairs")
+        raise CrossbandError(f"{path} is a checkpoint of the task {task!r}, not pairs")
     state = load_state_dict(path)
     try:
         options, bands = _options_of(metadata)
         with torch.device("meta"):
             needed, _ = create_pair_descriptor(**options, pretrained=False)
         if {n: v.shape for n, v in needed.state_dict().items()} != {n: v.shape for n, v in state.items()}:
-            raise CrossbandError("its tensors are not those of its recipe")
+            raise CrossbandError("its tensors do not match its recipe")
         if not all(bool(torch.isfinite(state[name]).all()) for name in ("axes", "means")):
             raise CrossbandError("its axes or means are not finite")
         network, _ = create_pair_descriptor(**options, pretrained=False)
@@ -240,9 +240,9 @@ def _options_of(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[Band]
     bands = [parse_band(name) for name in data["bands"]]
     height, width = (int(side) for side in data["size"])
     if not 16 <= min(height, width) <= max(height, width) <= 8192:
-        raise CrossbandError("its images have no sensible size")
+        raise CrossbandError("its image size is not valid")
     if [height, width] != metadata["preprocess"]["size"]:
-        raise CrossbandError("its images have two sizes")
+        raise CrossbandError("its image sizes contradict each other")
     if len(set(bands)) != len(bands):
         raise CrossbandError("it names a band twice")
     options = {
@@ -257,4 +257,4 @@ def _options_of(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[Band]
 
 
 def _no_checkpoint(path: Path, error: Exception) -> CrossbandError:
-    return CrossbandError(f"{path} is no checkpoint of pairs: {' '.join(str(error).split())[:120]}")
+    return CrossbandError(f"{path} is not a pairs checkpoint: {' '.join(str(error).split())[:120]}")

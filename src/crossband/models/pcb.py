@@ -1,8 +1,8 @@
 """PCB, the part-based convolutional baseline, of one band.
 
 Sun et al., "Beyond Part Models: Person Retrieval with Refined Part Pooling (and A Strong Convolutional
-Baseline)", ECCV 2018, figure 2. Extended to several bands as table 4 of Li et al. (AAAI 2020) does: a stream a
-band, and their features summed. Refined part pooling is not here; the features are the paper's H, p x 256.
+Baseline)", ECCV 2018, figure 2. Extended to several bands as table 4 of Li et al. (AAAI 2020) does: a stream per
+band, and their features summed. Refined part pooling is left out; the features are the paper's H, p x 256.
 """
 
 from __future__ import annotations

@@ -145,7 +145,9 @@ def load_place_encoder(path: Path, metadata: Mapping[str, Any]) -> tuple[Encoder
     task = recipe.get("task") if isinstance(recipe, Mapping) else None
     model = recipe.get("model", {}) if isinstance(recipe, Mapping) else None
     if task != "places" or not isinstance(model, Mapping):
-        raise CrossbandError(f"{path} is a checkpoint of the task {task!r}; only places describe an image")
+        raise CrossbandError(
+            f"{path} is a checkpoint of the task {task!r}; only the task places describes images"
+        )
     options = {
         "encoder": model.get("encoder", "efficientnet_lite0"),
         "aggregator": model.get("aggregator", "gem"),
@@ -158,11 +160,11 @@ def load_place_encoder(path: Path, metadata: Mapping[str, Any]) -> tuple[Encoder
             needed, _ = create_place_recognizer(**options, pretrained=False)
         shapes = {name: value.shape for name, value in needed.state_dict().items()}
         if shapes != {name: value.shape for name, value in state.items()}:
-            raise CrossbandError("its tensors are not those of its recipe")
+            raise CrossbandError("its tensors do not match its recipe")
         network, _ = create_place_recognizer(**options, pretrained=False)
         network.load_state_dict(state, strict=True)
     except (RuntimeError, TypeError, ValueError, AttributeError, CrossbandError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise CrossbandError(f"{path} is no checkpoint of places: {reason}") from None
+        raise CrossbandError(f"{path} is not a places checkpoint: {reason}") from None
     body = nn.Sequential(OrderedDict(network=network.eval().requires_grad_(False)))
     return Encoder(body, "network", statistics=network.encoder.statistics), file_digest(path)

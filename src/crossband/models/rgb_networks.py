@@ -66,7 +66,7 @@ def _library() -> Any:
         import segmentation_models_pytorch
     except ModuleNotFoundError:
         raise CrossbandError(
-            "this network is segmentation_models_pytorch's; pip install 'crossband[segmentation]'"
+            "this network needs segmentation_models_pytorch; pip install 'crossband[segmentation]'"
         ) from None
     return segmentation_models_pytorch
 

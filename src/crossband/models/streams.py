@@ -87,7 +87,7 @@ class Streams(nn.Module):
     def __init__(self, streams: Mapping[str, nn.Module], freeze_batchnorm: bool = False) -> None:
         super().__init__()
         if not streams:
-            raise CrossbandError("a network of streams has one band at least; name some in data.bands")
+            raise CrossbandError("a multi-stream network needs at least one band; set data.bands")
         self.bands = tuple(parse_band(band).value for band in streams)
         self.streams = nn.ModuleDict(dict(zip(self.bands, streams.values(), strict=True)))
         self.freeze_batchnorm = freeze_batchnorm
@@ -251,9 +251,7 @@ def create_streams(
         torch.Size([2, 2, 512])
     """
     if classes < 2:
-        raise CrossbandError(
-            f"identities are told apart, so two at least are needed to train on, not {classes}"
-        )
+        raise CrossbandError(f"training needs at least two identities, not {classes}")
     kind, digest, built = find_stream(stream), "", {}
     for band in dict.fromkeys(bands):
         body, digest = create_model(encoder, weights, pretrained)

@@ -50,9 +50,9 @@ class TileDistance(nn.Module):
     ) -> None:
         super().__init__()
         if not 32 <= pixels <= 1024:
-            raise CrossbandError(f"a labeling has 32 to 1024 pixels a side, not {pixels}")
+            raise CrossbandError(f"a labeling's sides must be 32 to 1024 pixels, not {pixels}")
         if not 4 <= stages <= 19:
-            raise CrossbandError(f"MobileNetV2 has 19 stages, and 4 are the least, not {stages}")
+            raise CrossbandError(f"stages must be 4 to 19 of MobileNetV2, not {stages}")
         self.classes, self.pixels = classes, pixels
         features = torchvision.models.mobilenet_v2(width_mult=width).features[:stages]
         first = features[0][0]

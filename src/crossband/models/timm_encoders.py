@@ -37,7 +37,7 @@ def timm_entry(name: str) -> ModelEntry:
     bare = name.removeprefix("timm/")
     if not timm.is_model(bare.split(".")[0]):
         close = difflib.get_close_matches(bare, timm.list_models(), n=3)
-        hint = f"the nearest are {', '.join(close)}" if close else "timm.list_models() in Python lists them"
+        hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() in Python lists them"
         raise CrossbandError(f"timm has no model {bare!r}; {hint}")
     config = _published(bare)
     hub = (config.hf_hub_id, "model.safetensors") if config is not None and config.hf_hub_id else None
@@ -71,7 +71,7 @@ def build_timm(name: str) -> Encoder:
     body = timm.create_model(name, pretrained=False)
     info = getattr(body, "feature_info", None)
     if not info:
-        raise CrossbandError(f"timm/{name} names no feature maps (timm's features_only); choose another model")
+        raise CrossbandError(f"timm/{name} has no feature maps (timm's features_only); choose another model")
     config = body.pretrained_cfg
     statistics = Statistics(tuple(config["mean"]), tuple(config["std"]))
     known = info[-1]["module"] in dict(body.named_modules())
@@ -126,7 +126,7 @@ def rename_features(name: str, state: StateDict, encoder: Encoder) -> StateDict:
     with torch.device("meta"):
         whole = timm.create_model(name, pretrained=False).state_dict()
     if state.keys() != whole.keys():
-        raise CrossbandError(f"other tensors than those of timm's {name}")
+        raise CrossbandError(f"its tensors are not those of timm's {name}")
     own = encoder.body.state_dict()  # timm wraps some networks once more, as "model"
     renamed = ((f"{prefix}{key}", tensor) for key, tensor in state.items() for prefix in _FEATURE_PREFIXES)
     return {key: tensor for key, tensor in renamed if key in own}

@@ -62,7 +62,7 @@ class YoloSemantic(nn.Module):
     ) -> None:
         super().__init__()
         if len(priors) != 3 or len({len(scale) for scale in priors}) != 1 or not priors[0]:
-            raise CrossbandError("priors are the boxes of three scales, as many for each")
+            raise CrossbandError("priors must be boxes of three scales, equally many each")
         self.classes, self.semantics = classes, semantics
         self.register_buffer("priors", torch.tensor(priors, dtype=torch.float32))
         self.encoder = Darknet(1 + semantics, width, repeats)

@@ -102,7 +102,7 @@ class GeM(Aggregator):
     ) -> None:
         super().__init__()
         if not p > 0:
-            raise CrossbandError(f"GeM's p is above 0, not {p}")
+            raise CrossbandError(f"GeM's p must be above 0, not {p}")
         self.dim, self.eps, self.normalize = channels, eps, normalize
         self.p = nn.Parameter(torch.full((channels if per_channel else 1,), float(p)))
 
@@ -152,7 +152,7 @@ class NetVLAD(Aggregator):
     ) -> None:
         super().__init__()
         if clusters < 1:
-            raise CrossbandError(f"NetVLAD has one cluster or more, not {clusters}")
+            raise CrossbandError(f"NetVLAD needs at least one cluster, not {clusters}")
         self.clusters, self.alpha, self.normalize_input = clusters, alpha, normalize_input
         self.full_dim = channels * clusters
         if not 0 <= whiten <= self.full_dim:
@@ -308,7 +308,7 @@ def kmeans(features: torch.Tensor, clusters: int, seed: int = 0, rounds: int = 2
         [[0.05000000074505806], [9.050000190734863]]
     """
     if len(features) < clusters:
-        raise CrossbandError(f"{clusters} clusters need as many local features at least; {len(features)} given")
+        raise CrossbandError(f"{clusters} clusters need at least as many local features; {len(features)} given")
     generator = torch.Generator().manual_seed(seed)
     centers = features[torch.randint(len(features), (1,), generator=generator)]
     nearest = (features - centers).square().sum(1)

@@ -86,7 +86,9 @@ class Encoder(nn.Module):
             ) from error
         finally:
             handle.remove()
-        raise CrossbandError(f"layer {layer!r} is never reached; choose another with @LAYER")
+        raise CrossbandError(
+            f"layer {layer!r} is never reached in the forward pass; choose another with @LAYER"
+        )
 
     def used_parameters(self, layer: str | None = None) -> int:
         """The number of parameters that a pass up to a layer uses."""
@@ -171,6 +173,6 @@ def reached_parameters(
     reached &= {p for name in later for p in modules[name].parameters(recurse=False)}
     if not reached:
         raise CrossbandError(
-            f"layer {train_from!r} lies behind {encoder.check_layer(layer)!r}; name an earlier one"
+            f"layer {train_from!r} comes after {encoder.check_layer(layer)!r}; name an earlier one"
         )
     return reached

@@ -117,7 +117,7 @@ class MultiBranchConv2d(nn.Module):
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
-            raise CrossbandError(f"a kernel of {kernel_size} has no middle; take an odd one")
+            raise CrossbandError(f"a kernel of {kernel_size} has no center; use an odd size")
         self.channels, self.kernel_size, self.groups = channels, kernel_size, groups
         self.stride, self.dilation = stride, dilation
         self.padding = dilation * (kernel_size // 2)
@@ -213,7 +213,7 @@ def fold_batchnorms(model: nn.Module, example: torch.Tensor) -> nn.Module:
             setattr(folded.get_submodule(parent), own, nn.Identity())
         off = float((folded(example) - before).abs().max() / before.abs().max().clamp(min=1e-12))
     if not off < 1e-3:
-        raise CrossbandError(f"folding BatchNorm changes this model's output by {off:.1e}; deploy it without")
+        raise CrossbandError(f"folding BatchNorm changes the model's output by {off:.1e}; deploy it without")
     return folded
 
 

@@ -42,7 +42,7 @@ def stage_layers(name: str) -> tuple[str, str, str, str]:
         if fnmatch.fnmatchcase(name, pattern):
             return layers
     raise CrossbandError(
-        f"{name} has no four stages known here; take one of {', '.join(STAGE_LAYERS)}, or timm/NAME"
+        f"{name} does not have four known stages; use one of {', '.join(STAGE_LAYERS)}, or timm/NAME"
     )
 
 
@@ -80,7 +80,7 @@ class Stages(StageEncoder):
         chain = _chain(body, {layer.rpartition(".")[0] for layer in layers})
         lacking = [layer for layer in layers if layer not in dict(chain)]
         if lacking:
-            raise CrossbandError(f"no layer {lacking[0]!r} in this network, so it cannot be cut into stages")
+            raise CrossbandError(f"the network has no layer {lacking[0]!r} to be cut into stages at")
         self.stages = nn.ModuleList()
         part: dict[str, nn.Module] = {}
         for name, module in chain:

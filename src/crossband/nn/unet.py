@@ -45,7 +45,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if min(width, depth) < 1:
-            raise CrossbandError(f"a U-Net has a width and a depth of 1 or more, not {width} and {depth}")
+            raise CrossbandError(f"a U-Net needs a width and a depth of 1 or more, not {width} and {depth}")
         self.depth = depth
         widths = [width * min(2**i, 8) for i in range(depth + 1)]
         self.first = nn.Conv2d(in_channels, widths[0], 3, padding=1)

@@ -276,7 +276,7 @@ def read_recipe(recipes: str | Path | None = None) -> Recipe:
         return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (ValidationError, yaml.YAMLError, OSError) as error:
         raise CrossbandError(
-            f"{path} is no recipe of rgbt-retrieval: {' '.join(str(error).split())[:160]}"
+            f"{path} is not a recipe of rgbt-retrieval: {' '.join(str(error).split())[:160]}"
         ) from None
 
 

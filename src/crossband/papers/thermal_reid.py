@@ -249,7 +249,11 @@ class _Measures:
 
 def _trained(folder: Path) -> dict[str, Any]:
     metadata = read_metadata(folder / "best.safetensors")
-    return {"epoch": metadata["epoch"], "seed": metadata["recipe"]["seed"], "title": metadata["recipe"]["title"]}
+    return {
+        "epoch": metadata["epoch"],
+        "seed": metadata["recipe"]["seed"],
+        "title": metadata["recipe"]["title"],
+    }
 
 
 def _processor() -> str:

@@ -278,7 +278,7 @@ def score_sets(
             :func:`crossband.reid.k_reciprocal.rerank_blocks`.
 
     Raises:
-        CrossbandError: no gallery frame has any of the bands.
+        CrossbandError: no gallery frames have any of the requested bands.
     """
     vectors, usable = zip(
         *(
@@ -288,7 +288,7 @@ def score_sets(
         strict=True,
     )
     if not usable[1].any():
-        raise CrossbandError("no gallery frame has any of the bands asked for; look at the manifest's columns")
+        raise CrossbandError("no gallery frames have any of the requested bands; check the manifest's columns")
     known = labels[0]
     asked = ReidLabels(np.where(usable[0], known.identity, -1), known.camera, known.scene, known.frame)
     found = blocks(vectors[0], vectors[1][usable[1]])

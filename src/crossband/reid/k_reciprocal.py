@@ -60,7 +60,7 @@ def rerank_blocks(
     """
     if k1 < 1 or k2 < 1 or not 0 <= original <= 1:
         raise CrossbandError(
-            f"re-ranking wants k1 and k2 of 1 or more and a share in [0, 1]: {k1}, {k2}, {original}"
+            f"re-ranking needs k1 and k2 of 1 or more and a weight in [0, 1], not {k1}, {k2}, {original}"
         )
     items = np.concatenate([queries, gallery]).astype(np.float32, copy=False)
     near = _neighbors(items, min(k1, len(items) - 1), max_memory)

@@ -235,7 +235,7 @@ def reid(
     searched = frames.select(keep).select(usable)
     if not len(searched):
         raise CrossbandError(
-            "nothing is left of the gallery; look at --camera, --after, --before and the bands"
+            "no gallery items match the filter; check --camera, --after, --before and the bands"
         )
     descriptor = loaded.descriptor if set(mine) & set(theirs) else "scores"
     asked_vectors = _describe_query(loaded, asked, mine)
@@ -268,12 +268,12 @@ def _query_frames(
         if len(own):
             return frames.select(own), own
         if not Path(query).is_file():
-            raise CrossbandError(f"{query} is neither an image nor the name of a frame of the gallery")
+            raise CrossbandError(f"{query} is neither an image file nor the name of a gallery frame")
         query = {band: query}
     paths = {parse_band(name).value: Path(path).absolute() for name, path in query.items()}
     for path in paths.values():
         if not path.is_file():
-            raise CrossbandError(f"no image {path}; look at the query's name")
+            raise CrossbandError(f"no image at {path}; check the query's name")
     anchor = Path(next(iter(paths.values())).anchor)
     row = {name: path.relative_to(anchor).as_posix() for name, path in paths.items()}
     return Frames.make([{"frame": next(iter(paths.values())).stem, **row}], anchor), np.zeros(0, np.int64)
@@ -290,7 +290,7 @@ def _columns(known: Sequence[str], wanted: Sequence[str] | None, frames: Frames,
             raise CrossbandError(f"the {what} has no {name} image; it has {', '.join(have)}")
     if not names:
         raise CrossbandError(
-            f"the {what} has {', '.join(have)} and the checkpoint {', '.join(known)}: none in common"
+            f"the {what} has {', '.join(have)} and the checkpoint {', '.join(known)}, which have none in common"
         )
     return [known.index(name) for name in dict.fromkeys(names)]
 
@@ -315,7 +315,7 @@ def _chosen(frames: Frames, cameras: list[str], after: str | None, before: str |
 
 def _column(frames: Frames, column: str) -> pd.Series:
     if not frames.has(column):
-        raise CrossbandError(f"these frames have no column {column!r} to choose by")
+        raise CrossbandError(f"these frames have no column {column!r} to filter by")
     return frames.table[column]
 
 
@@ -406,7 +406,7 @@ def _key(frames: Frames, row: int, bands: Sequence[str]) -> str:
 
 def _say_faults(items: FrameItems | None) -> None:
     if items is not None and items.faults:
-        note(f"{len(items.faults)} images of the gallery cannot be read and do not count, such as")
+        note(f"{len(items.faults)} images of the gallery cannot be read and are left out, such as")
         note(f"  {next(iter(items.faults.values()))}")
 
 

@@ -200,7 +200,9 @@ class Reidentification(Task):
         self._described: dict[str, FrameItems] = {}
         self._unreadable: set[tuple[int, int]] = set()
         if loss.triplet and recipe.sampling.each < 2:
-            raise CrossbandError("loss.triplet compares frames of one identity; set sampling.each to 4, say")
+            raise CrossbandError(
+                "loss.triplet needs several frames per identity; set sampling.each, for example to 4"
+            )
 
     def check(self) -> None:
         """No query of val is a query of a test set that is here, and val can be scored at all."""
@@ -235,7 +237,7 @@ class Reidentification(Task):
             if (row, column) not in self._unreadable:
                 self._unreadable.add((row, column))
                 name, band = self.items.frames.names[row], self.recipe.data.bands[column]
-                note(f"{name} ({band}) cannot be read and does not count; crossband data check says why")
+                note(f"{name} ({band}) cannot be read and is left out; crossband data check says why")
 
     def images_in(self, sample: np.ndarray) -> list[str]:
         """The frame."""
@@ -349,7 +351,9 @@ def _trainable(frames: Frames, bands: list[str]) -> Frames:
         if band in frames.table:
             seen |= frames.table[band].notna().to_numpy(bool)
     if not (known & seen).any():
-        raise CrossbandError(f"no training frame has both an identity and any of the bands {', '.join(bands)}")
+        raise CrossbandError(
+            f"no training frames have both an identity and any of the bands {', '.join(bands)}"
+        )
     for mask, what in ((known, "an identity"), (seen, "any of the bands")):
         if not mask.all():
             note(f"{int((~mask).sum())} of {len(frames)} training frames are left out: they lack {what}")
@@ -365,7 +369,7 @@ def _say(found: ReidEvaluation, queries: FrameItems, gallery: FrameItems, ranks:
         f"nothing left of it, {counts['n_junk_pairs']} pairs left out, {counts['n_gallery']} gallery frames"
     )
     if max(ranks) > counts["n_gallery"]:
-        note(f"the gallery is smaller than rank {max(ranks)}, which is of all of it")
+        note(f"the gallery is smaller than rank {max(ranks)}, which then covers all of it")
     parts = {"queries": queries} | ({} if gallery is queries else {"gallery": gallery})
     for what, items in parts.items():
         lacking = int((~items.listed).sum())

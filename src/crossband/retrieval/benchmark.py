@@ -156,7 +156,7 @@ class Benchmark:
                     "re-ranked": run.reranked,
                     "queries": run.n_queries,
                     "dropped": run.n_dropped or None,
-                    "numbers": run.descriptor_dim,
+                    "dim": run.descriptor_dim,
                     "images/s": run.images_per_s,
                 }
             )
@@ -223,13 +223,13 @@ def benchmark(
             runs.append(run)
             faults.update(((fault.path, fault.reason), fault) for fault in found)
     if not runs:
-        raise CrossbandError(f"no query has a right item in the gallery under protocol {rule}; choose another")
+        raise CrossbandError(f"no query has a positive in the gallery under protocol {rule}; choose another")
     for fault in faults.values():
         note(f"left out: {fault}")
     protocol: dict[str, object] = {
         "positives": str(rule),
         "distance": "euclidean",
-        "ties": "a tie counts against the model",
+        "ties": "ties are ranked pessimistically; search breaks them by gallery order",
         "misaligned": str(MISALIGNED) if misaligned else None,
         "means": "own" if own_means else "of the model",
         "frames": len(frames),
@@ -297,7 +297,7 @@ def _measure(
         sides = described.sides(way, plan.own_means)
         ranks, reranked = plan.ranks(sides, local.sides(way, True) if local else None)
         if not ranks.n_queries:
-            note(f"left out: {way}, where no query has a right item in the gallery")
+            note(f"left out: {way}, where no query has a positive in the gallery")
             continue
         pair = frozenset((way.query, way.gallery))
         if pair not in ckas:

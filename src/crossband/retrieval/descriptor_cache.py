@@ -36,7 +36,7 @@ class Rows(Protocol):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(number of rows, numbers in each)."""
+        """(number of rows, dims of each)."""
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Rows ``start`` to ``stop``, float32 ``(stop - start, d)``."""
@@ -104,7 +104,7 @@ class DescriptorStore:
             listings = sorted(self.folder.glob("*.json"))
         except OSError as error:
             raise CrossbandError(
-                f"cannot write the store {folder} ({error.strerror}); give another --store"
+                f"cannot write the cache {folder} ({error.strerror}); give another --store"
             ) from None
         self._shards: list[Path] = []
         self._width = 0
@@ -156,7 +156,7 @@ class DescriptorStore:
             for path in (partial, shard):
                 with contextlib.suppress(OSError):
                     path.unlink()
-            raise CrossbandError(f"cannot write the store {self.folder} ({error.strerror})") from None
+            raise CrossbandError(f"cannot write the cache {self.folder} ({error.strerror})") from None
         self._pending.clear()
         self._add_shard(shard, keys, rows)
 
@@ -247,7 +247,7 @@ def _load(shard: Path) -> np.ndarray:
 
 def _unreadable(path: Path, error: Exception) -> CrossbandError:
     reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:100]
-    return CrossbandError(f"cannot read {path} of the store ({reason}); fix that, or give another --store")
+    return CrossbandError(f"cannot read {path} of the cache ({reason}); fix that, or give another --store")
 
 
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:

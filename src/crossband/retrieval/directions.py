@@ -44,7 +44,7 @@ def directions(frames: Frames, query: str, gallery: str, protocol: Protocol) -> 
     """
     have = frames.bands
     if not have:
-        raise CrossbandError("these frames have no image in any band")
+        raise CrossbandError("these frames have no images")
     choices = [list(have) if name == "all" else [parse_band(name)] for name in (query, gallery)]
     for band in {band for choice in choices for band in choice}:
         frames.paths(band)
@@ -52,12 +52,12 @@ def directions(frames: Frames, query: str, gallery: str, protocol: Protocol) -> 
         Direction(q, g) for q in choices[0] for g in choices[1] if q is not g or (query == gallery != "all")
     ]
     if not ways:
-        raise CrossbandError(f"these frames have the band {have[0].value} only; a benchmark needs two")
+        raise CrossbandError(f"these frames have only the band {have[0].value}; a benchmark needs two")
     for way in ways:
         protocol.check(frames, way.query is way.gallery)
     both = frames.table[[band.value for band in {ways[0].query, ways[0].gallery}]].notna().all(axis=1).sum()
     if len(frames) < 2 or (protocol.name == "exact" and both < 2):
-        raise CrossbandError(f"{both} frame has both bands; a benchmark needs at least two to tell apart")
+        raise CrossbandError(f"{both} frame has both bands; a benchmark needs at least two")
     return ways
 
 

@@ -128,7 +128,7 @@ def embed(
             otherwise such a band is left out.
 
     Raises:
-        CrossbandError: no frame has the band, or none of a band's images can be used.
+        CrossbandError: no frames have the band, or none of a band's images can be used.
     """
     wanted = [parse_band(band) for band in bands] if bands is not None else list(frames.bands)
     jobs = list(_jobs(frames, wanted))
@@ -157,7 +157,7 @@ def embed(
             parts[band] = _part(band, good, stored)
         elif required if isinstance(required, bool) else band in required:
             first = next(item.fault for item in done if item.job.band is band)
-            raise CrossbandError(f"no {band.value} image can be used: {first}")
+            raise CrossbandError(f"none of the {band.value} images can be used: {first}")
     return Embedding(descriptor, frames, parts, faults, computed, seconds)
 
 

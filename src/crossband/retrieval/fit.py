@@ -38,7 +38,7 @@ def fit_descriptor(
         CrossbandError: fewer images than ``size``.
     """
     if not sets or any(not len(frames) for frames in sets):
-        raise CrossbandError("a set to fit on has no frames; give sets with images")
+        raise CrossbandError("a set to fit on has no frames")
     embeddings = [embed(frames, descriptor, store=store) for frames in sets]
     for fault in (fault for embedding in embeddings for fault in embedding.faults):
         note(f"left out: {fault}")
@@ -67,8 +67,8 @@ def principal_axes(centered: np.ndarray, size: int, whiten: float = 0.5) -> np.n
     n, d = centered.shape
     if n <= size or d < size:
         raise CrossbandError(
-            f"{size} axes need more than {size} images and descriptors of at least {size} dims; "
-            f"there are {n} images of {d} dims; give more images or ask for fewer axes"
+            f"{size} dims need more than {size} images and descriptors of at least {size} dims; "
+            f"there are {n} images of {d} dims; give more images or ask for fewer dims"
         )
     if n < d:
         values, left = np.linalg.eigh(_gram(centered.T))
@@ -78,7 +78,7 @@ def principal_axes(centered: np.ndarray, size: int, whiten: float = 0.5) -> np.n
         values, axes = np.linalg.eigh(_gram(centered))
         singular, axes = np.sqrt(values[::-1][:size].clip(0)), axes[:, ::-1][:, :size]
     if not singular[-1] > 1e-6 * singular[0]:
-        raise CrossbandError(f"these images vary in fewer than {size} directions; ask for fewer axes")
+        raise CrossbandError(f"these images vary along fewer than {size} directions; ask for fewer dims")
     scale = (singular / singular[0]) ** whiten
     return np.ascontiguousarray(axes / scale, np.float32)
 

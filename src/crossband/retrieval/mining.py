@@ -114,7 +114,7 @@ def mine_tuples(
     good = np.flatnonzero(enough & (positives[:, 0] >= 0))
     if not len(good):
         raise CrossbandError(
-            "no query has a positive and enough negatives; look at sampling.positive and sampling.negative"
+            "no query has a positive and enough negatives; adjust sampling.positive and sampling.negative"
         )
     return Tuples(rows[good], positives[good], negatives[good])
 

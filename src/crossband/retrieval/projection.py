@@ -48,7 +48,7 @@ def project(scores: np.ndarray, method: str, seed: int = 0) -> np.ndarray:
     if method not in PROJECTIONS:
         raise unknown_name("projection", method, PROJECTIONS)
     if len(scores) < 4:
-        raise CrossbandError(f"a projection needs four descriptors or more; there are {len(scores)}")
+        raise CrossbandError(f"a projection needs at least four descriptors; there are {len(scores)}")
     return PROJECTIONS[method](scores, seed)
 
 

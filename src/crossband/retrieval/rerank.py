@@ -108,7 +108,7 @@ def rerank(
         CrossbandError: fewer than one item.
     """
     if k < 1:
-        raise CrossbandError(f"{k} items cannot be re-ranked; choose 1 or more")
+        raise CrossbandError(f"--rerank must be at least 1, not {k}")
     itself = sides.itself()
     distances, columns = exact_search(sides.queries, sides.gallery, k + (itself is not None), max_memory)
     if itself is not None:
@@ -142,5 +142,5 @@ def check_second_look(names: Sequence[str]) -> None:
     models = {name.partition(":")[0].partition("@")[0] for name in names}
     if models.isdisjoint(have) and not any(name.endswith(".safetensors") for name in names):
         raise CrossbandError(
-            f"{', '.join(names)} cannot re-rank; leave --rerank out, or choose of {', '.join(have)}"
+            f"{', '.join(names)} cannot re-rank; omit --rerank, or use one of {', '.join(have)}"
         )

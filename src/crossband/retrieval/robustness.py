@@ -78,7 +78,7 @@ def robustness(
     rule = Protocol.parse(protocol)
     ways = [way for way in directions(frames, query, gallery, rule) if way.query is not way.gallery]
     if not ways:
-        raise CrossbandError(f"one of two bands is moved, and {query} is both; choose another --query")
+        raise CrossbandError(f"robustness moves one of two bands, and {query} is both; choose another --query")
     bands = sorted({band for way in ways for band in (way.query, way.gallery)}, key=list(Band).index)
     galleries = [band for band in bands if any(way.gallery is band for way in ways)]
     points: list[dict[str, object]] = []
@@ -107,5 +107,5 @@ def robustness(
                             }
                         )
     if not points:
-        raise CrossbandError(f"no query has a right item in the gallery under protocol {rule}; choose another")
+        raise CrossbandError(f"no query has a positive in the gallery under protocol {rule}; choose another")
     return RobustnessCurve(pd.DataFrame(points))

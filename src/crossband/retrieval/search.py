@@ -42,7 +42,7 @@ def parse_memory(text: str) -> int:
     except (ValueError, OverflowError):
         size = 0
     if size < 1:
-        raise CrossbandError(f"{text!r} is no size; write --max-memory 512M or 2G")
+        raise CrossbandError(f"{text!r} is not a size; write --max-memory 512M or 2G")
     return size
 
 
@@ -191,7 +191,8 @@ def _distance_tiles(
     most ``most`` values per tile."""
     if queries.shape[1] != gallery.shape[1]:
         raise CrossbandError(
-            f"{queries.shape[1]} dims per query and {gallery.shape[1]} a gallery row; use one model for both"
+            f"dimension mismatch: queries have {queries.shape[1]} dims, "
+            f"the gallery has {gallery.shape[1]}; use one model for both"
         )
     scaled = -2 * queries
     width = max(1, min(most, memory // 16) // max(len(queries), 1))

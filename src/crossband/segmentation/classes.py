@@ -48,7 +48,7 @@ def class_names(given: str | Sequence[str]) -> list[str]:
     """The names of a known class list, or the names themselves.
 
     Raises:
-        CrossbandError: an unknown list, fewer than two names, or one that stands twice.
+        CrossbandError: an unknown list, fewer than two names, or one that appears twice.
 
     Example:
         >>> class_names("pst900")[:2]
@@ -60,7 +60,7 @@ def class_names(given: str | Sequence[str]) -> list[str]:
         return list(CLASS_LISTS[given])
     names = list(given)
     if not 2 <= len(set(names)) == len(names) < 255:
-        raise CrossbandError(f"a class list has two to 254 names, each once, not {names}")
+        raise CrossbandError(f"a class list needs 2 to 254 names, each once, not {names}")
     return names
 
 

@@ -66,7 +66,7 @@ class LoadedSegmenter:
         """
         there = [band for band in self.bands if band in images and band not in set(lost)]
         if not there:
-            raise CrossbandError(f"this network reads {', '.join(self.bands)}, and none of them is there")
+            raise CrossbandError(f"this network needs {', '.join(self.bands)}, and none is given")
         width, height = images[there[0]].size
         parts = []
         for band in self.bands:
@@ -121,7 +121,7 @@ def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegment
     metadata = read_metadata(checkpoint)
     recipe = metadata.get("recipe", {})
     if recipe.get("task") != "segmentation":
-        raise CrossbandError(f"{checkpoint} holds a network for {recipe.get('task')}, not for segmentation")
+        raise CrossbandError(f"{checkpoint} is a checkpoint of the task {recipe.get('task')}, not segmentation")
     bands = tuple(parse_band(band) for band in metadata["bands"])
     model = recipe["model"]
     network, _ = create_segmenter(model["name"], len(metadata["classes"]), bands, options=model["options"])
@@ -226,7 +226,7 @@ def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]
             _add(found, source.stem, _Frame(paths))
             continue
         if source.suffix.lower() in IMAGE_SUFFIXES and not source.exists():
-            raise CrossbandError(f"no image {source}; name one that is there, or a folder of pairs")
+            raise CrossbandError(f"no image at {source}; give an existing image, or a folder of pairs")
         frames = open_frames(source)
         for row, name in enumerate(frames.names):
             each = {band: frames.paths(band)[row] for band in frames.bands}
@@ -234,13 +234,13 @@ def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]
             truth = frames.root / labels if isinstance(labels, str) else None
             _add(found, name, _Frame({band: path for band, path in each.items() if path is not None}, truth))
     if not found:
-        raise CrossbandError("no image to segment; give pictures, a folder of pairs, or a manifest")
+        raise CrossbandError("nothing to segment; give images, a folder of pairs, or a manifest")
     return found
 
 
 def _add(found: dict[str, _Frame], name: str, frame: _Frame) -> None:
     if name in found:
-        raise CrossbandError(f"two frames are called {name}, and their results would be one file; rename one")
+        raise CrossbandError(f"two frames are called {name} and would share an output file; rename one")
     found[name] = frame
 
 
@@ -251,5 +251,5 @@ def _partner(image: Path, where: str | Path) -> Path:
         return where
     matches = sorted(p for p in where.iterdir() if p.stem == image.stem and p.suffix.lower() in IMAGE_SUFFIXES)
     if not matches:
-        raise CrossbandError(f"{where} has no image called {image.stem}; name the file itself")
+        raise CrossbandError(f"{where} has no image called {image.stem}; give the file itself")
     return matches[0]

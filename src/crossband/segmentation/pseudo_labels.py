@@ -51,13 +51,13 @@ def fine_grained_saliency(image: np.ndarray) -> np.ndarray:
         CrossbandError: pixels of another type (OpenCV takes floats and gives nonsense), or no OpenCV.
     """
     if image.dtype != np.uint8:
-        raise CrossbandError(f"saliency reads 8-bit pixels, not {image.dtype}; use to_byte first")
+        raise CrossbandError(f"saliency needs 8-bit pixels, not {image.dtype}; use to_byte first")
     cv2 = _opencv()
     worked, saliency = cv2.saliency.StaticSaliencyFineGrained_create().computeSaliency(
         np.ascontiguousarray(image if image.ndim == 2 else image[..., 2::-1])
     )
     if not worked:
-        raise CrossbandError(f"OpenCV finds no saliency in an image of shape {image.shape}")
+        raise CrossbandError(f"OpenCV cannot compute the saliency of an image of shape {image.shape}")
     # 0 to 1 as float32 or 0 to 255 as uint8, by version
     return saliency.astype(np.float32) / (255 if saliency.dtype == np.uint8 else 1)
 
@@ -88,7 +88,9 @@ def pseudo_label(image: np.ndarray, labels: np.ndarray, ignore: int = 255) -> fl
         CrossbandError: sizes that differ, or pixels that are not 8 bits.
     """
     if image.shape[:2] != labels.shape:
-        raise CrossbandError(f"an image of {image.shape[:2]} and labels of {labels.shape} are not of one frame")
+        raise CrossbandError(
+            f"an image of {image.shape[:2]} and labels of {labels.shape} do not belong to one frame"
+        )
     known = labels != ignore
     salient, labeled = otsu_mask(fine_grained_saliency(image)) & known, (labels != 0) & known
     union = int((salient | labeled).sum())
@@ -111,7 +113,7 @@ def pseudo_labels(frames: Frames, bands: list[Band], cache: str | Path | None = 
         CrossbandError: no labels, or an image that cannot be read.
     """
     if not frames.has("labels"):
-        raise CrossbandError("pseudo-labels compare with labels, and these frames have none")
+        raise CrossbandError("pseudo-labels need labels, and these frames have none")
     path = Path(cache) if cache is not None else frames.root / ".crossband" / "pseudo_labels.json"
     known = _read_cache(path)
     found = np.full((len(frames), len(bands)), np.nan, np.float32)
@@ -129,7 +131,7 @@ def pseudo_labels(frames: Frames, bands: list[Band], cache: str | Path | None = 
             path.parent.mkdir(exist_ok=True)
             write_file(path, json.dumps(known))
         except (OSError, CrossbandError):
-            note(f"{path} cannot be written, so pseudo-labels are computed again next time")
+            note(f"{path} cannot be written; pseudo-labels will be recomputed next time")
     return found
 
 

@@ -76,17 +76,17 @@ class SegmentationData(Strict):
     @classmethod
     def _known(cls, bands: list[str]) -> list[str]:
         if not bands:
-            raise CrossbandError("data.bands names one band at least")
+            raise CrossbandError("data.bands needs at least one band")
         return [parse_band(band).value for band in bands]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if "test" in self.val.where.get("split", []) or self.val in self.test.values():
-            raise CrossbandError("a checkpoint is selected on val, never on test; data.val is a test set")
+            raise CrossbandError("checkpoints are selected on val, never on test; data.val is a test set")
         if self.crop is not None and (self.crop[0] > self.size[0] or self.crop[1] > self.size[1]):
             raise CrossbandError(f"data.crop {self.crop} is larger than data.size {self.size}")
         if not 0 < self.zoom[0] <= self.zoom[1]:
-            raise CrossbandError(f"data.zoom is the smallest and the largest factor, not {self.zoom}")
+            raise CrossbandError(f"data.zoom takes the smallest and the largest factor, not {self.zoom}")
         return self
 
 

@@ -175,9 +175,7 @@ class _Layer:
             from embreex.mesh_construction import TriangleMesh
             from embreex.rtcore_scene import EmbreeScene
         except ImportError:
-            raise CrossbandError(
-                "the simulation casts its rays with Embree; pip install 'crossband[simulation]' installs it"
-            ) from None
+            raise CrossbandError("the simulation needs Embree; pip install 'crossband[simulation]'") from None
         self.mesh = mesh
         self.tree = EmbreeScene()
         TriangleMesh(self.tree, np.ascontiguousarray(mesh.corners, np.float32))
@@ -205,7 +203,7 @@ def camera_rays(camera: Camera, samples: int) -> tuple[np.ndarray, np.ndarray]:
         CrossbandError: samples is not 1 or 4.
     """
     if samples not in _ROTATED_GRID:
-        raise CrossbandError(f"samples are 1 or 4 per pixel, not {samples}")
+        raise CrossbandError(f"samples must be 1 or 4 per pixel, not {samples}")
     offsets = np.array(_ROTATED_GRID[samples])
     rows, columns = np.mgrid[0 : camera.height, 0 : camera.width]
     directions = camera.directions(

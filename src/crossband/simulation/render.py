@@ -99,15 +99,15 @@ def _checked(
 ) -> Job:
     PRESETS.get(preset)
     if frames < 1:
-        raise CrossbandError(f"--frames is 1 or more, not {frames}")
+        raise CrossbandError(f"--frames must be at least 1, not {frames}")
     if len(size) != 2 or not all(_SMALLEST <= side <= _LARGEST for side in size):
         raise CrossbandError(
-            f"--size is WIDTHxHEIGHT of {_SMALLEST} to {_LARGEST} pixels, not {'x'.join(map(str, size))}"
+            f"--size takes WIDTHxHEIGHT of {_SMALLEST} to {_LARGEST} pixels, not {'x'.join(map(str, size))}"
         )
     if seed < 0:
-        raise CrossbandError(f"--seed is 0 or more, not {seed}")
+        raise CrossbandError(f"--seed must be at least 0, not {seed}")
     if samples not in (1, 4):
-        raise CrossbandError(f"samples are 1 or 4 rays per pixel, not {samples}")
+        raise CrossbandError(f"samples must be 1 or 4 rays per pixel, not {samples}")
     return Job(preset, frames, int(size[0]), int(size[1]), seed, samples, misaligned, eight_bit)
 
 
@@ -118,7 +118,7 @@ def _prepared(out: Path, job: Job) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         if settings.is_file():
             if settings.read_text(encoding="utf-8").strip() != job.text():
-                raise CrossbandError(f"{out} holds another simulation; choose another --out or remove it")
+                raise CrossbandError(f"{out} holds a different simulation; choose another --out or delete it")
         else:
             partial = settings.with_name(f".{_SETTINGS}.{os.getpid()}")
             partial.write_text(job.text() + "\n", encoding="utf-8")
@@ -181,7 +181,7 @@ def _render_in_processes(job: Job, out: Path, count: int, progress: Progress) ->
         for process in processes:
             process.kill()
     if faults:
-        raise CrossbandError(f"a process of the simulation stopped: {faults[0].split(': ', 1)[-1]}")
+        raise CrossbandError(f"a simulation process stopped: {faults[0].split(': ', 1)[-1]}")
 
 
 def _collect(out: Path, names: list[str]) -> Frames:

@@ -39,11 +39,11 @@ def fit(task: Task, out: Path) -> None:
     """Train a task to the end of its recipe, from where ``out`` stands; see :class:`Learner` for the files.
 
     Raises:
-        CrossbandError: the folder holds a run of another recipe, or the loss is not a number.
+        CrossbandError: the folder holds a run of a different recipe, or the loss is not a number.
     """
     state = read_state(out / STATE)
     if state is not None and not _same_recipe(task.recipe, state["recipe"]):
-        raise CrossbandError(f"{out} holds a run of another recipe; choose another --out, or remove it")
+        raise CrossbandError(f"{out} holds a run of a different recipe; choose another --out, or delete it")
     if state is not None and state["finished"]:
         return
     settings = task.recipe.trainer
@@ -184,7 +184,7 @@ class Learner(lightning.LightningModule):
             names = [name for row in sample.cpu().numpy() for name in self.task.images_in(row)]
             raise CrossbandError(
                 f"the loss is {value} in epoch {self.epoch + 1}, step {self.step + 1}, on the images "
-                f"{', '.join(dict.fromkeys(names))}; look at them, or lower optimizer.lr"
+                f"{', '.join(dict.fromkeys(names))}; check them, or lower optimizer.lr"
             )
         self._losses.append([self.step + 1, value])
         return loss

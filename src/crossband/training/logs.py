@@ -59,6 +59,6 @@ def _board(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        note("tensorboard is not installed; figures go to metrics.csv alone")
+        note("tensorboard is not installed; metrics go to metrics.csv only")
         return None
     return SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)

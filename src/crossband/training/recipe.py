@@ -95,7 +95,7 @@ class TrainerSettings(Strict):
             raise CrossbandError(f"a checkpoint is selected on val, never on {self.select_on}")
         if self.batch_size % self.processes:
             raise CrossbandError(
-                f"trainer.batch_size {self.batch_size} is shared by {self.processes} processes and must divide"
+                f"trainer.batch_size {self.batch_size} must be divisible by trainer.processes {self.processes}"
             )
         return self
 
@@ -148,7 +148,7 @@ def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iter
     for override in overrides:
         _override(content, override)
     if not isinstance(content.get("task"), str):
-        raise CrossbandError(f"{where} names no task; write task: places, say")
+        raise CrossbandError(f"{where} has no task; add one, as in task: places")
     kind = find_task(content["task"]).recipe
     try:
         return kind.model_validate(content)
@@ -161,12 +161,12 @@ def _read_yaml(path: Path, depth: int = 0) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CrossbandError(
-            f"no recipe at {path} ({error.strerror}); recipes/ holds those of the papers"
+            f"no recipe at {path} ({error.strerror}); recipes/ holds the papers' recipes"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CrossbandError(f"{path} is no YAML: {' '.join(str(error).split())[:120]}") from None
+        raise CrossbandError(f"{path} is not valid YAML: {' '.join(str(error).split())[:120]}") from None
     if not isinstance(content, dict):
-        raise CrossbandError(f"{path} is no recipe: keys and values are expected")
+        raise CrossbandError(f"{path} is not a recipe: a mapping of keys to values is expected")
     if "base" not in content:
         return content
     base = content.pop("base")
@@ -197,12 +197,12 @@ def _override(content: dict[str, Any], text: str) -> None:
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
-        raise CrossbandError(f"the value of {text!r} is no YAML") from None
+        raise CrossbandError(f"the value of {text!r} is not valid YAML") from None
     *parents, last = key.split(".")
     for parent in parents:
         inner = content.setdefault(parent, {})
         if not isinstance(inner, dict):
-            raise CrossbandError(f"{parent!r} in {text!r} is a value and has no keys inside")
+            raise CrossbandError(f"{parent!r} in {text!r} is a value, not a section")
         content[parent] = inner = dict(inner)  # the caller's own mapping stays as it was
         content = inner
     content[last] = _number(parsed)
@@ -224,7 +224,7 @@ def _sentence(error: pydantic.ValidationError, kind: type[BaseModel]) -> str:
     if first["type"] == "extra_forbidden":
         known = _keys_at(kind, first["loc"][:-1])
         close = nearest(str(first["loc"][-1]), known, n=1)
-        hint = f"the nearest is {close[0]!r}" if close else f"there are {', '.join(sorted(known))}"
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
         return f"unknown key {where!r}; {hint}"
     if first["type"] == "missing":
         return f"the key {where!r} is missing"

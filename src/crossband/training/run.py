@@ -140,7 +140,7 @@ def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise CrossbandError("device 'cuda' is not here; use trainer.device=cpu")
+        raise CrossbandError("CUDA is not available; use trainer.device=cpu")
     return name
 
 

@@ -46,9 +46,9 @@ class SceneData(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if "test" in self.val.where.get("split", []) or self.val in self.test.values():
-            raise CrossbandError("a checkpoint is selected on val, never on test; data.val is a test set")
+            raise CrossbandError("checkpoints are selected on val, never on test; data.val is a test set")
         if not 0 < self.scales[0] <= self.scales[1]:
-            raise CrossbandError(f"data.scales are the least and the most, not {self.scales}")
+            raise CrossbandError(f"data.scales takes the smallest and the largest, not {self.scales}")
         return self
 
 

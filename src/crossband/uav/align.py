@@ -52,7 +52,7 @@ def align_labels(labels: np.ndarray, thermal: np.ndarray, most: float = 24.0) ->
         CrossbandError: other sizes.
     """
     if labels.shape != thermal.shape:
-        raise CrossbandError(f"a labeling of {labels.shape} is not aligned with an image of {thermal.shape}")
+        raise CrossbandError(f"shape mismatch: labels {labels.shape} and image {thermal.shape} are not aligned")
     flow = _affine_flow(labels, thermal, most)
     return Alignment(_warped(labels, flow), flow)
 

@@ -131,7 +131,7 @@ def rank_in_flights(
         CrossbandError: no probe.
     """
     if not len(probes):
-        raise CrossbandError("no object by day is seen in two frames of a flight, so there is no probe")
+        raise CrossbandError("no object appears in two daytime frames of a flight, so there is no probe")
     flights = scenes.frames.table["sequence"].to_numpy()
     ranks, sizes = np.zeros(len(probes), np.int64), []
     for flight in dict.fromkeys(flights[row] for row, _ in probes):

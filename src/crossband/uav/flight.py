@@ -173,7 +173,7 @@ def _with_metadata(table: pd.DataFrame, where: Path) -> pd.DataFrame:
     for name in (*_NEEDED, "pitch"):
         values = pd.to_numeric(table[name], errors="coerce").astype(float)
         if not np.isfinite(values).all():
-            raise CrossbandError(f"the flight {where} has a {name} that is no number")
+            raise CrossbandError(f"the flight {where} has a {name} that is not a number")
         table[name] = values
     if not ((table["altitude"] > 0) & (table["focal"] > 0) & (table["pitch"].abs() <= 90)).all():
         raise CrossbandError(
@@ -222,7 +222,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype={"file": "string", "units": "string", "sequence": "string"})
     except (ValueError, UnicodeDecodeError) as error:
-        raise CrossbandError(f"{path} is no table: {' '.join(str(error).split())[:100]}") from None
+        raise CrossbandError(f"{path} is not a table: {' '.join(str(error).split())[:100]}") from None
 
 
 def _with_units(table: pd.DataFrame) -> pd.DataFrame:
@@ -233,10 +233,10 @@ def _with_units(table: pd.DataFrame) -> pd.DataFrame:
 def _sequence_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight:
     table = _with_units(_read_table(folder / "flight.csv"))
     if "file" not in table or table["file"].isna().any():
-        raise CrossbandError(f"{folder / 'flight.csv'} names no file in some row; its column 'file' does")
+        raise CrossbandError(f"{folder / 'flight.csv'} has rows without a file; fill its column 'file'")
     for name in table["file"]:
         if leaves_folder(name):
-            raise CrossbandError(f"images stay inside the flight's folder; flight.csv has {name!r}")
+            raise CrossbandError(f"images must stay inside the flight's folder; flight.csv has {name!r}")
     table["frame"] = [Path(name).with_suffix("").as_posix() for name in table["file"]]
     files = [folder / name for name in table["file"]]
     return _made(table, folder, lambda row: read_image(files[row], "tir").pixels, where)
@@ -251,7 +251,7 @@ def _video_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
         )
     table = _with_units(_read_table(beside))
     if "frame" not in table or not pd.api.types.is_integer_dtype(table["frame"]) or (table["frame"] < 0).any():
-        raise CrossbandError(f"{beside} counts no frames; its column 'frame' has whole numbers from 0")
+        raise CrossbandError(f"{beside} does not number the frames; its column 'frame' holds integers from 0")
     numbers = table["frame"].to_numpy()
     table["frame"] = [f"{number:06d}" for number in numbers]
     source = _Video(path)
@@ -278,8 +278,7 @@ class _Video:
                 self._last = number, pixels
                 return pixels
         raise CrossbandError(
-            f"the video {self._path} has {self._next} frames, its table asks for number {number}; fix the "
-            f"table"
+            f"the video {self._path} has {self._next} frames, its table asks for number {number}; fix the table"
         )
 
 
@@ -296,7 +295,7 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
-                raise CrossbandError(f"{path} has no video in it")
+                raise CrossbandError(f"{path} has no video stream")
             stream = container.streams.video[0]
             if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
                 raise CrossbandError(f"the frames of {path} have more than {MAX_PIXELS} pixels")
@@ -305,6 +304,4 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
                 gray = frame.format.name.startswith("gray")
                 yield frame.to_ndarray() if gray else frame.to_ndarray(format="rgb24")
     except (av.FFmpegError, ValueError) as error:
-        raise CrossbandError(
-            f"{path} is no video that can be read: {' '.join(str(error).split())[:100]}"
-        ) from None
+        raise CrossbandError(f"{path} is not a readable video: {' '.join(str(error).split())[:100]}") from None

@@ -70,7 +70,7 @@ def signature(kelvin: np.ndarray, ambient: float) -> Signature:
         CrossbandError: an empty crop, or none of its temperatures is a number.
     """
     if kelvin.ndim != 2 or not kelvin.size or not np.isfinite(kelvin).any():
-        raise CrossbandError(f"an object of {kelvin.shape} pixels without a temperature cannot be matched")
+        raise CrossbandError(f"an object of {kelvin.shape} pixels without temperatures cannot be matched")
     relative = np.asarray(kelvin, np.float64) - ambient
     relative = np.where(np.isfinite(relative), relative, np.nanmedian(relative))
     return Signature(temperature_histogram(relative), _regions(relative))
@@ -170,7 +170,7 @@ def combined(histograms: np.ndarray, regions: np.ndarray, beta: float) -> np.nda
         CrossbandError: beta is not in [0, 1].
     """
     if not 0 <= beta <= 1:
-        raise CrossbandError(f"beta is a share from 0 to 1, not {beta:g}")
+        raise CrossbandError(f"beta must be from 0 to 1, not {beta:g}")
     return beta * histograms + (1 - beta) * regions
 
 
@@ -204,9 +204,7 @@ def calibrate_threshold(present: np.ndarray, absent: np.ndarray) -> tuple[float,
         (0.4, 100.0)
     """
     if not len(present) or not len(absent):
-        raise CrossbandError(
-            "a threshold is calibrated on probes whose object is there and on others whose is not"
-        )
+        raise CrossbandError("calibrating a threshold needs probes with and without a match")
     values = np.unique(np.concatenate([present, absent]))
     cuts = np.concatenate([[values[0] - 1e-6], (values[1:] + values[:-1]) / 2, [values[-1] + 1e-6]])
     right = [(np.mean(present <= cut) + np.mean(absent > cut)) / 2 for cut in cuts]

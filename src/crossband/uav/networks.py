@@ -110,7 +110,7 @@ class Calibration:
             ) from None
         except (ValueError, KeyError, TypeError):
             raise CrossbandError(
-                f'{path} is no calibration: {{"beta": 0.5, "threshold": 0.3}} is expected'
+                f'{path} is not a calibration file: {{"beta": 0.5, "threshold": 0.3}} is expected'
             ) from None
 
 
@@ -169,13 +169,11 @@ def _load(path: Path, task: str, build: Callable[[dict[str, Any]], N], device: s
     metadata = read_metadata(path)
     found = metadata.get("recipe", {}).get("task")
     if found != task:
-        raise CrossbandError(f"{path} is a checkpoint of the task {found}, {task} is needed")
+        raise CrossbandError(f"{path} is a checkpoint of the task {found}, not {task}")
     try:
         network = build(metadata)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
-        raise CrossbandError(
-            f"{path} does not say how its network is built ({error}); train it again"
-        ) from None
+        raise CrossbandError(f"{path} does not describe its network ({error}); train it again") from None
     load_network(path, network)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -223,7 +221,7 @@ class Networks:
         path = self.folder / f"{name}.safetensors"
         if not path.is_file():
             raise CrossbandError(
-                f"no network {path}; crossband reproduce thermal-reid --train --out DIR writes the folder "
+                f"no network at {path}; crossband reproduce thermal-reid --train --out DIR writes the folder "
                 f"DIR/models"
             )
         return path

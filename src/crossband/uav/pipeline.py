@@ -261,6 +261,6 @@ def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
         left, top, width, height = (float(part) for part in text.split(","))
     except ValueError:
         raise CrossbandError(
-            f"--box is LEFT,TOP,WIDTH,HEIGHT in pixels, as in 4,8,20,10, not {text!r}"
+            f"--box takes LEFT,TOP,WIDTH,HEIGHT in pixels, as in 4,8,20,10, not {text!r}"
         ) from None
     return left, top, width, height

@@ -97,7 +97,7 @@ class SemanticMap:
                 self.to_geographic(width, height),
             )
             raise CrossbandError(
-                f"the rough position {given[0]:.6f}, {given[1]:.6f} is off the map, which reaches from "
+                f"the rough position {given[0]:.6f}, {given[1]:.6f} is off the map, which spans "
                 f"{low[0]:.6f}, {low[1]:.6f} to {high[0]:.6f}, {high[1]:.6f}; fix lat and lon, or give "
                 f"another --map"
             )
@@ -179,9 +179,7 @@ def _read_raster(path: Path, meters: float) -> SemanticMap:
                     "-a_srs and -a_ullr say"
                 )
             if not np.issubdtype(np.dtype(raster.dtypes[0]), np.integer):
-                raise CrossbandError(
-                    f"{path} holds {raster.dtypes[0]}, no labels; a label raster has whole numbers"
-                )
+                raise CrossbandError(f"{path} holds {raster.dtypes[0]}; a label raster needs integers")
             west, south, east, north = transform_bounds(raster.crs, "EPSG:4326", *raster.bounds)
             across = METERS_PER_DEGREE * math.cos(math.radians(south))
             width = math.ceil((east - west) * across / meters - 1e-6)
@@ -211,11 +209,11 @@ def _read_raster(path: Path, meters: float) -> SemanticMap:
             )
     except rasterio.errors.RasterioError as error:
         raise CrossbandError(
-            f"{path} is no georeferenced raster: {' '.join(str(error).split())[:120]}"
+            f"{path} is not a georeferenced raster: {' '.join(str(error).split())[:120]}"
         ) from None
     if (out == UNKNOWN).all():
         raise CrossbandError(
-            f"{path} has no class that is known; say what its numbers mean in "
+            f"{path} has no known class; say what its values mean in "
             f"{path.with_suffix('.json').name}, as "
             f'in {{"{GROUND[0]}": 1, "{GROUND[3]}": 2}}'
         )
@@ -236,7 +234,9 @@ def _raster_classes(path: Path, raster: Any) -> Mapping[str, int]:
         try:
             return {str(name): int(number) for name, number in json.loads(beside.read_text("utf-8")).items()}
         except (ValueError, AttributeError, TypeError):
-            raise CrossbandError(f'{beside} is no mapping of classes to numbers, as in {{"road": 1}}') from None
+            raise CrossbandError(
+                f'{beside} is not a mapping from classes to values, as in {{"road": 1}}'
+            ) from None
     named = {name: int(number) for number, name in raster.tags(1).items() if number.isdigit()}
     return named or {name: number for number, name in enumerate(GROUND)}
 
@@ -249,5 +249,5 @@ def _ground(table: np.ndarray) -> np.ndarray:
 def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS or width < 1 or height < 1:
         raise CrossbandError(
-            f"{path}: a map of {width}x{height} pixels is more than {MAX_PIXELS}; cut out what is flown over"
+            f"{path}: a map of {width}x{height} pixels exceeds {MAX_PIXELS}; crop it to the area flown over"
         )

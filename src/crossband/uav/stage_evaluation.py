@@ -271,7 +271,7 @@ def _nearest(matcher: Matcher, beta: float) -> tuple[np.ndarray, np.ndarray]:
     flights = scenes.frames.table["sequence"].to_numpy()
     days = list(dict.fromkeys(flights[row] for row, _ in matcher.probes))
     if len(days) < 2:
-        raise CrossbandError("whether an object is not there is measured on two flights by day at least")
+        raise CrossbandError("measuring absent objects needs at least two daytime flights")
     boxes = {
         flight: [
             (int(row), n) for row in np.flatnonzero(flights == flight) for n in range(len(scenes.boxes[row]))

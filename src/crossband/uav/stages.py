@@ -210,7 +210,7 @@ def localize(
     """
     if labeler.band != "tir":
         raise CrossbandError(
-            "a flight is thermal, this labeling network reads color; give one with model.band tir"
+            "the flight is thermal but this labeling network reads color; give one with model.band tir"
         )
     reach = locator.radius if radius is None else radius
     for row in range(len(flight)):  # before anything is computed
@@ -290,9 +290,7 @@ def detect(
     """
     semantic = detector.network.semantics > 0
     if semantic and labels is None:
-        raise CrossbandError(
-            "this detector reads the map's labeling; give --map and the networks that find the place"
-        )
+        raise CrossbandError("this detector needs the map's labels; give --map and the localization networks")
     upstream = None
     if semantic and labels:
         upstream = (labels[0].parents[1] / "labels.jsonl").read_text(encoding="utf-8").partition("\n")[0]

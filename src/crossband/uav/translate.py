@@ -65,7 +65,7 @@ class Thermal:
 
         path = Path(path)
         if path.suffix.lower() != ".png":
-            raise CrossbandError(f"a translated image is written as 16-bit PNG; name it .png, not {path.name}")
+            raise CrossbandError(f"a translated image is a 16-bit PNG; use a .png name, not {path.name}")
         return write_png(path, self.centikelvin)
 
 
@@ -83,7 +83,7 @@ def read_photograph(path: str | Path, box: Sequence[float] | None = None) -> Pho
     pixels = read_image(path).pixels
     if pixels.ndim != 3:
         raise CrossbandError(
-            f"{path} is gray; a color photograph is translated (thermal ones are matched as they are)"
+            f"{path} is gray; only color photographs are translated (thermal ones are matched directly)"
         )
     height, width = pixels.shape[:2]
     top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
@@ -109,7 +109,7 @@ def object_box(
     left, top, wide, high = (float(value) for value in box)
     if not (0 <= left < left + wide <= width and 0 <= top < top + high <= height):
         raise CrossbandError(
-            f"the box {left:g},{top:g},{wide:g},{high:g} is not inside of {where}, {width}x{height}"
+            f"the box {left:g},{top:g},{wide:g},{high:g} is not inside {where}, {width}x{height}"
         )
     return left, top, left + wide, top + high
 
@@ -130,7 +130,9 @@ def translate(
         CrossbandError: the ambient temperature is not between 200 and 350 K.
     """
     if not 200 <= ambient <= 350:
-        raise CrossbandError(f"an ambient temperature of {ambient:g} K is none; it lies between 200 and 350 K")
+        raise CrossbandError(
+            f"ambient temperature {ambient:g} K is out of range; it must be between 200 and 350 K"
+        )
     image, box = photograph.pixels, photograph.box
     side = max(box[2] - box[0], box[3] - box[1])
     scale = min(1.0, (longest or side) / side, _LARGEST / max(image.shape[-2:]))

@@ -40,7 +40,7 @@ class _Level:
         base: the map of the whole image, ``(C, h, w)``.
         changed: for either axis, by the pixel at which a window starts: from which cell on and before which one
             it changes the map.
-        needed: for either axis, in the same way: from which pixel on and before which one per crop must reach for
+        needed: for either axis, in the same way: from which pixel on and before which one a crop must reach for
             those cells to be right.
     """
 

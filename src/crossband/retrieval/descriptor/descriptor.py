@@ -123,18 +123,19 @@ class Finish:
             if band not in self.means:
                 have = ", ".join(sorted(self.means)) or "none"
                 raise CrossbandError(
-                    f"no mean of the band {band.value} is known (there is {have}), so it cannot be centered; "
+                    f"the band {band.value} cannot be centered, its mean is unknown (known: {have}); "
                     f"make the gallery from frames that have it, or give such images with --calibrate FOLDER"
                 )
             if len(self.means[band]) != vectors.shape[1]:
                 raise CrossbandError(
-                    f"the mean of the band {band.value} has {len(self.means[band])} numbers and a vector "
-                    f"{vectors.shape[1]}; the file it came from is damaged or of another model"
+                    f"dimension mismatch: the mean of {band.value} has {len(self.means[band])} dims, "
+                    f"the vectors have {vectors.shape[1]};  the file it came from is damaged or of another model"
                 )
             vectors = vectors - self.means[band]
         if self.axes is not None and len(self.axes) != vectors.shape[1]:
             raise CrossbandError(
-                f"the axes are of {len(self.axes)} numbers and a vector of {vectors.shape[1]}; "
+                f"dimension mismatch: the axes expect {len(self.axes)} dims, "
+                f"the vectors have {vectors.shape[1]}; "
                 "the file they came from is damaged or of another model"
             )
         return unit_length(vectors if self.axes is None else vectors @ self.axes)
@@ -324,7 +325,7 @@ def _steps(text: str) -> tuple[Pooling, bool]:
     steps = [step for step in text.split("+") if step]
     poolings = [step for step in steps if step != "center"]
     if len(poolings) != 1:
-        raise CrossbandError(f"a descriptor has one pooling; {text!r} names {len(poolings)}")
+        raise CrossbandError(f"a descriptor takes one pooling; {text!r} has {len(poolings)}")
     return Pooling.parse(poolings[0]), "center" in steps
 
 
@@ -336,12 +337,12 @@ def descriptor_metadata(path: Path) -> dict[str, Any]:
     """
     metadata = _metadata(path)
     if metadata.get("format") != _FORMAT:
-        raise CrossbandError(f"{path} is no descriptor file of crossband; crossband fit writes one")
+        raise CrossbandError(f"{path} is not a crossband descriptor file; crossband fit writes one")
     for name in ("name", "encoder", "weights", "layer", "pooling"):
         if not isinstance(metadata.get(name), str):
-            raise _no_descriptor(path, f"its {name} is no text")
+            raise _no_descriptor(path, f"its {name} is not text")
     if not isinstance(metadata.get("center"), bool):
-        raise _no_descriptor(path, "its center is neither true nor false")
+        raise _no_descriptor(path, "its field center is neither true nor false")
     _read_preprocess(path, metadata.get("preprocess"))
     return metadata
 
@@ -351,7 +352,7 @@ def _metadata(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {}).get("crossband", "{}"))
     except FileNotFoundError:
-        raise CrossbandError(f"no descriptor file {path}; crossband fit writes one") from None
+        raise CrossbandError(f"no descriptor file at {path}; crossband fit writes one") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise _no_descriptor(path, str(error)) from None
     return metadata if isinstance(metadata, dict) else {}
@@ -412,8 +413,8 @@ def _trained_preprocess(path: Path, metadata: Mapping[str, Any], options: Option
     own = _read_preprocess(path, metadata.get("preprocess"))
     if options.size not in (own.size, DEFAULT_OPTIONS.size):
         raise CrossbandError(
-            f"{path.stem} was trained on images of {own.size[1]}x{own.size[0]} and reads no others; leave "
-            "--size out, or name a descriptor that is not trained, as crossband"
+            f"{path.stem} was trained on images of {own.size[1]}x{own.size[0]} and takes no other size; omit "
+            "--size, or choose a descriptor that is not trained, such as crossband"
         )
     given = {band: Normalization.parse(text) for band, text in _by_band(options.normalization).items()}
     return replace(
@@ -493,33 +494,33 @@ def read_descriptor(path: Path, options: Options) -> Descriptor:
 
 
 def _no_descriptor(path: Path, reason: str) -> CrossbandError:
-    return CrossbandError(f"{path} is no descriptor file: {' '.join(reason.split())[:80]}")
+    return CrossbandError(f"{path} is not a descriptor file: {' '.join(reason.split())[:80]}")
 
 
 def _read_preprocess(path: Path, metadata: object) -> Preprocess:
     """How images are read, from what a file says of it; a size that no image has is refused before anything
     is made of it."""
     if not isinstance(metadata, dict):
-        raise _no_descriptor(path, "it does not say how images are read")
+        raise _no_descriptor(path, "it lacks the preprocessing")
     size = metadata.get("size")
     low, high = _SIDES
     if not (
         isinstance(size, list) and len(size) == 2 and all(type(n) is int and low <= n <= high for n in size)
     ):
-        raise _no_descriptor(path, f"its size is not two sides from {low} to {high} pixels")
+        raise _no_descriptor(path, f"its image size is not two sides from {low} to {high} pixels")
     try:
         preprocess = Preprocess.from_description(metadata)
     except (KeyError, ValueError, TypeError, AttributeError, CrossbandError) as error:
-        raise _no_descriptor(path, f"it does not say how images are read ({error})") from None
+        raise _no_descriptor(path, f"it lacks the preprocessing ({error})") from None
     for band in BANDS:
         if band not in preprocess.statistics or band not in preprocess.normalization:
-            raise _no_descriptor(path, f"it does not say how {band.value} images are read")
+            raise _no_descriptor(path, f"it lacks the preprocessing of {band.value}")
         mean, std = preprocess.statistics[band].mean, preprocess.statistics[band].std
         if not (_finite(mean, 3) and _finite(std, 3) and min(std) > 0):
-            raise _no_descriptor(path, f"its statistics of {band.value} are not three numbers each")
+            raise _no_descriptor(path, f"its statistics of {band.value} are not three values each")
     warp = preprocess.warp
     if warp is not None and not (_finite((warp.shift, warp.scale, warp.rotate), 3) and warp.scale > 0):
-        raise _no_descriptor(path, "its warp is not three numbers")
+        raise _no_descriptor(path, "its warp is not three values")
     return preprocess
 
 
@@ -549,5 +550,5 @@ def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name != "cpu" and not torch.cuda.is_available():
-        raise CrossbandError(f"device {name!r} is not here; use --device cpu")
+        raise CrossbandError(f"device {name!r} is not available; use --device cpu")
     return name

@@ -164,8 +164,8 @@ class Gallery:
             size = len(next(iter((descriptor.means or {}).values()), np.empty(rows.size)))
         if size != rows.size:
             raise CrossbandError(
-                f"{folder / 'descriptor.safetensors'} makes vectors of {size} numbers, the gallery's rows have "
-                f"{rows.size}; one of them is of another gallery"
+                f"{folder / 'descriptor.safetensors'} makes vectors of {size} dims, the gallery's rows have "
+                f"{rows.size}; one of them belongs to another gallery"
             )
         return cls(folder, descriptor, rows, float(metadata["scale"]))
 
@@ -180,7 +180,7 @@ class Gallery:
         if rows.dtype != metadata["dtype"]:
             raise CrossbandError(
                 f"{Path(folder) / 'gallery.json'} says {metadata['dtype']}, the rows are {rows.dtype}; "
-                "one of them is of another gallery"
+                "one of them belongs to another gallery"
             )
         return rows
 
@@ -257,7 +257,7 @@ class Gallery:
         return len(frames)
 
     def delete(self, where: str) -> int:
-        """Delete the rows that fulfil a condition on the metadata; gives their number."""
+        """Delete the rows that match a condition on the metadata; gives their number."""
         return self.rows.delete(where)
 
     def describe(
@@ -312,18 +312,21 @@ class Gallery:
             max_memory: bytes that the gallery may take in memory.
 
         Raises:
-            CrossbandError: an empty gallery, a condition that cannot be read, or one nothing fulfils.
+            CrossbandError: an empty gallery, a condition that cannot be read, or one that nothing matches.
         """
         if k < 1:
-            raise CrossbandError(f"-k is at least 1, not {k}")
+            raise CrossbandError(f"-k must be at least 1, not {k}")
         if len(vector) != self.rows.size:
-            raise CrossbandError(f"a query of {len(vector)} numbers; the gallery's have {self.rows.size}")
+            raise CrossbandError(
+                f"dimension mismatch: expected {self.rows.size}, got {len(vector)}; "
+                "the query and the gallery must use one model"
+            )
         if exact is False and self._scale:
-            raise CrossbandError("a gallery of int8 rows has no index; leave exact out, or keep float32 rows")
+            raise CrossbandError("an int8 gallery has no index; omit exact, or use float32")
         if not (n := self.rows.count()):
-            raise CrossbandError(f"nothing to search in {self.folder}: it is empty; crossband index fills it")
+            raise CrossbandError(f"the gallery {self.folder} is empty; crossband index fills it")
         if where is not None and not self.rows.count(where):
-            raise CrossbandError(f"nothing to search in {self.folder}: no item fulfils --where {where!r}")
+            raise CrossbandError(f"no items match the filter --where {where!r} in {self.folder}")
         tiles = max(max_memory // 4, 64 * self.rows.size)
         fits = n * (self._vector_bytes + _ROW_BYTES) <= max_memory - tiles
         if exact is None:
@@ -349,7 +352,7 @@ class Gallery:
         return max(1, min(memory, _STREAM_BYTES) // (self._vector_bytes + _ROW_BYTES))
 
     def _from_disk(self, where: str | None, memory: int) -> Iterator[_Part]:
-        """The rows that fulfil a condition, some at a time."""
+        """The rows that match a condition, some at a time."""
         for batch in self.rows.stream(row_schema(1, "float32").names, self._height(memory), where):
             yield batch.drop_columns(["vector"]), self._numbers(_matrix(batch)), None
 
@@ -409,7 +412,9 @@ def _matrix(batch: pa.Table) -> np.ndarray:
     vectors = batch["vector"].combine_chunks()
     numbers = vectors.flatten()
     if vectors.null_count or numbers.null_count:
-        raise CrossbandError("a row of the gallery has no vector; index its frames into another --gallery")
+        raise CrossbandError(
+            "a row of the gallery has no vector; index the frames again into another --gallery"
+        )
     return numbers.to_numpy(zero_copy_only=False).reshape(len(batch), -1)
 
 
@@ -440,7 +445,7 @@ def _squared(query: np.ndarray, rows: Rows, found: np.ndarray, memory: int) -> n
 
 def _check_dtype(dtype: str) -> None:
     if dtype not in _DTYPES:
-        raise CrossbandError(f"a gallery keeps {' or '.join(_DTYPES)}, not {dtype!r}")
+        raise CrossbandError(f"a gallery holds {' or '.join(_DTYPES)}, not {dtype!r}")
 
 
 def read_metadata(folder: str | Path) -> dict[str, Any]:
@@ -453,9 +458,9 @@ def read_metadata(folder: str | Path) -> dict[str, Any]:
     try:
         metadata = json.loads(path.read_text())
     except FileNotFoundError:
-        raise CrossbandError(f"no gallery in {folder}; crossband index makes one") from None
+        raise CrossbandError(f"no gallery at {folder}; crossband index makes one") from None
     except OSError as error:
-        raise CrossbandError(f"no gallery in {folder} can be read ({error.strerror})") from None
+        raise CrossbandError(f"the gallery {folder} cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
         raise CrossbandError(f"no gallery: {path} is damaged; index into another --gallery") from None
     if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
@@ -520,7 +525,7 @@ def index(
         CrossbandError: another model than the gallery's, or nothing that can be indexed.
     """
     if str(gallery).strip() == "":
-        raise CrossbandError("the gallery's folder is empty text; name one with --gallery")
+        raise CrossbandError("the gallery's folder is empty; give one with --gallery")
     folder = Path(gallery)
     kept = list(dict.fromkeys(parse_band(band) for band in bands)) if bands else list(frames.bands)
     for band in kept:
@@ -529,7 +534,7 @@ def index(
         _check_dtype(dtype)
     there = (folder / "gallery.json").exists()
     if not there and folder == Path():  # what an empty variable of a shell becomes
-        raise CrossbandError("no gallery is made in the current folder itself; name one with --gallery")
+        raise CrossbandError("a gallery cannot be the current folder; give another with --gallery")
     with _working_folder(folder, store) as work:
         if there:
             opened = Gallery.open(folder, options)
@@ -667,7 +672,7 @@ def search(
     if calibrate is not None:
         images = [{"frame": key, band: path.name} for key, path in images_by_stem(Path(calibrate)).items()]
         if not images:
-            raise CrossbandError(f"no image in {calibrate} to calibrate by")
+            raise CrossbandError(f"no images in {calibrate} to calibrate with")
         sample = Frames.make(images, calibrate)
         sample = sample if units is None else sample.assign(tir_units=units)
         finish = opened.calibrated(band, sample, store=store)
@@ -684,7 +689,7 @@ def query_image(
     """
     if frames is None:
         if not Path(name).exists():
-            raise CrossbandError(f"there is no image {name}; for the name of a frame, give its --frames too")
+            raise CrossbandError(f"no image at {name}; to query by frame name, give --frames as well")
         return Path(name), units
     table = open_frames(frames)
     if name not in table.names:

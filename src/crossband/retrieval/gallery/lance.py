@@ -45,7 +45,7 @@ def row_schema(size: int, dtype: str) -> pa.Schema:
     """The columns of a gallery: ``key`` (frame and band), what is known of the frame, and the vector.
 
     The key is marked as primary: without the mark, two writers that insert the same key at the same time
-    both succeed, and it stands twice.
+    both succeed, and it appears twice.
     """
     number = pa.int8() if dtype == "int8" else pa.float32()
     key = pa.field("key", pa.string(), False, {"lance-schema:unenforced-primary-key": "true"})
@@ -75,10 +75,10 @@ class GalleryStore(Protocol):
         """Set some columns of the rows whose keys are there; other keys are passed over."""
 
     def delete(self, where: str) -> int:
-        """Delete the rows that fulfil a condition; gives their number."""
+        """Delete the rows that match a condition; gives their number."""
 
     def count(self, where: str | None = None) -> int:
-        """The number of rows, of those that fulfil a condition if one is given."""
+        """The number of rows, of those that match a condition if one is given."""
 
     def read(self, columns: list[str], where: str | None = None) -> pa.Table:
         """Some columns, in the order of insertion."""
@@ -115,7 +115,7 @@ class LanceStore:
         import lancedb
 
         self._uri = uri
-        with _Sentences(f"no gallery can be opened at {uri}"):
+        with _Sentences(f"cannot open a gallery at {uri}"):
             # every read sees what other processes have committed
             database = lancedb.connect(str(uri), read_consistency_interval=datetime.timedelta(0))
             if schema is not None:
@@ -125,11 +125,11 @@ class LanceStore:
             found = self._table.schema
         vector = found.field("vector").type if "vector" in found.names else None
         if not isinstance(vector, pa.FixedSizeListType):
-            raise CrossbandError(f"no gallery can be opened at {uri}: its table has no vectors")
+            raise CrossbandError(f"cannot open a gallery at {uri}: its table has no vectors")
         self._size, self._dtype = vector.list_size, "int8" if vector.value_type == pa.int8() else "float32"
         expected = row_schema(self._size, self._dtype)
         if [(field.name, field.type) for field in found] != [(field.name, field.type) for field in expected]:
-            raise CrossbandError(f"no gallery can be opened at {uri}: its table has other columns")
+            raise CrossbandError(f"cannot open a gallery at {uri}: its table has different columns")
 
     @property
     def size(self) -> int:
@@ -200,7 +200,7 @@ class LanceStore:
             CrossbandError: an index of int8 rows, which the engine does not build.
         """
         if index and self.dtype == "int8":
-            raise CrossbandError("rows of int8 have no index; leave --index out, or keep float32 rows")
+            raise CrossbandError("an int8 gallery has no index; omit --index, or use float32")
         if index:
             self._commit(
                 lambda: self._table.create_index(
@@ -244,7 +244,7 @@ def _whole(where: str | None) -> str | None:
     for sign in bare:
         depth += (sign == "(") - (sign == ")")
         if depth < 0 or sign == ";":
-            raise _no_condition(where, f"{sign!r} stands where nothing ends")
+            raise _no_condition(where, f"{sign!r} has nothing to close")
     return f"({where}\n)"  # on a line of its own, the bracket is in no comment
 
 
@@ -261,7 +261,7 @@ def _readable(where: str) -> bool:
 
 
 def _no_condition(where: str, reason: str) -> CrossbandError:
-    return CrossbandError(f"--where {where!r} is no condition on {', '.join(METADATA)}: {reason}")
+    return CrossbandError(f"--where {where!r} is not a valid condition on {', '.join(METADATA)}: {reason}")
 
 
 class _Sentences:

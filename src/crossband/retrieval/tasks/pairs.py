@@ -95,13 +95,13 @@ class PairData(Strict):
     def _known(cls, bands: list[str]) -> list[str]:
         known = list(dict.fromkeys(parse_band(band).value for band in bands))
         if len(known) < 2:
-            raise CrossbandError("pairs are of two bands at least; data.bands names one")
+            raise CrossbandError("pairs need at least two bands; data.bands has one")
         return known
 
     @model_validator(mode="after")
     def _val_is_not_test(self) -> Self:
         if "test" in self.val.where.get("split", []) or self.val in self.test.values():
-            raise CrossbandError("a checkpoint is selected on val, never on test; data.val is a test set")
+            raise CrossbandError("checkpoints are selected on val, never on test; data.val is a test set")
         return self
 
 
@@ -188,7 +188,7 @@ class Pairs(Task):
         for band, there in zip(self.recipe.data.bands, items.listed.T, strict=True):
             if not there.any():
                 raise CrossbandError(
-                    f"no frame of {frames.root} has the band {band}; name others in data.bands"
+                    f"no frames of {frames.root} have the band {band}; name others in data.bands"
                 )
         return items
 
@@ -198,7 +198,9 @@ class Pairs(Task):
         tests = [part_frames(part, self._root) for part in data.test.values() if is_here(part, self._root)]
         val = part_frames(data.val, self._root)
         if not (self._items(val).listed.sum(1) > 1).any():
-            raise CrossbandError("no frame of data.val has two of the bands; a checkpoint is selected on pairs")
+            raise CrossbandError(
+                "no frames of data.val have two of the bands; checkpoints are selected on pairs"
+            )
         check_apart(val, tests, data.bands)
 
     def prepare(self) -> None:
@@ -236,7 +238,7 @@ class Pairs(Task):
         rows = np.flatnonzero(self.items.listed.sum(1) > 1)
         if not len(rows):
             raise CrossbandError(
-                "no training frame has two of the bands; pairs are learned from aligned frames"
+                "no training frames have two of the bands; pairs are learned from aligned frames"
             )
         order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(rows))
         return rows[order][:, None]

@@ -216,7 +216,7 @@ def _seen_twice(scenes: Scenes) -> list[list[tuple[int, int]]]:
                 seen.setdefault((sequence, int(box[5])), []).append((row, number))
     found = [where for where in seen.values() if len({row for row, _ in where}) > 1]
     if not found:
-        raise CrossbandError("no object is seen in two frames of a flight, so there is nothing to learn")
+        raise CrossbandError("no object appears in two frames of a flight, so there is nothing to learn")
     return found
 
 
