@@ -30,7 +30,7 @@ def keep_freed_memory() -> None:
 
 
 def process_peak_mb() -> float | None:
-    """The most memory this process has held so far, MiB; ``None`` on systems that do not tell."""
+    """Return the most memory this process has held so far, MiB; ``None`` on systems that do not tell."""
     try:
         import resource
     except ImportError:

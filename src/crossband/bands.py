@@ -60,7 +60,7 @@ class Units(enum.StrEnum):
 
 
 def parse_band(name: str) -> Band:
-    """The band called ``name``.
+    """Parse the band called ``name``.
 
     Raises:
         CrossbandError: for any other name.
@@ -76,7 +76,7 @@ def parse_band(name: str) -> Band:
 
 
 def parse_units(name: str) -> Units:
-    """The units called ``name``.
+    """Parse the units called ``name``.
 
     Raises:
         CrossbandError: for any other name.
@@ -92,7 +92,7 @@ def parse_units(name: str) -> Units:
 
 
 def to_kelvin(pixels: np.ndarray, units: Units | str) -> np.ndarray:
-    """Temperatures in kelvin, float32, of thermal pixels in ``units``; same shape.
+    """Return temperatures in kelvin, float32, of thermal pixels in ``units``; same shape.
 
     Raises:
         CrossbandError: when the units are counts, which have no temperature, or unknown.
@@ -176,7 +176,7 @@ class Normalization:
         return self.fitted(pixels)(pixels, units)
 
     def fitted(self, pixels: np.ndarray) -> Callable[[np.ndarray, Units | str], np.ndarray]:
-        """The map of one image, to be applied to any part of it with its units.
+        """Return the map of one image, to be applied to any part of it with its units.
 
         Example:
             >>> image = np.arange(101, dtype=np.uint16)
@@ -199,7 +199,7 @@ class Normalization:
 
 
 def default_normalization(band: Band) -> Normalization:
-    """``percentile:1:99`` for ``tir``, ``range`` for the others."""
+    """Return ``percentile:1:99`` for ``tir``, ``range`` for the others."""
     return Normalization.parse("percentile" if band is Band.TIR else "range")
 
 

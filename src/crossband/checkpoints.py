@@ -44,7 +44,7 @@ def write_checkpoint(path: Path, network: nn.Module, metadata: Mapping[str, Any]
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint says of itself: ``recipe``, ``classes``, ``preprocess``, ``crossband``, ...
+    """Return what a checkpoint says of itself: ``recipe``, ``classes``, ``preprocess``, ``crossband``, ...
 
     Raises:
         CrossbandError: missing, damaged, or no checkpoint of crossband.
@@ -87,7 +87,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """The state of a run, or ``None`` where there is none.
+    """Read the state of a run, or ``None`` where there is none.
 
     Raises:
         CrossbandError: it is damaged, or holds objects.

@@ -41,7 +41,7 @@ class Export:
     megabytes: float
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
+        """Return a plain mapping."""
         return asdict(self)
 
 
@@ -124,7 +124,7 @@ def write_onnx(
 
 
 def onnx_session(path: str | Path, threads: int | None = None) -> Any:
-    """An ONNX Runtime session on the CPU, with as many threads as torch uses unless told otherwise."""
+    """Return an ONNX Runtime session on the CPU, with as many threads as torch uses unless told otherwise."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -12,7 +12,7 @@ __all__ = ["make_folder", "write_file"]
 
 
 def make_folder(path: str | Path) -> Path:
-    """The folder, made if need be.
+    """Make the folder, made if need be.
 
     Raises:
         CrossbandError: it cannot be written.

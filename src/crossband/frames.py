@@ -63,7 +63,7 @@ class Frames:
 
     @classmethod
     def make(cls, rows: Iterable[Mapping[str, object]] | pd.DataFrame, root: str | Path) -> Frames:
-        """Frames from rows; checks names, columns and paths, not the files themselves.
+        """Return frames from rows; checks names, columns and paths, not the files themselves.
 
         Raises:
             CrossbandError: no ``frame`` column, no band, a name used twice, unknown units, or a path that
@@ -159,11 +159,11 @@ class Frames:
         return self.table["frame"].tolist()
 
     def has(self, column: str) -> bool:
-        """Whether the column is there and holds anything."""
+        """Return whether the column is there and holds anything."""
         return column in self.table and bool(self.table[column].notna().any())
 
     def paths(self, band: Band | str) -> list[Path | None]:
-        """The image of each frame in a band, ``None`` where it has none.
+        """Return the image of each frame in a band, ``None`` where it has none.
 
         No path leaves ``root`` by its text (``..``, absolute): such a manifest is refused. A link below
         ``root`` is followed wherever it points, since linking recordings into a folder is common; whoever
@@ -179,19 +179,19 @@ class Frames:
         return [None if pd.isna(path) else self.root / path for path in self.table[band.value]]
 
     def units(self) -> list[str | None]:
-        """The units of each frame's thermal pixels, ``None`` where nobody said."""
+        """Return the units of each frame's thermal pixels, ``None`` where nobody said."""
         if "tir_units" not in self.table:
             return [None] * len(self)
         return [None if pd.isna(units) else units for units in self.table["tir_units"]]
 
     def select(self, rows: np.ndarray | pd.Series | slice) -> Frames:
-        """The frames of a boolean mask, positions or a slice, in their order."""
+        """Return the frames of a boolean mask, positions or a slice, in their order."""
         rows = rows if isinstance(rows, slice) else np.asarray(rows, None if len(rows) else np.intp)
         table = self.table[rows] if isinstance(rows, slice) or rows.dtype == bool else self.table.iloc[rows]
         return Frames(table.reset_index(drop=True), self.root)
 
     def assign(self, **columns: Any) -> Frames:
-        """These frames with columns set; a value for all of them, or one for each.
+        """Return these frames with columns set; a value for all of them, or one for each.
 
         Example:
             >>> frames = Frames.make([{"frame": "a", "rgb": "a.png"}], root=".")
@@ -201,7 +201,7 @@ class Frames:
         return Frames.make(self.table.assign(**columns), self.root)
 
     def split(self, *names: str) -> Frames:
-        """The frames of the named splits.
+        """Return the frames of the named splits.
 
         Raises:
             CrossbandError: no frame is in them.
@@ -215,7 +215,7 @@ class Frames:
         return self.select(mask)
 
     def every(self, n: int) -> Frames:
-        """Each ``n``-th frame of each sequence (of the table, where there are none): the paper's
+        """Return each ``n``-th frame of each sequence (of the table, where there are none): the paper's
         sampling of temporally correlated sets."""
         if n <= 1:
             return self
@@ -246,7 +246,7 @@ class Frames:
 
 
 def leaves_folder(path: str) -> bool:
-    """Whether a relative path points outside the folder it is relative to.
+    """Return whether a relative path points outside the folder it is relative to.
 
     Example:
         >>> leaves_folder("rgb/a.png"), leaves_folder("../a.png"), leaves_folder("/etc/passwd")

@@ -59,7 +59,7 @@ class Profile:
     threads: int
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
+        """Return a plain mapping."""
         return asdict(self)
 
 
@@ -78,7 +78,7 @@ def profile(
     dtype: str = "float32",
     threads: int | None = None,
 ) -> list[Profile]:
-    """The cost of a network, in each of its forms.
+    """Return the cost of a network, in each of its forms.
 
     Args:
         model: a segmentation network, an encoder, or the checkpoint of a segmentation.
@@ -145,7 +145,7 @@ def network_of(
     classes: int = 9,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[nn.Module, int]:
-    """A network by name, or that of a checkpoint, in evaluation mode, and the channels of its input.
+    """Return a network by name, or that of a checkpoint, in evaluation mode, and the channels of its input.
 
     Args:
         model: a segmentation network, an encoder, or a segmentation's checkpoint.

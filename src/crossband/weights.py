@@ -67,7 +67,7 @@ class WeightsSource:
 
 
 def find_weights(source: WeightsSource, given: str | Path | None = None, download: bool = True) -> Path:
-    """The weights file of a model; see the module for the order.
+    """Return the weights file of a model; see the module for the order.
 
     Args:
         source: where they can come from.
@@ -105,7 +105,7 @@ def find_weights(source: WeightsSource, given: str | Path | None = None, downloa
 
 
 def locate_weights(source: WeightsSource, given: str | Path | None = None) -> Path | None:
-    """The weights file if it is on this machine, without any download; else ``None``."""
+    """Return the weights file if it is on this machine, without any download; else ``None``."""
     for folder in (given, os.environ.get("CROSSBAND_WEIGHTS")):
         for stem, suffix in itertools.product(filter(None, (source.first, source.name)), _SUFFIXES):
             path = Path(folder or "") / f"{stem}{suffix}"
@@ -128,7 +128,7 @@ def locate_weights(source: WeightsSource, given: str | Path | None = None) -> Pa
 
 
 def load_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file, or of a ``.pth`` read without unpickling objects.
+    """Load the tensors of a safetensors file, or of a ``.pth`` read without unpickling objects.
 
     Raises:
         CrossbandError: the file is damaged or holds anything but tensors.
@@ -161,7 +161,7 @@ def _read_torch(path: Path) -> Any:
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """Return SHA-256 of a file, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -159,7 +159,7 @@ def test_evaluate_measures_every_direction(scenes, trained):
     ("changes", "said"),
     [
         ({"data": {"bands": ["rgb"]}}, "two bands at least"),
-        ({"data": {"bands": ["rgb", "nir"]}}, "no frame of .* has the band nir"),
+        ({"data": {"bands": ["rgb", "nir"]}}, "no frames of .* have the band nir"),
         ({"data": {"val": {"frames": "three"}}}, "selected on val, never on test"),
         ({"model": {"dim": 9999}}, "9999 dims cannot be made"),
     ],

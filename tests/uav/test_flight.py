@@ -120,7 +120,7 @@ def test_a_file_that_is_no_video_is_named(tmp_path):
 def test_nothing_at_all_is_said(tmp_path):
     with pytest.raises(CrossbandError, match="no flight at"):
         open_flight(tmp_path / "none")
-    with pytest.raises(CrossbandError, match="no frame of the flight"):
+    with pytest.raises(CrossbandError, match="no frames of the flight"):
         open_flight(sequence(tmp_path / "flight"), {"file": ["other"]})
 
 

@@ -12,7 +12,7 @@ def print_json(value: Any) -> None:
 
 
 def shortened(value: Any, where: str) -> Any:
-    """The same, with a remark in the place of long lists of numbers or words that stand in a file too."""
+    """Return the same with a remark in the place of long lists of numbers or words that stand in a file too."""
     if isinstance(value, dict):
         return {key: shortened(inner, where) for key, inner in value.items()}
     if isinstance(value, list) and len(value) > 60 and not isinstance(value[0], dict | list):

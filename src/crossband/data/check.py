@@ -54,7 +54,7 @@ class Audit:
     faults: list[Fault]
 
     def to_table(self) -> pd.DataFrame:
-        """One row per fault."""
+        """Return one row per fault."""
         return pd.DataFrame([asdict(fault) for fault in self.faults], columns=list(Fault.__dataclass_fields__))
 
 

@@ -22,7 +22,7 @@ __all__ = ["FrameItems", "Items", "check_apart", "is_here", "make_preprocess", "
 
 
 def part_frames(part: Part, root: Path) -> Frames:
-    """The frames of a part of a recipe; simulated ones are made where they are not there yet.
+    """Return the frames of a part of a recipe; simulated ones are made where they are not there yet.
 
     Raises:
         CrossbandError: no such frames, or none that match the filter.
@@ -49,13 +49,13 @@ def part_frames(part: Part, root: Path) -> Frames:
 
 
 def is_here(part: Part, root: Path) -> bool:
-    """Whether a part's frames are there; nothing is simulated, and what is half simulated is not there."""
+    """Return whether a part's frames are there; nothing is simulated, and what is half simulated is not there."""
     path = root / part.frames
     return (path / "frames.parquet").is_file() if part.simulate is not None else path.exists()
 
 
 def make_preprocess(data: Data, expected: Statistics, train: Frames) -> Preprocess:
-    """How a recipe's images become tensors.
+    """Return how a recipe's images become tensors.
 
     Args:
         data: the recipe's; its sizes, normalizations and statistics count.
@@ -125,20 +125,20 @@ class Items:
         return len(self.rows)
 
     def name(self, item: int) -> str:
-        """Frame and band of an item."""
+        """Return frame and band of an item."""
         return f"{self.frames.names[self.rows[item]]} ({self.bands[item].value})"
 
     def of_bands(self, bands: Iterable[str]) -> np.ndarray:
-        """The items of some bands, int64."""
+        """Return the items of some bands, int64."""
         wanted = {parse_band(band) for band in bands}
         return np.array([i for i, band in enumerate(self.bands) if band in wanted], np.int64)
 
     def near_frames(self, items: np.ndarray) -> Frames:
-        """The frames of some items, one row per item; names may repeat."""
+        """Return the frames of some items, one row per item; names may repeat."""
         return Frames(self.frames.table.iloc[self.rows[items]].reset_index(drop=True), self.frames.root)
 
     def unit(self, item: int) -> torch.Tensor:
-        """The image in [0, 1], float32 ``(1 or 3, H, W)``.
+        """Return the image in [0, 1], float32 ``(1 or 3, H, W)``.
 
         Raises:
             ImageFault: it cannot be read.
@@ -153,24 +153,24 @@ class Items:
         return pixels
 
     def standardized(self, pixels: torch.Tensor, band: Band) -> torch.Tensor:
-        """What a network reads, float32 ``(3, H, W)``, of an image in [0, 1]."""
+        """Return what a network reads, float32 ``(3, H, W)``, of an image in [0, 1]."""
         statistics = self.preprocess.statistics[band]
         mean, std = torch.tensor(statistics.mean)[:, None, None], torch.tensor(statistics.std)[:, None, None]
         return (pixels - mean) / std
 
     def tensor(self, item: int) -> torch.Tensor:
-        """The item as a network reads it."""
+        """Return the item as a network reads it."""
         return self.standardized(self.unit(item), self.bands[item])
 
     def augmented(
         self, item: int, view: ViewShift, light: Photometry, generator: torch.Generator
     ) -> torch.Tensor:
-        """The item, augmented, as a network reads it."""
+        """Return the item, augmented, as a network reads it."""
         band = self.bands[item]
         return self.standardized(light(view(self.unit(item), generator), band, generator), band)
 
     def batch(self, items: np.ndarray, readers: int = 2) -> torch.Tensor:
-        """Several items, read by threads, float32 ``(n, 3, H, W)``."""
+        """Return several items, read by threads, float32 ``(n, 3, H, W)``."""
         with ThreadPoolExecutor(readers) as pool:
             return torch.stack(list(pool.map(self.tensor, items.tolist())))
 
@@ -213,7 +213,7 @@ class FrameItems:
         return len(self.frames)
 
     def units(self, row: int) -> list[torch.Tensor | None]:
-        """The images of a frame in [0, 1], each float32 ``(1 or 3, H, W)``, ``None`` where absent."""
+        """Return the images of a frame in [0, 1], each float32 ``(1 or 3, H, W)``, ``None`` where absent."""
         return [self._unit(row, column) for column in range(len(self.bands))]
 
     def tensor(
@@ -223,7 +223,7 @@ class FrameItems:
         light: Photometry | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """A frame as a network of streams reads it, float32 ``(m, 3, H, W)``, and which bands are there,
+        """Return a frame as a network of streams reads it, float32 ``(m, 3, H, W)``, and which bands are there,
         boolean ``(m,)``.
 
         Args:
@@ -252,7 +252,7 @@ class FrameItems:
         return stack, present
 
     def batch(self, rows: np.ndarray, readers: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
-        """Several frames, read by threads: ``(n, m, 3, H, W)`` and ``(n, m)``."""
+        """Return several frames, read by threads: ``(n, m, 3, H, W)`` and ``(n, m)``."""
         with ThreadPoolExecutor(readers) as pool:
             found = list(pool.map(self.tensor, rows.tolist()))
         return torch.stack([images for images, _ in found]), torch.stack([present for _, present in found])

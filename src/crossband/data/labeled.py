@@ -65,7 +65,7 @@ class LabeledFrames:
         return len(self.frames)
 
     def frame(self, row: int) -> tuple[torch.Tensor, np.ndarray]:
-        """A frame's bands in [0, 1], float32 ``(C, H, W)``, and its labels as the file has them, ``(h, w)``.
+        """Return a frame's bands in [0, 1], float32 ``(C, H, W)``, and its labels as the file has them, ``(h, w)``.
 
         Raises:
             ImageFault: an image or the labels cannot be read.
@@ -82,18 +82,18 @@ class LabeledFrames:
         return found
 
     def sized_labels(self, labels: np.ndarray) -> torch.Tensor:
-        """Labels at the size of the images, by nearest neighbor, int64 ``(H, W)``."""
+        """Return labels at the size of the images, by nearest neighbor, int64 ``(H, W)``."""
         wide = torch.from_numpy(labels.astype(np.int64))
         if tuple(labels.shape) == tuple(self.preprocess.size):
             return wide
         return F.interpolate(wide[None, None].double(), self.preprocess.size, mode="nearest-exact")[0, 0].long()
 
     def standardized(self, images: torch.Tensor) -> torch.Tensor:
-        """What a network reads, of bands in [0, 1], ``(..., C, H, W)``."""
+        """Return what a network reads, of bands in [0, 1], ``(..., C, H, W)``."""
         return self.preprocess.standardized(images, self.bands)
 
     def class_counts(self) -> np.ndarray:
-        """Pixels of each class, int64 ``(classes,)``.
+        """Return pixels of each class, int64 ``(classes,)``.
 
         Raises:
             CrossbandError: a label beyond the last class that is not 255.

@@ -89,7 +89,7 @@ class Preprocess:
     warp: Warp | None = None
 
     def unit(self, image: Image, band: Band) -> torch.Tensor:
-        """The image in [0, 1], resized, float32 ``(1 or 3, H, W)``.
+        """Return the image in [0, 1], resized, float32 ``(1 or 3, H, W)``.
 
         The thermal band has one channel: colors (a palette burnt in by the camera) become their
         luminance. An alpha channel is ignored. Resizing is bilinear with antialiasing, on the pixels'
@@ -118,7 +118,7 @@ class Preprocess:
         return (self.unit(image, band) - mean) / std
 
     def standardized(self, images: torch.Tensor, bands: Sequence[Band]) -> torch.Tensor:
-        """Several bands together, standardized: float32 ``(..., C, H, W)`` in [0, 1] of the same shape.
+        """Return several bands together, standardized: float32 ``(..., C, H, W)`` in [0, 1] of the same shape.
 
         Args:
             images: the channels of the bands one after another, three for ``rgb`` and one for the others, which
@@ -134,7 +134,7 @@ class Preprocess:
         return (images - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
 
     def describe(self) -> dict[str, object]:
-        """A plain, complete description of it, for keys and for files."""
+        """Return a plain, complete description of it, for keys and for files."""
         return {
             "size": list(self.size),
             "statistics": {b.value: [list(s.mean), list(s.std)] for b, s in self.statistics.items()},
@@ -144,7 +144,7 @@ class Preprocess:
 
     @classmethod
     def from_description(cls, metadata: Mapping[str, object]) -> Preprocess:
-        """The inverse of :meth:`describe`.
+        """Return the inverse of :meth:`describe`.
 
         Example:
             >>> Preprocess.from_description(Preprocess().describe()) == Preprocess()
@@ -165,7 +165,7 @@ class Preprocess:
 def measure_statistics(
     frames: Frames | Sequence[Frames], preprocess: Preprocess, most: int = 500
 ) -> dict[Band, Statistics]:
-    """The mean and standard deviation of each channel of each band, over at most ``most`` of its images
+    """Measure the mean and standard deviation of each channel of each band, over at most ``most`` of its images
     taken at regular steps; images that cannot be read, or that the normalization does not fit, are passed
     over.
 

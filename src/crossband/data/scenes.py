@@ -62,7 +62,7 @@ class Scenes:
             )
 
     def pixels(self, row: int, column: str) -> np.ndarray:
-        """A layer as the file holds it.
+        """Return a layer as the file holds it.
 
         Raises:
             ImageFault: it cannot be read.
@@ -78,7 +78,7 @@ class Scenes:
         return pixels
 
     def color(self, row: int) -> torch.Tensor:
-        """Float32 ``(3, H, W)`` in [0, 1]."""
+        """Return float32 ``(3, H, W)`` in [0, 1]."""
         pixels = self.pixels(row, "rgb")
         if pixels.ndim == 2:
             pixels = np.repeat(pixels[..., None], 3, 2)
@@ -86,7 +86,7 @@ class Scenes:
         return torch.from_numpy(pixels[..., :3].astype(np.float32) / top).permute(2, 0, 1).contiguous()
 
     def kelvin(self, row: int) -> torch.Tensor:
-        """Float32 ``(1, H, W)``, kelvin.
+        """Return float32 ``(1, H, W)``, kelvin.
 
         Raises:
             CrossbandError: the pixels are counts.
@@ -94,15 +94,15 @@ class Scenes:
         return torch.from_numpy(to_kelvin(self.pixels(row, "tir"), self._units[row] or "counts"))[None]
 
     def thermal(self, row: int) -> torch.Tensor:
-        """What networks read of the thermal image, ``(1, H, W)``; see :func:`thermal_input`."""
+        """Return what networks read of the thermal image, ``(1, H, W)``; see :func:`thermal_input`."""
         return thermal_input(self.pixels(row, "tir"), self._units[row] or "counts")
 
     def ambient(self, row: int) -> float:
-        """The median temperature of the frame, kelvin."""
+        """Return the median temperature of the frame, kelvin."""
         return float(self.kelvin(row).median())
 
     def integers(self, row: int, column: str, table: np.ndarray | None = None) -> torch.Tensor:
-        """A layer of labels, int64 ``(H, W)``, looked up in a table if one is given."""
+        """Return a layer of labels, int64 ``(H, W)``, looked up in a table if one is given."""
         pixels = self.pixels(row, column)
         return torch.from_numpy((pixels if table is None else table[pixels]).astype(np.int64))
 
@@ -115,7 +115,7 @@ class Scenes:
 
 
 def thermal_input(pixels: np.ndarray, units: Units | str) -> torch.Tensor:
-    """A thermal image as the networks read it, float32 ``(1, H, W)``: about 0 at its median, a unit is 12 K.
+    """Return a thermal image as the networks read it, float32 ``(1, H, W)``: about 0 at its median, a unit is 12 K.
 
     Counts have no kelvin: there a unit is a quarter of the range between the 1st and the 99th percentile.
     Pixels that are no number count as the median.
@@ -165,7 +165,7 @@ class Crop:
         generator: torch.Generator,
         around: tuple[float, float] | None = None,
     ) -> Crop:
-        """A random crop.
+        """Return a random crop.
 
         Args:
             shape: of the frame, its last two axes.
@@ -192,7 +192,7 @@ class Crop:
 
 
 def resized(layer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """``(..., H, W)`` to ``(..., *size)``; integers by nearest neighbor, others bilinearly (antialiased)."""
+    """Return ``(..., H, W)`` to ``(..., *size)``; integers by nearest neighbor, others bilinearly (antialiased)."""
     if tuple(layer.shape[-2:]) == tuple(size):
         return layer
     flat = layer.reshape(1, -1, *layer.shape[-2:])
@@ -204,13 +204,13 @@ def resized(layer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def zoomed(layer: torch.Tensor, zoom: float) -> torch.Tensor:
-    """``(..., H, W)`` with both sides times a factor; see :func:`resized`."""
+    """Return ``(..., H, W)`` with both sides times a factor; see :func:`resized`."""
     height, width = layer.shape[-2:]
     return resized(layer, (max(round(height * zoom), 1), max(round(width * zoom), 1)))
 
 
 def means_by_object(kelvin: torch.Tensor, *layers: torch.Tensor) -> torch.Tensor:
-    """Each pixel's object's mean temperature; objects are pixels of equal values in all integer layers.
+    """Return each pixel's object's mean temperature; objects are pixels of equal values in all integer layers.
 
     Args:
         kelvin: ``(1, H, W)``.
@@ -231,7 +231,7 @@ def means_by_object(kelvin: torch.Tensor, *layers: torch.Tensor) -> torch.Tensor
 
 
 def class_table(names: Mapping[str, int], groups: Mapping[str, int], other: int) -> np.ndarray:
-    """A lookup table of 256 from class numbers to group numbers, uint8; classes of no group become ``other``.
+    """Return a lookup table of 256 from class numbers to group numbers, uint8; classes of no group become ``other``.
 
     Example:
         >>> class_table({"road": 1, "curb": 10}, {"road": 0}, 5)[[1, 10, 77]].tolist()

@@ -42,7 +42,7 @@ def scan(
     suffixes: dict[str, str] | None = None,
     every: int = 1,
 ) -> Frames:
-    """Frames of a folder: a known dataset, one folder per band, one folder with a suffix a band, or
+    """Return frames of a folder: a known dataset, one folder per band, one folder with a suffix a band, or
     radiometric JPEGs that are both bands; the first of these that fits.
 
     Args:
@@ -85,7 +85,7 @@ def scan(
 
 
 def open_frames(source: str | Path, root: str | Path | None = None, band: Band | str | None = None) -> Frames:
-    """Frames of a manifest file, of a folder's ``frames.parquet``, or of a folder as :func:`scan` recognizes
+    """Return frames of a manifest file, of a folder's ``frames.parquet``, or of a folder as :func:`scan` recognizes
     it. Images beside those that a folder's manifest lists are counted and said.
 
     Args:

@@ -11,7 +11,7 @@ __all__ = ["day_or_night", "listed_names", "with_val"]
 
 
 def day_or_night(name: str) -> str | None:
-    """``day`` or ``night`` of a frame whose name ends in D or N, as MFNet's and MSRS's do.
+    """Return ``day`` or ``night`` of a frame whose name ends in D or N, as MFNet's and MSRS's do.
 
     Example:
         >>> day_or_night("00001D"), day_or_night("00002N"), day_or_night("x")
@@ -21,7 +21,7 @@ def day_or_night(name: str) -> str | None:
 
 
 def listed_names(path: Path, known: Iterable[str]) -> list[str]:
-    """The names of a list, one per line, with or without a suffix; none where there is no such file.
+    """Return the names of a list, one per line, with or without a suffix; none where there is no such file.
 
     Names ending in ``_flip``, which MFNet's own script makes mirrored copies under, are passed over.
 
@@ -41,7 +41,7 @@ def listed_names(path: Path, known: Iterable[str]) -> list[str]:
 
 
 def with_val(splits: Sequence[str], every: int = 10) -> list[str]:
-    """Splits with every tenth training frame as ``val``, for a dataset that is published without: a checkpoint
+    """Return splits with every tenth training frame as ``val``, for a dataset that is published without: a checkpoint
     is never selected on test.
 
     Example:

@@ -42,7 +42,7 @@ _HINTS: dict[Band, tuple[str, ...]] = {
 
 
 def pair_folders(root: Path, **folders: Path | None) -> Frames:
-    """Frames from one folder per band: the same stem (with subfolders, the same path) is one frame.
+    """Return frames from one folder per band: the same stem (with subfolders, the same path) is one frame.
 
     A frame that lacks a band is kept, with that band empty, as long as some frames have both.
 
@@ -62,7 +62,7 @@ def pair_folders(root: Path, **folders: Path | None) -> Frames:
 
 
 def pair_suffixes(root: Path, suffixes: Mapping[Band, str], folder: Path | None = None) -> Frames:
-    """Frames from one folder (and those below it) where a suffix of the stem tells the band, as in
+    """Return frames from one folder (and those below it) where a suffix of the stem tells the band, as in
     ``0001_rgb.png`` and ``0001_tir.png``.
 
     Args:
@@ -100,7 +100,7 @@ class Group:
 
 
 def pair_groups(root: Path, groups: Iterable[Group], expected: str, stem: Callable[[str], str] = str) -> Frames:
-    """Frames ``GROUP/STEM`` of several groups, each with the columns of its group.
+    """Return frames ``GROUP/STEM`` of several groups, each with the columns of its group.
 
     Args:
         root: the manifest's root; paths are written relative to it.
@@ -131,7 +131,7 @@ def pair_groups(root: Path, groups: Iterable[Group], expected: str, stem: Callab
 
 
 def pair_radiometric(root: Path) -> Frames:
-    """Frames of radiometric FLIR JPEGs: each file is both bands, its temperatures and its photograph.
+    """Return frames of radiometric FLIR JPEGs: each file is both bands, its temperatures and its photograph.
 
     Images that carry no FLIR records are left out, and said.
 
@@ -148,7 +148,7 @@ def pair_radiometric(root: Path) -> Frames:
 
 
 def frames_by_key(root: Path, images: Mapping[Band, Mapping[str, Path]], where: str) -> Frames:
-    """Frames from images per band by a key that the bands share, in natural order (2 before 10).
+    """Return frames from images per band by a key that the bands share, in natural order (2 before 10).
 
     Raises:
         CrossbandError: two or more bands without a common key, or no image at all.
@@ -176,13 +176,13 @@ def frames_by_key(root: Path, images: Mapping[Band, Mapping[str, Path]], where: 
 
 
 def guess_radiometric(root: Path, look_at: int = 16) -> bool:
-    """Whether one of the first images below ``root`` carries FLIR records."""
+    """Return whether one of the first images below ``root`` carries FLIR records."""
     images = images_by_stem(root, recursive=True).values()
     return any(has_flir_records(path) for path in islice(images, look_at))
 
 
 def guess_folders(root: Path) -> dict[Band, Path]:
-    """The subfolders of ``root`` whose names tell a band (``visible`` and ``infrared``, ``RGB`` and
+    """Return the subfolders of ``root`` whose names tell a band (``visible`` and ``infrared``, ``RGB`` and
     ``thermal``, ...); empty when fewer than two do."""
     found: dict[Band, Path] = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
@@ -195,7 +195,7 @@ def guess_folders(root: Path) -> dict[Band, Path]:
 
 
 def guess_suffixes(root: Path) -> dict[Band, str]:
-    """The file suffixes below ``root`` that tell a band (``_rgb`` and ``_nir``, ``-vi`` and ``-ir``);
+    """Return the file suffixes below ``root`` that tell a band (``_rgb`` and ``_nir``, ``-vi`` and ``-ir``);
     empty when fewer than two do."""
     stems = [Path(key).name for key in images_by_stem(root, recursive=True)]
     found: dict[Band, str] = {}

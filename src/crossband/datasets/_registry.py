@@ -51,7 +51,7 @@ class Dataset:
     layout: str
 
     def found_in(self, root: Path) -> bool:
-        """Whether the folder looks like this dataset: all marks of one of its layouts are there."""
+        """Return whether the folder looks like this dataset: all marks of one of its layouts are there."""
         return any(all(next(root.glob(mark), None) is not None for mark in marks) for marks in self.marks)
 
 
@@ -78,12 +78,12 @@ def register_dataset(
 
 
 def list_datasets() -> list[Dataset]:
-    """Every registered dataset, by name."""
+    """List every registered dataset, by name."""
     return DATASETS.list()
 
 
 def dataset(name: str) -> Dataset:
-    """The dataset called ``name``.
+    """Return the dataset called ``name``.
 
     Raises:
         CrossbandError: nobody knows it.
@@ -92,7 +92,7 @@ def dataset(name: str) -> Dataset:
 
 
 def images_by_stem(folder: Path, recursive: bool = False) -> dict[str, Path]:
-    """The images of a folder by stem, in order of their names; with ``recursive`` the key is the path
+    """Return the images of a folder by stem, in order of their names; with ``recursive`` the key is the path
     below the folder without its suffix. Linked folders are followed, hidden ones are not looked into, and
     files whose names are not UTF-8 are left out, which is said.
 
@@ -137,7 +137,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def is_text(name: str) -> bool:
-    """Whether a file's name is UTF-8, as a manifest, a report and a terminal need it.
+    """Return whether a file's name is UTF-8, as a manifest, a report and a terminal need it.
 
     Example:
         >>> is_text("é.png"), is_text("\\udcff.png")

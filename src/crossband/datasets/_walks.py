@@ -14,7 +14,7 @@ __all__ = ["frames_of_walks"]
 
 
 def frames_of_walks(root: Path, walks: Mapping[str, str], conditions: Mapping[str, str]) -> Frames:
-    """Frames ``WALK/STEM`` with ``index``, the frame's place in its walk, and ``split``.
+    """Return frames ``WALK/STEM`` with ``index``, the frame's place in its walk, and ``split``.
 
     Args:
         root: the dataset's folder.

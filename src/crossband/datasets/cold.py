@@ -51,7 +51,7 @@ _DEPTHS = ("", "*/", "*/*/")
     marks=tuple((f"{depth}seq*/std_cam/t*_x*_y*_a*.jpeg",) for depth in _DEPTHS),
 )
 def read_cold(root: Path) -> Frames:
-    """Frames of COLD in ``root``, with ``x``, ``y``, ``heading``, ``place`` and ``condition``.
+    """Read the frames of COLD in ``root``, with ``x``, ``y``, ``heading``, ``place`` and ``condition``.
 
     Raises:
         CrossbandError: no sequence, or an image whose name holds no pose.
@@ -84,7 +84,7 @@ def read_cold(root: Path) -> Frames:
 
 
 def parse_pose(path: Path) -> tuple[float, float, float, float]:
-    """Time (s), x, y (m) and heading (rad) of an image by its name.
+    """Parse time (s), x, y (m) and heading (rad) of an image by its name.
 
     Raises:
         CrossbandError: the name holds no pose.

@@ -42,7 +42,7 @@ _PARTS = ("train", "val", "test")
     ),
 )
 def read_color_thermal_objects(root: Path) -> Frames:
-    """Frames of such a folder, one image each.
+    """Read the frames of such a folder, one image each.
 
     Raises:
         CrossbandError: nothing of this layout, or an image without an identity.

@@ -30,5 +30,5 @@ __all__ = ["read_corridor"]
     marks=(("ref/0*.jpg", "query/0*.jpg", "gt.json"),),
 )
 def read_corridor(root: Path) -> Frames:
-    """Frames of Corridor in ``root``; the column ``index`` is the frame's place in its walk."""
+    """Read the frames of Corridor in ``root``; the column ``index`` is the frame's place in its walk."""
     return frames_of_walks(root, {"ref": "gallery", "query": "query"}, {})

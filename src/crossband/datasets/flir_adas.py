@@ -63,7 +63,7 @@ _ALIGNED_SPLITS = {"align_train.txt": "train", "align_validation.txt": "val"}
     ),
 )
 def read_flir_adas(root: Path) -> Frames:
-    """Frames of FLIR ADAS in ``root``.
+    """Read the frames of FLIR ADAS in ``root``.
 
     Raises:
         CrossbandError: none of the three layouts, or a map that cannot be read.

@@ -33,6 +33,6 @@ _WALKS = {"day_left": "gallery", "day_right": "query", "night_right": "query"}
     marks=(("day_left/Image*", "day_right/Image*"), ("day_left/Image*", "night_right/Image*")),
 )
 def read_gardens_point(root: Path) -> Frames:
-    """Frames of Gardens Point in ``root``; the column ``index`` is the frame's place in its walk."""
+    """Read the frames of Gardens Point in ``root``; the column ``index`` is the frame's place in its walk."""
     conditions = {walk: walk.split("_")[0] for walk in _WALKS}
     return frames_of_walks(root, _WALKS, conditions)

@@ -38,7 +38,7 @@ _SPLITS = ("train", "val", "test")
     marks=tuple((f"annotations/{split}.json", f"{split}/*_*_*_*_*.jpg") for split in _SPLITS),
 )
 def read_hit_uav(root: Path) -> Frames:
-    """Frames of HIT-UAV in ``root``, whichever of its parts are there.
+    """Read the frames of HIT-UAV in ``root``, whichever of its parts are there.
 
     Raises:
         CrossbandError: nothing of this layout.

@@ -51,7 +51,7 @@ _COLOR = ("_RGB", "_C")
     ),
 )
 def read_ino(root: Path) -> Frames:
-    """Frames of INO in ``root``.
+    """Read the frames of INO in ``root``.
 
     Raises:
         CrossbandError: only videos are there, or nothing of this layout.

@@ -54,7 +54,7 @@ _LAYOUTS = (
     ),
 )
 def read_llvip(root: Path) -> Frames:
-    """Frames of LLVIP in ``root``."""
+    """Read the frames of LLVIP in ``root``."""
     frames = pair_groups(root, _groups(root), "visible/train and infrared/train, or Train_LLVIP_vi and ..._ir")
     scenes = [Path(name).name[:2] for name in frames.names]
     return frames.assign(place=scenes, sequence=scenes)

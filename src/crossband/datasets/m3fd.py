@@ -35,7 +35,7 @@ _NAME = "[0-9]" * 5 + ".png"
     marks=((f"Vis/{_NAME}", f"Ir/{_NAME}"),),
 )
 def read_m3fd(root: Path) -> Frames:
-    """Frames of M3FD in ``root``."""
+    """Read the frames of M3FD in ``root``."""
     frames = pair_folders(root, rgb=root / "Vis", tir=root / "Ir")
     splits = {
         Path(line.strip()).stem: split

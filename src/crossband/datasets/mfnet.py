@@ -36,7 +36,7 @@ _NAME = "[0-9]" * 5 + "[DN].png"
     marks=((f"images/{_NAME}", f"labels/{_NAME}", "test.txt"),),
 )
 def read_mfnet(root: Path) -> Frames:
-    """Frames of MFNet in ``root``."""
+    """Read the frames of MFNet in ``root``."""
     images = {n: p for n, p in images_by_stem(root / "images").items() if not n.endswith("_flip")}
     labels = images_by_stem(root / "labels")
     known = images.keys() & labels.keys()

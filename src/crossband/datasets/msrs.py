@@ -33,7 +33,7 @@ __all__ = ["read_msrs"]
     marks=(("train/vi", "train/ir", "test/vi"), ("train/vi", "train/ir", "train/Segmentation_labels")),
 )
 def read_msrs(root: Path) -> Frames:
-    """Frames of MSRS in ``root``; a frame's name is its split and its file's stem."""
+    """Read the frames of MSRS in ``root``; a frame's name is its split and its file's stem."""
     groups = [
         Group(split, {Band.RGB: root / split / "vi", Band.TIR: root / split / "ir"}, {"split": split})
         for split in ("train", "test")

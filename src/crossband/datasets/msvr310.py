@@ -42,7 +42,7 @@ _NAME = re.compile(r"(\d+)_s(\d+)_v(\d+)_")
     marks=tuple((f"{folder}/*/vis", f"{folder}/*/ni", f"{folder}/*/th") for folder in _SPLITS),
 )
 def read_msvr310(root: Path) -> Frames:
-    """Frames of MSVR310 in ``root``, with ``identity``, ``camera``, ``scene`` and ``image``.
+    """Read the frames of MSVR310 in ``root``, with ``identity``, ``camera``, ``scene`` and ``image``.
 
     Raises:
         CrossbandError: none of the three folders, or a name without identity, scene and view.

@@ -63,7 +63,7 @@ _SPLITS = {
     ),
 )
 def read_oxford_radar_robotcar(root: Path, positions: Literal["ins", "odometry"] = "ins") -> Frames:
-    """Frames of the left camera in ``root``.
+    """Read the frames of the left camera in ``root``.
 
     Args:
         root: the folder of the drives.
@@ -143,7 +143,7 @@ def _track(drive: Path, positions: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def chain_odometry(steps: np.ndarray) -> np.ndarray:
-    """Positions from relative motions: x, y in the frame of the step before, and turn, ``(n, 3)`` to
+    """Return positions from relative motions: x, y in the frame of the step before, and turn, ``(n, 3)`` to
     ``(n + 1, 2)``, from the origin.
 
     Example:
@@ -214,7 +214,7 @@ def _read_lut(path: Path) -> np.ndarray:
 
 
 def demosaic(mosaic: np.ndarray) -> np.ndarray:
-    """An RGGB Bayer mosaic, uint8 ``(H, W)`` with even sides, as colors ``(H, W, 3)``, bilinearly.
+    """Return an RGGB Bayer mosaic, uint8 ``(H, W)`` with even sides, as colors ``(H, W, 3)``, bilinearly.
 
     Example:
         >>> demosaic(np.full((4, 4), 7, np.uint8))[0, 0].tolist()

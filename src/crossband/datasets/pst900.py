@@ -33,7 +33,7 @@ __all__ = ["read_pst900"]
     marks=(("train/rgb", "train/thermal", "train/labels"),),
 )
 def read_pst900(root: Path) -> Frames:
-    """Frames of PST900 in ``root``; a frame's name is its split and its file's stem."""
+    """Read the frames of PST900 in ``root``; a frame's name is its split and its file's stem."""
     rows = []
     for split in ("train", "test"):
         folder = root / split

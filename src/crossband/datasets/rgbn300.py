@@ -42,7 +42,7 @@ _MARK, _BANDS = "rgbn300.txt", (Band.RGB, Band.NIR)
     marks=((_MARK,),),
 )
 def read_rgbn300(root: Path) -> Frames:
-    """Frames of RGBN300 in ``root``, split, with ``identity``, ``camera`` and ``image``.
+    """Read the frames of RGBN300 in ``root``, split, with ``identity``, ``camera`` and ``image``.
 
     Raises:
         CrossbandError: it is not split yet, or is not there.

@@ -42,7 +42,7 @@ _MARK = "rgbnt100.txt"
     marks=((_MARK,),),
 )
 def read_rgbnt100(root: Path) -> Frames:
-    """Frames of RGBNT100 in ``root``, split, with ``identity``, ``camera`` and ``image``.
+    """Read the frames of RGBNT100 in ``root``, split, with ``identity``, ``camera`` and ``image``.
 
     Raises:
         CrossbandError: it is not split yet, or is not there.

@@ -39,7 +39,7 @@ _NAME = re.compile(r"(\d+)_cam(\d+)")
     marks=(("train_171/RGB", "train_171/NI", "train_171/TI"), ("test/RGB", "test/NI", "test/TI")),
 )
 def read_rgbnt201(root: Path) -> Frames:
-    """Frames of RGBNT201 in ``root``, with ``identity`` and ``camera``.
+    """Read the frames of RGBNT201 in ``root``, with ``identity`` and ``camera``.
 
     Raises:
         CrossbandError: neither of the two folders, or a name without identity and camera.

@@ -30,5 +30,5 @@ __all__ = ["read_roadscene"]
     marks=(("crop_LR_visible", "cropinfrared"),),
 )
 def read_roadscene(root: Path) -> Frames:
-    """Frames of RoadScene in ``root``."""
+    """Read the frames of RoadScene in ``root``."""
     return pair_folders(root, rgb=root / "crop_LR_visible", tir=root / "cropinfrared")

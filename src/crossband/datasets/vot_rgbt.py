@@ -34,7 +34,7 @@ __all__ = ["read_vot_rgbt"]
     marks=(("*/color/[0-9]*.jpg", "*/ir/[0-9]*.jpg", "*/groundtruth.txt"),),
 )
 def read_vot_rgbt(root: Path) -> Frames:
-    """Frames of VOT-RGBT in ``root``."""
+    """Read the frames of VOT-RGBT in ``root``."""
     groups = [
         Group(
             folder.parent.name,

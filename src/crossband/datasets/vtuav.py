@@ -43,7 +43,7 @@ _DEPTHS = ("", "*/", "*/*/")
     ),
 )
 def read_vtuav(root: Path) -> Frames:
-    """Frames of VTUAV in ``root``."""
+    """Read the frames of VTUAV in ``root``."""
     return pair_groups(root, _groups(root), "[ARCHIVE/]SEQUENCE/rgb and [ARCHIVE/]SEQUENCE/ir")
 
 

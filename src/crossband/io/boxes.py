@@ -33,7 +33,7 @@ class Boxes:
 
 
 def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",)) -> Boxes:
-    """The boxes of frames from the files of their column ``boxes``.
+    """Read the boxes of frames from the files of their column ``boxes``.
 
     An image is found by its file's name, with or without folders and suffix. HIT-UAV's own keys (``annotation``
     and ``filename``) are read too. Crowds and boxes without an area are left out.

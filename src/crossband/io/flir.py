@@ -17,7 +17,7 @@ _MAX_RECORDS = 4096  # real files have some thirty; flyr walks as many as the he
 
 
 def is_radiometric_jpeg(data: bytes) -> bool:
-    """Whether the bytes are a JPEG that carries FLIR records.
+    """Return whether the bytes are a JPEG that carries FLIR records.
 
     Example:
         >>> is_radiometric_jpeg(b"not a JPEG")
@@ -31,7 +31,7 @@ def is_radiometric_jpeg(data: bytes) -> bool:
 
 
 def has_flir_records(path: Path) -> bool:
-    """Whether the file is a JPEG that carries FLIR records; only its head is read.
+    """Return whether the file is a JPEG that carries FLIR records; only its head is read.
 
     Example:
         >>> has_flir_records(Path("gone.jpg"))
@@ -45,7 +45,7 @@ def has_flir_records(path: Path) -> bool:
 
 
 def read_radiometric_jpeg(data: bytes, band: Band) -> np.ndarray | None:
-    """Kelvin as float32 ``(H, W)`` for ``tir``; the embedded photograph as uint8 for ``rgb``, ``(H, W, 3)``
+    """Read kelvin as float32 ``(H, W)`` for ``tir``; the embedded photograph as uint8 for ``rgb``, ``(H, W, 3)``
     or, where it is gray, ``(H, W)``.
 
     Object temperatures follow the file's own emissivity, distance and atmosphere (flyr's conversion).

@@ -142,7 +142,7 @@ def _is_picture(channel: np.ndarray) -> bool:
 
 
 def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """A label map as the file holds it, integers ``(H, W)``: of a PNG with a palette, the numbers of its
+    """Read a label map as the file holds it, integers ``(H, W)``: of a PNG with a palette, the numbers of its
     colors.
 
     Raises:
@@ -171,7 +171,7 @@ def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) from the file's header, before any orientation; nothing is decoded.
+    """Return (width, height) from the file's header, before any orientation; nothing is decoded.
 
     Raises:
         ImageFault: missing, empty, or not an image.
@@ -181,7 +181,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The bytes of an image file.
+    """Read the bytes of an image file.
 
     Raises:
         ImageFault: missing, empty, unreadable, or larger than 1 GiB.

@@ -38,7 +38,7 @@ __all__ = [
 
 
 def identification_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Equations (2) and (3): the cross entropy of each frame's scores.
+    """Compute equations (2) and (3): the cross entropy of each frame's scores.
 
     Args:
         scores: S, ``(B, C)``, floating point.
@@ -57,7 +57,7 @@ def identification_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Ten
 def multi_stream_loss(
     scores: torch.Tensor, labels: torch.Tensor, present: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Equation (4), the loss of MSN: the sum over the streams of their mean identification losses.
+    """Compute equation (4), the loss of MSN: the sum over the streams of their mean identification losses.
 
     Args:
         scores: ``(B, m, C)``, or ``(B, m, K, C)`` of streams with K classifiers, which are summed.
@@ -80,7 +80,7 @@ def multi_stream_loss(
 
 
 def score_coherence_loss(scores: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
-    """Equation (5), L_hsc: ``1 - sum_i prod_j p_i^j``, 0 where all streams are sure of the same class.
+    """Compute equation (5), L_hsc: ``1 - sum_i prod_j p_i^j``, 0 where all streams are sure of the same class.
 
     Of one stream it is 0: there is nothing to agree with.
 
@@ -105,7 +105,7 @@ def score_coherence_loss(scores: torch.Tensor, present: torch.Tensor | None = No
 
 
 def class_aware_weights(maps: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
-    """Equations (7) to (10): how much each stream counts for each class.
+    """Compute equations (7) to (10): how much each stream counts for each class.
 
     Args:
         maps: M, ``(B, m, C, h, w)``, floating point.
@@ -128,7 +128,7 @@ def class_aware_weights(maps: torch.Tensor, present: torch.Tensor | None = None)
 
 
 def fused_maps(maps: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
-    """Equation (11): the maps of all streams as one, ``(B, m, C, h, w)`` to ``(B, C, h, w)``.
+    """Compute equation (11): the maps of all streams as one, ``(B, m, C, h, w)`` to ``(B, C, h, w)``.
 
     Example:
         >>> one = torch.randn(2, 1, 3, 4, 4)
@@ -141,7 +141,7 @@ def fused_maps(maps: torch.Tensor, present: torch.Tensor | None = None) -> torch
 def class_aware_loss(
     maps: torch.Tensor, labels: torch.Tensor, present: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Equation (12), L_caid: the identification loss of the fused maps' means.
+    """Compute equation (12), L_caid: the identification loss of the fused maps' means.
 
     Args:
         maps: ``(B, m, C, h, w)``, floating point.
@@ -160,7 +160,7 @@ def class_aware_loss(
 
 
 def batch_hard_triplet_loss(features: torch.Tensor, labels: torch.Tensor, margin: float = 0.3) -> torch.Tensor:
-    """Each item against its farthest positive and its nearest negative in the batch, by Euclidean distance.
+    """Return each item against its farthest positive and its nearest negative in the batch, by Euclidean distance.
 
     Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification", 2017, equation (5). Items
     without a positive or a negative in the batch do not count.
@@ -214,7 +214,7 @@ class StreamsLoss(nn.Module):
         self.triplet, self.margin = triplet, margin
 
     def forward(self, output: StreamsOutput, labels: torch.Tensor) -> torch.Tensor:
-        """The loss of a batch, a scalar.
+        """Return the loss of a batch, a scalar.
 
         Raises:
             CrossbandError: a part needs what these streams do not give.

@@ -38,7 +38,7 @@ __all__ = [
 
 
 def pair_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Euclidean distance over the last axis, ``(..., D)`` and ``(..., D)`` to ``(...)``.
+    """Return Euclidean distance over the last axis, ``(..., D)`` and ``(..., D)`` to ``(...)``.
 
     Of equal vectors it is 0 and so is its gradient, where the formula has none.
 
@@ -52,7 +52,7 @@ def pair_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def contrastive_loss(
     a: torch.Tensor, b: torch.Tensor, matching: torch.Tensor, margin: float = 0.7
 ) -> torch.Tensor:
-    """Equation (5): the distance of matching pairs, ``max(0, margin - distance)`` of the others.
+    """Compute equation (5): the distance of matching pairs, ``max(0, margin - distance)`` of the others.
 
     Args:
         a: descriptors ``(..., D)``, floating point.
@@ -76,7 +76,7 @@ def contrastive_loss(
 def triplet_loss(
     query: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor, margin: float = 0.1
 ) -> torch.Tensor:
-    """Equation (6): ``sum_j max(|q - p|^2 - |q - n_j|^2 + margin, 0)`` over all negatives of a tuple.
+    """Compute equation (6): ``sum_j max(|q - p|^2 - |q - n_j|^2 + margin, 0)`` over all negatives of a tuple.
 
     Args:
         query: descriptors ``(B, D)``, floating point.
@@ -104,7 +104,7 @@ def arcface_loss(
     scale: float = 64.0,
     margin: float = 0.5,
 ) -> torch.Tensor:
-    """Equation (7): cross entropy of scaled cosines, with ``margin`` added to the angle of the true class.
+    """Compute equation (7): cross entropy of scaled cosines, with ``margin`` added to the angle of the true class.
 
     Args:
         features: ``(B, D)``, floating point; scaled to unit length here.
@@ -137,7 +137,7 @@ class ContrastiveLoss(nn.Module):
         self.margin = _above_zero("the margin of the contrastive loss", margin)
 
     def forward(self, query: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        """The loss of tuples: ``(B, D)``, ``(B, P, D)`` and ``(B, N, D)``."""
+        """Return the loss of tuples: ``(B, D)``, ``(B, P, D)`` and ``(B, N, D)``."""
         matching = torch.zeros(positives.shape[1] + negatives.shape[1], dtype=torch.bool, device=query.device)
         matching[: positives.shape[1]] = True
         others = torch.cat([positives, negatives], 1)
@@ -152,7 +152,7 @@ class TripletLoss(nn.Module):
         self.margin = _above_zero("the margin of the triplet loss", margin)
 
     def forward(self, query: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        """The loss of tuples: ``(B, D)``, ``(B, P, D)`` and ``(B, N, D)``."""
+        """Return the loss of tuples: ``(B, D)``, ``(B, P, D)`` and ``(B, N, D)``."""
         return triplet_loss(query, positives, negatives, self.margin)
 
 
@@ -178,7 +178,7 @@ class ArcFaceLoss(nn.Module):
         nn.init.xavier_normal_(self.weights)
 
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The loss of descriptors ``(B, D)`` with labels ``(B,)``."""
+        """Return the loss of descriptors ``(B, D)`` with labels ``(B,)``."""
         return arcface_loss(features, self.weights, labels, self.scale, self.margin)
 
 

@@ -28,7 +28,7 @@ CONFIDENCE_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
 
 
 def class_weights(counts: torch.Tensor, offset: float = 1.05) -> torch.Tensor:
-    """The weight of each class, ``1 / ln(offset + p)`` with p its share of all labeled pixels.
+    """Return the weight of each class, ``1 / ln(offset + p)`` with p its share of all labeled pixels.
 
     Paszke et al., "ENet", 2016, where the offset is 1.02; 1.05 in RSFNet.
 
@@ -51,7 +51,7 @@ def class_weights(counts: torch.Tensor, offset: float = 1.05) -> torch.Tensor:
 def weighted_cross_entropy(
     logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None, ignore: int = 255
 ) -> torch.Tensor:
-    """The weighted cross-entropy of a label map, equation (7): a mean over pixels, not over their weights.
+    """Return the weighted cross-entropy of a label map, equation (7): a mean over pixels, not over their weights.
 
     The paper speaks of a sigmoid before the loss; classes exclude each other, so the logarithm here is of a
     softmax.
@@ -75,7 +75,7 @@ def weighted_cross_entropy(
 
 
 def confidence_loss(confidence: torch.Tensor, wanted: torch.Tensor, name: str = "smooth_l1") -> torch.Tensor:
-    """The regression of confidences to pseudo-labels, equations (8) and (9), summed over streams.
+    """Return the regression of confidences to pseudo-labels, equations (8) and (9), summed over streams.
 
     Args:
         confidence: ``(B, streams)`` in 0 to 1.
@@ -128,7 +128,7 @@ class SegmentationLoss(nn.Module):
         confidence: torch.Tensor | None = None,
         wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """A scalar; see :func:`weighted_cross_entropy` and :func:`confidence_loss`."""
+        """Return a scalar; see :func:`weighted_cross_entropy` and :func:`confidence_loss`."""
         loss = weighted_cross_entropy(logits, labels, self.weights)
         if self.balance and confidence is not None and wanted is not None:
             loss = loss + self.balance * confidence_loss(confidence, wanted, self.regression)

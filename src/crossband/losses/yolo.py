@@ -20,7 +20,7 @@ __all__ = ["assign_boxes", "yolo_loss"]
 def assign_boxes(
     targets: torch.Tensor, priors: torch.Tensor, sizes: list[tuple[int, int]], fits: float = 0.0
 ) -> list[torch.Tensor]:
-    """Which cell of which scale and prior answers for each object.
+    """Return which cell of which scale and prior answers for each object.
 
     Args:
         targets: ``(n, 6)``: image, class, left, top, right, bottom in pixels.
@@ -59,7 +59,7 @@ def assign_boxes(
 def yolo_loss(
     network: YoloSemantic, outputs: list[torch.Tensor], targets: torch.Tensor, fits: float = 0.0
 ) -> torch.Tensor:
-    """Objectness, twice the box loss and the class loss, for each box that answers, a scalar.
+    """Return objectness, twice the box loss and the class loss, for each box that answers, a scalar.
 
     Args:
         network: whose outputs these are.

@@ -41,14 +41,14 @@ class DetectionScores:
     n_detections: int
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping, with the protocol's name."""
+        """Return a plain mapping, with the protocol's name."""
         return {"protocol": COCO_PROTOCOL, **asdict(self)}
 
 
 def score_detections(
     found: Sequence[np.ndarray], truth: Sequence[np.ndarray], classes: Sequence[str]
 ) -> DetectionScores:
-    """Score detections.
+    """Return score detections.
 
     Args:
         found: of each image ``(n, 6)``: left, top, right, bottom in pixels, score, class.
@@ -123,7 +123,7 @@ def _best_iou(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def match_boxes(truth: np.ndarray, found: np.ndarray, least: float = 0.5) -> np.ndarray:
-    """Which true box each detection is of, by largest IoU, int64 ``(n,)``; -1 where none overlaps enough.
+    """Return which true box each detection is of, by largest IoU, int64 ``(n,)``; -1 where none overlaps enough.
 
     Args:
         truth: ``(m, 4 or more)``: x, y, width, height.

@@ -36,7 +36,7 @@ _MEASURES = ("meters", "index")
 
 
 def fraction_of_correct_matches(errors: np.ndarray, thresholds: Sequence[float]) -> dict[float, float]:
-    """Equation (8) of Alijani and Rahtu, 2021, in percent, at each threshold.
+    """Compute equation (8) of Alijani and Rahtu, 2021, in percent, at each threshold.
 
     Args:
         errors: ``(n,)``, how far each query's match was taken from it; not a number where nobody knows, which
@@ -57,7 +57,7 @@ def fraction_of_correct_matches(errors: np.ndarray, thresholds: Sequence[float])
 
 
 def place_index(frames: Frames) -> np.ndarray:
-    """Where each frame stands in its sequence, float64 ``(n,)``: the column ``index``, or the order of rows."""
+    """Return where each frame stands in its sequence, float64 ``(n,)``: the column ``index``, or the order of rows."""
     if frames.has("index"):
         return frames.table["index"].to_numpy(float)
     if not frames.has("sequence"):
@@ -66,7 +66,7 @@ def place_index(frames: Frames) -> np.ndarray:
 
 
 def near_mask(queries: Frames, gallery: Frames, radius: float, measure: str = "meters") -> PositiveMask:
-    """What tells, for blocks of queries, the gallery items at most ``radius`` away.
+    """Return what tells, for blocks of queries, the gallery items at most ``radius`` away.
 
     Args:
         queries: frames ``(n)``.
@@ -88,7 +88,7 @@ def near_mask(queries: Frames, gallery: Frames, radius: float, measure: str = "m
 
 
 def match_errors(rows: np.ndarray, queries: Frames, gallery: Frames, measure: str = "meters") -> np.ndarray:
-    """How far found gallery items were taken from their queries, float64 ``(n, k)``; see :func:`near_mask`.
+    """Return how far found gallery items were taken from their queries, float64 ``(n, k)``; see :func:`near_mask`.
 
     Args:
         rows: int64 ``(n, k)``, gallery rows found for each query.
@@ -126,7 +126,7 @@ class PlaceScores:
     n_gallery: int
 
     def to_json(self) -> dict[str, object]:
-        """A plain mapping; thresholds and N as text, as JSON keys are."""
+        """Return a plain mapping; thresholds and N as text, as JSON keys are."""
         result = asdict(self)
         for name in ("fcm", "fcm_ci95", "recall"):
             result[name] = {
@@ -144,7 +144,7 @@ def score_matches(
     measure: str = "meters",
     recall_threshold: float | None = None,
 ) -> PlaceScores:
-    """FCM at each threshold, with Recall@N at one of them, of found rows, nearest first.
+    """Return FCM at each threshold, with Recall@N at one of them, of found rows, nearest first.
 
     Args:
         rows: int64 ``(n, k)``; Recall@N is given for N of 1, 5 and 10 up to k.

@@ -26,12 +26,12 @@ class ModalityGap:
     strangers: float
 
     def to_dict(self) -> dict[str, float]:
-        """A plain mapping."""
+        """Return a plain mapping."""
         return asdict(self)
 
 
 def modality_gap(x: np.ndarray, y: np.ndarray) -> ModalityGap:
-    """The gap between paired descriptors of unit length.
+    """Return the gap between paired descriptors of unit length.
 
     Liang et al., "Mind the Gap", NeurIPS 2022, section 2: the Euclidean distance of the means.
 

@@ -34,7 +34,7 @@ class Hubness:
 
 
 def hubness(found: np.ndarray, m: int) -> Hubness:
-    """The k-occurrences of a gallery's items.
+    """Return the k-occurrences of a gallery's items.
 
     Radovanovic, Nanopoulos and Ivanovic, "Hubs in Space", JMLR 2010, section 2.
 

@@ -79,7 +79,7 @@ class Protocol:
             )
 
     def positives(self, queries: Frames, gallery: Frames) -> PositiveMask:
-        """What tells the right gallery items of any block of queries."""
+        """Return what tells the right gallery items of any block of queries."""
         if self.name == "within":
             return self._near(queries, gallery)
         column = "place" if self.name == "place" else "frame"
@@ -110,7 +110,7 @@ class PositiveMask:
     meters: float | None
 
     def block(self, start: int, stop: int) -> np.ndarray:
-        """Boolean ``(stop - start, gallery)``."""
+        """Return boolean ``(stop - start, gallery)``."""
         mine = self.queries[start:stop, None]
         if self.meters is None:
             return mine == self.gallery[None]

@@ -49,7 +49,7 @@ class Ranks:
 def rank_positives(
     blocks: Iterable[tuple[int, np.ndarray]], positives: PositiveMask, itself: np.ndarray | None = None
 ) -> Ranks:
-    """Rank by counting: no sorting, and no more of the distance matrix than one block at a time.
+    """Return rank by counting: no sorting, and no more of the distance matrix than one block at a time.
 
     Args:
         blocks: first query row and distances ``(queries in it, m)``, in any monotone measure.
@@ -97,7 +97,7 @@ def _count(block: np.ndarray, right: np.ndarray, itself: np.ndarray | None) -> n
 
 
 def recall_at(ranks: Ranks, n: int) -> float:
-    """Recall@N in percent: the share of queries whose nearest right item ranks ``n`` or better.
+    """Return Recall@N in percent: the share of queries whose nearest right item ranks ``n`` or better.
 
     Raises:
         CrossbandError: no query counts.
@@ -112,7 +112,7 @@ def recall_at(ranks: Ranks, n: int) -> float:
 
 
 def cmc(ranks: Ranks, length: int) -> np.ndarray:
-    """The cumulative matching characteristic: Recall@1 to Recall@``length``, percent, float64 ``(length,)``.
+    """Return the cumulative matching characteristic: Recall@1 to Recall@``length``, percent, float64 ``(length,)``.
 
     Example:
         >>> cmc(Ranks(np.array([1, 3])), 3)

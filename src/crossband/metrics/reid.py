@@ -61,12 +61,12 @@ class ReidLabels:
         return len(self.identity)
 
     def take(self, rows: np.ndarray) -> ReidLabels:
-        """Some of them, by position or boolean mask."""
+        """Return some of them, by position or boolean mask."""
         return ReidLabels(self.identity[rows], self.camera[rows], self.scene[rows], self.frame[rows])
 
 
 def reid_labels(queries: Frames, gallery: Frames, protocol: str) -> tuple[ReidLabels, ReidLabels]:
-    """The labels of queries and gallery from ``identity``, ``camera``, ``scene`` and ``frame``.
+    """Return the labels of queries and gallery from ``identity``, ``camera``, ``scene`` and ``frame``.
 
     Where both have a column ``image``, that says which frames are the same, not ``frame``: a copy of a gallery
     image in a query folder has another name.
@@ -134,17 +134,17 @@ class ReidScores:
         return 100 * float(self.inp[self._some()].mean())
 
     def rank(self, k: int) -> float:
-        """The share of queries with a right item among the first ``k``, percent; of a gallery smaller than
+        """Return the share of queries with a right item among the first ``k``, percent; of a gallery smaller than
         ``k``, among all of it."""
         return 100 * float(np.mean(self.first[self._some()] <= k))
 
     def cmc(self) -> np.ndarray:
-        """The whole curve, rank 1 to the size of the gallery, percent, float64 ``(n_gallery,)``."""
+        """Return the whole curve, rank 1 to the size of the gallery, percent, float64 ``(n_gallery,)``."""
         counts = np.bincount(self.first[self._some()], minlength=self.n_gallery + 1)
         return 100 * np.cumsum(counts)[1:] / self.n_queries
 
     def select(self, queries: np.ndarray) -> ReidScores:
-        """The same of some queries, by position or boolean mask; the counts of what was dropped stay those of
+        """Return the same of some queries, by position or boolean mask; the counts of what was dropped stay those of
         all."""
         return ReidScores(
             self.protocol,
@@ -158,7 +158,7 @@ class ReidScores:
         )
 
     def counts(self) -> dict[str, Any]:
-        """What was kept and what was dropped."""
+        """Return what was kept and what was dropped."""
         return {
             "protocol": self.protocol,
             "drops": REID_PROTOCOLS[self.protocol],
@@ -170,7 +170,7 @@ class ReidScores:
         }
 
     def to_json(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
-        """Figures in percent, and what was kept and dropped."""
+        """Return figures in percent, and what was kept and dropped."""
         return {
             "mAP": self.mean_ap,
             "mINP": self.mean_inp,
@@ -191,7 +191,7 @@ class ReidScores:
 def score_reid(
     blocks: Iterable[tuple[int, np.ndarray]], queries: ReidLabels, gallery: ReidLabels, protocol: str
 ) -> ReidScores:
-    """Score queries by their distances to the gallery.
+    """Return score queries by their distances to the gallery.
 
     Args:
         blocks: first query row and distances ``(queries in it, m)``, in any monotone measure, such as

@@ -77,7 +77,7 @@ class SegmentationScores:
     n_pixels: int
 
     def to_json(self, names: Sequence[str] = ()) -> dict[str, Any]:
-        """A plain mapping; classes by name where names are given, and ``None`` for NaN."""
+        """Return a plain mapping; classes by name where names are given, and ``None`` for NaN."""
         keys = list(names) or [str(i) for i in range(len(self.iou))]
         return {
             "protocol": self.protocol,
@@ -91,7 +91,7 @@ class SegmentationScores:
 
 
 def confusion_matrix(predicted: np.ndarray, labels: np.ndarray, classes: int, ignore: int = 255) -> np.ndarray:
-    """How often each label (row) was called each class (column), int64 ``(classes, classes)``.
+    """Return how often each label (row) was called each class (column), int64 ``(classes, classes)``.
 
     Args:
         predicted: integers from 0 to ``classes - 1``, any shape.
@@ -119,7 +119,7 @@ def confusion_matrix(predicted: np.ndarray, labels: np.ndarray, classes: int, ig
 
 
 def score_confusion(matrix: np.ndarray, protocol: str = "present") -> SegmentationScores:
-    """The scores of a confusion matrix.
+    """Return the scores of a confusion matrix.
 
     Args:
         matrix: of :func:`confusion_matrix`, summed over a set.
@@ -149,7 +149,7 @@ def score_confusion(matrix: np.ndarray, protocol: str = "present") -> Segmentati
 def score_interval(
     matrices: np.ndarray, groups: Sequence[Any], protocol: str = "present", rounds: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """95 % bootstrap intervals of mIoU and mAcc, drawing whole groups: frames of one drive are alike.
+    """Return 95 % bootstrap intervals of mIoU and mAcc, drawing whole groups: frames of one drive are alike.
 
     Args:
         matrices: a confusion matrix per image, ``(n, classes, classes)``.

@@ -100,7 +100,7 @@ def register_model(name: str, **fields: Any) -> Callable[[Callable[[], Encoder]]
 
 
 def find_model(name: str, also: Iterable[str] = ()) -> ModelEntry:
-    """The entry of a model; ``timm/NAME`` is any of timm's.
+    """Return the entry of a model; ``timm/NAME`` is any of timm's.
 
     Args:
         name: the model's.
@@ -117,7 +117,7 @@ def find_model(name: str, also: Iterable[str] = ()) -> ModelEntry:
 
 
 def create_model(name: str, weights: str | Path | None = None, pretrained: bool = True) -> tuple[Encoder, str]:
-    """A network in evaluation mode with its weights, and the identity of those weights.
+    """Create a network in evaluation mode with its weights, and the identity of those weights.
 
     Args:
         name: see :func:`list_models`; ``timm/NAME`` for any model of timm.
@@ -148,19 +148,19 @@ def create_model(name: str, weights: str | Path | None = None, pretrained: bool 
 
 
 def list_models(pattern: str = "*") -> list[ModelInfo]:
-    """Every registered model that matches a pattern, as in ``resnet*``, by name; none is built that says its
+    """List every registered model that matches a pattern, as in ``resnet*``, by name; none is built that says its
     own size."""
     return [_info(entry) for entry in MODELS.list(pattern)]
 
 
 def list_rerankers() -> list[str]:
-    """The names of the models that can re-rank, see :class:`crossband.nn.reranker.Reranker`."""
+    """List the names of the models that can re-rank, see :class:`crossband.nn.reranker.Reranker`."""
     return [entry.name for entry in MODELS.list() if entry.reranker is not None]
 
 
 @functools.cache
 def count_size(name: str) -> tuple[int, int]:
-    """The parameters and the dimension of a model, from the network, without memory behind it."""
+    """Return the parameters and the dimension of a model, from the network, without memory behind it."""
     with torch.device("meta"), torch.inference_mode():
         encoder = find_model(name).build().eval()
         _drop_classifier(encoder)

@@ -79,7 +79,7 @@ def register_segmenter(
 
 
 def find_segmenter(name: str) -> Segmenter:
-    """The entry of a network.
+    """Return the entry of a network.
 
     Raises:
         CrossbandError: nobody knows it.
@@ -95,7 +95,7 @@ def create_segmenter(
     pretrained: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[nn.Module, str]:
-    """A segmentation network in evaluation mode, and the identity of its encoders' weights.
+    """Create a segmentation network in evaluation mode, and the identity of its encoders' weights.
 
     Args:
         name: see :func:`list_segmenters`.
@@ -127,12 +127,12 @@ def create_segmenter(
 
 
 def segmenter_names() -> list[str]:
-    """The names of every registered network; nothing is built."""
+    """Return the names of every registered network; nothing is built."""
     return SEGMENTERS.names()
 
 
 def list_segmenters(pattern: str = "*") -> list[ModelInfo]:
-    """Every registered network that matches a pattern, by name, with its parameters for nine classes and RGB +
+    """List every registered network that matches a pattern, by name, with its parameters for nine classes and RGB +
     thermal; none is built that says its own."""
     found = []
     for entry in SEGMENTERS.list(pattern):
@@ -144,14 +144,14 @@ def list_segmenters(pattern: str = "*") -> list[ModelInfo]:
 
 
 def count_segmenter(name: str) -> int:
-    """The parameters of a network for nine classes and RGB + thermal, without memory behind them."""
+    """Return the parameters of a network for nine classes and RGB + thermal, without memory behind them."""
     with torch.device("meta"):
         network, _ = create_segmenter(name)
     return count_parameters(network)
 
 
 def band_channels(bands: Iterable[Band]) -> list[int]:
-    """The channels of each band: three for ``rgb``, one for the others.
+    """Return the channels of each band: three for ``rgb``, one for the others.
 
     Example:
         >>> band_channels([Band.RGB, Band.TIR])
@@ -161,7 +161,7 @@ def band_channels(bands: Iterable[Band]) -> list[int]:
 
 
 def streams(bands: tuple[Band, ...], network: str) -> tuple[int, int]:
-    """The channels of the first and of the second stream of a network of two.
+    """Return the channels of the first and of the second stream of a network of two.
 
     Raises:
         CrossbandError: there is one band only.
@@ -173,7 +173,7 @@ def streams(bands: tuple[Band, ...], network: str) -> tuple[int, int]:
 
 
 def create_stages(name: str, channels: int = 3, pretrained: bool = False) -> tuple[StageEncoder, str]:
-    """An encoder's four stages, reading ``channels`` channels, and the identity of its weights.
+    """Create an encoder's four stages, reading ``channels`` channels, and the identity of its weights.
 
     Args:
         name: a registered encoder with known stages, or ``timm/NAME``.

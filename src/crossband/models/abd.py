@@ -36,7 +36,7 @@ class ChannelAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Maps ``(b, C, h, w)``, the same shape."""
+        """Return maps ``(b, C, h, w)``, the same shape."""
         rows = maps.flatten(2)
         attended = (rows @ rows.transpose(1, 2)).softmax(-1) @ rows
         return self.gamma * attended.view_as(maps) + maps
@@ -56,14 +56,14 @@ class PositionAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Maps ``(b, C, h, w)``, the same shape."""
+        """Return maps ``(b, C, h, w)``, the same shape."""
         query, key, value = (part(maps).flatten(2) for part in (self.query, self.key, self.value))
         weights = (query.transpose(1, 2) @ key).softmax(-1)
         return self.gamma * (value @ weights.transpose(1, 2)).view_as(maps) + maps
 
 
 def spectral_gap(rows: torch.Tensor, steps: int = 8) -> torch.Tensor:
-    """Equation (5): the squared difference of the largest and the smallest eigenvalue of ``F F^T``.
+    """Compute equation (5): the squared difference of the largest and the smallest eigenvalue of ``F F^T``.
 
     Args:
         rows: F, ``(..., C, N)``, floating point. With more rows than columns the smallest eigenvalue is 0.
@@ -129,7 +129,7 @@ class AbdStream(nn.Module):
         self.feature_diversity, self.weight_diversity = feature_diversity, weight_diversity
 
     def forward(self, images: torch.Tensor) -> StreamOutput:
-        """Features, scores, embeddings and the penalty of standardized images ``(b, 3, H, W)``."""
+        """Return features, scores, embeddings and the penalty of standardized images ``(b, 3, H, W)``."""
         early = self.early(self.encoder(images, self.layer))
         shared = self.middle(early)
         whole = self.global_reduce(F.adaptive_avg_pool2d(self.global_branch(shared), 1)).flatten(1)

@@ -93,12 +93,12 @@ class BoQNetwork(nn.Module):
         self.backbone, self.aggregator = backbone, aggregator
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit-length descriptors of images ``(B, 3, h, w)``."""
+        """Return unit-length descriptors of images ``(B, 3, h, w)``."""
         return self.aggregator(self.backbone(images))
 
 
 def rename_boq(state: StateDict, encoder: Encoder) -> StateDict:
-    """``backbone.dino`` as the network's own; DINOv2's mask token is left aside."""
+    """Return ``backbone.dino`` as the network's own; DINOv2's mask token is left aside."""
     return {
         key.replace("backbone.dino.", "backbone.model."): value
         for key, value in state.items()
@@ -119,7 +119,7 @@ def rename_boq(state: StateDict, encoder: Encoder) -> StateDict:
     size=(384, 384),
 )
 def build_boq_resnet50() -> Encoder:
-    """ResNet-50 and BoQ, 16,384 dims."""
+    """Build ResNet-50 and BoQ, 16,384 dims."""
     return Encoder(BoQNetwork(_ResNet(), BoQ(1024, 512)), "aggregator")
 
 
@@ -136,5 +136,5 @@ def build_boq_resnet50() -> Encoder:
     size=(322, 322),
 )
 def build_boq_dinov2() -> Encoder:
-    """DINOv2 ViT-B/14 and BoQ, 12,288 dims."""
+    """Build DINOv2 ViT-B/14 and BoQ, 12,288 dims."""
     return Encoder(BoQNetwork(_Dino(), BoQ(768, 384)), "aggregator")

@@ -32,7 +32,7 @@ def _packaged() -> Path | None:
 
 
 def rename_by_order(state: StateDict, encoder: Encoder) -> StateDict:
-    """The packaged tensors under the network's names, matched by order; every shape must agree.
+    """Return the packaged tensors under the network's names, matched by order; every shape must agree.
 
     Raises:
         CrossbandError: another number of tensors, or a shape that differs.
@@ -57,6 +57,6 @@ def rename_by_order(state: StateDict, encoder: Encoder) -> StateDict:
     rename=rename_by_order,
 )
 def build_efficientnet_lite0() -> Encoder:
-    """EfficientNet-Lite0 without weights, cut by default before its head's 1x1 convolution."""
+    """Build EfficientNet-Lite0 without weights, cut by default before its head's 1x1 convolution."""
     body = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     return Encoder(body, "blocks.6", ("global_pool", "classifier"), _LITE)

@@ -106,17 +106,17 @@ class Tower(nn.Module):
         self.out = nn.Identity()  # the layer's name
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Descriptors ``(B, D)`` of images ``(B, 3, h, w)``, at the nearest multiple of the patch."""
+        """Return descriptors ``(B, D)`` of images ``(B, 3, h, w)``, at the nearest multiple of the patch."""
         return self.out(self.net(resize_to_patches(images, self.patch)))
 
 
 def rename_tower(state: StateDict, encoder: Encoder) -> StateDict:
-    """timm's keys below ``net``; a mask token is left aside."""
+    """Return timm's keys below ``net``; a mask token is left aside."""
     return {f"net.{key}": value for key, value in state.items() if not key.endswith("mask_token")}
 
 
 def build_tower(name: str) -> Encoder:
-    """The tower that timm calls ``name``, without weights."""
+    """Build the tower that timm calls ``name``, without weights."""
     config = timm.get_pretrained_cfg(name)
     assert config is not None
     body = Tower(name, config.num_classes)  # CLIP's projection is what timm calls its classifier

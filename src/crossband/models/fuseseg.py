@@ -56,7 +56,7 @@ class FuseSeg(nn.Module):
         self.out = nn.ConvTranspose2d(channels, classes, 2, stride=2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
         one, two = images.split(self.split, 1)
         sums = []
         for first, second in zip(self.first, self.second, strict=True):
@@ -89,7 +89,7 @@ def _levels(body: nn.Module) -> tuple[nn.ModuleList, list[int]]:
 def build_fuseseg(
     name: str, classes: int, bands: tuple[Band, ...], pretrained: bool = False
 ) -> tuple[nn.Module, str]:
-    """FuseSeg of two DenseNets."""
+    """Build FuseSeg of two DenseNets."""
     split = streams(bands, "fuseseg")
     (first, digest), (second, _) = (create_model(name, pretrained=pretrained) for _ in range(2))
     for encoder, channels in zip((first, second), split, strict=True):

@@ -37,9 +37,9 @@ class GeoGAN(nn.Module):
         self.generator = UNet(in_channels, classes, width, depth, dropout)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Scores of the classes, ``(N, classes, H, W)``."""
+        """Return scores of the classes, ``(N, classes, H, W)``."""
         return self.generator(images)
 
     def label(self, images: torch.Tensor) -> torch.Tensor:
-        """The best class of each pixel, int64 ``(N, H, W)``."""
+        """Return the best class of each pixel, int64 ``(N, H, W)``."""
         return self(images).argmax(1)

@@ -57,7 +57,7 @@ class IdeStream(nn.Module):
         nn.init.normal_(self.classes.weight, std=0.001)
 
     def forward(self, images: torch.Tensor) -> StreamOutput:
-        """Features, scores and maps of standardized images ``(b, 3, H, W)``."""
+        """Return features, scores and maps of standardized images ``(b, 3, H, W)``."""
         maps = self.encoder(images, self.layer)
         activation = self.classes(maps)
         return StreamOutput(maps.mean((2, 3)), activation.mean((2, 3))[:, None], activation)

@@ -37,7 +37,7 @@ class HOG(nn.Module):
         self.cells = nn.Identity()  # the layer's name
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Histograms of each cell."""
+        """Return histograms of each cell."""
         gray = F.pad(images.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
         dx = (gray[..., 1:-1, 2:] - gray[..., 1:-1, :-2]) / 2
         dy = (gray[..., 2:, 1:-1] - gray[..., :-2, 1:-1]) / 2
@@ -63,5 +63,5 @@ class HOG(nn.Module):
     default_steps="normflat+center",
 )
 def build_hog() -> Encoder:
-    """The baseline as an encoder; it has no weights."""
+    """Build the baseline as an encoder; it has no weights."""
     return Encoder(HOG(), "cells", statistics=Statistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))

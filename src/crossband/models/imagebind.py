@@ -67,7 +67,7 @@ class Tower(nn.Module):
         self.head = nn.Linear(width, dim, bias=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit-length descriptors ``(B, dim)`` of images of 224x224."""
+        """Return unit-length descriptors ``(B, dim)`` of images of 224x224."""
         x = self.stem_norm(self.stem(images).flatten(2).transpose(1, 2))
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embed
         x = self.after(self.blocks(self.before(x)))[:, 0]
@@ -91,7 +91,7 @@ class ImageBind(nn.Module):
         self.register_buffer("std", torch.tensor(_CLIP.std)[:, None, None], persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit-length descriptors ``(B, dim)`` of images ``(B, 3, h, w)``, standardized by CLIP's
+        """Return unit-length descriptors ``(B, dim)`` of images ``(B, 3, h, w)``, standardized by CLIP's
         statistics."""
         images = F.interpolate(images, (_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False)
         plain = images * self.get_buffer("std") + self.get_buffer("mean")
@@ -120,7 +120,7 @@ _PARTS = {
 
 
 def rename_imagebind(state: StateDict, encoder: Encoder) -> StateDict:
-    """The tensors of the two towers; text, sound, depth and motion are left aside."""
+    """Return the tensors of the two towers; text, sound, depth and motion are left aside."""
     renamed = {}
     for tower in ("vision", "thermal"):
         for old, new in _PARTS.items():
@@ -145,6 +145,6 @@ def rename_imagebind(state: StateDict, encoder: Encoder) -> StateDict:
     size=(_SIDE, _SIDE),
 )
 def build_imagebind() -> Encoder:
-    """ViT-H for images and ViT-B for thermal images, 1,024 dims."""
+    """Build ViT-H for images and ViT-B for thermal images, 1,024 dims."""
     vision = Tower(3, 14, 1280, 32, 16, 1024, vision=True)
     return Encoder(ImageBind(vision, Tower(1, 16, 768, 12, 12, 1024, vision=False)), "out", statistics=_CLIP)

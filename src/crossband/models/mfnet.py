@@ -84,7 +84,7 @@ class MFNet(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 16."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 16."""
         one, two = images.split(self.split, 1)
         maps = [torch.cat(pair, 1) for pair in zip(self.first(one), self.second(two), strict=True)]
         x = maps[4]
@@ -96,5 +96,5 @@ class MFNet(nn.Module):
 
 @register_segmenter("mfnet", params=736_275, source="Ha et al., MFNet, IROS 2017")
 def build_mfnet(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
-    """MFNet; it has no encoder of ImageNet to start from."""
+    """Build MFNet; it has no encoder of ImageNet to start from."""
     return MFNet(streams(bands, "mfnet"), classes), ""

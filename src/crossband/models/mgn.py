@@ -55,7 +55,7 @@ class MgnStream(nn.Module):
         self.stripe_classes = nn.ModuleList([nn.Linear(width, classes) for _ in range(stripes)])
 
     def forward(self, images: torch.Tensor) -> StreamOutput:
-        """Features, scores and embeddings of standardized images ``(b, 3, H, W)``."""
+        """Return features, scores and embeddings of standardized images ``(b, 3, H, W)``."""
         shared = self.encoder(images, self.layer)
         maps = [branch(shared) for branch in self.branches]
         pooled = [F.adaptive_max_pool2d(one, 1) for one in maps]

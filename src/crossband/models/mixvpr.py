@@ -29,7 +29,7 @@ class MixVPRNetwork(nn.Module):
         self.aggregator = MixVPR(1024, (20, 20), depth=4, ratio=1.0, out_channels=out_channels, out_rows=4)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit-length descriptors ``(B, 4 * out_channels)`` of images ``(B, 3, h, w)``."""
+        """Return unit-length descriptors ``(B, 4 * out_channels)`` of images ``(B, 3, h, w)``."""
         net = self.backbone
         maps = net.maxpool(net.relu(net.bn1(net.conv1(images))))
         return self.aggregator(net.layer3(net.layer2(net.layer1(maps))))
@@ -44,7 +44,7 @@ _PARTS = (
 
 
 def rename_mixvpr(state: StateDict, encoder: Encoder) -> StateDict:
-    """The authors' keys as the network's own."""
+    """Return the authors' keys as the network's own."""
     renamed = {}
     for key, value in state.items():
         old, new = next((pair for pair in _PARTS if key.startswith(pair[0])), ("", ""))
@@ -68,5 +68,5 @@ def rename_mixvpr(state: StateDict, encoder: Encoder) -> StateDict:
     size=(320, 320),
 )
 def build_mixvpr() -> Encoder:
-    """ResNet-50 and MixVPR, 4,096 dims."""
+    """Build ResNet-50 and MixVPR, 4,096 dims."""
     return Encoder(MixVPRNetwork(), "aggregator")

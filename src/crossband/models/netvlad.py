@@ -58,11 +58,11 @@ class PatchNetVLAD(nn.Module):
         self.out = nn.Identity()  # the layer's name
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit-length descriptors ``(B, D)`` of images ``(B, 3, h, w)``."""
+        """Return unit-length descriptors ``(B, D)`` of images ``(B, 3, h, w)``."""
         return self.out(F.normalize(self.whiten(self.pool(self.encoder(images))), dim=1))
 
     def patches(self, images: torch.Tensor, size: int, stride: int = 1) -> PatchFeatures:
-        """Unit-length descriptors of square patches of the map.
+        """Return unit-length descriptors of square patches of the map.
 
         Args:
             images: ``(1, 3, h, w)``.
@@ -111,7 +111,7 @@ class PatchFeatures:
 
 
 def patch_score(query: PatchFeatures, item: PatchFeatures, method: str = "ransac") -> float:
-    """How well two images' patches agree in place; more is better, 0 without a mutual match.
+    """Return how well two images' patches agree in place; more is better, 0 without a mutual match.
 
     Args:
         query: patches of one image.
@@ -182,11 +182,11 @@ class PatchReranker(Reranker):
         self.channels = 3 + int(dim)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Local features ``(B, n, channels)`` of images ``(B, 3, h, w)``; see :class:`Reranker`."""
+        """Return local features ``(B, n, channels)`` of images ``(B, 3, h, w)``; see :class:`Reranker`."""
         return torch.stack([self._of(image[None]) for image in images])
 
     def scores(self, query: torch.Tensor, candidates: Iterable[torch.Tensor]) -> np.ndarray:
-        """The weighted sum over the sizes of scores that are put on one scale over the candidates."""
+        """Return the weighted sum over the sizes of scores that are put on one scale over the candidates."""
         mine = self._patches(query)
         found = [
             [patch_score(q, c, self.method) for q, c in zip(mine, self._patches(candidate), strict=True)]
@@ -216,7 +216,7 @@ class PatchReranker(Reranker):
 
 
 def rename_netvlad(state: StateDict, encoder: Encoder) -> StateDict:
-    """``pool.conv`` and ``pool.centroids`` as this NetVLAD's own; a v1 layer has no bias, which is zero."""
+    """Return ``pool.conv`` and ``pool.centroids`` as this NetVLAD's own; a v1 layer has no bias, which is zero."""
     renamed = {}
     for key, value in state.items():
         key = (
@@ -252,7 +252,7 @@ def rename_netvlad(state: StateDict, encoder: Encoder) -> StateDict:
     size=(480, 640),
 )
 def build_netvlad() -> Encoder:
-    """VGG16 and NetVLAD, 32,768 dims."""
+    """Build VGG16 and NetVLAD, 32,768 dims."""
     return Encoder(PatchNetVLAD(), "out")
 
 
@@ -270,5 +270,5 @@ def build_netvlad() -> Encoder:
     reranker=PatchReranker,
 )
 def build_patch_netvlad() -> Encoder:
-    """VGG16, NetVLAD and whitening, 4,096 dims: the first stage of Patch-NetVLAD."""
+    """Build VGG16, NetVLAD and whitening, 4,096 dims: the first stage of Patch-NetVLAD."""
     return Encoder(PatchNetVLAD(4096), "out")

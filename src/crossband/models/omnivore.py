@@ -35,12 +35,12 @@ class OmnivoreTrunk(nn.Module):
         self.out = nn.Identity()  # the layer's name
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Descriptors ``(B, 1024)`` of images ``(B, 3, h, w)``."""
+        """Return descriptors ``(B, 1024)`` of images ``(B, 3, h, w)``."""
         return self.out(self.trunk(images))
 
 
 def rename_omnivore(state: StateDict, encoder: Encoder) -> StateDict:
-    """The 2-D slices of the 3-D trunk, under timm's names (a stage begins with its downsampling there)."""
+    """Return the 2-D slices of the 3-D trunk, under timm's names (a stage begins with its downsampling there)."""
     renamed = {}
     for key, value in state.items():
         key = key.removeprefix("trunk.")
@@ -71,5 +71,5 @@ def rename_omnivore(state: StateDict, encoder: Encoder) -> StateDict:
     size=(224, 224),
 )
 def build_omnivore() -> Encoder:
-    """Swin-B, 1,024 dims."""
+    """Build Swin-B, 1,024 dims."""
     return Encoder(OmnivoreTrunk(), "out")

@@ -70,12 +70,12 @@ class PairDescriptor(nn.Module):
         return self.axes.shape[1]
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
-        """Pooled vectors ``(B, D)``, float32, of standardized images ``(B, 3, h, w)``."""
+        """Return pooled vectors ``(B, D)``, float32, of standardized images ``(B, 3, h, w)``."""
         maps = self.encoder(images.contiguous(memory_format=torch.channels_last), self.layer)
         return self.pooling(maps)
 
     def finish(self, pooled: torch.Tensor, mean: torch.Tensor | None = None) -> torch.Tensor:
-        """Descriptors ``(B, dim)`` of pooled vectors of one band.
+        """Return descriptors ``(B, dim)`` of pooled vectors of one band.
 
         Args:
             pooled: ``(B, D)``.
@@ -85,11 +85,11 @@ class PairDescriptor(nn.Module):
         return F.normalize((vectors - (vectors.mean(0) if mean is None else mean)) @ self.axes, dim=1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Descriptors ``(B, dim)`` of images of one band ``(B, 3, h, w)``, centered by their own mean."""
+        """Return descriptors ``(B, dim)`` of images of one band ``(B, 3, h, w)``, centered by their own mean."""
         return self.finish(self.pooled(images))
 
     def train(self, mode: bool = True) -> PairDescriptor:
-        """Training mode; BatchNorm keeps its statistics, which small batches would spoil."""
+        """Return training mode; BatchNorm keeps its statistics, which small batches would spoil."""
         super().train(mode)
         if mode:
             for module in self.modules():
@@ -114,7 +114,7 @@ class PairDescriptor(nn.Module):
 
 
 def trim(encoder: Encoder, layer: str, size: tuple[int, int]) -> tuple[Encoder, torch.Size]:
-    """The encoder without the modules that a pass up to ``layer`` never enters: identities stand in for them.
+    """Return the encoder without the modules that a pass up to ``layer`` never enters: identities stand in for them.
     The pass is one without memory behind it. Where a module reads another's weights without entering it, as
     attention does, nothing is taken out.
 
@@ -183,7 +183,7 @@ def create_pair_descriptor(
     bands: int,
     pretrained: bool = True,
 ) -> tuple[PairDescriptor, str]:
-    """A pair descriptor whose axes are not learned yet, and the identity of its encoder's weights.
+    """Create a pair descriptor whose axes are not learned yet, and the identity of its encoder's weights.
 
     Args:
         encoder: see :func:`crossband.list_models`.
@@ -203,7 +203,7 @@ def create_pair_descriptor(
 
 
 def load_pair_descriptor(path: Path, metadata: Mapping[str, Any]) -> tuple[PairDescriptor, list[Band], str]:
-    """A trained pair descriptor, its bands, and the SHA-256 of its file.
+    """Load a trained pair descriptor, its bands, and the SHA-256 of its file.
 
     Args:
         path: the checkpoint.

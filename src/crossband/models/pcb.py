@@ -1,8 +1,8 @@
 """PCB, the part-based convolutional baseline, of one band.
 
 Sun et al., "Beyond Part Models: Person Retrieval with Refined Part Pooling (and A Strong Convolutional
-Baseline)", ECCV 2018, figure 2. Extended to several bands as table 4 of Li et al. (AAAI 2020) does: a stream per
-band, and their features summed. Refined part pooling is left out; the features are the paper's H, p x 256.
+Baseline)", ECCV 2018, figure 2. Extended to several bands as table 4 of Li et al. (AAAI 2020) does: one
+stream per band, their features summed. Refined part pooling is left out; the features are the paper's H, p x 256.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PcbStream(nn.Module):
         self.classes = nn.ModuleList([nn.Linear(width, classes) for _ in range(parts)])
 
     def forward(self, images: torch.Tensor) -> StreamOutput:
-        """Features and scores of standardized images ``(b, 3, H, W)``."""
+        """Return features and scores of standardized images ``(b, 3, H, W)``."""
         stripes = F.adaptive_avg_pool2d(self.encoder(images, self.layer), (self.parts, 1))
         reduced = [layer(stripes[:, :, i : i + 1]).flatten(1) for i, layer in enumerate(self.reduce)]
         scores = [classify(part) for classify, part in zip(self.classes, reduced, strict=True)]

@@ -54,11 +54,11 @@ class PlaceRecognizer(nn.Module):
         return self.aggregator.dim
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Descriptors ``(B, dim)``, float32, of standardized images ``(B, 3, h, w)``."""
+        """Return descriptors ``(B, dim)``, float32, of standardized images ``(B, 3, h, w)``."""
         return self.aggregator(self.encoder(images.contiguous(memory_format=torch.channels_last), self.layer))
 
     def train(self, mode: bool = True) -> PlaceRecognizer:
-        """Training mode; BatchNorm stays in evaluation where its statistics are frozen."""
+        """Return training mode; BatchNorm stays in evaluation where its statistics are frozen."""
         super().train(mode)
         if mode and self.freeze_batchnorm:
             for module in self.modules():
@@ -67,7 +67,7 @@ class PlaceRecognizer(nn.Module):
         return self
 
     def local_features(self, images: torch.Tensor, each: int, generator: torch.Generator) -> torch.Tensor:
-        """``each`` positions of each image's map at random, float32 ``(B * each, C)``."""
+        """Return ``each`` positions of each image's map at random, float32 ``(B * each, C)``."""
         with torch.inference_mode():
             maps = self.encoder(images, self.layer).float().flatten(2)
         chosen = torch.randint(maps.shape[2], (len(maps), 1, each), generator=generator).to(maps.device)
@@ -106,7 +106,7 @@ def create_place_recognizer(
     pretrained: bool = True,
     freeze_batchnorm: bool = True,
 ) -> tuple[PlaceRecognizer, str]:
-    """A place recognizer and the identity of its encoder's weights.
+    """Create a place recognizer and the identity of its encoder's weights.
 
     Args:
         encoder: see :func:`crossband.list_models`; ``timm/NAME`` for any model of timm.
@@ -129,7 +129,7 @@ def create_place_recognizer(
 
 
 def load_place_encoder(path: Path, metadata: Mapping[str, Any]) -> tuple[Encoder, str]:
-    """A trained place recognizer as an encoder whose map is the descriptor, ``(B, dim, 1, 1)``.
+    """Load a trained place recognizer as an encoder whose map is the descriptor, ``(B, dim, 1, 1)``.
 
     Args:
         path: the checkpoint.

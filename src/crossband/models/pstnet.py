@@ -36,7 +36,7 @@ class PSTNet(nn.Module):
         self.fusion = _Fusion(sum(split) + classes, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
         logits = self.color(images.split(self.split, 1)[0])
         return self.fusion(torch.cat([logits.softmax(1), images], 1))
 
@@ -127,7 +127,7 @@ def _up(channels_in: int, channels_out: int) -> nn.Sequential:
 
 @register_segmenter("pstnet", params=18_995_350, source="Shivakumar et al., PST900, ICRA 2020")
 def build_pstnet(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
-    """PSTNet."""
+    """Build PSTNet."""
     split = streams(bands, "pstnet")
     encoder, digest = create_stages("resnet18", split[0], pretrained)
     return PSTNet(encoder, split, classes), digest

@@ -49,13 +49,13 @@ class R2Former(nn.Module):
         self.out = nn.Identity()  # the layer's name
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit-length descriptors ``(B, 256)`` of images ``(B, 3, h, w)``."""
+        """Return unit-length descriptors ``(B, 256)`` of images ``(B, 3, h, w)``."""
         net = self.backbone
         x = net.norm(net.blocks[-1](self._before_last(images)[0]))
         return self.out(F.normalize((net.head(x[:, 0]) + net.head_dist(x[:, 1])) / 2, dim=1))
 
     def local(self, images: torch.Tensor) -> torch.Tensor:
-        """The patches with most attention, ``(B, n, 131)``, most first: x and y over the longer side, attention
+        """Return the patches with most attention, ``(B, n, 131)``, most first: x and y over the longer side, attention
         over the largest, and 128 dims. ``n`` is 500, or as many as there are."""
         x, (rows, columns) = self._before_last(images)
         given = self._attention(x)
@@ -126,7 +126,7 @@ class PairTransformer(nn.Module):
         self.decoder_pred = nn.Linear(width, 2)
 
     def forward(self, query: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Probabilities ``(B,)`` of one place, of local features ``(1 or B, n, 131)`` and ``(B, m, 131)``."""
+        """Return probabilities ``(B,)`` of one place, of local features ``(1 or B, n, 131)`` and ``(B, m, 131)``."""
         query = query.expand(len(items), -1, -1)
         alike = F.normalize(query[:, :, 3:], dim=2) @ F.normalize(items[:, :, 3:], dim=2).transpose(1, 2)
         where = [local[:, :, :3].clamp(0, 1) for local in (query, items)]
@@ -178,11 +178,11 @@ class R2FormerReranker(Reranker):
         self.network = encoder.body
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Local features ``(B, n, 131)`` of images ``(B, 3, h, w)``."""
+        """Return local features ``(B, n, 131)`` of images ``(B, 3, h, w)``."""
         return self.network.local(images)
 
     def scores(self, query: torch.Tensor, candidates: Iterable[torch.Tensor]) -> np.ndarray:
-        """The probability of one place; see :class:`Reranker`."""
+        """Return the probability of one place; see :class:`Reranker`."""
         waiting: Iterator[torch.Tensor] = iter(candidates)
         found: list[torch.Tensor] = []
         while group := list(islice(waiting, _PAIRS)):
@@ -191,7 +191,7 @@ class R2FormerReranker(Reranker):
 
 
 def rename_r2former(state: StateDict, encoder: Encoder) -> StateDict:
-    """The tensors without the name that training on several devices put before them."""
+    """Return the tensors without the name that training on several devices put before them."""
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
@@ -209,5 +209,5 @@ def rename_r2former(state: StateDict, encoder: Encoder) -> StateDict:
     reranker=R2FormerReranker,
 )
 def build_r2former() -> Encoder:
-    """DeiT-S with two heads, 256 dims; the transformer that compares pairs lies beside."""
+    """Build DeiT-S with two heads, 256 dims; the transformer that compares pairs lies beside."""
     return Encoder(R2Former(), "out")

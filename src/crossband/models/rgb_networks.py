@@ -42,7 +42,7 @@ class HRNetSegmenter(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
         maps = self.features(images)[-4:]
         size = maps[0].shape[-2:]
         joined = [F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps[1:]]

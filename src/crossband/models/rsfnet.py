@@ -72,11 +72,11 @@ class RSFNet(nn.Module):
         self.learns_confidence = confident
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
         return self.with_confidence(images)[0]
 
     def with_confidence(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits, and the confidence of each stream ``(B, streams)`` in 0 to 1 (ones where none is learned)."""
+        """Return logits, and the confidence of each stream ``(B, streams)`` in 0 to 1 (ones where none is learned)."""
         parts = images.split(self.split, 1)
         features, trusts = zip(
             *(stream(part) for stream, part in zip(self.streams, parts, strict=True)), strict=True
@@ -158,7 +158,7 @@ def build_rsfnet(
     multi_branch: bool = True,
     widths: Sequence[int] = _WIDTHS,
 ) -> tuple[nn.Module, str]:
-    """RSFNet of any two encoders; with one band it has one encoder and no fusion (table XIII)."""
+    """Build RSFNet of any two encoders; with one band it has one encoder and no fusion (table XIII)."""
     channels = band_channels(bands)
     if len(bands) > 1:
         names, split = [first, second], [sum(channels[:-1]), channels[-1]]

@@ -73,7 +73,7 @@ class RTFNet(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
         one, two = images.split(self.split, 1)
         for first, second in zip(self.first, self.second, strict=True):
             two = second(two)
@@ -98,7 +98,7 @@ def _parts(resnet: nn.Module) -> nn.ModuleList:
 def build_rtfnet(
     depth: int, classes: int, bands: tuple[Band, ...], pretrained: bool = False
 ) -> tuple[nn.Module, str]:
-    """RTFNet of two ResNets of a depth; the thermal one's first convolution starts from the mean over
+    """Build RTFNet of two ResNets of a depth; the thermal one's first convolution starts from the mean over
     colors."""
     name = f"resnet{depth}"
     split = streams(bands, f"rtfnet{depth}")

@@ -51,7 +51,7 @@ class SALAD(nn.Module):
         return nn.Sequential(first, nn.Dropout(0.3), nn.ReLU(), last)
 
     def forward(self, tokens: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        """Unit-length descriptors ``(B, token + clusters * width)``."""
+        """Return unit-length descriptors ``(B, token + clusters * width)``."""
         maps, token = tokens
         features = self.cluster_features(maps).flatten(2)
         share = self.assign(self.score(maps).flatten(2))
@@ -61,7 +61,7 @@ class SALAD(nn.Module):
         )
 
     def assign(self, scores: torch.Tensor) -> torch.Tensor:
-        """Soft assignment ``(B, m, n)`` of n tokens to m clusters, by Sinkhorn's iterations in logarithms.
+        """Return soft assignment ``(B, m, n)`` of n tokens to m clusters, by Sinkhorn's iterations in logarithms.
 
         Every cluster may take as much as one token and the bin all the rest (where there are more tokens than
         clusters); every token gives one.
@@ -90,13 +90,13 @@ class SALADNetwork(nn.Module):
         self.out = nn.Identity()  # the layer's name
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit-length descriptors ``(B, D)`` of images ``(B, 3, h, w)``, at the nearest multiple of 14
+        """Return unit-length descriptors ``(B, D)`` of images ``(B, 3, h, w)``, at the nearest multiple of 14
         pixels."""
         return self.out(F.normalize(self.linear(self.aggregator(self.backbone(images))), dim=1))
 
 
 def rename_salad(state: StateDict, encoder: Encoder) -> StateDict:
-    """MegaLoc's aggregator as SALAD's, without DINOv2's mask token, which only its training needs."""
+    """Return MegaLoc's aggregator as SALAD's, without DINOv2's mask token, which only its training needs."""
     renamed = {}
     for key, value in state.items():
         if not key.endswith("mask_token"):
@@ -120,7 +120,7 @@ def rename_salad(state: StateDict, encoder: Encoder) -> StateDict:
     size=(322, 322),
 )
 def build_salad() -> Encoder:
-    """DINOv2 ViT-B/14 and SALAD, 8,448 dims."""
+    """Build DINOv2 ViT-B/14 and SALAD, 8,448 dims."""
     return Encoder(SALADNetwork(), "out")
 
 
@@ -139,5 +139,5 @@ def build_salad() -> Encoder:
     size=(322, 322),
 )
 def build_megaloc() -> Encoder:
-    """DINOv2 ViT-B/14, a wide SALAD and a projection, 8,448 dims."""
+    """Build DINOv2 ViT-B/14, a wide SALAD and a projection, 8,448 dims."""
     return Encoder(SALADNetwork(256, 8448), "out")

@@ -32,12 +32,12 @@ class SGM(nn.Module):
         self.aggregation = NetVLAD(64, 64)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Unit-length descriptors ``(B, 4096)`` of images ``(B, 3, h, w)``."""
+        """Return unit-length descriptors ``(B, 4096)`` of images ``(B, 3, h, w)``."""
         return self.aggregation(self.conv_layer(self.backbone(images)))
 
 
 def rename_sgm(state: StateDict, encoder: Encoder) -> StateDict:
-    """The authors' NetVLAD keys as the network's own; its assignment has no bias, which is zero."""
+    """Return the authors' NetVLAD keys as the network's own; its assignment has no bias, which is zero."""
     renamed = {}
     for key, value in state.items():
         key = key.removeprefix("module.")
@@ -62,5 +62,5 @@ def rename_sgm(state: StateDict, encoder: Encoder) -> StateDict:
     size=(512, 512),
 )
 def build_sgm() -> Encoder:
-    """ResNet-18 and NetVLAD, 4,096 dims."""
+    """Build ResNet-18 and NetVLAD, 4,096 dims."""
     return Encoder(SGM(), "aggregation")

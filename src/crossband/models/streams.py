@@ -108,7 +108,7 @@ class Streams(nn.Module):
         return int(cast(Any, next(iter(self.streams.values()))).dim)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor | None = None) -> StreamsOutput:
-        """All streams on their bands.
+        """Return all streams on their bands.
 
         Args:
             images: standardized, float32 ``(B, m, 3, H, W)``, the bands in the order of :attr:`bands`.
@@ -136,7 +136,7 @@ class Streams(nn.Module):
         return replace(output, penalty=output.penalty + torch.stack(nothing).sum())
 
     def train(self, mode: bool = True) -> Streams:
-        """Training mode; BatchNorm stays in evaluation where its statistics are frozen."""
+        """Return training mode; BatchNorm stays in evaluation where its statistics are frozen."""
         super().train(mode)
         if mode and self.freeze_batchnorm:
             for module in self.modules():
@@ -200,12 +200,12 @@ def register_stream(name: str, *, source: str) -> Callable[[type[nn.Module]], ty
 
 
 def list_streams() -> list[StreamEntry]:
-    """Every kind of stream, by name."""
+    """List every kind of stream, by name."""
     return STREAMS.list()
 
 
 def find_stream(name: str) -> StreamEntry:
-    """The kind of stream called ``name``.
+    """Return the kind of stream called ``name``.
 
     Raises:
         CrossbandError: nobody knows it.
@@ -227,7 +227,7 @@ def create_streams(
     freeze_batchnorm: bool = False,
     train_from: str | None = None,
 ) -> tuple[Streams, str]:
-    """One stream a band, none sharing weights with another, and the identity of their encoders' weights.
+    """Create one stream a band, none sharing weights with another, and the identity of their encoders' weights.
 
     Args:
         bands: of any number, in the order their images will come in.

@@ -63,7 +63,7 @@ class ThermalGAN(nn.Module):
         self.second = UNet(5, 1, width, depth, dropout)
 
     def kelvin_range(self, ambient: float) -> tuple[float, float]:
-        """The lowest and the highest temperature that can come out."""
+        """Return the lowest and the highest temperature that can come out."""
         return ambient - self.span - self.contrast, ambient + self.span + self.contrast
 
     def forward(self, images: torch.Tensor, ambient: torch.Tensor) -> Translation:

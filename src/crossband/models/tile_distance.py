@@ -65,7 +65,7 @@ class TileDistance(nn.Module):
         self.dim = channels * last[2] * last[3]
 
     def forward(self, labels: torch.Tensor) -> torch.Tensor:
-        """Unit vectors ``(N, dim)`` of labelings, integers ``(N, pixels, pixels)``."""
+        """Return unit vectors ``(N, dim)`` of labelings, integers ``(N, pixels, pixels)``."""
         known = (labels >= 0) & (labels < self.classes)
         planes = F.one_hot(labels.long().where(known, self.classes), self.classes + 1).permute(0, 3, 1, 2)
         places = F.normalize(self.head(self.features(planes.float())), dim=1)

@@ -29,7 +29,7 @@ _FEATURE_PREFIXES = ("features.", "features.model.")
 
 
 def timm_entry(name: str) -> ModelEntry:
-    """The registry entry of ``timm/NAME`` or ``timm/NAME.TAG``.
+    """Return the registry entry of ``timm/NAME`` or ``timm/NAME.TAG``.
 
     Raises:
         CrossbandError: timm has no such model, or no such weights of it.
@@ -67,7 +67,7 @@ def _published(name: str) -> Any:
 
 
 def build_timm(name: str) -> Encoder:
-    """The network of timm called ``name``, without weights; cut by default at its last feature stage."""
+    """Build the network of timm called ``name``, without weights; cut by default at its last feature stage."""
     body = timm.create_model(name, pretrained=False)
     info = getattr(body, "feature_info", None)
     if not info:
@@ -116,7 +116,7 @@ def _gives_several_maps(name: str, layer: str) -> bool:
 
 
 def rename_features(name: str, state: StateDict, encoder: Encoder) -> StateDict:
-    """The whole network's keys as those of its features, for a network that is run in that way.
+    """Return the whole network's keys as those of its features, for a network that is run in that way.
 
     Raises:
         CrossbandError: these are not the keys of the whole network.
@@ -162,5 +162,5 @@ class TimmStages(StageEncoder):
         self.channels = tuple(info[i]["num_chs"] for i in chosen)
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Four maps of images ``(B, 3, H, W)``."""
+        """Return four maps of images ``(B, 3, H, W)``."""
         return self.body.forward_intermediates(images, indices=self._chosen, intermediates_only=True)

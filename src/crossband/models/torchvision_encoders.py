@@ -66,12 +66,12 @@ _KNOWN_FILES = {"a39e64c991933333e7aec1d930af561272da82c27175554239e4c9bcd1a1bec
 
 
 def build_torchvision(name: str, layer: str, classifier: tuple[str, ...]) -> Encoder:
-    """The network of torchvision called ``name``, without weights."""
+    """Build the network of torchvision called ``name``, without weights."""
     return Encoder(torchvision.models.get_model(name, weights=None), layer, classifier)
 
 
 def rename_dense_layers(state: StateDict, encoder: Encoder) -> StateDict:
-    """DenseNet's published keys have ``norm.1`` where the network has ``norm1``."""
+    """Return DenseNet's published keys have ``norm.1`` where the network has ``norm1``."""
     return {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\.", r"\1\2.", k): v for k, v in state.items()}
 
 

@@ -78,7 +78,7 @@ class YoloSemantic(nn.Module):
             bias[:, 4] = -4.6
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Raw outputs of the three scales, ``(N, A, 5 + classes, V, U)``: x, y, width, height, objectness,
+        """Return raw outputs of the three scales, ``(N, A, 5 + classes, V, U)``: x, y, width, height, objectness,
         classes.
 
         Args:
@@ -95,7 +95,7 @@ class YoloSemantic(nn.Module):
         return [x.unflatten(1, (self.priors.shape[1], 5 + self.classes)) for x in raw]
 
     def boxes(self, outputs: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Boxes of the three scales, ``(N, A, V, U, 4)``: left, top, right, bottom in pixels."""
+        """Return boxes of the three scales, ``(N, A, V, U, 4)``: left, top, right, bottom in pixels."""
         found = []
         for output, stride, priors in zip(outputs, STRIDES, self.priors, strict=True):
             rows = torch.arange(output.shape[-2], device=output.device)[:, None]
@@ -111,7 +111,7 @@ class YoloSemantic(nn.Module):
     def detect(
         self, images: torch.Tensor, least: float = 0.05, overlap: float = 0.5, most: int = 100
     ) -> list[torch.Tensor]:
-        """Objects in each image, after non-maximum suppression within each class (torchvision's).
+        """Return objects in each image, after non-maximum suppression within each class (torchvision's).
 
         Args:
             images: as of :meth:`forward`.

@@ -57,7 +57,7 @@ class Aggregator(nn.Module):
 
 
 def create_aggregator(name: str, channels: int, **options: object) -> Aggregator:
-    """The aggregator called ``name`` for maps of ``channels`` channels.
+    """Create the aggregator called ``name`` for maps of ``channels`` channels.
 
     Raises:
         CrossbandError: an unknown name or option.
@@ -107,7 +107,7 @@ class GeM(Aggregator):
         self.p = nn.Parameter(torch.full((channels if per_channel else 1,), float(p)))
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Descriptors ``(B, C)`` of maps ``(B, C, H, W)``."""
+        """Return descriptors ``(B, C)`` of maps ``(B, C, H, W)``."""
         with _full_precision(maps):
             values = maps if maps.dtype == torch.float64 else maps.float()
             values = values.clamp(min=self.eps).flatten(2)
@@ -190,7 +190,7 @@ class NetVLAD(Aggregator):
             self.bias.copy_(-alpha * centers.square().sum(1))
 
     def residuals(self, maps: torch.Tensor) -> torch.Tensor:
-        """Equation (4) alone, ``(B, K, C)``, before any normalization of its result."""
+        """Compute equation (4) alone, ``(B, K, C)``, before any normalization of its result."""
         features = maps.flatten(2)
         if self.normalize_input:
             features = F.normalize(features, dim=1)
@@ -198,7 +198,7 @@ class NetVLAD(Aggregator):
         return share @ features.transpose(1, 2) - share.sum(2)[..., None] * self.centers
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
+        """Return descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
         with _full_precision(maps):
             values = maps if maps.dtype == torch.float64 else maps.float()
             vectors = F.normalize(F.normalize(self.residuals(values), dim=2).flatten(1), dim=1)
@@ -286,7 +286,7 @@ class MixVPR(Aggregator):
         self.rows = nn.Linear(positions, out_rows)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
+        """Return descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
         with _full_precision(maps):
             values = maps if maps.dtype == torch.float64 else maps.float()
             if tuple(values.shape[-2:]) != self.size:
@@ -296,7 +296,7 @@ class MixVPR(Aggregator):
 
 
 def kmeans(features: torch.Tensor, clusters: int, seed: int = 0, rounds: int = 25) -> torch.Tensor:
-    """Lloyd's k-means with k-means++ seeding: centers ``(clusters, C)`` of features ``(n, C)``, float32.
+    """Return Lloyd's k-means with k-means++ seeding: centers ``(clusters, C)`` of features ``(n, C)``, float32.
 
     An empty cluster keeps its center. The same seed gives the same centers.
 

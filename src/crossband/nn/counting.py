@@ -41,7 +41,7 @@ class Cost:
 
 
 def count_cost(network: nn.Module, *shape: int) -> Cost:
-    """The cost of a pass of a network over one tensor; nothing is computed but shapes where the network is on
+    """Return the cost of a pass of a network over one tensor; nothing is computed but shapes where the network is on
     the ``meta`` device.
 
     Args:
@@ -66,7 +66,7 @@ def count_cost(network: nn.Module, *shape: int) -> Cost:
 
 
 def thop_operations(network: nn.Module, images: torch.Tensor) -> int:
-    """The operations that thop 0.0.31 counts in a pass of a network over ``images``."""
+    """Return the operations that thop 0.0.31 counts in a pass of a network over ``images``."""
     total = 0
 
     def count(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

@@ -18,7 +18,7 @@ REPEATS = (1, 2, 8, 8, 4)
 
 
 def convolution(before: int, after: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Convolution without bias, batch normalization, leaky ReLU (0.1)."""
+    """Return convolution without bias, batch normalization, leaky ReLU (0.1)."""
     return nn.Sequential(
         nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(after),
@@ -66,7 +66,7 @@ class Darknet(nn.Module):
         self.channels = (width * 8, width * 16, width * 32)
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Maps at strides 8, 16 and 32."""
+        """Return maps at strides 8, 16 and 32."""
         x, maps = self.first(images), []
         for scale in self.scales:
             x = scale(x)

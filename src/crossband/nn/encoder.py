@@ -45,11 +45,11 @@ class Encoder(nn.Module):
         self.channels_last = channels_last
 
     def layers(self) -> list[str]:
-        """The names of every layer the encoder can be cut at, in the order of definition."""
+        """Return the names of every layer the encoder can be cut at, in the order of definition."""
         return [name for name, _ in self.body.named_modules() if name]
 
     def check_layer(self, layer: str | None) -> str:
-        """The layer's name, or the default's for ``None``.
+        """Return the layer's name, or the default's for ``None``.
 
         Raises:
             CrossbandError: there is no such layer; the nearest are named.
@@ -65,7 +65,7 @@ class Encoder(nn.Module):
         return layer
 
     def forward(self, images: torch.Tensor, layer: str | None = None) -> torch.Tensor:
-        """Feature maps ``(B, C, H, W)`` of ``images`` ``(B, 3, h, w)``, float32 and standardized.
+        """Return feature maps ``(B, C, H, W)`` of ``images`` ``(B, 3, h, w)``, float32 and standardized.
 
         Raises:
             CrossbandError: no such layer, its output is no feature map, or the network does not take images
@@ -91,7 +91,7 @@ class Encoder(nn.Module):
         )
 
     def used_parameters(self, layer: str | None = None) -> int:
-        """The number of parameters that a pass up to a layer uses."""
+        """Return the number of parameters that a pass up to a layer uses."""
         layer = self.check_layer(layer)
         seen: set[nn.Module] = set()
         handles = [
@@ -122,7 +122,7 @@ def _stop(module: nn.Module, inputs: object, output: object) -> None:
 
 
 def as_map(output: object, layer: str) -> torch.Tensor:
-    """A layer's output as a map ``(B, C, H, W)``; transformer tokens ``(B, N, C)`` become a square map
+    """Return a layer's output as a map ``(B, C, H, W)``; transformer tokens ``(B, N, C)`` become a square map
     without their leading extra tokens, a vector ``(B, C)`` a map of one position."""
     if isinstance(output, torch.Tensor):
         if output.ndim == 4:
@@ -141,14 +141,14 @@ def _is_map(output: object) -> bool:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """The number of parameters (not buffers)."""
+    """Return the number of parameters (not buffers)."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def reached_parameters(
     encoder: Encoder, size: tuple[int, int], layer: str | None = None, train_from: str | None = None
 ) -> set[nn.Parameter]:
-    """The parameters that a map depends on: those of layers behind the cut, or beside it, are not among them.
+    """Return the parameters that a map depends on: those of layers behind the cut, or beside it, are not among them.
 
     Args:
         encoder: whose parameters require gradients; it is put into evaluation.

@@ -16,12 +16,12 @@ POOLINGS = ("normflat", "flat", "avg", "gem", "max")
 
 
 def channel_normalize(maps: torch.Tensor, eps: float = 1e-12) -> torch.Tensor:
-    """Unit length over the channels at each position of ``(B, C, H, W)``; zero vectors stay zero."""
+    """Return unit length over the channels at each position of ``(B, C, H, W)``; zero vectors stay zero."""
     return F.normalize(maps, dim=1, eps=eps)
 
 
 def gem(maps: torch.Tensor, size: tuple[int, int] = (1, 1), p: float = 3.0, eps: float = 1e-6) -> torch.Tensor:
-    """Generalized mean ``(mean x^p)^(1/p)`` over the cells of a grid: ``(B, C, H, W) -> (B, C, *size)``.
+    """Return generalized mean ``(mean x^p)^(1/p)`` over the cells of a grid: ``(B, C, H, W) -> (B, C, *size)``.
 
     Radenovic, Tolias and Chum, TPAMI 2019, equation (3). Negative values count as ``eps``.
     """

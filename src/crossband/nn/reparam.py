@@ -38,19 +38,19 @@ class Fusable(Protocol):
     """A module that knows the one convolution it is the same as."""
 
     def fused(self) -> nn.Conv2d:
-        """That convolution, of this module in evaluation mode."""
+        """Return that convolution, of this module in evaluation mode."""
 
 
 def conv_batchnorm(
     channels_in: int, channels_out: int, kernel: int | tuple[int, int], **options: Any
 ) -> nn.Sequential:
-    """A convolution without bias, then its BatchNorm; ``options`` are the convolution's."""
+    """Return a convolution without bias, then its BatchNorm; ``options`` are the convolution's."""
     convolution = nn.Conv2d(channels_in, channels_out, kernel, bias=False, **options)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels_out))
 
 
 def fused_kernel(convolution: nn.Module, norm: nn.Module) -> Kernel:
-    """Weight and bias, float64, of the convolution that does what a convolution and its BatchNorm do.
+    """Return weight and bias, float64, of the convolution that does what a convolution and its BatchNorm do.
 
     Example:
         >>> part = conv_batchnorm(2, 3, 1).eval()
@@ -69,7 +69,7 @@ def fused_kernel(convolution: nn.Module, norm: nn.Module) -> Kernel:
 
 
 def series_kernel(first: Kernel, second: Kernel, groups: int = 1) -> Kernel:
-    """The one convolution that does what a 1 x 1 convolution and another after it do.
+    """Return the one convolution that does what a 1 x 1 convolution and another after it do.
 
     Args:
         first: weight ``(M, C / groups, 1, 1)`` and bias ``(M,)``.
@@ -135,14 +135,14 @@ class MultiBranchConv2d(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(B, C, H, W)`` to ``(B, C, ceil(H / stride), ceil(W / stride))``."""
+        """Return ``(B, C, H, W)`` to ``(B, C, ceil(H / stride), ceil(W / stride))``."""
         p = self.padding
         rows, columns = F.pad(x, (p, p, 0, 0)), F.pad(x, (0, 0, p, p))
         whole = F.pad(rows, (0, 0, p, p))
         return self.square(whole) + self.point(x) + self.wide(rows) + self.tall(columns)
 
     def fused(self) -> nn.Conv2d:
-        """The one convolution."""
+        """Return the one convolution."""
         k, middle = self.kernel_size, self.kernel_size // 2
         weight, bias = fused_kernel(self.square[0], self.square[1])
         for branch in (self.point, self.wide, self.tall):
@@ -164,7 +164,7 @@ class MultiBranchConv2d(nn.Module):
 
 
 def reparameterize(model: nn.Module) -> nn.Module:
-    """The deployed form of a model: a copy in which every block of branches is the one convolution it equals.
+    """Return the deployed form of a model: a copy in which every block of branches is the one convolution it equals.
 
     The model itself stays as it is.
 
@@ -188,7 +188,7 @@ def reparameterize(model: nn.Module) -> nn.Module:
 
 
 def fold_batchnorms(model: nn.Module, example: torch.Tensor) -> nn.Module:
-    """A copy of a model in which every BatchNorm that reads a convolution's output, and nothing else, is part
+    """Return a copy of a model in which every BatchNorm that reads a convolution's output, and nothing else, is part
     of that convolution. Which ones do is seen in a pass over ``example``, not guessed from names.
 
     Raises:
@@ -218,7 +218,7 @@ def fold_batchnorms(model: nn.Module, example: torch.Tensor) -> nn.Module:
 
 
 def deploy(model: nn.Module, example: torch.Tensor) -> nn.Module:
-    """The form that runs fastest: :func:`reparameterize`, then :func:`fold_batchnorms`.
+    """Return the form that runs fastest: :func:`reparameterize`, then :func:`fold_batchnorms`.
 
     Raises:
         CrossbandError: as these.

@@ -23,11 +23,11 @@ class Reranker(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Local features ``(B, n, channels)`` of images ``(B, 3, h, w)``."""
+        """Return local features ``(B, n, channels)`` of images ``(B, 3, h, w)``."""
 
     @abstractmethod
     def scores(self, query: torch.Tensor, candidates: Iterable[torch.Tensor]) -> np.ndarray:
-        """How well each candidate agrees with a query, float64 ``(k,)``; more is better.
+        """Return how well each candidate agrees with a query, float64 ``(k,)``; more is better.
 
         Args:
             query: its local features, ``(n, channels)``.

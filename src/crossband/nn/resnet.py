@@ -13,7 +13,7 @@ __all__ = ["late_branch", "reduction", "remove_last_stride", "resnet_stages"]
 
 
 def resnet_stages(encoder: Encoder, needs: str) -> list[nn.Sequential]:
-    """The four stages of a ResNet (``layer1`` to ``layer4`` of torchvision and timm).
+    """Return the four stages of a ResNet (``layer1`` to ``layer4`` of torchvision and timm).
 
     Raises:
         CrossbandError: the encoder is another network; ``needs`` is what wants a ResNet.
@@ -34,7 +34,7 @@ def remove_last_stride(stage: nn.Module) -> None:
 
 
 def late_branch(stages: list[nn.Sequential], strided: bool) -> nn.Sequential:
-    """A copy of what follows the third stage's first block, to be trained on its own: ``res_conv4_2`` on.
+    """Return a copy of what follows the third stage's first block, to be trained on its own: ``res_conv4_2`` on.
 
     Args:
         stages: of :func:`resnet_stages`.
@@ -47,5 +47,5 @@ def late_branch(stages: list[nn.Sequential], strided: bool) -> nn.Sequential:
 
 
 def reduction(channels: int, width: int) -> nn.Sequential:
-    """Each position's channels, projected to fewer dims, as PCB, MGN and ABD-Net all do it."""
+    """Return each position's channels, projected to fewer dims, as PCB, MGN and ABD-Net all do it."""
     return nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())

@@ -48,7 +48,7 @@ class Recalibration(nn.Module):
         self.reduce = conv_batchnorm(channels, out, 1)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """``(B, channels, H, W)`` to ``(B, out, H, W)``."""
+        """Return ``(B, channels, H, W)`` to ``(B, out, H, W)``."""
         pooled = maps.mean((2, 3))[:, None]
         weights = self.weigh(pooled).sigmoid()[:, 0, :, None, None]
         return self.reduce(maps * weights)
@@ -67,7 +67,7 @@ class Confidence(nn.Module):
         self.layers = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """``(B, channels, H, W)`` to ``(B,)``."""
+        """Return ``(B, channels, H, W)`` to ``(B,)``."""
         return self.layers(maps.mean((2, 3)))[:, 0].sigmoid()
 
 
@@ -96,7 +96,7 @@ class ResidualSpatialFusion(nn.Module):
         self.second = _Stream(channels, reduced, kernel_size, multi_branch)
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, confidence: torch.Tensor) -> Pair:
-        """Maps ``(B, channels, H, W)`` of both streams and their confidences ``(B, 2)`` to maps of
+        """Return maps ``(B, channels, H, W)`` of both streams and their confidences ``(B, 2)`` to maps of
         that shape."""
         one, two = self.first.reduce(first), self.second.reduce(second)
         gate = confidence[..., None, None, None]
@@ -129,7 +129,7 @@ class Summation(nn.Module):
         super().__init__()
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, confidence: torch.Tensor) -> Pair:
-        """As :meth:`ResidualSpatialFusion.forward`; the confidences are not used."""
+        """Return As :meth:`ResidualSpatialFusion.forward`; the confidences are not used."""
         both = first + second
         return both, both
 
@@ -142,7 +142,7 @@ class Concatenation(nn.Module):
         self.mix = conv_batchnorm(2 * channels, channels, 1)
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, confidence: torch.Tensor) -> Pair:
-        """As :meth:`ResidualSpatialFusion.forward`; the confidences are not used."""
+        """Return As :meth:`ResidualSpatialFusion.forward`; the confidences are not used."""
         both = self.mix(torch.cat([first, second], 1))
         return both, both
 
@@ -169,7 +169,7 @@ class GatedAttention(nn.Module):
         self.out = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(2))
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, confidence: torch.Tensor) -> Pair:
-        """As :meth:`ResidualSpatialFusion.forward`."""
+        """Return As :meth:`ResidualSpatialFusion.forward`."""
         gate = confidence[..., None, None, None]
         return (
             first + gate[:, 1] * self._attend(0, first, second),
@@ -190,7 +190,7 @@ class GatedAttention(nn.Module):
 def create_fusion(
     name: str, channels: int, reduced: int = 64, kernel_size: int = 5, multi_branch: bool = False
 ) -> nn.Module:
-    """A fusion by its name.
+    """Create a fusion by its name.
 
     Args:
         name: ``rsf``, ``sum``, ``concat`` or ``gma``.

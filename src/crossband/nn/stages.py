@@ -29,7 +29,7 @@ STAGE_LAYERS: dict[str, tuple[str, str, str, str]] = {
 
 
 def stage_layers(name: str) -> tuple[str, str, str, str]:
-    """The last layers of the four stages of a registered encoder.
+    """Return the last layers of the four stages of a registered encoder.
 
     Raises:
         CrossbandError: nobody has said where its stages end.
@@ -95,7 +95,7 @@ class Stages(StageEncoder):
         self.channels = _channels(self)
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """The maps of images ``(B, 3, H, W)``: ``(B, C_s, H / 2^(s + 1), W / 2^(s + 1))`` for s = 1 to 4."""
+        """Return the maps of images ``(B, 3, H, W)``: ``(B, C_s, H / 2^(s + 1), W / 2^(s + 1))`` for s = 1 to 4."""
         maps = []
         for stage in self.stages:
             images = stage(images)

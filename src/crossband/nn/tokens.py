@@ -11,7 +11,7 @@ __all__ = ["PatchTokens", "resize_to_patches"]
 
 
 def resize_to_patches(images: torch.Tensor, patch: int) -> torch.Tensor:
-    """Images ``(B, 3, h, w)`` at the nearest size whose sides are multiples of ``patch``.
+    """Return images ``(B, 3, h, w)`` at the nearest size whose sides are multiples of ``patch``.
 
     Example:
         >>> resize_to_patches(torch.zeros(1, 3, 320, 320), 14).shape
@@ -44,7 +44,7 @@ class PatchTokens(nn.Module):
         self.patch = int(self.model.patch_embed.patch_size[0])
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Maps ``(B, C, h / patch, w / patch)`` and class tokens ``(B, C)``."""
+        """Return maps ``(B, C, h / patch, w / patch)`` and class tokens ``(B, C)``."""
         images = resize_to_patches(images, self.patch)
         last = self.model.forward_intermediates(
             images, indices=1, norm=self.norm, return_prefix_tokens=True, intermediates_only=True

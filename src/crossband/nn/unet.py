@@ -60,7 +60,7 @@ class UNet(nn.Module):
         self.last = nn.Conv2d(widths[0], out_channels, 3, padding=1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """The output image, before any nonlinearity."""
+        """Return the output image, before any nonlinearity."""
         height, width = images.shape[-2:]
         x = self.first(_mirrored(images, 2**self.depth))
         skips = []
@@ -95,7 +95,7 @@ class PatchGAN(nn.Module):
         self.layers = nn.Sequential(*parts)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of the patches."""
+        """Return logits of the patches."""
         return self.layers(images)
 
 

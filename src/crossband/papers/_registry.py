@@ -26,7 +26,7 @@ class Reproduction:
     missing: dict[str, str]
 
     def to_display(self) -> Any:
-        """A table for people, as a data frame: figures with four digits, as papers print them."""
+        """Return a table for people, as a data frame: figures with four digits, as papers print them."""
         import pandas as pd
 
         shown = [{name: _digits(name, value) for name, value in row.items()} for row in self.rows]
@@ -86,7 +86,7 @@ def list_papers() -> list[Paper]:
 
 
 def find_recipe(file: str, recipes: str | Path | None) -> Path:
-    """A recipe's file, in the folder given, in ``recipes/`` of the working folder or of the sources.
+    """Return a recipe's file, in the folder given, in ``recipes/`` of the working folder or of the sources.
 
     Raises:
         CrossbandError: it is nowhere.

@@ -228,7 +228,7 @@ RGBT_RETRIEVAL: dict[str, dict[str, PublishedRetrieval]] = {
 
 
 def published_retrieval(dataset: str, model: str) -> PublishedRetrieval | None:
-    """The paper's figures for a dataset and a model, RGB to thermal; ``None`` where it has none.
+    """Return the paper's figures for a dataset and a model, RGB to thermal; ``None`` where it has none.
 
     Example:
         >>> published_retrieval("roadscene", "squeezenet1_1")
@@ -266,7 +266,7 @@ class Recipe(BaseModel):
 
 
 def read_recipe(recipes: str | Path | None = None) -> Recipe:
-    """The recipe, checked.
+    """Read the recipe, checked.
 
     Raises:
         CrossbandError: it is nowhere, or says something that no recipe says.
@@ -281,7 +281,7 @@ def read_recipe(recipes: str | Path | None = None) -> Recipe:
 
 
 def sample(frames: Frames, most: int) -> Frames:
-    """Each n-th frame of a sequence, n such that the number left is nearest to ``most``.
+    """Return each n-th frame of a sequence, n such that the number left is nearest to ``most``.
 
     Example:
         >>> frames = Frames.make([{"frame": str(i), "rgb": f"{i}.png"} for i in range(100)], ".")

@@ -192,7 +192,7 @@ PUBLISHED: dict[str, PublishedRow] = {
 
 
 def beside_published(name: str, recipe: Any, results: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Each figure of a recipe called ``DATASET_SETTING``, ``published``, next to ``ours``.
+    """Return each figure of a recipe called ``DATASET_SETTING``, ``published``, next to ``ours``.
 
     Parameters and thop's figure are counted from the recipe itself, so they need neither data nor training.
 

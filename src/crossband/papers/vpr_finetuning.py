@@ -33,7 +33,7 @@ class PublishedFcm:
     fcm: Mapping[float, float]
 
     def describe(self) -> dict[str, str]:
-        """What the row is, without its figures."""
+        """Return what the row is, without its figures."""
         return {
             "table": self.table,
             "test": self.test,
@@ -118,7 +118,7 @@ PUBLISHED_FCM: dict[str, list[PublishedFcm]] = {
 
 
 def published_rows(recipe: str) -> list[PublishedFcm]:
-    """The rows of a recipe called ``DATASET_POOLING_BACKBONE_LOSS``, one per test; none where there are none.
+    """Return the rows of a recipe called ``DATASET_POOLING_BACKBONE_LOSS``, one per test; none where there are none.
 
     Example:
         >>> published_rows("cold_gem_vgg16_arcface")[0].fcm[1.0]
@@ -133,7 +133,7 @@ def published_rows(recipe: str) -> list[PublishedFcm]:
 
 
 def beside_published(name: str, recipe: Any, results: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Each figure of a recipe's rows, ``published``, next to ``ours``, ``None`` where nothing was measured."""
+    """Return each figure of a recipe's rows, ``published``, next to ``ours``, ``None`` where nothing was measured."""
     tests = {} if results is None else results["tests"]
     return [
         {

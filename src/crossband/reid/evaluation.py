@@ -60,7 +60,7 @@ class FrameVectors:
 
 
 def fuse(values: np.ndarray, present: np.ndarray, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """The sum over some bands of what a frame has, at unit length, float32 ``(n, d)``; and which frames have
+    """Return the sum over some bands of what a frame has, at unit length, float32 ``(n, d)``; and which frames have
     any of these bands, boolean ``(n,)``.
 
     Example:
@@ -76,7 +76,7 @@ def fuse(values: np.ndarray, present: np.ndarray, columns: Sequence[int]) -> tup
 
 
 def band_sets(bands: Sequence[str]) -> list[tuple[int, ...]]:
-    """Every set of bands that is not empty, the small ones first, as positions.
+    """Return every set of bands that is not empty, the small ones first, as positions.
 
     Example:
         >>> band_sets(["rgb", "tir"])
@@ -109,7 +109,7 @@ class BandPair:
     n_gallery_without_band: int
 
     def to_json(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
-        """Bands, figures in percent, and counts; figures are ``None`` where no query counts."""
+        """Return bands, figures in percent, and counts; figures are ``None`` where no query counts."""
         said = {"query": self.query, "gallery": self.gallery, "descriptor": self.descriptor}
         missing = {
             "n_queries_without_band": self.n_without_band,
@@ -148,13 +148,13 @@ class ReidEvaluation:
         return self.pairs[self.headline].scores
 
     def interval(self, pair: BandPair, what: str = "ap") -> tuple[float, float]:
-        """95 % interval, in percent, of a mean (``ap`` or ``inp``) over queries, by drawing whole
+        """Return 95 % interval, in percent, of a mean (``ap`` or ``inp``) over queries, by drawing whole
         identities."""
         kept = pair.scores.kept
         return cluster_interval(getattr(pair.scores, what)[kept], self.labels.identity[kept])
 
     def challenges(self) -> dict[str, dict[str, Any]]:
-        """Challenge -> queries that count, and mAP and rank 1 of the headline pair and of every single band
+        """Return challenge -> queries that count, and mAP and rank 1 of the headline pair and of every single band
         against itself; ``none`` is queries without any challenge."""
         shown = {
             pair.query: pair.scores
@@ -183,7 +183,7 @@ class ReidEvaluation:
         return found
 
     def to_json(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
-        """All of it as JSON holds it; average precisions of the headline pair query by query."""
+        """Return all of it as JSON holds it; average precisions of the headline pair query by query."""
         headline, chosen = self.pairs[self.headline], list(ranks)
         single = headline.to_json(chosen)
         some = bool(headline.scores.n_queries)
@@ -263,7 +263,7 @@ def score_sets(
     descriptor: str = "features",
     blocks: Blocks = _euclidean,
 ) -> tuple[ReidScores, int, int]:
-    """Scores of queries in some bands against a gallery in some bands, and how many of each have none of them.
+    """Return scores of queries in some bands against a gallery in some bands, and how many of each have none of them.
 
     A query without its bands is given no identity, so it is dropped and counted with those that have no right
     item; a gallery item without its bands is taken out.
@@ -297,7 +297,7 @@ def score_sets(
 
 
 def tags_of(frames: Frames) -> list[frozenset[str]]:
-    """The challenges of each frame, from the column ``tags``, which names them with blanks between."""
+    """Return the challenges of each frame, from the column ``tags``, which names them with blanks between."""
     if not frames.has("tags"):
         return [frozenset()] * len(frames)
     return [frozenset(str(value).split()) for value in frames.table["tags"].fillna("")]

@@ -57,7 +57,7 @@ class ReidNetwork:
 
 
 def load_reid(checkpoint: str | Path) -> ReidNetwork:
-    """The network of a checkpoint of ``crossband train``; neither frames nor ImageNet weights are needed.
+    """Load the network of a checkpoint of ``crossband train``; neither frames nor ImageNet weights are needed.
 
     Raises:
         CrossbandError: no checkpoint, a damaged one, or one of another task.
@@ -137,16 +137,16 @@ class ReidResult:
     matches: list[ReidMatch]
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
+        """Return a plain mapping."""
         return asdict(self)
 
     def to_display(self) -> pd.DataFrame:
-        """A table for people."""
+        """Return a table for people."""
         columns = ["rank", "frame", "distance", "identity", "camera", "time"]
         return pd.DataFrame([asdict(match) for match in self.matches], columns=[*columns, "paths"])[columns]
 
     def save_strip(self, path: str | Path) -> Path:
-        """The query and its matches side by side, a row a band; a match is framed green where its identity is
+        """Return the query and its matches side by side, a row a band; a match is framed green where its identity is
         the query's and red where it is another.
 
         Raises:
@@ -204,7 +204,7 @@ def reid(
     rerank: bool = False,
     store: str | Path | None = None,
 ) -> ReidResult:
-    """The frames of a gallery most like a query, by a trained network of streams.
+    """Return the frames of a gallery most like a query, by a trained network of streams.
 
     Args:
         query: an image, the name of a frame of the gallery (which is then left out of it), or band -> image.

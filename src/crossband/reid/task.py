@@ -213,21 +213,21 @@ class Reidentification(Task):
         reid_labels(val, part_frames(data.val.gallery, self._root), self.recipe.scoring.protocol)
 
     def samples(self, epoch: int) -> np.ndarray:
-        """All frames in a random order, or with several of an identity together."""
+        """Return all frames in a random order, or with several of an identity together."""
         rng = np.random.default_rng([self.recipe.seed, 17, epoch])
         each = self.recipe.sampling.each
         order = rng.permutation(len(self.items)) if not each else balanced_order(self._labels, each, rng)
         return order[:, None]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``images`` ``(m, 3, H, W)``, which are ``present`` ``(m,)``, the ``label`` and the ``frame``."""
+        """Return ``images`` ``(m, 3, H, W)``, which are ``present`` ``(m,)``, the ``label`` and the ``frame``."""
         row = int(sample[0])
         images, present = self.items.tensor(row, self._geometry, self._light, generator)
         label = torch.tensor(int(self._labels[row]))
         return {"images": images, "present": present, "label": label, "frame": torch.tensor(row)}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The mean over the batch's frames; a band that could not be read does not count, and is said once."""
+        """Return the mean over the batch's frames; a band that could not be read does not count, and is said once."""
         self._watch(batch["frame"].cpu().numpy(), batch["present"].cpu().numpy())
         return self.criterion(self.network(batch["images"], batch["present"]), batch["label"])
 
@@ -240,11 +240,11 @@ class Reidentification(Task):
                 note(f"{name} ({band}) cannot be read and is left out; crossband data check says why")
 
     def images_in(self, sample: np.ndarray) -> list[str]:
-        """The frame."""
+        """Return the frame."""
         return [self.items.frames.names[int(row)] for row in sample]
 
     def validate(self) -> dict[str, float]:
-        """mAP, mINP and CMC on val, of the recipe's bands."""
+        """Return mAP, mINP and CMC on val, of the recipe's bands."""
         pair, scoring = self.recipe.data.val, self.recipe.scoring
         (queries, gallery), frames = self._vectors(pair), self._frames(pair)
         labels = reid_labels(*frames, scoring.protocol)
@@ -255,7 +255,7 @@ class Reidentification(Task):
         return {**found, **{f"val/rank{k}": scores.rank(k) for k in {1, *scoring.ranks}}}
 
     def test(self) -> dict[str, dict[str, Any]]:
-        """Everything that one pass over each test pair tells; see :class:`.ReidEvaluation`."""
+        """Return everything that one pass over each test pair tells; see :class:`.ReidEvaluation`."""
         scoring, found = self.recipe.scoring, {}
         for name, pair in self.recipe.data.test.items():
             vectors = self._vectors(pair)
@@ -276,7 +276,7 @@ class Reidentification(Task):
     def measure(
         self, pair: SplitPair, vectors: tuple[FrameVectors, FrameVectors] | None = None
     ) -> ReidEvaluation:
-        """Every set of bands against every other on a pair; what was dropped is said."""
+        """Return every set of bands against every other on a pair; what was dropped is said."""
         data, frames = self.recipe.data, self._frames(pair)
         queries, gallery = vectors or self._vectors(pair)
         headline = (data.query_bands or data.bands, data.gallery_bands or data.bands)
@@ -305,7 +305,7 @@ class Reidentification(Task):
         return self._described[key]
 
     def metadata(self) -> dict[str, Any]:
-        """Identities, preprocessing with the statistics of each band, and the encoders' weights."""
+        """Return identities, preprocessing with the statistics of each band, and the encoders' weights."""
         return {
             "classes": self.classes,
             "preprocess": self.preprocess.describe(),
@@ -314,13 +314,13 @@ class Reidentification(Task):
         }
 
     def epoch_figures(self) -> dict[str, float]:
-        """Bands that frames lack, and images that could not be read so far."""
+        """Return bands that frames lack, and images that could not be read so far."""
         lacking = int((~self.items.listed).sum())
         return {"missing_bands": float(lacking), "unreadable_images": float(len(self._unreadable))}
 
 
 def balanced_order(labels: np.ndarray, each: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows in groups of ``each`` of one identity, and as many identities as there are before one comes again;
+    """Return rows in groups of ``each`` of one identity, and as many identities as there are before one comes again;
     identities with too few frames repeat some. Of the same length for every generator.
 
     Example:

@@ -42,7 +42,7 @@ class Tile:
 
 
 def thumbnail(image: Image, band: Band, size: tuple[int, int] = _TILE) -> PIL.Image.Image:
-    """An image of any depth as an 8-bit picture of at most ``size`` (width, height); thermal and deep
+    """Return an image of any depth as an 8-bit picture of at most ``size`` (width, height); thermal and deep
     images are stretched from their 1st to their 99th percentile."""
     pixels = image.pixels[..., :3] if image.pixels.ndim == 3 else image.pixels
     if pixels.dtype != np.uint8 or band is Band.TIR:
@@ -53,7 +53,7 @@ def thumbnail(image: Image, band: Band, size: tuple[int, int] = _TILE) -> PIL.Im
 
 
 def strip(rows: Sequence[Sequence[Tile]]) -> PIL.Image.Image:
-    """Rows of tiles as one picture; the first tile of each row, the query, stands apart.
+    """Return rows of tiles as one picture; the first tile of each row, the query, stands apart.
 
     Example:
         >>> strip([[Tile("gone.png", "rgb", "query"), Tile("gone.png", "tir", "1")]]).size

@@ -96,7 +96,7 @@ class Benchmark:
     faults: list[ImageFault]
 
     def to_json(self) -> dict[str, object]:
-        """The content of ``results.json``."""
+        """Return the content of ``results.json``."""
         runs = []
         for run in self.runs:
             runs.append({name: value for name, value in vars(run).items() if name not in _NOT_IN_JSON})
@@ -109,7 +109,7 @@ class Benchmark:
         }
 
     def to_table(self) -> pd.DataFrame:
-        """One row per run, flat."""
+        """Return one row per run, flat."""
         rows = []
         for run in self.runs:
             row: dict[str, object] = {
@@ -137,7 +137,7 @@ class Benchmark:
         return pd.DataFrame(rows)
 
     def to_display(self) -> pd.DataFrame:
-        """The table for a screen: the figures that matter, each with what it needs beside it."""
+        """Return the table for a screen: the figures that matter, each with what it needs beside it."""
         rows = []
         for run in self.runs:
             low, high = run.recall_ci95["1"]

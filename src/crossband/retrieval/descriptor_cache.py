@@ -39,10 +39,10 @@ class Rows(Protocol):
         """(number of rows, dims of each)."""
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Rows ``start`` to ``stop``, float32 ``(stop - start, d)``."""
+        """Return rows ``start`` to ``stop``, float32 ``(stop - start, d)``."""
 
     def take(self, index: np.ndarray) -> np.ndarray:
-        """The rows at some positions, float32 ``(len(index), d)``."""
+        """Return the rows at some positions, float32 ``(len(index), d)``."""
 
 
 class ArrayRows:
@@ -67,11 +67,11 @@ class ArrayRows:
         return self._array.shape[0], self._array.shape[1]
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Rows as float32."""
+        """Return rows as float32."""
         return np.asarray(self._array[start:stop], np.float32)
 
     def take(self, index: np.ndarray) -> np.ndarray:
-        """Rows as float32."""
+        """Return rows as float32."""
         return np.asarray(self._array[index], np.float32)
 
 
@@ -161,7 +161,7 @@ class DescriptorStore:
         self._add_shard(shard, keys, rows)
 
     def select(self, keys: list[str]) -> StoredRows:
-        """The rows of the keys, in their order, still on disk.
+        """Return the rows of the keys, in their order, still on disk.
 
         Raises:
             KeyError: a key that was never added.
@@ -217,11 +217,11 @@ class StoredRows:
         return len(self._where), self._width
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Rows as float32."""
+        """Return rows as float32."""
         return self.take(np.arange(start, min(stop, len(self._where))))
 
     def take(self, index: np.ndarray) -> np.ndarray:
-        """Rows as float32.
+        """Return rows as float32.
 
         Raises:
             CrossbandError: a shard cannot be read any more.
@@ -237,7 +237,7 @@ class StoredRows:
         return out
 
     def subset(self, index: np.ndarray) -> StoredRows:
-        """Some of the rows, still on disk."""
+        """Return some of the rows, still on disk."""
         return StoredRows(self._shards, self._width, self._where[index])
 
 

@@ -36,7 +36,7 @@ class Direction:
 
 
 def directions(frames: Frames, query: str, gallery: str, protocol: Protocol) -> list[Direction]:
-    """The directions that a query and a gallery choice mean, checked against the frames.
+    """Return the directions that a query and a gallery choice mean, checked against the frames.
 
     Raises:
         CrossbandError: a band that is not there, one frame only, no frame with two bands, or a direction
@@ -94,7 +94,7 @@ class Sides:
         moved_band: Band | None = None,
         own_means: bool = True,
     ) -> Sides:
-        """The sides of a direction; the vectors of ``moved_band`` come from ``moved``. Bands are centered by
+        """Return the sides of a direction; the vectors of ``moved_band`` come from ``moved``. Bands are centered by
         their own means, or by those that came with a fitted descriptor."""
         source = {
             band: moved if moved is not None and band is moved_band else plain
@@ -113,13 +113,13 @@ class Sides:
         return cls(*parts[0], *parts[1], way.query is way.gallery)
 
     def ranks(self, rule: Protocol, max_memory: int) -> Ranks:
-        """The rank of each query's nearest right item, counted in bounded memory."""
+        """Return the rank of each query's nearest right item, counted in bounded memory."""
         positives = rule.positives(self.query_frames, self.gallery_frames)
         blocks = distance_blocks(self.queries, self.gallery, max_memory)
         return rank_positives(blocks, positives, self.itself())
 
     def itself(self) -> np.ndarray | None:
-        """The gallery row that is each query's own image, int ``(n,)``, -1 where there is none; ``None`` where
+        """Return the gallery row that is each query's own image, int ``(n,)``, -1 where there is none; ``None`` where
         the bands differ."""
         if not self.same_band:
             return None
@@ -135,7 +135,7 @@ class Sides:
         k: int = 5,
         listed: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> list[Example]:
-        """The worst queries, and some that succeed, with the ``k`` best items of each: the nearest, or those of
+        """Return the worst queries, and some that succeed, with the ``k`` best items of each: the nearest, or those of
         the lists of distances and gallery rows ``(n, k)`` that are given."""
         order = np.argsort(-ranks.ranks, kind="stable")
         wrong = [row for row in order[:each] if ranks.ranks[row] > 1]
@@ -158,7 +158,7 @@ class Sides:
         return examples
 
     def cka(self, max_memory: int) -> float | None:
-        """CKA of the frames that stand on both sides; ``None`` for one band, fewer than two frames, or a side
+        """Return CKA of the frames that stand on both sides; ``None`` for one band, fewer than two frames, or a side
         whose vectors are all the same."""
         where = {name: row for row, name in enumerate(self.gallery_frames.names)}
         pairs = [(row, where[name]) for row, name in enumerate(self.query_frames.names) if name in where]
@@ -172,7 +172,7 @@ class Sides:
             return None
 
     def recall_by_condition(self, ranks: Ranks) -> dict[str, float] | None:
-        """R@1 of the queries of each condition, in percent; ``None`` where the frames name fewer than two."""
+        """Return R@1 of the queries of each condition, in percent; ``None`` where the frames name fewer than two."""
         if not self.query_frames.has("condition"):
             return None
         conditions = self.query_frames.table["condition"]
@@ -184,12 +184,12 @@ class Sides:
         return found if len(found) > 1 else None
 
     def centroid(self) -> dict[str, object] | None:
-        """The centroid condition, where the frames name at least two places."""
+        """Return the centroid condition, where the frames name at least two places."""
         found = self.centroid_distances()
         return None if found is None else {"score": found.score, "places": len(found.places)}
 
     def centroid_distances(self) -> CentroidCondition | None:
-        """The places' centroids against each other, where the frames name at least two places."""
+        """Return the places' centroids against each other, where the frames name at least two places."""
         if self.same_band or not (self.query_frames.has("place") and self.gallery_frames.has("place")):
             return None
         mine, theirs = (

@@ -44,7 +44,7 @@ class BandEmbedding:
     digests: list[str]
 
     def mean(self) -> np.ndarray:
-        """The mean of the unit-length vectors, float32 ``(d,)``, read in bounded memory."""
+        """Return the mean of the unit-length vectors, float32 ``(d,)``, read in bounded memory."""
         return mean_vector(self.pooled)
 
 
@@ -74,11 +74,11 @@ class Embedding:
         return self.computed / self.seconds if self.computed else None
 
     def means(self) -> dict[Band, np.ndarray]:
-        """The mean of each band of these frames."""
+        """Return the mean of each band of these frames."""
         return {band: part.mean() for band, part in self.bands.items()}
 
     def rows(self, band: Band | str, finish: Finish | None = None) -> FinishedRows:
-        """The final vectors of a band; by default centered by the mean of these frames."""
+        """Return the final vectors of a band; by default centered by the mean of these frames."""
         part = self.bands[parse_band(band)]
         if finish is None:
             finish = self.descriptor.finish(self.means() if self.descriptor.center else None)
@@ -215,7 +215,7 @@ def threads_per_pass(n: int | None) -> Iterator[None]:
 
 
 def mean_vector(rows: Rows, height: int = 256) -> np.ndarray:
-    """The mean of rows scaled to unit length, float32 ``(d,)``."""
+    """Return the mean of rows scaled to unit length, float32 ``(d,)``."""
     n, d = rows.shape
     total = np.zeros(d)
     for start in range(0, n, height):
@@ -261,7 +261,7 @@ def _read(job: _Job, preprocess: Preprocess, stored: DescriptorStore) -> _Prepar
 
 
 def content_digest(data: bytes, units: str | None) -> str:
-    """Identifies what an image file holds and how its pixels are read, in hex."""
+    """Return identifies what an image file holds and how its pixels are read, in hex."""
     return hashlib.blake2b(data, digest_size=16, person=(units or "").encode()).hexdigest()
 
 

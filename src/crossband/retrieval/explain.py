@@ -130,7 +130,7 @@ class ModelExplanation:
     heats: list[Heat] = field(repr=False)
 
     def to_json(self) -> dict[str, object]:
-        """A plain mapping, without pictures."""
+        """Return a plain mapping, without pictures."""
         return {
             "model": self.model,
             "query_band": self.query_band,

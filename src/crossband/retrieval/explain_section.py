@@ -49,7 +49,7 @@ class ModelSection:
 
 
 def sections(explanation: Explanation, frames: Frames) -> list[ModelSection]:
-    """The pictures of every model."""
+    """Return the pictures of every model."""
     return [_section(model, frames) for model in explanation.models]
 
 

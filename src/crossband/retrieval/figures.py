@@ -52,7 +52,7 @@ DARK = Ink("#e8eaed", "#a2abb6", "#343a42", "#58c27d", "#f0776a")
 
 
 def themed(draw: Callable[[Ink], Figure]) -> tuple[str, str]:
-    """A figure for a light and for a dark page, as data addresses of PNG files without background."""
+    """Return a figure for a light and for a dark page, as data addresses of PNG files without background."""
     addresses = []
     for ink in (LIGHT, DARK):
         file = BytesIO()
@@ -63,14 +63,14 @@ def themed(draw: Callable[[Ink], Figure]) -> tuple[str, str]:
 
 
 def data_address(picture: PIL.Image.Image, kind: str = "JPEG") -> str:
-    """A picture as a data address, for a page that asks nothing of any network."""
+    """Return a picture as a data address, for a page that asks nothing of any network."""
     file = BytesIO()
     picture.save(file, kind, **({"quality": 84} if kind == "JPEG" else {"optimize": True}))
     return f"data:image/{kind.lower()};base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def plot_distances(curve: DistanceCurve, ink: Ink = LIGHT) -> Figure:
-    """Figure 4 of the paper: the distance of one query to each gallery image, in the gallery's order."""
+    """Draw figure 4 of the paper: the distance of one query to each gallery image, in the gallery's order."""
     figure, ax = _axes(ink)
     values, right, found = curve.distances, curve.right, curve.found
     ax.plot(values, lw=1, color=ink.soft, zorder=1)
@@ -96,7 +96,7 @@ def plot_distances(curve: DistanceCurve, ink: Ink = LIGHT) -> Figure:
 
 
 def plot_plane(plane: Plane, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure:
-    """Figure 3 of the paper: one color per place, a full shade for queries and a pale one for the gallery.
+    """Draw figure 3 of the paper: one color per place, a full shade for queries and a pale one for the gallery.
 
     Without places (or with more than twenty), one color per band, and a line from each frame to itself.
     """
@@ -137,7 +137,7 @@ def plot_plane(plane: Plane, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure
 
 
 def plot_centroids(found: CentroidCondition, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure:
-    """Table 3 of the paper behind its score: each place's query centroid against every gallery centroid; a ring
+    """Draw table 3 of the paper behind its score: each place's query centroid against every gallery centroid; a ring
     marks the nearest, green where it is the place's own."""
     figure, ax = _axes(ink, (4.7, 4.3))
     image = ax.imshow(found.distances, cmap="viridis_r")
@@ -167,7 +167,7 @@ def plot_centroids(found: CentroidCondition, bands: tuple[str, str], ink: Ink = 
 
 
 def heat_picture(path: Path | str, band: Band, values: np.ndarray | None, most: float = 0.0) -> PIL.Image.Image:
-    """An image, paled, with a similarity map over it: the warmer, the more it counts. Without values, the image
+    """Return an image, paled, with a similarity map over it: the warmer, the more it counts. Without values, the image
     alone; a gray picture where it cannot be read."""
     try:
         picture = thumbnail(read_image(path, band), band, (_WIDE, _WIDE))

@@ -36,7 +36,7 @@ class Tuples:
 
 
 def near_pairs(mask: PositiveMask, rows: np.ndarray, itself: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All (query, gallery) pairs that are near, in order, without each query's own image.
+    """Return all (query, gallery) pairs that are near, in order, without each query's own image.
 
     Args:
         mask: what is near.
@@ -70,7 +70,7 @@ def mine_tuples(
     n_positives: int = 1,
     n_negatives: int = 5,
 ) -> Tuples:
-    """The nearest positives and the nearest negatives of some queries, by descriptor.
+    """Return the nearest positives and the nearest negatives of some queries, by descriptor.
 
     Args:
         queries: descriptors of the queries in ``rows``, float32 ``(t, d)``.

@@ -17,7 +17,7 @@ _COMPONENTS = 50  # what t-SNE and UMAP read
 
 
 def principal_scores(rows: Rows, components: int = _COMPONENTS, max_memory: int = DEFAULT_MEMORY) -> np.ndarray:
-    """The first principal components' scores of ``n`` descriptors, float64 ``(n, c)``, read in tiles.
+    """Return the first principal components' scores of ``n`` descriptors, float64 ``(n, c)``, read in tiles.
 
     Through the Gram matrix, so that a vector may be of any length; c is at most ``components`` and n.
 
@@ -35,7 +35,7 @@ def principal_scores(rows: Rows, components: int = _COMPONENTS, max_memory: int 
 
 
 def project(scores: np.ndarray, method: str, seed: int = 0) -> np.ndarray:
-    """Points ``(n, 2)`` of principal scores ``(n, c)``, float64.
+    """Return points ``(n, 2)`` of principal scores ``(n, c)``, float64.
 
     Args:
         scores: of :func:`principal_scores`.

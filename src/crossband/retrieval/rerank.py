@@ -42,7 +42,7 @@ class SecondLook:
 
     @classmethod
     def of(cls, descriptor: Descriptor) -> SecondLook | None:
-        """The second look of a descriptor's model, with its weights; ``None`` where it has none."""
+        """Return the second look of a descriptor's model, with its weights; ``None`` where it has none."""
         try:
             make = find_model(descriptor.encoder_name).reranker
         except CrossbandError:  # a trained network, by no name
@@ -80,7 +80,7 @@ class Reranked:
     scores: np.ndarray
 
     def ranks(self, before: Ranks, positives: PositiveMask) -> Ranks:
-        """The ranks after re-ranking: what lies behind the first ``k`` stays there, and a tie counts
+        """Return the ranks after re-ranking: what lies behind the first ``k`` stays there, and a tie counts
         against the model."""
         ranks = before.ranks.copy()
         for row in np.flatnonzero(ranks).tolist():

@@ -63,7 +63,7 @@ def robustness(
     max_memory: int = DEFAULT_MEMORY,
     workers: int | None = None,
 ) -> RobustnessCurve:
-    """Recall as the images of one band are shifted, scaled or turned by some amounts, one at a time.
+    """Return recall as the images of one band are shifted, scaled or turned by some amounts, one at a time.
 
     Moved are the gallery's images. Each amount is one embedding pass of every gallery band; what the store
     holds is not computed again.

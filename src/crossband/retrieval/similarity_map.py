@@ -31,7 +31,7 @@ class Masks:
     stride: int = 16
 
     def corners(self, size: tuple[int, int]) -> list[tuple[int, int]]:
-        """The top left corners, (row, column), over an image of ``size`` (height, width).
+        """Return the top left corners, (row, column), over an image of ``size`` (height, width).
 
         Raises:
             CrossbandError: a window that does not fit, or no step.
@@ -51,7 +51,7 @@ class Masks:
         return [(y, x) for y in rows for x in columns]
 
     def apply(self, image: torch.Tensor, corner: tuple[int, int]) -> torch.Tensor:
-        """A copy of ``image`` ``(3, H, W)`` with one window filled."""
+        """Return a copy of ``image`` ``(3, H, W)`` with one window filled."""
         y, x = corner
         masked = image.clone()
         masked[:, y : y + self.window, x : x + self.window] = image.mean((1, 2), keepdim=True)
@@ -75,7 +75,7 @@ class SimilarityMap:
     distance: float
 
     def peak(self) -> tuple[int, int]:
-        """The (row, column) of the largest value."""
+        """Return the (row, column) of the largest value."""
         row, column = np.unravel_index(int(self.values.argmax()), self.values.shape)
         return int(row), int(column)
 
@@ -91,7 +91,7 @@ def similarity_map(
     batch: int = 8,
     workers: int | None = None,
 ) -> SimilarityMap:
-    """The saliency-based similarity map of an image to a reference.
+    """Return the saliency-based similarity map of an image to a reference.
 
     Dong, Collins and Hoogs, "Explainability for Content-Based Image Retrieval", CVPR Workshops 2019; figure 6
     of Pendota and Channappayya. A part whose masking moves the image away from the reference has brought it

@@ -45,7 +45,7 @@ _BACKGROUNDS = ("unlabeled", "background")
 
 
 def class_names(given: str | Sequence[str]) -> list[str]:
-    """The names of a known class list, or the names themselves.
+    """Return the names of a known class list, or the names themselves.
 
     Raises:
         CrossbandError: an unknown list, fewer than two names, or one that appears twice.
@@ -65,7 +65,7 @@ def class_names(given: str | Sequence[str]) -> list[str]:
 
 
 def palette(names: Sequence[str]) -> np.ndarray:
-    """A color for each class, uint8 ``(n, 3)``; black for the background.
+    """Return a color for each class, uint8 ``(n, 3)``; black for the background.
 
     Example:
         >>> palette(["unlabeled", "car"]).tolist()

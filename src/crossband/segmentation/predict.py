@@ -55,7 +55,7 @@ class LoadedSegmenter:
     preprocess: Preprocess
 
     def labels(self, images: dict[Band, Image], lost: Iterable[Band] = ()) -> np.ndarray:
-        """The label map of one frame, uint8 in the size of its first image.
+        """Return the label map of one frame, uint8 in the size of its first image.
 
         Args:
             images: the frame's images; a band that is not there is read as black.
@@ -102,7 +102,7 @@ class Segmented:
     without: dict[str, dict[str, float]]
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
+        """Return a plain mapping."""
         return {
             "frame": self.frame,
             "labels": self.labels,
@@ -113,7 +113,7 @@ class Segmented:
 
 
 def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegmenter:
-    """The network of a checkpoint of the task ``segmentation``, deployed.
+    """Load the network of a checkpoint of the task ``segmentation``, deployed.
 
     Raises:
         CrossbandError: no checkpoint, or one of another task.
@@ -141,7 +141,7 @@ def segment(
     without: Sequence[str] = (),
     device: str = "cpu",
 ) -> list[Segmented]:
-    """Label maps of images: ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
+    """Return label maps of images: ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
 
     Args:
         images: pictures, folders of pairs, or manifests. A picture is the RGB image of its frame, or all of it

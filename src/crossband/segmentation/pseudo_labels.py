@@ -26,7 +26,7 @@ _FORMAT = 1  # of the cache's entries; what changes a value changes this
 
 
 def to_byte(pixels: np.ndarray, band: Band | str) -> np.ndarray:
-    """Pixels of any depth as the 8 bits that OpenCV's saliency reads; uint8 of the same shape.
+    """Return pixels of any depth as the 8 bits that OpenCV's saliency reads; uint8 of the same shape.
 
     8-bit pixels stay as they are. Deeper thermal ones are stretched from their 1st to their 99th percentile:
     cut to their upper byte, a scene of 20 kelvin would keep eight gray levels of its centikelvin.
@@ -42,7 +42,7 @@ def to_byte(pixels: np.ndarray, band: Band | str) -> np.ndarray:
 
 
 def fine_grained_saliency(image: np.ndarray) -> np.ndarray:
-    """The fine-grained saliency of an image, float32 ``(H, W)`` in [0, 1].
+    """Return the fine-grained saliency of an image, float32 ``(H, W)`` in [0, 1].
 
     Args:
         image: uint8 ``(H, W)`` or ``(H, W, 3)``, RGB.
@@ -63,7 +63,7 @@ def fine_grained_saliency(image: np.ndarray) -> np.ndarray:
 
 
 def otsu_mask(saliency: np.ndarray) -> np.ndarray:
-    """What lies above Otsu's threshold, bool of the same shape.
+    """Return what lies above Otsu's threshold, bool of the same shape.
 
     Args:
         saliency: in [0, 1]; it is looked at in 256 levels.
@@ -74,7 +74,7 @@ def otsu_mask(saliency: np.ndarray) -> np.ndarray:
 
 
 def pseudo_label(image: np.ndarray, labels: np.ndarray, ignore: int = 255) -> float:
-    """The IoU of what stands out and what is labeled, equation (1), in 0 to 1.
+    """Return the IoU of what stands out and what is labeled, equation (1), in 0 to 1.
 
     Args:
         image: uint8 ``(H, W)`` or ``(H, W, 3)``.
@@ -98,7 +98,7 @@ def pseudo_label(image: np.ndarray, labels: np.ndarray, ignore: int = 255) -> fl
 
 
 def pseudo_labels(frames: Frames, bands: list[Band], cache: str | Path | None = None) -> np.ndarray:
-    """The pseudo-label of every frame in every band, float32 ``(n, bands)``; computed once and kept.
+    """Return the pseudo-label of every frame in every band, float32 ``(n, bands)``; computed once and kept.
 
     A frame without the band or without labels has NaN. Values are kept in ``cache`` under the digest of the
     files' bytes, so that moving a folder costs nothing and changing a label file recomputes what depends on it.

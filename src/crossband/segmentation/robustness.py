@@ -66,7 +66,7 @@ class SegmentationCurve:
 def segmentation_robustness(
     frames: Frames, checkpoints: Mapping[str, str | Path], *, protocol: str = "present", device: str = "cpu"
 ) -> SegmentationCurve:
-    """The mIoU of trained networks as their input gets worse.
+    """Return the mIoU of trained networks as their input gets worse.
 
     Args:
         frames: with labels; of a ``depth`` column, centimeters as the simulation writes it, fog is made.
@@ -101,7 +101,7 @@ def segmentation_robustness(
 def disturb(
     images: torch.Tensor, bands: tuple[Band, ...], kind: str, amount: float, depth: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """A frame's bands in [0, 1], ``(C, H, W)``, made worse; the same shape.
+    """Return a frame's bands in [0, 1], ``(C, H, W)``, made worse; the same shape.
 
     Args:
         images: the bands one after another.

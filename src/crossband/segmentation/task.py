@@ -234,14 +234,14 @@ class Segmentation(Task):
         return np.stack([np.nanmax(each[:, :-1], 1), each[:, -1]], 1)
 
     def samples(self, epoch: int) -> np.ndarray:
-        """All training frames in random order."""
+        """Return all training frames in random order."""
         self._read_train()
         assert self._train is not None
         rng = np.random.default_rng([self.recipe.seed, 17, epoch])
         return rng.permutation(len(self._train))[:, None]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``images`` ``(C, h, w)``, ``labels`` ``(h, w)`` and, where confidences are learned, ``wanted``
+        """Return ``images`` ``(C, h, w)``, ``labels`` ``(h, w)`` and, where confidences are learned, ``wanted``
         ``(streams,)``."""
         assert self._train is not None
         row = int(sample[0])
@@ -253,19 +253,19 @@ class Segmentation(Task):
         return batch if self._wanted is None else {**batch, "wanted": self._wanted[row]}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The mean over the batch's pixels, and frames."""
+        """Return the mean over the batch's pixels, and frames."""
         if "wanted" not in batch:
             return self.criterion(self.network(batch["images"]), batch["labels"])
         logits, confidence = self.network.with_confidence(batch["images"])  # type: ignore[operator]
         return self.criterion(logits, batch["labels"], confidence, batch["wanted"])
 
     def images_in(self, sample: np.ndarray) -> list[str]:
-        """The frames."""
+        """Return the frames."""
         assert self._train is not None
         return [self._train.frames.names[int(row)] for row in sample]
 
     def validate(self) -> dict[str, float]:
-        """mIoU and mAcc on val."""
+        """Return mIoU and mAcc on val."""
         if self._val is None:
             self._val = self._labeled(part_frames(self.recipe.data.val, self._root))
         scoring = self.recipe.scoring
@@ -274,7 +274,7 @@ class Segmentation(Task):
         return {"val/miou": scores.miou, "val/macc": scores.macc}
 
     def test(self) -> dict[str, dict[str, Any]]:
-        """Scores of every class on each test part, with day and night apart where the frames say which."""
+        """Return scores of every class on each test part, with day and night apart where the frames say which."""
         results = {}
         for name, part in self.recipe.data.test.items():
             data = self._labeled(part_frames(part, self._root))
@@ -283,7 +283,7 @@ class Segmentation(Task):
         return results
 
     def score(self, data: LabeledFrames, matrices: np.ndarray) -> dict[str, Any]:
-        """The scores of some frames by the recipe's protocol, with intervals, and day and night apart.
+        """Return the scores of some frames by the recipe's protocol, with intervals, and day and night apart.
 
         Args:
             data: the frames.
@@ -310,7 +310,7 @@ class Segmentation(Task):
         return found
 
     def metadata(self) -> dict[str, Any]:
-        """Classes, bands, preprocessing, and the encoders' weights."""
+        """Return classes, bands, preprocessing, and the encoders' weights."""
         return {
             "classes": self.classes,
             "bands": self.recipe.data.bands,

@@ -57,7 +57,7 @@ class Person:
 
 
 def draw_person(rng: np.random.Generator, number: int) -> Person:
-    """A random person."""
+    """Draw a random person."""
     tone = rng.uniform(0.25, 1.15)
     return Person(
         number=number,
@@ -94,7 +94,7 @@ _TOP, _BOTTOM, _SKIN = (-1.0, 0.0, 0.0), (-2.0, 0.0, 0.0), (-3.0, 0.0, 0.0)  # s
 
 
 def person_mesh(person: Person, phase: float, *, riding: bool = False) -> Mesh:
-    """A person facing x.
+    """Return a person facing x.
 
     Args:
         person: who.
@@ -179,7 +179,7 @@ def _leaning(mesh: Mesh, angle: float, at: tuple[float, float, float]) -> Mesh:
 
 
 def bicycle_mesh(number: int, color: tuple[float, float, float]) -> Mesh:
-    """A bicycle that faces x, standing upright."""
+    """Return a bicycle that faces x, standing upright."""
     return _bicycle().painted(color).having(instance=number)
 
 
@@ -210,7 +210,7 @@ def _bicycle() -> Mesh:
 
 
 def dog_mesh(number: int, phase: float, fur: tuple[float, float, float]) -> Mesh:
-    """A dog of medium size that faces x."""
+    """Return a dog of medium size that faces x."""
     swing = np.sin(phase)
     parts = [
         _ball((0, 0, 0.46), (0.36, 0.13, 0.15), M.FUR, fur),
@@ -228,7 +228,7 @@ def dog_mesh(number: int, phase: float, fur: tuple[float, float, float]) -> Mesh
 
 
 def tree_mesh(rng: np.random.Generator, *, conifer: bool = False, leaves: int = 1300) -> Mesh:
-    """A tree of 6 to 11 m: a trunk, branches, and a crown of leaf clusters.
+    """Return a tree of 6 to 11 m: a trunk, branches, and a crown of leaf clusters.
 
     A cluster's normal points from the middle of its limb outwards, so that the crown is lit as a body with
     depth and not as a swarm of cards.
@@ -288,7 +288,7 @@ def _leaf_cards(
 
 
 def lamp_mesh() -> Mesh:
-    """A street lamp of 7 m whose head hangs 1.6 m towards x."""
+    """Return a street lamp of 7 m whose head hangs 1.6 m towards x."""
     return merge(
         [
             _bar((0, 0, 0), (0, 0, 6.9), 0.085, 0.05, M.PAINTED_STEEL),

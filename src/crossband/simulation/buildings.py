@@ -71,7 +71,7 @@ def draw_building(
     high: tuple[float, float],
     use: str,
 ) -> Building:
-    """A random building on a plot; ``use`` is house, apartments, shops or office."""
+    """Draw a random building on a plot; ``use`` is house, apartments, shops or office."""
     floors, styles, walls = {
         "house": ((1, 3), (0,), (M.BRICK, M.PLASTER)),
         "apartments": ((4, 7), (0, 0, 3), (M.BRICK, M.PLASTER, M.PLASTER)),
@@ -100,7 +100,7 @@ def draw_building(
 
 
 def building_mesh(building: Building, rng: np.random.Generator) -> Mesh:
-    """Walls, roof, and what stands on the roof."""
+    """Return walls, roof, and what stands on the roof."""
     (x0, y0), (x1, y1), top = building.low, building.high, building.height
     ring = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
     walls = quads(

@@ -34,14 +34,14 @@ class Camera:
     center: tuple[float, float] = (0.0, 0.0)
 
     def directions(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Unit rays through points of the image, ``(..., 3)`` float32; positions in pixels."""
+        """Return unit rays through points of the image, ``(..., 3)`` float32; positions in pixels."""
         x = (columns - self.width / 2 - self.center[0]) / self.focal
         y = (rows - self.height / 2 - self.center[1]) / self.focal
         rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ self.axes
         return (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).astype(np.float32)
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Columns, rows in pixels and depth in meters along the axis of points ``(..., 3)``.
+        """Return columns, rows in pixels and depth in meters along the axis of points ``(..., 3)``.
 
         Behind the camera the depth is negative and the position means nothing.
         """
@@ -60,7 +60,7 @@ class Camera:
         focal: float = 1.0,
         center: tuple[float, float] = (0.0, 0.0),
     ) -> Camera:
-        """A second camera beside this one: moved along its axes in meters, its focal length scaled and
+        """Return a second camera beside this one: moved along its axes in meters, its focal length scaled and
         its principal point moved in pixels."""
         moved = self.position + np.array([right, down, forward]) @ self.axes
         return replace(self, position=moved, focal=self.focal * focal, center=center)
@@ -83,7 +83,7 @@ def look(
     size: tuple[int, int],
     field_of_view: float,
 ) -> Camera:
-    """A camera that looks from a position at a target, its horizon level.
+    """Return a camera that looks from a position at a target, its horizon level.
 
     Args:
         position: meters.
@@ -105,7 +105,7 @@ def nadir(
     size: tuple[int, int],
     field_of_view: float,
 ) -> Camera:
-    """A camera that looks straight down; the top of its image points to the compass heading (degrees)."""
+    """Return a camera that looks straight down; the top of its image points to the compass heading (degrees)."""
     angle = np.radians(heading)
     up = np.array([np.sin(angle), np.cos(angle), 0.0])
     axes = np.stack([np.cross((0, 0, -1), -up) * -1, -up, np.array([0, 0, -1.0])])
@@ -133,7 +133,7 @@ class Route:
         return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).sum())
 
     def at(self, distance: float) -> tuple[float, float, float]:
-        """Position in meters and heading in radians counterclockwise from east, ``distance`` meters from the
+        """Return position in meters and heading in radians counterclockwise from east, ``distance`` meters from the
         start; beyond the end it begins anew."""
         steps = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(self.points, axis=0), axis=1))])
         distance = distance % steps[-1]
@@ -144,7 +144,7 @@ class Route:
 
 
 def plan_route(city: City, rng: np.random.Generator, crossroads: int = 12) -> Route:
-    """A random drive on the right-hand side that turns at crossroads and never turns back."""
+    """Return a random drive on the right-hand side that turns at crossroads and never turns back."""
     columns = [s for s in city.streets if not s.along_x]
     rows = [s for s in city.streets if s.along_x]
     node = np.array([rng.integers(1, len(columns) - 1), rng.integers(1, len(rows) - 1)])
@@ -200,7 +200,7 @@ def drive(
     height: float = 1.5,
     sway: float = 0.0,
 ) -> Camera:
-    """The camera behind the windshield of a car that has driven ``distance`` meters.
+    """Return the camera behind the windshield of a car that has driven ``distance`` meters.
 
     Args:
         route: where it drives.

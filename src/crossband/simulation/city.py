@@ -81,7 +81,7 @@ class City:
 
 
 def geographic(x: np.ndarray | float, y: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Latitude and longitude in degrees of positions in the city (equirectangular about its corner).
+    """Return latitude and longitude in degrees of positions in the city (equirectangular about its corner).
 
     Example:
         >>> latitude, longitude = geographic(0.0, 0.0)
@@ -93,7 +93,7 @@ def geographic(x: np.ndarray | float, y: np.ndarray | float) -> tuple[np.ndarray
 
 
 def build_city(seed: int) -> City:
-    """The city of a seed; the same seed gives the same triangles.
+    """Build the city of a seed; the same seed gives the same triangles.
 
     Example:
         >>> city = build_city(0)

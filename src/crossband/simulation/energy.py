@@ -74,17 +74,17 @@ class SurfaceTable:
     sun: np.ndarray
 
     def lit(self) -> np.ndarray:
-        """Temperatures of surfaces that stood in the sun all day under an open sky; kelvin."""
+        """Return temperatures of surfaces that stood in the sun all day under an open sky; kelvin."""
         return self.open + self.gain.sum(axis=-1)
 
 
 def nearest_orientation(normals: np.ndarray) -> np.ndarray:
-    """Index into :data:`ORIENTATIONS` of the direction next to each normal ``(n, 3)``; uint8."""
+    """Return index into :data:`ORIENTATIONS` of the direction next to each normal ``(n, 3)``; uint8."""
     return np.argmax(normals @ ORIENTATIONS.T, axis=-1).astype(np.uint8)
 
 
 def cloth_temperature(air: float, skin: float = 306.0, insulation: float = 0.11) -> float:
-    """Outer temperature of a clothed body in kelvin: skin and air with the clothing between them.
+    """Return outer temperature of a clothed body in kelvin: skin and air with the clothing between them.
 
     Source: Fanger's clothing balance (ISO 7730) with linear films: 8.5 W m-2 K-1 at the surface.
 
@@ -103,7 +103,7 @@ def cloth_temperature(air: float, skin: float = 306.0, insulation: float = 0.11)
 
 @lru_cache(maxsize=32)
 def solve(weather: Weather, day_of_year: int, hour: float, latitude: float) -> SurfaceTable:
-    """Temperatures of all materials and orientations after three days of the same weather.
+    """Return temperatures of all materials and orientations after three days of the same weather.
 
     Sources: balance of a surface, Oke, Boundary Layer Climates (1987), eq. 1.5; convection
     h = 5.7 + 3.8 v, McAdams, Heat Transmission (1954), eq. 9-48; clouds pass a quarter of the global
@@ -209,7 +209,7 @@ def _surface_forcing(
 
 
 def irradiance(weather: Weather, sine_elevation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sun under clouds, W m-2: (direct on a surface facing it, diffuse on the horizontal).
+    """Return sun under clouds, W m-2: (direct on a surface facing it, diffuse on the horizontal).
 
     Source: Kasten and Czeplak, Solar Energy 24 (1980): the global radiation falls by 0.75 N^3.4.
     """
@@ -221,7 +221,7 @@ def irradiance(weather: Weather, sine_elevation: np.ndarray) -> tuple[np.ndarray
 
 
 def albedo() -> np.ndarray:
-    """Solar reflectance of every material: half of the sun's energy is visible, half infrared."""
+    """Return solar reflectance of every material: half of the sun's energy is visible, half infrared."""
     return 0.5 * column("rgb").mean(axis=1) + 0.5 * column("nir")
 
 

@@ -29,17 +29,17 @@ _SENSOR = ThermalSensor()
 
 
 def is_complete(out: Path, frame: str) -> bool:
-    """Whether a frame's record is there; it is written after all of its images."""
+    """Return whether a frame's record is there; it is written after all of its images."""
     return (out / RECORDS / f"{frame}.json").is_file()
 
 
 def record_of(out: Path, frame: str) -> dict[str, Any]:
-    """What is known of a finished frame: its row of the manifest and its boxes."""
+    """Return what is known of a finished frame: its row of the manifest and its boxes."""
     return json.loads((out / RECORDS / f"{frame}.json").read_text(encoding="utf-8"))
 
 
 def frame_images(shot: Shot, take: Take, seed: int, eight_bit: bool) -> dict[str, np.ndarray]:
-    """All images of a frame by folder: uint8, uint16, or ``(H, W, 3)`` uint16 for the flow.
+    """Return all images of a frame by folder: uint8, uint16, or ``(H, W, 3)`` uint16 for the flow.
 
     ``tir`` is in centikelvin, ``tir8`` the same after gain control; ``depth`` in centimeters, 0 for the
     sky; ``temperature`` in centikelvin; ``flow`` as KITTI writes it: (value * 64 + 32768) right and down,

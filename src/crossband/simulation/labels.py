@@ -36,7 +36,7 @@ _SMALLEST_BOX = 12  # pixels of an object that make a box
 
 
 def mfnet_labels(kind: np.ndarray) -> np.ndarray:
-    """Classes of the city as those of MFNet, uint8 of the same shape.
+    """Return classes of the city as those of MFNet, uint8 of the same shape.
 
     Example:
         >>> mfnet_labels(np.array([[Kind.ROAD, Kind.VEHICLE, Kind.BUMP]])).tolist()
@@ -49,7 +49,7 @@ def mfnet_labels(kind: np.ndarray) -> np.ndarray:
 
 
 def boxes(picture: Picture) -> list[dict[str, object]]:
-    """Boxes of all persons, vehicles, bicycles and dogs, as COCO annotations without their numbers.
+    """Return boxes of all persons, vehicles, bicycles and dogs, as COCO annotations without their numbers.
 
     Each has ``category_id``, ``bbox`` (x, y, width, height in pixels), ``area`` (visible pixels),
     ``iscrowd`` and ``instance``; objects of fewer than 12 visible pixels are left out.
@@ -79,7 +79,7 @@ def boxes(picture: Picture) -> list[dict[str, object]]:
 def flow_between(
     first: Camera, second: Camera, seen: Picture, other: Picture, corners: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel of one camera is in another that sees later.
+    """Return where each pixel of one camera is in another that sees later.
 
     The ray of a pixel hit a point of a triangle; the flow leads to where that point of that triangle is for
     the second camera: exact for whatever moves, limbs too.

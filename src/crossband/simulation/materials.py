@@ -145,7 +145,7 @@ MATERIALS: dict[M, Material] = {
 
 @lru_cache(maxsize=32)
 def column(name: str) -> np.ndarray:
-    """One property of every material as an array by material number; float32, ``(n,)`` or ``(n, 3)``,
+    """Return one property of every material as an array by material number; float32, ``(n,)`` or ``(n, 3)``,
     read-only.
 
     Example:

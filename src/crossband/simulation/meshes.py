@@ -80,7 +80,7 @@ class Mesh:
         normals: np.ndarray | None = None,
         facade: bool = False,
     ) -> Mesh:
-        """Triangles of one material; without ``normals`` each is flat, by the right-hand rule."""
+        """Return triangles of one material; without ``normals`` each is flat, by the right-hand rule."""
         n = len(corners)
         corners = np.asarray(corners, np.float32)
         if normals is None:
@@ -102,17 +102,17 @@ class Mesh:
         )
 
     def placed(self, x: float, y: float, z: float = 0.0, heading: float = 0.0, scale: float = 1.0) -> Mesh:
-        """Turned counterclockwise by ``heading`` radians, scaled, and moved."""
+        """Return turned counterclockwise by ``heading`` radians, scaled, and moved."""
         turn = rotation(heading)
         corners = (self.corners * np.float32(scale)) @ turn.T + np.array([x, y, z], np.float32)
         return self.having(corners=corners.astype(np.float32), normals=(self.normals @ turn.T))
 
     def select(self, rows: np.ndarray) -> Mesh:
-        """The triangles of a mask or of positions."""
+        """Return the triangles of a mask or of positions."""
         return Mesh(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def painted(self, *colors: Sequence[float]) -> Mesh:
-        """With colors in the place of marks: ``(-1, 0, 0)`` becomes the first color, ``(-2, 0, 0)`` the
+        """Return with colors in the place of marks: ``(-1, 0, 0)`` becomes the first color, ``(-2, 0, 0)`` the
         second, and so on."""
         color = self.color.copy()
         for number, paint in enumerate(colors, start=1):
@@ -120,7 +120,7 @@ class Mesh:
         return self.having(color=color)
 
     def having(self, **values: object) -> Mesh:
-        """A copy with other arrays; a single instance number is repeated."""
+        """Return a copy with other arrays; a single instance number is repeated."""
         if isinstance(values.get("instance"), int):
             values["instance"] = np.full(len(self), values["instance"], np.int32)
         if isinstance(values.get("kind"), Kind):
@@ -136,18 +136,18 @@ def rotation(heading: float) -> np.ndarray:
 
 
 def merge(meshes: Sequence[Mesh]) -> Mesh:
-    """One mesh of many."""
+    """Return one mesh of many."""
     return Mesh(*(np.concatenate([getattr(mesh, f.name) for mesh in meshes]) for f in fields(Mesh)))
 
 
 def quads(corners: np.ndarray) -> np.ndarray:
-    """``(n, 4, 3)`` quadrilaterals, counterclockwise seen from outside, as ``(2n, 3, 3)`` triangles."""
+    """Return ``(n, 4, 3)`` quadrilaterals, counterclockwise seen from outside, as ``(2n, 3, 3)`` triangles."""
     corners = np.asarray(corners, np.float32).reshape(-1, 4, 3)
     return corners[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3, 3)
 
 
 def rectangle(x0: float, y0: float, x1: float, y1: float, z: float) -> np.ndarray:
-    """A level rectangle facing up, ``(2, 3, 3)``."""
+    """Return a level rectangle facing up, ``(2, 3, 3)``."""
     return quads(np.array([[(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)]]))
 
 
@@ -165,7 +165,7 @@ _BOX = np.array(
 
 
 def box(low: Sequence[float] | np.ndarray, high: Sequence[float] | np.ndarray) -> np.ndarray:
-    """A box between two corners, ``(12, 3, 3)``: two triangles each of top, bottom and four sides."""
+    """Return a box between two corners, ``(12, 3, 3)``: two triangles each of top, bottom and four sides."""
     lower, upper = np.asarray(low, np.float32), np.asarray(high, np.float32)
     return quads(lower + _BOX * (upper - lower))
 
@@ -178,7 +178,7 @@ def tube(
     sides: int = 8,
     caps: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A round bar from point to point: (corners, normals), each ``(n, 3, 3)``, smooth around."""
+    """Return a round bar from point to point: (corners, normals), each ``(n, 3, 3)``, smooth around."""
     a, b = np.asarray(start, np.float64), np.asarray(end, np.float64)
     axis = (b - a) / max(float(np.linalg.norm(b - a)), 1e-9)
     side = np.cross(axis, (0, 0, 1) if abs(axis[2]) < 0.9 else (1, 0, 0))
@@ -200,7 +200,7 @@ def tube(
 def ellipsoid(
     center: Sequence[float], radii: Sequence[float], rings: int = 6, sides: int = 10
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(corners, normals), each ``(n, 3, 3)``."""
+    """Return (corners, normals), each ``(n, 3, 3)``."""
     theta = np.linspace(0, np.pi, rings + 1)[:, None]
     phi = np.linspace(0, 2 * np.pi, sides + 1)[None]
     unit = np.stack(
@@ -218,7 +218,7 @@ def ellipsoid(
 
 
 def loft(rings: np.ndarray) -> np.ndarray:
-    """Skin over cross-sections ``(stations, points, 3)``, as ``(stations - 1, points - 1, 2, 3, 3)``
+    """Return skin over cross-sections ``(stations, points, 3)``, as ``(stations - 1, points - 1, 2, 3, 3)``
     triangles, so that a caller can give each strip a material. Outward when the points turn
     counterclockwise seen against the direction of the stations."""
     cells = np.stack([rings[:-1, :-1], rings[:-1, 1:], rings[1:, 1:], rings[1:, :-1]], axis=2)
@@ -226,7 +226,7 @@ def loft(rings: np.ndarray) -> np.ndarray:
 
 
 def smooth(corners: np.ndarray, crease: float = 0.6) -> np.ndarray:
-    """Corner normals averaged over the faces that meet there within a crease angle (cosine)."""
+    """Return corner normals averaged over the faces that meet there within a crease angle (cosine)."""
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
     unit = flat / area

@@ -78,11 +78,11 @@ class Scene:
         self._layers[index] = _layer(mesh)
 
     def corners(self, triangle: np.ndarray) -> np.ndarray:
-        """Corners of the triangles of :class:`Hits`, ``(n, 3, 3)``; zeros for -1."""
+        """Return corners of the triangles of :class:`Hits`, ``(n, 3, 3)``; zeros for -1."""
         return self._gather("corners", triangle)
 
     def cast(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
-        """The first triangle along each ray; ``(n, 3)`` float32 each."""
+        """Return the first triangle along each ray; ``(n, 3)`` float32 each."""
         n = len(origins)
         best = Hits(
             np.full(n, -1, np.int32),
@@ -106,7 +106,7 @@ class Scene:
         *,
         lasting: bool = False,
     ) -> np.ndarray:
-        """Whether anything stands within ``far`` meters along each ray; ``(n,)`` bool.
+        """Return whether anything stands within ``far`` meters along each ray; ``(n,)`` bool.
 
         With ``lasting`` the last layer, of what moves, is left out.
         """
@@ -121,7 +121,7 @@ class Scene:
         return blocked
 
     def surfaces(self, hits: Hits, origins: np.ndarray, directions: np.ndarray) -> Surfaces:
-        """What the hits are: position, normal, material and the rest."""
+        """Return what the hits are: position, normal, material and the rest."""
         hit = hits.triangle >= 0
         weight = np.stack([1 - hits.u - hits.v, hits.u, hits.v], axis=1)
         normal = np.einsum("nij,ni->nj", self._gather("normals", hits.triangle), weight)
@@ -197,7 +197,7 @@ class _Layer:
 
 
 def camera_rays(camera: Camera, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Origins and directions ``(height * width * samples, 3)``, pixel by pixel, float32.
+    """Return origins and directions ``(height * width * samples, 3)``, pixel by pixel, float32.
 
     Raises:
         CrossbandError: samples is not 1 or 4.

@@ -33,7 +33,7 @@ class ThermalSensor:
 
 
 def blur(image: np.ndarray, deviation: float) -> np.ndarray:
-    """Gaussian blur of ``(H, W)`` or ``(H, W, C)`` with mirrored edges; deviation in pixels; float32."""
+    """Return Gaussian blur of ``(H, W)`` or ``(H, W, C)`` with mirrored edges; deviation in pixels; float32."""
     if deviation <= 0:
         return image.astype(np.float32)
     reach = max(1, int(np.ceil(2.5 * deviation)))
@@ -52,7 +52,7 @@ def blur(image: np.ndarray, deviation: float) -> np.ndarray:
 
 
 def expose(radiance: np.ndarray, rng: np.random.Generator, *, glare: float = 0.015) -> np.ndarray:
-    """A color camera with automatic exposure: ``(H, W, 3)`` radiance to uint8 sRGB.
+    """Return a color camera with automatic exposure: ``(H, W, 3)`` radiance to uint8 sRGB.
 
     The gain is limited, so that a night without lamps stays dark; noise grows with the gain. Light beyond
     the brightest pixel spreads as glare.
@@ -72,7 +72,7 @@ def expose(radiance: np.ndarray, rng: np.random.Generator, *, glare: float = 0.0
 
 
 def expose_nir(radiance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A near-infrared camera with automatic exposure: ``(H, W)`` radiance to uint8."""
+    """Return a near-infrared camera with automatic exposure: ``(H, W)`` radiance to uint8."""
     gain = _gain(radiance, 0.20, _LARGEST_NIR_GAIN)
     signal = _noisy(_bloom(blur(radiance * np.float32(gain), 0.55), 0.01), rng, gain)
     shoulder = signal * (1 + signal / 6.25) / (1 + signal * 0.62)
@@ -82,7 +82,7 @@ def expose_nir(radiance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def thermal_camera(
     radiance: np.ndarray, rng: np.random.Generator, sensor: ThermalSensor, unit: int = 0
 ) -> np.ndarray:
-    """Brightness temperatures in kelvin as a camera reports them, ``(H, W)`` float32.
+    """Return brightness temperatures in kelvin as a camera reports them, ``(H, W)`` float32.
 
     Args:
         radiance: ``(H, W)`` in 8-14 um, W m-2 sr-1.
@@ -98,7 +98,7 @@ def thermal_camera(
 
 
 def centikelvin(kelvin: np.ndarray) -> np.ndarray:
-    """Temperatures as uint16 hundredths of a kelvin, as radiometric cameras write them.
+    """Return temperatures as uint16 hundredths of a kelvin, as radiometric cameras write them.
 
     Example:
         >>> centikelvin(np.array([293.15]))
@@ -108,7 +108,7 @@ def centikelvin(kelvin: np.ndarray) -> np.ndarray:
 
 
 def agc(kelvin: np.ndarray, plateau: float = 0.012, linear: float = 0.5) -> np.ndarray:
-    """Automatic gain control to uint8: plateau equalization mixed with a linear stretch.
+    """Return automatic gain control to uint8: plateau equalization mixed with a linear stretch.
 
     Source: Vickers, "Plateau equalization algorithm for real-time display of high-quality infrared
     imagery", Optical Engineering 35 (1996).

@@ -107,7 +107,7 @@ class Sky:
         self._night = glow
 
     def visible(self, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Radiance of the sky, red-green-blue ``(n, 3)`` and near infrared ``(n,)``, float32."""
+        """Return radiance of the sky, red-green-blue ``(n, 3)`` and near infrared ``(n,)``, float32."""
         up = np.clip(direction[:, 2], 0, 1)[:, None]
         toward = (direction @ self.sun)[:, None]
         low_sun = np.clip(1 - abs(float(self.sun[2])) / 0.25, 0, 1)
@@ -135,14 +135,14 @@ class Sky:
         return rgb.astype(np.float32), infrared.astype(np.float32)
 
     def thermal(self, direction: np.ndarray) -> np.ndarray:
-        """Radiance of the sky in 8-14 um, W m-2 sr-1, ``(n,)``: cold overhead, warm at the horizon."""
+        """Return radiance of the sky in 8-14 um, W m-2 sr-1, ``(n,)``: cold overhead, warm at the horizon."""
         share = sky_window_radiance_share(direction[:, 2], self.weather.dew_point, 0.0)
         cover = cloud_cover(direction, self.weather.cloud, float(self.conditions.hour) * 4000)
         air, base = band_radiance(np.array([self.air, self.air - 6.0]))
         return (share * air * (1 - 0.9 * cover) + 0.9 * cover * base).astype(np.float32)
 
     def thermal_mean(self) -> float:
-        """Radiance of the whole sky as a level surface sees it, W m-2 sr-1."""
+        """Return radiance of the whole sky as a level surface sees it, W m-2 sr-1."""
         up = np.sqrt((np.arange(16) + 0.5) / 16).astype(np.float32)
         share = sky_window_radiance_share(up, self.weather.dew_point, self.weather.cloud)
         return float(share.mean() * band_radiance(np.array(self.air)))

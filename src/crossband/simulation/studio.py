@@ -42,7 +42,7 @@ class Misalignment:
     delay: float = 0.04
 
     def camera(self, camera: Camera) -> Camera:
-        """The thermal camera that goes with a color camera."""
+        """Return the thermal camera that goes with a color camera."""
         scale = camera.width / 320
         center = (camera.center[0] + self.center[0] * scale, camera.center[1] + self.center[1] * scale)
         return camera.shifted(self.right, self.down, focal=self.focal, center=center)
@@ -114,7 +114,7 @@ class Studio:
         self._moving: list[Actor] = []
 
     def traffic(self, day: int) -> Traffic:
-        """Who is out on a day."""
+        """Return who is out on a day."""
         if self._traffic is None or self._traffic[0] != day:
             self._traffic = (day, make_traffic(self.city, day))
         return self._traffic[1]

@@ -45,7 +45,7 @@ class Actor:
     running: bool = False
 
     def mesh(self, time: float, lights: bool) -> Mesh:
-        """Its mesh where it is at that time; the same triangles in the same order at any time."""
+        """Return its mesh where it is at that time; the same triangles in the same order at any time."""
         x, y, z, heading = self.pose(time)
         return self.shape(time, lights).placed(x, y, z, heading)
 
@@ -60,7 +60,7 @@ class Traffic:
     def near(
         self, point: np.ndarray, time: float, vehicles: float = 130.0, others: float = 75.0, clear: float = 0.0
     ) -> list[Actor]:
-        """Actors within so many meters of a point on the ground, in a fixed order.
+        """Return actors within so many meters of a point on the ground, in a fixed order.
 
         Args:
             point: ``(2,)`` or ``(3,)``, meters.
@@ -79,12 +79,12 @@ class Traffic:
 
 
 def fleet_vehicle(city: City, index: int) -> Vehicle:
-    """The vehicle ``index`` (0 to :data:`FLEET` - 1) of a city: the same every day."""
+    """Return the vehicle ``index`` (0 to :data:`FLEET` - 1) of a city: the same every day."""
     return draw_vehicle(np.random.default_rng([city.seed, 2, index]), city.first_free + index)
 
 
 def make_traffic(city: City, day: int, density: float = 1.0) -> Traffic:
-    """Who is out on a day of a city.
+    """Return who is out on a day of a city.
 
     Args:
         city: the city.
@@ -114,7 +114,7 @@ def _vehicle_shape(vehicle: Vehicle, running: bool, lights: bool) -> Mesh:
 
 
 def vehicle_actor(vehicle: Vehicle, pose: Callable[[float], Pose], running: bool) -> Actor:
-    """A vehicle as an actor."""
+    """Return a vehicle as an actor."""
     return Actor(
         vehicle.number, pose, lambda time, lights: _vehicle_shape(vehicle, running, lights), vehicle, running
     )
@@ -158,7 +158,7 @@ def _moving(city: City, rng: np.random.Generator, indices: np.ndarray) -> list[A
 def lane_pose(
     street: Street, offset: float, direction: int, extent: float, start: float, speed: float
 ) -> Callable[[float], Pose]:
-    """Steady driving along one lane, on the right-hand side; at the end it begins anew."""
+    """Return steady driving along one lane, on the right-hand side; at the end it begins anew."""
 
     def pose(time: float) -> Pose:
         along = (start + speed * time) % extent

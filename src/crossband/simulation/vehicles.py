@@ -258,7 +258,7 @@ class Vehicle:
 
 
 def draw_vehicle(rng: np.random.Generator, number: int) -> Vehicle:
-    """A random vehicle; cars that were just parked are as frequent as those that stand since yesterday."""
+    """Draw a random vehicle; cars that were just parked are as frequent as those that stand since yesterday."""
     names = list(BODIES)
     share = np.array([BODIES[name].share for name in names])
     body = str(rng.choice(names, p=share / share.sum()))
@@ -281,7 +281,7 @@ def draw_vehicle(rng: np.random.Generator, number: int) -> Vehicle:
 
 
 def engine_warmth(idle_hours: float) -> float:
-    """Share of the running engine's heat that is left after the engine was turned off, 0 to 1.
+    """Return share of the running engine's heat that is left after the engine was turned off, 0 to 1.
 
     Newton's law of cooling with a time constant of 1.3 h, typical of a closed engine bay.
 
@@ -293,7 +293,7 @@ def engine_warmth(idle_hours: float) -> float:
 
 
 def vehicle_mesh(vehicle: Vehicle, *, running: bool, lights: bool = False) -> Mesh:
-    """The vehicle on the ground at the origin, its front towards x.
+    """Return the vehicle on the ground at the origin, its front towards x.
 
     Args:
         vehicle: which.

@@ -43,7 +43,7 @@ class Job:
     eight_bit: bool = False
 
     def text(self) -> str:
-        """As JSON."""
+        """Return As JSON."""
         return json.dumps(asdict(self), sort_keys=True)
 
 

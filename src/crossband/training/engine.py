@@ -105,7 +105,7 @@ class Learner(lightning.LightningModule):
             self._take_up(state)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The recipe's optimizer, with its state where the run goes on."""
+        """Return the recipe's optimizer, with its state where the run goes on."""
         optimizer = make_optimizer(self.task, self.task.recipe.optimizer)
         if self._resumed is not None:
             optimizer.load_state_dict(self._resumed["optimizer"])
@@ -122,7 +122,7 @@ class Learner(lightning.LightningModule):
         self._saved = time.monotonic()
 
     def train_dataloader(self) -> DataLoader:
-        """What is left of the epoch."""
+        """Return what is left of the epoch."""
         settings, recipe = self.task.recipe.trainer, self.task.recipe
         if self._samples is None:
             self._samples = self.task.samples(self.epoch)
@@ -168,7 +168,7 @@ class Learner(lightning.LightningModule):
         torch.manual_seed(_seed(self.task.recipe.seed, 1, self.step, self.trainer.global_rank))
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """The loss of a batch.
+        """Return the loss of a batch.
 
         Raises:
             CrossbandError: it is no finite number; the images of the batch are named.
@@ -344,7 +344,7 @@ def _same_recipe(recipe: Recipe, said: str) -> bool:
 
 
 def make_optimizer(task: Task, recipe: Optimizer) -> torch.optim.Optimizer:
-    """The optimizer: the encoder at its rate, all else at the head's; no decay of biases and norms."""
+    """Make the optimizer: the encoder at its rate, all else at the head's; no decay of biases and norms."""
     encoder = getattr(task.network, "encoder", task.network)
     inside = {id(parameter) for parameter in encoder.parameters()}
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
@@ -363,7 +363,7 @@ def make_optimizer(task: Task, recipe: Optimizer) -> torch.optim.Optimizer:
 
 
 def rate_factor(recipe: Optimizer, done: float, epoch: int) -> float:
-    """What the rate is multiplied by when the share ``done`` of a run is over.
+    """Return what the rate is multiplied by when the share ``done`` of a run is over.
 
     Example:
         >>> [round(rate_factor(Optimizer(schedule="cosine"), share, 0), 3) for share in (0.0, 0.5, 1.0)]

@@ -47,7 +47,7 @@ class RunLog:
 
 
 def read_log(folder: Path) -> list[list[str]]:
-    """The rows of a run's table without its head; none where there is no table."""
+    """Read the rows of a run's table without its head; none where there is no table."""
     path = folder / "metrics.csv"
     if not path.is_file():
         return []

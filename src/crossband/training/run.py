@@ -38,7 +38,7 @@ class Training:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
+        """Return a plain mapping."""
         return asdict(self)
 
 

@@ -95,25 +95,25 @@ class SceneTask(Task):
         check_apart(self.val.frames, [part_frames(part, self._root) for part in here], bands)
 
     def samples(self, epoch: int) -> np.ndarray:
-        """Frames in random order."""
+        """Return frames in random order."""
         rng = np.random.default_rng([self.recipe.seed, 11, epoch])
         return rng.permutation(np.repeat(np.arange(len(self.train)), self.recipe.data.crops))[:, None]
 
     def images_in(self, sample: np.ndarray) -> list[str]:
-        """The frame's name."""
+        """Return the frame's name."""
         return [self.train.frames.names[int(row)] for row in sample]
 
     def validate(self) -> dict[str, float]:
-        """Scores on val."""
+        """Return scores on val."""
         return {f"val/{name}": value for name, value in self.score(self.val).items() if _is_number(value)}
 
     def test(self) -> dict[str, dict[str, Any]]:
-        """Scores on each test part."""
+        """Return scores on each test part."""
         return {name: self.score(self._scenes(part)) for name, part in self.recipe.data.test.items()}
 
     @abc.abstractmethod
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """The scores of the network on some frames."""
+        """Return the scores of the network on some frames."""
 
     @property
     def device(self) -> torch.device:
@@ -122,7 +122,7 @@ class SceneTask(Task):
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """The network in evaluation, without gradients; afterwards in the mode it was in."""
+        """Return the network in evaluation, without gradients; afterwards in the mode it was in."""
         training = self.network.training
         self.network.eval()
         with torch.inference_mode():

@@ -54,7 +54,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def samples(self, epoch: int) -> np.ndarray:
-        """The samples of an epoch, int64 ``(n, k)``, a row a sample; n is the same in every epoch.
+        """Return the samples of an epoch, int64 ``(n, k)``, a row a sample; n is the same in every epoch.
 
         Called on every process at the start of each epoch, with the network as it stands; all processes must
         return the same.
@@ -62,30 +62,30 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def read(self, sample: np.ndarray, generator: torch.Generator) -> Batch:
-        """The tensors of one sample; every random number comes from the generator."""
+        """Return the tensors of one sample; every random number comes from the generator."""
 
     @abc.abstractmethod
     def loss(self, batch: Batch) -> torch.Tensor:
-        """The mean loss of a batch, a scalar."""
+        """Return the mean loss of a batch, a scalar."""
 
     @abc.abstractmethod
     def images_in(self, sample: np.ndarray) -> list[str]:
-        """The images of a sample, to be named when something is wrong with them."""
+        """Return the images of a sample, to be named when something is wrong with them."""
 
     @abc.abstractmethod
     def validate(self) -> dict[str, float]:
-        """Scores on val, :attr:`monitor` among them; called on every process."""
+        """Return scores on val, :attr:`monitor` among them; called on every process."""
 
     @abc.abstractmethod
     def test(self) -> dict[str, dict[str, Any]]:
-        """Results on every test pair, as JSON holds them."""
+        """Return Results on every test pair, as JSON holds them."""
 
     def metadata(self) -> dict[str, Any]:
-        """What a checkpoint says of the task besides the recipe: classes, band statistics, weights."""
+        """Return what a checkpoint says of the task besides the recipe: classes, band statistics, weights."""
         return {}
 
     def state(self) -> dict[str, Any]:
-        """What of the task a resumed run needs; tensors, numbers and text."""
+        """Return what of the task a resumed run needs; tensors, numbers and text."""
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -93,7 +93,7 @@ class Task(abc.ABC):
         return
 
     def epoch_figures(self) -> dict[str, float]:
-        """Figures of the last epoch for the log."""
+        """Return figures of the last epoch for the log."""
         return {}
 
 

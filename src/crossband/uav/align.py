@@ -106,7 +106,7 @@ def _edges(thermal: np.ndarray) -> np.ndarray:
 
 
 def read_flow(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The city's flow, as KITTI writes it: float32 ``(H, W, 2)`` columns and rows, and where it is known.
+    """Read the city's flow, as KITTI writes it: float32 ``(H, W, 2)`` columns and rows, and where it is known.
 
     Example:
         >>> flow, known = read_flow(np.array([[[32768 + 64, 32768 - 128, 1]]], np.uint16))
@@ -117,7 +117,7 @@ def read_flow(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def flow_error(flow: np.ndarray, truth: np.ndarray, known: np.ndarray) -> float:
-    """Mean end-point error where the truth is known, pixels.
+    """Return mean end-point error where the truth is known, pixels.
 
     Example:
         >>> flow_error(np.zeros((1, 1, 2)), np.array([[[3.0, 4.0]]]), np.array([[True]]))

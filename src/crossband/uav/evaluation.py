@@ -72,7 +72,7 @@ class ReidCurve:
         return np.array([nauc((np.arange(1, LAST_RANK + 1) >= rank) * 100.0) for rank in self.ranks.kept])
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
+        """Return a plain mapping."""
         return {
             "protocol": "other-frames",
             "cmc": {str(n): float(self.curve[n - 1]) for n in RANKS},
@@ -85,7 +85,7 @@ class ReidCurve:
 
 
 def score_ranks(ranks: Ranks, n_gallery: float, seed: int = 0) -> ReidCurve:
-    """CMC and nAUC of ranks.
+    """Return CMC and nAUC of ranks.
 
     Raises:
         CrossbandError: no query counts.
@@ -97,7 +97,7 @@ def score_ranks(ranks: Ranks, n_gallery: float, seed: int = 0) -> ReidCurve:
 
 
 def best_probes(scenes: Scenes) -> list[tuple[int, int]]:
-    """Of each object of each flight by day the frame that shows it largest, where two frames do."""
+    """Return of each object of each flight by day the frame that shows it largest, where two frames do."""
     table = scenes.frames.table
     seen: dict[tuple[str, int], list[tuple[float, int, int]]] = {}
     for row, boxes in enumerate(scenes.boxes):
@@ -117,7 +117,7 @@ def best_probes(scenes: Scenes) -> list[tuple[int, int]]:
 def rank_in_flights(
     scenes: Scenes, probes: Crops, distances: Callable[[str, Crops, Crops], np.ndarray]
 ) -> tuple[Ranks, float]:
-    """Rank each probe's object among the thermal boxes of its flight.
+    """Return rank each probe's object among the thermal boxes of its flight.
 
     Args:
         scenes: the frames.
@@ -154,7 +154,7 @@ def rank_in_flights(
 
 
 def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: float = 0.15) -> torch.Tensor:
-    """Crops around objects, float32 ``(n, 3, size, size)`` in [0, 1]; the thermal one about ambient at 0.5."""
+    """Return crops around objects, float32 ``(n, 3, size, size)`` in [0, 1]; the thermal one about ambient at 0.5."""
     found = []
     for row, number in where:
         image = (
@@ -173,7 +173,7 @@ def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: flo
 
 
 def score_crops(scenes: Scenes, describe: Describe) -> ReidCurve:
-    """Score vectors of crops: color probes among the thermal boxes of their flight.
+    """Return score vectors of crops: color probes among the thermal boxes of their flight.
 
     Args:
         scenes: the frames.

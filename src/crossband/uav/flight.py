@@ -62,14 +62,14 @@ class Flight:
         return self.table["frame"].tolist()
 
     def pixels(self, row: int) -> tuple[np.ndarray, Units]:
-        """Thermal pixels ``(H, W)`` as the file holds them, and their units."""
+        """Return thermal pixels ``(H, W)`` as the file holds them, and their units."""
         found = self.reader(row)
         if found.ndim != 2:
             found = found[..., 0]
         return found, parse_units(self.table["units"].iloc[row])
 
     def kelvin(self, row: int) -> np.ndarray:
-        """Temperatures, float32 ``(H, W)``.
+        """Return temperatures, float32 ``(H, W)``.
 
         Raises:
             CrossbandError: the pixels are counts.
@@ -77,12 +77,12 @@ class Flight:
         return to_kelvin(*self.pixels(row))
 
     def ambient(self, most: int = 9) -> float:
-        """The median temperature of some frames, kelvin."""
+        """Return the median temperature of some frames, kelvin."""
         rows = np.unique(np.linspace(0, len(self) - 1, most).astype(int))
         return float(np.median([np.median(self.kelvin(int(row))) for row in rows]))
 
     def pose(self, row: int, ground: SemanticMap, size: tuple[int, int]) -> Pose:
-        """The rough pose of a frame in a map's meters; ``size`` is (width, height)."""
+        """Return the rough pose of a frame in a map's meters; ``size`` is (width, height)."""
         return _pose(self.table.iloc[row], ground, size)
 
 
@@ -116,7 +116,7 @@ def open_flight(path: str | Path, where: dict[str, list[str]] | None = None) -> 
 
 
 def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list[Pose]:
-    """The poses of frames with metadata, in a map's meters; ``size`` is (width, height) of their images.
+    """Return the poses of frames with metadata, in a map's meters; ``size`` is (width, height) of their images.
 
     Raises:
         CrossbandError: metadata are missing.
@@ -126,7 +126,7 @@ def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list
 
 
 def with_rough_positions(flight: Flight, ground: SemanticMap, meters: float, seed: int = 0) -> Flight:
-    """A flight whose positions are wrong by up to some meters, in any direction: to measure what finds them.
+    """Return a flight whose positions are wrong by up to some meters, in any direction: to measure what finds them.
 
     Each sequence has an error of its own, as of a receiver that is off, and each frame a small one.
 
@@ -194,7 +194,7 @@ def _made(
         kept &= table[column].isin(values).to_numpy(bool)
     rows = np.flatnonzero(kept)
     if not len(rows):
-        raise CrossbandError(f"no frame of the flight {source} is left" + (f" where {where}" if where else ""))
+        raise CrossbandError(f"no frames of the flight {source} are left" + (f" where {where}" if where else ""))
     part = table.iloc[rows].reset_index(drop=True)
     text = part.to_csv(index=False, float_format="%.9g")
     digest = hashlib.sha256(f"{source.resolve()}\n{text}".encode(errors="surrogateescape")).hexdigest()
@@ -283,7 +283,7 @@ class _Video:
 
 
 def read_video(path: str | Path) -> Iterator[np.ndarray]:
-    """The frames of a video, uint8 or uint16 ``(H, W)`` for gray ones and ``(H, W, 3)`` for color.
+    """Read the frames of a video, uint8 or uint16 ``(H, W)`` for gray ones and ``(H, W, 3)`` for color.
 
     Raises:
         CrossbandError: no video, PyAV is missing, or too large.

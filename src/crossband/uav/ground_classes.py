@@ -58,7 +58,7 @@ _GROUPS: Mapping[str, int] = MappingProxyType(
 
 
 def label_table(names: Mapping[str, int]) -> np.ndarray:
-    """A lookup table of 256 from the numbers of a dataset's classes to :data:`LABELS`, uint8; what has no
+    """Return a lookup table of 256 from the numbers of a dataset's classes to :data:`LABELS`, uint8; what has no
     counterpart is :data:`UNKNOWN`.
 
     Args:

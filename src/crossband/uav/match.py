@@ -60,7 +60,7 @@ class Signature:
 
 
 def signature(kelvin: np.ndarray, ambient: float) -> Signature:
-    """The signature of an object.
+    """Return the signature of an object.
 
     Args:
         kelvin: temperatures of its crop, ``(h, w)``.
@@ -77,7 +77,7 @@ def signature(kelvin: np.ndarray, ambient: float) -> Signature:
 
 
 def temperature_histogram(relative: np.ndarray) -> np.ndarray:
-    """Shares of temperatures relative to ambient, float64 ``(100,)``; see the module's first point.
+    """Return shares of temperatures relative to ambient, float64 ``(100,)``; see the module's first point.
 
     Example:
         >>> histogram = temperature_histogram(np.array([[0.5, 0.5], [10.5, 10.5]]))
@@ -94,7 +94,7 @@ def temperature_histogram(relative: np.ndarray) -> np.ndarray:
 
 
 def bhattacharyya(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """``sqrt(1 - sum(sqrt(p * q)))`` over the last axis, in [0, 1], of histograms that sum to one.
+    """Return ``sqrt(1 - sum(sqrt(p * q)))`` over the last axis, in [0, 1], of histograms that sum to one.
 
     Example:
         >>> float(bhattacharyya(np.array([1.0, 0.0]), np.array([0.0, 1.0])))
@@ -104,7 +104,7 @@ def bhattacharyya(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def mser_distance(a: np.ndarray, b: np.ndarray, gamma: float = GAMMA) -> float:
-    """How much two signatures' regions differ, 0 to 1; the same both ways.
+    """Return how much two signatures' regions differ, 0 to 1; the same both ways.
 
     Args:
         a: regions ``(n, 3)``: temperature, distance from the middle, area.
@@ -155,7 +155,7 @@ def _regions(relative: np.ndarray) -> np.ndarray:
 
 
 def pair_distances(queries: Sequence[Signature], gallery: Sequence[Signature]) -> tuple[np.ndarray, np.ndarray]:
-    """Both parts of equation (1) for all pairs: Bhattacharyya and MSER distances, ``(n, m)`` float64 each."""
+    """Return both parts of equation (1) for all pairs: Bhattacharyya and MSER distances, ``(n, m)`` float64 each."""
     heat = bhattacharyya(
         np.stack([q.histogram for q in queries])[:, None], np.stack([g.histogram for g in gallery])[None]
     )
@@ -164,7 +164,7 @@ def pair_distances(queries: Sequence[Signature], gallery: Sequence[Signature]) -
 
 
 def combined(histograms: np.ndarray, regions: np.ndarray, beta: float) -> np.ndarray:
-    """Equation (1).
+    """Compute equation (1).
 
     Raises:
         CrossbandError: beta is not in [0, 1].
@@ -175,7 +175,7 @@ def combined(histograms: np.ndarray, regions: np.ndarray, beta: float) -> np.nda
 
 
 def calibrate_beta(score: Sequence[float], betas: Sequence[float]) -> float:
-    """The beta with the best score on val; of equal ones, the one nearest to the middle of the range.
+    """Return the beta with the best score on val; of equal ones, the one nearest to the middle of the range.
 
     Example:
         >>> calibrate_beta([10.0, 30.0, 30.0], [0.0, 0.5, 1.0])
@@ -186,7 +186,7 @@ def calibrate_beta(score: Sequence[float], betas: Sequence[float]) -> float:
 
 
 def calibrate_threshold(present: np.ndarray, absent: np.ndarray) -> tuple[float, float]:
-    """The distance above which an object is not there, and its balanced accuracy on val, percent.
+    """Return the distance above which an object is not there, and its balanced accuracy on val, percent.
 
     Args:
         present: the smallest distance of each probe whose object is in the flight.
@@ -213,7 +213,7 @@ def calibrate_threshold(present: np.ndarray, absent: np.ndarray) -> tuple[float,
 
 
 def object_crop(kelvin: np.ndarray, box: Sequence[float]) -> np.ndarray:
-    """The pixels of a box (left, top, right, bottom), one at least.
+    """Return the pixels of a box (left, top, right, bottom), one at least.
 
     Example:
         >>> object_crop(np.arange(12).reshape(3, 4), (1.2, 0.0, 3.0, 2.0)).tolist()

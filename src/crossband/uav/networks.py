@@ -115,7 +115,7 @@ class Calibration:
 
 
 def load_translator(path: str | Path, device: str = "cpu") -> tuple[ThermalGAN, str]:
-    """A translation network in evaluation mode, and its identity.
+    """Load a translation network in evaluation mode, and its identity.
 
     Raises:
         CrossbandError: no checkpoint, or one of another task.
@@ -124,7 +124,7 @@ def load_translator(path: str | Path, device: str = "cpu") -> tuple[ThermalGAN, 
 
 
 def read_labeler(path: str | Path, device: str = "cpu") -> Labeler:
-    """A labeling network; see :func:`load_translator`."""
+    """Read a labeling network; see :func:`load_translator`."""
 
     def build(metadata: dict[str, Any]) -> GeoGAN:
         options = dict(metadata["recipe"]["model"])
@@ -137,7 +137,7 @@ def read_labeler(path: str | Path, device: str = "cpu") -> Labeler:
 
 
 def read_locator(path: str | Path, device: str = "cpu") -> Locator:
-    """A tile distance; see :func:`load_translator`."""
+    """Read a tile distance; see :func:`load_translator`."""
     network, digest = _load(
         Path(path),
         "localization",
@@ -151,7 +151,7 @@ def read_locator(path: str | Path, device: str = "cpu") -> Locator:
 
 
 def read_detector(path: str | Path, device: str = "cpu") -> Detector:
-    """A detector; see :func:`load_translator`."""
+    """Read a detector; see :func:`load_translator`."""
 
     def build(metadata: dict[str, Any]) -> YoloSemantic:
         model = metadata["recipe"]["model"]

@@ -80,7 +80,7 @@ class ReidResult:
     ambient: float
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
+        """Return a plain mapping."""
         return {"crossband": "thermal-reid-1", **asdict(self)}
 
 
@@ -224,7 +224,7 @@ def _object(
 
 
 def geojson(result: ReidResult) -> dict[str, Any]:
-    """The matches as a GeoJSON FeatureCollection of points (RFC 7946: longitude first)."""
+    """Return the matches as a GeoJSON FeatureCollection of points (RFC 7946: longitude first)."""
     features = [
         {
             "type": "Feature",
@@ -246,7 +246,7 @@ def geojson(result: ReidResult) -> dict[str, Any]:
 
 
 def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
-    """LEFT,TOP,WIDTH,HEIGHT of the command line.
+    """Parse LEFT,TOP,WIDTH,HEIGHT of the command line.
 
     Example:
         >>> parse_box("4,8,20,10")

@@ -36,7 +36,7 @@ class Pose:
     height: int
 
     def moved(self, x: float, y: float) -> Pose:
-        """The same camera elsewhere."""
+        """Return the same camera elsewhere."""
         return replace(self, x=x, y=y)
 
     @property
@@ -48,7 +48,7 @@ class Pose:
         return np.stack([right, np.cross(forward, right), forward])
 
     def to_ground(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Meters east and north of pixels on the ground; not a number above the horizon.
+        """Return meters east and north of pixels on the ground; not a number above the horizon.
 
         Example:
             >>> pose = Pose(10, 20, 50, heading=0, pitch=-90, focal=100, width=64, height=48)
@@ -66,7 +66,7 @@ class Pose:
         return self.x + rays[..., 0] * reach, self.y + rays[..., 1] * reach
 
     def to_pixels(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Columns and rows of points on the ground; not a number behind the camera."""
+        """Return columns and rows of points on the ground; not a number behind the camera."""
         points = np.stack(np.broadcast_arrays(x, y, 0.0), -1) - (self.x, self.y, self.altitude)
         local = points @ self.axes.T
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -82,7 +82,7 @@ class Pose:
 
 
 def sample(layer: np.ndarray, columns: np.ndarray, rows: np.ndarray, outside: int) -> np.ndarray:
-    """The values of a layer of labels at points, nearest neighbor; ``outside`` beyond it and where a point is
+    """Return the values of a layer of labels at points, nearest neighbor; ``outside`` beyond it and where a point is
     no number.
 
     Example:
@@ -99,7 +99,7 @@ def sample(layer: np.ndarray, columns: np.ndarray, rows: np.ndarray, outside: in
 
 
 def ground_patch(labels: np.ndarray, pose: Pose, meters: float, pixels: int, outside: int) -> np.ndarray:
-    """A labeling as the map would show it: north up, seen from above, around where the camera looks.
+    """Return a labeling as the map would show it: north up, seen from above, around where the camera looks.
 
     Args:
         labels: ``(H, W)`` of the image; it may be of another size than the pose's.

@@ -48,12 +48,12 @@ class SemanticMap:
         return self.labels.shape[1] * self.meters, self.labels.shape[0] * self.meters
 
     def to_geographic(self, x: float, y: float) -> tuple[float, float]:
-        """Latitude and longitude, degrees, of meters east and north of the corner."""
+        """Return latitude and longitude, degrees, of meters east and north of the corner."""
         scale = METERS_PER_DEGREE * math.cos(math.radians(self.latitude))
         return self.latitude + y / METERS_PER_DEGREE, self.longitude + x / scale
 
     def to_meters(self, latitude: float, longitude: float) -> tuple[float, float]:
-        """Meters east and north of the corner.
+        """Return meters east and north of the corner.
 
         Example:
             >>> here = SemanticMap(np.zeros((2, 2), np.uint8), 1.0, 48.7, 9.1)
@@ -64,17 +64,17 @@ class SemanticMap:
         return (longitude - self.longitude) * scale, (latitude - self.latitude) * METERS_PER_DEGREE
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Classes at points, meters; ``UNKNOWN`` off the map."""
+        """Return classes at points, meters; ``UNKNOWN`` off the map."""
         columns, rows = np.asarray(x) / self.meters, self.labels.shape[0] - np.asarray(y) / self.meters
         return sample(self.labels, columns, rows, UNKNOWN)
 
     def patch(self, x: float, y: float, meters: float, pixels: int) -> np.ndarray:
-        """The tile around a point, north up, uint8 ``(pixels, pixels)``."""
+        """Return the tile around a point, north up, uint8 ``(pixels, pixels)``."""
         steps = (np.arange(pixels) + 0.5) / pixels * meters - meters / 2
         return self.at(*np.meshgrid(x + steps, y - steps))
 
     def seen_by(self, pose: Pose, step: int = 1) -> np.ndarray:
-        """The labeling that a camera should see of flat ground, uint8 ``(height, width)``: S_G of the paper.
+        """Return the labeling that a camera should see of flat ground, uint8 ``(height, width)``: S_G of the paper.
 
         Args:
             pose: in this map's meters.

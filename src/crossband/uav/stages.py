@@ -110,7 +110,7 @@ class StageFile:
         return records
 
     def run(self, names: Iterable[str], work: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
-        """The records of frames in order; ``work`` makes those that are not there, by position."""
+        """Return the records of frames in order; ``work`` makes those that are not there, by position."""
         wanted = list(names)
         left = [row for row, name in enumerate(wanted) if name not in self.records]
         with open(self.path, "a", encoding="utf-8") as file:
@@ -123,7 +123,7 @@ class StageFile:
 
 
 def label_image(labeler: Labeler, pixels: np.ndarray, units: Units | str = "counts") -> np.ndarray:
-    """The labeling of one image, uint8 ``(H, W)``: an index of :data:`~crossband.uav.ground_classes.LABELS`.
+    """Return the labeling of one image, uint8 ``(H, W)``: an index of :data:`~crossband.uav.ground_classes.LABELS`.
 
     Args:
         labeler: the network.
@@ -142,7 +142,7 @@ def label_image(labeler: Labeler, pixels: np.ndarray, units: Units | str = "coun
 
 
 def open_tiles(locator: Locator, ground: SemanticMap, folder: Path) -> TileIndex:
-    """The tiles of a map, kept in a gallery below ``folder`` and computed once for each map and network."""
+    """Return the tiles of a map, kept in a gallery below ``folder`` and computed once for each map and network."""
     digest = hashlib.sha256(
         ground.labels.tobytes() + repr((ground.meters, locator.digest)).encode()
     ).hexdigest()
@@ -159,7 +159,7 @@ def open_tiles(locator: Locator, ground: SemanticMap, folder: Path) -> TileIndex
 def localize_image(
     labels: np.ndarray, pose: Pose, ground: SemanticMap, tiles: TileIndex, locator: Locator, radius: float
 ) -> tuple[float, float, float]:
-    """Where a camera was, from the labeling of its image.
+    """Return where a camera was, from the labeling of its image.
 
     Args:
         labels: uint8 ``(H, W)``.
@@ -195,7 +195,7 @@ def localize(
     out: Path,
     radius: float | None = None,
 ) -> list[Position]:
-    """Where each frame of a flight was taken; writes ``positions.jsonl``.
+    """Return where each frame of a flight was taken; writes ``positions.jsonl``.
 
     Args:
         flight: with rough positions.
@@ -273,7 +273,7 @@ def align(flight: Flight, ground: SemanticMap, positions: list[Position], out: P
 def detect(
     flight: Flight, detector: Detector, out: Path, labels: list[Path] | None = None, least: float = 0.2
 ) -> list[np.ndarray]:
-    """Objects in each frame; writes ``detections.jsonl``.
+    """Return objects in each frame; writes ``detections.jsonl``.
 
     Args:
         flight: the frames.

@@ -89,7 +89,7 @@ class TileIndex:
 
     @classmethod
     def read(cls, folder: str | Path, side: float) -> TileIndex:
-        """The tiles of a gallery.
+        """Return the tiles of a gallery.
 
         Raises:
             CrossbandError: no gallery is there.
@@ -102,7 +102,7 @@ class TileIndex:
         return cls(positions, vectors, side)
 
     def search(self, vector: np.ndarray, x: float, y: float, radius: float, prior: float = 0.0) -> Found:
-        """The tiles within a radius of a rough position, nearest by the learned distance first.
+        """Return the tiles within a radius of a rough position, nearest by the learned distance first.
 
         Args:
             vector: of the labeling, ``(D,)``.
@@ -132,7 +132,7 @@ class TileIndex:
 
 
 def tile_centers(ground: SemanticMap, stride: float) -> np.ndarray:
-    """Middles of tiles, a stride apart, wherever the map is known, float64 ``(n, 2)`` meters.
+    """Return middles of tiles, a stride apart, wherever the map is known, float64 ``(n, 2)`` meters.
 
     Raises:
         CrossbandError: the map is smaller than a stride.

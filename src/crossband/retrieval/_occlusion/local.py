@@ -127,7 +127,7 @@ class LocalPasses:
             self._now.batch = None
 
     def batches(self, corners: Sequence[Span], most: int) -> list[list[int]]:
-        """The positions of ``corners`` in groups of at most ``most`` that are cheap together: crops of a batch
+        """Return the positions of ``corners`` in groups of at most ``most`` that are cheap together: crops of a batch
         are of one size, the largest that one of them needs."""
 
         def size(position: int) -> tuple[int, ...]:

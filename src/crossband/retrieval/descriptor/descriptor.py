@@ -79,7 +79,7 @@ class Options:
     device: str = "auto"
 
     def preprocess(self, statistics: Statistics) -> Preprocess:
-        """How images are read, for an encoder whose weights expect some statistics."""
+        """Return how images are read, for an encoder whose weights expect some statistics."""
         given, measured = self.normalization or {}, self.statistics or {}
         default = Preprocess()
         return Preprocess(
@@ -129,7 +129,7 @@ class Finish:
             if len(self.means[band]) != vectors.shape[1]:
                 raise CrossbandError(
                     f"dimension mismatch: the mean of {band.value} has {len(self.means[band])} dims, "
-                    f"the vectors have {vectors.shape[1]};  the file it came from is damaged or of another model"
+                    f"the vectors have {vectors.shape[1]}; the file it came from is damaged or of another model"
                 )
             vectors = vectors - self.means[band]
         if self.axes is not None and len(self.axes) != vectors.shape[1]:
@@ -154,15 +154,15 @@ class FinishedRows:
         return self._pooled.shape[0], self._pooled.shape[1] if axes is None else axes.shape[1]
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Finished rows, float32."""
+        """Return finished rows, float32."""
         return self._finish(self._pooled.rows(start, stop), self._band)
 
     def take(self, index: np.ndarray) -> np.ndarray:
-        """Finished rows at some positions, float32."""
+        """Return finished rows at some positions, float32."""
         return self._finish(self._pooled.take(index), self._band)
 
     def subset(self, index: np.ndarray) -> FinishedRows:
-        """Some of the rows, still to be read."""
+        """Return some of the rows, still to be read."""
         return FinishedRows(self._pooled.subset(index), self._finish, self._band)
 
 
@@ -200,7 +200,7 @@ class Descriptor:
 
     @classmethod
     def load(cls, name: str = DEFAULT_DESCRIPTOR, options: Options = DEFAULT_OPTIONS) -> Descriptor:
-        """The descriptor of a name, a text or a fitted file.
+        """Return the descriptor of a name, a text or a fitted file.
 
         Raises:
             CrossbandError: an unknown encoder, layer or step, or weights that are missing.
@@ -226,17 +226,17 @@ class Descriptor:
         return _digest(metadata)
 
     def with_warp(self, warp: Warp | None) -> Descriptor:
-        """The same descriptor, of images that are first misaligned by ``warp``."""
+        """Return the same descriptor, of images that are first misaligned by ``warp``."""
         return replace(self, preprocess=replace(self.preprocess, warp=warp))
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
-        """Pooled vectors ``(B, d)``, float32, of preprocessed images ``(B, 3, h, w)``."""
+        """Return pooled vectors ``(B, d)``, float32, of preprocessed images ``(B, 3, h, w)``."""
         images = images.to(self.device).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             return self.pooling(self.encoder(images, self.layer)).cpu()
 
     def finish(self, means: Mapping[Band, np.ndarray] | None) -> Finish:
-        """What finishes this descriptor's vectors with the means of the sets at hand."""
+        """Return what finishes this descriptor's vectors with the means of the sets at hand."""
         if not self.center:
             return Finish(None, self.axes)
         return Finish({**(self.means or {}), **(means or {})}, self.axes)
@@ -284,7 +284,7 @@ class Descriptor:
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
-    """Rows scaled to unit Euclidean length, float32; zero rows stay zero."""
+    """Return rows scaled to unit Euclidean length, float32; zero rows stay zero."""
     norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))[:, None]
     return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
 
@@ -330,7 +330,7 @@ def _steps(text: str) -> tuple[Pooling, bool]:
 
 
 def descriptor_metadata(path: Path) -> dict[str, Any]:
-    """What a descriptor file says of itself, checked; no tensor is read.
+    """Return what a descriptor file says of itself, checked; no tensor is read.
 
     Raises:
         CrossbandError: missing, damaged, or no descriptor file.
@@ -379,7 +379,7 @@ def _of_checkpoint(path: Path, options: Options) -> Descriptor:
 
 
 def list_packed(pattern: str = "*") -> list[ModelInfo]:
-    """The trained descriptors of the package whose names match a pattern, as lines of ``crossband models``.
+    """List the trained descriptors of the package whose names match a pattern, as lines of ``crossband models``.
 
     Example:
         >>> [(info.name, info.dim, info.weights) for info in list_packed()]
@@ -464,7 +464,7 @@ def _encoder_of(path: Path, metadata: Mapping[str, Any], weights: str | Path | N
 
 
 def read_descriptor(path: Path, options: Options) -> Descriptor:
-    """The descriptor of a file, under the name it had when it was written.
+    """Read the descriptor of a file, under the name it had when it was written.
 
     Raises:
         CrossbandError: no descriptor file, or fitted with other weights than those that are here.

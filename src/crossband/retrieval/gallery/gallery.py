@@ -79,7 +79,7 @@ class Match:
     metadata: dict[str, object]
 
     def to_dict(self) -> dict[str, object]:
-        """A flat record for JSON."""
+        """Return a flat record for JSON."""
         known = {"rank": self.rank, "frame": self.frame, "band": self.band, "path": self.path}
         return {**known, "distance": self.distance, **self.metadata}
 
@@ -117,7 +117,7 @@ class Gallery:
     def create(
         cls, folder: str | Path, descriptor: Descriptor, sample: np.ndarray, dtype: str = "float32"
     ) -> Gallery:
-        """An empty gallery for a descriptor whose means are already those of the sets to be searched.
+        """Return an empty gallery for a descriptor whose means are already those of the sets to be searched.
 
         Args:
             folder: must not hold a gallery.
@@ -171,7 +171,7 @@ class Gallery:
 
     @staticmethod
     def open_rows(folder: str | Path) -> GalleryStore:
-        """The rows of a gallery alone, for work that needs no model.
+        """Return the rows of a gallery alone, for work that needs no model.
 
         Raises:
             CrossbandError: no gallery there, or a damaged one.
@@ -186,7 +186,7 @@ class Gallery:
 
     @staticmethod
     def info(folder: str | Path) -> dict[str, object]:
-        """What a gallery holds and what made it; no model is loaded."""
+        """Return what a gallery holds and what made it; no model is loaded."""
         metadata, rows = read_metadata(folder), Gallery.open_rows(folder)
         made_by = descriptor_metadata(Path(folder) / "descriptor.safetensors")
         bands = {band.value: rows.count(f"band = '{band.value}'") for band in Band}
@@ -205,7 +205,7 @@ class Gallery:
         }
 
     def bands(self, among: list[Band]) -> list[Band]:
-        """Those of some bands that the gallery keeps; all of them while it is empty."""
+        """Return those of some bands that the gallery keeps; all of them while it is empty."""
         kept = [band for band in among if self.rows.count(f"band = '{band.value}'")]
         return kept or among
 
@@ -263,7 +263,7 @@ class Gallery:
     def describe(
         self, path: str | Path, band: Band | str, units: str | None = None, finish: Finish | None = None
     ) -> np.ndarray:
-        """The final vector ``(k,)`` of one image, made as the gallery's own.
+        """Return the final vector ``(k,)`` of one image, made as the gallery's own.
 
         Raises:
             ImageFault: the image cannot be used.
@@ -275,7 +275,7 @@ class Gallery:
         return (finish or self.descriptor.finish(None))(pooled, band)[0]
 
     def calibrated(self, band: Band | str, images: Frames, *, store: str | Path | None = None) -> Finish:
-        """What finishes vectors of a band that the gallery has no mean of, learned from some images of it.
+        """Return what finishes vectors of a band that the gallery has no mean of, learned from some images of it.
 
         Args:
             band: the band.
@@ -298,7 +298,7 @@ class Gallery:
         exact: bool | None = None,
         max_memory: int = DEFAULT_MEMORY,
     ) -> list[Match]:
-        """The ``k`` items nearest to a final vector, nearest first.
+        """Return the ``k`` items nearest to a final vector, nearest first.
 
         Exact, from memory where the gallery fits into ``max_memory`` and from disk, some rows at a time, where
         it does not. An index that was built (``crossband gallery optimize --index``) serves galleries that do
@@ -449,7 +449,7 @@ def _check_dtype(dtype: str) -> None:
 
 
 def read_metadata(folder: str | Path) -> dict[str, Any]:
-    """What ``gallery.json`` says, checked.
+    """Return what ``gallery.json`` says, checked.
 
     Raises:
         CrossbandError: no gallery there, a damaged one, or one of another version.
@@ -682,7 +682,7 @@ def search(
 def query_image(
     name: str, band: str, frames: str | Path | None = None, units: str | None = None
 ) -> tuple[Path, str | None]:
-    """The image file per query means, and its units: a path, or a frame of a manifest by its name.
+    """Return the image file per query means, and its units: a path, or a frame of a manifest by its name.
 
     Raises:
         CrossbandError: no such frame, or it lacks the band.
@@ -767,7 +767,7 @@ def _as_stored(vectors: np.ndarray) -> np.ndarray:
 
 
 def file_digest(path: Path, units: str | None) -> str | None:
-    """The content digest of an image file, ``None`` when it cannot be read."""
+    """Return the content digest of an image file, ``None`` when it cannot be read."""
     try:
         return content_digest(read_bytes(path), units)
     except ImageFault:
@@ -800,7 +800,7 @@ def _check_same(gallery: Gallery, model: str | None, options: Options, dtype: st
 def _other(gallery: Gallery, option: str, has: str, given: str) -> CrossbandError:
     return CrossbandError(
         f"the gallery {gallery.folder} was made with {has}, not with {given}; "
-        f"leave --{option} out, or index into another --gallery"
+        f"omit --{option}, or index into another --gallery"
     )
 
 

@@ -42,7 +42,7 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
 
 
 def row_schema(size: int, dtype: str) -> pa.Schema:
-    """The columns of a gallery: ``key`` (frame and band), what is known of the frame, and the vector.
+    """Return the columns of a gallery: ``key`` (frame and band), what is known of the frame, and the vector.
 
     The key is marked as primary: without the mark, two writers that insert the same key at the same time
     both succeed, and it appears twice.
@@ -78,22 +78,22 @@ class GalleryStore(Protocol):
         """Delete the rows that match a condition; gives their number."""
 
     def count(self, where: str | None = None) -> int:
-        """The number of rows, of those that match a condition if one is given."""
+        """Return the number of rows, of those that match a condition if one is given."""
 
     def read(self, columns: list[str], where: str | None = None) -> pa.Table:
-        """Some columns, in the order of insertion."""
+        """Return some columns, in the order of insertion."""
 
     def stream(self, columns: list[str], height: int, where: str | None = None) -> Iterator[pa.Table]:
-        """The same, at most ``height`` rows at a time, all of one version."""
+        """Return the same, at most ``height`` rows at a time, all of one version."""
 
     def search(self, vector: np.ndarray, k: int, where: str | None = None) -> pa.Table:
-        """The approximately nearest rows by the index, with their ``_distance`` (squared Euclidean)."""
+        """Return the approximately nearest rows by the index, with their ``_distance`` (squared Euclidean)."""
 
     def version(self) -> object:
-        """Changes whenever the rows do."""
+        """Return changes whenever the rows do."""
 
     def indexed(self) -> bool:
-        """Whether an index was built."""
+        """Return whether an index was built."""
 
     def optimize(self, index: bool) -> None:
         """Compact the files, drop old versions, and build the index if asked."""
@@ -155,7 +155,7 @@ class LanceStore:
         return int(self._commit(lambda: self._table.delete(whole), where).num_deleted_rows)
 
     def count(self, where: str | None = None) -> int:
-        """Count rows."""
+        """Return count rows."""
         whole = _whole(where)
         with self._sentences(where):
             return int(self._table.count_rows(whole))
@@ -183,12 +183,12 @@ class LanceStore:
             return query.limit(k).to_arrow()
 
     def version(self) -> object:
-        """The table's version."""
+        """Return the table's version."""
         with self._sentences():
             return self._table.version
 
     def indexed(self) -> bool:
-        """Whether an index was built."""
+        """Return whether an index was built."""
         with self._sentences():
             return bool(self._table.list_indices())
 

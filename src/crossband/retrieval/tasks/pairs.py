@@ -52,7 +52,7 @@ class Misalignment(Strict):
     rotate: float = Field(default=5.0, ge=0, le=45)
 
     def draw(self, generator: torch.Generator) -> Warp:
-        """A warp at random; the same each time the generator is."""
+        """Return a warp at random; the same each time the generator is."""
         shift, scale, rotate = (2 * torch.rand(3, generator=generator) - 1).tolist()
         return Warp(self.shift * shift, math.exp(math.log(self.scale) * scale), self.rotate * rotate)
 
@@ -234,7 +234,7 @@ class Pairs(Task):
         return self._described(len(self.items), len(self.items.bands), read)
 
     def samples(self, epoch: int) -> np.ndarray:
-        """Every frame with two bands or more once, in a new order, int64 ``(n, 1)``."""
+        """Return every frame with two bands or more once, in a new order, int64 ``(n, 1)``."""
         rows = np.flatnonzero(self.items.listed.sum(1) > 1)
         if not len(rows):
             raise CrossbandError(
@@ -244,14 +244,14 @@ class Pairs(Task):
         return rows[order][:, None]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``images`` ``(m, 3, H, W)``, a band each, and which are ``present`` ``(m,)``."""
+        """Return ``images`` ``(m, 3, H, W)``, a band each, and which are ``present`` ``(m,)``."""
         images, present = self.items.tensor(int(sample[0]), self._geometry, self._light, generator)
         apart = self.recipe.data.apart
         moved = [apart.draw(generator)(image) for image in images]
         return {"images": torch.stack(moved), "present": present}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The mean over both ways of every pair of bands, and what holds the axes."""
+        """Return the mean over both ways of every pair of bands, and what holds the axes."""
         images, present = batch["images"], batch["present"]
         pooled = self.network.pooled(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         parts = []
@@ -268,11 +268,11 @@ class Pairs(Task):
         return chosen + self.recipe.loss.hold * held
 
     def images_in(self, sample: np.ndarray) -> list[str]:
-        """Frames and bands."""
+        """Return frames and bands."""
         return [f"{self.items.frames.names[int(sample[0])]} ({band.value})" for band in self.items.bands]
 
     def validate(self) -> dict[str, float]:
-        """R@1 on val, aligned and misaligned, the mean of both ways of every pair of bands; ``val/recall`` is
+        """Return R@1 on val, aligned and misaligned, the mean of both ways of every pair of bands; ``val/recall`` is
         the mean of the two. The bands' means are taken of the training images first."""
         if self.recipe.model.train_from is not None:
             self._measure_means()
@@ -283,7 +283,7 @@ class Pairs(Task):
         return {**found, "val/recall": float(np.mean(list(found.values())))}
 
     def test(self) -> dict[str, dict[str, Any]]:
-        """R@1 of each direction on each test part, aligned and misaligned, percent."""
+        """Return R@1 of each direction on each test part, aligned and misaligned, percent."""
         found = {}
         for name, part in self.recipe.data.test.items():
             items = self._items(part_frames(part, self._root))
@@ -342,7 +342,7 @@ class Pairs(Task):
             self.network.means[m] = torch.from_numpy(_unit(pooled[there, m]).mean(0))
 
     def metadata(self) -> dict[str, Any]:
-        """Bands, preprocessing, and the weights that the encoder started from."""
+        """Return bands, preprocessing, and the weights that the encoder started from."""
         return {
             "bands": list(self.recipe.data.bands),
             "preprocess": self.preprocess.describe(),
@@ -351,7 +351,7 @@ class Pairs(Task):
         }
 
     def state(self) -> dict[str, Any]:
-        """Where the axes started."""
+        """Return where the axes started."""
         return {"start": self._start}
 
     def load_state(self, state: dict[str, Any]) -> None:  # type: ignore[override]

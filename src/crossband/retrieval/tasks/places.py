@@ -198,7 +198,7 @@ class Places(Task):
         self.network.aggregator.initialize(torch.cat(features), self.recipe.seed)
 
     def samples(self, epoch: int) -> np.ndarray:
-        """Images for ArcFace; else query, positive and negatives of each tuple."""
+        """Return images for ArcFace; else query, positive and negatives of each tuple."""
         rng = np.random.default_rng([self.recipe.seed, 11, epoch])
         wanted = self.recipe.sampling.tuples
         if self.recipe.loss.name == "arcface":
@@ -269,13 +269,13 @@ class Places(Task):
         return np.concatenate(columns, 1)
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``images`` ``(k, 3, H, W)``, and their ``labels`` ``(k,)``."""
+        """Return ``images`` ``(k, 3, H, W)``, and their ``labels`` ``(k,)``."""
         images = [self.items.augmented(int(i), self._view, self._light, generator) for i in sample]
         labels = torch.from_numpy(self._labels[self.items.rows[sample]])
         return {"images": torch.stack(images), "labels": labels}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The mean over the batch's tuples, or images."""
+        """Return the mean over the batch's tuples, or images."""
         images = batch["images"]
         vectors = self.network(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         if self.recipe.loss.name == "arcface":
@@ -283,11 +283,11 @@ class Places(Task):
         return self.criterion(vectors[:, 0], vectors[:, 1:2], vectors[:, 2:])
 
     def images_in(self, sample: np.ndarray) -> list[str]:
-        """Frames and bands."""
+        """Return frames and bands."""
         return [self.items.name(int(item)) for item in sample]
 
     def validate(self) -> dict[str, float]:
-        """FCM and Recall@N on val."""
+        """Return FCM and Recall@N on val."""
         if "val" not in self._pairs:
             self._pairs["val"] = self._pair(self.recipe.data.val)
         scores = self._score(self._pairs["val"])
@@ -295,7 +295,7 @@ class Places(Task):
         return {**found, **{f"val/recall@{n}": value for n, value in scores.recall.items()}}
 
     def test(self) -> dict[str, dict[str, Any]]:
-        """FCM and Recall@N with intervals on each test pair; where the recipe asks for whitened descriptors,
+        """Return FCM and Recall@N with intervals on each test pair; where the recipe asks for whitened descriptors,
         the axes are fitted on the training images first."""
         head = self.network.aggregator
         if isinstance(head, NetVLAD) and head.whiten and head.whitening is None:
@@ -319,7 +319,7 @@ class Places(Task):
         return score_matches(rows, queries, gallery, thresholds, scoring.measure, scoring.select)
 
     def metadata(self) -> dict[str, Any]:
-        """Classes, preprocessing with the statistics of each band, and the encoder's weights."""
+        """Return classes, preprocessing with the statistics of each band, and the encoder's weights."""
         return {
             "classes": self.classes,
             "preprocess": self.preprocess.describe(),
@@ -328,7 +328,7 @@ class Places(Task):
         }
 
     def state(self) -> dict[str, Any]:
-        """The descriptor cache, where it outlives an epoch."""
+        """Return the descriptor cache, where it outlives an epoch."""
         keep = self._cache is not None and self.recipe.sampling.refresh > 1
         return {"cache": torch.from_numpy(self._cache)} if keep else {}
 
@@ -338,7 +338,7 @@ class Places(Task):
             self._cache = state["cache"].numpy()
 
     def epoch_figures(self) -> dict[str, float]:
-        """The seconds spent on mining."""
+        """Return the seconds spent on mining."""
         return self._figures
 
 
@@ -350,7 +350,7 @@ class _Pair:
 
 
 def place_classes(frames: Frames, measure: str, size: float) -> tuple[list[str], np.ndarray]:
-    """ArcFace's classes: cells of ``size`` meters, or stretches of ``size`` frames.
+    """Return ArcFace's classes: cells of ``size`` meters, or stretches of ``size`` frames.
 
     Returns:
         the names of the classes, and the class of each frame, int64 ``(n,)``.

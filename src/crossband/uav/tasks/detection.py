@@ -124,7 +124,7 @@ class DetectionTask(SceneTask):
         return torch.cat([thermal, semantic_planes(ground.seen_by(moved))])
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``image`` ``(C, s, s)``; ``boxes`` ``(100, 5)``: class (-1: none), left, top, right, bottom."""
+        """Return ``image`` ``(C, s, s)``; ``boxes`` ``(100, 5)``: class (-1: none), left, top, right, bottom."""
         if float(torch.rand((), generator=generator)) >= self.recipe.loss.mosaic:
             return self._one(int(sample[0]), self.recipe.data.size, generator)
         side = self.recipe.data.size // 2
@@ -156,7 +156,7 @@ class DetectionTask(SceneTask):
         return yolo_loss(self.network, self.network(batch["image"]), targets, self.recipe.loss.fits)
 
     def detections(self, scenes: Scenes) -> list[np.ndarray]:
-        """Of each frame ``(n, 6)``: left, top, right, bottom in pixels of the frame, score, class."""
+        """Return of each frame ``(n, 6)``: left, top, right, bottom in pixels of the frame, score, class."""
         found = []
         zoom = self.recipe.model.zoom
         with self.measuring():
@@ -168,7 +168,7 @@ class DetectionTask(SceneTask):
         return found
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """COCO's mAP; see :mod:`crossband.metrics.detection`."""
+        """Return COCO's mAP; see :mod:`crossband.metrics.detection`."""
         truth = read_boxes(scenes.frames)
         number = [self.classes.index(name) if name in self.classes else -1 for name in truth.classes]
         rows = []
@@ -179,18 +179,18 @@ class DetectionTask(SceneTask):
         return score_detections(self.detections(scenes), rows, self.classes).to_json()
 
     def metadata(self) -> dict[str, Any]:
-        """The classes and the prior boxes."""
+        """Return the classes and the prior boxes."""
         return {"classes": self.classes, "priors": self.network.priors.tolist()}
 
 
 def semantic_planes(labels: np.ndarray) -> torch.Tensor:
-    """A labeling as a channel a class of the ground, float32 ``(K, H, W)``; unknown pixels are 0 in all."""
+    """Return a labeling as a channel a class of the ground, float32 ``(K, H, W)``; unknown pixels are 0 in all."""
     known = torch.from_numpy(labels.astype(np.int64))
     return F.one_hot(known.clamp(max=len(GROUND)), len(GROUND) + 1)[..., :-1].permute(2, 0, 1).float()
 
 
 def fitted_priors(sides: np.ndarray, count: int) -> list[list[list[float]]]:
-    """Prior boxes of three scales, from small to large: quantiles of the objects' areas, mean sides of each
+    """Return prior boxes of three scales, from small to large: quantiles of the objects' areas, mean sides of each
     part.
 
     Args:
@@ -208,7 +208,7 @@ def fitted_priors(sides: np.ndarray, count: int) -> list[list[list[float]]]:
 
 
 def crop_boxes(crop: Crop, boxes: np.ndarray) -> torch.Tensor:
-    """The boxes in a crop, float32 ``(n, 5)``: class, left, top, right, bottom in its pixels; those of which
+    """Return the boxes in a crop, float32 ``(n, 5)``: class, left, top, right, bottom in its pixels; those of which
     less than 40 % is left are not."""
     if not len(boxes):
         return torch.zeros(0, 5)

@@ -105,14 +105,14 @@ class LabelingTask(SceneTask):
         return scenes.color(row) if self.recipe.model.band == "rgb" else scenes.thermal(row)
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``image`` ``(1 or 3, s, s)`` and ``labels`` int64 ``(s, s)``."""
+        """Return ``image`` ``(1 or 3, s, s)`` and ``labels`` int64 ``(s, s)``."""
         row, data = int(sample[0]), self.recipe.data
         image = self._image(self.train, row)
         crop = Crop.draw(image.shape, data.size, data.scales, generator)
         return {"image": crop(image), "labels": crop(self.train.integers(row, "semantic", self._table))}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Cross-entropy of the known pixels, and the two players' losses."""
+        """Return cross-entropy of the known pixels, and the two players' losses."""
         scores, labels = self.network(batch["image"]), batch["labels"]
         loss = self.recipe.loss
         total = loss.classes * F.cross_entropy(scores, labels, ignore_index=UNKNOWN)
@@ -125,7 +125,7 @@ class LabelingTask(SceneTask):
         return total
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """Mean IoU over the classes that occur, each class's own, and accuracy, percent, of whole frames."""
+        """Return mean IoU over the classes that occur, each class's own, and accuracy, percent, of whole frames."""
         matrix = np.zeros((len(LABELS), len(LABELS)), np.int64)
         with self.measuring():
             for row in track(range(len(scenes)), len(scenes), "labeling", "frames"):
@@ -143,7 +143,7 @@ class LabelingTask(SceneTask):
 
 
 def confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
-    """Counts of pixels, int64 ``(classes, classes)``: rows are the truth; pixels of unknown truth count not.
+    """Return counts of pixels, int64 ``(classes, classes)``: rows are the truth; pixels of unknown truth count not.
 
     Example:
         >>> confusion(np.array([0, 0, 1, 255]), np.array([0, 1, 1, 0]), 2).tolist()
@@ -155,7 +155,7 @@ def confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
 
 
 def mean_iou(matrix: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class, float64 in [0, 1]; not a number where neither truth nor answer
+    """Return intersection over union of each class, float64 in [0, 1]; not a number where neither truth nor answer
     has it. One matrix is of the whole set.
 
     Example:

@@ -138,12 +138,12 @@ class LocalizationTask(SceneTask):
         return width, height
 
     def samples(self, epoch: int) -> np.ndarray:
-        """Frames, and numbers beyond them for labelings that are made up."""
+        """Return frames, and numbers beyond them for labelings that are made up."""
         rng = np.random.default_rng([self.recipe.seed, 11, epoch])
         return rng.permutation(len(self.train) * self.recipe.data.crops + self.recipe.learning.made_up)[:, None]
 
     def images_in(self, sample: np.ndarray) -> list[str]:
-        """The frame's name, or that there is none."""
+        """Return the frame's name, or that there is none."""
         real = len(self.train) * self.recipe.data.crops
         return [
             self.train.frames.names[int(i) % len(self.train)] if i < real else "a made-up labeling"
@@ -151,7 +151,7 @@ class LocalizationTask(SceneTask):
         ]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``labels`` uint8 ``(2 + negatives, pixels, pixels)``: as seen, the right tile, others near it."""
+        """Return ``labels`` uint8 ``(2 + negatives, pixels, pixels)``: as seen, the right tile, others near it."""
         rng = np.random.default_rng(int(torch.randint(1 << 62, (), generator=generator)))
         learning, search, pixels = self.recipe.learning, self.recipe.search, self.network.pixels
         number = int(sample[0])
@@ -199,7 +199,7 @@ class LocalizationTask(SceneTask):
         )
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Each labeling chooses among all tiles of the batch."""
+        """Return each labeling chooses among all tiles of the batch."""
         labels = batch["labels"]
         n, k = labels.shape[:2]
         vectors = self.network(labels.flatten(0, 1)).unflatten(0, (n, k))
@@ -207,7 +207,7 @@ class LocalizationTask(SceneTask):
         return n_pair_loss(vectors[:, 0], vectors[:, 1:].flatten(0, 1), right, self.recipe.learning.temperature)
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """Errors in meters and recall of tiles, by the true labelings; see :func:`localization_scores`.
+        """Return errors in meters and recall of tiles, by the true labelings; see :func:`localization_scores`.
         The mean selects, not the median, which is a tile's stride as soon as most frames are right."""
         ground = read_map(scenes.frames.root)
         poses = poses_of(scenes.frames, ground, self._size(scenes))

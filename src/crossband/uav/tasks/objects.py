@@ -99,12 +99,12 @@ class ObjectNetwork(nn.Module):
         self.register_buffer("std", std)
 
     def both(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The vectors before and after the neck, ``(N, dim)`` each, of crops ``(N, 3, s, s)`` in [0, 1]."""
+        """Return the vectors before and after the neck, ``(N, dim)`` each, of crops ``(N, 3, s, s)`` in [0, 1]."""
         pooled = self.encoder((crops - self.mean) / self.std, self.layer).mean((-2, -1))
         return pooled, self.neck(pooled)
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """Unit vectors to compare."""
+        """Return unit vectors to compare."""
         return F.normalize(self.both(crops)[1])
 
 
@@ -143,16 +143,16 @@ class ObjectTask(SceneTask):
         self.criterion = _Classes(self.network.dim, len(self._objects))
 
     def samples(self, epoch: int) -> np.ndarray:
-        """Objects in random order, each ``data.crops`` times."""
+        """Return objects in random order, each ``data.crops`` times."""
         rng = np.random.default_rng([self.recipe.seed, 11, epoch])
         return rng.permutation(np.repeat(np.arange(len(self._objects)), self.recipe.data.crops))[:, None]
 
     def images_in(self, sample: np.ndarray) -> list[str]:
-        """The frames that show the object."""
+        """Return the frames that show the object."""
         return [self.train.frames.names[row] for row, _ in self._objects[int(sample[0])]]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``crops`` ``(2, 3, s, s)``, color and thermal, and the object's ``number``."""
+        """Return ``crops`` ``(2, 3, s, s)``, color and thermal, and the object's ``number``."""
         seen = self._objects[int(sample[0])]
         first, second = torch.randperm(len(seen), generator=generator)[:2].tolist()
         crops = (
@@ -169,7 +169,7 @@ class ObjectTask(SceneTask):
         return {"crops": pair, "number": torch.tensor(int(sample[0]))}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Identities by softmax, hardest triplets across the bands both ways, and centers."""
+        """Return identities by softmax, hardest triplets across the bands both ways, and centers."""
         crops, number, loss = batch["crops"], batch["number"], self.recipe.loss
         before, after = (v.unflatten(0, crops.shape[:2]) for v in self.network.both(crops.flatten(0, 1)))
         scores = self.criterion.classifier(after.flatten(0, 1))
@@ -189,16 +189,16 @@ class ObjectTask(SceneTask):
         return total
 
     def metadata(self) -> dict[str, Any]:
-        """The encoder's weights."""
+        """Return the encoder's weights."""
         return {"weights": self.weights_digest}
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """CMC and nAUC of color crops among the thermal ones of their flight; see
+        """Return CMC and nAUC of color crops among the thermal ones of their flight; see
         :mod:`crossband.uav.evaluation`."""
         return score_crops(scenes, self.describe).to_json()
 
     def describe(self, scenes: Scenes, where: Crops, band: str) -> np.ndarray:
-        """Unit vectors of crops, float32 ``(n, dim)``."""
+        """Return unit vectors of crops, float32 ``(n, dim)``."""
         vectors = []
         with self.measuring():
             for start in track(range(0, len(where), 32), -(-len(where) // 32), "describing", "batches"):

@@ -115,7 +115,7 @@ class TranslationTask(SceneTask):
         self.criterion = _Criterion(recipe.loss)
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """``rgb`` ``(3, s, s)``, ``objects`` and ``kelvin`` ``(1, s, s)``, ``moving`` the same, ``ambient``."""
+        """Return ``rgb`` ``(3, s, s)``, ``objects`` and ``kelvin`` ``(1, s, s)``, ``moving`` the same, ``ambient``."""
         row, scenes, data = int(sample[0]), self.train, self.recipe.data
         boxes = scenes.boxes[row]
         around = None
@@ -134,7 +134,7 @@ class TranslationTask(SceneTask):
         }
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The sum over both stages, for one optimizer; see :mod:`crossband.losses.adversarial`."""
+        """Return the sum over both stages, for one optimizer; see :mod:`crossband.losses.adversarial`."""
         made = self.network(batch["rgb"], batch["ambient"])
         level, span = batch["ambient"][:, None, None, None], self.network.span
         pairs = [(made.segmentation, batch["objects"]), (made.thermal, batch["kelvin"])]
@@ -143,7 +143,7 @@ class TranslationTask(SceneTask):
         return self.criterion(batch["rgb"], [a for a, _ in relative], [b for _, b in relative], weight)
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """Errors in kelvin over all pixels and over objects with boxes, and SSIM, of whole frames.
+        """Return errors in kelvin over all pixels and over objects with boxes, and SSIM, of whole frames.
 
         ``kelvin_segmentation`` is of the first stage against the objects' means; ``kelvin_constant`` is the
         error of the ambient temperature itself, for comparison; ``minus_kelvin`` is the objects' error with
