@@ -10,9 +10,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Ask glibc to reuse freed blocks, for the whole process: handing each feature map back to the system and
-    faulting it in again costs a CPU pass up to a third of its time (docs/decisions.md). Elsewhere than on
-    Linux with glibc, nothing happens.
+    """Ask glibc to reuse freed blocks, for the whole process.
+
+    Handing each feature map back to the system and faulting it in again costs a CPU pass up to a third of its
+    time (docs/decisions.md). Elsewhere than on Linux with glibc, nothing happens.
 
     Example:
         >>> keep_freed_memory()

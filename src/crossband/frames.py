@@ -215,8 +215,10 @@ class Frames:
         return self.select(mask)
 
     def every(self, n: int) -> Frames:
-        """Return each ``n``-th frame of each sequence (of the table, where there are none): the paper's
-        sampling of temporally correlated sets."""
+        """Return each ``n``-th frame of each sequence (of the table, where there are none).
+
+        The paper's sampling of temporally correlated sets.
+        """
         if n <= 1:
             return self
         if not self.has("sequence"):

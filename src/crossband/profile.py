@@ -120,7 +120,9 @@ def profile(
 
 
 def check_size(network: nn.Module, shape: tuple[int, ...]) -> None:
-    """See that a network reads images of a shape ``(B, C, H, W)``, pixels; nothing of that size is allocated.
+    """See that a network reads images of a shape ``(B, C, H, W)``, pixels.
+
+    Nothing of that size is allocated.
 
     Raises:
         CrossbandError: a side is not from 1 to 8192, or the network cannot read it.

@@ -49,7 +49,10 @@ def part_frames(part: Part, root: Path) -> Frames:
 
 
 def is_here(part: Part, root: Path) -> bool:
-    """Return whether a part's frames are there; nothing is simulated, and what is half simulated is not there."""
+    """Return whether a part's frames are there.
+
+    Nothing is simulated, and what is half simulated is not there.
+    """
     path = root / part.frames
     return (path / "frames.parquet").is_file() if part.simulate is not None else path.exists()
 

@@ -115,7 +115,9 @@ class Scenes:
 
 
 def thermal_input(pixels: np.ndarray, units: Units | str) -> torch.Tensor:
-    """Return a thermal image as the networks read it, float32 ``(1, H, W)``: about 0 at its median, a unit is 12 K.
+    """Return a thermal image as the networks read it, float32 ``(1, H, W)``.
+
+    About 0 at its median, a unit is 12 K.
 
     Counts have no kelvin: there a unit is a quarter of the range between the 1st and the 99th percentile.
     Pixels that are no number count as the median.
@@ -139,7 +141,9 @@ def thermal_input(pixels: np.ndarray, units: Units | str) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of a frame at another scale, perhaps mirrored and turned by quarters: the same for all layers.
+    """A part of a frame at another scale, perhaps mirrored and turned by quarters.
+
+    The same for all layers.
 
     Attributes:
         left, top: pixels of the frame.
@@ -192,7 +196,10 @@ class Crop:
 
 
 def resized(layer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Return ``(..., H, W)`` to ``(..., *size)``; integers by nearest neighbor, others bilinearly (antialiased)."""
+    """Return ``(..., H, W)`` to ``(..., *size)``.
+
+    Integers by nearest neighbor, others bilinearly (antialiased).
+    """
     if tuple(layer.shape[-2:]) == tuple(size):
         return layer
     flat = layer.reshape(1, -1, *layer.shape[-2:])
@@ -210,7 +217,9 @@ def zoomed(layer: torch.Tensor, zoom: float) -> torch.Tensor:
 
 
 def means_by_object(kelvin: torch.Tensor, *layers: torch.Tensor) -> torch.Tensor:
-    """Return each pixel's object's mean temperature; objects are pixels of equal values in all integer layers.
+    """Return each pixel's object's mean temperature.
+
+    Objects are pixels of equal values in all integer layers.
 
     Args:
         kelvin: ``(1, H, W)``.
@@ -231,7 +240,9 @@ def means_by_object(kelvin: torch.Tensor, *layers: torch.Tensor) -> torch.Tensor
 
 
 def class_table(names: Mapping[str, int], groups: Mapping[str, int], other: int) -> np.ndarray:
-    """Return a lookup table of 256 from class numbers to group numbers, uint8; classes of no group become ``other``.
+    """Return a lookup table of 256 from class numbers to group numbers, uint8.
+
+    Classes of no group become ``other``.
 
     Example:
         >>> class_table({"road": 1, "curb": 10}, {"road": 0}, 5)[[1, 10, 77]].tolist()

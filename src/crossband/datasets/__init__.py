@@ -42,8 +42,10 @@ def scan(
     suffixes: dict[str, str] | None = None,
     every: int = 1,
 ) -> Frames:
-    """Return frames of a folder: a known dataset, one folder per band, one folder with a suffix a band, or
-    radiometric JPEGs that are both bands; the first of these that fits.
+    """Return frames of a folder.
+
+    A known dataset, one folder per band, one folder with a suffix a band, or radiometric JPEGs that are both
+    bands; the first of these that fits.
 
     Args:
         root: the folder; without it, the common parent of ``rgb``, ``nir`` and ``tir``.

@@ -21,7 +21,9 @@ def day_or_night(name: str) -> str | None:
 
 
 def listed_names(path: Path, known: Iterable[str]) -> list[str]:
-    """Return the names of a list, one per line, with or without a suffix; none where there is no such file.
+    """Return the names of a list, one per line, with or without a suffix.
+
+    None where there is no such file.
 
     Names ending in ``_flip``, which MFNet's own script makes mirrored copies under, are passed over.
 
@@ -41,8 +43,9 @@ def listed_names(path: Path, known: Iterable[str]) -> list[str]:
 
 
 def with_val(splits: Sequence[str], every: int = 10) -> list[str]:
-    """Return splits with every tenth training frame as ``val``, for a dataset that is published without: a checkpoint
-    is never selected on test.
+    """Return splits with every tenth training frame as ``val``, for a dataset that is published without.
+
+    A checkpoint is never selected on test.
 
     Example:
         >>> with_val(["train", "test", "train"], every=2)

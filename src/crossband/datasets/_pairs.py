@@ -131,7 +131,9 @@ def pair_groups(root: Path, groups: Iterable[Group], expected: str, stem: Callab
 
 
 def pair_radiometric(root: Path) -> Frames:
-    """Return frames of radiometric FLIR JPEGs: each file is both bands, its temperatures and its photograph.
+    """Return frames of radiometric FLIR JPEGs.
+
+    Each file is both bands, its temperatures and its photograph.
 
     Images that carry no FLIR records are left out, and said.
 

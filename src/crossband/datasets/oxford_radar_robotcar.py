@@ -143,8 +143,9 @@ def _track(drive: Path, positions: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def chain_odometry(steps: np.ndarray) -> np.ndarray:
-    """Return positions from relative motions: x, y in the frame of the step before, and turn, ``(n, 3)`` to
-    ``(n + 1, 2)``, from the origin.
+    """Return positions from relative motions.
+
+    X, y in the frame of the step before, and turn, ``(n, 3)`` to ``(n + 1, 2)``, from the origin.
 
     Example:
         >>> chain_odometry(np.array([[1, 0, np.pi / 2], [1, 0, 0]])).round(6).tolist()

@@ -45,8 +45,9 @@ def has_flir_records(path: Path) -> bool:
 
 
 def read_radiometric_jpeg(data: bytes, band: Band) -> np.ndarray | None:
-    """Read kelvin as float32 ``(H, W)`` for ``tir``; the embedded photograph as uint8 for ``rgb``, ``(H, W, 3)``
-    or, where it is gray, ``(H, W)``.
+    """Read kelvin as float32 ``(H, W)`` for ``tir``.
+
+    The embedded photograph as uint8 for ``rgb``, ``(H, W, 3)`` or, where it is gray, ``(H, W)``.
 
     Object temperatures follow the file's own emissivity, distance and atmosphere (flyr's conversion).
 

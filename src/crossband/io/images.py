@@ -142,8 +142,9 @@ def _is_picture(channel: np.ndarray) -> bool:
 
 
 def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read a label map as the file holds it, integers ``(H, W)``: of a PNG with a palette, the numbers of its
-    colors.
+    """Read a label map as the file holds it, integers ``(H, W)``.
+
+    Of a PNG with a palette, the numbers of its colors.
 
     Raises:
         ImageFault: missing, not an image, too large, or a color image.
@@ -367,8 +368,10 @@ def _decode_tiff(data: bytes, max_pixels: int) -> np.ndarray:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn pixels as EXIF tag 274 asks: 1 as is, 3 by 180, 6 by 90 clockwise, 8 by 90 counterclockwise,
-    the even ones mirrored; anything else is left as is.
+    """Turn pixels as EXIF tag 274 asks.
+
+    1 as is, 3 by 180, 6 by 90 clockwise, 8 by 90 counterclockwise, the even ones mirrored; anything else is
+    left as is.
 
     Example:
         >>> upright(np.array([[1, 2], [3, 4]]), 6)

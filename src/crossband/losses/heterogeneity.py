@@ -80,7 +80,9 @@ def multi_stream_loss(
 
 
 def score_coherence_loss(scores: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
-    """Compute equation (5), L_hsc: ``1 - sum_i prod_j p_i^j``, 0 where all streams are sure of the same class.
+    """Compute equation (5), L_hsc.
+
+    ``1 - sum_i prod_j p_i^j``, 0 where all streams are sure of the same class.
 
     Of one stream it is 0: there is nothing to agree with.
 

@@ -76,7 +76,9 @@ def contrastive_loss(
 def triplet_loss(
     query: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor, margin: float = 0.1
 ) -> torch.Tensor:
-    """Compute equation (6): ``sum_j max(|q - p|^2 - |q - n_j|^2 + margin, 0)`` over all negatives of a tuple.
+    """Compute equation (6).
+
+    ``sum_j max(|q - p|^2 - |q - n_j|^2 + margin, 0)`` over all negatives of a tuple.
 
     Args:
         query: descriptors ``(B, D)``, floating point.
@@ -104,7 +106,9 @@ def arcface_loss(
     scale: float = 64.0,
     margin: float = 0.5,
 ) -> torch.Tensor:
-    """Compute equation (7): cross entropy of scaled cosines, with ``margin`` added to the angle of the true class.
+    """Compute equation (7).
+
+    Cross entropy of scaled cosines, with ``margin`` added to the angle of the true class.
 
     Args:
         features: ``(B, D)``, floating point; scaled to unit length here.

@@ -51,7 +51,9 @@ def class_weights(counts: torch.Tensor, offset: float = 1.05) -> torch.Tensor:
 def weighted_cross_entropy(
     logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None, ignore: int = 255
 ) -> torch.Tensor:
-    """Return the weighted cross-entropy of a label map, equation (7): a mean over pixels, not over their weights.
+    """Return the weighted cross-entropy of a label map, equation (7).
+
+    A mean over pixels, not over their weights.
 
     The paper speaks of a sigmoid before the loss; classes exclude each other, so the logarithm here is of a
     softmax.

@@ -25,7 +25,9 @@ def linear_cka(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def cka_from_grams(k: np.ndarray, l: np.ndarray) -> float:  # noqa: E741 (the paper's letters)
-    """Return CKA of two Gram matrices ``(n, n)``: ``<HKH, HLH> / (|HKH| |HLH|)`` with ``H = I - 11^T / n``.
+    """Return CKA of two Gram matrices ``(n, n)``.
+
+    ``<HKH, HLH> / (|HKH| |HLH|)`` with ``H = I - 11^T / n``.
 
     Raises:
         CrossbandError: unequal sizes, or all descriptors of one side are the same.

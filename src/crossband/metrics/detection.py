@@ -123,7 +123,9 @@ def _best_iou(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def match_boxes(truth: np.ndarray, found: np.ndarray, least: float = 0.5) -> np.ndarray:
-    """Return which true box each detection is of, by largest IoU, int64 ``(n,)``; -1 where none overlaps enough.
+    """Return which true box each detection is of, by largest IoU, int64 ``(n,)``.
+
+    -1 where none overlaps enough.
 
     Args:
         truth: ``(m, 4 or more)``: x, y, width, height.

@@ -57,7 +57,10 @@ def fraction_of_correct_matches(errors: np.ndarray, thresholds: Sequence[float])
 
 
 def place_index(frames: Frames) -> np.ndarray:
-    """Return where each frame stands in its sequence, float64 ``(n,)``: the column ``index``, or the order of rows."""
+    """Return where each frame stands in its sequence, float64 ``(n,)``.
+
+    The column ``index``, or the order of rows.
+    """
     if frames.has("index"):
         return frames.table["index"].to_numpy(float)
     if not frames.has("sequence"):
@@ -88,7 +91,9 @@ def near_mask(queries: Frames, gallery: Frames, radius: float, measure: str = "m
 
 
 def match_errors(rows: np.ndarray, queries: Frames, gallery: Frames, measure: str = "meters") -> np.ndarray:
-    """Return how far found gallery items were taken from their queries, float64 ``(n, k)``; see :func:`near_mask`.
+    """Return how far found gallery items were taken from their queries, float64 ``(n, k)``.
+
+    See :func:`near_mask`.
 
     Args:
         rows: int64 ``(n, k)``, gallery rows found for each query.

@@ -10,7 +10,9 @@ __all__ = ["nauc"]
 
 
 def nauc(curve: np.ndarray) -> float:
-    """Return the area under a CMC curve over its ranks by the trapezoidal rule, divided by their range; same unit.
+    """Return the area under a CMC curve over its ranks by the trapezoidal rule, divided by their range.
+
+    Same unit.
 
     1 to 20 is the range that table 2 of the ThermalReID paper (ISPRS Archives XLIV-2/W1-2021) must mean: the
     areas under chords through its five ranks are 1 to 3 below its nAUC, as they are under a concave curve.

@@ -112,7 +112,9 @@ def recall_at(ranks: Ranks, n: int) -> float:
 
 
 def cmc(ranks: Ranks, length: int) -> np.ndarray:
-    """Return the cumulative matching characteristic: Recall@1 to Recall@``length``, percent, float64 ``(length,)``.
+    """Return the cumulative matching characteristic.
+
+    Recall@1 to Recall@``length``, percent, float64 ``(length,)``.
 
     Example:
         >>> cmc(Ranks(np.array([1, 3])), 3)

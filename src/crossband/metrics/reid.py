@@ -134,8 +134,10 @@ class ReidScores:
         return 100 * float(self.inp[self._some()].mean())
 
     def rank(self, k: int) -> float:
-        """Return the share of queries with a right item among the first ``k``, percent; of a gallery smaller than
-        ``k``, among all of it."""
+        """Return the share of queries with a right item among the first ``k``, percent.
+
+        Of a gallery smaller than ``k``, among all of it.
+        """
         return 100 * float(np.mean(self.first[self._some()] <= k))
 
     def cmc(self) -> np.ndarray:
@@ -144,8 +146,10 @@ class ReidScores:
         return 100 * np.cumsum(counts)[1:] / self.n_queries
 
     def select(self, queries: np.ndarray) -> ReidScores:
-        """Return the same of some queries, by position or boolean mask; the counts of what was dropped stay those of
-        all."""
+        """Return the same of some queries, by position or boolean mask.
+
+        The counts of what was dropped stay those of all.
+        """
         return ReidScores(
             self.protocol,
             self.first[queries],

@@ -65,8 +65,10 @@ def cluster_interval(
 
 
 def recall_interval(hits: np.ndarray, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Return interval of a recall, in percent, of booleans ``(n,)``: the bootstrap's, and where all queries agree,
-    so that every resample is the same, the exact one of Clopper and Pearson (Biometrika, 1934).
+    """Return interval of a recall, in percent, of booleans ``(n,)``.
+
+    The bootstrap's, and where all queries agree, so that every resample is the same, the exact one of Clopper
+    and Pearson (Biometrika, 1934).
 
     Example:
         >>> low, high = recall_interval(np.ones(24, bool))

@@ -149,7 +149,9 @@ def score_confusion(matrix: np.ndarray, protocol: str = "present") -> Segmentati
 def score_interval(
     matrices: np.ndarray, groups: Sequence[Any], protocol: str = "present", rounds: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Return 95 % bootstrap intervals of mIoU and mAcc, drawing whole groups: frames of one drive are alike.
+    """Return 95 % bootstrap intervals of mIoU and mAcc, drawing whole groups.
+
+    Frames of one drive are alike.
 
     Args:
         matrices: a confusion matrix per image, ``(n, classes, classes)``.

@@ -63,7 +63,9 @@ class PositionAttention(nn.Module):
 
 
 def spectral_gap(rows: torch.Tensor, steps: int = 8) -> torch.Tensor:
-    """Compute equation (5): the squared difference of the largest and the smallest eigenvalue of ``F F^T``.
+    """Compute equation (5).
+
+    The squared difference of the largest and the smallest eigenvalue of ``F F^T``.
 
     Args:
         rows: F, ``(..., C, N)``, floating point. With more rows than columns the smallest eigenvalue is 0.

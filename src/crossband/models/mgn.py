@@ -22,7 +22,9 @@ _PARTS = (1, 2, 3)  # stripes of the three branches
 
 @register_stream("mgn", source="Wang et al., ACM Multimedia 2018")
 class MgnStream(nn.Module):
-    """Three branches after ``res_conv4_1``: the whole, two stripes and the whole, three stripes and the whole.
+    """Three branches after ``res_conv4_1``.
+
+    The whole, two stripes and the whole, three stripes and the whole.
 
     Identities are told from each whole before its reduction and from each stripe after it; the embeddings for
     the triplet loss are the wholes after it.

@@ -216,7 +216,10 @@ class PatchReranker(Reranker):
 
 
 def rename_netvlad(state: StateDict, encoder: Encoder) -> StateDict:
-    """Return ``pool.conv`` and ``pool.centroids`` as this NetVLAD's own; a v1 layer has no bias, which is zero."""
+    """Return ``pool.conv`` and ``pool.centroids`` as this NetVLAD's own.
+
+    A v1 layer has no bias, which is zero.
+    """
     renamed = {}
     for key, value in state.items():
         key = (

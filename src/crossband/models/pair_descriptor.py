@@ -114,9 +114,10 @@ class PairDescriptor(nn.Module):
 
 
 def trim(encoder: Encoder, layer: str, size: tuple[int, int]) -> tuple[Encoder, torch.Size]:
-    """Return the encoder without the modules that a pass up to ``layer`` never enters: identities stand in for them.
-    The pass is one without memory behind it. Where a module reads another's weights without entering it, as
-    attention does, nothing is taken out.
+    """Return the encoder without the modules that a pass up to ``layer`` never enters.
+
+    Identities stand in for them. The pass is one without memory behind it. Where a module reads another's
+    weights without entering it, as attention does, nothing is taken out.
 
     Args:
         encoder: in evaluation mode; it is changed.

@@ -35,8 +35,11 @@ _PAIRS = 4  # images compared at once, as the authors do
 
 
 class R2Former(nn.Module):
-    """DeiT-S with a class and a distillation token; an image smaller than the trained one takes the middle of
-    its position embedding, a larger one an interpolated embedding, as the authors do."""
+    """DeiT-S with a class and a distillation token.
+
+    An image smaller than the trained one takes the middle of its position embedding, a larger one an
+    interpolated embedding, as the authors do.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,8 +58,11 @@ class R2Former(nn.Module):
         return self.out(F.normalize((net.head(x[:, 0]) + net.head_dist(x[:, 1])) / 2, dim=1))
 
     def local(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the patches with most attention, ``(B, n, 131)``, most first: x and y over the longer side, attention
-        over the largest, and 128 dims. ``n`` is 500, or as many as there are."""
+        """Return the patches with most attention, ``(B, n, 131)``, most first.
+
+        X and y over the longer side, attention over the largest, and 128 dims. ``n`` is 500, or as many as
+        there are.
+        """
         x, (rows, columns) = self._before_last(images)
         given = self._attention(x)
         n = min(_LOCAL, rows * columns)

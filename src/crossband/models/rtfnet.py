@@ -98,8 +98,10 @@ def _parts(resnet: nn.Module) -> nn.ModuleList:
 def build_rtfnet(
     depth: int, classes: int, bands: tuple[Band, ...], pretrained: bool = False
 ) -> tuple[nn.Module, str]:
-    """Build RTFNet of two ResNets of a depth; the thermal one's first convolution starts from the mean over
-    colors."""
+    """Build RTFNet of two ResNets of a depth.
+
+    The thermal one's first convolution starts from the mean over colors.
+    """
     name = f"resnet{depth}"
     split = streams(bands, f"rtfnet{depth}")
     (first, digest), (second, _) = (create_model(name, pretrained=pretrained) for _ in range(2))

@@ -25,7 +25,9 @@ _ROUNDS = 3
 
 
 class SALAD(nn.Module):
-    """Tokens to one vector: the class token, and for each cluster the features that optimal transport gives it.
+    """Tokens to one vector.
+
+    The class token, and for each cluster the features that optimal transport gives it.
 
     Args:
         channels: of a token.

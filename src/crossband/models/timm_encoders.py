@@ -67,7 +67,10 @@ def _published(name: str) -> Any:
 
 
 def build_timm(name: str) -> Encoder:
-    """Build the network of timm called ``name``, without weights; cut by default at its last feature stage."""
+    """Build the network of timm called ``name``, without weights.
+
+    Cut by default at its last feature stage.
+    """
     body = timm.create_model(name, pretrained=False)
     info = getattr(body, "feature_info", None)
     if not info:

@@ -78,8 +78,9 @@ class YoloSemantic(nn.Module):
             bias[:, 4] = -4.6
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Return raw outputs of the three scales, ``(N, A, 5 + classes, V, U)``: x, y, width, height, objectness,
-        classes.
+        """Return raw outputs of the three scales, ``(N, A, 5 + classes, V, U)``.
+
+        X, y, width, height, objectness, classes.
 
         Args:
             images: ``(N, 1 + semantics, H, W)``; sides that are no multiple of 32 are filled with zeros at the

@@ -169,9 +169,10 @@ class NetVLAD(Aggregator):
         return self.full_dim if self.whitening is None else self.whiten
 
     def initialize(self, features: torch.Tensor, seed: int = 0) -> None:
-        """Centers by k-means on local features ``(n, C)``; the assignment of equation (4) then is VLAD's,
-        softened so that the nearest center outweighs the next a hundred times on average, as in the authors'
-        code, where ``alpha`` is not given.
+        """Centers by k-means on local features ``(n, C)``.
+
+        The assignment of equation (4) then is VLAD's, softened so that the nearest center outweighs the next a
+        hundred times on average, as in the authors' code, where ``alpha`` is not given.
 
         Raises:
             CrossbandError: fewer features than clusters.
@@ -208,8 +209,9 @@ class NetVLAD(Aggregator):
             return F.normalize((vectors - mean) @ axes, dim=1)
 
     def fit_whitening(self, vectors: torch.Tensor) -> None:
-        """Set the whitening from full descriptors ``(n, C * K)``, n above ``whiten``; it is no part of the
-        state that is saved, and is fitted again from the same images.
+        """Set the whitening from full descriptors ``(n, C * K)``, n above ``whiten``.
+
+        It is no part of the state that is saved, and is fitted again from the same images.
 
         Raises:
             CrossbandError: no whitening was asked for, or too few descriptors.
@@ -296,7 +298,9 @@ class MixVPR(Aggregator):
 
 
 def kmeans(features: torch.Tensor, clusters: int, seed: int = 0, rounds: int = 25) -> torch.Tensor:
-    """Return Lloyd's k-means with k-means++ seeding: centers ``(clusters, C)`` of features ``(n, C)``, float32.
+    """Return Lloyd's k-means with k-means++ seeding.
+
+    Centers ``(clusters, C)`` of features ``(n, C)``, float32.
 
     An empty cluster keeps its center. The same seed gives the same centers.
 

@@ -41,8 +41,9 @@ class Cost:
 
 
 def count_cost(network: nn.Module, *shape: int) -> Cost:
-    """Return the cost of a pass of a network over one tensor; nothing is computed but shapes where the network is on
-    the ``meta`` device.
+    """Return the cost of a pass of a network over one tensor.
+
+    Nothing is computed but shapes where the network is on the ``meta`` device.
 
     Args:
         network: it is put into evaluation mode, and back.

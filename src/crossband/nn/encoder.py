@@ -122,8 +122,11 @@ def _stop(module: nn.Module, inputs: object, output: object) -> None:
 
 
 def as_map(output: object, layer: str) -> torch.Tensor:
-    """Return a layer's output as a map ``(B, C, H, W)``; transformer tokens ``(B, N, C)`` become a square map
-    without their leading extra tokens, a vector ``(B, C)`` a map of one position."""
+    """Return a layer's output as a map ``(B, C, H, W)``.
+
+    Transformer tokens ``(B, N, C)`` become a square map without their leading extra tokens, a vector ``(B, C)``
+    a map of one position.
+    """
     if isinstance(output, torch.Tensor):
         if output.ndim == 4:
             return output
@@ -148,7 +151,9 @@ def count_parameters(module: nn.Module) -> int:
 def reached_parameters(
     encoder: Encoder, size: tuple[int, int], layer: str | None = None, train_from: str | None = None
 ) -> set[nn.Parameter]:
-    """Return the parameters that a map depends on: those of layers behind the cut, or beside it, are not among them.
+    """Return the parameters that a map depends on.
+
+    Those of layers behind the cut, or beside it, are not among them.
 
     Args:
         encoder: whose parameters require gradients; it is put into evaluation.

@@ -21,7 +21,9 @@ def channel_normalize(maps: torch.Tensor, eps: float = 1e-12) -> torch.Tensor:
 
 
 def gem(maps: torch.Tensor, size: tuple[int, int] = (1, 1), p: float = 3.0, eps: float = 1e-6) -> torch.Tensor:
-    """Return generalized mean ``(mean x^p)^(1/p)`` over the cells of a grid: ``(B, C, H, W) -> (B, C, *size)``.
+    """Return generalized mean ``(mean x^p)^(1/p)`` over the cells of a grid.
+
+    ``(B, C, H, W) -> (B, C, *size)``.
 
     Radenovic, Tolias and Chum, TPAMI 2019, equation (3). Negative values count as ``eps``.
     """

@@ -164,7 +164,9 @@ class MultiBranchConv2d(nn.Module):
 
 
 def reparameterize(model: nn.Module) -> nn.Module:
-    """Return the deployed form of a model: a copy in which every block of branches is the one convolution it equals.
+    """Return the deployed form of a model.
+
+    A copy in which every block of branches is the one convolution it equals.
 
     The model itself stays as it is.
 

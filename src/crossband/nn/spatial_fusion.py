@@ -72,8 +72,9 @@ class Confidence(nn.Module):
 
 
 class ResidualSpatialFusion(nn.Module):
-    """Each stream's features, weighed position by position by the other stream: equation (4) and the fusion
-    gate.
+    """Each stream's features, weighed position by position by the other stream.
+
+    Equation (4) and the fusion gate.
 
     Args:
         channels: of both streams.
@@ -148,7 +149,9 @@ class Concatenation(nn.Module):
 
 
 class GatedAttention(nn.Module):
-    """Each stream attends to the other, gated: the GMA of Chen et al., "DPANet", IEEE TIP 2020, section III-C.
+    """Each stream attends to the other, gated.
+
+    The GMA of Chen et al., "DPANet", IEEE TIP 2020, section III-C.
 
     A stream adds what it finds at the other's positions, weighed by its own query and the other's key and
     multiplied by the other's confidence. Queries, keys and values are 3 x 3 convolutions, which table VII's

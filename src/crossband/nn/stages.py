@@ -95,7 +95,10 @@ class Stages(StageEncoder):
         self.channels = _channels(self)
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Return the maps of images ``(B, 3, H, W)``: ``(B, C_s, H / 2^(s + 1), W / 2^(s + 1))`` for s = 1 to 4."""
+        """Return the maps of images ``(B, 3, H, W)``.
+
+        ``(B, C_s, H / 2^(s + 1), W / 2^(s + 1))`` for s = 1 to 4.
+        """
         maps = []
         for stage in self.stages:
             images = stage(images)
@@ -128,8 +131,10 @@ def _channels(stages: Stages) -> tuple[int, ...]:
 
 
 def widen_input(network: nn.Module, channels: int) -> nn.Module:
-    """Let a network read ``channels`` channels in place of three, in place; the new ones start from the mean of
-    the three, as for a further band (nothing is done where it reads as many already).
+    """Let a network read ``channels`` channels in place of three, in place.
+
+    The new ones start from the mean of the three, as for a further band (nothing is done where it reads as many
+    already).
 
     Example:
         >>> widen_input(nn.Sequential(nn.Conv2d(3, 8, 3)), 4)[0].weight.shape

@@ -20,7 +20,9 @@ __all__ = ["PatchGAN", "UNet"]
 
 
 class UNet(nn.Module):
-    """Encoder and decoder with a skip at every scale: ``(N, in, H, W)`` to ``(N, out, H, W)``, any H and W.
+    """Encoder and decoder with a skip at every scale.
+
+    ``(N, in, H, W)`` to ``(N, out, H, W)``, any H and W.
 
     The last layer has no nonlinearity. Sizes that are no multiple of ``2 ** depth`` are mirrored up to one, and
     the result is cut back.

@@ -81,7 +81,9 @@ def reproduce_recipes(paper: str, folder: str, beside: Beside, request: Request)
 
 
 def recipe_folder(name: str, recipes: Path | None) -> Path:
-    """Return the folder of a paper's recipes: the one given, or below ``recipes/`` here or beside the sources.
+    """Return the folder of a paper's recipes.
+
+    The one given, or below ``recipes/`` here or beside the sources.
 
     Raises:
         CrossbandError: there is none.

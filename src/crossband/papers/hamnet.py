@@ -188,7 +188,9 @@ PUBLISHED_REID = _published()
 
 
 def beside_published(name: str, recipe: Any, results: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Return a row for each figure of a recipe: what it is, the paper's figure, and ours, ``None`` without results.
+    """Return a row for each figure of a recipe.
+
+    What it is, the paper's figure, and ours, ``None`` without results.
 
     Args:
         name: the recipe's.

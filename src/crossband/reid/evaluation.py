@@ -60,8 +60,9 @@ class FrameVectors:
 
 
 def fuse(values: np.ndarray, present: np.ndarray, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sum over some bands of what a frame has, at unit length, float32 ``(n, d)``; and which frames have
-    any of these bands, boolean ``(n,)``.
+    """Return the sum over some bands of what a frame has, at unit length, float32 ``(n, d)``.
+
+    And which frames have any of these bands, boolean ``(n,)``.
 
     Example:
         >>> values = np.array([[[3.0, 0.0], [0.0, 4.0]], [[1.0, 0.0], [0.0, 1.0]]], np.float32)

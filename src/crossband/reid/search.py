@@ -57,7 +57,9 @@ class ReidNetwork:
 
 
 def load_reid(checkpoint: str | Path) -> ReidNetwork:
-    """Load the network of a checkpoint of ``crossband train``; neither frames nor ImageNet weights are needed.
+    """Load the network of a checkpoint of ``crossband train``.
+
+    Neither frames nor ImageNet weights are needed.
 
     Raises:
         CrossbandError: no checkpoint, a damaged one, or one of another task.
@@ -146,8 +148,9 @@ class ReidResult:
         return pd.DataFrame([asdict(match) for match in self.matches], columns=[*columns, "paths"])[columns]
 
     def save_strip(self, path: str | Path) -> Path:
-        """Return the query and its matches side by side, a row a band; a match is framed green where its identity is
-        the query's and red where it is another.
+        """Return the query and its matches side by side, a row a band.
+
+        A match is framed green where its identity is the query's and red where it is another.
 
         Raises:
             CrossbandError: the file cannot be written.

@@ -227,7 +227,10 @@ class Reidentification(Task):
         return {"images": images, "present": present, "label": label, "frame": torch.tensor(row)}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the mean over the batch's frames; a band that could not be read does not count, and is said once."""
+        """Return the mean over the batch's frames.
+
+        A band that could not be read does not count, and is said once.
+        """
         self._watch(batch["frame"].cpu().numpy(), batch["present"].cpu().numpy())
         return self.criterion(self.network(batch["images"], batch["present"]), batch["label"])
 

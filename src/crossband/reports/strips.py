@@ -42,8 +42,10 @@ class Tile:
 
 
 def thumbnail(image: Image, band: Band, size: tuple[int, int] = _TILE) -> PIL.Image.Image:
-    """Return an image of any depth as an 8-bit picture of at most ``size`` (width, height); thermal and deep
-    images are stretched from their 1st to their 99th percentile."""
+    """Return an image of any depth as an 8-bit picture of at most ``size`` (width, height).
+
+    Thermal and deep images are stretched from their 1st to their 99th percentile.
+    """
     pixels = image.pixels[..., :3] if image.pixels.ndim == 3 else image.pixels
     if pixels.dtype != np.uint8 or band is Band.TIR:
         pixels = (Normalization.parse("percentile")(pixels) * 255).round().astype(np.uint8)

@@ -94,8 +94,10 @@ class Sides:
         moved_band: Band | None = None,
         own_means: bool = True,
     ) -> Sides:
-        """Return the sides of a direction; the vectors of ``moved_band`` come from ``moved``. Bands are centered by
-        their own means, or by those that came with a fitted descriptor."""
+        """Return the sides of a direction; the vectors of ``moved_band`` come from ``moved``.
+
+        Bands are centered by their own means, or by those that came with a fitted descriptor.
+        """
         source = {
             band: moved if moved is not None and band is moved_band else plain
             for band in (way.query, way.gallery)
@@ -119,8 +121,10 @@ class Sides:
         return rank_positives(blocks, positives, self.itself())
 
     def itself(self) -> np.ndarray | None:
-        """Return the gallery row that is each query's own image, int ``(n,)``, -1 where there is none; ``None`` where
-        the bands differ."""
+        """Return the gallery row that is each query's own image, int ``(n,)``, -1 where there is none.
+
+        ``None`` where the bands differ.
+        """
         if not self.same_band:
             return None
         where = {name: row for row, name in enumerate(self.gallery_frames.names)}
@@ -135,8 +139,10 @@ class Sides:
         k: int = 5,
         listed: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> list[Example]:
-        """Return the worst queries, and some that succeed, with the ``k`` best items of each: the nearest, or those of
-        the lists of distances and gallery rows ``(n, k)`` that are given."""
+        """Return the worst queries, and some that succeed, with the ``k`` best items of each.
+
+        The nearest, or those of the lists of distances and gallery rows ``(n, k)`` that are given.
+        """
         order = np.argsort(-ranks.ranks, kind="stable")
         wrong = [row for row in order[:each] if ranks.ranks[row] > 1]
         right = np.flatnonzero(ranks.ranks == 1)
@@ -158,8 +164,10 @@ class Sides:
         return examples
 
     def cka(self, max_memory: int) -> float | None:
-        """Return CKA of the frames that stand on both sides; ``None`` for one band, fewer than two frames, or a side
-        whose vectors are all the same."""
+        """Return CKA of the frames that stand on both sides.
+
+        ``None`` for one band, fewer than two frames, or a side whose vectors are all the same.
+        """
         where = {name: row for row, name in enumerate(self.gallery_frames.names)}
         pairs = [(row, where[name]) for row, name in enumerate(self.query_frames.names) if name in where]
         if self.same_band or len(pairs) < 2:
@@ -172,7 +180,10 @@ class Sides:
             return None
 
     def recall_by_condition(self, ranks: Ranks) -> dict[str, float] | None:
-        """Return R@1 of the queries of each condition, in percent; ``None`` where the frames name fewer than two."""
+        """Return R@1 of the queries of each condition, in percent.
+
+        ``None`` where the frames name fewer than two.
+        """
         if not self.query_frames.has("condition"):
             return None
         conditions = self.query_frames.table["condition"]

@@ -96,7 +96,9 @@ def plot_distances(curve: DistanceCurve, ink: Ink = LIGHT) -> Figure:
 
 
 def plot_plane(plane: Plane, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure:
-    """Draw figure 3 of the paper: one color per place, a full shade for queries and a pale one for the gallery.
+    """Draw figure 3 of the paper.
+
+    One color per place, a full shade for queries and a pale one for the gallery.
 
     Without places (or with more than twenty), one color per band, and a line from each frame to itself.
     """
@@ -137,8 +139,11 @@ def plot_plane(plane: Plane, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure
 
 
 def plot_centroids(found: CentroidCondition, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure:
-    """Draw table 3 of the paper behind its score: each place's query centroid against every gallery centroid; a ring
-    marks the nearest, green where it is the place's own."""
+    """Draw table 3 of the paper behind its score.
+
+    Each place's query centroid against every gallery centroid; a ring marks the nearest, green where it is the
+    place's own.
+    """
     figure, ax = _axes(ink, (4.7, 4.3))
     image = ax.imshow(found.distances, cmap="viridis_r")
     nearest = found.distances.argmin(1)
@@ -167,8 +172,10 @@ def plot_centroids(found: CentroidCondition, bands: tuple[str, str], ink: Ink = 
 
 
 def heat_picture(path: Path | str, band: Band, values: np.ndarray | None, most: float = 0.0) -> PIL.Image.Image:
-    """Return an image, paled, with a similarity map over it: the warmer, the more it counts. Without values, the image
-    alone; a gray picture where it cannot be read."""
+    """Return an image, paled, with a similarity map over it: the warmer, the more it counts.
+
+    Without values, the image alone; a gray picture where it cannot be read.
+    """
     try:
         picture = thumbnail(read_image(path, band), band, (_WIDE, _WIDE))
     except ImageFault:

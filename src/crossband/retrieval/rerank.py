@@ -80,8 +80,10 @@ class Reranked:
     scores: np.ndarray
 
     def ranks(self, before: Ranks, positives: PositiveMask) -> Ranks:
-        """Return the ranks after re-ranking: what lies behind the first ``k`` stays there, and a tie counts
-        against the model."""
+        """Return the ranks after re-ranking.
+
+        What lies behind the first ``k`` stays there, and a tie counts against the model.
+        """
         ranks = before.ranks.copy()
         for row in np.flatnonzero(ranks).tolist():
             right = positives.block(row, row + 1)[0][self.columns[row]]

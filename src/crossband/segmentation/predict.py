@@ -141,7 +141,9 @@ def segment(
     without: Sequence[str] = (),
     device: str = "cpu",
 ) -> list[Segmented]:
-    """Return label maps of images: ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
+    """Return label maps of images.
+
+    ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
 
     Args:
         images: pictures, folders of pairs, or manifests. A picture is the RGB image of its frame, or all of it

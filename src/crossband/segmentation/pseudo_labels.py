@@ -98,7 +98,9 @@ def pseudo_label(image: np.ndarray, labels: np.ndarray, ignore: int = 255) -> fl
 
 
 def pseudo_labels(frames: Frames, bands: list[Band], cache: str | Path | None = None) -> np.ndarray:
-    """Return the pseudo-label of every frame in every band, float32 ``(n, bands)``; computed once and kept.
+    """Return the pseudo-label of every frame in every band, float32 ``(n, bands)``.
+
+    Computed once and kept.
 
     A frame without the band or without labels has NaN. Values are kept in ``cache`` under the digest of the
     files' bytes, so that moving a folder costs nothing and changing a label file recomputes what depends on it.

@@ -60,8 +60,10 @@ class Camera:
         focal: float = 1.0,
         center: tuple[float, float] = (0.0, 0.0),
     ) -> Camera:
-        """Return a second camera beside this one: moved along its axes in meters, its focal length scaled and
-        its principal point moved in pixels."""
+        """Return a second camera beside this one.
+
+        Moved along its axes in meters, its focal length scaled and its principal point moved in pixels.
+        """
         moved = self.position + np.array([right, down, forward]) @ self.axes
         return replace(self, position=moved, focal=self.focal * focal, center=center)
 
@@ -105,7 +107,10 @@ def nadir(
     size: tuple[int, int],
     field_of_view: float,
 ) -> Camera:
-    """Return a camera that looks straight down; the top of its image points to the compass heading (degrees)."""
+    """Return a camera that looks straight down.
+
+    The top of its image points to the compass heading (degrees).
+    """
     angle = np.radians(heading)
     up = np.array([np.sin(angle), np.cos(angle), 0.0])
     axes = np.stack([np.cross((0, 0, -1), -up) * -1, -up, np.array([0, 0, -1.0])])

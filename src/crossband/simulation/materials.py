@@ -145,8 +145,9 @@ MATERIALS: dict[M, Material] = {
 
 @lru_cache(maxsize=32)
 def column(name: str) -> np.ndarray:
-    """Return one property of every material as an array by material number; float32, ``(n,)`` or ``(n, 3)``,
-    read-only.
+    """Return one property of every material as an array by material number.
+
+    Float32, ``(n,)`` or ``(n, 3)``, read-only.
 
     Example:
         >>> bool(column("nir")[M.LEAVES] > 3 * column("nir")[M.ASPHALT])

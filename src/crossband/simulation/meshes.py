@@ -112,8 +112,10 @@ class Mesh:
         return Mesh(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def painted(self, *colors: Sequence[float]) -> Mesh:
-        """Return with colors in the place of marks: ``(-1, 0, 0)`` becomes the first color, ``(-2, 0, 0)`` the
-        second, and so on."""
+        """Return with colors in the place of marks.
+
+        ``(-1, 0, 0)`` becomes the first color, ``(-2, 0, 0)`` the second, and so on.
+        """
         color = self.color.copy()
         for number, paint in enumerate(colors, start=1):
             color[self.color[:, 0] == -number] = np.asarray(paint, np.float32)

@@ -33,7 +33,10 @@ class ThermalSensor:
 
 
 def blur(image: np.ndarray, deviation: float) -> np.ndarray:
-    """Return Gaussian blur of ``(H, W)`` or ``(H, W, C)`` with mirrored edges; deviation in pixels; float32."""
+    """Return Gaussian blur of ``(H, W)`` or ``(H, W, C)`` with mirrored edges.
+
+    Deviation in pixels; float32.
+    """
     if deviation <= 0:
         return image.astype(np.float32)
     reach = max(1, int(np.ceil(2.5 * deviation)))

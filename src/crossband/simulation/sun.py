@@ -31,7 +31,9 @@ def declination(day_of_year: float) -> float:
 
 
 def sun_direction(day_of_year: float, hour: np.ndarray | float, latitude: float) -> np.ndarray:
-    """Return unit vector towards the sun, ``(..., 3)`` as (east, north, up); below the horizon ``up`` is negative.
+    """Return unit vector towards the sun, ``(..., 3)`` as (east, north, up).
+
+    Below the horizon ``up`` is negative.
 
     Source: spherical astronomy, as in Duffie and Beckman, Solar Engineering of Thermal Processes, 1.6.
 
@@ -54,7 +56,9 @@ def sun_direction(day_of_year: float, hour: np.ndarray | float, latitude: float)
 
 
 def air_mass(sine_elevation: np.ndarray | float) -> np.ndarray:
-    """Return relative optical air mass; Kasten and Young, Applied Optics 28 (1989), eq. 3. 38 at the horizon.
+    """Return relative optical air mass; Kasten and Young, Applied Optics 28 (1989), eq. 3.
+
+    38 at the horizon.
 
     Example:
         >>> round(float(air_mass(1.0)), 2)
@@ -65,7 +69,9 @@ def air_mass(sine_elevation: np.ndarray | float) -> np.ndarray:
 
 
 def clear_sky(sine_elevation: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Return irradiance of a clear day in W m-2: (direct on a surface facing the sun, diffuse on the horizontal).
+    """Return irradiance of a clear day in W m-2.
+
+    (direct on a surface facing the sun, diffuse on the horizontal).
 
     Source: direct = 1.361 kW x 0.7^(AM^0.678), Meinel and Meinel, Applied Solar Energy (1976); the
     diffuse part is a tenth of the direct beam, ibid. Both are 0 at night.

@@ -258,7 +258,10 @@ class Vehicle:
 
 
 def draw_vehicle(rng: np.random.Generator, number: int) -> Vehicle:
-    """Draw a random vehicle; cars that were just parked are as frequent as those that stand since yesterday."""
+    """Draw a random vehicle.
+
+    Cars that were just parked are as frequent as those that stand since yesterday.
+    """
     names = list(BODIES)
     share = np.array([BODIES[name].share for name in names])
     body = str(rng.choice(names, p=share / share.sum()))

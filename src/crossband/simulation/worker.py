@@ -48,8 +48,10 @@ class Job:
 
 
 def render_share(job: Job, out: Path, index: int, count: int) -> Iterator[str]:
-    """Render and write the missing frames of process ``index`` of ``count``; yields the name of each frame
-    when it is complete."""
+    """Render and write the missing frames of process ``index`` of ``count``.
+
+    Yields the name of each frame when it is complete.
+    """
     city = build_city(job.seed)
     shots = plan(job.preset, city, job.frames, (job.width, job.height), job.seed)
     yield from render_shots(

@@ -15,7 +15,9 @@ __all__ = ["describe", "rank_and_world", "spread"]
 
 
 def describe(network: nn.Module, items: Items, chosen: np.ndarray, batch_size: int = 16) -> np.ndarray:
-    """Return descriptors float32 ``(len(chosen), dim)``, the same on every process; each computes its share.
+    """Return descriptors float32 ``(len(chosen), dim)``, the same on every process.
+
+    Each computes its share.
 
     The network is left in the mode it was in.
     """

@@ -36,7 +36,9 @@ BEST, STATE = "best.safetensors", "state.pt"
 
 
 def fit(task: Task, out: Path) -> None:
-    """Train a task to the end of its recipe, from where ``out`` stands; see :class:`Learner` for the files.
+    """Train a task to the end of its recipe, from where ``out`` stands.
+
+    See :class:`Learner` for the files.
 
     Raises:
         CrossbandError: the folder holds a run of a different recipe, or the loss is not a number.

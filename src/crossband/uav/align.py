@@ -106,7 +106,9 @@ def _edges(thermal: np.ndarray) -> np.ndarray:
 
 
 def read_flow(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Read the city's flow, as KITTI writes it: float32 ``(H, W, 2)`` columns and rows, and where it is known.
+    """Read the city's flow, as KITTI writes it.
+
+    Float32 ``(H, W, 2)`` columns and rows, and where it is known.
 
     Example:
         >>> flow, known = read_flow(np.array([[[32768 + 64, 32768 - 128, 1]]], np.uint16))

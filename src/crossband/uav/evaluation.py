@@ -154,7 +154,10 @@ def rank_in_flights(
 
 
 def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: float = 0.15) -> torch.Tensor:
-    """Return crops around objects, float32 ``(n, 3, size, size)`` in [0, 1]; the thermal one about ambient at 0.5."""
+    """Return crops around objects, float32 ``(n, 3, size, size)`` in [0, 1].
+
+    The thermal one about ambient at 0.5.
+    """
     found = []
     for row, number in where:
         image = (

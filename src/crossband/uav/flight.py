@@ -116,7 +116,9 @@ def open_flight(path: str | Path, where: dict[str, list[str]] | None = None) -> 
 
 
 def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list[Pose]:
-    """Return the poses of frames with metadata, in a map's meters; ``size`` is (width, height) of their images.
+    """Return the poses of frames with metadata, in a map's meters.
+
+    ``size`` is (width, height) of their images.
 
     Raises:
         CrossbandError: metadata are missing.
@@ -126,7 +128,9 @@ def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list
 
 
 def with_rough_positions(flight: Flight, ground: SemanticMap, meters: float, seed: int = 0) -> Flight:
-    """Return a flight whose positions are wrong by up to some meters, in any direction: to measure what finds them.
+    """Return a flight whose positions are wrong by up to some meters, in any direction.
+
+    To measure what finds them.
 
     Each sequence has an error of its own, as of a receiver that is off, and each frame a small one.
 

@@ -58,8 +58,9 @@ _GROUPS: Mapping[str, int] = MappingProxyType(
 
 
 def label_table(names: Mapping[str, int]) -> np.ndarray:
-    """Return a lookup table of 256 from the numbers of a dataset's classes to :data:`LABELS`, uint8; what has no
-    counterpart is :data:`UNKNOWN`.
+    """Return a lookup table of 256 from the numbers of a dataset's classes to :data:`LABELS`, uint8.
+
+    What has no counterpart is :data:`UNKNOWN`.
 
     Args:
         names: class name -> its number; upper case and blanks do not matter.

@@ -155,7 +155,10 @@ def _regions(relative: np.ndarray) -> np.ndarray:
 
 
 def pair_distances(queries: Sequence[Signature], gallery: Sequence[Signature]) -> tuple[np.ndarray, np.ndarray]:
-    """Return both parts of equation (1) for all pairs: Bhattacharyya and MSER distances, ``(n, m)`` float64 each."""
+    """Return both parts of equation (1) for all pairs.
+
+    Bhattacharyya and MSER distances, ``(n, m)`` float64 each.
+    """
     heat = bhattacharyya(
         np.stack([q.histogram for q in queries])[:, None], np.stack([g.histogram for g in gallery])[None]
     )
@@ -175,7 +178,9 @@ def combined(histograms: np.ndarray, regions: np.ndarray, beta: float) -> np.nda
 
 
 def calibrate_beta(score: Sequence[float], betas: Sequence[float]) -> float:
-    """Return the beta with the best score on val; of equal ones, the one nearest to the middle of the range.
+    """Return the beta with the best score on val.
+
+    Of equal ones, the one nearest to the middle of the range.
 
     Example:
         >>> calibrate_beta([10.0, 30.0, 30.0], [0.0, 0.5, 1.0])

@@ -82,8 +82,9 @@ class Pose:
 
 
 def sample(layer: np.ndarray, columns: np.ndarray, rows: np.ndarray, outside: int) -> np.ndarray:
-    """Return the values of a layer of labels at points, nearest neighbor; ``outside`` beyond it and where a point is
-    no number.
+    """Return the values of a layer of labels at points, nearest neighbor.
+
+    ``outside`` beyond it and where a point is no number.
 
     Example:
         >>> sample(np.array([[1, 2]], np.uint8), np.array([0.2, 1.9, 2.1]), np.array([0.5, 0.5, 0.5]), 255)
@@ -99,7 +100,9 @@ def sample(layer: np.ndarray, columns: np.ndarray, rows: np.ndarray, outside: in
 
 
 def ground_patch(labels: np.ndarray, pose: Pose, meters: float, pixels: int, outside: int) -> np.ndarray:
-    """Return a labeling as the map would show it: north up, seen from above, around where the camera looks.
+    """Return a labeling as the map would show it.
+
+    North up, seen from above, around where the camera looks.
 
     Args:
         labels: ``(H, W)`` of the image; it may be of another size than the pose's.

@@ -74,7 +74,9 @@ class SemanticMap:
         return self.at(*np.meshgrid(x + steps, y - steps))
 
     def seen_by(self, pose: Pose, step: int = 1) -> np.ndarray:
-        """Return the labeling that a camera should see of flat ground, uint8 ``(height, width)``: S_G of the paper.
+        """Return the labeling that a camera should see of flat ground, uint8 ``(height, width)``.
+
+        S_G of the paper.
 
         Args:
             pose: in this map's meters.

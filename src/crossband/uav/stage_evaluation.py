@@ -302,9 +302,11 @@ def _instance(scenes: Scenes, where: tuple[int, int]) -> float:
 def measure_localization(
     frames: Frames, labeler: Labeler, locator: Locator, search: Search, seed: int = 0
 ) -> dict[str, Any]:
-    """Measure localization by predicted labelings; see
-    :func:`crossband.uav.tasks.localization.localization_scores`. The median of each condition
-    and of each camera (``day``, ``oblique``) too, meters."""
+    """Measure localization by predicted labelings.
+
+    See :func:`crossband.uav.tasks.localization.localization_scores`. The median of each condition and of each
+    camera (``day``, ``oblique``) too, meters.
+    """
     scenes, ground = Scenes(frames), read_map(frames.root)
     height, width = scenes.pixels(0, "tir").shape[:2]
     poses = poses_of(frames, ground, (width, height))

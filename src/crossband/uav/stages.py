@@ -123,7 +123,9 @@ class StageFile:
 
 
 def label_image(labeler: Labeler, pixels: np.ndarray, units: Units | str = "counts") -> np.ndarray:
-    """Return the labeling of one image, uint8 ``(H, W)``: an index of :data:`~crossband.uav.ground_classes.LABELS`.
+    """Return the labeling of one image, uint8 ``(H, W)``.
+
+    An index of :data:`~crossband.uav.ground_classes.LABELS`.
 
     Args:
         labeler: the network.

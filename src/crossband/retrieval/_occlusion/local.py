@@ -127,8 +127,10 @@ class LocalPasses:
             self._now.batch = None
 
     def batches(self, corners: Sequence[Span], most: int) -> list[list[int]]:
-        """Return the positions of ``corners`` in groups of at most ``most`` that are cheap together: crops of a batch
-        are of one size, the largest that one of them needs."""
+        """Return the positions of ``corners`` in groups of at most ``most`` that are cheap together.
+
+        Crops of a batch are of one size, the largest that one of them needs.
+        """
 
         def size(position: int) -> tuple[int, ...]:
             spans = (level.needed[axis][corners[position][axis]] for level in last for axis in (0, 1))

@@ -42,7 +42,9 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
 
 
 def row_schema(size: int, dtype: str) -> pa.Schema:
-    """Return the columns of a gallery: ``key`` (frame and band), what is known of the frame, and the vector.
+    """Return the columns of a gallery.
+
+    ``key`` (frame and band), what is known of the frame, and the vector.
 
     The key is marked as primary: without the mark, two writers that insert the same key at the same time
     both succeed, and it appears twice.
@@ -193,8 +195,9 @@ class LanceStore:
             return bool(self._table.list_indices())
 
     def optimize(self, index: bool) -> None:
-        """Compact and clean up; old versions would double the disk. Whoever reads or writes the same gallery at
-        that moment has to begin again.
+        """Compact and clean up; old versions would double the disk.
+
+        Whoever reads or writes the same gallery at that moment has to begin again.
 
         Raises:
             CrossbandError: an index of int8 rows, which the engine does not build.

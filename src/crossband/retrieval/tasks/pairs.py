@@ -204,8 +204,11 @@ class Pairs(Task):
         check_apart(val, tests, data.bands)
 
     def prepare(self) -> None:
-        """Principal axes to start from: of the training images as they are seen while training, ``model.views``
-        times each, every band centered. Axes of the images as they are know nothing of what moves them."""
+        """Principal axes to start from.
+
+        Of the training images as they are seen while training, ``model.views`` times each, every band centered.
+        Axes of the images as they are know nothing of what moves them.
+        """
         views = [self._augmented(view) for view in range(self.recipe.model.views)]
         pooled, present = (np.concatenate(parts) for parts in zip(*views, strict=True))
         self._set_means(pooled, present)
@@ -272,8 +275,10 @@ class Pairs(Task):
         return [f"{self.items.frames.names[int(sample[0])]} ({band.value})" for band in self.items.bands]
 
     def validate(self) -> dict[str, float]:
-        """Return R@1 on val, aligned and misaligned, the mean of both ways of every pair of bands; ``val/recall`` is
-        the mean of the two. The bands' means are taken of the training images first."""
+        """Return R@1 on val, aligned and misaligned, the mean of both ways of every pair of bands.
+
+        ``val/recall`` is the mean of the two. The bands' means are taken of the training images first.
+        """
         if self.recipe.model.train_from is not None:
             self._measure_means()
         if self._val is None:

@@ -295,8 +295,10 @@ class Places(Task):
         return {**found, **{f"val/recall@{n}": value for n, value in scores.recall.items()}}
 
     def test(self) -> dict[str, dict[str, Any]]:
-        """Return FCM and Recall@N with intervals on each test pair; where the recipe asks for whitened descriptors,
-        the axes are fitted on the training images first."""
+        """Return FCM and Recall@N with intervals on each test pair.
+
+        Where the recipe asks for whitened descriptors, the axes are fitted on the training images first.
+        """
         head = self.network.aggregator
         if isinstance(head, NetVLAD) and head.whiten and head.whitening is None:
             head.fit_whitening(torch.from_numpy(describe(self.network, self.items, np.arange(len(self.items)))))

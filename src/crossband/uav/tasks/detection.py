@@ -184,14 +184,18 @@ class DetectionTask(SceneTask):
 
 
 def semantic_planes(labels: np.ndarray) -> torch.Tensor:
-    """Return a labeling as a channel a class of the ground, float32 ``(K, H, W)``; unknown pixels are 0 in all."""
+    """Return a labeling as a channel a class of the ground, float32 ``(K, H, W)``.
+
+    Unknown pixels are 0 in all.
+    """
     known = torch.from_numpy(labels.astype(np.int64))
     return F.one_hot(known.clamp(max=len(GROUND)), len(GROUND) + 1)[..., :-1].permute(2, 0, 1).float()
 
 
 def fitted_priors(sides: np.ndarray, count: int) -> list[list[list[float]]]:
-    """Return prior boxes of three scales, from small to large: quantiles of the objects' areas, mean sides of each
-    part.
+    """Return prior boxes of three scales, from small to large.
+
+    Quantiles of the objects' areas, mean sides of each part.
 
     Args:
         sides: ``(n, 2)`` widths and heights.
@@ -208,8 +212,10 @@ def fitted_priors(sides: np.ndarray, count: int) -> list[list[list[float]]]:
 
 
 def crop_boxes(crop: Crop, boxes: np.ndarray) -> torch.Tensor:
-    """Return the boxes in a crop, float32 ``(n, 5)``: class, left, top, right, bottom in its pixels; those of which
-    less than 40 % is left are not."""
+    """Return the boxes in a crop, float32 ``(n, 5)``: class, left, top, right, bottom in its pixels.
+
+    Those of which less than 40 % is left are not.
+    """
     if not len(boxes):
         return torch.zeros(0, 5)
     left, top = boxes[:, 0] - crop.left, boxes[:, 1] - crop.top

@@ -143,7 +143,9 @@ class LabelingTask(SceneTask):
 
 
 def confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
-    """Return counts of pixels, int64 ``(classes, classes)``: rows are the truth; pixels of unknown truth count not.
+    """Return counts of pixels, int64 ``(classes, classes)``: rows are the truth.
+
+    Pixels of unknown truth count not.
 
     Example:
         >>> confusion(np.array([0, 0, 1, 255]), np.array([0, 1, 1, 0]), 2).tolist()
@@ -155,8 +157,9 @@ def confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
 
 
 def mean_iou(matrix: np.ndarray) -> np.ndarray:
-    """Return intersection over union of each class, float64 in [0, 1]; not a number where neither truth nor answer
-    has it. One matrix is of the whole set.
+    """Return intersection over union of each class, float64 in [0, 1].
+
+    Not a number where neither truth nor answer has it. One matrix is of the whole set.
 
     Example:
         >>> mean_iou(np.array([[1, 1], [0, 2]])).round(2).tolist()

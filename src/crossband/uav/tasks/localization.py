@@ -151,7 +151,10 @@ class LocalizationTask(SceneTask):
         ]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Return ``labels`` uint8 ``(2 + negatives, pixels, pixels)``: as seen, the right tile, others near it."""
+        """Return ``labels`` uint8 ``(2 + negatives, pixels, pixels)``.
+
+        As seen, the right tile, others near it.
+        """
         rng = np.random.default_rng(int(torch.randint(1 << 62, (), generator=generator)))
         learning, search, pixels = self.recipe.learning, self.recipe.search, self.network.pixels
         number = int(sample[0])

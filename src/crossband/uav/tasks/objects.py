@@ -193,8 +193,10 @@ class ObjectTask(SceneTask):
         return {"weights": self.weights_digest}
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """Return CMC and nAUC of color crops among the thermal ones of their flight; see
-        :mod:`crossband.uav.evaluation`."""
+        """Return CMC and nAUC of color crops among the thermal ones of their flight.
+
+        See :mod:`crossband.uav.evaluation`.
+        """
         return score_crops(scenes, self.describe).to_json()
 
     def describe(self, scenes: Scenes, where: Crops, band: str) -> np.ndarray:
