@@ -51,7 +51,7 @@ BANDS: tuple[Band, ...] = tuple(Band)
 
 
 class Units(enum.StrEnum):
-    """What a thermal pixel counts. ``counts`` are the sensor's own, without temperatures."""
+    """The units of thermal pixels; ``counts`` are the sensor's own, without temperatures."""
 
     COUNTS = "counts"
     CENTIKELVIN = "centikelvin"
@@ -60,7 +60,7 @@ class Units(enum.StrEnum):
 
 
 def parse_band(name: str) -> Band:
-    """Parse the band called ``name``.
+    """Return the band called ``name``.
 
     Raises:
         CrossbandError: for any other name.
@@ -76,7 +76,7 @@ def parse_band(name: str) -> Band:
 
 
 def parse_units(name: str) -> Units:
-    """Parse the units called ``name``.
+    """Return the units called ``name``.
 
     Raises:
         CrossbandError: for any other name.
@@ -92,7 +92,7 @@ def parse_units(name: str) -> Units:
 
 
 def to_kelvin(pixels: np.ndarray, units: Units | str) -> np.ndarray:
-    """Return temperatures in kelvin, float32, of thermal pixels in ``units``; same shape.
+    """Convert thermal pixels in ``units`` to kelvin, float32 of the same shape.
 
     Raises:
         CrossbandError: when the units are counts, which have no temperature, or unknown.
@@ -176,7 +176,7 @@ class Normalization:
         return self.fitted(pixels)(pixels, units)
 
     def fitted(self, pixels: np.ndarray) -> Callable[[np.ndarray, Units | str], np.ndarray]:
-        """Return the map of one image, to be applied to any part of it with its units.
+        """Return the normalization of one image, to be applied to any part of it.
 
         Example:
             >>> image = np.arange(101, dtype=np.uint16)

@@ -26,7 +26,7 @@ FORMAT = "crossband-checkpoint-1"
 
 
 def write_checkpoint(path: Path, network: nn.Module, metadata: Mapping[str, Any]) -> Path:
-    """Write a network with what it says of itself; the file is there whole or not at all.
+    """Write a network with its metadata, all or nothing.
 
     Raises:
         CrossbandError: the file cannot be written.
@@ -44,7 +44,7 @@ def write_checkpoint(path: Path, network: nn.Module, metadata: Mapping[str, Any]
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """Return what a checkpoint says of itself: ``recipe``, ``classes``, ``preprocess``, ``crossband``, ...
+    """Read a checkpoint's metadata: ``recipe``, ``classes``, ``preprocess``, ``crossband``, ...
 
     Raises:
         CrossbandError: missing, damaged, or no checkpoint of crossband.
@@ -62,7 +62,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
-    """Load a checkpoint strictly into a network, and give what it says of itself.
+    """Load a checkpoint strictly into a network and return its metadata.
 
     Raises:
         CrossbandError: no checkpoint, or one of another network.
@@ -77,7 +77,7 @@ def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write the state of a run; whole or not at all, and on the disk before this returns."""
+    """Write the state of a run, all or nothing, flushed to disk before this returns."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     with open(partial, "wb") as file:
         torch.save(dict(state), file)
@@ -87,7 +87,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """Read the state of a run, or ``None`` where there is none.
+    """Read the state of a run; ``None`` where there is none.
 
     Raises:
         CrossbandError: it is damaged, or holds objects.

@@ -21,8 +21,9 @@ _FRAMES, _SIZE, _SEED = 60, (320, 256), 0
 def demo(
     data: str | Path | None, out: str | Path, models: Sequence[str], weights: str | Path | None = None
 ) -> Benchmark:
-    """Benchmark models on pairs, by day and by night, and write ``report.html``, ``results.json`` and
-    ``results.csv``.
+    """Benchmark models on pairs, by day and by night, and write a report.
+
+    The files are ``report.html``, ``results.json`` and ``results.csv``.
 
     Args:
         data: a folder of pairs or a manifest; without it, a small ``retrieval`` set of the simulated city is

@@ -20,11 +20,11 @@ _SHORT = 8  # names that a message lists whole
 
 
 class CrossbandError(Exception):
-    """Something the user can fix; the message is one sentence that names it and how to fix it."""
+    """An error that the user can fix; the message is one sentence that says how."""
 
 
 class UnknownNameError(CrossbandError):
-    """A name that nobody knows: of a model, a dataset, a task, an option.
+    """A name that is not registered: of a model, a dataset, a task, an option.
 
     Attributes:
         name: the name.
@@ -37,7 +37,7 @@ class UnknownNameError(CrossbandError):
 
 
 class MissingWeightsError(CrossbandError):
-    """Weights that are not on this machine; the message says where they were looked for."""
+    """Weights that are not on this machine; the message says where they were searched."""
 
 
 class DamagedFileError(CrossbandError):
@@ -45,11 +45,11 @@ class DamagedFileError(CrossbandError):
 
 
 class MissingExtraError(CrossbandError):
-    """A package that an optional part of crossband needs and that is not installed."""
+    """A package that an optional part of crossband needs is not installed."""
 
 
 class ImageFault(CrossbandError):
-    """One image that cannot be used. Runs over many images report it and go on.
+    """One image that cannot be used; runs over many images report it and go on.
 
     Attributes:
         path: the file at fault, as text.
@@ -73,7 +73,7 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """Make the error for a name nobody knows: it suggests the nearest, or lists all where there are few.
+    """Make the error for an unknown name, with the nearest names or, where there are few, all.
 
     Example:
         >>> str(unknown_name("paper", "rsfnets", ["rsfnet", "hamnet"]))

@@ -12,7 +12,7 @@ __all__ = ["make_folder", "write_file"]
 
 
 def make_folder(path: str | Path) -> Path:
-    """Make the folder, made if need be.
+    """Create the folder and its parents where they do not exist.
 
     Raises:
         CrossbandError: it cannot be written.
@@ -29,7 +29,7 @@ def make_folder(path: str | Path) -> Path:
 
 
 def write_file(path: str | Path, write: str | Callable[[Path], object]) -> Path:
-    """Write a file beside its place and move it there once it is whole.
+    """Write a file next to its destination and move it there once it is complete.
 
     Args:
         path: where the file belongs.

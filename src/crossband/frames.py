@@ -63,7 +63,7 @@ class Frames:
 
     @classmethod
     def make(cls, rows: Iterable[Mapping[str, object]] | pd.DataFrame, root: str | Path) -> Frames:
-        """Return frames from rows; checks names, columns and paths, not the files themselves.
+        """Make frames from rows, checking names, columns and paths, not the files themselves.
 
         Raises:
             CrossbandError: no ``frame`` column, no band, a name used twice, unknown units, or a path that
@@ -102,7 +102,7 @@ class Frames:
         return cls.make(table, Path(os.path.normpath(root)))
 
     def write(self, path: str | Path) -> Path:
-        """Write the manifest, Parquet or CSV by its suffix; the file is there whole or not at all.
+        """Write the manifest, all or nothing; Parquet or CSV by its suffix.
 
         The folder of the images is recorded relative to the manifest, so the two can move together.
 
@@ -179,7 +179,7 @@ class Frames:
         return [None if pd.isna(path) else self.root / path for path in self.table[band.value]]
 
     def units(self) -> list[str | None]:
-        """Return the units of each frame's thermal pixels, ``None`` where nobody said."""
+        """Return the units of each frame's thermal pixels, ``None`` where they are unknown."""
         if "tir_units" not in self.table:
             return [None] * len(self)
         return [None if pd.isna(units) else units for units in self.table["tir_units"]]
@@ -191,7 +191,7 @@ class Frames:
         return Frames(table.reset_index(drop=True), self.root)
 
     def assign(self, **columns: Any) -> Frames:
-        """Return these frames with columns set; a value for all of them, or one for each.
+        """Return these frames with columns set: one value for all, or one per frame.
 
         Example:
             >>> frames = Frames.make([{"frame": "a", "rgb": "a.png"}], root=".")

@@ -78,7 +78,7 @@ def profile(
     dtype: str = "float32",
     threads: int | None = None,
 ) -> list[Profile]:
-    """Return the cost of a network, in each of its forms.
+    """Measure the cost of a network, in each of its forms.
 
     Args:
         model: a segmentation network, an encoder, or the checkpoint of a segmentation.
@@ -120,7 +120,7 @@ def profile(
 
 
 def check_size(network: nn.Module, shape: tuple[int, ...]) -> None:
-    """See that a network reads images of a shape ``(B, C, H, W)``, pixels.
+    """Check that a network reads images of a shape ``(B, C, H, W)``.
 
     Nothing of that size is allocated.
 
@@ -147,7 +147,7 @@ def network_of(
     classes: int = 9,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[nn.Module, int]:
-    """Return a network by name, or that of a checkpoint, in evaluation mode, and the channels of its input.
+    """Return a network by name or checkpoint, in evaluation mode, and its number of input channels.
 
     Args:
         model: a segmentation network, an encoder, or a segmentation's checkpoint.

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], total: int, what: str, unit: str = "images") -> Iterator[T]:
-    """Pass the items on, with a progress bar on standard error once it has taken two seconds.
+    """Yield the items with a progress bar on standard error once two seconds have passed.
 
     Example:
         >>> list(track([1, 2], 2, "counting"))
@@ -47,7 +47,7 @@ class Progress:
             self._print(end="\n")
 
     def advance(self, n: int = 1) -> None:
-        """Say that ``n`` more are done."""
+        """Advance the bar by ``n``."""
         self._done += n
         now = self._clock()
         if now - self._shown >= self._period:
@@ -73,5 +73,5 @@ class Progress:
 
 
 def note(text: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     print(text, file=sys.stderr, flush=True)

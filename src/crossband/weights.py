@@ -67,7 +67,7 @@ class WeightsSource:
 
 
 def find_weights(source: WeightsSource, given: str | Path | None = None, download: bool = True) -> Path:
-    """Return the weights file of a model; see the module for the order.
+    """Find the weights file of a model; see the module for the order.
 
     Args:
         source: where they can come from.
@@ -105,7 +105,7 @@ def find_weights(source: WeightsSource, given: str | Path | None = None, downloa
 
 
 def locate_weights(source: WeightsSource, given: str | Path | None = None) -> Path | None:
-    """Return the weights file if it is on this machine, without any download; else ``None``."""
+    """Locate the weights file on this machine, without any download; ``None`` if absent."""
     for folder in (given, os.environ.get("CROSSBAND_WEIGHTS")):
         for stem, suffix in itertools.product(filter(None, (source.first, source.name)), _SUFFIXES):
             path = Path(folder or "") / f"{stem}{suffix}"
@@ -161,7 +161,7 @@ def _read_torch(path: Path) -> Any:
 
 
 def file_digest(path: str | Path) -> str:
-    """Return SHA-256 of a file, in hex."""
+    """Compute the SHA-256 of a file, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

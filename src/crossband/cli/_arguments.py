@@ -63,7 +63,7 @@ GalleryOption = Annotated[Path, typer.Option(help="the gallery's folder")]
 
 
 def conditions(where: list[str] | None) -> dict[str, list[str]] | None:
-    """Return COLUMN=VALUE, several of them; values of one column are alternatives."""
+    """Parse COLUMN=VALUE conditions; values of the same column are alternatives."""
     found: dict[str, list[str]] = {}
     for text in where or ():
         column, equals, value = text.partition("=")
@@ -85,7 +85,7 @@ def listed(text: str) -> list[str]:
 
 
 def key_values(given: Iterable[str]) -> dict[str, Any]:
-    """Return KEY=VALUE pairs, the values as YAML."""
+    """Parse KEY=VALUE pairs whose values are YAML."""
     import yaml  # type: ignore[import-untyped]
 
     found: dict[str, Any] = {}
@@ -129,7 +129,7 @@ def read_options(
 
 
 def read_sides(size: str) -> tuple[int, int]:
-    """Read (width, height) of WIDTHxHEIGHT."""
+    """Parse WIDTHxHEIGHT as (width, height)."""
     try:
         width, height = (int(side) for side in size.lower().split("x"))
     except ValueError:

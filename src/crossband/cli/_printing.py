@@ -12,7 +12,7 @@ def print_json(value: Any) -> None:
 
 
 def shortened(value: Any, where: str) -> Any:
-    """Return the same with a remark in the place of long lists of numbers or words that stand in a file too."""
+    """Replace long lists that are also written to a file by a remark."""
     if isinstance(value, dict):
         return {key: shortened(inner, where) for key, inner in value.items()}
     if isinstance(value, list) and len(value) > 60 and not isinstance(value[0], dict | list):
@@ -21,7 +21,7 @@ def shortened(value: Any, where: str) -> Any:
 
 
 def print_table(table: Any) -> None:
-    """A table on standard output, whole whatever the width of what reads it."""
+    """Print a table to standard output, never truncated to the terminal's width."""
     import pandas as pd
     from rich.box import SIMPLE_HEAD
     from rich.console import Console

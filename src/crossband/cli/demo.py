@@ -19,7 +19,7 @@ def demo(
     models: ModelsOption = "crossband,hog",
     weights: WeightsOption = None,
 ) -> None:
-    """The main job, from nothing: pairs of the simulated city, or your own, to a table and report.html.
+    """Benchmark models on simulated pairs, or your own: a table and report.html, from nothing.
 
     Example: crossband demo --data my_pairs --out demo
     """
@@ -46,7 +46,7 @@ def simulate_(
     samples: Annotated[int, typer.Option(help="rays per pixel, 1 or 4")] = 4,
     layout: Annotated[str | None, typer.Option(help="also export to OUT/LAYOUT: mfnet, pst900 or coco")] = None,
 ) -> None:
-    """Make aligned RGB, NIR and thermal pictures of a city, with every label.
+    """Render aligned RGB, NIR and thermal images of a city, with every label.
 
     Example: crossband simulate --preset driving --frames 100 --size 320x256 --seed 0 --out city
     """

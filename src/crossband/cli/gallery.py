@@ -52,7 +52,7 @@ def index(
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put images into a gallery to be searched; what is there already is not computed again.
+    """Add images to a gallery for searching; what is already there is not computed again.
 
     Example: crossband index recordings --gallery gallery --band tir
     """
@@ -97,7 +97,7 @@ def search(
     max_memory: MemoryOption = "2G",
     as_json: JsonOption = False,
 ) -> None:
-    """Find the images of a gallery that show what a query shows, in whatever band.
+    """Find the gallery images that show what a query shows, in any band.
 
     Example: crossband search photo.jpg --gallery gallery -k 5 --strip matches.jpg
     """
@@ -132,7 +132,7 @@ def search(
 
 @gallery_app.command("info")
 def gallery_info(gallery: Annotated[Path, typer.Argument()], as_json: JsonOption = False) -> None:
-    """What a gallery holds and what made it.
+    """Show what a gallery holds and what made it.
 
     Example: crossband gallery info gallery
     """

@@ -16,7 +16,7 @@ from ._printing import print_json, print_table
 def models(
     pattern: Annotated[str, typer.Argument(help="as in resnet*")] = "*", as_json: JsonOption = False
 ) -> None:
-    """Encoders, trained descriptors, segmentation networks: parameters, dimension, license, are weights here?
+    """List the models: parameters, dim, license, and whether the weights are on this machine.
 
     Of encoders the parameters are without the classifier, and any model of timm works too, as timm/NAME.
 
@@ -43,7 +43,7 @@ def models(
 
 @app.command()
 def datasets(as_json: JsonOption = False) -> None:
-    """The public datasets that are read as their authors publish them.
+    """List the public datasets that can be read as their authors publish them.
 
     Example: crossband datasets
     """

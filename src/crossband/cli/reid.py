@@ -47,8 +47,9 @@ def reid_(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Where is the same object? In a gallery over any bands, cameras and hours; or, of a color photograph, in
-    a thermal flight and on the map.
+    """Find the same object across cameras and bands, or that of a photograph in a thermal flight.
+
+    The gallery may span any bands, cameras and hours; with a flight, the object is found on the map too.
 
     Example: crossband reid rgb=car.png,tir=car_t.png --gallery lastnight --checkpoint best.safetensors
 

@@ -62,7 +62,9 @@ def benchmark(
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Which model finds the right image in the other band? All directions, from one pass per model.
+    """Measure which model finds the right image in the other band, in every direction.
+
+    One embedding pass per model serves all directions.
 
     Example: crossband benchmark recordings --models crossband,hog --query rgb --gallery tir --out results
     """
@@ -127,7 +129,7 @@ def explain(
     workers: WorkersOption = None,
     root: RootOption = None,
 ) -> None:
-    """Why does a model find what it finds? Heat maps, distances, projections and gaps, all in report.html.
+    """Explain why a model finds what it finds: similarity maps, distances and projections in report.html.
 
     Example: crossband explain recordings --models crossband,hog --out results
     """
@@ -184,7 +186,7 @@ def robustness(
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """How much misalignment does a model stand? Recall as one band is shifted, scaled or turned.
+    """Measure recall as one band is shifted, scaled or turned against the other.
 
     Example: crossband robustness recordings --models crossband,hog --out results
     """

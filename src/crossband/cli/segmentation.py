@@ -39,7 +39,7 @@ def segment_(
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Label maps of images: a PNG of classes, a colored overlay, and the share of each class.
+    """Segment images: a PNG of classes, a colored overlay, and the share of each class.
 
     Example: crossband segment photo.png --tir thermal.png --checkpoint best.safetensors --without tir
     """
@@ -75,7 +75,7 @@ def segment_robustness_(
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """mIoU as RGB darkens, thermal fades, the bands are moved against each other, and fog thickens.
+    """Measure mIoU as RGB darkens, thermal fades, bands are misaligned, and fog thickens.
 
     Example: crossband segment-robustness city/driving_3 --checkpoint both=out/both/best.safetensors
     """
@@ -116,8 +116,7 @@ def profile_(
     threads: Annotated[int | None, typer.Option(min=1, help="of torch on a CPU")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What a network costs: parameters, multiply-adds, thop's figure, latency and memory, as trained and
-    deployed.
+    """Profile a network: parameters, MACs, thop's figure, latency and memory, as trained and as deployed.
 
     Example: crossband profile rsfnet50_18 --size 640x480 --rounds 5
     """
@@ -168,7 +167,7 @@ def export_(
     classes: Annotated[int, typer.Option(min=2, help="of a segmentation network")] = 9,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a network's deployed form as ONNX, and see that both give the same.
+    """Export a network's deployed form to ONNX and check that both give the same output.
 
     Example: crossband export out/both/best.safetensors --out model.onnx
     """

@@ -20,7 +20,7 @@ def train_(
     data_root: DataRootOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
-    """Train what a recipe describes.
+    """Train the network that a recipe describes.
 
     Example: crossband train recipes/vpr/city_gem_triplet.yaml trainer.epochs=5 --data-root data --out out/gem
     """
@@ -66,7 +66,7 @@ def reproduce_(
     out: Annotated[Path, typer.Option(help="where runs go")] = Path("reproduction"),
     recipes: Annotated[Path | None, typer.Option(help="another folder of recipes")] = None,
 ) -> None:
-    """Each figure of a paper next to ours.
+    """Reproduce a paper's tables: each published figure next to ours.
 
     Example: crossband reproduce rgbt-retrieval --data-root data --out out/rgbt
     """

@@ -31,7 +31,7 @@ def translate_(
     ambient: Annotated[float | None, typer.Option(help="or that temperature, kelvin")] = None,
     device: DeviceOption = "cpu",
 ) -> None:
-    """What a thermal camera would see of a color photograph.
+    """Translate a color photograph into what a thermal camera would see.
 
     Example: crossband translate photo.jpg --model translation.safetensors --flight flight --out probe.png
     """
@@ -64,7 +64,7 @@ def localize_(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Where each frame of a thermal flight was taken, from what the map says of the ground.
+    """Localize each frame of a thermal flight on a map, from what it shows of the ground.
 
     Example: crossband localize flight --map map --models models --out uav
     """
@@ -100,7 +100,7 @@ def detect_(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Objects in the frames of a thermal flight.
+    """Detect objects in the frames of a thermal flight.
 
     Example: crossband detect flight --map map --models models --out uav
     """

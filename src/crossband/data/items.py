@@ -22,7 +22,7 @@ __all__ = ["FrameItems", "Items", "check_apart", "is_here", "make_preprocess", "
 
 
 def part_frames(part: Part, root: Path) -> Frames:
-    """Return the frames of a part of a recipe; simulated ones are made where they are not there yet.
+    """Return the frames of a part of a recipe, simulating them where they are missing.
 
     Raises:
         CrossbandError: no such frames, or none that match the filter.
@@ -58,7 +58,7 @@ def is_here(part: Part, root: Path) -> bool:
 
 
 def make_preprocess(data: Data, expected: Statistics, train: Frames) -> Preprocess:
-    """Return how a recipe's images become tensors.
+    """Make the preprocessing of a recipe's images.
 
     Args:
         data: the recipe's; its sizes, normalizations and statistics count.
@@ -75,7 +75,7 @@ def make_preprocess(data: Data, expected: Statistics, train: Frames) -> Preproce
 
 
 def check_apart(val: Frames, tests: Iterable[Frames], bands: Iterable[str]) -> None:
-    """See that no query of val is a query of a test set.
+    """Check that no query of val is a query of a test set.
 
     Raises:
         CrossbandError: one is; a checkpoint would be selected on test.
@@ -226,8 +226,9 @@ class FrameItems:
         light: Photometry | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a frame as a network of streams reads it, float32 ``(m, 3, H, W)``, and which bands are there,
-        boolean ``(m,)``.
+        """Return a frame as a network of streams reads it, and which bands are there.
+
+        The images are float32 ``(m, 3, H, W)``, the flags boolean ``(m,)``.
 
         Args:
             row: the frame.

@@ -65,7 +65,7 @@ class LabeledFrames:
         return len(self.frames)
 
     def frame(self, row: int) -> tuple[torch.Tensor, np.ndarray]:
-        """Return a frame's bands in [0, 1], float32 ``(C, H, W)``, and its labels as the file has them, ``(h, w)``.
+        """Return a frame's bands in [0, 1], float32 ``(C, H, W)``, and its labels ``(h, w)`` as stored.
 
         Raises:
             ImageFault: an image or the labels cannot be read.

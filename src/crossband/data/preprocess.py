@@ -67,7 +67,7 @@ class Warp:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How the image of a band becomes a tensor; part of what a descriptor is.
+    """How an image of a band becomes a tensor; part of the identity of a descriptor.
 
     Attributes:
         size: (height, width) in pixels.
@@ -118,7 +118,7 @@ class Preprocess:
         return (self.unit(image, band) - mean) / std
 
     def standardized(self, images: torch.Tensor, bands: Sequence[Band]) -> torch.Tensor:
-        """Return several bands together, standardized: float32 ``(..., C, H, W)`` in [0, 1] of the same shape.
+        """Return several bands together, standardized, float32 ``(..., C, H, W)``.
 
         Args:
             images: the channels of the bands one after another, three for ``rgb`` and one for the others, which
@@ -134,7 +134,7 @@ class Preprocess:
         return (images - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
 
     def describe(self) -> dict[str, object]:
-        """Return a plain, complete description of it, for keys and for files."""
+        """Return a complete plain description, for keys and files."""
         return {
             "size": list(self.size),
             "statistics": {b.value: [list(s.mean), list(s.std)] for b, s in self.statistics.items()},
@@ -144,7 +144,7 @@ class Preprocess:
 
     @classmethod
     def from_description(cls, metadata: Mapping[str, object]) -> Preprocess:
-        """Return the inverse of :meth:`describe`.
+        """Make it from what :meth:`describe` returned.
 
         Example:
             >>> Preprocess.from_description(Preprocess().describe()) == Preprocess()
@@ -165,9 +165,10 @@ class Preprocess:
 def measure_statistics(
     frames: Frames | Sequence[Frames], preprocess: Preprocess, most: int = 500
 ) -> dict[Band, Statistics]:
-    """Measure the mean and standard deviation of each channel of each band, over at most ``most`` of its images
-    taken at regular steps; images that cannot be read, or that the normalization does not fit, are passed
-    over.
+    """Measure the mean and standard deviation of each channel of each band.
+
+    At most ``most`` images of a band are read, at regular steps; those that cannot be read, or that the
+    normalization does not fit, are skipped.
 
     Args:
         frames: the images; of several sets, all of them count alike.

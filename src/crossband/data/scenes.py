@@ -48,7 +48,7 @@ class Scenes:
         return len(self.frames)
 
     def need(self, *columns: str) -> None:
-        """See that the frames have all of some columns.
+        """Check that the frames have all of some columns.
 
         Raises:
             CrossbandError: one is missing.
@@ -78,7 +78,7 @@ class Scenes:
         return pixels
 
     def color(self, row: int) -> torch.Tensor:
-        """Return float32 ``(3, H, W)`` in [0, 1]."""
+        """Return the color image, float32 ``(3, H, W)`` in [0, 1]."""
         pixels = self.pixels(row, "rgb")
         if pixels.ndim == 2:
             pixels = np.repeat(pixels[..., None], 3, 2)
@@ -86,7 +86,7 @@ class Scenes:
         return torch.from_numpy(pixels[..., :3].astype(np.float32) / top).permute(2, 0, 1).contiguous()
 
     def kelvin(self, row: int) -> torch.Tensor:
-        """Return float32 ``(1, H, W)``, kelvin.
+        """Return the temperatures, float32 ``(1, H, W)``, kelvin.
 
         Raises:
             CrossbandError: the pixels are counts.
@@ -108,7 +108,7 @@ class Scenes:
 
     @cached_property
     def boxes(self) -> list[np.ndarray]:
-        """Of each frame float32 ``(n, 6)``: x, y, width, height in pixels, class from 0, instance (or -1)."""
+        """Return each frame's boxes, float32 ``(n, 6)``: x, y, width, height, class from 0, instance or -1."""
         from ..io.boxes import read_boxes
 
         return read_boxes(self.frames).rows
@@ -169,7 +169,7 @@ class Crop:
         generator: torch.Generator,
         around: tuple[float, float] | None = None,
     ) -> Crop:
-        """Return a random crop.
+        """Draw a random crop.
 
         Args:
             shape: of the frame, its last two axes.
@@ -196,7 +196,7 @@ class Crop:
 
 
 def resized(layer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Return ``(..., H, W)`` to ``(..., *size)``.
+    """Resize ``(..., H, W)`` to ``(..., *size)``.
 
     Integers by nearest neighbor, others bilinearly (antialiased).
     """
@@ -211,7 +211,7 @@ def resized(layer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def zoomed(layer: torch.Tensor, zoom: float) -> torch.Tensor:
-    """Return ``(..., H, W)`` with both sides times a factor; see :func:`resized`."""
+    """Scale both sides of ``(..., H, W)`` by a factor; see :func:`resized`."""
     height, width = layer.shape[-2:]
     return resized(layer, (max(round(height * zoom), 1), max(round(width * zoom), 1)))
 

@@ -157,7 +157,7 @@ def _smooth_field(height: int, width: int, generator: torch.Generator) -> torch.
 
 @dataclass(frozen=True)
 class PaddedCrop:
-    """A crop of the image's own size, somewhere in it after a black frame was put around it.
+    """A random crop of the image's own size, after padding it with black.
 
     Attributes:
         padding: the frame's width in pixels, 0 or more; 0 does nothing.
@@ -177,7 +177,7 @@ class PaddedCrop:
 
 @dataclass(frozen=True)
 class Flip:
-    """Left and right exchanged.
+    """A random horizontal flip.
 
     Attributes:
         share: of the images, 0 to 1.

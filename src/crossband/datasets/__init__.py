@@ -42,7 +42,10 @@ def scan(
     suffixes: dict[str, str] | None = None,
     every: int = 1,
 ) -> Frames:
-    """Return frames of a folder.
+    """Read a folder as frames.
+
+    It is a known dataset, one folder per band, one folder with a suffix per band, or radiometric JPEGs that are
+    both bands; the first of these that fits.
 
     A known dataset, one folder per band, one folder with a suffix a band, or radiometric JPEGs that are both
     bands; the first of these that fits.
@@ -87,8 +90,9 @@ def scan(
 
 
 def open_frames(source: str | Path, root: str | Path | None = None, band: Band | str | None = None) -> Frames:
-    """Return frames of a manifest file, of a folder's ``frames.parquet``, or of a folder as :func:`scan` recognizes
-    it. Images beside those that a folder's manifest lists are counted and said.
+    """Open a manifest, a folder's ``frames.parquet``, or a folder as :func:`scan` recognizes it.
+
+    Images that a folder's manifest does not list are counted in a note.
 
     Args:
         source: the manifest or the folder.

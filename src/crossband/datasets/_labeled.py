@@ -43,7 +43,7 @@ def listed_names(path: Path, known: Iterable[str]) -> list[str]:
 
 
 def with_val(splits: Sequence[str], every: int = 10) -> list[str]:
-    """Return splits with every tenth training frame as ``val``, for a dataset that is published without.
+    """Return splits with every tenth training frame as ``val``, for datasets published without one.
 
     A checkpoint is never selected on test.
 

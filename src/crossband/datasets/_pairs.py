@@ -42,7 +42,7 @@ _HINTS: dict[Band, tuple[str, ...]] = {
 
 
 def pair_folders(root: Path, **folders: Path | None) -> Frames:
-    """Return frames from one folder per band: the same stem (with subfolders, the same path) is one frame.
+    """Pair the images of one folder per band: the same stem (or relative path) is one frame.
 
     A frame that lacks a band is kept, with that band empty, as long as some frames have both.
 
@@ -62,8 +62,9 @@ def pair_folders(root: Path, **folders: Path | None) -> Frames:
 
 
 def pair_suffixes(root: Path, suffixes: Mapping[Band, str], folder: Path | None = None) -> Frames:
-    """Return frames from one folder (and those below it) where a suffix of the stem tells the band, as in
-    ``0001_rgb.png`` and ``0001_tir.png``.
+    """Pair the images of one folder whose stems end in a suffix per band.
+
+    As in ``0001_rgb.png`` and ``0001_tir.png``; subfolders are searched too.
 
     Args:
         root: the manifest's root; paths are written relative to it.
@@ -131,7 +132,7 @@ def pair_groups(root: Path, groups: Iterable[Group], expected: str, stem: Callab
 
 
 def pair_radiometric(root: Path) -> Frames:
-    """Return frames of radiometric FLIR JPEGs.
+    """Make frames of radiometric FLIR JPEGs.
 
     Each file is both bands, its temperatures and its photograph.
 
@@ -150,7 +151,7 @@ def pair_radiometric(root: Path) -> Frames:
 
 
 def frames_by_key(root: Path, images: Mapping[Band, Mapping[str, Path]], where: str) -> Frames:
-    """Return frames from images per band by a key that the bands share, in natural order (2 before 10).
+    """Make frames from each band's images by a shared key, in natural order (2 before 10).
 
     Raises:
         CrossbandError: two or more bands without a common key, or no image at all.
@@ -184,8 +185,10 @@ def guess_radiometric(root: Path, look_at: int = 16) -> bool:
 
 
 def guess_folders(root: Path) -> dict[Band, Path]:
-    """Return the subfolders of ``root`` whose names tell a band (``visible`` and ``infrared``, ``RGB`` and
-    ``thermal``, ...); empty when fewer than two do."""
+    """Return the subfolders of ``root`` whose names tell a band.
+
+    Such as ``visible`` and ``infrared``, or ``RGB`` and ``thermal``; empty when fewer than two do.
+    """
     found: dict[Band, Path] = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
         words = set(_words(folder.name))
@@ -197,8 +200,10 @@ def guess_folders(root: Path) -> dict[Band, Path]:
 
 
 def guess_suffixes(root: Path) -> dict[Band, str]:
-    """Return the file suffixes below ``root`` that tell a band (``_rgb`` and ``_nir``, ``-vi`` and ``-ir``);
-    empty when fewer than two do."""
+    """Return the file suffixes below ``root`` that tell a band.
+
+    Such as ``_rgb`` and ``_nir``, or ``-vi`` and ``-ir``; empty when fewer than two do.
+    """
     stems = [Path(key).name for key in images_by_stem(root, recursive=True)]
     found: dict[Band, str] = {}
     for band, hints in _HINTS.items():

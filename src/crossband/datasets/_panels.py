@@ -67,7 +67,9 @@ def _split(path: Path, targets: list[Path], bands: Sequence[Band]) -> None:
 
 
 def frames_of_panels(root: Path, bands: Sequence[Band], extract: str) -> Frames:
-    """Return frames ``FOLDER/NAME`` of a split dataset, with ``identity``, ``camera``, ``image`` and ``split``.
+    """Return the frames ``FOLDER/NAME`` of a split dataset.
+
+    They have ``identity``, ``camera``, ``image`` and ``split``.
 
     ``image`` is the same for a query and for its copy in the gallery. The datasets have no frames for
     validation: ``fold`` numbers the identities of ``train`` from 0 to 9 in turn, for a recipe to hold some out.
@@ -119,7 +121,7 @@ def frames_of_panels(root: Path, bands: Sequence[Band], extract: str) -> Frames:
 
 
 def identity_and_camera(stem: str) -> tuple[str, str]:
-    """Return identity and camera by the name of an image.
+    """Parse identity and camera from the name of an image.
 
     Raises:
         CrossbandError: the name holds none.

@@ -153,5 +153,5 @@ def is_text(name: str) -> bool:
 
 @functools.cache
 def note_once(text: str) -> None:
-    """One line on standard error, the first time: a folder is looked through more than once."""
+    """Print a note to standard error, the first time only: folders are listed more than once."""
     note(text)

@@ -42,7 +42,7 @@ _PARTS = ("train", "val", "test")
     ),
 )
 def read_color_thermal_objects(root: Path) -> Frames:
-    """Read the frames of such a folder, one image each.
+    """Read a folder of color and thermal objects, one image per frame.
 
     Raises:
         CrossbandError: nothing of this layout, or an image without an identity.

@@ -63,7 +63,7 @@ _SPLITS = {
     ),
 )
 def read_oxford_radar_robotcar(root: Path, positions: Literal["ins", "odometry"] = "ins") -> Frames:
-    """Read the frames of the left camera in ``root``.
+    """Read the frames of the left camera of Oxford Radar RobotCar in ``root``.
 
     Args:
         root: the folder of the drives.
@@ -143,7 +143,7 @@ def _track(drive: Path, positions: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def chain_odometry(steps: np.ndarray) -> np.ndarray:
-    """Return positions from relative motions.
+    """Chain relative motions into positions, ``(n, 3)`` to ``(n + 1, 2)``.
 
     X, y in the frame of the step before, and turn, ``(n, 3)`` to ``(n + 1, 2)``, from the origin.
 
@@ -215,7 +215,7 @@ def _read_lut(path: Path) -> np.ndarray:
 
 
 def demosaic(mosaic: np.ndarray) -> np.ndarray:
-    """Return an RGGB Bayer mosaic, uint8 ``(H, W)`` with even sides, as colors ``(H, W, 3)``, bilinearly.
+    """Demosaic RGGB Bayer pixels, uint8 ``(H, W)`` with even sides, bilinearly to ``(H, W, 3)``.
 
     Example:
         >>> demosaic(np.full((4, 4), 7, np.uint8))[0, 0].tolist()

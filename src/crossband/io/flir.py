@@ -45,7 +45,9 @@ def has_flir_records(path: Path) -> bool:
 
 
 def read_radiometric_jpeg(data: bytes, band: Band) -> np.ndarray | None:
-    """Read kelvin as float32 ``(H, W)`` for ``tir``.
+    """Read a radiometric FLIR JPEG: kelvin as float32 ``(H, W)`` for ``tir``, or its photograph.
+
+    The photograph for ``rgb`` is uint8 ``(H, W, 3)`` or, where it is gray, ``(H, W)``.
 
     The embedded photograph as uint8 for ``rgb``, ``(H, W, 3)`` or, where it is gray, ``(H, W)``.
 

@@ -368,7 +368,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> np.ndarray:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn pixels as EXIF tag 274 asks.
+    """Rotate and mirror pixels as EXIF tag 274 asks.
 
     1 as is, 3 by 180, 6 by 90 clockwise, 8 by 90 counterclockwise, the even ones mirrored; anything else is
     left as is.

@@ -24,7 +24,7 @@ __all__ = ["adversarial_loss"]
 def adversarial_loss(
     discriminator: nn.Module, condition: torch.Tensor, generated: torch.Tensor, real: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the generator's loss and the discriminator's, both scalars, to be added up (weighted) and minimized.
+    """Compute the generator's and the discriminator's loss, two scalars to be added and minimized.
 
     The discriminator's is halved, as in the paper, so that it does not run ahead.
 

@@ -80,7 +80,7 @@ def multi_stream_loss(
 
 
 def score_coherence_loss(scores: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
-    """Compute equation (5), L_hsc.
+    """Compute equation (5), L_hsc, the score coherence loss.
 
     ``1 - sum_i prod_j p_i^j``, 0 where all streams are sure of the same class.
 
@@ -162,7 +162,9 @@ def class_aware_loss(
 
 
 def batch_hard_triplet_loss(features: torch.Tensor, labels: torch.Tensor, margin: float = 0.3) -> torch.Tensor:
-    """Return each item against its farthest positive and its nearest negative in the batch, by Euclidean distance.
+    """Compute the batch-hard triplet loss by Euclidean distance.
+
+    Each item stands against its farthest positive and its nearest negative in the batch.
 
     Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification", 2017, equation (5). Items
     without a positive or a negative in the batch do not count.
@@ -216,7 +218,7 @@ class StreamsLoss(nn.Module):
         self.triplet, self.margin = triplet, margin
 
     def forward(self, output: StreamsOutput, labels: torch.Tensor) -> torch.Tensor:
-        """Return the loss of a batch, a scalar.
+        """Compute the loss of a batch, a scalar.
 
         Raises:
             CrossbandError: a part needs what these streams do not give.

@@ -38,7 +38,7 @@ __all__ = [
 
 
 def pair_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Return Euclidean distance over the last axis, ``(..., D)`` and ``(..., D)`` to ``(...)``.
+    """Compute the Euclidean distance over the last axis, ``(..., D)`` and ``(..., D)`` to ``(...)``.
 
     Of equal vectors it is 0 and so is its gradient, where the formula has none.
 
@@ -76,7 +76,7 @@ def contrastive_loss(
 def triplet_loss(
     query: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor, margin: float = 0.1
 ) -> torch.Tensor:
-    """Compute equation (6).
+    """Compute equation (6), the triplet loss.
 
     ``sum_j max(|q - p|^2 - |q - n_j|^2 + margin, 0)`` over all negatives of a tuple.
 
@@ -106,7 +106,7 @@ def arcface_loss(
     scale: float = 64.0,
     margin: float = 0.5,
 ) -> torch.Tensor:
-    """Compute equation (7).
+    """Compute equation (7), ArcFace.
 
     Cross entropy of scaled cosines, with ``margin`` added to the angle of the true class.
 

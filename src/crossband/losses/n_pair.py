@@ -11,7 +11,9 @@ __all__ = ["n_pair_loss"]
 def n_pair_loss(
     queries: torch.Tensor, candidates: torch.Tensor, right: torch.Tensor, temperature: float = 0.1
 ) -> torch.Tensor:
-    """Return cross-entropy of choosing each query's right candidate with probability ``softmax(-d**2 / temperature)``.
+    """Compute the N-pair loss: cross entropy of choosing each query's right candidate.
+
+    A candidate is chosen with probability ``softmax(-d**2 / temperature)``.
 
     Sohn, "Improved Deep Metric Learning with Multi-class N-pair Loss Objective", NeurIPS 2016, equation (7),
     with squared Euclidean distances for inner products; of unit vectors that is the same at twice the

@@ -28,7 +28,7 @@ CONFIDENCE_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
 
 
 def class_weights(counts: torch.Tensor, offset: float = 1.05) -> torch.Tensor:
-    """Return the weight of each class, ``1 / ln(offset + p)`` with p its share of all labeled pixels.
+    """Compute the weight of each class, ``1 / ln(offset + p)`` with p its share of all labeled pixels.
 
     Paszke et al., "ENet", 2016, where the offset is 1.02; 1.05 in RSFNet.
 
@@ -51,7 +51,7 @@ def class_weights(counts: torch.Tensor, offset: float = 1.05) -> torch.Tensor:
 def weighted_cross_entropy(
     logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None, ignore: int = 255
 ) -> torch.Tensor:
-    """Return the weighted cross-entropy of a label map, equation (7).
+    """Compute equation (7), the weighted cross entropy of a label map.
 
     A mean over pixels, not over their weights.
 
@@ -77,7 +77,7 @@ def weighted_cross_entropy(
 
 
 def confidence_loss(confidence: torch.Tensor, wanted: torch.Tensor, name: str = "smooth_l1") -> torch.Tensor:
-    """Return the regression of confidences to pseudo-labels, equations (8) and (9), summed over streams.
+    """Compute equations (8) and (9): the regression of confidences to pseudo-labels, summed over streams.
 
     Args:
         confidence: ``(B, streams)`` in 0 to 1.
@@ -130,7 +130,7 @@ class SegmentationLoss(nn.Module):
         confidence: torch.Tensor | None = None,
         wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return a scalar; see :func:`weighted_cross_entropy` and :func:`confidence_loss`."""
+        """Compute the loss; see :func:`weighted_cross_entropy` and :func:`confidence_loss`."""
         loss = weighted_cross_entropy(logits, labels, self.weights)
         if self.balance and confidence is not None and wanted is not None:
             loss = loss + self.balance * confidence_loss(confidence, wanted, self.regression)

@@ -59,7 +59,7 @@ def assign_boxes(
 def yolo_loss(
     network: YoloSemantic, outputs: list[torch.Tensor], targets: torch.Tensor, fits: float = 0.0
 ) -> torch.Tensor:
-    """Return objectness, twice the box loss and the class loss, for each box that answers, a scalar.
+    """Compute the loss of objectness, boxes (twice) and classes for each responsible box, a scalar.
 
     Args:
         network: whose outputs these are.

@@ -13,7 +13,7 @@ __all__ = ["CentroidCondition", "centroid_condition", "compare_centroids"]
 
 @dataclass(frozen=True)
 class CentroidCondition:
-    """Table 3 of Pendota and Channappayya.
+    """The centroid condition: table 3 of Pendota and Channappayya.
 
     Attributes:
         score: places whose centroid in the query band is nearest to its own in the gallery band.
@@ -29,7 +29,7 @@ class CentroidCondition:
 def centroid_condition(
     queries: np.ndarray, query_places: list[str], gallery: np.ndarray, gallery_places: list[str]
 ) -> CentroidCondition:
-    """Return one point for each place whose query centroid is strictly nearest to its own gallery centroid.
+    """Count the places whose query centroid is strictly nearest to their own gallery centroid.
 
     Pendota and Channappayya, section 4.1.3. Only places that both sides have are compared.
 
@@ -52,7 +52,7 @@ def centroid_condition(
 
 
 def compare_centroids(mine: np.ndarray, theirs: np.ndarray, places: list[str]) -> CentroidCondition:
-    """Return the centroid condition from centroids ``(places, d)`` of the query and of the gallery band."""
+    """Compute the centroid condition from centroids ``(places, d)`` of both bands."""
     if len(places) < 2:
         raise CrossbandError(f"the centroid condition needs two places or more; there are {len(places)}")
     distances = np.array([np.linalg.norm(theirs - centroid, axis=1) for centroid in mine])

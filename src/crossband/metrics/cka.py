@@ -10,7 +10,7 @@ __all__ = ["cka_from_grams", "linear_cka"]
 
 
 def linear_cka(x: np.ndarray, y: np.ndarray) -> float:
-    """Return linear CKA of ``x (n, d1)`` and ``y (n, d2)``: 1 for the same geometry, 0 for unrelated.
+    """Compute linear CKA of ``x (n, d1)`` and ``y (n, d2)``: 1 for the same geometry, 0 for unrelated.
 
     Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019, section 3;
     table 2 of Pendota and Channappayya. Computed from the Gram matrices, which is cheap for n << d.
@@ -25,7 +25,7 @@ def linear_cka(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def cka_from_grams(k: np.ndarray, l: np.ndarray) -> float:  # noqa: E741 (the paper's letters)
-    """Return CKA of two Gram matrices ``(n, n)``.
+    """Compute CKA from two Gram matrices ``(n, n)``.
 
     ``<HKH, HLH> / (|HKH| |HLH|)`` with ``H = I - 11^T / n``.
 

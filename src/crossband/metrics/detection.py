@@ -48,7 +48,7 @@ class DetectionScores:
 def score_detections(
     found: Sequence[np.ndarray], truth: Sequence[np.ndarray], classes: Sequence[str]
 ) -> DetectionScores:
-    """Return score detections.
+    """Score detections by COCO's mAP.
 
     Args:
         found: of each image ``(n, 6)``: left, top, right, bottom in pixels, score, class.
@@ -123,7 +123,7 @@ def _best_iou(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def match_boxes(truth: np.ndarray, found: np.ndarray, least: float = 0.5) -> np.ndarray:
-    """Return which true box each detection is of, by largest IoU, int64 ``(n,)``.
+    """Match each detection to the true box of largest IoU, int64 ``(n,)``.
 
     -1 where none overlaps enough.
 

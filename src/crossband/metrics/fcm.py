@@ -69,7 +69,7 @@ def place_index(frames: Frames) -> np.ndarray:
 
 
 def near_mask(queries: Frames, gallery: Frames, radius: float, measure: str = "meters") -> PositiveMask:
-    """Return what tells, for blocks of queries, the gallery items at most ``radius`` away.
+    """Return a function from a block of queries to the gallery items at most ``radius`` away.
 
     Args:
         queries: frames ``(n)``.
@@ -149,7 +149,7 @@ def score_matches(
     measure: str = "meters",
     recall_threshold: float | None = None,
 ) -> PlaceScores:
-    """Return FCM at each threshold, with Recall@N at one of them, of found rows, nearest first.
+    """Score found rows, nearest first: FCM at each threshold, and Recall@N at one of them.
 
     Args:
         rows: int64 ``(n, k)``; Recall@N is given for N of 1, 5 and 10 up to k.

@@ -31,7 +31,7 @@ class ModalityGap:
 
 
 def modality_gap(x: np.ndarray, y: np.ndarray) -> ModalityGap:
-    """Return the gap between paired descriptors of unit length.
+    """Measure the gap between paired descriptors of unit length.
 
     Liang et al., "Mind the Gap", NeurIPS 2022, section 2: the Euclidean distance of the means.
 

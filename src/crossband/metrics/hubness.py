@@ -34,7 +34,7 @@ class Hubness:
 
 
 def hubness(found: np.ndarray, m: int) -> Hubness:
-    """Return the k-occurrences of a gallery's items.
+    """Measure the hubness of a gallery from its items' k-occurrences.
 
     Radovanovic, Nanopoulos and Ivanovic, "Hubs in Space", JMLR 2010, section 2.
 

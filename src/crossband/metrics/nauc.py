@@ -10,7 +10,7 @@ __all__ = ["nauc"]
 
 
 def nauc(curve: np.ndarray) -> float:
-    """Return the area under a CMC curve over its ranks by the trapezoidal rule, divided by their range.
+    """Compute the normalized area under a CMC curve, by the trapezoidal rule over its ranks.
 
     Same unit.
 

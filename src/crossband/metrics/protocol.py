@@ -59,7 +59,7 @@ class Protocol:
         return f"within:{self.meters:g}" if self.name == "within" else self.name
 
     def check(self, frames: Frames, same_band: bool) -> None:
-        """See that the frames carry what the protocol needs.
+        """Check that the frames have what the protocol needs.
 
         Raises:
             CrossbandError: a column is missing, or each query would only find itself.
@@ -79,7 +79,7 @@ class Protocol:
             )
 
     def positives(self, queries: Frames, gallery: Frames) -> PositiveMask:
-        """Return what tells the right gallery items of any block of queries."""
+        """Return the mask of right gallery items for any block of queries."""
         if self.name == "within":
             return self._near(queries, gallery)
         column = "place" if self.name == "place" else "frame"
@@ -103,14 +103,14 @@ class Protocol:
 
 @dataclass(frozen=True)
 class PositiveMask:
-    """Tells which gallery items are right: equal codes ``(n,)``, or positions ``(n, 2 or 3)`` in meters."""
+    """The right gallery items of queries: equal codes ``(n,)``, or positions ``(n, 2 or 3)`` in meters."""
 
     queries: np.ndarray
     gallery: np.ndarray
     meters: float | None
 
     def block(self, start: int, stop: int) -> np.ndarray:
-        """Return boolean ``(stop - start, gallery)``."""
+        """Return the mask of some queries, boolean ``(stop - start, gallery)``."""
         mine = self.queries[start:stop, None]
         if self.meters is None:
             return mine == self.gallery[None]

@@ -49,7 +49,7 @@ class Ranks:
 def rank_positives(
     blocks: Iterable[tuple[int, np.ndarray]], positives: PositiveMask, itself: np.ndarray | None = None
 ) -> Ranks:
-    """Return rank by counting: no sorting, and no more of the distance matrix than one block at a time.
+    """Rank each query's nearest positive by counting, without sorting, one block at a time.
 
     Args:
         blocks: first query row and distances ``(queries in it, m)``, in any monotone measure.
@@ -97,7 +97,7 @@ def _count(block: np.ndarray, right: np.ndarray, itself: np.ndarray | None) -> n
 
 
 def recall_at(ranks: Ranks, n: int) -> float:
-    """Return Recall@N in percent: the share of queries whose nearest right item ranks ``n`` or better.
+    """Compute Recall@N in percent: the share of queries whose nearest positive ranks ``n`` or better.
 
     Raises:
         CrossbandError: no query counts.
@@ -112,7 +112,7 @@ def recall_at(ranks: Ranks, n: int) -> float:
 
 
 def cmc(ranks: Ranks, length: int) -> np.ndarray:
-    """Return the cumulative matching characteristic.
+    """Compute the cumulative matching characteristic.
 
     Recall@1 to Recall@``length``, percent, float64 ``(length,)``.
 

@@ -66,7 +66,7 @@ class ReidLabels:
 
 
 def reid_labels(queries: Frames, gallery: Frames, protocol: str) -> tuple[ReidLabels, ReidLabels]:
-    """Return the labels of queries and gallery from ``identity``, ``camera``, ``scene`` and ``frame``.
+    """Make the labels of queries and gallery from ``identity``, ``camera``, ``scene`` and ``frame``.
 
     Where both have a column ``image``, that says which frames are the same, not ``frame``: a copy of a gallery
     image in a query folder has another name.
@@ -125,12 +125,12 @@ class ReidScores:
 
     @property
     def mean_ap(self) -> float:
-        """mAP, percent."""
+        """Mean average precision, percent."""
         return 100 * float(self.ap[self._some()].mean())
 
     @property
     def mean_inp(self) -> float:
-        """mINP, percent."""
+        """Mean inverse negative penalty, percent."""
         return 100 * float(self.inp[self._some()].mean())
 
     def rank(self, k: int) -> float:
@@ -195,7 +195,7 @@ class ReidScores:
 def score_reid(
     blocks: Iterable[tuple[int, np.ndarray]], queries: ReidLabels, gallery: ReidLabels, protocol: str
 ) -> ReidScores:
-    """Return score queries by their distances to the gallery.
+    """Score queries by their distances to the gallery.
 
     Args:
         blocks: first query row and distances ``(queries in it, m)``, in any monotone measure, such as

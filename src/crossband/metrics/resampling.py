@@ -15,7 +15,7 @@ __all__ = ["PairedTest", "bootstrap_interval", "cluster_interval", "paired_test"
 def bootstrap_interval(
     hits: np.ndarray, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return percentile bootstrap interval, in percent, of the mean of ``hits`` (booleans or shares, ``(n,)``).
+    """Compute the percentile bootstrap interval, in percent, of the mean of ``hits`` ``(n,)``.
 
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13. Queries are resampled as if
     independent; frames of one sequence are not, so for correlated sets the interval is too narrow.
@@ -39,8 +39,9 @@ def bootstrap_interval(
 def cluster_interval(
     values: np.ndarray, groups: np.ndarray, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return percentile bootstrap interval, in percent, of the mean of ``values`` (shares, ``(n,)``), when whole
-    groups are drawn: the queries of one identity are alike, and say less than as many identities would.
+    """Compute a bootstrap interval, in percent, of the mean of ``values``, drawing whole groups.
+
+    The queries of one identity are alike, and say less than as many identities would.
 
     Efron and Tibshirani, 1993, chapter 8: what is drawn is what is independent.
 
@@ -65,7 +66,7 @@ def cluster_interval(
 
 
 def recall_interval(hits: np.ndarray, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Return interval of a recall, in percent, of booleans ``(n,)``.
+    """Compute the interval of a recall, in percent, of booleans ``(n,)``.
 
     The bootstrap's, and where all queries agree, so that every resample is the same, the exact one of Clopper
     and Pearson (Biometrika, 1934).

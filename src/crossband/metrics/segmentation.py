@@ -91,7 +91,7 @@ class SegmentationScores:
 
 
 def confusion_matrix(predicted: np.ndarray, labels: np.ndarray, classes: int, ignore: int = 255) -> np.ndarray:
-    """Return how often each label (row) was called each class (column), int64 ``(classes, classes)``.
+    """Count how often each label (row) was predicted as each class (column), int64.
 
     Args:
         predicted: integers from 0 to ``classes - 1``, any shape.
@@ -119,7 +119,7 @@ def confusion_matrix(predicted: np.ndarray, labels: np.ndarray, classes: int, ig
 
 
 def score_confusion(matrix: np.ndarray, protocol: str = "present") -> SegmentationScores:
-    """Return the scores of a confusion matrix.
+    """Compute the scores of a confusion matrix.
 
     Args:
         matrix: of :func:`confusion_matrix`, summed over a set.
@@ -149,7 +149,7 @@ def score_confusion(matrix: np.ndarray, protocol: str = "present") -> Segmentati
 def score_interval(
     matrices: np.ndarray, groups: Sequence[Any], protocol: str = "present", rounds: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Return 95 % bootstrap intervals of mIoU and mAcc, drawing whole groups.
+    """Compute 95 % bootstrap intervals of mIoU and mAcc, drawing whole groups.
 
     Frames of one drive are alike.
 

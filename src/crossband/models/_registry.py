@@ -117,7 +117,7 @@ def find_model(name: str, also: Iterable[str] = ()) -> ModelEntry:
 
 
 def create_model(name: str, weights: str | Path | None = None, pretrained: bool = True) -> tuple[Encoder, str]:
-    """Create a network in evaluation mode with its weights, and the identity of those weights.
+    """Create a network in evaluation mode with its weights, and return the weights' digest.
 
     Args:
         name: see :func:`list_models`; ``timm/NAME`` for any model of timm.
@@ -162,7 +162,7 @@ def list_rerankers() -> list[str]:
 
 @functools.cache
 def count_size(name: str) -> tuple[int, int]:
-    """Return the parameters and the dimension of a model, from the network, without memory behind it."""
+    """Count a model's parameters and its dim on the meta device."""
     with torch.device("meta"), torch.inference_mode():
         encoder = find_model(name).build().eval()
         _drop_classifier(encoder)

@@ -132,8 +132,10 @@ def segmenter_names() -> list[str]:
 
 
 def list_segmenters(pattern: str = "*") -> list[ModelInfo]:
-    """List every registered network that matches a pattern, by name, with its parameters for nine classes and RGB +
-    thermal; none is built that says its own."""
+    """List the segmentation networks that match a pattern, with their parameters.
+
+    Parameters are for nine classes and RGB + thermal; a network that states its own is not built.
+    """
     found = []
     for entry in SEGMENTERS.list(pattern):
         params = count_segmenter(entry.name) if entry.params is None else entry.params
@@ -144,7 +146,7 @@ def list_segmenters(pattern: str = "*") -> list[ModelInfo]:
 
 
 def count_segmenter(name: str) -> int:
-    """Return the parameters of a network for nine classes and RGB + thermal, without memory behind them."""
+    """Count a network's parameters for nine classes and RGB + thermal on the meta device."""
     with torch.device("meta"):
         network, _ = create_segmenter(name)
     return count_parameters(network)

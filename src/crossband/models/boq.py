@@ -57,7 +57,7 @@ class BoQ(nn.Module):
         self.fc = nn.Linear(layers * queries, rows)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """See the class."""
+        """Compute descriptors of maps; see the class."""
         x = self.norm_input(self.proj_c(maps).flatten(2).transpose(1, 2))
         found = []
         for layer in self.boqs:
@@ -98,7 +98,7 @@ class BoQNetwork(nn.Module):
 
 
 def rename_boq(state: StateDict, encoder: Encoder) -> StateDict:
-    """Return ``backbone.dino`` as the network's own; DINOv2's mask token is left aside."""
+    """Rename ``backbone.dino`` to the network's keys; DINOv2's mask token is dropped."""
     return {
         key.replace("backbone.dino.", "backbone.model."): value
         for key, value in state.items()

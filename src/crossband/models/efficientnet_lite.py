@@ -32,7 +32,7 @@ def _packaged() -> Path | None:
 
 
 def rename_by_order(state: StateDict, encoder: Encoder) -> StateDict:
-    """Return the packaged tensors under the network's names, matched by order; every shape must agree.
+    """Rename the packaged tensors to the network's names by order; every shape must agree.
 
     Raises:
         CrossbandError: another number of tensors, or a shape that differs.

@@ -111,7 +111,7 @@ class Tower(nn.Module):
 
 
 def rename_tower(state: StateDict, encoder: Encoder) -> StateDict:
-    """Return timm's keys below ``net``; a mask token is left aside."""
+    """Move timm's keys below ``net``; a mask token is dropped."""
     return {f"net.{key}": value for key, value in state.items() if not key.endswith("mask_token")}
 
 

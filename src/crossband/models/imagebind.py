@@ -91,8 +91,10 @@ class ImageBind(nn.Module):
         self.register_buffer("std", torch.tensor(_CLIP.std)[:, None, None], persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return unit-length descriptors ``(B, dim)`` of images ``(B, 3, h, w)``, standardized by CLIP's
-        statistics."""
+        """Return unit-length descriptors ``(B, dim)`` of images ``(B, 3, h, w)``.
+
+        The images are standardized by CLIP's statistics.
+        """
         images = F.interpolate(images, (_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False)
         plain = images * self.get_buffer("std") + self.get_buffer("mean")
         if images.is_meta:
@@ -120,7 +122,7 @@ _PARTS = {
 
 
 def rename_imagebind(state: StateDict, encoder: Encoder) -> StateDict:
-    """Return the tensors of the two towers; text, sound, depth and motion are left aside."""
+    """Keep the tensors of the two towers; text, sound, depth and motion are dropped."""
     renamed = {}
     for tower in ("vision", "thermal"):
         for old, new in _PARTS.items():

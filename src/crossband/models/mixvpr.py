@@ -44,7 +44,7 @@ _PARTS = (
 
 
 def rename_mixvpr(state: StateDict, encoder: Encoder) -> StateDict:
-    """Return the authors' keys as the network's own."""
+    """Rename the authors' keys to the network's own."""
     renamed = {}
     for key, value in state.items():
         old, new = next((pair for pair in _PARTS if key.startswith(pair[0])), ("", ""))

@@ -111,7 +111,7 @@ class PatchFeatures:
 
 
 def patch_score(query: PatchFeatures, item: PatchFeatures, method: str = "ransac") -> float:
-    """Return how well two images' patches agree in place; more is better, 0 without a mutual match.
+    """Score how well two images' patches agree in place; more is better, 0 without a mutual match.
 
     Args:
         query: patches of one image.
@@ -216,7 +216,7 @@ class PatchReranker(Reranker):
 
 
 def rename_netvlad(state: StateDict, encoder: Encoder) -> StateDict:
-    """Return ``pool.conv`` and ``pool.centroids`` as this NetVLAD's own.
+    """Rename ``pool.conv`` and ``pool.centroids`` to this NetVLAD's keys.
 
     A v1 layer has no bias, which is zero.
     """

@@ -40,7 +40,10 @@ class OmnivoreTrunk(nn.Module):
 
 
 def rename_omnivore(state: StateDict, encoder: Encoder) -> StateDict:
-    """Return the 2-D slices of the 3-D trunk, under timm's names (a stage begins with its downsampling there)."""
+    """Take the 2-D slices of the 3-D trunk, under timm's names.
+
+    A stage begins with its downsampling there.
+    """
     renamed = {}
     for key, value in state.items():
         key = key.removeprefix("trunk.")

@@ -85,11 +85,11 @@ class PairDescriptor(nn.Module):
         return F.normalize((vectors - (vectors.mean(0) if mean is None else mean)) @ self.axes, dim=1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return descriptors ``(B, dim)`` of images of one band ``(B, 3, h, w)``, centered by their own mean."""
+        """Return descriptors ``(B, dim)`` of images ``(B, 3, h, w)`` of one band, centered by their mean."""
         return self.finish(self.pooled(images))
 
     def train(self, mode: bool = True) -> PairDescriptor:
-        """Return training mode; BatchNorm keeps its statistics, which small batches would spoil."""
+        """Switch to training mode; BatchNorm keeps its statistics, which small batches would spoil."""
         super().train(mode)
         if mode:
             for module in self.modules():
@@ -114,7 +114,7 @@ class PairDescriptor(nn.Module):
 
 
 def trim(encoder: Encoder, layer: str, size: tuple[int, int]) -> tuple[Encoder, torch.Size]:
-    """Return the encoder without the modules that a pass up to ``layer`` never enters.
+    """Trim the encoder of the modules that a pass up to ``layer`` never enters.
 
     Identities stand in for them. The pass is one without memory behind it. Where a module reads another's
     weights without entering it, as attention does, nothing is taken out.

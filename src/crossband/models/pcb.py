@@ -2,7 +2,8 @@
 
 Sun et al., "Beyond Part Models: Person Retrieval with Refined Part Pooling (and A Strong Convolutional
 Baseline)", ECCV 2018, figure 2. Extended to several bands as table 4 of Li et al. (AAAI 2020) does: one
-stream per band, their features summed. Refined part pooling is left out; the features are the paper's H, p x 256.
+stream per band, their features summed. Refined part pooling is left out; the
+features are the paper's H, p x 256.
 """
 
 from __future__ import annotations

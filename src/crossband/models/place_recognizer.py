@@ -58,7 +58,7 @@ class PlaceRecognizer(nn.Module):
         return self.aggregator(self.encoder(images.contiguous(memory_format=torch.channels_last), self.layer))
 
     def train(self, mode: bool = True) -> PlaceRecognizer:
-        """Return training mode; BatchNorm stays in evaluation where its statistics are frozen."""
+        """Switch to training mode; BatchNorm stays in evaluation where its statistics are frozen."""
         super().train(mode)
         if mode and self.freeze_batchnorm:
             for module in self.modules():
@@ -67,7 +67,7 @@ class PlaceRecognizer(nn.Module):
         return self
 
     def local_features(self, images: torch.Tensor, each: int, generator: torch.Generator) -> torch.Tensor:
-        """Return ``each`` positions of each image's map at random, float32 ``(B * each, C)``."""
+        """Sample ``each`` positions of each image's map, float32 ``(B * each, C)``."""
         with torch.inference_mode():
             maps = self.encoder(images, self.layer).float().flatten(2)
         chosen = torch.randint(maps.shape[2], (len(maps), 1, each), generator=generator).to(maps.device)

@@ -101,7 +101,7 @@ class R2Former(nn.Module):
 
 
 class PairTransformer(nn.Module):
-    """Whether two images show one place, from their local features.
+    """A transformer that scores whether two images show one place, from their local features.
 
     Each patch of either image and its five most alike of the other become five tokens: where both lie, the
     attention they get, and how alike they are. Two blocks make one token of them, six more one of all patches.
@@ -132,7 +132,10 @@ class PairTransformer(nn.Module):
         self.decoder_pred = nn.Linear(width, 2)
 
     def forward(self, query: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Return probabilities ``(B,)`` of one place, of local features ``(1 or B, n, 131)`` and ``(B, m, 131)``."""
+        """Return the probability ``(B,)`` that pairs show one place.
+
+        The local features are ``(1 or B, n, 131)`` and ``(B, m, 131)``.
+        """
         query = query.expand(len(items), -1, -1)
         alike = F.normalize(query[:, :, 3:], dim=2) @ F.normalize(items[:, :, 3:], dim=2).transpose(1, 2)
         where = [local[:, :, :3].clamp(0, 1) for local in (query, items)]
@@ -197,7 +200,7 @@ class R2FormerReranker(Reranker):
 
 
 def rename_r2former(state: StateDict, encoder: Encoder) -> StateDict:
-    """Return the tensors without the name that training on several devices put before them."""
+    """Strip the prefix that multi-device training put before the tensors' names."""
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 

@@ -76,7 +76,7 @@ class RSFNet(nn.Module):
         return self.with_confidence(images)[0]
 
     def with_confidence(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits, and the confidence of each stream ``(B, streams)`` in 0 to 1 (ones where none is learned)."""
+        """Return logits, and the confidence of each stream ``(B, streams)`` in [0, 1], one if not learned."""
         parts = images.split(self.split, 1)
         features, trusts = zip(
             *(stream(part) for stream, part in zip(self.streams, parts, strict=True)), strict=True

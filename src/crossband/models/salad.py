@@ -25,7 +25,7 @@ _ROUNDS = 3
 
 
 class SALAD(nn.Module):
-    """Tokens to one vector.
+    """Aggregation of tokens to one vector by optimal transport.
 
     The class token, and for each cluster the features that optimal transport gives it.
 
@@ -63,7 +63,7 @@ class SALAD(nn.Module):
         )
 
     def assign(self, scores: torch.Tensor) -> torch.Tensor:
-        """Return soft assignment ``(B, m, n)`` of n tokens to m clusters, by Sinkhorn's iterations in logarithms.
+        """Assign n tokens to m clusters softly, ``(B, m, n)``, by Sinkhorn's iterations in logarithms.
 
         Every cluster may take as much as one token and the bin all the rest (where there are more tokens than
         clusters); every token gives one.
@@ -92,13 +92,15 @@ class SALADNetwork(nn.Module):
         self.out = nn.Identity()  # the layer's name
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return unit-length descriptors ``(B, D)`` of images ``(B, 3, h, w)``, at the nearest multiple of 14
-        pixels."""
+        """Return unit-length descriptors ``(B, D)`` of images ``(B, 3, h, w)``.
+
+        The images are resized to the nearest multiple of 14 pixels.
+        """
         return self.out(F.normalize(self.linear(self.aggregator(self.backbone(images))), dim=1))
 
 
 def rename_salad(state: StateDict, encoder: Encoder) -> StateDict:
-    """Return MegaLoc's aggregator as SALAD's, without DINOv2's mask token, which only its training needs."""
+    """Rename MegaLoc's aggregator to SALAD's, without DINOv2's mask token, which only training needs."""
     renamed = {}
     for key, value in state.items():
         if not key.endswith("mask_token"):

@@ -37,7 +37,7 @@ class SGM(nn.Module):
 
 
 def rename_sgm(state: StateDict, encoder: Encoder) -> StateDict:
-    """Return the authors' NetVLAD keys as the network's own; its assignment has no bias, which is zero."""
+    """Rename the authors' NetVLAD keys to the network's own; its assignment gets a zero bias."""
     renamed = {}
     for key, value in state.items():
         key = key.removeprefix("module.")

@@ -108,7 +108,7 @@ class Streams(nn.Module):
         return int(cast(Any, next(iter(self.streams.values()))).dim)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor | None = None) -> StreamsOutput:
-        """Return all streams on their bands.
+        """Run all streams on their bands.
 
         Args:
             images: standardized, float32 ``(B, m, 3, H, W)``, the bands in the order of :attr:`bands`.
@@ -136,7 +136,7 @@ class Streams(nn.Module):
         return replace(output, penalty=output.penalty + torch.stack(nothing).sum())
 
     def train(self, mode: bool = True) -> Streams:
-        """Return training mode; BatchNorm stays in evaluation where its statistics are frozen."""
+        """Switch to training mode; BatchNorm stays in evaluation where its statistics are frozen."""
         super().train(mode)
         if mode and self.freeze_batchnorm:
             for module in self.modules():
@@ -227,7 +227,7 @@ def create_streams(
     freeze_batchnorm: bool = False,
     train_from: str | None = None,
 ) -> tuple[Streams, str]:
-    """Create one stream a band, none sharing weights with another, and the identity of their encoders' weights.
+    """Create one stream per band, sharing no weights, and return their encoders' digest.
 
     Args:
         bands: of any number, in the order their images will come in.

@@ -67,7 +67,7 @@ class ThermalGAN(nn.Module):
         return ambient - self.span - self.contrast, ambient + self.span + self.contrast
 
     def forward(self, images: torch.Tensor, ambient: torch.Tensor) -> Translation:
-        """Translate color images.
+        """Translate color images to temperatures.
 
         Args:
             images: float32 ``(N, 3, H, W)`` in [0, 1].

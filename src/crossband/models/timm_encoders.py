@@ -119,7 +119,7 @@ def _gives_several_maps(name: str, layer: str) -> bool:
 
 
 def rename_features(name: str, state: StateDict, encoder: Encoder) -> StateDict:
-    """Return the whole network's keys as those of its features, for a network that is run in that way.
+    """Rename a whole network's keys to those of its features.
 
     Raises:
         CrossbandError: these are not the keys of the whole network.

@@ -71,7 +71,7 @@ def build_torchvision(name: str, layer: str, classifier: tuple[str, ...]) -> Enc
 
 
 def rename_dense_layers(state: StateDict, encoder: Encoder) -> StateDict:
-    """Return DenseNet's published keys have ``norm.1`` where the network has ``norm1``."""
+    """Rename ``norm.1`` of DenseNet's published keys to ``norm1``, and the like."""
     return {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\.", r"\1\2.", k): v for k, v in state.items()}
 
 

@@ -42,7 +42,7 @@ def register_aggregator(name: str) -> Callable[[type[Aggregator]], type[Aggregat
 
 
 class Aggregator(nn.Module):
-    """What all aggregators have in common.
+    """The base class of all aggregators.
 
     Attributes:
         dim: D, the length of a descriptor.
@@ -169,7 +169,7 @@ class NetVLAD(Aggregator):
         return self.full_dim if self.whitening is None else self.whiten
 
     def initialize(self, features: torch.Tensor, seed: int = 0) -> None:
-        """Centers by k-means on local features ``(n, C)``.
+        """Set the centers by k-means on local features ``(n, C)``.
 
         The assignment of equation (4) then is VLAD's, softened so that the nearest center outweighs the next a
         hundred times on average, as in the authors' code, where ``alpha`` is not given.
@@ -298,7 +298,7 @@ class MixVPR(Aggregator):
 
 
 def kmeans(features: torch.Tensor, clusters: int, seed: int = 0, rounds: int = 25) -> torch.Tensor:
-    """Return Lloyd's k-means with k-means++ seeding.
+    """Cluster by Lloyd's k-means with k-means++ seeding.
 
     Centers ``(clusters, C)`` of features ``(n, C)``, float32.
 

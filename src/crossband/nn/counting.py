@@ -41,7 +41,7 @@ class Cost:
 
 
 def count_cost(network: nn.Module, *shape: int) -> Cost:
-    """Return the cost of a pass of a network over one tensor.
+    """Count the cost of a network's pass over one tensor.
 
     Nothing is computed but shapes where the network is on the ``meta`` device.
 
@@ -67,7 +67,7 @@ def count_cost(network: nn.Module, *shape: int) -> Cost:
 
 
 def thop_operations(network: nn.Module, images: torch.Tensor) -> int:
-    """Return the operations that thop 0.0.31 counts in a pass of a network over ``images``."""
+    """Count the operations that thop 0.0.31 reports for a network's pass over ``images``."""
     total = 0
 
     def count(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

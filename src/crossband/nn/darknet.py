@@ -18,7 +18,7 @@ REPEATS = (1, 2, 8, 8, 4)
 
 
 def convolution(before: int, after: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Return convolution without bias, batch normalization, leaky ReLU (0.1)."""
+    """Make a convolution without bias, batch normalization and leaky ReLU (0.1)."""
     return nn.Sequential(
         nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(after),

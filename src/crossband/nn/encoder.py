@@ -49,7 +49,7 @@ class Encoder(nn.Module):
         return [name for name, _ in self.body.named_modules() if name]
 
     def check_layer(self, layer: str | None) -> str:
-        """Return the layer's name, or the default's for ``None``.
+        """Return the layer's name; the default layer's for ``None``.
 
         Raises:
             CrossbandError: there is no such layer; the nearest are named.

@@ -16,12 +16,12 @@ POOLINGS = ("normflat", "flat", "avg", "gem", "max")
 
 
 def channel_normalize(maps: torch.Tensor, eps: float = 1e-12) -> torch.Tensor:
-    """Return unit length over the channels at each position of ``(B, C, H, W)``; zero vectors stay zero."""
+    """Scale the channels at each position of ``(B, C, H, W)`` to unit length; zero vectors stay zero."""
     return F.normalize(maps, dim=1, eps=eps)
 
 
 def gem(maps: torch.Tensor, size: tuple[int, int] = (1, 1), p: float = 3.0, eps: float = 1e-6) -> torch.Tensor:
-    """Return generalized mean ``(mean x^p)^(1/p)`` over the cells of a grid.
+    """Pool by the generalized mean ``(mean x^p)^(1/p)`` over the cells of a grid.
 
     ``(B, C, H, W) -> (B, C, *size)``.
 

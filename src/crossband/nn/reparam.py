@@ -35,22 +35,22 @@ Kernel = tuple[torch.Tensor, torch.Tensor]
 
 @runtime_checkable
 class Fusable(Protocol):
-    """A module that knows the one convolution it is the same as."""
+    """A module that equals one convolution and can return it."""
 
     def fused(self) -> nn.Conv2d:
-        """Return that convolution, of this module in evaluation mode."""
+        """Return the one convolution that equals this module in evaluation mode."""
 
 
 def conv_batchnorm(
     channels_in: int, channels_out: int, kernel: int | tuple[int, int], **options: Any
 ) -> nn.Sequential:
-    """Return a convolution without bias, then its BatchNorm; ``options`` are the convolution's."""
+    """Make a convolution without bias and its BatchNorm; ``options`` are the convolution's."""
     convolution = nn.Conv2d(channels_in, channels_out, kernel, bias=False, **options)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels_out))
 
 
 def fused_kernel(convolution: nn.Module, norm: nn.Module) -> Kernel:
-    """Return weight and bias, float64, of the convolution that does what a convolution and its BatchNorm do.
+    """Fuse a convolution and its BatchNorm into one weight and bias, float64.
 
     Example:
         >>> part = conv_batchnorm(2, 3, 1).eval()
@@ -69,7 +69,7 @@ def fused_kernel(convolution: nn.Module, norm: nn.Module) -> Kernel:
 
 
 def series_kernel(first: Kernel, second: Kernel, groups: int = 1) -> Kernel:
-    """Return the one convolution that does what a 1 x 1 convolution and another after it do.
+    """Merge a 1 x 1 convolution and the one after it into one.
 
     Args:
         first: weight ``(M, C / groups, 1, 1)`` and bias ``(M,)``.
@@ -135,14 +135,14 @@ class MultiBranchConv2d(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``(B, C, H, W)`` to ``(B, C, ceil(H / stride), ceil(W / stride))``."""
+        """Map ``(B, C, H, W)`` to ``(B, C, ceil(H / stride), ceil(W / stride))``."""
         p = self.padding
         rows, columns = F.pad(x, (p, p, 0, 0)), F.pad(x, (0, 0, p, p))
         whole = F.pad(rows, (0, 0, p, p))
         return self.square(whole) + self.point(x) + self.wide(rows) + self.tall(columns)
 
     def fused(self) -> nn.Conv2d:
-        """Return the one convolution."""
+        """Return the one convolution that equals all branches."""
         k, middle = self.kernel_size, self.kernel_size // 2
         weight, bias = fused_kernel(self.square[0], self.square[1])
         for branch in (self.point, self.wide, self.tall):
@@ -190,8 +190,10 @@ def reparameterize(model: nn.Module) -> nn.Module:
 
 
 def fold_batchnorms(model: nn.Module, example: torch.Tensor) -> nn.Module:
-    """Return a copy of a model in which every BatchNorm that reads a convolution's output, and nothing else, is part
-    of that convolution. Which ones do is seen in a pass over ``example``, not guessed from names.
+    """Fold BatchNorms into the convolutions before them, in a copy of a model.
+
+    A BatchNorm folds where it alone reads the convolution's output; that is seen in a pass over ``example``,
+    not guessed from names.
 
     Raises:
         CrossbandError: the model is in training mode, or the copy's output differs from the model's by more

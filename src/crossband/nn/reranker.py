@@ -13,7 +13,7 @@ __all__ = ["Reranker"]
 
 
 class Reranker(nn.Module, ABC):
-    """The second look at the first items of a list.
+    """The re-ranking of the first items of a list, by local features.
 
     Attributes:
         channels: dims of one local feature.
@@ -27,7 +27,7 @@ class Reranker(nn.Module, ABC):
 
     @abstractmethod
     def scores(self, query: torch.Tensor, candidates: Iterable[torch.Tensor]) -> np.ndarray:
-        """Return how well each candidate agrees with a query, float64 ``(k,)``; more is better.
+        """Score each candidate against a query, float64 ``(k,)``; more is better.
 
         Args:
             query: its local features, ``(n, channels)``.

@@ -49,5 +49,5 @@ def late_branch(stages: list[nn.Sequential], strided: bool) -> nn.Sequential:
 
 
 def reduction(channels: int, width: int) -> nn.Sequential:
-    """Return each position's channels, projected to fewer dims, as PCB, MGN and ABD-Net all do it."""
+    """Make the projection of each position's channels to fewer dims that PCB, MGN and ABD-Net share."""
     return nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())

@@ -30,7 +30,7 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 class Recalibration(nn.Module):
-    """Weigh the channels, then bring them to a common number: equations (2) and (3).
+    """Equations (2) and (3): weighs the channels, then brings them to a common number.
 
     The weights come from a one-dimensional convolution over the pooled channels, whose width grows with their
     number as in ECA-Net (Wang et al., CVPR 2020).
@@ -48,7 +48,7 @@ class Recalibration(nn.Module):
         self.reduce = conv_batchnorm(channels, out, 1)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Return ``(B, channels, H, W)`` to ``(B, out, H, W)``."""
+        """Map ``(B, channels, H, W)`` to ``(B, out, H, W)``."""
         pooled = maps.mean((2, 3))[:, None]
         weights = self.weigh(pooled).sigmoid()[:, 0, :, None, None]
         return self.reduce(maps * weights)
@@ -67,7 +67,7 @@ class Confidence(nn.Module):
         self.layers = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Return ``(B, channels, H, W)`` to ``(B,)``."""
+        """Map ``(B, channels, H, W)`` to confidences ``(B,)``."""
         return self.layers(maps.mean((2, 3)))[:, 0].sigmoid()
 
 
@@ -97,8 +97,7 @@ class ResidualSpatialFusion(nn.Module):
         self.second = _Stream(channels, reduced, kernel_size, multi_branch)
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, confidence: torch.Tensor) -> Pair:
-        """Return maps ``(B, channels, H, W)`` of both streams and their confidences ``(B, 2)`` to maps of
-        that shape."""
+        """Fuse maps ``(B, channels, H, W)`` of both streams by their confidences ``(B, 2)``; same shape."""
         one, two = self.first.reduce(first), self.second.reduce(second)
         gate = confidence[..., None, None, None]
         one_lit = torch.cat([one * self.first.weigh(two).sigmoid(), one], 1)
@@ -130,7 +129,7 @@ class Summation(nn.Module):
         super().__init__()
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, confidence: torch.Tensor) -> Pair:
-        """Return As :meth:`ResidualSpatialFusion.forward`; the confidences are not used."""
+        """Fuse as :meth:`ResidualSpatialFusion.forward`; the confidences are not used."""
         both = first + second
         return both, both
 
@@ -143,7 +142,7 @@ class Concatenation(nn.Module):
         self.mix = conv_batchnorm(2 * channels, channels, 1)
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, confidence: torch.Tensor) -> Pair:
-        """Return As :meth:`ResidualSpatialFusion.forward`; the confidences are not used."""
+        """Fuse as :meth:`ResidualSpatialFusion.forward`; the confidences are not used."""
         both = self.mix(torch.cat([first, second], 1))
         return both, both
 
@@ -172,7 +171,7 @@ class GatedAttention(nn.Module):
         self.out = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(2))
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, confidence: torch.Tensor) -> Pair:
-        """Return As :meth:`ResidualSpatialFusion.forward`."""
+        """Fuse as :meth:`ResidualSpatialFusion.forward`."""
         gate = confidence[..., None, None, None]
         return (
             first + gate[:, 1] * self._attend(0, first, second),

@@ -11,7 +11,7 @@ __all__ = ["PatchTokens", "resize_to_patches"]
 
 
 def resize_to_patches(images: torch.Tensor, patch: int) -> torch.Tensor:
-    """Return images ``(B, 3, h, w)`` at the nearest size whose sides are multiples of ``patch``.
+    """Resize images ``(B, 3, h, w)`` to the nearest size whose sides are multiples of ``patch``.
 
     Example:
         >>> resize_to_patches(torch.zeros(1, 3, 320, 320), 14).shape

@@ -75,7 +75,7 @@ class UNet(nn.Module):
 
 
 class PatchGAN(nn.Module):
-    """Says of each patch whether it is real: ``(N, in, H, W)`` to logits ``(N, 1, h, w)``.
+    """A discriminator of patches: ``(N, in, H, W)`` to logits ``(N, 1, h, w)``.
 
     Args:
         in_channels: of condition and image together.

@@ -86,7 +86,7 @@ def list_papers() -> list[Paper]:
 
 
 def find_recipe(file: str, recipes: str | Path | None) -> Path:
-    """Return a recipe's file, in the folder given, in ``recipes/`` of the working folder or of the sources.
+    """Find a recipe's file: in the folder given, in ``recipes/`` here, or in the sources'.
 
     Raises:
         CrossbandError: it is nowhere.

@@ -251,7 +251,10 @@ class _Set(BaseModel):
 
 
 class Recipe(BaseModel):
-    """The protocol: sizes, bands, what is right, how many items per model re-ranks, each dataset's sampling."""
+    """The protocol of the study.
+
+    Sizes, bands, what is right, how many items per model are re-ranked, each dataset's sampling.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     paper: str
@@ -266,7 +269,7 @@ class Recipe(BaseModel):
 
 
 def read_recipe(recipes: str | Path | None = None) -> Recipe:
-    """Read the recipe, checked.
+    """Read and check the recipe.
 
     Raises:
         CrossbandError: it is nowhere, or says something that no recipe says.
@@ -281,7 +284,7 @@ def read_recipe(recipes: str | Path | None = None) -> Recipe:
 
 
 def sample(frames: Frames, most: int) -> Frames:
-    """Return each n-th frame of a sequence, n such that the number left is nearest to ``most``.
+    """Sample each n-th frame of a sequence, with n such that about ``most`` are left.
 
     Example:
         >>> frames = Frames.make([{"frame": str(i), "rgb": f"{i}.png"} for i in range(100)], ".")

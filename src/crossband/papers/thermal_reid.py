@@ -287,7 +287,7 @@ def _curve(results: dict[str, Any] | None, method: str) -> dict[str, Any] | None
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Return two tables: table 2 beside ours, and the stages.
+    """Return two Markdown tables: table 2 beside ours, and the stages.
 
     Args:
         results: ``results.json``.

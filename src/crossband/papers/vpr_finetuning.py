@@ -135,7 +135,7 @@ def published_rows(recipe: str) -> list[PublishedFcm]:
 
 
 def beside_published(name: str, recipe: Any, results: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Return each figure of a recipe's rows, ``published``, next to ``ours``, ``None`` where nothing was measured."""
+    """Return each ``published`` figure of a recipe's rows next to ``ours``, ``None`` if not measured."""
     tests = {} if results is None else results["tests"]
     return [
         {

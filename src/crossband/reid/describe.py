@@ -15,7 +15,7 @@ __all__ = ["describe_frames"]
 
 
 def describe_frames(network: Streams, items: FrameItems, batch_size: int = 16) -> FrameVectors:
-    """Return what a network of streams says of all frames, in one pass; see :class:`.FrameVectors`."""
+    """Describe all frames by a network of streams, in one pass; see :class:`.FrameVectors`."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def compute(part: np.ndarray) -> torch.Tensor:

@@ -60,7 +60,7 @@ class FrameVectors:
 
 
 def fuse(values: np.ndarray, present: np.ndarray, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sum over some bands of what a frame has, at unit length, float32 ``(n, d)``.
+    """Sum what a frame has over some bands, at unit length, float32 ``(n, d)``.
 
     And which frames have any of these bands, boolean ``(n,)``.
 
@@ -145,18 +145,23 @@ class ReidEvaluation:
 
     @property
     def scores(self) -> ReidScores:
-        """Of the headline pair."""
+        """The scores of the headline pair."""
         return self.pairs[self.headline].scores
 
     def interval(self, pair: BandPair, what: str = "ap") -> tuple[float, float]:
-        """Return 95 % interval, in percent, of a mean (``ap`` or ``inp``) over queries, by drawing whole
-        identities."""
+        """Compute the 95 % interval, in percent, of a mean over queries by drawing whole identities.
+
+        The mean is of ``ap`` or ``inp``.
+        """
         kept = pair.scores.kept
         return cluster_interval(getattr(pair.scores, what)[kept], self.labels.identity[kept])
 
     def challenges(self) -> dict[str, dict[str, Any]]:
-        """Return challenge -> queries that count, and mAP and rank 1 of the headline pair and of every single band
-        against itself; ``none`` is queries without any challenge."""
+        """Return the scores by challenge.
+
+        Challenge -> queries that count, and mAP and rank 1 of the headline pair and of every single band
+        against itself; ``none`` is queries without any challenge.
+        """
         shown = {
             pair.query: pair.scores
             for place, pair in enumerate(self.pairs)
@@ -264,7 +269,7 @@ def score_sets(
     descriptor: str = "features",
     blocks: Blocks = _euclidean,
 ) -> tuple[ReidScores, int, int]:
-    """Return scores of queries in some bands against a gallery in some bands, and how many of each have none of them.
+    """Score queries in some bands against a gallery in some bands, and count those that have none.
 
     A query without its bands is given no identity, so it is dropped and counted with those that have no right
     item; a gallery item without its bands is taken out.

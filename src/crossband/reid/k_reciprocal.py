@@ -33,7 +33,7 @@ def rerank_blocks(
     original: float = 0.3,
     max_memory: int = _MEMORY,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Return the re-ranked distances of queries to the gallery, some whole rows at a time.
+    """Yield the re-ranked distances of queries to the gallery, some rows at a time.
 
     As the paper and the public code have it, all items, queries too, are each other's neighbors; squared
     distances are divided by each item's largest.

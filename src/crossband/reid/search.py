@@ -52,7 +52,7 @@ class ReidNetwork:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """A stream each."""
+        """The bands, one per stream."""
         return self.network.bands
 
 
@@ -148,7 +148,7 @@ class ReidResult:
         return pd.DataFrame([asdict(match) for match in self.matches], columns=[*columns, "paths"])[columns]
 
     def save_strip(self, path: str | Path) -> Path:
-        """Return the query and its matches side by side, a row a band.
+        """Save the query and its matches side by side, one row per band.
 
         A match is framed green where its identity is the query's and red where it is another.
 
@@ -207,7 +207,7 @@ def reid(
     rerank: bool = False,
     store: str | Path | None = None,
 ) -> ReidResult:
-    """Return the frames of a gallery most like a query, by a trained network of streams.
+    """Search a gallery for a query's object, by a trained network of streams.
 
     Args:
         query: an image, the name of a frame of the gallery (which is then left out of it), or band -> image.

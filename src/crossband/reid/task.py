@@ -205,7 +205,7 @@ class Reidentification(Task):
             )
 
     def check(self) -> None:
-        """No query of val is a query of a test set that is here, and val can be scored at all."""
+        """Check that val and the test sets share no query, and that val can be scored."""
         data = self.recipe.data
         tests = [pair.queries for pair in data.test.values() if is_here(pair.queries, self._root)]
         val = part_frames(data.val.queries, self._root)
@@ -220,7 +220,7 @@ class Reidentification(Task):
         return order[:, None]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Return ``images`` ``(m, 3, H, W)``, which are ``present`` ``(m,)``, the ``label`` and the ``frame``."""
+        """Read ``images`` ``(m, 3, H, W)``, which are ``present`` ``(m,)``, ``label`` and ``frame``."""
         row = int(sample[0])
         images, present = self.items.tensor(row, self._geometry, self._light, generator)
         label = torch.tensor(int(self._labels[row]))
@@ -258,7 +258,7 @@ class Reidentification(Task):
         return {**found, **{f"val/rank{k}": scores.rank(k) for k in {1, *scoring.ranks}}}
 
     def test(self) -> dict[str, dict[str, Any]]:
-        """Return everything that one pass over each test pair tells; see :class:`.ReidEvaluation`."""
+        """Evaluate each test pair in one pass; see :class:`.ReidEvaluation`."""
         scoring, found = self.recipe.scoring, {}
         for name, pair in self.recipe.data.test.items():
             vectors = self._vectors(pair)
@@ -279,7 +279,7 @@ class Reidentification(Task):
     def measure(
         self, pair: SplitPair, vectors: tuple[FrameVectors, FrameVectors] | None = None
     ) -> ReidEvaluation:
-        """Return every set of bands against every other on a pair; what was dropped is said."""
+        """Evaluate every set of bands against every other on a pair, and note what was dropped."""
         data, frames = self.recipe.data, self._frames(pair)
         queries, gallery = vectors or self._vectors(pair)
         headline = (data.query_bands or data.bands, data.gallery_bands or data.bands)
@@ -323,8 +323,10 @@ class Reidentification(Task):
 
 
 def balanced_order(labels: np.ndarray, each: int, rng: np.random.Generator) -> np.ndarray:
-    """Return rows in groups of ``each`` of one identity, and as many identities as there are before one comes again;
-    identities with too few frames repeat some. Of the same length for every generator.
+    """Order rows in groups of ``each`` of one identity.
+
+    As many identities as there are come before one comes again; identities with too few frames repeat some. The
+    length is the same for every generator.
 
     Example:
         >>> order = balanced_order(np.array([0, 0, 0, 1, 1, 2]), 2, np.random.default_rng(0))

@@ -18,7 +18,7 @@ _AXES = {
 
 
 def plot_robustness(points: pd.DataFrame) -> Figure:
-    """Draw R@1 over the amount of each kind of misalignment, one line per model, one row of axes per direction.
+    """Draw R@1 over the amount of each misalignment, one line per model, one row per direction.
 
     Args:
         points: as :class:`crossband.retrieval.RobustnessCurve` holds them.
@@ -58,7 +58,7 @@ _DISTURBED = {
 
 
 def plot_segmentation_robustness(points: pd.DataFrame) -> Figure:
-    """Draw mIoU over the amount of each disturbance, one line per model, one row of axes by day and one by night.
+    """Draw mIoU over the amount of each disturbance, one line per model, rows for day and night.
 
     Args:
         points: as :class:`crossband.segmentation.SegmentationCurve` holds them.

@@ -55,7 +55,7 @@ def thumbnail(image: Image, band: Band, size: tuple[int, int] = _TILE) -> PIL.Im
 
 
 def strip(rows: Sequence[Sequence[Tile]]) -> PIL.Image.Image:
-    """Return rows of tiles as one picture; the first tile of each row, the query, stands apart.
+    """Arrange rows of tiles as one picture; the first tile of each row, the query, stands apart.
 
     Example:
         >>> strip([[Tile("gone.png", "rgb", "query"), Tile("gone.png", "tir", "1")]]).size

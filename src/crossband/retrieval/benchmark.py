@@ -137,7 +137,7 @@ class Benchmark:
         return pd.DataFrame(rows)
 
     def to_display(self) -> pd.DataFrame:
-        """Return the table for a screen: the figures that matter, each with what it needs beside it."""
+        """Return a table for people: the main figures and what they need beside them."""
         rows = []
         for run in self.runs:
             low, high = run.recall_ci95["1"]
@@ -163,7 +163,7 @@ class Benchmark:
         return pd.DataFrame(rows)
 
     def write(self, out: str | Path) -> Path:
-        """Write ``results.json`` and ``results.csv``; gives the folder."""
+        """Write ``results.json`` and ``results.csv``; return the folder."""
         out = make_folder(out)
         write_file(out / "results.json", json.dumps(self.to_json(), indent=1) + "\n")
         write_file(out / "results.csv", self.to_table().to_csv(index=False))

@@ -36,7 +36,7 @@ class Rows(Protocol):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(number of rows, dims of each)."""
+        """(number of rows, dim)."""
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Return rows ``start`` to ``stop``, float32 ``(stop - start, d)``."""
@@ -58,12 +58,12 @@ class ArrayRows:
 
     @functools.cached_property
     def squared_norms(self) -> np.ndarray:
-        """The squared Euclidean norm of each row, float32 ``(n,)``, computed once."""
+        """Squared Euclidean norms of the rows, float32 ``(n,)``, computed once."""
         return np.einsum("nd,nd->n", self._array, self._array, dtype=np.float64).astype(np.float32)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n, d)."""
+        """(number of rows, dim)."""
         return self._array.shape[0], self._array.shape[1]
 
     def rows(self, start: int, stop: int) -> np.ndarray:
@@ -121,7 +121,7 @@ class DescriptorStore:
         return len(self._where) + len(self._pending)
 
     def add(self, key: str, vector: np.ndarray) -> None:
-        """Add one row; it is on disk once per shard is full or a minute old, or after :meth:`flush`.
+        """Add one row; it reaches the disk when a shard is full or a minute old, or by :meth:`flush`.
 
         Raises:
             CrossbandError: a number that float16 cannot hold.
@@ -140,7 +140,7 @@ class DescriptorStore:
             self.flush()
 
     def flush(self) -> None:
-        """Write the rows that wait as one shard, all or nothing."""
+        """Write the waiting rows as one shard, all or nothing."""
         self._flushed = time.monotonic()
         if not self._pending:
             return
@@ -213,7 +213,7 @@ class StoredRows:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n, d)."""
+        """(number of rows, dim)."""
         return len(self._where), self._width
 
     def rows(self, start: int, stop: int) -> np.ndarray:

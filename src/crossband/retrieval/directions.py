@@ -36,7 +36,7 @@ class Direction:
 
 
 def directions(frames: Frames, query: str, gallery: str, protocol: Protocol) -> list[Direction]:
-    """Return the directions that a query and a gallery choice mean, checked against the frames.
+    """Return the directions of a query and a gallery choice, checked against the frames.
 
     Raises:
         CrossbandError: a band that is not there, one frame only, no frame with two bands, or a direction
@@ -94,7 +94,7 @@ class Sides:
         moved_band: Band | None = None,
         own_means: bool = True,
     ) -> Sides:
-        """Return the sides of a direction; the vectors of ``moved_band`` come from ``moved``.
+        """Make the sides of a direction; the vectors of ``moved_band`` come from ``moved``.
 
         Bands are centered by their own means, or by those that came with a fitted descriptor.
         """
@@ -115,7 +115,7 @@ class Sides:
         return cls(*parts[0], *parts[1], way.query is way.gallery)
 
     def ranks(self, rule: Protocol, max_memory: int) -> Ranks:
-        """Return the rank of each query's nearest right item, counted in bounded memory."""
+        """Rank each query's nearest positive in bounded memory."""
         positives = rule.positives(self.query_frames, self.gallery_frames)
         blocks = distance_blocks(self.queries, self.gallery, max_memory)
         return rank_positives(blocks, positives, self.itself())
@@ -164,7 +164,7 @@ class Sides:
         return examples
 
     def cka(self, max_memory: int) -> float | None:
-        """Return CKA of the frames that stand on both sides.
+        """Compute CKA over the frames that are on both sides.
 
         ``None`` for one band, fewer than two frames, or a side whose vectors are all the same.
         """
@@ -180,7 +180,7 @@ class Sides:
             return None
 
     def recall_by_condition(self, ranks: Ranks) -> dict[str, float] | None:
-        """Return R@1 of the queries of each condition, in percent.
+        """Compute R@1 of the queries of each condition, in percent.
 
         ``None`` where the frames name fewer than two.
         """
@@ -195,12 +195,12 @@ class Sides:
         return found if len(found) > 1 else None
 
     def centroid(self) -> dict[str, object] | None:
-        """Return the centroid condition, where the frames name at least two places."""
+        """Compute the centroid condition, where the frames name at least two places."""
         found = self.centroid_distances()
         return None if found is None else {"score": found.score, "places": len(found.places)}
 
     def centroid_distances(self) -> CentroidCondition | None:
-        """Return the places' centroids against each other, where the frames name at least two places."""
+        """Compute the distances of places' centroids, where the frames name at least two places."""
         if self.same_band or not (self.query_frames.has("place") and self.gallery_frames.has("place")):
             return None
         mine, theirs = (

@@ -44,7 +44,7 @@ class BandEmbedding:
     digests: list[str]
 
     def mean(self) -> np.ndarray:
-        """Return the mean of the unit-length vectors, float32 ``(d,)``, read in bounded memory."""
+        """Compute the mean of the unit-length vectors, float32 ``(d,)``, in bounded memory."""
         return mean_vector(self.pooled)
 
 
@@ -215,7 +215,7 @@ def threads_per_pass(n: int | None) -> Iterator[None]:
 
 
 def mean_vector(rows: Rows, height: int = 256) -> np.ndarray:
-    """Return the mean of rows scaled to unit length, float32 ``(d,)``."""
+    """Compute the mean of rows scaled to unit length, float32 ``(d,)``."""
     n, d = rows.shape
     total = np.zeros(d)
     for start in range(0, n, height):
@@ -261,7 +261,7 @@ def _read(job: _Job, preprocess: Preprocess, stored: DescriptorStore) -> _Prepar
 
 
 def content_digest(data: bytes, units: str | None) -> str:
-    """Return identifies what an image file holds and how its pixels are read, in hex."""
+    """Return the digest, in hex, of an image file's content and how its pixels are read."""
     return hashlib.blake2b(data, digest_size=16, person=(units or "").encode()).hexdigest()
 
 

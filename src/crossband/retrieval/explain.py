@@ -195,7 +195,7 @@ class Explanation:
     models: list[ModelExplanation]
 
     def write(self, out: str | Path) -> Path:
-        """Write ``explanation.json``, beside the benchmark's own files; gives the folder."""
+        """Write ``explanation.json`` next to the benchmark's own files; return the folder."""
         out = make_folder(out)
         self.result.write(out)
         content = {"crossband": __version__, "models": [model.to_json() for model in self.models]}
@@ -219,7 +219,7 @@ def explain(
     max_memory: int = DEFAULT_MEMORY,
     workers: int | None = None,
 ) -> Explanation:
-    """Benchmark models in one direction and look behind the figures.
+    """Benchmark models in one direction and explain the figures.
 
     Figures 3 to 6 and table 3 of Pendota and Channappayya, and what else tells why a query fails: the gap
     between the bands, hubs, the worst queries.

@@ -49,7 +49,7 @@ class ModelSection:
 
 
 def sections(explanation: Explanation, frames: Frames) -> list[ModelSection]:
-    """Return the pictures of every model."""
+    """Make the pictures of every model."""
     return [_section(model, frames) for model in explanation.models]
 
 

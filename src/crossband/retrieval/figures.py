@@ -52,7 +52,7 @@ DARK = Ink("#e8eaed", "#a2abb6", "#343a42", "#58c27d", "#f0776a")
 
 
 def themed(draw: Callable[[Ink], Figure]) -> tuple[str, str]:
-    """Return a figure for a light and for a dark page, as data addresses of PNG files without background."""
+    """Render a figure for a light and for a dark page, as data URIs of transparent PNG files."""
     addresses = []
     for ink in (LIGHT, DARK):
         file = BytesIO()
@@ -63,7 +63,7 @@ def themed(draw: Callable[[Ink], Figure]) -> tuple[str, str]:
 
 
 def data_address(picture: PIL.Image.Image, kind: str = "JPEG") -> str:
-    """Return a picture as a data address, for a page that asks nothing of any network."""
+    """Encode a picture as a data URI, for a page that needs no network."""
     file = BytesIO()
     picture.save(file, kind, **({"quality": 84} if kind == "JPEG" else {"optimize": True}))
     return f"data:image/{kind.lower()};base64," + base64.b64encode(file.getvalue()).decode()
@@ -96,7 +96,7 @@ def plot_distances(curve: DistanceCurve, ink: Ink = LIGHT) -> Figure:
 
 
 def plot_plane(plane: Plane, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure:
-    """Draw figure 3 of the paper.
+    """Draw descriptors of both bands in the plane: figure 3 of the paper.
 
     One color per place, a full shade for queries and a pale one for the gallery.
 
@@ -139,7 +139,7 @@ def plot_plane(plane: Plane, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure
 
 
 def plot_centroids(found: CentroidCondition, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure:
-    """Draw table 3 of the paper behind its score.
+    """Draw each place's query centroid against every gallery centroid: table 3 of the paper.
 
     Each place's query centroid against every gallery centroid; a ring marks the nearest, green where it is the
     place's own.
@@ -172,7 +172,7 @@ def plot_centroids(found: CentroidCondition, bands: tuple[str, str], ink: Ink = 
 
 
 def heat_picture(path: Path | str, band: Band, values: np.ndarray | None, most: float = 0.0) -> PIL.Image.Image:
-    """Return an image, paled, with a similarity map over it: the warmer, the more it counts.
+    """Draw a similarity map over a paled image: the warmer, the more it counts.
 
     Without values, the image alone; a gray picture where it cannot be read.
     """

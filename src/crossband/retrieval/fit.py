@@ -21,7 +21,7 @@ __all__ = ["fit_descriptor", "principal_axes"]
 def fit_descriptor(
     sets: list[Frames], descriptor: Descriptor, size: int, *, store: str | Path, whiten: float = 0.5
 ) -> Descriptor:
-    """Return principal axes of frames, for vectors of ``size`` dims.
+    """Fit principal axes to frames, for descriptors of ``size`` dims.
 
     Each band of each set is centered by its own mean before the axes are fitted, so that they describe what
     differs between scenes and not what differs between bands or cameras. The means of all sets together are
@@ -49,8 +49,10 @@ def fit_descriptor(
 
 
 def principal_axes(centered: np.ndarray, size: int, whiten: float = 0.5) -> np.ndarray:
-    """Return principal axes ``(d, size)`` of centered rows ``(n, d)``, each divided by its singular value to the
-    power ``whiten``, the first by one: with 1 all projections have the variance of the first, with 0 their own.
+    """Compute principal axes ``(d, size)`` of centered rows ``(n, d)``.
+
+    Each axis is divided by its singular value to the power ``whiten``, relative to the first: with 1 all
+    projections have the variance of the first, with 0 their own.
 
     Jegou and Chum, "Negative evidences and co-occurences in image retrieval", ECCV 2012. Through the Gram
     matrix when there are fewer rows than dims.

@@ -36,7 +36,7 @@ class Tuples:
 
 
 def near_pairs(mask: PositiveMask, rows: np.ndarray, itself: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return all (query, gallery) pairs that are near, in order, without each query's own image.
+    """Find all (query, gallery) pairs that are near, in order, without each query's own image.
 
     Args:
         mask: what is near.
@@ -70,7 +70,7 @@ def mine_tuples(
     n_positives: int = 1,
     n_negatives: int = 5,
 ) -> Tuples:
-    """Return the nearest positives and the nearest negatives of some queries, by descriptor.
+    """Mine the nearest positives and the nearest negatives of some queries, by descriptor.
 
     Args:
         queries: descriptors of the queries in ``rows``, float32 ``(t, d)``.

@@ -17,7 +17,9 @@ _COMPONENTS = 50  # what t-SNE and UMAP read
 
 
 def principal_scores(rows: Rows, components: int = _COMPONENTS, max_memory: int = DEFAULT_MEMORY) -> np.ndarray:
-    """Return the first principal components' scores of ``n`` descriptors, float64 ``(n, c)``, read in tiles.
+    """Compute the first principal components' scores of ``n`` descriptors, float64 ``(n, c)``.
+
+    The descriptors are read in tiles.
 
     Through the Gram matrix, so that a vector may be of any length; c is at most ``components`` and n.
 
@@ -35,7 +37,7 @@ def principal_scores(rows: Rows, components: int = _COMPONENTS, max_memory: int 
 
 
 def project(scores: np.ndarray, method: str, seed: int = 0) -> np.ndarray:
-    """Return points ``(n, 2)`` of principal scores ``(n, c)``, float64.
+    """Project principal scores ``(n, c)`` to points ``(n, 2)``, float64.
 
     Args:
         scores: of :func:`principal_scores`.

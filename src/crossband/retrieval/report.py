@@ -61,7 +61,7 @@ def write_report(
     explanation: Explanation | None = None,
     published: LookUp | None = None,
 ) -> Path:
-    """Write ``report.html`` for a benchmark, and what explains it, into a folder; gives the file."""
+    """Write ``report.html`` for a benchmark, and what explains it; return the file."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("crossband", "reports"),
         autoescape=True,

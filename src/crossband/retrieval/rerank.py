@@ -42,7 +42,7 @@ class SecondLook:
 
     @classmethod
     def of(cls, descriptor: Descriptor) -> SecondLook | None:
-        """Return the second look of a descriptor's model, with its weights; ``None`` where it has none."""
+        """Load the re-ranking of a descriptor's model, with its weights; ``None`` where it has none."""
         try:
             make = find_model(descriptor.encoder_name).reranker
         except CrossbandError:  # a trained network, by no name
@@ -98,7 +98,7 @@ class Reranked:
 def rerank(
     sides: Sides, local: Sides, reranker: Reranker, k: int, max_memory: int = DEFAULT_MEMORY
 ) -> Reranked:
-    """Look twice at the first ``k`` items of each query.
+    """Re-rank the first ``k`` items of each query.
 
     Args:
         sides: the descriptors; ``local`` the same images' local features, flattened.
@@ -135,7 +135,7 @@ def rerank(
 
 
 def check_second_look(names: Sequence[str]) -> None:
-    """See that one of some descriptors can re-rank.
+    """Check that at least one of some descriptors can re-rank.
 
     Raises:
         CrossbandError: none; those that can are named.

@@ -41,7 +41,7 @@ class RobustnessCurve:
     points: pd.DataFrame
 
     def write(self, out: str | Path) -> Path:
-        """Write ``robustness.csv`` and ``robustness.png``; gives the folder."""
+        """Write ``robustness.csv`` and ``robustness.png``; return the folder."""
         from ..reports.plots import plot_robustness
 
         out = make_folder(out)
@@ -63,7 +63,7 @@ def robustness(
     max_memory: int = DEFAULT_MEMORY,
     workers: int | None = None,
 ) -> RobustnessCurve:
-    """Return recall as the images of one band are shifted, scaled or turned by some amounts, one at a time.
+    """Measure recall as the images of one band are shifted, scaled or turned, one at a time.
 
     Moved are the gallery's images. Each amount is one embedding pass of every gallery band; what the store
     holds is not computed again.

@@ -26,7 +26,7 @@ _TILE = 1 << 20  # distances in a tile of a search: few enough to stay in the ca
 
 
 def parse_memory(text: str) -> int:
-    """Parse bytes of a size such as ``512M`` or ``2G``.
+    """Parse a size such as ``512M`` or ``2G`` as bytes.
 
     Raises:
         CrossbandError: not a size.
@@ -53,7 +53,7 @@ def exact_search(
     max_memory: int = DEFAULT_MEMORY,
     keep: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ``k`` nearest gallery rows of each query, nearest first.
+    """Find the ``k`` nearest gallery rows of each query, nearest first.
 
     Args:
         queries: ``(n, d)``.
@@ -99,7 +99,7 @@ def exact_search(
 def distance_blocks(
     queries: Rows, gallery: Rows, max_memory: int = DEFAULT_MEMORY
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Return the matrix of squared Euclidean distances, some whole rows of it at a time.
+    """Yield the matrix of squared Euclidean distances, some rows at a time.
 
     A distance that is no more than rounding is zero, so that equal rows tie whatever the tiles.
 
@@ -122,7 +122,7 @@ def distance_blocks(
 
 
 def gram_matrix(rows: Rows, max_memory: int = DEFAULT_MEMORY) -> np.ndarray:
-    """Return the inner products of all rows with each other, float64 ``(n, n)``."""
+    """Compute the inner products of all rows with each other, float64 ``(n, n)``."""
     n = rows.shape[0]
     gram = np.empty((n, n))
     for r0, tile in _tiles(rows, n, max_memory // 3):
@@ -135,7 +135,9 @@ def gram_matrix(rows: Rows, max_memory: int = DEFAULT_MEMORY) -> np.ndarray:
 
 
 def cka_of_rows(x: Rows, y: Rows, max_memory: int = DEFAULT_MEMORY) -> float:
-    """Return linear CKA of two sets of vectors of the same frames, ``(n, d1)`` and ``(n, d2)``, read in tiles.
+    """Compute linear CKA of two sets of vectors of the same frames, read in tiles.
+
+    The sets are ``(n, d1)`` and ``(n, d2)``.
 
     Through Gram matrices ``(n, n)`` or, where vectors are shorter than the sets are long, covariances
     ``(d, d)``, whichever is smaller; see :func:`crossband.metrics.linear_cka`.

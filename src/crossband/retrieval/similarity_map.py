@@ -91,7 +91,7 @@ def similarity_map(
     batch: int = 8,
     workers: int | None = None,
 ) -> SimilarityMap:
-    """Return the saliency-based similarity map of an image to a reference.
+    """Compute the saliency-based similarity map of an image to a reference.
 
     Dong, Collins and Hoogs, "Explainability for Content-Based Image Retrieval", CVPR Workshops 2019; figure 6
     of Pendota and Channappayya. A part whose masking moves the image away from the reference has brought it

@@ -23,7 +23,9 @@ Change = Callable[[torch.Tensor, int], torch.Tensor]
 def confusion_of(
     network: nn.Module, data: LabeledFrames, change: Change | None = None, batch_size: int = 8, what: str = ""
 ) -> np.ndarray:
-    """Return the confusion matrix of every frame, int64 ``(n, classes, classes)``, the same on every process.
+    """Compute the confusion matrix of every frame, int64 ``(n, classes, classes)``.
+
+    It is the same on every process.
 
     A label map is compared in the labels' own size, to which the logits are resized. The network is left in the
     mode it was in.

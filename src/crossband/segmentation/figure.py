@@ -22,7 +22,7 @@ _INK = "#222222"
 def overlay(
     pixels: np.ndarray, labels: np.ndarray, classes: Sequence[str], opacity: float = 0.55
 ) -> np.ndarray:
-    """Return a picture with its classes in color, outlined; uint8 ``(H, W, 3)``.
+    """Draw classes in color over a picture, outlined; uint8 ``(H, W, 3)``.
 
     Args:
         pixels: uint8 ``(H, W, 3)``.
@@ -47,7 +47,7 @@ def overlay_sheet(
     others: Mapping[str, np.ndarray] | None = None,
     truth: np.ndarray | None = None,
 ) -> PIL.Image.Image:
-    """Return a frame's bands, its label map over them, and other label maps of it, side by side with a legend.
+    """Draw a frame's bands, its label map over them and other label maps, with a legend.
 
     Args:
         images: the frame's bands.

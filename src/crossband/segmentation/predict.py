@@ -55,7 +55,7 @@ class LoadedSegmenter:
     preprocess: Preprocess
 
     def labels(self, images: dict[Band, Image], lost: Iterable[Band] = ()) -> np.ndarray:
-        """Return the label map of one frame, uint8 in the size of its first image.
+        """Predict the label map of one frame, uint8 in the size of its first image.
 
         Args:
             images: the frame's images; a band that is not there is read as black.
@@ -141,7 +141,7 @@ def segment(
     without: Sequence[str] = (),
     device: str = "cpu",
 ) -> list[Segmented]:
-    """Return label maps of images.
+    """Segment images and write label maps, overlays and ``segments.json``.
 
     ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
 

@@ -26,7 +26,7 @@ _FORMAT = 1  # of the cache's entries; what changes a value changes this
 
 
 def to_byte(pixels: np.ndarray, band: Band | str) -> np.ndarray:
-    """Return pixels of any depth as the 8 bits that OpenCV's saliency reads; uint8 of the same shape.
+    """Convert pixels of any depth to the 8 bits that OpenCV's saliency needs; same shape.
 
     8-bit pixels stay as they are. Deeper thermal ones are stretched from their 1st to their 99th percentile:
     cut to their upper byte, a scene of 20 kelvin would keep eight gray levels of its centikelvin.
@@ -42,7 +42,7 @@ def to_byte(pixels: np.ndarray, band: Band | str) -> np.ndarray:
 
 
 def fine_grained_saliency(image: np.ndarray) -> np.ndarray:
-    """Return the fine-grained saliency of an image, float32 ``(H, W)`` in [0, 1].
+    """Compute the fine-grained saliency of an image, float32 ``(H, W)`` in [0, 1].
 
     Args:
         image: uint8 ``(H, W)`` or ``(H, W, 3)``, RGB.
@@ -63,7 +63,7 @@ def fine_grained_saliency(image: np.ndarray) -> np.ndarray:
 
 
 def otsu_mask(saliency: np.ndarray) -> np.ndarray:
-    """Return what lies above Otsu's threshold, bool of the same shape.
+    """Threshold by Otsu's method, bool of the same shape.
 
     Args:
         saliency: in [0, 1]; it is looked at in 256 levels.
@@ -74,7 +74,7 @@ def otsu_mask(saliency: np.ndarray) -> np.ndarray:
 
 
 def pseudo_label(image: np.ndarray, labels: np.ndarray, ignore: int = 255) -> float:
-    """Return the IoU of what stands out and what is labeled, equation (1), in 0 to 1.
+    """Compute equation (1): the IoU of what stands out and what is labeled, in [0, 1].
 
     Args:
         image: uint8 ``(H, W)`` or ``(H, W, 3)``.
@@ -98,7 +98,7 @@ def pseudo_label(image: np.ndarray, labels: np.ndarray, ignore: int = 255) -> fl
 
 
 def pseudo_labels(frames: Frames, bands: list[Band], cache: str | Path | None = None) -> np.ndarray:
-    """Return the pseudo-label of every frame in every band, float32 ``(n, bands)``.
+    """Compute the pseudo-label of every frame in every band, float32 ``(n, bands)``.
 
     Computed once and kept.
 

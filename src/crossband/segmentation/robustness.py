@@ -50,7 +50,7 @@ class SegmentationCurve:
     points: pd.DataFrame
 
     def write(self, out: str | Path) -> Path:
-        """Write ``segmentation_robustness.csv`` and ``.png``; gives the picture.
+        """Write ``segmentation_robustness.csv`` and ``.png``; return the picture.
 
         Raises:
             CrossbandError: the folder cannot be written.
@@ -66,7 +66,7 @@ class SegmentationCurve:
 def segmentation_robustness(
     frames: Frames, checkpoints: Mapping[str, str | Path], *, protocol: str = "present", device: str = "cpu"
 ) -> SegmentationCurve:
-    """Return the mIoU of trained networks as their input gets worse.
+    """Measure the mIoU of trained networks as their input gets worse.
 
     Args:
         frames: with labels; of a ``depth`` column, centimeters as the simulation writes it, fog is made.
@@ -101,7 +101,7 @@ def segmentation_robustness(
 def disturb(
     images: torch.Tensor, bands: tuple[Band, ...], kind: str, amount: float, depth: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return a frame's bands in [0, 1], ``(C, H, W)``, made worse; the same shape.
+    """Disturb a frame's bands in [0, 1], ``(C, H, W)``; the same shape.
 
     Args:
         images: the bands one after another.

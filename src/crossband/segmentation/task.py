@@ -206,7 +206,7 @@ class Segmentation(Task):
         return LabeledFrames(frames, data.bands, self.preprocess, self.classes, data.cache_mb)
 
     def check(self) -> None:
-        """Val shares no image with a test set that is here; read what training needs."""
+        """Check that val shares no image with a test set, and read what training needs."""
         data = self.recipe.data
         tests = [part for part in data.test.values() if is_here(part, self._root)]
         val = part_frames(data.val, self._root)
@@ -241,8 +241,7 @@ class Segmentation(Task):
         return rng.permutation(len(self._train))[:, None]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Return ``images`` ``(C, h, w)``, ``labels`` ``(h, w)`` and, where confidences are learned, ``wanted``
-        ``(streams,)``."""
+        """Read ``images`` ``(C, h, w)``, ``labels`` ``(h, w)`` and any ``wanted`` confidences ``(streams,)``."""
         assert self._train is not None
         row = int(sample[0])
         bands, labels = self._train.frame(row)
@@ -274,7 +273,7 @@ class Segmentation(Task):
         return {"val/miou": scores.miou, "val/macc": scores.macc}
 
     def test(self) -> dict[str, dict[str, Any]]:
-        """Return scores of every class on each test part, with day and night apart where the frames say which."""
+        """Score every class on each test part, day and night apart where the frames tell."""
         results = {}
         for name, part in self.recipe.data.test.items():
             data = self._labeled(part_frames(part, self._root))
@@ -283,7 +282,7 @@ class Segmentation(Task):
         return results
 
     def score(self, data: LabeledFrames, matrices: np.ndarray) -> dict[str, Any]:
-        """Return the scores of some frames by the recipe's protocol, with intervals, and day and night apart.
+        """Score some frames by the recipe's protocol, with intervals, day and night apart.
 
         Args:
             data: the frames.

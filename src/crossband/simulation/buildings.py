@@ -100,7 +100,7 @@ def draw_building(
 
 
 def building_mesh(building: Building, rng: np.random.Generator) -> Mesh:
-    """Return walls, roof, and what stands on the roof."""
+    """Build walls, roof, and what stands on the roof."""
     (x0, y0), (x1, y1), top = building.low, building.high, building.height
     ring = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
     walls = quads(

@@ -41,7 +41,7 @@ class Camera:
         return (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).astype(np.float32)
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return columns, rows in pixels and depth in meters along the axis of points ``(..., 3)``.
+        """Project points ``(..., 3)`` to columns and rows in pixels, and depth in meters along the axis.
 
         Behind the camera the depth is negative and the position means nothing.
         """
@@ -134,12 +134,14 @@ class Route:
 
     @property
     def length(self) -> float:
-        """Meters."""
+        """Length in meters."""
         return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).sum())
 
     def at(self, distance: float) -> tuple[float, float, float]:
-        """Return position in meters and heading in radians counterclockwise from east, ``distance`` meters from the
-        start; beyond the end it begins anew."""
+        """Return position (meters) and heading (radians) ``distance`` meters from the start.
+
+        The heading is counterclockwise from east; beyond the end the route starts over.
+        """
         steps = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(self.points, axis=0), axis=1))])
         distance = distance % steps[-1]
         x, y = (float(np.interp(distance, steps, self.points[:, i])) for i in (0, 1))
@@ -149,7 +151,7 @@ class Route:
 
 
 def plan_route(city: City, rng: np.random.Generator, crossroads: int = 12) -> Route:
-    """Return a random drive on the right-hand side that turns at crossroads and never turns back."""
+    """Plan a random drive on the right-hand side that turns at crossroads and never turns back."""
     columns = [s for s in city.streets if not s.along_x]
     rows = [s for s in city.streets if s.along_x]
     node = np.array([rng.integers(1, len(columns) - 1), rng.integers(1, len(rows) - 1)])

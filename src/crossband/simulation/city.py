@@ -81,7 +81,9 @@ class City:
 
 
 def geographic(x: np.ndarray | float, y: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Return latitude and longitude in degrees of positions in the city (equirectangular about its corner).
+    """Convert positions in the city to latitude and longitude in degrees.
+
+    The projection is equirectangular about the city's corner.
 
     Example:
         >>> latitude, longitude = geographic(0.0, 0.0)

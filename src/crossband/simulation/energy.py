@@ -79,12 +79,12 @@ class SurfaceTable:
 
 
 def nearest_orientation(normals: np.ndarray) -> np.ndarray:
-    """Return index into :data:`ORIENTATIONS` of the direction next to each normal ``(n, 3)``; uint8."""
+    """Find the entry of :data:`ORIENTATIONS` nearest to each normal ``(n, 3)``; uint8."""
     return np.argmax(normals @ ORIENTATIONS.T, axis=-1).astype(np.uint8)
 
 
 def cloth_temperature(air: float, skin: float = 306.0, insulation: float = 0.11) -> float:
-    """Return outer temperature of a clothed body in kelvin: skin and air with the clothing between them.
+    """Compute the outer temperature of a clothed body in kelvin, between skin and air.
 
     Source: Fanger's clothing balance (ISO 7730) with linear films: 8.5 W m-2 K-1 at the surface.
 
@@ -103,7 +103,7 @@ def cloth_temperature(air: float, skin: float = 306.0, insulation: float = 0.11)
 
 @lru_cache(maxsize=32)
 def solve(weather: Weather, day_of_year: int, hour: float, latitude: float) -> SurfaceTable:
-    """Return temperatures of all materials and orientations after three days of the same weather.
+    """Solve the temperatures of all materials and orientations after three days of the same weather.
 
     Sources: balance of a surface, Oke, Boundary Layer Climates (1987), eq. 1.5; convection
     h = 5.7 + 3.8 v, McAdams, Heat Transmission (1954), eq. 9-48; clouds pass a quarter of the global
@@ -209,7 +209,7 @@ def _surface_forcing(
 
 
 def irradiance(weather: Weather, sine_elevation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return sun under clouds, W m-2: (direct on a surface facing it, diffuse on the horizontal).
+    """Compute sun under clouds, W m-2: (direct on a surface facing it, diffuse on the horizontal).
 
     Source: Kasten and Czeplak, Solar Energy 24 (1980): the global radiation falls by 0.75 N^3.4.
     """

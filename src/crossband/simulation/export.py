@@ -163,7 +163,7 @@ LAYOUTS = {"mfnet": export_mfnet, "pst900": export_pst900, "coco": export_coco}
 
 
 def check_layout(layout: str) -> None:
-    """See that a layout is known, before anything is rendered for it.
+    """Check that a layout is known before anything is rendered for it.
 
     Raises:
         CrossbandError: it is not; the others are named.
@@ -173,7 +173,7 @@ def check_layout(layout: str) -> None:
 
 
 def export_layout(layout: str, frames: Frames, out: str | Path) -> Path:
-    """Write the layout called ``mfnet``, ``pst900`` or ``coco``; gives the folder or file.
+    """Write the layout called ``mfnet``, ``pst900`` or ``coco``; return the folder or file.
 
     Raises:
         CrossbandError: an unknown layout, or as the layout's own function.

@@ -34,7 +34,7 @@ def is_complete(out: Path, frame: str) -> bool:
 
 
 def record_of(out: Path, frame: str) -> dict[str, Any]:
-    """Return what is known of a finished frame: its row of the manifest and its boxes."""
+    """Read a finished frame's row of the manifest and its boxes."""
     return json.loads((out / RECORDS / f"{frame}.json").read_text(encoding="utf-8"))
 
 
@@ -67,7 +67,7 @@ def frame_images(shot: Shot, take: Take, seed: int, eight_bit: bool) -> dict[str
 
 
 def write_frame(out: Path, shot: Shot, take: Take, seed: int, eight_bit: bool) -> None:
-    """Write a frame so that it is there whole or not at all.
+    """Write a frame, all or nothing.
 
     Raises:
         OSError: the folder cannot be written.

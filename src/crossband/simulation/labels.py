@@ -36,7 +36,7 @@ _SMALLEST_BOX = 12  # pixels of an object that make a box
 
 
 def mfnet_labels(kind: np.ndarray) -> np.ndarray:
-    """Return classes of the city as those of MFNet, uint8 of the same shape.
+    """Map classes of the city to MFNet's, uint8 of the same shape.
 
     Example:
         >>> mfnet_labels(np.array([[Kind.ROAD, Kind.VEHICLE, Kind.BUMP]])).tolist()
@@ -79,7 +79,7 @@ def boxes(picture: Picture) -> list[dict[str, object]]:
 def flow_between(
     first: Camera, second: Camera, seen: Picture, other: Picture, corners: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return where each pixel of one camera is in another that sees later.
+    """Compute where each pixel of one camera is in another that sees later.
 
     The ray of a pixel hit a point of a triangle; the flow leads to where that point of that triangle is for
     the second camera: exact for whatever moves, limbs too.

@@ -18,7 +18,7 @@ _ABOVE = 300.0
 
 
 def map_classes(scene: Scene, low: tuple[float, float], high: tuple[float, float], meters: float) -> np.ndarray:
-    """Return classes of a rectangle seen from straight above, north up; uint8 :class:`Kind`.
+    """Rasterize the classes of a rectangle seen from above, north up; uint8 :class:`Kind`.
 
     Args:
         scene: the city without traffic.

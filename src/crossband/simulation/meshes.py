@@ -80,7 +80,7 @@ class Mesh:
         normals: np.ndarray | None = None,
         facade: bool = False,
     ) -> Mesh:
-        """Return triangles of one material; without ``normals`` each is flat, by the right-hand rule."""
+        """Make triangles of one material; without ``normals`` each is flat, by the right-hand rule."""
         n = len(corners)
         corners = np.asarray(corners, np.float32)
         if normals is None:
@@ -102,7 +102,7 @@ class Mesh:
         )
 
     def placed(self, x: float, y: float, z: float = 0.0, heading: float = 0.0, scale: float = 1.0) -> Mesh:
-        """Return turned counterclockwise by ``heading`` radians, scaled, and moved."""
+        """Return the mesh turned counterclockwise by ``heading`` radians, scaled, and moved."""
         turn = rotation(heading)
         corners = (self.corners * np.float32(scale)) @ turn.T + np.array([x, y, z], np.float32)
         return self.having(corners=corners.astype(np.float32), normals=(self.normals @ turn.T))
@@ -112,7 +112,7 @@ class Mesh:
         return Mesh(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def painted(self, *colors: Sequence[float]) -> Mesh:
-        """Return with colors in the place of marks.
+        """Return the mesh with colors in place of the marks.
 
         ``(-1, 0, 0)`` becomes the first color, ``(-2, 0, 0)`` the second, and so on.
         """
@@ -132,24 +132,27 @@ class Mesh:
 
 
 def rotation(heading: float) -> np.ndarray:
-    """Turn about the vertical, ``(3, 3)`` float32, counterclockwise radians."""
+    """Return the rotation about the vertical, ``(3, 3)`` float32; counterclockwise radians."""
     cos, sin = np.cos(heading), np.sin(heading)
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float32)
 
 
 def merge(meshes: Sequence[Mesh]) -> Mesh:
-    """Return one mesh of many."""
+    """Merge meshes into one."""
     return Mesh(*(np.concatenate([getattr(mesh, f.name) for mesh in meshes]) for f in fields(Mesh)))
 
 
 def quads(corners: np.ndarray) -> np.ndarray:
-    """Return ``(n, 4, 3)`` quadrilaterals, counterclockwise seen from outside, as ``(2n, 3, 3)`` triangles."""
+    """Split ``(n, 4, 3)`` quadrilaterals into ``(2n, 3, 3)`` triangles.
+
+    They are counterclockwise seen from outside.
+    """
     corners = np.asarray(corners, np.float32).reshape(-1, 4, 3)
     return corners[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3, 3)
 
 
 def rectangle(x0: float, y0: float, x1: float, y1: float, z: float) -> np.ndarray:
-    """Return a level rectangle facing up, ``(2, 3, 3)``."""
+    """Make a level rectangle facing up, ``(2, 3, 3)``."""
     return quads(np.array([[(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)]]))
 
 
@@ -167,7 +170,7 @@ _BOX = np.array(
 
 
 def box(low: Sequence[float] | np.ndarray, high: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return a box between two corners, ``(12, 3, 3)``: two triangles each of top, bottom and four sides."""
+    """Make a box between two corners, ``(12, 3, 3)``: two triangles each of top, bottom and four sides."""
     lower, upper = np.asarray(low, np.float32), np.asarray(high, np.float32)
     return quads(lower + _BOX * (upper - lower))
 
@@ -180,7 +183,7 @@ def tube(
     sides: int = 8,
     caps: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a round bar from point to point: (corners, normals), each ``(n, 3, 3)``, smooth around."""
+    """Make a round bar from point to point: (corners, normals), each ``(n, 3, 3)``, smooth around."""
     a, b = np.asarray(start, np.float64), np.asarray(end, np.float64)
     axis = (b - a) / max(float(np.linalg.norm(b - a)), 1e-9)
     side = np.cross(axis, (0, 0, 1) if abs(axis[2]) < 0.9 else (1, 0, 0))
@@ -202,7 +205,7 @@ def tube(
 def ellipsoid(
     center: Sequence[float], radii: Sequence[float], rings: int = 6, sides: int = 10
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (corners, normals), each ``(n, 3, 3)``."""
+    """Make an ellipsoid: (corners, normals), each ``(n, 3, 3)``."""
     theta = np.linspace(0, np.pi, rings + 1)[:, None]
     phi = np.linspace(0, 2 * np.pi, sides + 1)[None]
     unit = np.stack(
@@ -220,15 +223,17 @@ def ellipsoid(
 
 
 def loft(rings: np.ndarray) -> np.ndarray:
-    """Return skin over cross-sections ``(stations, points, 3)``, as ``(stations - 1, points - 1, 2, 3, 3)``
-    triangles, so that a caller can give each strip a material. Outward when the points turn
-    counterclockwise seen against the direction of the stations."""
+    """Stretch a skin over cross-sections ``(stations, points, 3)``.
+
+    The triangles are ``(stations - 1, points - 1, 2, 3, 3)``, so that a caller can give each strip a material.
+    They face outward when the points turn counterclockwise seen against the direction of the stations.
+    """
     cells = np.stack([rings[:-1, :-1], rings[:-1, 1:], rings[1:, 1:], rings[1:, :-1]], axis=2)
     return quads(cells.reshape(-1, 4, 3)).reshape(len(rings) - 1, rings.shape[1] - 1, 2, 3, 3)
 
 
 def smooth(corners: np.ndarray, crease: float = 0.6) -> np.ndarray:
-    """Return corner normals averaged over the faces that meet there within a crease angle (cosine)."""
+    """Average corner normals over the faces that meet within a crease angle (cosine)."""
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
     unit = flat / area

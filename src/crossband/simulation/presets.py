@@ -60,7 +60,7 @@ def list_presets() -> list[Preset]:
 
 
 def plan(name: str, city: City, frames: int, size: tuple[int, int], seed: int) -> list[Shot]:
-    """Return the shots of a preset, always the same for the same arguments.
+    """Plan the shots of a preset, always the same for the same arguments.
 
     Raises:
         CrossbandError: nobody knows the preset; the message names the nearest.

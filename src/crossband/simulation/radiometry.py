@@ -17,7 +17,7 @@ _COLDEST, _HOTTEST, _STEP = 150.0, 1200.0, 0.05
 
 
 def radiance(temperature: np.ndarray | float, low: float = BAND_LOW, high: float = BAND_HIGH) -> np.ndarray:
-    """Return radiance of a black body between two wavelengths, W m-2 sr-1, by the exponential series.
+    """Compute the radiance of a black body between two wavelengths, W m-2 sr-1.
 
     Source: the series of the fractional function, Chang and Rhee, "Blackbody radiation functions",
     Int. Comm. Heat Mass Transfer 11 (1984), eq. 4; constants CODATA 2018.
@@ -41,7 +41,7 @@ def radiance(temperature: np.ndarray | float, low: float = BAND_LOW, high: float
 
 
 def band_radiance(temperature: np.ndarray) -> np.ndarray:
-    """Return :func:`radiance` in 8-14 um from a table of 0.05 K steps (relative error below 1e-6).
+    """Look up the radiance in 8-14 um from a table of 0.05 K steps (relative error below 1e-6).
 
     Float32.
 
@@ -52,7 +52,7 @@ def band_radiance(temperature: np.ndarray) -> np.ndarray:
 
 
 def brightness_temperature(radiances: np.ndarray) -> np.ndarray:
-    """Return the temperature in kelvin of the black body that has this radiance in 8-14 um; float32.
+    """Compute the kelvin of the black body that has this radiance in 8-14 um; float32.
 
     It is what a radiometric camera set to an emissivity of 1 shows.
 

@@ -82,7 +82,7 @@ class Scene:
         return self._gather("corners", triangle)
 
     def cast(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
-        """Return the first triangle along each ray; ``(n, 3)`` float32 each."""
+        """Cast rays to the first triangle along each; ``(n, 3)`` float32 each."""
         n = len(origins)
         best = Hits(
             np.full(n, -1, np.int32),

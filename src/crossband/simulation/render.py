@@ -41,7 +41,7 @@ def simulate(
     eight_bit: bool = False,
     samples: int = 4,
 ) -> Frames:
-    """Photograph the multispectral city: RGB, NIR and thermal, with every label.
+    """Render the multispectral city: RGB, NIR and thermal, with every label.
 
     Writes PNG files ``rgb/``, ``nir/`` (8 bits), ``tir/`` (16 bits, centikelvin), ``labels/`` (MFNet's
     classes), ``semantic/`` (:class:`~crossband.simulation.meshes.Kind`), ``instances/``, ``depth/``

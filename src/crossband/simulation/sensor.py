@@ -33,7 +33,7 @@ class ThermalSensor:
 
 
 def blur(image: np.ndarray, deviation: float) -> np.ndarray:
-    """Return Gaussian blur of ``(H, W)`` or ``(H, W, C)`` with mirrored edges.
+    """Blur ``(H, W)`` or ``(H, W, C)`` by a Gaussian with mirrored edges.
 
     Deviation in pixels; float32.
     """
@@ -55,7 +55,7 @@ def blur(image: np.ndarray, deviation: float) -> np.ndarray:
 
 
 def expose(radiance: np.ndarray, rng: np.random.Generator, *, glare: float = 0.015) -> np.ndarray:
-    """Return a color camera with automatic exposure: ``(H, W, 3)`` radiance to uint8 sRGB.
+    """Expose as a color camera does: ``(H, W, 3)`` radiance to uint8 sRGB.
 
     The gain is limited, so that a night without lamps stays dark; noise grows with the gain. Light beyond
     the brightest pixel spreads as glare.
@@ -75,7 +75,7 @@ def expose(radiance: np.ndarray, rng: np.random.Generator, *, glare: float = 0.0
 
 
 def expose_nir(radiance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a near-infrared camera with automatic exposure: ``(H, W)`` radiance to uint8."""
+    """Expose as a near-infrared camera does: ``(H, W)`` radiance to uint8."""
     gain = _gain(radiance, 0.20, _LARGEST_NIR_GAIN)
     signal = _noisy(_bloom(blur(radiance * np.float32(gain), 0.55), 0.01), rng, gain)
     shoulder = signal * (1 + signal / 6.25) / (1 + signal * 0.62)
@@ -101,7 +101,7 @@ def thermal_camera(
 
 
 def centikelvin(kelvin: np.ndarray) -> np.ndarray:
-    """Return temperatures as uint16 hundredths of a kelvin, as radiometric cameras write them.
+    """Convert kelvin to uint16 centikelvin, as radiometric cameras write them.
 
     Example:
         >>> centikelvin(np.array([293.15]))
@@ -111,7 +111,7 @@ def centikelvin(kelvin: np.ndarray) -> np.ndarray:
 
 
 def agc(kelvin: np.ndarray, plateau: float = 0.012, linear: float = 0.5) -> np.ndarray:
-    """Return automatic gain control to uint8: plateau equalization mixed with a linear stretch.
+    """Apply automatic gain control to uint8: plateau equalization mixed with a linear stretch.
 
     Source: Vickers, "Plateau equalization algorithm for real-time display of high-quality infrared
     imagery", Optical Engineering 35 (1996).

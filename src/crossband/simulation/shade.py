@@ -86,7 +86,7 @@ def render(
     first_moving: int,
     samples: int = 4,
 ) -> Picture:
-    """See the scene: rays are cast once, and every band is shaded from what they hit.
+    """Render the scene: rays are cast once, and every band is shaded from what they hit.
 
     Args:
         scene: the city and its actors.

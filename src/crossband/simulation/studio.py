@@ -114,7 +114,7 @@ class Studio:
         self._moving: list[Actor] = []
 
     def traffic(self, day: int) -> Traffic:
-        """Return who is out on a day."""
+        """Return the traffic of a day."""
         if self._traffic is None or self._traffic[0] != day:
             self._traffic = (day, make_traffic(self.city, day))
         return self._traffic[1]

@@ -10,7 +10,7 @@ _SOLAR_CONSTANT = 1361.0  # W m-2; Kopp and Lean (2011)
 
 
 def declination(day_of_year: float) -> float:
-    """Return declination of the sun in radians.
+    """Compute the declination of the sun in radians.
 
     Source: Spencer, "Fourier series representation of the position of the sun", Search 2(5) (1971).
 
@@ -31,7 +31,7 @@ def declination(day_of_year: float) -> float:
 
 
 def sun_direction(day_of_year: float, hour: np.ndarray | float, latitude: float) -> np.ndarray:
-    """Return unit vector towards the sun, ``(..., 3)`` as (east, north, up).
+    """Compute the unit vector towards the sun, ``(..., 3)`` as (east, north, up).
 
     Below the horizon ``up`` is negative.
 
@@ -56,7 +56,7 @@ def sun_direction(day_of_year: float, hour: np.ndarray | float, latitude: float)
 
 
 def air_mass(sine_elevation: np.ndarray | float) -> np.ndarray:
-    """Return relative optical air mass; Kasten and Young, Applied Optics 28 (1989), eq. 3.
+    """Compute the relative optical air mass; Kasten and Young, Applied Optics 28 (1989), eq. 3.
 
     38 at the horizon.
 
@@ -69,7 +69,7 @@ def air_mass(sine_elevation: np.ndarray | float) -> np.ndarray:
 
 
 def clear_sky(sine_elevation: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Return irradiance of a clear day in W m-2.
+    """Compute the irradiance of a clear day in W m-2.
 
     (direct on a surface facing the sun, diffuse on the horizontal).
 

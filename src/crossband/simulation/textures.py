@@ -16,7 +16,7 @@ _TILE = 512
 
 
 def hash01(a: np.ndarray, b: np.ndarray | int = 0, c: np.ndarray | int = 0) -> np.ndarray:
-    """Return a random number in [0, 1) for each tuple of integers, float32; the same on every machine.
+    """Hash each tuple of integers to [0, 1), float32; the same on every machine.
 
     Example:
         >>> bool(0 <= hash01(np.array([7]), 1, 2)[0] < 1)
@@ -46,7 +46,7 @@ def _noise_tile() -> np.ndarray:
 
 
 def noise(x: np.ndarray, y: np.ndarray, texel: float, *, smooth: bool = False) -> np.ndarray:
-    """Return fractal noise, mean 0 and deviation 1, at points in meters; the tile has texels of that size.
+    """Compute fractal noise, mean 0 and deviation 1, at points in meters.
 
     Without ``smooth`` texels are not interpolated: they should be smaller than a pixel.
     """
@@ -240,7 +240,7 @@ def _paint(
 
 
 def cloud_cover(direction: np.ndarray, cloud: float, shift: float) -> np.ndarray:
-    """Return how much cloud stands in directions ``(n, 3)``, 0 to 1: noise on a layer overhead."""
+    """Compute how much cloud stands in directions ``(n, 3)``, 0 to 1, from noise on a layer overhead."""
     up = np.maximum(direction[:, 2], 0.03)
     scale = np.float32(900.0)  # meters, as if the clouds hung that high
     x, y = direction[:, 0] / up * scale + shift, direction[:, 1] / up * scale

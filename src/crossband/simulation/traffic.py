@@ -45,7 +45,7 @@ class Actor:
     running: bool = False
 
     def mesh(self, time: float, lights: bool) -> Mesh:
-        """Return its mesh where it is at that time; the same triangles in the same order at any time."""
+        """Return the actor's mesh at a time; the same triangles in the same order at any time."""
         x, y, z, heading = self.pose(time)
         return self.shape(time, lights).placed(x, y, z, heading)
 
@@ -84,7 +84,7 @@ def fleet_vehicle(city: City, index: int) -> Vehicle:
 
 
 def make_traffic(city: City, day: int, density: float = 1.0) -> Traffic:
-    """Return who is out on a day of a city.
+    """Make the traffic of a day of a city.
 
     Args:
         city: the city.
@@ -158,7 +158,7 @@ def _moving(city: City, rng: np.random.Generator, indices: np.ndarray) -> list[A
 def lane_pose(
     street: Street, offset: float, direction: int, extent: float, start: float, speed: float
 ) -> Callable[[float], Pose]:
-    """Return steady driving along one lane, on the right-hand side; at the end it begins anew."""
+    """Compute the pose of steady driving along one lane, on the right; it starts over at the end."""
 
     def pose(time: float) -> Pose:
         along = (start + speed * time) % extent

@@ -284,7 +284,7 @@ def draw_vehicle(rng: np.random.Generator, number: int) -> Vehicle:
 
 
 def engine_warmth(idle_hours: float) -> float:
-    """Return share of the running engine's heat that is left after the engine was turned off, 0 to 1.
+    """Compute the share of a running engine's heat left after it was turned off, 0 to 1.
 
     Newton's law of cooling with a time constant of 1.3 h, typical of a closed engine bay.
 

@@ -39,11 +39,11 @@ class Weather:
     wet: float
 
     def air(self, hour: np.ndarray | float) -> np.ndarray:
-        """Return air temperature in kelvin: a cosine with its maximum at 15 h (Oke 1987, section 2.2)."""
+        """Compute air temperature in kelvin: a cosine with its maximum at 15 h (Oke 1987, section 2.2)."""
         return self.air_mean + self.air_swing * np.cos(2 * np.pi * (np.asarray(hour) - 15) / 24)
 
     def sky_longwave(self, hour: np.ndarray | float) -> np.ndarray:
-        """Return downward longwave irradiance on open horizontal ground, W m-2."""
+        """Compute the downward longwave irradiance on open horizontal ground, W m-2."""
         return sky_emissivity(self.dew_point, self.cloud) * STEFAN_BOLTZMANN * self.air(hour) ** 4
 
 
@@ -70,7 +70,7 @@ def weather(name: str) -> Weather:
 
 
 def sky_emissivity(dew_point: float, cloud: float) -> float:
-    """Return emissivity of the whole sky over all wavelengths, 0 to 1.
+    """Compute the emissivity of the whole sky over all wavelengths, 0 to 1.
 
     Source: clear sky, Martin and Berdahl, Solar Energy 33 (1984), eq. 3; clouds, Unsworth and Monteith,
     Q. J. R. Meteorol. Soc. 101 (1975), eq. 11.
@@ -89,7 +89,7 @@ def sky_emissivity(dew_point: float, cloud: float) -> float:
 
 
 def sky_window_radiance_share(up: np.ndarray, dew_point: float, cloud: float) -> np.ndarray:
-    """Return emissivity of the sky in 8-14 um by direction, float32, 0 to 1.
+    """Compute the sky's emissivity in 8-14 um by direction, float32, 0 to 1.
 
     Cold overhead, air at the horizon.
 

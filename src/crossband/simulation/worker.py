@@ -43,12 +43,12 @@ class Job:
     eight_bit: bool = False
 
     def text(self) -> str:
-        """Return As JSON."""
+        """Return the job as JSON."""
         return json.dumps(asdict(self), sort_keys=True)
 
 
 def render_share(job: Job, out: Path, index: int, count: int) -> Iterator[str]:
-    """Render and write the missing frames of process ``index`` of ``count``.
+    """Render and write the missing frames of process ``index`` of ``count``, yielding their names.
 
     Yields the name of each frame when it is complete.
     """
@@ -60,7 +60,7 @@ def render_share(job: Job, out: Path, index: int, count: int) -> Iterator[str]:
 
 
 def render_shots(job: Job, out: Path, city: City, shots: list[Shot]) -> Iterator[str]:
-    """Render and write those of the shots that are not complete; yields the names of their frames."""
+    """Render and write the shots that are not complete; yield the names of their frames."""
     studio = Studio(city)
     misalignment = Misalignment() if job.misaligned else None
     for shot in shots:
@@ -70,7 +70,7 @@ def render_shots(job: Job, out: Path, city: City, shots: list[Shot]) -> Iterator
 
 
 def main(arguments: list[str]) -> None:
-    """The process itself; ``arguments`` are the job as JSON, the folder, the index and the count."""
+    """Run the process; ``arguments`` are the job as JSON, the folder, the index and the count."""
     job, out, index, count = arguments
     for frame in render_share(Job(**json.loads(job)), Path(out), int(index), int(count)):
         print(frame, flush=True)

@@ -15,7 +15,7 @@ __all__ = ["describe", "rank_and_world", "spread"]
 
 
 def describe(network: nn.Module, items: Items, chosen: np.ndarray, batch_size: int = 16) -> np.ndarray:
-    """Return descriptors float32 ``(len(chosen), dim)``, the same on every process.
+    """Describe images on every process, float32 ``(len(chosen), dim)``; each computes its share.
 
     Each computes its share.
 
@@ -31,8 +31,10 @@ def describe(network: nn.Module, items: Items, chosen: np.ndarray, batch_size: i
 def spread(
     network: nn.Module, chosen: np.ndarray, compute: Callable[[np.ndarray], torch.Tensor], batch_size: int = 16
 ) -> np.ndarray:
-    """Return rows that a network computes, ``(len(chosen), width)``, shared among the processes that train it; every
-    process gets all of them. The network is in evaluation meanwhile, and left in the mode it was in."""
+    """Spread rows that a network computes over the processes; every process gets all of them.
+
+    They are ``(len(chosen), width)``. The network is in evaluation meanwhile, and left in the mode it was in.
+    """
     rank, world = rank_and_world()
     mine = np.array_split(chosen, world)[rank]
     training = network.training

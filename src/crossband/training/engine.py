@@ -107,14 +107,14 @@ class Learner(lightning.LightningModule):
             self._take_up(state)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the recipe's optimizer, with its state where the run goes on."""
+        """Make the recipe's optimizer, with its state where the run goes on."""
         optimizer = make_optimizer(self.task, self.task.recipe.optimizer)
         if self._resumed is not None:
             optimizer.load_state_dict(self._resumed["optimizer"])
         return optimizer
 
     def on_fit_start(self) -> None:
-        """Open the log; take up the scaler of mixed precision."""
+        """Open the log and restore the scaler of mixed precision."""
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if self._resumed is not None and scaler is not None and self._resumed["scaler"]:
             scaler.load_state_dict(self._resumed["scaler"])
@@ -124,7 +124,7 @@ class Learner(lightning.LightningModule):
         self._saved = time.monotonic()
 
     def train_dataloader(self) -> DataLoader:
-        """Return what is left of the epoch."""
+        """Load what is left of the epoch."""
         settings, recipe = self.task.recipe.trainer, self.task.recipe
         if self._samples is None:
             self._samples = self.task.samples(self.epoch)
@@ -151,7 +151,10 @@ class Learner(lightning.LightningModule):
         return len(self._samples) // self.task.recipe.trainer.batch_size
 
     def on_train_epoch_start(self) -> None:
-        """Training mode, which Lightning leaves as a network came; start the clock and the progress bar."""
+        """Switch to training mode and start the clock and the progress bar.
+
+        Lightning leaves the network in the mode it came in.
+        """
         self.train()
         self._started = time.perf_counter()
         self._images = 0
@@ -162,7 +165,7 @@ class Learner(lightning.LightningModule):
             self._progress = Progress(left * self._samples.shape[1], what).__enter__()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """The learning rate of this step, and its random numbers."""
+        """Set the learning rate of this step and seed its random numbers."""
         done = (self.epoch + self.batch / self.steps_per_epoch) / self.task.recipe.trainer.epochs
         factor = rate_factor(self.task.recipe.optimizer, done, self.epoch)
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
@@ -170,7 +173,7 @@ class Learner(lightning.LightningModule):
         torch.manual_seed(_seed(self.task.recipe.seed, 1, self.step, self.trainer.global_rank))
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """Return the loss of a batch.
+        """Compute the loss of a batch.
 
         Raises:
             CrossbandError: it is no finite number; the images of the batch are named.
@@ -192,7 +195,7 @@ class Learner(lightning.LightningModule):
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Count; save the state when it is time."""
+        """Count the step, and save the state when it is time."""
         settings = self.task.recipe.trainer
         self.batch += 1
         self.step += 1
@@ -208,7 +211,7 @@ class Learner(lightning.LightningModule):
             self._save()
 
     def on_train_epoch_end(self) -> None:
-        """Score on val, keep the best, stop when nothing has improved for long."""
+        """Score on val, keep the best, and stop early when nothing improves."""
         seconds = time.perf_counter() - self._started
         figures = self.task.epoch_figures()
         mining = figures.get("mining_seconds", 0.0)
@@ -346,7 +349,7 @@ def _same_recipe(recipe: Recipe, said: str) -> bool:
 
 
 def make_optimizer(task: Task, recipe: Optimizer) -> torch.optim.Optimizer:
-    """Make the optimizer: the encoder at its rate, all else at the head's; no decay of biases and norms."""
+    """Make the optimizer: ``lr`` for the encoder, ``head_lr`` for the rest, no decay of biases and norms."""
     encoder = getattr(task.network, "encoder", task.network)
     inside = {id(parameter) for parameter in encoder.parameters()}
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
@@ -365,7 +368,7 @@ def make_optimizer(task: Task, recipe: Optimizer) -> torch.optim.Optimizer:
 
 
 def rate_factor(recipe: Optimizer, done: float, epoch: int) -> float:
-    """Return what the rate is multiplied by when the share ``done`` of a run is over.
+    """Return the factor on the learning rate when the share ``done`` of a run is over.
 
     Example:
         >>> [round(rate_factor(Optimizer(schedule="cosine"), share, 0), 3) for share in (0.0, 0.5, 1.0)]

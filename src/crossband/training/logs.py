@@ -33,7 +33,7 @@ class RunLog:
         self._board = _board(folder, step)
 
     def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Append some figures; they are on disk when this returns."""
+        """Append some figures, flushed to disk before this returns."""
         with open(self._path, "a", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([step, epoch, name, repr(float(v))] for name, v in values.items())
         if self._board is not None:
@@ -41,13 +41,13 @@ class RunLog:
                 self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Finish what TensorBoard has not written yet."""
+        """Flush TensorBoard and close."""
         if self._board is not None:
             self._board.close()
 
 
 def read_log(folder: Path) -> list[list[str]]:
-    """Read the rows of a run's table without its head; none where there is no table."""
+    """Read the rows of a run's table without its header; none where there is no table."""
     path = folder / "metrics.csv"
     if not path.is_file():
         return []

@@ -126,7 +126,7 @@ class Recipe(Strict):
 
 
 def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iterable[str] = ()) -> Recipe:
-    """Read the recipe of a YAML file or a mapping, of the type its task wants.
+    """Read a recipe from a YAML file or a mapping, typed by its task.
 
     Args:
         source: a file, or what one would hold.

@@ -49,7 +49,7 @@ def train(
     *,
     data_root: str | Path = ".",
 ) -> Training:
-    """Train what a recipe describes; started again after any kind of end, it goes on where it was.
+    """Train what a recipe describes, resuming where an earlier run ended.
 
     Args:
         recipe: a YAML file.
@@ -151,7 +151,7 @@ def _version() -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, whole or not at all.
+    """Write a value as JSON, all or nothing.
 
     Raises:
         CrossbandError: it cannot be written.

@@ -89,13 +89,13 @@ class SceneTask(Task):
         return self._val
 
     def check(self) -> None:
-        """Val shares no image with a test part that is here."""
+        """Check that val shares no image with a test part."""
         here = [part for part in self.recipe.data.test.values() if is_here(part, self._root)]
         bands = [band.value for band in self.val.frames.bands]
         check_apart(self.val.frames, [part_frames(part, self._root) for part in here], bands)
 
     def samples(self, epoch: int) -> np.ndarray:
-        """Return frames in random order."""
+        """Draw frames in random order."""
         rng = np.random.default_rng([self.recipe.seed, 11, epoch])
         return rng.permutation(np.repeat(np.arange(len(self.train)), self.recipe.data.crops))[:, None]
 
@@ -104,25 +104,25 @@ class SceneTask(Task):
         return [self.train.frames.names[int(row)] for row in sample]
 
     def validate(self) -> dict[str, float]:
-        """Return scores on val."""
+        """Score on val."""
         return {f"val/{name}": value for name, value in self.score(self.val).items() if _is_number(value)}
 
     def test(self) -> dict[str, dict[str, Any]]:
-        """Return scores on each test part."""
+        """Score on each test part."""
         return {name: self.score(self._scenes(part)) for name, part in self.recipe.data.test.items()}
 
     @abc.abstractmethod
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """Return the scores of the network on some frames."""
+        """Score the network on some frames."""
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The network's device."""
         return next(self.network.parameters()).device
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """Return the network in evaluation, without gradients; afterwards in the mode it was in."""
+        """Put the network into evaluation without gradients, and back into its mode afterwards."""
         training = self.network.training
         self.network.eval()
         with torch.inference_mode():

@@ -41,11 +41,11 @@ class Task(abc.ABC):
     monitor: str
 
     def prepare(self) -> None:
-        """Set what depends on data before the first step (centers of clusters, say); nothing by default."""
+        """Set what depends on data before the first step, such as cluster centers; nothing by default."""
         return
 
     def check(self) -> None:
-        """Look for what would spoil a run before it starts; nothing by default.
+        """Check for what would spoil a run before it starts; nothing by default.
 
         Raises:
             CrossbandError: val and test share queries, say.
@@ -54,7 +54,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def samples(self, epoch: int) -> np.ndarray:
-        """Return the samples of an epoch, int64 ``(n, k)``, a row a sample; n is the same in every epoch.
+        """Draw the samples of an epoch, int64 ``(n, k)``, one row per sample; n is the same in every epoch.
 
         Called on every process at the start of each epoch, with the network as it stands; all processes must
         return the same.
@@ -62,34 +62,34 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def read(self, sample: np.ndarray, generator: torch.Generator) -> Batch:
-        """Return the tensors of one sample; every random number comes from the generator."""
+        """Read the tensors of one sample; every random number comes from the generator."""
 
     @abc.abstractmethod
     def loss(self, batch: Batch) -> torch.Tensor:
-        """Return the mean loss of a batch, a scalar."""
+        """Compute the mean loss of a batch, a scalar."""
 
     @abc.abstractmethod
     def images_in(self, sample: np.ndarray) -> list[str]:
-        """Return the images of a sample, to be named when something is wrong with them."""
+        """Name the images of a sample, for messages."""
 
     @abc.abstractmethod
     def validate(self) -> dict[str, float]:
-        """Return scores on val, :attr:`monitor` among them; called on every process."""
+        """Score on val, with :attr:`monitor` among the scores; called on every process."""
 
     @abc.abstractmethod
     def test(self) -> dict[str, dict[str, Any]]:
-        """Return Results on every test pair, as JSON holds them."""
+        """Measure every test pair, as JSON holds it."""
 
     def metadata(self) -> dict[str, Any]:
-        """Return what a checkpoint says of the task besides the recipe: classes, band statistics, weights."""
+        """Return the checkpoint's metadata besides the recipe: classes, band statistics, weights."""
         return {}
 
     def state(self) -> dict[str, Any]:
-        """Return what of the task a resumed run needs; tensors, numbers and text."""
+        """Return what a resumed run needs of the task: tensors, numbers and text."""
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         return
 
     def epoch_figures(self) -> dict[str, float]:

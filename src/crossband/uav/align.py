@@ -119,7 +119,7 @@ def read_flow(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def flow_error(flow: np.ndarray, truth: np.ndarray, known: np.ndarray) -> float:
-    """Return mean end-point error where the truth is known, pixels.
+    """Compute the mean end-point error where the truth is known, pixels.
 
     Example:
         >>> flow_error(np.zeros((1, 1, 2)), np.array([[[3.0, 4.0]]]), np.array([[True]]))

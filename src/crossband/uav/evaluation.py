@@ -85,7 +85,7 @@ class ReidCurve:
 
 
 def score_ranks(ranks: Ranks, n_gallery: float, seed: int = 0) -> ReidCurve:
-    """Return CMC and nAUC of ranks.
+    """Score ranks by CMC and nAUC.
 
     Raises:
         CrossbandError: no query counts.
@@ -97,7 +97,7 @@ def score_ranks(ranks: Ranks, n_gallery: float, seed: int = 0) -> ReidCurve:
 
 
 def best_probes(scenes: Scenes) -> list[tuple[int, int]]:
-    """Return of each object of each flight by day the frame that shows it largest, where two frames do."""
+    """Choose the frame that shows each object of each daytime flight largest, where two frames do."""
     table = scenes.frames.table
     seen: dict[tuple[str, int], list[tuple[float, int, int]]] = {}
     for row, boxes in enumerate(scenes.boxes):
@@ -117,7 +117,7 @@ def best_probes(scenes: Scenes) -> list[tuple[int, int]]:
 def rank_in_flights(
     scenes: Scenes, probes: Crops, distances: Callable[[str, Crops, Crops], np.ndarray]
 ) -> tuple[Ranks, float]:
-    """Return rank each probe's object among the thermal boxes of its flight.
+    """Rank each probe's object among the thermal boxes of its flight.
 
     Args:
         scenes: the frames.
@@ -154,7 +154,7 @@ def rank_in_flights(
 
 
 def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: float = 0.15) -> torch.Tensor:
-    """Return crops around objects, float32 ``(n, 3, size, size)`` in [0, 1].
+    """Crop objects, float32 ``(n, 3, size, size)`` in [0, 1].
 
     The thermal one about ambient at 0.5.
     """
@@ -176,7 +176,7 @@ def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: flo
 
 
 def score_crops(scenes: Scenes, describe: Describe) -> ReidCurve:
-    """Return score vectors of crops: color probes among the thermal boxes of their flight.
+    """Score vectors of crops: color probes among the thermal boxes of their flight.
 
     Args:
         scenes: the frames.

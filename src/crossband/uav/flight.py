@@ -69,7 +69,7 @@ class Flight:
         return found, parse_units(self.table["units"].iloc[row])
 
     def kelvin(self, row: int) -> np.ndarray:
-        """Return temperatures, float32 ``(H, W)``.
+        """Return the temperatures of a frame, float32 ``(H, W)``.
 
         Raises:
             CrossbandError: the pixels are counts.
@@ -128,7 +128,7 @@ def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list
 
 
 def with_rough_positions(flight: Flight, ground: SemanticMap, meters: float, seed: int = 0) -> Flight:
-    """Return a flight whose positions are wrong by up to some meters, in any direction.
+    """Displace a flight's positions by up to some meters, in any direction.
 
     To measure what finds them.
 
@@ -198,7 +198,9 @@ def _made(
         kept &= table[column].isin(values).to_numpy(bool)
     rows = np.flatnonzero(kept)
     if not len(rows):
-        raise CrossbandError(f"no frames of the flight {source} are left" + (f" where {where}" if where else ""))
+        raise CrossbandError(
+            f"no frames of the flight {source} are left" + (f" where {where}" if where else "")
+        )
     part = table.iloc[rows].reset_index(drop=True)
     text = part.to_csv(index=False, float_format="%.9g")
     digest = hashlib.sha256(f"{source.resolve()}\n{text}".encode(errors="surrogateescape")).hexdigest()

@@ -60,7 +60,7 @@ class Signature:
 
 
 def signature(kelvin: np.ndarray, ambient: float) -> Signature:
-    """Return the signature of an object.
+    """Compute the signature of an object.
 
     Args:
         kelvin: temperatures of its crop, ``(h, w)``.
@@ -77,7 +77,7 @@ def signature(kelvin: np.ndarray, ambient: float) -> Signature:
 
 
 def temperature_histogram(relative: np.ndarray) -> np.ndarray:
-    """Return shares of temperatures relative to ambient, float64 ``(100,)``; see the module's first point.
+    """Compute the histogram of temperatures relative to ambient, float64 ``(100,)``.
 
     Example:
         >>> histogram = temperature_histogram(np.array([[0.5, 0.5], [10.5, 10.5]]))
@@ -94,7 +94,7 @@ def temperature_histogram(relative: np.ndarray) -> np.ndarray:
 
 
 def bhattacharyya(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Return ``sqrt(1 - sum(sqrt(p * q)))`` over the last axis, in [0, 1], of histograms that sum to one.
+    """Compute ``sqrt(1 - sum(sqrt(p * q)))`` over the last axis, in [0, 1], of histograms that sum to one.
 
     Example:
         >>> float(bhattacharyya(np.array([1.0, 0.0]), np.array([0.0, 1.0])))
@@ -104,7 +104,7 @@ def bhattacharyya(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def mser_distance(a: np.ndarray, b: np.ndarray, gamma: float = GAMMA) -> float:
-    """Return how much two signatures' regions differ, 0 to 1; the same both ways.
+    """Compute how much two signatures' regions differ, 0 to 1; symmetric.
 
     Args:
         a: regions ``(n, 3)``: temperature, distance from the middle, area.
@@ -155,7 +155,7 @@ def _regions(relative: np.ndarray) -> np.ndarray:
 
 
 def pair_distances(queries: Sequence[Signature], gallery: Sequence[Signature]) -> tuple[np.ndarray, np.ndarray]:
-    """Return both parts of equation (1) for all pairs.
+    """Compute both parts of equation (1) for all pairs.
 
     Bhattacharyya and MSER distances, ``(n, m)`` float64 each.
     """
@@ -178,7 +178,7 @@ def combined(histograms: np.ndarray, regions: np.ndarray, beta: float) -> np.nda
 
 
 def calibrate_beta(score: Sequence[float], betas: Sequence[float]) -> float:
-    """Return the beta with the best score on val.
+    """Choose the beta with the best score on val.
 
     Of equal ones, the one nearest to the middle of the range.
 
@@ -191,7 +191,7 @@ def calibrate_beta(score: Sequence[float], betas: Sequence[float]) -> float:
 
 
 def calibrate_threshold(present: np.ndarray, absent: np.ndarray) -> tuple[float, float]:
-    """Return the distance above which an object is not there, and its balanced accuracy on val, percent.
+    """Choose the distance above which an object is absent, and its balanced accuracy on val, percent.
 
     Args:
         present: the smallest distance of each probe whose object is in the flight.
@@ -218,7 +218,7 @@ def calibrate_threshold(present: np.ndarray, absent: np.ndarray) -> tuple[float,
 
 
 def object_crop(kelvin: np.ndarray, box: Sequence[float]) -> np.ndarray:
-    """Return the pixels of a box (left, top, right, bottom), one at least.
+    """Crop a box (left, top, right, bottom), at least one pixel.
 
     Example:
         >>> object_crop(np.arange(12).reshape(3, 4), (1.2, 0.0, 3.0, 2.0)).tolist()

@@ -50,7 +50,7 @@ N = TypeVar("N", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Labeler:
-    """A labeling network, the band it reads, how much images are enlarged for it, and its identity."""
+    """A labeling network with the band it reads, its zoom, and its digest."""
 
     network: GeoGAN
     band: str
@@ -60,8 +60,7 @@ class Labeler:
 
 @dataclass(frozen=True)
 class Locator:
-    """A tile distance, the side of its tiles, their stride and the search radius in meters, what the rough
-    position weighs, and its identity."""
+    """A tile distance with its tiles, stride, search radius, prior weight, and digest."""
 
     network: TileDistance
     tile: float
@@ -73,7 +72,7 @@ class Locator:
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector, the names of its classes, how much images are enlarged for it, and its identity."""
+    """A detector with the names of its classes, its zoom, and its digest."""
 
     network: YoloSemantic
     classes: list[str]
@@ -115,7 +114,7 @@ class Calibration:
 
 
 def load_translator(path: str | Path, device: str = "cpu") -> tuple[ThermalGAN, str]:
-    """Load a translation network in evaluation mode, and its identity.
+    """Load a translation network in evaluation mode, and return its digest.
 
     Raises:
         CrossbandError: no checkpoint, or one of another task.

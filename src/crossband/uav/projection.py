@@ -48,7 +48,7 @@ class Pose:
         return np.stack([right, np.cross(forward, right), forward])
 
     def to_ground(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return meters east and north of pixels on the ground; not a number above the horizon.
+        """Project pixels to meters east and north on the ground; NaN above the horizon.
 
         Example:
             >>> pose = Pose(10, 20, 50, heading=0, pitch=-90, focal=100, width=64, height=48)
@@ -66,7 +66,7 @@ class Pose:
         return self.x + rays[..., 0] * reach, self.y + rays[..., 1] * reach
 
     def to_pixels(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return columns and rows of points on the ground; not a number behind the camera."""
+        """Project points on the ground to columns and rows; NaN behind the camera."""
         points = np.stack(np.broadcast_arrays(x, y, 0.0), -1) - (self.x, self.y, self.altitude)
         local = points @ self.axes.T
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -82,7 +82,7 @@ class Pose:
 
 
 def sample(layer: np.ndarray, columns: np.ndarray, rows: np.ndarray, outside: int) -> np.ndarray:
-    """Return the values of a layer of labels at points, nearest neighbor.
+    """Sample a layer of labels at points, nearest neighbor.
 
     ``outside`` beyond it and where a point is no number.
 
@@ -100,7 +100,7 @@ def sample(layer: np.ndarray, columns: np.ndarray, rows: np.ndarray, outside: in
 
 
 def ground_patch(labels: np.ndarray, pose: Pose, meters: float, pixels: int, outside: int) -> np.ndarray:
-    """Return a labeling as the map would show it.
+    """Rectify a labeling as the map would show it.
 
     North up, seen from above, around where the camera looks.
 

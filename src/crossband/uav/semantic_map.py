@@ -44,16 +44,16 @@ class SemanticMap:
 
     @property
     def size(self) -> tuple[float, float]:
-        """Meters east and north."""
+        """(east, north) extent in meters."""
         return self.labels.shape[1] * self.meters, self.labels.shape[0] * self.meters
 
     def to_geographic(self, x: float, y: float) -> tuple[float, float]:
-        """Return latitude and longitude, degrees, of meters east and north of the corner."""
+        """Convert meters east and north of the corner to latitude and longitude, degrees."""
         scale = METERS_PER_DEGREE * math.cos(math.radians(self.latitude))
         return self.latitude + y / METERS_PER_DEGREE, self.longitude + x / scale
 
     def to_meters(self, latitude: float, longitude: float) -> tuple[float, float]:
-        """Return meters east and north of the corner.
+        """Convert latitude and longitude to meters east and north of the corner.
 
         Example:
             >>> here = SemanticMap(np.zeros((2, 2), np.uint8), 1.0, 48.7, 9.1)
@@ -74,7 +74,7 @@ class SemanticMap:
         return self.at(*np.meshgrid(x + steps, y - steps))
 
     def seen_by(self, pose: Pose, step: int = 1) -> np.ndarray:
-        """Return the labeling that a camera should see of flat ground, uint8 ``(height, width)``.
+        """Render the labels that a camera would see of flat ground, uint8 ``(height, width)``.
 
         S_G of the paper.
 
@@ -86,7 +86,7 @@ class SemanticMap:
         return self.at(*pose.to_ground(*np.meshgrid(columns, rows)))
 
     def check_near(self, x: float, y: float, radius: float) -> None:
-        """See that a rough position is on the map, or within the radius of it.
+        """Check that a rough position is on the map, or within the radius of it.
 
         Raises:
             CrossbandError: it is not.

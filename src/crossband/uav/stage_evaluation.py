@@ -88,7 +88,7 @@ class Matcher:
         return self._ambient[flight]
 
     def seen(self, where: tuple[int, int]) -> Signature:
-        """Return the signature of a thermal box."""
+        """Compute the signature of a thermal box."""
         if where not in self._gallery:
             row, number = where
             x, y, width, height = self.scenes.boxes[row][number][:4]
@@ -98,7 +98,7 @@ class Matcher:
         return self._gallery[where]
 
     def asked(self, where: tuple[int, int], probe: str, flight: str) -> Signature:
-        """Return the signature of a probe, as if it were searched in a flight."""
+        """Compute the signature of a probe, as if it were searched in a flight."""
         row, number = where
         ambient = self.ambient(flight)
         if probe == "true thermal":
@@ -115,7 +115,7 @@ class Matcher:
         return signature(object_crop(low + (high - low) * gray, photograph.box), ambient)
 
     def translated_crop(self, where: tuple[int, int], flight: str) -> torch.Tensor:
-        """Return a probe's translation as :func:`.protocol.object_crops` gives thermal boxes, ``(1, 3, s, s)``."""
+        """Crop a probe's translation as :func:`.protocol.object_crops` crops thermal boxes."""
         ambient = self.ambient(flight)
         made = translate(cut_out(self.scenes, where), self.network, ambient)
         kelvin = torch.from_numpy(object_crop(made.kelvin, made.box))[None]
@@ -129,7 +129,7 @@ class Matcher:
         return float(low), float(high)
 
     def parts(self, flight: str, probe: str, queries: Crops, gallery: Crops) -> tuple[np.ndarray, np.ndarray]:
-        """Return histogram and region distances of the probes of a flight to its boxes."""
+        """Compute histogram and region distances of the probes of a flight to its boxes."""
         key = flight, probe
         if key not in self._parts:
             asked = [self.asked(where, probe, flight) for where in queries]
@@ -137,7 +137,7 @@ class Matcher:
         return self._parts[key]
 
     def curve(self, probe: str, beta: float) -> ReidCurve:
-        """Return CMC and nAUC by equation (1)."""
+        """Compute CMC and nAUC by equation (1)."""
 
         def distances(flight: str, queries: Crops, gallery: Crops) -> np.ndarray:
             return combined(*self.parts(flight, probe, queries, gallery), beta)
@@ -146,7 +146,7 @@ class Matcher:
 
 
 def cut_out(scenes: Scenes, where: tuple[int, int]) -> Photograph:
-    """Return the photograph of an object: its box with a margin of a quarter, in color."""
+    """Cut out the photograph of an object: its box with a margin of a quarter, in color."""
     row, number = where
     image = scenes.color(row)
     x, y, width, height = (float(v) for v in scenes.boxes[row][number][:4])
@@ -158,7 +158,7 @@ def cut_out(scenes: Scenes, where: tuple[int, int]) -> Photograph:
 
 
 def measure_matching(val: Matcher, test: Matcher) -> dict[str, Any]:
-    """Measure each kind of probe with the beta that is best for it on val, measured on test.
+    """Measure each kind of probe on test, with the beta that is best for it on val.
 
     Returns:
         by probe ``beta``, ``val_nauc`` and the figures of :meth:`ReidCurve.to_json`; ``parts``: histogram
@@ -181,7 +181,7 @@ def measure_matching(val: Matcher, test: Matcher) -> dict[str, Any]:
 
 
 def descriptor_curve(matcher: Matcher, probe: str, name: str = "efficientnet_lite0@blocks.2:avg4") -> ReidCurve:
-    """Return the same probes compared by a learned descriptor of this project instead of equation (1).
+    """Measure the same probes compared by a learned descriptor instead of equation (1).
 
     Vectors are of unit length and centered by the mean of their side of the comparison, as the project's
     descriptors across bands are.
@@ -227,7 +227,7 @@ def _mean_right(matcher: Matcher) -> float:
 
 
 def chance_nauc(n: float, right: float) -> float:
-    """Return the nAUC over ranks 1 to 20 of a random order of ``n`` boxes of which ``right`` are right, percent.
+    """Compute the nAUC, percent, over ranks 1 to 20 of a random order of ``n`` boxes, ``right`` right.
 
     Example:
         >>> round(chance_nauc(100, 1), 1)
@@ -242,7 +242,7 @@ def chance_nauc(n: float, right: float) -> float:
 
 
 def measure_not_there(val: Matcher, test: Matcher, beta: float) -> dict[str, Any]:
-    """Measure the threshold beyond which an object is not there, from val, and how often it is right on test.
+    """Measure, on test, the val threshold beyond which an object counts as absent.
 
     A probe is searched in its own flight (without its own frame), where its object is; and in another flight
     by day, where it is not.
@@ -328,7 +328,9 @@ def measure_localization(
 
 
 def measure_alignment(frames: Frames, classes: dict[str, int]) -> dict[str, Any]:
-    """Measure alignment against the city's true flow, on frames with ``flow`` (``crossband simulate --misaligned``).
+    """Measure alignment against the city's true flow.
+
+    The frames have ``flow``, as ``crossband simulate --misaligned`` writes.
 
     The labeling is that of the color camera; the thermal camera sits beside it. Known pixels count.
 

@@ -110,7 +110,7 @@ class StageFile:
         return records
 
     def run(self, names: Iterable[str], work: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the records of frames in order; ``work`` makes those that are not there, by position."""
+        """Return the records of frames in order; ``work`` computes the missing ones, by position."""
         wanted = list(names)
         left = [row for row, name in enumerate(wanted) if name not in self.records]
         with open(self.path, "a", encoding="utf-8") as file:
@@ -123,7 +123,7 @@ class StageFile:
 
 
 def label_image(labeler: Labeler, pixels: np.ndarray, units: Units | str = "counts") -> np.ndarray:
-    """Return the labeling of one image, uint8 ``(H, W)``.
+    """Label one image, uint8 ``(H, W)``.
 
     An index of :data:`~crossband.uav.ground_classes.LABELS`.
 
@@ -144,7 +144,10 @@ def label_image(labeler: Labeler, pixels: np.ndarray, units: Units | str = "coun
 
 
 def open_tiles(locator: Locator, ground: SemanticMap, folder: Path) -> TileIndex:
-    """Return the tiles of a map, kept in a gallery below ``folder`` and computed once for each map and network."""
+    """Open the tiles of a map, computed once for each map and network.
+
+    They are kept in a gallery below ``folder``.
+    """
     digest = hashlib.sha256(
         ground.labels.tobytes() + repr((ground.meters, locator.digest)).encode()
     ).hexdigest()
@@ -161,7 +164,7 @@ def open_tiles(locator: Locator, ground: SemanticMap, folder: Path) -> TileIndex
 def localize_image(
     labels: np.ndarray, pose: Pose, ground: SemanticMap, tiles: TileIndex, locator: Locator, radius: float
 ) -> tuple[float, float, float]:
-    """Return where a camera was, from the labeling of its image.
+    """Localize a camera from the labels of its image.
 
     Args:
         labels: uint8 ``(H, W)``.
@@ -197,7 +200,7 @@ def localize(
     out: Path,
     radius: float | None = None,
 ) -> list[Position]:
-    """Return where each frame of a flight was taken; writes ``positions.jsonl``.
+    """Localize each frame of a flight and write ``positions.jsonl``.
 
     Args:
         flight: with rough positions.
@@ -246,7 +249,7 @@ def localize(
 
 
 def align(flight: Flight, ground: SemanticMap, positions: list[Position], out: Path) -> list[Path]:
-    """Lay the map's labeling onto each frame; writes ``labels/FRAME.png`` and ``labels.jsonl``.
+    """Align the map's labels to each frame; write ``labels/FRAME.png`` and ``labels.jsonl``.
 
     Args:
         flight: the frames.
@@ -275,7 +278,7 @@ def align(flight: Flight, ground: SemanticMap, positions: list[Position], out: P
 def detect(
     flight: Flight, detector: Detector, out: Path, labels: list[Path] | None = None, least: float = 0.2
 ) -> list[np.ndarray]:
-    """Return objects in each frame; writes ``detections.jsonl``.
+    """Detect objects in each frame and write ``detections.jsonl``.
 
     Args:
         flight: the frames.

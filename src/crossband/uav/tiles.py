@@ -66,7 +66,7 @@ class TileIndex:
         return cls(positions, np.concatenate(vectors), side)
 
     def write(self, folder: str | Path, ground: SemanticMap) -> Path:
-        """Keep the tiles in a gallery of the project's own; see :mod:`crossband.retrieval.gallery.lance`."""
+        """Write the tiles to a gallery; see :mod:`crossband.retrieval.gallery.lance`."""
         from ..retrieval.gallery.lance import METADATA, LanceStore, row_schema
 
         schema = row_schema(self.vectors.shape[1], "float32")
@@ -89,7 +89,7 @@ class TileIndex:
 
     @classmethod
     def read(cls, folder: str | Path, side: float) -> TileIndex:
-        """Return the tiles of a gallery.
+        """Read the tiles of a gallery.
 
         Raises:
             CrossbandError: no gallery is there.
@@ -102,7 +102,7 @@ class TileIndex:
         return cls(positions, vectors, side)
 
     def search(self, vector: np.ndarray, x: float, y: float, radius: float, prior: float = 0.0) -> Found:
-        """Return the tiles within a radius of a rough position, nearest by the learned distance first.
+        """Search the tiles within a radius of a rough position, nearest by learned distance first.
 
         Args:
             vector: of the labeling, ``(D,)``.
@@ -132,7 +132,7 @@ class TileIndex:
 
 
 def tile_centers(ground: SemanticMap, stride: float) -> np.ndarray:
-    """Return middles of tiles, a stride apart, wherever the map is known, float64 ``(n, 2)`` meters.
+    """Place tile centers a stride apart wherever the map is known, float64 ``(n, 2)`` meters.
 
     Raises:
         CrossbandError: the map is smaller than a stride.

@@ -94,7 +94,7 @@ def read_photograph(path: str | Path, box: Sequence[float] | None = None) -> Pho
 def object_box(
     size: tuple[int, int], box: Sequence[float] | None, where: str = "the image"
 ) -> tuple[float, float, float, float]:
-    """Return left, top, right, bottom of the object in an image of (width, height).
+    """Return the object's box, xyxy, in an image of (width, height).
 
     Example:
         >>> object_box((60, 30), None)

@@ -127,7 +127,7 @@ class LocalPasses:
             self._now.batch = None
 
     def batches(self, corners: Sequence[Span], most: int) -> list[list[int]]:
-        """Return the positions of ``corners`` in groups of at most ``most`` that are cheap together.
+        """Group the positions of ``corners``, at most ``most`` together, so that their passes are cheap.
 
         Crops of a batch are of one size, the largest that one of them needs.
         """

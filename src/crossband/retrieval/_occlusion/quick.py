@@ -24,7 +24,7 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
 
 
 def quick_copy(encoder: Encoder, layer: str | None, image: torch.Tensor) -> Encoder:
-    """Return the quick copy of an encoder in evaluation mode; what follows on what is seen in one pass.
+    """Make the quick copy of an encoder in evaluation mode, from what one pass reveals.
 
     Args:
         encoder: what to copy; it stays as it is, and the copy shares the parameters that do not change.

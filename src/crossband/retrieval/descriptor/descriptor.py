@@ -62,7 +62,7 @@ _SIDES = (16, 8192)  # pixels
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may change about how any descriptor reads images.
+    """The user's options for how any descriptor reads images.
 
     Attributes:
         size: (height, width) in pixels that images are resized to.
@@ -79,7 +79,7 @@ class Options:
     device: str = "auto"
 
     def preprocess(self, statistics: Statistics) -> Preprocess:
-        """Return how images are read, for an encoder whose weights expect some statistics."""
+        """Make the preprocessing for an encoder whose weights expect some statistics."""
         given, measured = self.normalization or {}, self.statistics or {}
         default = Preprocess()
         return Preprocess(
@@ -149,7 +149,7 @@ class FinishedRows:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n, k)."""
+        """(number of rows, dim)."""
         axes = self._finish.axes
         return self._pooled.shape[0], self._pooled.shape[1] if axes is None else axes.shape[1]
 
@@ -200,7 +200,7 @@ class Descriptor:
 
     @classmethod
     def load(cls, name: str = DEFAULT_DESCRIPTOR, options: Options = DEFAULT_OPTIONS) -> Descriptor:
-        """Return the descriptor of a name, a text or a fitted file.
+        """Load the descriptor of a name, a text or a fitted file.
 
         Raises:
             CrossbandError: an unknown encoder, layer or step, or weights that are missing.
@@ -214,19 +214,19 @@ class Descriptor:
 
     @property
     def fingerprint(self) -> str:
-        """Identifies what makes the pooled vector: weights, layer, pooling and preprocessing."""
+        """Return the digest of weights, layer, pooling and preprocessing: what makes the pooled vector."""
         return _digest(self._pooled_metadata())
 
     @property
     def identity(self) -> str:
-        """Identifies the final vector, axes included; band means are a gallery's own."""
+        """Return the digest of the final vector, axes included; band means are a gallery's own."""
         metadata: dict = {**self._pooled_metadata(), "center": self.center}
         if self.axes is not None:
             metadata["axes"] = hashlib.sha256(np.ascontiguousarray(self.axes).tobytes()).hexdigest()
         return _digest(metadata)
 
     def with_warp(self, warp: Warp | None) -> Descriptor:
-        """Return the same descriptor, of images that are first misaligned by ``warp``."""
+        """Return the same descriptor for images that are first misaligned by ``warp``."""
         return replace(self, preprocess=replace(self.preprocess, warp=warp))
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
@@ -242,7 +242,7 @@ class Descriptor:
         return Finish({**(self.means or {}), **(means or {})}, self.axes)
 
     def save(self, path: str | Path) -> Path:
-        """Write it as a safetensors file; the encoder's weights stay where they are, named by their hash.
+        """Save it as a safetensors file; the encoder's weights are referred to by their hash.
 
         Raises:
             CrossbandError: the file cannot be written.
@@ -284,7 +284,7 @@ class Descriptor:
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
-    """Return rows scaled to unit Euclidean length, float32; zero rows stay zero."""
+    """Scale rows to unit Euclidean length, float32; zero rows stay zero."""
     norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))[:, None]
     return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
 
@@ -330,7 +330,7 @@ def _steps(text: str) -> tuple[Pooling, bool]:
 
 
 def descriptor_metadata(path: Path) -> dict[str, Any]:
-    """Return what a descriptor file says of itself, checked; no tensor is read.
+    """Read and check a descriptor file's metadata; no tensor is read.
 
     Raises:
         CrossbandError: missing, damaged, or no descriptor file.
@@ -379,7 +379,7 @@ def _of_checkpoint(path: Path, options: Options) -> Descriptor:
 
 
 def list_packed(pattern: str = "*") -> list[ModelInfo]:
-    """List the trained descriptors of the package whose names match a pattern, as lines of ``crossband models``.
+    """List the packaged trained descriptors whose names match a pattern.
 
     Example:
         >>> [(info.name, info.dim, info.weights) for info in list_packed()]

@@ -117,7 +117,7 @@ class Gallery:
     def create(
         cls, folder: str | Path, descriptor: Descriptor, sample: np.ndarray, dtype: str = "float32"
     ) -> Gallery:
-        """Return an empty gallery for a descriptor whose means are already those of the sets to be searched.
+        """Create an empty gallery for a descriptor that already has its band means.
 
         Args:
             folder: must not hold a gallery.
@@ -150,7 +150,7 @@ class Gallery:
 
     @classmethod
     def open(cls, folder: str | Path, options: Options = DEFAULT_OPTIONS) -> Gallery:
-        """Open a gallery; of the options, only weights and device count: the rest is the gallery's own.
+        """Open a gallery; only the options weights and device count, the rest is the gallery's own.
 
         Raises:
             CrossbandError: no gallery, a damaged one, or weights other than those that made it.
@@ -171,7 +171,7 @@ class Gallery:
 
     @staticmethod
     def open_rows(folder: str | Path) -> GalleryStore:
-        """Return the rows of a gallery alone, for work that needs no model.
+        """Open the rows of a gallery alone, for work that needs no model.
 
         Raises:
             CrossbandError: no gallery there, or a damaged one.
@@ -205,7 +205,7 @@ class Gallery:
         }
 
     def bands(self, among: list[Band]) -> list[Band]:
-        """Return those of some bands that the gallery keeps; all of them while it is empty."""
+        """Return which of some bands the gallery holds; all of them while it is empty."""
         kept = [band for band in among if self.rows.count(f"band = '{band.value}'")]
         return kept or among
 
@@ -213,9 +213,10 @@ class Gallery:
         return self.rows.count()
 
     def add(self, frames: Frames, bands: list[Band], *, store: str | Path, workers: int | None = None) -> Added:
-        """Add the images of frames, or replace those whose content changed, in batches that are each all
-        or nothing; where only the path or the metadata changed, the vector stays and nothing is computed.
-        Several processes may add at once.
+        """Add the images of frames, or replace those whose content changed, batch by batch.
+
+        Each batch is all or nothing. Where only the path or the metadata changed, the vector stays and nothing
+        is computed. Several processes may add at once.
 
         Args:
             frames: what to add.
@@ -257,13 +258,13 @@ class Gallery:
         return len(frames)
 
     def delete(self, where: str) -> int:
-        """Delete the rows that match a condition on the metadata; gives their number."""
+        """Delete the rows whose metadata match a condition; return their number."""
         return self.rows.delete(where)
 
     def describe(
         self, path: str | Path, band: Band | str, units: str | None = None, finish: Finish | None = None
     ) -> np.ndarray:
-        """Return the final vector ``(k,)`` of one image, made as the gallery's own.
+        """Describe one image as the gallery does: its final vector ``(k,)``.
 
         Raises:
             ImageFault: the image cannot be used.
@@ -275,7 +276,7 @@ class Gallery:
         return (finish or self.descriptor.finish(None))(pooled, band)[0]
 
     def calibrated(self, band: Band | str, images: Frames, *, store: str | Path | None = None) -> Finish:
-        """Return what finishes vectors of a band that the gallery has no mean of, learned from some images of it.
+        """Return what finishes vectors of a band without a mean, learned from some of its images.
 
         Args:
             band: the band.
@@ -449,7 +450,7 @@ def _check_dtype(dtype: str) -> None:
 
 
 def read_metadata(folder: str | Path) -> dict[str, Any]:
-    """Return what ``gallery.json`` says, checked.
+    """Read and check ``gallery.json``.
 
     Raises:
         CrossbandError: no gallery there, a damaged one, or one of another version.
@@ -504,7 +505,7 @@ def index(
     store: str | Path | None = None,
     workers: int | None = None,
 ) -> Added:
-    """Put the images of frames into a gallery, which is made when it is not there.
+    """Add the images of frames to a gallery, creating it where it does not exist.
 
     A new gallery takes the mean of **every** band the frames have, not only of those it keeps, so that
     queries of the other bands can be centered. The means never change afterwards.
@@ -682,7 +683,7 @@ def search(
 def query_image(
     name: str, band: str, frames: str | Path | None = None, units: str | None = None
 ) -> tuple[Path, str | None]:
-    """Return the image file per query means, and its units: a path, or a frame of a manifest by its name.
+    """Return the image file and units of a query: a path, or a frame's name in a manifest.
 
     Raises:
         CrossbandError: no such frame, or it lacks the band.

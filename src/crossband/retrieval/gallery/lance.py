@@ -42,7 +42,7 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
 
 
 def row_schema(size: int, dtype: str) -> pa.Schema:
-    """Return the columns of a gallery.
+    """Return the schema of a gallery's rows.
 
     ``key`` (frame and band), what is known of the frame, and the vector.
 
@@ -64,7 +64,7 @@ class GalleryStore(Protocol):
 
     @property
     def size(self) -> int:
-        """Numbers in a vector."""
+        """Length of a vector."""
 
     @property
     def dtype(self) -> str:
@@ -74,25 +74,25 @@ class GalleryStore(Protocol):
         """Replace the rows whose keys are there, append the others."""
 
     def update(self, rows: pa.Table) -> None:
-        """Set some columns of the rows whose keys are there; other keys are passed over."""
+        """Set some columns of the rows whose keys are there; other keys are ignored."""
 
     def delete(self, where: str) -> int:
-        """Delete the rows that match a condition; gives their number."""
+        """Delete the rows that match a condition; return their number."""
 
     def count(self, where: str | None = None) -> int:
-        """Return the number of rows, of those that match a condition if one is given."""
+        """Count the rows, or those that match a condition."""
 
     def read(self, columns: list[str], where: str | None = None) -> pa.Table:
-        """Return some columns, in the order of insertion."""
+        """Read some columns, in the order of insertion."""
 
     def stream(self, columns: list[str], height: int, where: str | None = None) -> Iterator[pa.Table]:
-        """Return the same, at most ``height`` rows at a time, all of one version."""
+        """Yield some columns, at most ``height`` rows at a time, all of one version."""
 
     def search(self, vector: np.ndarray, k: int, where: str | None = None) -> pa.Table:
-        """Return the approximately nearest rows by the index, with their ``_distance`` (squared Euclidean)."""
+        """Search the index for the approximately nearest rows, with ``_distance`` (squared Euclidean)."""
 
     def version(self) -> object:
-        """Return changes whenever the rows do."""
+        """Return a value that changes whenever the rows do."""
 
     def indexed(self) -> bool:
         """Return whether an index was built."""
@@ -135,7 +135,7 @@ class LanceStore:
 
     @property
     def size(self) -> int:
-        """Numbers in a vector."""
+        """Length of a vector."""
         return self._size
 
     @property
@@ -157,7 +157,7 @@ class LanceStore:
         return int(self._commit(lambda: self._table.delete(whole), where).num_deleted_rows)
 
     def count(self, where: str | None = None) -> int:
-        """Return count rows."""
+        """Count rows."""
         whole = _whole(where)
         with self._sentences(where):
             return int(self._table.count_rows(whole))
@@ -195,7 +195,7 @@ class LanceStore:
             return bool(self._table.list_indices())
 
     def optimize(self, index: bool) -> None:
-        """Compact and clean up; old versions would double the disk.
+        """Compact the files and drop old versions, which would double the disk.
 
         Whoever reads or writes the same gallery at that moment has to begin again.
 

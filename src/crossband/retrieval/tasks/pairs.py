@@ -52,7 +52,7 @@ class Misalignment(Strict):
     rotate: float = Field(default=5.0, ge=0, le=45)
 
     def draw(self, generator: torch.Generator) -> Warp:
-        """Return a warp at random; the same each time the generator is."""
+        """Draw a random warp."""
         shift, scale, rotate = (2 * torch.rand(3, generator=generator) - 1).tolist()
         return Warp(self.shift * shift, math.exp(math.log(self.scale) * scale), self.rotate * rotate)
 
@@ -193,7 +193,7 @@ class Pairs(Task):
         return items
 
     def check(self) -> None:
-        """Val has pairs, and none of its frames is one of a test set that is here."""
+        """Check that val has pairs and shares no frame with a test set."""
         data = self.recipe.data
         tests = [part_frames(part, self._root) for part in data.test.values() if is_here(part, self._root)]
         val = part_frames(data.val, self._root)
@@ -204,7 +204,7 @@ class Pairs(Task):
         check_apart(val, tests, data.bands)
 
     def prepare(self) -> None:
-        """Principal axes to start from.
+        """Fit the principal axes to start from.
 
         Of the training images as they are seen while training, ``model.views`` times each, every band centered.
         Axes of the images as they are know nothing of what moves them.
@@ -254,7 +254,7 @@ class Pairs(Task):
         return {"images": torch.stack(moved), "present": present}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the mean over both ways of every pair of bands, and what holds the axes."""
+        """Compute the mean over both ways of every pair of bands, plus the penalty of the axes."""
         images, present = batch["images"], batch["present"]
         pooled = self.network.pooled(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         parts = []
@@ -356,11 +356,11 @@ class Pairs(Task):
         }
 
     def state(self) -> dict[str, Any]:
-        """Return where the axes started."""
+        """Return the axes at the start."""
         return {"start": self._start}
 
     def load_state(self, state: dict[str, Any]) -> None:  # type: ignore[override]
-        """Take that up."""
+        """Restore the axes at the start."""
         if "start" in state:
             self._start = state["start"]
 

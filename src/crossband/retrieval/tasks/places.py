@@ -177,14 +177,14 @@ class Places(Task):
         return ContrastiveLoss(**options) if loss.name == "contrastive" else TripletLoss(**options)
 
     def check(self) -> None:
-        """No query of val is a query of a test set that is here."""
+        """Check that val and the test sets share no query."""
         data = self.recipe.data
         tests = [pair.queries for pair in data.test.values() if is_here(pair.queries, self._root)]
         val = part_frames(data.val.queries, self._root)
         check_apart(val, [part_frames(part, self._root) for part in tests], data.query_bands)
 
     def prepare(self) -> None:
-        """NetVLAD's centers, from local features of training images of all bands."""
+        """Set NetVLAD's centers from local features of training images of all bands."""
         if not self.network.aggregator.wants_samples:
             return
         generator = torch.Generator().manual_seed(self.recipe.seed)
@@ -335,7 +335,7 @@ class Places(Task):
         return {"cache": torch.from_numpy(self._cache)} if keep else {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up the cache."""
+        """Restore the descriptor cache."""
         if "cache" in state:
             self._cache = state["cache"].numpy()
 

@@ -124,7 +124,7 @@ class DetectionTask(SceneTask):
         return torch.cat([thermal, semantic_planes(ground.seen_by(moved))])
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Return ``image`` ``(C, s, s)``; ``boxes`` ``(100, 5)``: class (-1: none), left, top, right, bottom."""
+        """Read ``image`` ``(C, s, s)`` and ``boxes`` ``(100, 5)``: class (-1: none), xyxy."""
         if float(torch.rand((), generator=generator)) >= self.recipe.loss.mosaic:
             return self._one(int(sample[0]), self.recipe.data.size, generator)
         side = self.recipe.data.size // 2
@@ -149,14 +149,14 @@ class DetectionTask(SceneTask):
         return {"image": crop(image), "boxes": _padded(crop_boxes(crop, boxes))}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """See :func:`crossband.losses.yolo.yolo_loss`."""
+        """Compute the loss; see :func:`crossband.losses.yolo.yolo_loss`."""
         boxes = batch["boxes"]
         image = torch.arange(len(boxes), device=boxes.device)[:, None, None].expand(-1, boxes.shape[1], 1)
         targets = torch.cat([image.to(boxes.dtype), boxes], -1)[boxes[..., 0] >= 0]
         return yolo_loss(self.network, self.network(batch["image"]), targets, self.recipe.loss.fits)
 
     def detections(self, scenes: Scenes) -> list[np.ndarray]:
-        """Return of each frame ``(n, 6)``: left, top, right, bottom in pixels of the frame, score, class."""
+        """Detect objects, ``(n, 6)`` per frame: left, top, right, bottom in pixels, score, class."""
         found = []
         zoom = self.recipe.model.zoom
         with self.measuring():
@@ -168,7 +168,7 @@ class DetectionTask(SceneTask):
         return found
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """Return COCO's mAP; see :mod:`crossband.metrics.detection`."""
+        """Compute COCO's mAP; see :mod:`crossband.metrics.detection`."""
         truth = read_boxes(scenes.frames)
         number = [self.classes.index(name) if name in self.classes else -1 for name in truth.classes]
         rows = []
@@ -184,7 +184,7 @@ class DetectionTask(SceneTask):
 
 
 def semantic_planes(labels: np.ndarray) -> torch.Tensor:
-    """Return a labeling as a channel a class of the ground, float32 ``(K, H, W)``.
+    """Split labels into one channel per class of the ground, float32 ``(K, H, W)``.
 
     Unknown pixels are 0 in all.
     """
@@ -193,7 +193,7 @@ def semantic_planes(labels: np.ndarray) -> torch.Tensor:
 
 
 def fitted_priors(sides: np.ndarray, count: int) -> list[list[list[float]]]:
-    """Return prior boxes of three scales, from small to large.
+    """Fit prior boxes of three scales, from small to large.
 
     Quantiles of the objects' areas, mean sides of each part.
 

@@ -112,7 +112,7 @@ class LabelingTask(SceneTask):
         return {"image": crop(image), "labels": crop(self.train.integers(row, "semantic", self._table))}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return cross-entropy of the known pixels, and the two players' losses."""
+        """Compute cross entropy of the known pixels, and the two players' losses."""
         scores, labels = self.network(batch["image"]), batch["labels"]
         loss = self.recipe.loss
         total = loss.classes * F.cross_entropy(scores, labels, ignore_index=UNKNOWN)
@@ -125,7 +125,7 @@ class LabelingTask(SceneTask):
         return total
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """Return mean IoU over the classes that occur, each class's own, and accuracy, percent, of whole frames."""
+        """Compute mean IoU over the classes that occur, each class's own, and accuracy, percent."""
         matrix = np.zeros((len(LABELS), len(LABELS)), np.int64)
         with self.measuring():
             for row in track(range(len(scenes)), len(scenes), "labeling", "frames"):
@@ -143,7 +143,7 @@ class LabelingTask(SceneTask):
 
 
 def confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
-    """Return counts of pixels, int64 ``(classes, classes)``: rows are the truth.
+    """Count pixels by class, int64 ``(classes, classes)``: rows are the truth.
 
     Pixels of unknown truth count not.
 
@@ -157,7 +157,7 @@ def confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
 
 
 def mean_iou(matrix: np.ndarray) -> np.ndarray:
-    """Return intersection over union of each class, float64 in [0, 1].
+    """Compute the intersection over union of each class, float64 in [0, 1].
 
     Not a number where neither truth nor answer has it. One matrix is of the whole set.
 

@@ -138,7 +138,7 @@ class LocalizationTask(SceneTask):
         return width, height
 
     def samples(self, epoch: int) -> np.ndarray:
-        """Return frames, and numbers beyond them for labelings that are made up."""
+        """Draw frames, and numbers beyond them for labelings that are made up."""
         rng = np.random.default_rng([self.recipe.seed, 11, epoch])
         return rng.permutation(len(self.train) * self.recipe.data.crops + self.recipe.learning.made_up)[:, None]
 
@@ -202,7 +202,7 @@ class LocalizationTask(SceneTask):
         )
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return each labeling chooses among all tiles of the batch."""
+        """Compute the cross entropy of each labeling choosing among all tiles of the batch."""
         labels = batch["labels"]
         n, k = labels.shape[:2]
         vectors = self.network(labels.flatten(0, 1)).unflatten(0, (n, k))
@@ -210,8 +210,7 @@ class LocalizationTask(SceneTask):
         return n_pair_loss(vectors[:, 0], vectors[:, 1:].flatten(0, 1), right, self.recipe.learning.temperature)
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """Return errors in meters and recall of tiles, by the true labelings; see :func:`localization_scores`.
-        The mean selects, not the median, which is a tile's stride as soon as most frames are right."""
+        """Compute errors in meters and recall of tiles, by true labels; see :func:`localization_scores`."""
         ground = read_map(scenes.frames.root)
         poses = poses_of(scenes.frames, ground, self._size(scenes))
         labels = (self._table[scenes.pixels(row, "semantic")] for row in range(len(scenes)))
@@ -255,8 +254,10 @@ def localization_scores(
     seed: int = 0,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Localize frames whose place is known, each from several rough positions that are wrong by up to
-    ``search.rough``: which tiles are near enough to be taken for the right one depends on the draw.
+    """Localize frames whose place is known, each from several rough positions.
+
+    These are wrong by up to ``search.rough``: which tiles are near enough to be taken for the right one depends
+    on the draw.
 
     Args:
         network: the learned distance, in evaluation.

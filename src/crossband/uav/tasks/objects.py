@@ -99,7 +99,7 @@ class ObjectNetwork(nn.Module):
         self.register_buffer("std", std)
 
     def both(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the vectors before and after the neck, ``(N, dim)`` each, of crops ``(N, 3, s, s)`` in [0, 1]."""
+        """Return the vectors before and after the neck, ``(N, dim)`` each, of crops ``(N, 3, s, s)``."""
         pooled = self.encoder((crops - self.mean) / self.std, self.layer).mean((-2, -1))
         return pooled, self.neck(pooled)
 
@@ -169,7 +169,7 @@ class ObjectTask(SceneTask):
         return {"crops": pair, "number": torch.tensor(int(sample[0]))}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return identities by softmax, hardest triplets across the bands both ways, and centers."""
+        """Compute softmax over identities, hardest triplets across the bands both ways, and center loss."""
         crops, number, loss = batch["crops"], batch["number"], self.recipe.loss
         before, after = (v.unflatten(0, crops.shape[:2]) for v in self.network.both(crops.flatten(0, 1)))
         scores = self.criterion.classifier(after.flatten(0, 1))
@@ -193,14 +193,14 @@ class ObjectTask(SceneTask):
         return {"weights": self.weights_digest}
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """Return CMC and nAUC of color crops among the thermal ones of their flight.
+        """Compute CMC and nAUC of color crops among the thermal ones of their flight.
 
         See :mod:`crossband.uav.evaluation`.
         """
         return score_crops(scenes, self.describe).to_json()
 
     def describe(self, scenes: Scenes, where: Crops, band: str) -> np.ndarray:
-        """Return unit vectors of crops, float32 ``(n, dim)``."""
+        """Compute unit vectors of crops, float32 ``(n, dim)``."""
         vectors = []
         with self.measuring():
             for start in track(range(0, len(where), 32), -(-len(where) // 32), "describing", "batches"):

@@ -95,8 +95,9 @@ class _Criterion(nn.Module):
 
 @register_task("translation", TranslationRecipe)
 class TranslationTask(SceneTask):
-    """Trains a :class:`~crossband.models.thermal_gan.ThermalGAN` on frames with color, temperatures, classes
-    and instances.
+    """Trains a :class:`~crossband.models.thermal_gan.ThermalGAN`.
+
+    The frames have color, temperatures, classes and instances.
 
     Args:
         recipe: what the run depends on.
@@ -115,7 +116,7 @@ class TranslationTask(SceneTask):
         self.criterion = _Criterion(recipe.loss)
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Return ``rgb`` ``(3, s, s)``, ``objects`` and ``kelvin`` ``(1, s, s)``, ``moving`` the same, ``ambient``."""
+        """Read ``rgb`` ``(3, s, s)``, ``objects``, ``kelvin`` and ``moving`` ``(1, s, s)``, and ``ambient``."""
         row, scenes, data = int(sample[0]), self.train, self.recipe.data
         boxes = scenes.boxes[row]
         around = None
@@ -134,7 +135,7 @@ class TranslationTask(SceneTask):
         }
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the sum over both stages, for one optimizer; see :mod:`crossband.losses.adversarial`."""
+        """Compute the sum over both stages, for one optimizer; see :mod:`crossband.losses.adversarial`."""
         made = self.network(batch["rgb"], batch["ambient"])
         level, span = batch["ambient"][:, None, None, None], self.network.span
         pairs = [(made.segmentation, batch["objects"]), (made.thermal, batch["kelvin"])]
@@ -143,7 +144,7 @@ class TranslationTask(SceneTask):
         return self.criterion(batch["rgb"], [a for a, _ in relative], [b for _, b in relative], weight)
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
-        """Return errors in kelvin over all pixels and over objects with boxes, and SSIM, of whole frames.
+        """Compute errors in kelvin over all pixels and over objects with boxes, and SSIM.
 
         ``kelvin_segmentation`` is of the first stage against the objects' means; ``kelvin_constant`` is the
         error of the ambient temperature itself, for comparison; ``minus_kelvin`` is the objects' error with
