@@ -111,8 +111,8 @@ def main() -> None:
         f"{small[0]:.1f} and {small[1]:.1f} as int8 (256 bytes per image)."
     )
     told = (
-        "R@1 and R@5 in percent, 95 % bootstrap interval in brackets; 221 pairs, 320x320, exact index; a tie "
-        "counts against the model. Misaligned: the thermal image shifted by 5 % of width and height, scaled by "
+        "R@1 and R@5 in percent, 95 % bootstrap interval in brackets; 221 pairs, 320x320, exact index; ties "
+        "are ranked pessimistically. Misaligned: the thermal image shifted by 5 % of width and height, scaled by "
         f"1.1 and turned by 5 degrees at once. Measured {machine()}."
     )
     text = "\n".join([HEAD, *lines, "", note, "", told])

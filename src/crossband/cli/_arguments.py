@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 
 FramesArgument = Annotated[str, typer.Argument(metavar="FRAMES", help="a manifest, or a folder of images")]
-RootOption = Annotated[Path | None, typer.Option(help="the folder of the images, if not the one recorded")]
-UnitsOption = Annotated[
-    str | None, typer.Option(help="what thermal pixels count: counts, centikelvin, kelvin or celsius")
+RootOption = Annotated[
+    Path | None, typer.Option(help="folder of the images, if not the one recorded in the manifest")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
-SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT that images are resized to")]
-WeightsOption = Annotated[Path | None, typer.Option(help="a weights file, or a folder to look in first")]
+UnitsOption = Annotated[
+    str | None, typer.Option(help="units of thermal pixels: counts, centikelvin, kelvin or celsius")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
+SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT to resize images to")]
+WeightsOption = Annotated[Path | None, typer.Option(help="weights file, or a folder to search first")]
 NormalizeOption = Annotated[
     list[str] | None,
     typer.Option("--normalize", help="BAND=NAME, as in tir=kelvin:263:313, tir=repeat8, nir=percentile"),
@@ -33,20 +35,23 @@ StandardizeOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto")]
 StoreOption = Annotated[
-    Path | None, typer.Option(help="folder of stored descriptors, shared by runs", envvar="CROSSBAND_STORE")
+    Path | None, typer.Option(help="descriptor cache, shared by runs", envvar="CROSSBAND_STORE")
 ]
-MemoryOption = Annotated[str, typer.Option("--max-memory", help="memory for distances, as in 512M or 2G")]
+MemoryOption = Annotated[str, typer.Option("--max-memory", help="memory for distance blocks, as in 512M or 2G")]
 WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="reading threads, which on a CPU run the encoder too; one per core")
+    int | None,
+    typer.Option(min=1, help="worker threads, which on a CPU also run the encoder; one per core by default"),
 ]
 ModelsOption = Annotated[
     str, typer.Option(help="comma-separated descriptors; ENCODER[@LAYER][:POOLING[+center]] or a fitted file")
 ]
 BandsQuery = Annotated[str, typer.Option(help="rgb, nir, tir or all")]
-ProtocolOption = Annotated[str, typer.Option(help="what is right: exact, place or within:METERS")]
-OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a key")]
+ProtocolOption = Annotated[str, typer.Option(help="what counts as a match: exact, place or within:METERS")]
+OverridesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a key of the recipe")
+]
 DataRootOption = Annotated[
-    Path, typer.Option("--data-root", help="the folder per recipe's frames are relative to")
+    Path, typer.Option("--data-root", help="folder that the recipe's frames are relative to")
 ]
 FlightArgument = Annotated[Path, typer.Argument(metavar="FLIGHT", help="a folder of frames, or a video")]
 MapOption = Annotated[
@@ -55,7 +60,7 @@ MapOption = Annotated[
 ModelsFolderOption = Annotated[
     Path, typer.Option(help="folder of networks, as reproduce thermal-reid writes OUT/models")
 ]
-RadiusOption = Annotated[float | None, typer.Option(help="meters searched around each rough position")]
+RadiusOption = Annotated[float | None, typer.Option(help="search radius around each rough position, meters")]
 WhereOption = Annotated[
     list[str] | None, typer.Option(help="COLUMN=VALUE of the flight's table; may be repeated")
 ]

@@ -17,14 +17,14 @@ from ._printing import print_json
 def data_scan(
     root: Annotated[Path | None, typer.Argument(help="a folder: a known dataset, or your own images")] = None,
     out: Annotated[Path | None, typer.Option(help="the manifest to write, .parquet or .csv")] = None,
-    kind: Annotated[str | None, typer.Option(help="the dataset, where it is not recognized")] = None,
+    kind: Annotated[str | None, typer.Option(help="name of the dataset, if it is not recognized")] = None,
     rgb: Annotated[Path | None, typer.Option(help="the folder of RGB images")] = None,
     nir: Annotated[Path | None, typer.Option(help="the folder of near-infrared images")] = None,
     tir: Annotated[Path | None, typer.Option(help="the folder of thermal images")] = None,
-    rgb_suffix: Annotated[str | None, typer.Option(help="end of the stem of RGB images, as in _rgb")] = None,
-    nir_suffix: Annotated[str | None, typer.Option(help="the same for near infrared")] = None,
-    tir_suffix: Annotated[str | None, typer.Option(help="the same for thermal")] = None,
-    every: Annotated[int, typer.Option(min=1, help="keep each n-th frame of a sequence")] = 1,
+    rgb_suffix: Annotated[str | None, typer.Option(help="suffix of RGB image stems, as in _rgb")] = None,
+    nir_suffix: Annotated[str | None, typer.Option(help="suffix of near-infrared image stems")] = None,
+    tir_suffix: Annotated[str | None, typer.Option(help="suffix of thermal image stems")] = None,
+    every: Annotated[int, typer.Option(min=1, help="keep every n-th frame of a sequence")] = 1,
     units: UnitsOption = None,
 ) -> None:
     """Turn a folder into a manifest: one row per frame, one image path per band.

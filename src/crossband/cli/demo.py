@@ -15,7 +15,7 @@ from ._printing import print_table
 @app.command()
 def demo(
     data: Annotated[Path | None, typer.Option(help="a folder of real pairs to use instead")] = None,
-    out: Annotated[Path, typer.Option(help="where results go")] = Path("crossband-demo"),
+    out: Annotated[Path, typer.Option(help="folder for the results")] = Path("crossband-demo"),
     models: ModelsOption = "crossband,hog",
     weights: WeightsOption = None,
 ) -> None:
@@ -31,14 +31,16 @@ def demo(
 
 @app.command("simulate")
 def simulate_(
-    out: Annotated[Path, typer.Option(help="folder to write pictures, labels and frames.parquet into")],
+    out: Annotated[Path, typer.Option(help="folder for images, labels and frames.parquet")],
     preset: Annotated[str, typer.Option(help="retrieval, places, vehicles, driving or uav")] = "retrieval",
-    frames: Annotated[int, typer.Option(help="how many")] = 100,
+    frames: Annotated[int, typer.Option(help="number of frames")] = 100,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels")] = "320x256",
-    seed: Annotated[int, typer.Option(help="of the city and all in it")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="processes; one per core by default")] = None,
+    seed: Annotated[int, typer.Option(help="random seed of the city and all in it")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="worker processes; one per core by default")
+    ] = None,
     misaligned: Annotated[
-        bool, typer.Option("--misaligned", help="a thermal camera beside, with true flow")
+        bool, typer.Option("--misaligned", help="offset thermal camera, with ground-truth flow")
     ] = False,
     eight_bit: Annotated[
         bool, typer.Option("--eight-bit", help="also thermal images after gain control")

@@ -34,9 +34,9 @@ from ._printing import print_json, print_table
 def index(
     source: FramesArgument,
     gallery: GalleryOption,
-    model: Annotated[str | None, typer.Option(help="the descriptor; an existing gallery keeps its own")] = None,
+    model: Annotated[str | None, typer.Option(help="descriptor; an existing gallery keeps its own")] = None,
     band: Annotated[
-        list[str] | None, typer.Option(help="a band to keep; may be repeated; all by default")
+        list[str] | None, typer.Option(help="band to index; may be repeated; all by default")
     ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="float32 (the default), or int8 for a quarter of the disk")
@@ -82,13 +82,15 @@ def index(
 
 @app.command()
 def search(
-    image: Annotated[str, typer.Argument(help="an image, or with --frames the name of a frame")],
+    image: Annotated[str, typer.Argument(help="image, or with --frames the name of a frame")],
     gallery: GalleryOption,
-    k: Annotated[int, typer.Option("-k", help="how many")] = 10,
+    k: Annotated[int, typer.Option("-k", help="number of matches")] = 10,
     band: Annotated[str, typer.Option(help="the query's band")] = "rgb",
     where: Annotated[str | None, typer.Option(help="SQL on the metadata, as in \"camera = 'north'\"")] = None,
-    frames: Annotated[str | None, typer.Option(help="the manifest that the query's frame is in")] = None,
-    calibrate: Annotated[str | None, typer.Option(help="a folder of images of the query's band")] = None,
+    frames: Annotated[str | None, typer.Option(help="manifest with the query's frame")] = None,
+    calibrate: Annotated[
+        str | None, typer.Option(help="folder of images of the query's band, to learn its mean from")
+    ] = None,
     strip: Annotated[Path | None, typer.Option(help="write a picture of the query and its matches")] = None,
     units: UnitsOption = None,
     weights: WeightsOption = None,

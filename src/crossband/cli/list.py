@@ -14,7 +14,7 @@ from ._printing import print_json, print_table
 
 @app.command()
 def models(
-    pattern: Annotated[str, typer.Argument(help="as in resnet*")] = "*", as_json: JsonOption = False
+    pattern: Annotated[str, typer.Argument(help="pattern, as in resnet*")] = "*", as_json: JsonOption = False
 ) -> None:
     """List the models: parameters, dim, license, and whether the weights are on this machine.
 

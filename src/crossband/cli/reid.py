@@ -19,7 +19,9 @@ def reid_(
         str, typer.Argument(help="an image, BAND=IMAGE,BAND=IMAGE, or a frame's name in the gallery")
     ],
     gallery: Annotated[Path | None, typer.Option(help="frames to search: a manifest or a folder")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="gallery: of a recipe of re-identification")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="gallery: checkpoint of a re-identification recipe")
+    ] = None,
     flight: Annotated[Path | None, typer.Option(help="or a thermal flight: a folder or a video")] = None,
     map_: Annotated[
         Path | None, typer.Option("--map", help="flight: a folder with tiles.json, or a GeoTIFF of labels")
@@ -27,14 +29,16 @@ def reid_(
     models: Annotated[
         Path | None, typer.Option(help="flight: networks, as reproduce thermal-reid writes OUT/models")
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="how many matches")] = 10,
-    band: Annotated[str, typer.Option(help="gallery: of a query that is one image")] = "rgb",
-    query_bands: Annotated[str | None, typer.Option(help="gallery: as in rgb,tir; all by default")] = None,
-    gallery_bands: Annotated[str | None, typer.Option(help="gallery: likewise")] = None,
-    camera: Annotated[list[str] | None, typer.Option(help="gallery: only this one; may be repeated")] = None,
-    after: Annotated[str | None, typer.Option(help="gallery: not earlier, ISO 8601 or seconds")] = None,
-    before: Annotated[str | None, typer.Option(help="gallery: not later")] = None,
-    rerank: Annotated[bool, typer.Option("--rerank", help="gallery: by neighbors within it")] = False,
+    k: Annotated[int, typer.Option("-k", min=1, help="number of matches")] = 10,
+    band: Annotated[str, typer.Option(help="gallery: band of a single query image")] = "rgb",
+    query_bands: Annotated[
+        str | None, typer.Option(help="gallery: query bands, as in rgb,tir; all by default")
+    ] = None,
+    gallery_bands: Annotated[str | None, typer.Option(help="gallery: gallery bands, likewise")] = None,
+    camera: Annotated[list[str] | None, typer.Option(help="gallery: only this camera; may be repeated")] = None,
+    after: Annotated[str | None, typer.Option(help="gallery: earliest time, ISO 8601 or seconds")] = None,
+    before: Annotated[str | None, typer.Option(help="gallery: latest time, likewise")] = None,
+    rerank: Annotated[bool, typer.Option("--rerank", help="gallery: k-reciprocal re-ranking")] = False,
     box: Annotated[
         str | None, typer.Option(help="flight: LEFT,TOP,WIDTH,HEIGHT of the object in the photograph")
     ] = None,

@@ -37,18 +37,20 @@ def benchmark(
     models: ModelsOption = "crossband",
     query: BandsQuery = "all",
     gallery: BandsQuery = "all",
-    out: Annotated[Path, typer.Option(help="where results.json, results.csv and report.html go")] = Path(
+    out: Annotated[Path, typer.Option(help="folder for results.json, results.csv and report.html")] = Path(
         "crossband-out"
     ),
     protocol: ProtocolOption = "exact",
-    misaligned: Annotated[bool, typer.Option(help="also measure with one band moved")] = True,
+    misaligned: Annotated[bool, typer.Option(help="also measure with one band misaligned")] = True,
     own_means: Annotated[
         bool,
-        typer.Option("--own-means/--model-means", help="center by whose band means"),
+        typer.Option(
+            "--own-means/--model-means", help="center by the band means of the frames or of the model"
+        ),
     ] = True,
     rerank: Annotated[
         int | None,
-        typer.Option(min=1, help="items of each list that models that can re-rank (patch_netvlad) re-rank"),
+        typer.Option(min=1, help="re-rank the first K items, by models that can (patch_netvlad, ...)"),
     ] = None,
     size: SizeOption = "320x320",
     normalize: NormalizeOption = None,
@@ -107,15 +109,17 @@ def explain(
     models: ModelsOption = "crossband",
     query: Annotated[str, typer.Option(help="a band")] = "rgb",
     gallery: Annotated[str, typer.Option(help="another band")] = "tir",
-    out: Annotated[Path, typer.Option(help="where explanation.json, results.json and report.html go")] = Path(
+    out: Annotated[Path, typer.Option(help="folder for explanation.json, results.json and report.html")] = Path(
         "crossband-out"
     ),
     frame: Annotated[
         list[str] | None,
-        typer.Option(help="a query to draw; may be repeated; without it, those that fail most"),
+        typer.Option(help="query to draw; may be repeated; by default the worst ones"),
     ] = None,
     projections: Annotated[str, typer.Option(help="comma-separated: tsne, pca, umap")] = "tsne,pca",
-    window: Annotated[int, typer.Option(min=0, help="side of the masks in pixels; 0 draws no heat maps")] = 40,
+    window: Annotated[
+        int, typer.Option(min=0, help="side of the masks in pixels; 0 skips the similarity maps")
+    ] = 40,
     stride: Annotated[int, typer.Option(min=1, help="pixels between masks")] = 16,
     protocol: ProtocolOption = "exact",
     size: SizeOption = "320x320",
@@ -170,7 +174,7 @@ def robustness(
     models: ModelsOption = "crossband",
     query: BandsQuery = "all",
     gallery: BandsQuery = "all",
-    out: Annotated[Path, typer.Option(help="where robustness.csv and robustness.png go")] = Path(
+    out: Annotated[Path, typer.Option(help="folder for robustness.csv and robustness.png")] = Path(
         "crossband-out"
     ),
     protocol: ProtocolOption = "exact",
@@ -220,12 +224,12 @@ def robustness(
 @app.command()
 def fit(
     sources: Annotated[
-        list[str], typer.Argument(metavar="FRAMES...", help="sets to fit on, never those to search")
+        list[str], typer.Argument(metavar="FRAMES...", help="frames to fit on, never those to be searched")
     ],
-    out: Annotated[Path, typer.Option(help="the descriptor file to write, .safetensors")],
-    model: Annotated[str, typer.Option(help="the descriptor to shrink")] = "crossband",
-    dim: Annotated[int, typer.Option(min=2, help="dims of the result")] = 256,
-    whiten: Annotated[float, typer.Option(min=0, max=1, help="0 keeps the variances, 1 equals them")] = 0.5,
+    out: Annotated[Path, typer.Option(help="descriptor file to write, .safetensors")],
+    model: Annotated[str, typer.Option(help="descriptor to reduce")] = "crossband",
+    dim: Annotated[int, typer.Option(min=2, help="dim of the result")] = 256,
+    whiten: Annotated[float, typer.Option(min=0, max=1, help="0 keeps the variances, 1 equalizes them")] = 0.5,
     split: Annotated[str | None, typer.Option(help="fit on this split only")] = None,
     size: SizeOption = "320x320",
     normalize: NormalizeOption = None,

@@ -24,14 +24,14 @@ from ._printing import print_json, print_table
 @app.command("segment")
 def segment_(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="pictures, folders of pairs or manifests")
+        list[str], typer.Argument(metavar="IMAGE...", help="images, folders of pairs or manifests")
     ],
-    checkpoint: Annotated[Path, typer.Option(help="of a training of the task segmentation")],
+    checkpoint: Annotated[Path, typer.Option(help="checkpoint of the task segmentation")],
     out: Annotated[Path, typer.Option(help="folder for label maps, overlays and segments.json")] = Path(
         "segmented"
     ),
-    tir: Annotated[Path | None, typer.Option(help="the thermal image, or the folder with its stem")] = None,
-    nir: Annotated[Path | None, typer.Option(help="the same for near infrared")] = None,
+    tir: Annotated[Path | None, typer.Option(help="thermal image, or a folder with the same stem")] = None,
+    nir: Annotated[Path | None, typer.Option(help="near-infrared image, likewise")] = None,
     without: Annotated[
         list[str] | None, typer.Option(help="also segment without this band; may be repeated")
     ] = None,
@@ -109,8 +109,8 @@ def profile_(
     ] = "rgb,tir",
     classes: Annotated[int, typer.Option(min=2, help="of a segmentation network")] = 9,
     form: Annotated[str, typer.Option(help="training, deployed or both")] = "both",
-    batch: Annotated[int, typer.Option(min=1, help="images at once")] = 1,
-    rounds: Annotated[int, typer.Option(min=0, help="timed passes; 0 only counts")] = 20,
+    batch: Annotated[int, typer.Option(min=1, help="batch size")] = 1,
+    rounds: Annotated[int, typer.Option(min=0, help="timed passes; 0 to count only")] = 20,
     device: DeviceOption = "auto",
     dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16")] = "float32",
     threads: Annotated[int | None, typer.Option(min=1, help="of torch on a CPU")] = None,

@@ -16,7 +16,7 @@ from ._printing import print_json, print_table, shortened
 def train_(
     recipe: Annotated[Path, typer.Argument(help="a YAML file")],
     overrides: OverridesArgument = None,
-    out: Annotated[Path, typer.Option(help="folder of the run; started again, it goes on")] = Path("run"),
+    out: Annotated[Path, typer.Option(help="folder of the run; run again to resume")] = Path("run"),
     data_root: DataRootOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
@@ -37,7 +37,9 @@ def train_(
 def evaluate_(
     recipe: Annotated[Path | None, typer.Argument(help="a YAML file; without it, the checkpoint's own")] = None,
     overrides: OverridesArgument = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="without one: before training")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="checkpoint; without one, the untrained network")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="folder for results.json")] = None,
     data_root: DataRootOption = Path(),
 ) -> None:
@@ -58,12 +60,10 @@ def reproduce_(
     ],
     data_root: DataRootOption,
     row: Annotated[
-        list[str] | None, typer.Option(help="a recipe's name, or a model's; may be repeated; all without")
+        list[str] | None, typer.Option(help="a recipe's or model's name; may be repeated; all by default")
     ] = None,
-    training: Annotated[
-        bool, typer.Option("--train", help="train first, where no checkpoint is there")
-    ] = False,
-    out: Annotated[Path, typer.Option(help="where runs go")] = Path("reproduction"),
+    training: Annotated[bool, typer.Option("--train", help="train first where there is no checkpoint")] = False,
+    out: Annotated[Path, typer.Option(help="folder for the runs")] = Path("reproduction"),
     recipes: Annotated[Path | None, typer.Option(help="another folder of recipes")] = None,
 ) -> None:
     """Reproduce a paper's tables: each published figure next to ours.

@@ -27,8 +27,8 @@ def translate_(
     photo: Annotated[Path, typer.Argument(help="a color photograph")],
     model: Annotated[Path, typer.Option(help="a checkpoint of the task translation")],
     out: Annotated[Path, typer.Option(help="the image to write: 16-bit PNG, centikelvin")],
-    flight: Annotated[Path | None, typer.Option(help="the flight whose temperature it is to have")] = None,
-    ambient: Annotated[float | None, typer.Option(help="or that temperature, kelvin")] = None,
+    flight: Annotated[Path | None, typer.Option(help="flight whose ambient temperature to use")] = None,
+    ambient: Annotated[float | None, typer.Option(help="or the ambient temperature, kelvin")] = None,
     device: DeviceOption = "cpu",
 ) -> None:
     """Translate a color photograph into what a thermal camera would see.
@@ -56,9 +56,7 @@ def localize_(
     flight: FlightArgument,
     map_: MapOption,
     models: ModelsFolderOption,
-    out: Annotated[Path, typer.Option(help="folder of positions.jsonl; started again, it goes on")] = Path(
-        "uav"
-    ),
+    out: Annotated[Path, typer.Option(help="folder for positions.jsonl; run again to resume")] = Path("uav"),
     radius: RadiusOption = None,
     where: WhereOption = None,
     device: DeviceOption = "cpu",
@@ -91,10 +89,8 @@ def detect_(
     flight: FlightArgument,
     models: ModelsFolderOption,
     map_: Annotated[Path | None, typer.Option("--map", help="the map, for a network that reads it")] = None,
-    out: Annotated[Path, typer.Option(help="folder of detections.jsonl; started again, it goes on")] = Path(
-        "uav"
-    ),
-    least: Annotated[float, typer.Option(min=0, max=1, help="score of an object, at least")] = 0.2,
+    out: Annotated[Path, typer.Option(help="folder for detections.jsonl; run again to resume")] = Path("uav"),
+    least: Annotated[float, typer.Option(min=0, max=1, help="lowest score of an object")] = 0.2,
     radius: RadiusOption = None,
     where: WhereOption = None,
     device: DeviceOption = "cpu",

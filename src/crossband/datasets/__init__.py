@@ -47,7 +47,7 @@ def scan(
     It is a known dataset, one folder per band, one folder with a suffix per band, or radiometric JPEGs that are
     both bands; the first of these that fits.
 
-    A known dataset, one folder per band, one folder with a suffix a band, or radiometric JPEGs that are both
+    A known dataset, one folder per band, one folder with a suffix per band, or radiometric JPEGs that are both
     bands; the first of these that fits.
 
     Args:

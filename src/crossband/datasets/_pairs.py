@@ -1,4 +1,4 @@
-"""Pair images into frames: the same stem in two folders, a suffix a band, or one file with both bands.
+"""Pair images into frames: the same stem in two folders, a suffix per band, or one file with both bands.
 
 What a user's own folders and the published layouts share.
 """

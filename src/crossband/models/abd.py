@@ -1,7 +1,7 @@
 """ABD-Net, attentive but diverse, of one band.
 
 Chen et al., "ABD-Net: Attentive but Diverse Person Re-Identification", ICCV 2019, figure 3 and equations (1) to
-(5). Extended to several bands as table 4 of Li et al. (AAAI 2020) does: a stream a band, and their features
+(5). Extended to several bands as table 4 of Li et al. (AAAI 2020) does: a stream per band, and their features
 summed. The triplet loss is the recipe's ``loss.triplet`` (the paper's weight: 0.1).
 
 Diversity: the largest and the smallest eigenvalue of ``F F^T`` should be near each other, of attended feature

@@ -253,7 +253,7 @@ class _Set(BaseModel):
 class Recipe(BaseModel):
     """The protocol of the study.
 
-    Sizes, bands, what is right, how many items per model are re-ranked, each dataset's sampling.
+    Sizes, bands, what is right, how many items a model re-ranks, each dataset's sampling.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

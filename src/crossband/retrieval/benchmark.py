@@ -199,7 +199,7 @@ def benchmark(
         misaligned: also measure with one band misaligned.
         own_means: center each band by its own mean in these frames; else by the means that came with a
             fitted descriptor, which shows what is lost where a set's own are not known.
-        rerank: how many items of each list per model that can looks at twice; none by default.
+        rerank: how many items of each list a model that can re-ranks; none by default.
         options: how images are read and where weights lie.
         max_memory: bytes for distances and tiles.
 

@@ -1,4 +1,4 @@
-"""Which images per query is trained with: its positives and its hardest negatives.
+"""Which images a query is trained with: its positives and its hardest negatives.
 
 The hardest negatives of all queries are found at once, as one blocked top-k of the whole descriptor cache
 (:func:`crossband.retrieval.exact_search`), not query by query.

@@ -272,7 +272,7 @@ class _Best:
         return np.take_along_axis(self._squared, order, 1), np.take_along_axis(self._columns, order, 1)
 
     def _merge(self) -> None:
-        """Lay what waits side by side, a row a query, and select."""
+        """Lay what waits side by side, one row per query, and select."""
         if not self._count:
             return
         rows, columns, squared = (np.concatenate(part) for part in zip(*self._waiting, strict=True))

@@ -59,7 +59,7 @@ class SceneRecipe(Recipe):
 
 
 class SceneTask(Task):
-    """A task that learns from crops of frames, each frame ``data.crops`` times an epoch.
+    """A task that learns from crops of frames, each frame ``data.crops`` times per epoch.
 
     Args:
         recipe: what the run depends on.

@@ -213,7 +213,7 @@ class LocalPasses:
         return found
 
     def _stride(self, shape: torch.Size) -> int:
-        """How many pixels per cell of a map ``(C, h, w)`` is; 0 where it is no map of the image."""
+        """How many pixels a cell of a map ``(C, h, w)`` spans; 0 where it is no map of the image."""
         for stride in _STRIDES:
             lost = [side // stride - cells for side, cells in zip(self.side, shape[1:], strict=True)]
             if min(lost) >= 0 and max(lost) * stride <= _MOST_LOST:
