@@ -112,8 +112,8 @@ def main() -> None:
     )
     told = (
         "R@1 and R@5 in percent, 95 % bootstrap interval in brackets; 221 pairs, 320x320, exact index; ties "
-        "are ranked pessimistically. Misaligned: the thermal image shifted by 5 % of width and height, scaled by "
-        f"1.1 and turned by 5 degrees at once. Measured {machine()}."
+        "are ranked pessimistically. Misaligned: the thermal image shifted by 5 % of width and height, scaled "
+        f"by 1.1 and turned by 5 degrees at once. Measured {machine()}."
     )
     text = "\n".join([HEAD, *lines, "", note, "", told])
     for page in ("README.md", "docs/retrieval.md"):

@@ -12,7 +12,8 @@ import crossband
 
 SOURCES = Path(crossband.__file__).parent
 LONGEST = 100
-NOT_VERBS = set("the a an whether how where what when why which who of as is are each every all both".split())
+WORDS = "the a an whether how where what when why which who of as is are each every all both"
+NOT_VERBS = frozenset(WORDS.split())
 PROPERTIES = {"property", "cached_property"}
 
 

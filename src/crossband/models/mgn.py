@@ -1,8 +1,8 @@
 """MGN, the multiple granularity network, of one band.
 
 Wang et al., "Learning Discriminative Features with Multiple Granularities for Person Re-Identification", ACM
-Multimedia 2018, figure 3. Extended to several bands as table 4 of Li et al. (AAAI 2020) does: a stream per band,
-and their features summed. The triplet loss is the recipe's ``loss.triplet``, on the three global embeddings.
+Multimedia 2018, figure 3. Extended to several bands as table 4 of Li et al. (AAAI 2020) does: one stream per
+band, their features summed. The triplet loss is the recipe's ``loss.triplet``, on the three global embeddings.
 """
 
 from __future__ import annotations

@@ -241,7 +241,7 @@ class Segmentation(Task):
         return rng.permutation(len(self._train))[:, None]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Read ``images`` ``(C, h, w)``, ``labels`` ``(h, w)`` and any ``wanted`` confidences ``(streams,)``."""
+        """Read ``images`` ``(C, h, w)``, ``labels`` ``(h, w)`` and ``wanted`` confidences ``(streams,)``."""
         assert self._train is not None
         row = int(sample[0])
         bands, labels = self._train.frame(row)

@@ -2,7 +2,7 @@
 
 ==================  ===========================================================================================
 manifest            a folder with ``frames.parquet`` (or the file itself) with the column ``tir``
-image sequence      a folder of images and a table ``flight.csv``, one row per image, its column ``file`` the name
+image sequence      a folder of images and a table ``flight.csv``, one row per image, named in column ``file``
 video               a file, and a table ``NAME.csv`` beside it with the column ``frame``, counted from 0; 16-bit
                     gray video (FFV1, say) stays 16-bit
 ==================  ===========================================================================================
