@@ -1,7 +1,7 @@
 """Ranks of the right items, and what is computed from them: Recall@N, CMC.
 
 The rank of a query is one plus the number of wrong gallery items that are **not farther** than its nearest
-right one: a tie counts against the model, so that one which maps every image to the same point scores zero
+right one: ties are ranked pessimistically, so that one which maps every image to the same point scores zero
 instead of luck.
 """
 

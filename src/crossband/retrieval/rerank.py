@@ -82,7 +82,7 @@ class Reranked:
     def ranks(self, before: Ranks, positives: PositiveMask) -> Ranks:
         """Return the ranks after re-ranking.
 
-        What lies behind the first ``k`` stays there, and a tie counts against the model.
+        What lies behind the first ``k`` stays there, and ties are ranked pessimistically.
         """
         ranks = before.ranks.copy()
         for row in np.flatnonzero(ranks).tolist():
