@@ -1,7 +1,7 @@
 """Imports go downwards only: every package stands in one layer, and none imports what stands above it.
 
-Imports inside functions and under ``TYPE_CHECKING`` count: whoever needs a name of a package to explain its own types
-depends on it all the same. The bare package counts only for what is not ``__version__``.
+Imports inside functions and under ``TYPE_CHECKING`` count: whoever needs a name of a package to explain its own
+types depends on it all the same. The bare package counts only for what is not ``__version__``.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def test_imports_go_downwards_only():
 
 
 def test_training_and_models_know_no_domain_and_no_library_knows_the_command_line():
+    above = {name for name, level in LEVEL.items() if level >= LEVEL["training"]}
     assert not _where([(own, other) for own, other in EDGES if own == "training" and other in DOMAINS])
     assert not _where(
         [(own, other) for own, other in EDGES if own == "models" and LEVEL[other] >= LEVEL["training"]]
@@ -95,14 +96,15 @@ def test_packages_form_no_circle():
     for own, other in EDGES:
         below.setdefault(own, set()).add(other)
 
-    def circle(name: str, path: tuple[str, ...]) -> tuple[str, ...]:
+    def circle(name: str, path: tuple[str, ...] = ()) -> list[str]:
         if name in path:
-            return (*path[path.index(name) :], name)
-        return next(
-            (found for other in sorted(below.get(name, ())) if (found := circle(other, (*path, name)))), ()
-        )
+            return [*path[path.index(name) :], name]
+        for other in sorted(below.get(name, ())):
+            if found := circle(other, (*path, name)):
+                return found
+        return []
 
-    assert not [circle(name, ()) for name in sorted(below) if circle(name, ())]
+    assert not [circle(name) for name in sorted(below) if circle(name)]
 
 
 @pytest.mark.parametrize(
