@@ -7,7 +7,6 @@ tensors, numbers, text and their containers and refuses objects.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,17 @@ from torch import nn
 
 from . import __version__
 from .errors import CrossbandError
+from .files import write_file
 
-__all__ = ["load_network", "read_metadata", "read_state", "write_checkpoint", "write_state"]
+__all__ = [
+    "load_network",
+    "read_account",
+    "read_metadata",
+    "read_state",
+    "write_checkpoint",
+    "write_state",
+    "write_tensors",
+]
 
 FORMAT = "crossband-checkpoint-1"
 
@@ -31,16 +39,22 @@ def write_checkpoint(path: Path, network: nn.Module, metadata: Mapping[str, Any]
     Raises:
         CrossbandError: the file cannot be written.
     """
-    said = {"format": FORMAT, "crossband": __version__, **metadata}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    said = {"format": FORMAT, "crossband": __version__, **account}
+    return write_tensors(path, network.state_dict(), said)
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], account: Mapping[str, Any]) -> Path:
+    """Write tensors and what is said of them as one safetensors file, whole or not at all.
+
+    Raises:
+        CrossbandError: the file cannot be written.
+    """
+    kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    metadata = {"crossband": json.dumps(account)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata={"crossband": json.dumps(said)})
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
+        return write_file(path, lambda partial: save_file(kept, partial, metadata=metadata))
+    except SafetensorError as error:
         raise CrossbandError(f"cannot write {path} ({error}); choose another --out") from None
-    return path
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -49,16 +63,31 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     Raises:
         CrossbandError: missing, damaged, or no checkpoint of crossband.
     """
+    account = read_metadata(path, "checkpoint", "crossband train")
+    if account.get("format") != FORMAT:
+        raise CrossbandError(f"{path} is no checkpoint of crossband; crossband train writes one")
+    return account
+
+
+def read_metadata(path: str | Path, what: str, maker: str) -> dict[str, Any]:
+    """What a safetensors file of crossband says of itself, unchecked; no tensor is read.
+
+    Args:
+        path: the file.
+        what: what it should be, for messages.
+        maker: the command that writes such files, for messages.
+
+    Raises:
+        CrossbandError: missing or damaged.
+    """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get("crossband", "{}"))
+        with safe_open(path, framework="numpy") as file:
+            account = json.loads((file.metadata() or {}).get("crossband", "{}"))
     except FileNotFoundError:
-        raise CrossbandError(f"no checkpoint at {path}; crossband train writes one") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CrossbandError(f"{path} is not a checkpoint: {' '.join(str(error).split())[:80]}") from None
-    if metadata.get("format") != FORMAT:
-        raise CrossbandError(f"{path} is not a crossband checkpoint; crossband train writes one")
-    return metadata
+        raise CrossbandError(f"no {what} {path}; {maker} writes one") from None
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise CrossbandError(f"{path} is no {what}: {' '.join(str(error).split())[:80]}") from None
+    return account if isinstance(account, dict) else {}
 
 
 def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
@@ -77,13 +106,8 @@ def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write the state of a run, all or nothing, flushed to disk before this returns."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    """Write the state of a run; whole or not at all, and on the disk before this returns."""
+    write_file(path, lambda partial: torch.save(dict(state), partial), durable=True)
 
 
 def read_state(path: Path) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -28,12 +29,13 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
-def write_file(path: str | Path, write: str | Callable[[Path], object]) -> Path:
-    """Write a file next to its destination and move it there once it is complete.
+def write_file(path: str | Path, write: str | Callable[[Path], object], *, durable: bool = False) -> Path:
+    """Write a file beside its place and move it there once it is whole; its folder is made if need be.
 
     Args:
         path: where the file belongs.
         write: its text, or a function that writes the path it is given (with the same suffix).
+        durable: whether it must be on the disk, not in a buffer of the system, when this returns.
 
     Raises:
         CrossbandError: it cannot be written.
@@ -47,13 +49,22 @@ def write_file(path: str | Path, write: str | Callable[[Path], object]) -> Path:
     path = Path(path)
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         if callable(write):
             write(partial)
         else:
             partial.write_text(write, encoding="utf-8")
+        if durable:
+            _flush(partial)
         partial.replace(path)
     except OSError as error:
         raise CrossbandError(f"cannot write {path} ({error.strerror}); choose another --out") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
     return path
+
+
+def _flush(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pyarrow.parquet
 
 from .bands import BANDS, Band, parse_band, parse_units
 from .errors import CrossbandError
+from .files import write_file
 
 __all__ = ["COLUMNS", "Frames"]
 
@@ -113,34 +113,28 @@ class Frames:
         if path.suffix not in (".parquet", ".csv"):
             raise CrossbandError(f"a manifest is a .parquet or .csv file, not {path.name}")
         recorded = os.path.relpath(self.root.resolve(), path.parent.resolve())
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+
+        def write(partial: Path) -> None:
             if path.suffix == ".csv":
                 with open(partial, "w", encoding="utf-8", newline="") as file:
                     file.write(f"# root: {recorded}\n")
                     self.table.to_csv(file, index=False)
             else:
                 arrow = pa.Table.from_pandas(self.table, preserve_index=False)
-                arrow = arrow.replace_schema_metadata(
-                    {**(arrow.schema.metadata or {}), _ROOT_KEY: recorded.encode()}
-                )
+                metadata = {**(arrow.schema.metadata or {}), _ROOT_KEY: recorded.encode()}
                 with open(partial, "wb") as sink:  # arrow itself opens no name that is not UTF-8
-                    pa.parquet.write_table(arrow, sink)
-            partial.replace(path)
+                    pa.parquet.write_table(arrow.replace_schema_metadata(metadata), sink)
+
+        try:
+            write_file(path, write)
         except pa.ArrowException as error:
             reason = " ".join(str(error).split())[:120]
             raise CrossbandError(f"{path} cannot hold these columns ({reason}); write a .csv") from None
-        except OSError as error:
-            raise CrossbandError(f"cannot write {path} ({error.strerror}); choose another --out") from None
         except UnicodeEncodeError:
             raise CrossbandError(
                 f"{path} cannot record where its images are, since a folder name is not UTF-8; "
                 "write it next to them"
             ) from None
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink()
         return path
 
     def __len__(self) -> int:

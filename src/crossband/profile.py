@@ -16,11 +16,12 @@ from torch import nn
 from .allocator import process_peak_mb
 from .bands import Band, parse_band
 from .errors import CrossbandError, unknown_name
-from .models import create_model, create_segmenter, find_model, list_models
+from .models import create_model, create_segmenter
 from .models._segmentation import band_channels, segmenter_names
 from .nn.counting import count_cost
 from .nn.reparam import deploy
 from .progress import track
+from .retrieval.descriptor import DescriptorSpec
 
 __all__ = ["FORMS", "Profile", "check_size", "network_of", "profile"]
 
@@ -81,7 +82,8 @@ def profile(
     """Measure the cost of a network, in each of its forms.
 
     Args:
-        model: a segmentation network, an encoder, or the checkpoint of a segmentation.
+        model: a segmentation network, an encoder (cut where a descriptor's text says, as in
+            ``resnet50@layer3``), or the checkpoint of a segmentation.
         size: (height, width) of the input.
         bands: of a segmentation network's input.
         classes: of a segmentation network.
@@ -166,16 +168,12 @@ def network_of(
     name = str(model)
     if name in segmenter_names():
         return create_segmenter(name, classes, bands, options=options)[0], sum(band_channels(bands))
-    try:
-        find_model(name)
-    except CrossbandError:
-        if name.startswith("timm/"):
-            raise
-        encoders = [info.name for info in list_models()]
-        raise unknown_name("model", name, [*encoders, *segmenter_names()]) from None
+    spec = DescriptorSpec.parse(name, also=segmenter_names())
     if options:
         raise CrossbandError(f"{name} is an encoder and takes no options")
-    return create_model(name, pretrained=False)[0], 3
+    encoder = create_model(spec.encoder, pretrained=False)[0]
+    encoder.default_layer = encoder.check_layer(spec.layer)
+    return encoder, 3
 
 
 def _profile(

@@ -15,7 +15,7 @@ from crossband.data.preprocess import Preprocess, Warp
 from crossband.errors import CrossbandError
 from crossband.io import read_image
 from crossband.retrieval import PACKED, PRESETS, Descriptor, Options, fit_descriptor
-from crossband.retrieval.descriptor.descriptor import (
+from crossband.retrieval.descriptor import (
     Finish,
     FinishedRows,
     descriptor_metadata,

@@ -27,9 +27,9 @@ def models(
     import pandas as pd
 
     from ..models import list_models, list_segmenters
-    from ..retrieval.descriptor.descriptor import PACKED, PRESETS, list_packed
+    from ..retrieval.descriptor import PACKED, PRESETS, encoder_name, list_packed
 
-    encoder = "efficientnet_lite0" if pattern in PRESETS else pattern.partition(":")[0].partition("@")[0]
+    encoder = encoder_name(pattern)
     found = [asdict(info) for info in (*list_packed(encoder), *list_models(encoder), *list_segmenters(encoder))]
     if not found:
         known = (info.name for info in (*list_models(), *list_segmenters()))

@@ -11,6 +11,7 @@ import PIL.Image
 
 from ..bands import Band
 from ..errors import CrossbandError
+from ..files import write_file
 from ..frames import Frames
 from ..io import read_image
 from ..progress import track
@@ -59,11 +60,8 @@ def _split(path: Path, targets: list[Path], bands: Sequence[Band]) -> None:
             "look at --kind"
         )
     for place, (target, band) in enumerate(zip(targets, bands, strict=True)):
-        target.parent.mkdir(parents=True, exist_ok=True)
         panel = PIL.Image.fromarray(pixels[:, place * 2 * height : (place + 1) * 2 * height])
-        partial = target.with_name(f".{target.name}")
-        (panel if band is Band.RGB else panel.convert("L")).save(partial, format="PNG")
-        partial.replace(target)
+        write_file(target, (panel if band is Band.RGB else panel.convert("L")).save)
 
 
 def frames_of_panels(root: Path, bands: Sequence[Band], extract: str) -> Frames:

@@ -32,6 +32,7 @@ import PIL.Image
 
 from ..bands import Band
 from ..errors import CrossbandError
+from ..files import write_file
 from ..frames import Frames
 from ..progress import track
 from ._pairs import Group, pair_groups
@@ -103,9 +104,7 @@ def _extract(content: Any, out: Path, gray: bool) -> int:
         file = out / f"{Path(name).name.removesuffix('.png')}.png"
         if not file.exists():
             crop = content["image_data"][row]
-            partial = file.with_name(f".{file.name}")
-            PIL.Image.fromarray(crop[..., 0] if gray else crop).save(partial, format="PNG")
-            partial.replace(file)
+            write_file(file, PIL.Image.fromarray(crop[..., 0] if gray else crop).save)
     return len(set(names))  # a center drawn twice is one crop
 
 

@@ -34,6 +34,7 @@ import pandas as pd
 import PIL.Image
 
 from ..errors import CrossbandError, unknown_name
+from ..files import write_file
 from ..frames import Frames
 from ..io import read_image
 from ..progress import track
@@ -194,11 +195,8 @@ def develop_images(root: Path, models: Path, size: int = 512) -> int:
         target = file.parents[1] / _DEVELOPED / file.name
         if target.is_file():
             continue
-        target.parent.mkdir(exist_ok=True)
-        picture = undistort(demosaic(read_image(file).pixels), table)
-        partial = target.with_name(f".{target.name}")
-        PIL.Image.fromarray(picture).resize((size, size), PIL.Image.Resampling.BOX).save(partial, "PNG")
-        partial.replace(target)
+        picture = PIL.Image.fromarray(undistort(demosaic(read_image(file).pixels), table))
+        write_file(target, picture.resize((size, size), PIL.Image.Resampling.BOX).save)
         written += 1
     return written
 

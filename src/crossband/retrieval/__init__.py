@@ -1,7 +1,7 @@
 """Retrieval: describe images, search them, keep them in a gallery, and measure how well it works."""
 
 from .benchmark import Benchmark, benchmark
-from .descriptor.descriptor import DEFAULT_DESCRIPTOR, PACKED, PRESETS, Descriptor, Options
+from .descriptor import DEFAULT_DESCRIPTOR, PACKED, PRESETS, Descriptor, Options
 from .embed import Embedding, embed
 from .explain import Explanation, explain
 from .fit import fit_descriptor

@@ -26,7 +26,7 @@ from ..metrics import (
 )
 from ..nn.encoder import count_parameters
 from ..progress import note
-from .descriptor.descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
+from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
 from .directions import Direction, Example, Sides, directions
 from .embed import Embedding, embed
 from .rerank import Reranked, SecondLook, check_second_look

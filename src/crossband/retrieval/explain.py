@@ -20,7 +20,7 @@ from ..metrics import CentroidCondition, Hubness, ModalityGap, Protocol, hubness
 from ..metrics.ranking import Ranks
 from ..progress import note
 from .benchmark import Benchmark, benchmark
-from .descriptor.descriptor import (
+from .descriptor import (
     DEFAULT_DESCRIPTOR,
     DEFAULT_OPTIONS,
     Descriptor,

@@ -21,7 +21,7 @@ from ..models import find_model, list_rerankers
 from ..nn import Encoder, Pooling
 from ..nn.reranker import Reranker
 from ..progress import track
-from .descriptor.descriptor import Descriptor
+from .descriptor import Descriptor, encoder_name
 from .directions import Sides
 from .search import DEFAULT_MEMORY, exact_search
 
@@ -141,7 +141,7 @@ def check_second_look(names: Sequence[str]) -> None:
         CrossbandError: none; those that can are named.
     """
     have = list_rerankers()
-    models = {name.partition(":")[0].partition("@")[0] for name in names}
+    models = {encoder_name(name) for name in names}
     if models.isdisjoint(have) and not any(name.endswith(".safetensors") for name in names):
         raise CrossbandError(
             f"{', '.join(names)} cannot re-rank; omit --rerank, or use one of {', '.join(have)}"

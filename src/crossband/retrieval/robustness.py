@@ -15,7 +15,7 @@ from ..files import make_folder, write_file
 from ..frames import Frames
 from ..metrics import Protocol, recall_at
 from ..progress import note
-from .descriptor.descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
+from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
 from .directions import Sides, directions
 from .embed import embed
 from .search import DEFAULT_MEMORY

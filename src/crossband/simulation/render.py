@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 from ..errors import CrossbandError
+from ..files import write_file
 from ..frames import Frames
 from ..progress import Progress
 from .city import City, build_city
@@ -120,9 +121,7 @@ def _prepared(out: Path, job: Job) -> Path:
             if settings.read_text(encoding="utf-8").strip() != job.text():
                 raise CrossbandError(f"{out} holds a different simulation; choose another --out or delete it")
         else:
-            partial = settings.with_name(f".{_SETTINGS}.{os.getpid()}")
-            partial.write_text(job.text() + "\n", encoding="utf-8")
-            partial.replace(settings)
+            write_file(settings, job.text() + "\n")
     except OSError as error:
         raise CrossbandError(f"cannot write {out} ({error.strerror}); choose another --out") from None
     shutil.rmtree(out / ".partial", ignore_errors=True)

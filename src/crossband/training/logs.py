@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from ..files import write_file
 from ..progress import note
 
 __all__ = ["RunLog", "read_log"]
@@ -26,16 +26,12 @@ class RunLog:
     def __init__(self, folder: Path, step: int = 0) -> None:
         self._path = folder / "metrics.csv"
         kept = [row for row in read_log(folder) if int(row[0]) <= step] if step else []
-        partial = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        with open(partial, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([_HEAD, *kept])
-        partial.replace(self._path)
+        write_file(self._path, lambda partial: _write_rows(partial, "w", [_HEAD, *kept]))
         self._board = _board(folder, step)
 
     def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Append some figures, flushed to disk before this returns."""
-        with open(self._path, "a", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([step, epoch, name, repr(float(v))] for name, v in values.items())
+        """Append some figures; they are on disk when this returns."""
+        _write_rows(self._path, "a", [(step, epoch, name, repr(float(v))) for name, v in values.items()])
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
@@ -53,6 +49,11 @@ def read_log(folder: Path) -> list[list[str]]:
         return []
     with open(path, encoding="utf-8", newline="") as file:
         return [row for row in list(csv.reader(file))[1:] if len(row) == len(_HEAD)]
+
+
+def _write_rows(path: Path, mode: Literal["w", "a"], rows: Iterable[Iterable[object]]) -> None:
+    with open(path, mode, encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
 
 
 def _board(folder: Path, step: int) -> Any:

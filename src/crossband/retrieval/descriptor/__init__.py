@@ -1,16 +1,8 @@
 """Descriptors: image to one vector. What a name means, how vectors are made, and the file they are kept in."""
 
-from .descriptor import (
-    DEFAULT_DESCRIPTOR,
-    DEFAULT_OPTIONS,
-    PACKED,
-    PRESETS,
-    Descriptor,
-    Finish,
-    FinishedRows,
-    Options,
-    list_packed,
-)
+from .descriptor import DEFAULT_OPTIONS, Descriptor, Finish, FinishedRows, Options, unit_length
+from .file import descriptor_account, list_packed, read_descriptor
+from .spec import DEFAULT_DESCRIPTOR, PACKED, PRESETS, DescriptorSpec, encoder_name
 
 __all__ = [
     "DEFAULT_DESCRIPTOR",
@@ -18,8 +10,13 @@ __all__ = [
     "PACKED",
     "PRESETS",
     "Descriptor",
+    "DescriptorSpec",
     "Finish",
     "FinishedRows",
     "Options",
+    "descriptor_account",
+    "encoder_name",
     "list_packed",
+    "read_descriptor",
+    "unit_length",
 ]

@@ -30,7 +30,7 @@ from ...errors import CrossbandError, ImageFault, unknown_name
 from ...frames import Frames
 from ...io import read_bytes, read_image
 from ...progress import Progress, note
-from ..descriptor.descriptor import (
+from ..descriptor import (
     DEFAULT_DESCRIPTOR,
     DEFAULT_OPTIONS,
     Descriptor,
