@@ -111,7 +111,8 @@ def to_kelvin(pixels: np.ndarray, units: Units | str) -> np.ndarray:
         case _:
             raise CrossbandError(
                 "thermal pixels in counts have no temperature; say their units with "
-                "--units centikelvin|kelvin|celsius or the manifest's column tir_units"
+                "the units centikelvin, kelvin or celsius, or the manifest's column tir_units",
+                parameter="units",
             )
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from . import __version__
-from .errors import CrossbandError
+from .errors import CrossbandError, DamagedFileError, MissingWeightsError
 
 __all__ = ["load_network", "read_account", "read_state", "write_checkpoint", "write_state"]
 
@@ -39,7 +39,7 @@ def write_checkpoint(path: Path, network: nn.Module, account: Mapping[str, Any])
         save_file(tensors, partial, metadata={"crossband": json.dumps(said)})
         partial.replace(path)
     except (OSError, SafetensorError) as error:
-        raise CrossbandError(f"cannot write {path} ({error}); choose another --out") from None
+        raise CrossbandError(f"cannot write {path} ({error}); choose another folder", parameter="out") from None
     return path
 
 
@@ -53,11 +53,13 @@ def read_account(path: str | Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             account = json.loads((file.metadata() or {}).get("crossband", "{}"))
     except FileNotFoundError:
-        raise CrossbandError(f"no checkpoint {path}; crossband train writes one") from None
+        raise MissingWeightsError(
+            f"no checkpoint {path}; crossband train writes one", parameter="checkpoint"
+        ) from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise CrossbandError(f"{path} is no checkpoint: {' '.join(str(error).split())[:80]}") from None
+        raise DamagedFileError(f"{path} is no checkpoint: {' '.join(str(error).split())[:80]}") from None
     if account.get("format") != FORMAT:
-        raise CrossbandError(f"{path} is no checkpoint of crossband; crossband train writes one")
+        raise DamagedFileError(f"{path} is no checkpoint of crossband; crossband train writes one")
     return account
 
 
@@ -72,7 +74,7 @@ def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
         network.load_state_dict(load_file(path), strict=True)
     except (RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise CrossbandError(f"{path} holds another network than the recipe's: {reason}") from None
+        raise DamagedFileError(f"{path} holds another network than the recipe's: {reason}") from None
     return account
 
 
@@ -97,6 +99,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:
-        raise CrossbandError(
-            f"{path} is damaged or no state of a run; remove it to start again, or choose another --out"
+        raise DamagedFileError(
+            f"{path} is damaged or no state of a run; remove it to start again, or choose another folder",
+            parameter="out",
         ) from None

@@ -24,7 +24,9 @@ def make_folder(path: str | Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise CrossbandError(f"cannot write to {path} ({error.strerror}); choose another --out") from None
+        raise CrossbandError(
+            f"cannot write to {path} ({error.strerror}); choose another folder", parameter="out"
+        ) from None
     return path
 
 
@@ -53,7 +55,9 @@ def write_file(path: str | Path, write: str | Callable[[Path], object]) -> Path:
             partial.write_text(write, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        raise CrossbandError(f"cannot write {path} ({error.strerror}); choose another --out") from None
+        raise CrossbandError(
+            f"cannot write {path} ({error.strerror}); choose another place", parameter="out"
+        ) from None
     finally:
         partial.unlink(missing_ok=True)
     return path

@@ -85,9 +85,7 @@ class Frames:
         """
         path = Path(path)
         if not path.is_file():
-            raise CrossbandError(
-                f"no manifest at {path}; crossband data scan ROOT --out {path.name} writes one"
-            )
+            raise CrossbandError(f"no manifest at {path}; crossband data scan writes one")
         try:
             table, recorded = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
         except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
@@ -96,7 +94,10 @@ class Frames:
         if root is None:  # relative to the real folder: ".." of a linked one is another
             root = path.parent if recorded == "." else path.parent.resolve() / recorded
         if not Path(root).is_dir():
-            raise CrossbandError(f"the images of {path} should lie in {root}, which is no folder; give --root")
+            raise CrossbandError(
+                f"the images of {path} should lie in {root}, which is no folder; give their folder",
+                parameter="root",
+            )
         return cls.make(table, Path(os.path.normpath(root)))
 
     def write(self, path: str | Path) -> Path:
@@ -130,7 +131,9 @@ class Frames:
             reason = " ".join(str(error).split())[:120]
             raise CrossbandError(f"{path} cannot hold these columns ({reason}); write a .csv") from None
         except OSError as error:
-            raise CrossbandError(f"cannot write {path} ({error.strerror}); choose another --out") from None
+            raise CrossbandError(
+                f"cannot write {path} ({error.strerror}); choose another file", parameter="out"
+            ) from None
         except UnicodeEncodeError:
             raise CrossbandError(
                 f"{path} cannot say where its images are: a folder's name is not UTF-8; write it beside them"

@@ -15,6 +15,7 @@ from torch import nn
 
 from .allocator import process_peak_mb
 from .bands import Band, parse_band
+from .devices import choose_device, choose_dtype
 from .errors import CrossbandError, unknown_name
 from .models import create_model, create_segmenter, find_model, list_models
 from .models._segmentation import band_channels, segmenter_names
@@ -106,7 +107,7 @@ def profile(
     for form in wanted:
         if form not in FORMS:
             raise unknown_name("form", form, FORMS)
-    kind, number = _device(device), _dtype(dtype)
+    kind, number = choose_device(device), choose_dtype(dtype)
     chosen = tuple(parse_band(band) for band in bands)
     network, channels = network_of(model, chosen, classes, options)
     shape = (batch_size, channels, *size)
@@ -135,7 +136,7 @@ def check_size(network: nn.Module, shape: tuple[int, ...]) -> None:
         except (RuntimeError, CrossbandError) as error:
             reason = " ".join(str(error).split())[:120].rstrip(".")
     raise CrossbandError(
-        f"the network cannot read images of {width}x{height} ({reason}); choose another --size"
+        f"the network cannot read images of {width}x{height} ({reason}); choose another size", parameter="size"
     )
 
 
@@ -216,11 +217,11 @@ def _timed(
     warmup: int,
     name: str,
 ) -> tuple[dict[str, float], float, float | None]:
-    network = network.to(device, dtype).eval()
+    network = copy.deepcopy(network).to(device, dtype).eval()  # the next form is made of the one given
     images = torch.rand(shape, device=device).to(dtype)
     seconds = []
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats(device)
     with torch.inference_mode():
         for turn in track(range(warmup + rounds), warmup + rounds, f"timing {name}", "passes"):
             _wait(device)
@@ -230,35 +231,18 @@ def _timed(
             if turn >= warmup:
                 seconds.append(time.perf_counter() - start)
     p50, p95 = np.percentile(np.array(seconds) * 1000, [50, 95])
-    peak = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else process_peak_mb()
+    peak = torch.cuda.max_memory_allocated(device) / 2**20 if device != "cpu" else process_peak_mb()
     return {"p50": float(p50), "p95": float(p95)}, 1000 * shape[0] / float(p50), peak
 
 
 def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name not in ("cpu", "cuda"):
-        raise unknown_name("device", name, ["cpu", "cuda", "auto"])
-    if name == "cuda" and not torch.cuda.is_available():
-        raise CrossbandError("device 'cuda' is not here; use --device cpu")
-    return name
+    if device != "cpu":
+        torch.cuda.synchronize(device)
 
 
 def _device_name(device: str) -> str:
-    if device == "cuda":
-        return torch.cuda.get_device_name()
+    if device != "cpu":
+        return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "cpu")
-
-
-def _dtype(name: str) -> torch.dtype:
-    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    if name not in known:
-        raise unknown_name("dtype", name, known)
-    return known[name]

@@ -340,7 +340,7 @@ def test_a_run_over_a_faulty_set_says_what_it_left_out_and_succeeds(crossband, t
 
 def test_bad_an_empty_folder(crossband, tmp_path):
     (tmp_path / "empty").mkdir()
-    refused(crossband("benchmark", "empty", *HOG), "no bands recognized in empty", "--rgb DIR --tir DIR")
+    refused(crossband("benchmark", "empty", *HOG), "no bands recognized in empty", "the folders of rgb and tir")
 
 
 def test_bad_empty_band_folders(crossband, tmp_path):
@@ -391,7 +391,7 @@ def test_bad_a_single_pair(crossband, tmp_path, make_pairs):
 
 def test_bad_query_equal_to_gallery(crossband, pairs):
     done = crossband("benchmark", pairs, *HOG, "--query", "rgb", "--gallery", "rgb")
-    refused(done, "only find itself", "--protocol place")
+    refused(done, "only find itself", "--protocol")
 
 
 def test_bad_an_unknown_model(crossband, pairs):

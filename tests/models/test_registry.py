@@ -143,7 +143,7 @@ def test_the_weights_that_are_given_are_the_weights_that_run_and_their_hash_tell
 
 def test_missing_weights_are_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(CrossbandError, match=r"no weights for resnet18: .*--weights"):
+    with pytest.raises(CrossbandError, match=r"no weights for resnet18: .*as the weights"):
         create_model("resnet18")
 
 

@@ -81,7 +81,7 @@ def test_a_layer_that_is_never_reached_is_one_sentence():
 
 def test_images_the_network_cannot_take_are_one_sentence_that_names_the_size():
     encoder, _ = create_model("alexnet", pretrained=False)
-    with pytest.raises(CrossbandError, match=r"cannot read images of 20x16 .*--size"):
+    with pytest.raises(CrossbandError, match=r"cannot read images of 20x16 "):
         encoder(torch.zeros(1, 3, 16, 20))
 
 

@@ -129,7 +129,7 @@ def test_a_rough_position_off_the_map_is_named_before_anything_is_computed(world
 
 
 def test_a_detector_with_semantics_says_what_it_needs(world, networks, tmp_path):
-    with pytest.raises(CrossbandError, match="--map"):
+    with pytest.raises(CrossbandError, match="give the map"):
         stages.detect(open_flight(world / "world"), Networks(networks).detector, tmp_path)
 
 

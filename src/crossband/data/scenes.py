@@ -56,9 +56,8 @@ class Scenes:
         lacking = [column for column in columns if not self.frames.has(column)]
         if lacking:
             raise CrossbandError(
-                f"the frames of {self.frames.root} have no {', '.join(lacking)}; crossband simulate "
-                f"--preset uav "
-                "writes what this task needs"
+                f"the frames of {self.frames.root} have no {', '.join(lacking)}; the simulated "
+                "city's preset uav has what this task needs"
             )
 
     def pixels(self, row: int, column: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CrossbandError
+from ..errors import CrossbandError, MissingExtraError
 
 __all__ = ["COCO_PROTOCOL", "DetectionScores", "match_boxes", "score_detections"]
 
@@ -67,7 +67,7 @@ def score_detections(
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ModuleNotFoundError:
-        raise CrossbandError("COCO's mAP needs faster-coco-eval; pip install 'crossband[train]'") from None
+        raise MissingExtraError("COCO's mAP needs faster-coco-eval; pip install 'crossband[train]'") from None
     n_boxes = sum(len(boxes) for boxes in truth)
     if not n_boxes:
         raise CrossbandError("no image has a true box, so there is no mAP to measure")

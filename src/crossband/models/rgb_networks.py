@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bands import Band
-from ..errors import CrossbandError
+from ..errors import MissingExtraError
 from ..nn.reparam import conv_batchnorm
 from ..nn.stages import widen_input
 from ._registry import create_model
@@ -65,7 +65,7 @@ def _library() -> Any:
     try:
         import segmentation_models_pytorch
     except ModuleNotFoundError:
-        raise CrossbandError(
+        raise MissingExtraError(
             "this network is segmentation_models_pytorch's; pip install 'crossband[segmentation]'"
         ) from None
     return segmentation_models_pytorch

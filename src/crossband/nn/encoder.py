@@ -82,7 +82,8 @@ class Encoder(nn.Module):
             height, width = images.shape[-2:]
             reason = " ".join(str(error).split())[:120].rstrip(".")
             raise CrossbandError(
-                f"the encoder cannot read images of {width}x{height} ({reason}); choose another --size"
+                f"the encoder cannot read images of {width}x{height} ({reason}); choose another size",
+                parameter="size",
             ) from error
         finally:
             handle.remove()

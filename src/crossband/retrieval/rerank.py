@@ -142,5 +142,6 @@ def check_second_look(names: Sequence[str]) -> None:
     models = {name.partition(":")[0].partition("@")[0] for name in names}
     if models.isdisjoint(have) and not any(name.endswith(".safetensors") for name in names):
         raise CrossbandError(
-            f"{', '.join(names)} cannot re-rank; leave --rerank out, or choose of {', '.join(have)}"
+            f"{', '.join(names)} cannot re-rank; leave the re-ranking out, or choose of {', '.join(have)}",
+            parameter="rerank",
         )

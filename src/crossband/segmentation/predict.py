@@ -17,6 +17,7 @@ from torch import nn
 from ..bands import Band, parse_band
 from ..checkpoints import load_network, read_account
 from ..data.preprocess import Preprocess
+from ..devices import choose_device
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..io import IMAGE_SUFFIXES, Image, read_image, read_labels
@@ -127,7 +128,9 @@ def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegment
     network, _ = create_segmenter(model["name"], len(account["classes"]), bands, options=model["options"])
     load_network(checkpoint, network)
     preprocess = Preprocess.from_description(account["preprocess"])
-    return LoadedSegmenter(reparameterize(network.eval()).to(device), bands, account["classes"], preprocess)
+    return LoadedSegmenter(
+        reparameterize(network.eval()).to(choose_device(device)), bands, account["classes"], preprocess
+    )
 
 
 def segment(

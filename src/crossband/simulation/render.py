@@ -83,7 +83,9 @@ def simulate(
             write_map(city, folder)
             write_probes(table)
     except OSError as error:
-        raise CrossbandError(f"cannot write {folder} ({error.strerror}); choose another --out") from None
+        raise CrossbandError(
+            f"cannot write {folder} ({error.strerror}); choose another folder", parameter="out"
+        ) from None
     table.write(folder / "frames.parquet")
     return table
 
@@ -99,13 +101,13 @@ def _checked(
 ) -> Job:
     PRESETS.get(preset)
     if frames < 1:
-        raise CrossbandError(f"--frames is 1 or more, not {frames}")
+        raise CrossbandError(f"a simulation has 1 frame or more, not {frames}", parameter="frames")
     if len(size) != 2 or not all(_SMALLEST <= side <= _LARGEST for side in size):
         raise CrossbandError(
             f"--size is WIDTHxHEIGHT of {_SMALLEST} to {_LARGEST} pixels, not {'x'.join(map(str, size))}"
         )
     if seed < 0:
-        raise CrossbandError(f"--seed is 0 or more, not {seed}")
+        raise CrossbandError(f"a seed is 0 or more, not {seed}", parameter="seed")
     if samples not in (1, 4):
         raise CrossbandError(f"samples are 1 or 4 rays a pixel, not {samples}")
     return Job(preset, frames, int(size[0]), int(size[1]), seed, samples, misaligned, eight_bit)
@@ -118,13 +120,17 @@ def _prepared(out: Path, job: Job) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         if settings.is_file():
             if settings.read_text(encoding="utf-8").strip() != job.text():
-                raise CrossbandError(f"{out} holds another simulation; choose another --out or remove it")
+                raise CrossbandError(
+                    f"{out} holds another simulation; choose another folder or remove it", parameter="out"
+                )
         else:
             partial = settings.with_name(f".{_SETTINGS}.{os.getpid()}")
             partial.write_text(job.text() + "\n", encoding="utf-8")
             partial.replace(settings)
     except OSError as error:
-        raise CrossbandError(f"cannot write {out} ({error.strerror}); choose another --out") from None
+        raise CrossbandError(
+            f"cannot write {out} ({error.strerror}); choose another folder", parameter="out"
+        ) from None
     shutil.rmtree(out / ".partial", ignore_errors=True)
     return out
 

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from ..bands import Units, parse_units, to_kelvin
-from ..errors import CrossbandError
+from ..errors import CrossbandError, MissingExtraError
 from ..frames import Frames, leaves_folder
 from ..io import IMAGE_SUFFIXES, MAX_PIXELS, read_image
 from .projection import Pose
@@ -292,7 +292,7 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
     try:
         import av
     except ModuleNotFoundError:
-        raise CrossbandError("reading video needs PyAV; pip install 'crossband[uav]'") from None
+        raise MissingExtraError("reading video needs PyAV; pip install 'crossband[uav]'") from None
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:

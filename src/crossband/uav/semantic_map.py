@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CrossbandError
+from ..errors import CrossbandError, MissingExtraError
 from ..io import MAX_PIXELS, read_image
 from .ground_classes import GROUND, OBJECT, UNKNOWN, label_table
 from .projection import Pose, sample
@@ -99,7 +99,8 @@ class SemanticMap:
             raise CrossbandError(
                 f"the rough position {given[0]:.6f}, {given[1]:.6f} is off the map, which reaches from "
                 f"{low[0]:.6f}, {low[1]:.6f} to {high[0]:.6f}, {high[1]:.6f}; mend lat and lon, or give "
-                f"another --map"
+                f"another map",
+                parameter="map",
             )
 
 
@@ -169,7 +170,7 @@ def _read_raster(path: Path, meters: float) -> SemanticMap:
         import rasterio
         from rasterio.warp import Resampling, reproject, transform_bounds
     except ModuleNotFoundError:
-        raise CrossbandError("a georeferenced raster needs rasterio; pip install 'crossband[uav]'") from None
+        raise MissingExtraError("a georeferenced raster needs rasterio; pip install 'crossband[uav]'") from None
     try:
         with _quiet_open(rasterio, path) as raster:
             if raster.crs is None or raster.transform.is_identity:

@@ -326,7 +326,7 @@ def measure_localization(
 
 
 def measure_alignment(frames: Frames, classes: dict[str, int]) -> dict[str, Any]:
-    """Alignment against the city's true flow, on frames with ``flow`` (``crossband simulate --misaligned``).
+    """Alignment against the city's true flow, on frames with ``flow`` (simulated ``misaligned``).
 
     The labeling is that of the color camera; the thermal camera sits beside it. Known pixels count.
 

@@ -291,7 +291,8 @@ def detect(
     semantic = detector.network.semantics > 0
     if semantic and labels is None:
         raise CrossbandError(
-            "this detector reads the map's labeling; give --map and the networks that find the place"
+            "this detector reads the map's labeling; give the map and the networks that find the place",
+            parameter="map",
         )
     upstream = None
     if semantic and labels:

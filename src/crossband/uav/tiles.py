@@ -118,7 +118,8 @@ class TileIndex:
         near = np.flatnonzero(away <= radius)
         if not len(near):
             raise CrossbandError(
-                f"no tile of the map is within {radius:g} m of the rough position; raise --radius"
+                f"no tile of the map is within {radius:g} m of the rough position; raise the radius",
+                parameter="radius",
             )
         squared = ((self.vectors[near].astype(np.float64) - vector) ** 2).sum(1)
         distances = np.sqrt(squared + prior * (away[near] / radius) ** 2)

@@ -29,7 +29,8 @@ from safetensors.numpy import load_file, save_file
 from ... import __version__
 from ...bands import BANDS, Band, Normalization, parse_band
 from ...data.preprocess import Preprocess, Statistics, Warp
-from ...errors import CrossbandError
+from ...devices import choose_device
+from ...errors import CrossbandError, DamagedFileError, MissingWeightsError
 from ...models import ModelInfo, create_model, find_model
 from ...models.pair_descriptor import load_pair_descriptor
 from ...models.place_recognizer import load_place_encoder
@@ -124,7 +125,8 @@ class Finish:
                 have = ", ".join(sorted(self.means)) or "none"
                 raise CrossbandError(
                     f"no mean of the band {band.value} is known (there is {have}), so it cannot be centered; "
-                    f"make the gallery from frames that have it, or give such images with --calibrate FOLDER"
+                    f"make the gallery from frames that have it, or give such images to calibrate by",
+                    parameter="calibrate",
                 )
             if len(self.means[band]) != vectors.shape[1]:
                 raise CrossbandError(
@@ -268,7 +270,9 @@ class Descriptor:
             save_file(tensors, partial, metadata={"crossband": json.dumps(account)})
             partial.replace(path)
         except (OSError, SafetensorError) as error:
-            raise CrossbandError(f"cannot write {path} ({error}); choose another --out") from None
+            raise CrossbandError(
+                f"cannot write {path} ({error}); choose another file", parameter="out"
+            ) from None
         return path
 
     def _pooled_account(self) -> dict[str, object]:
@@ -310,7 +314,7 @@ def _build(name: str, text: str, options: Options) -> Descriptor:
     return Descriptor(
         name=name,
         encoder_name=encoder_name,
-        encoder=encoder.to(device := _device(options.device)),
+        encoder=encoder.to(device := choose_device(options.device)),
         weights_digest=digest,
         layer=encoder.check_layer(layer or None),
         pooling=pooling,
@@ -336,7 +340,7 @@ def descriptor_account(path: Path) -> dict[str, Any]:
     """
     account = _account(path)
     if account.get("format") != _FORMAT:
-        raise CrossbandError(f"{path} is no descriptor file of crossband; crossband fit writes one")
+        raise DamagedFileError(f"{path} is no descriptor file of crossband; crossband fit writes one")
     for name in ("name", "encoder", "weights", "layer", "pooling"):
         if not isinstance(account.get(name), str):
             raise _no_descriptor(path, f"its {name} is no text")
@@ -351,7 +355,7 @@ def _account(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="numpy") as file:
             account = json.loads((file.metadata() or {}).get("crossband", "{}"))
     except FileNotFoundError:
-        raise CrossbandError(f"no descriptor file {path}; crossband fit writes one") from None
+        raise MissingWeightsError(f"no descriptor file {path}; crossband fit writes one") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise _no_descriptor(path, str(error)) from None
     return account if isinstance(account, dict) else {}
@@ -364,7 +368,7 @@ def _of_checkpoint(path: Path, options: Options) -> Descriptor:
     return Descriptor(
         name=str(path),
         encoder_name=_TRAINED,
-        encoder=trained.encoder.to(device := _device(options.device)),
+        encoder=trained.encoder.to(device := choose_device(options.device)),
         weights_digest=trained.digest,
         layer=trained.layer,
         pooling=trained.pooling,
@@ -413,7 +417,8 @@ def _trained_preprocess(path: Path, account: Mapping[str, Any], options: Options
     if options.size not in (own.size, DEFAULT_OPTIONS.size):
         raise CrossbandError(
             f"{path.stem} was trained on images of {own.size[1]}x{own.size[0]} and reads no others; leave "
-            "--size out, or name a descriptor that is not trained, as crossband"
+            "the size out, or name a descriptor that is not trained, as crossband",
+            parameter="size",
         )
     given = {band: Normalization.parse(text) for band, text in _by_band(options.normalization).items()}
     return replace(
@@ -457,7 +462,9 @@ def _encoder_of(path: Path, account: Mapping[str, Any], weights: str | Path | No
     given = weights is not None and Path(weights).is_file()  # a folder holds the weights of other models
     checkpoint = Path(str(weights)) if given else PACKED.get(named, Path(named))
     if not checkpoint.is_file():
-        raise CrossbandError(f"{path} needs the trained network {checkpoint}; give it with --weights")
+        raise MissingWeightsError(
+            f"{path} needs the trained network {checkpoint}; give it as the weights", parameter="weights"
+        )
     trained = _trained(checkpoint, _account(checkpoint))
     return trained.encoder, trained.digest
 
@@ -472,14 +479,15 @@ def read_descriptor(path: Path, options: Options) -> Descriptor:
     axes, means = _read_tensors(path)
     encoder, digest = _encoder_of(path, account, options.weights)
     if digest != account["weights"]:
-        raise CrossbandError(
+        raise MissingWeightsError(
             f"{path} was fitted with other weights of {account['encoder']} "
-            f"({account['weights'][:8]}, here {digest[:8]}); give those with --weights"
+            f"({account['weights'][:8]}, here {digest[:8]}); give those as the weights",
+            parameter="weights",
         )
     return Descriptor(
         name=account["name"],
         encoder_name=account["encoder"],
-        encoder=encoder.to(device := _device(options.device)),
+        encoder=encoder.to(device := choose_device(options.device)),
         weights_digest=digest,
         layer=encoder.check_layer(account["layer"]),
         pooling=Pooling.parse(account["pooling"]),
@@ -492,8 +500,8 @@ def read_descriptor(path: Path, options: Options) -> Descriptor:
     )
 
 
-def _no_descriptor(path: Path, reason: str) -> CrossbandError:
-    return CrossbandError(f"{path} is no descriptor file: {' '.join(reason.split())[:80]}")
+def _no_descriptor(path: Path, reason: str) -> DamagedFileError:
+    return DamagedFileError(f"{path} is no descriptor file: {' '.join(reason.split())[:80]}")
 
 
 def _read_preprocess(path: Path, account: object) -> Preprocess:
@@ -543,11 +551,3 @@ def _read_tensors(path: Path) -> tuple[np.ndarray | None, dict[Band, np.ndarray]
     if len({len(array) for array in (axes, *means.values()) if array is not None}) > 1:
         raise _no_descriptor(path, "its axes and means differ in length")
     return axes, means
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not torch.cuda.is_available():
-        raise CrossbandError(f"device {name!r} is not here; use --device cpu")
-    return name
