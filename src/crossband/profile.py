@@ -17,8 +17,8 @@ from .allocator import process_peak_mb
 from .bands import Band, parse_band
 from .devices import choose_device, choose_dtype
 from .errors import CrossbandError, unknown_name
-from .models import create_model, create_segmenter, find_model, list_models
-from .models._segmentation import band_channels, segmenter_names
+from .factory import create_model, input_channels, is_encoder
+from .models._segmentation import segmenter_names
 from .nn.counting import count_cost
 from .nn.reparam import deploy
 from .progress import track
@@ -146,7 +146,7 @@ def network_of(
     classes: int = 9,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[nn.Module, int]:
-    """A network by name, or that of a checkpoint, in evaluation mode, and the channels of its input.
+    """A network of :func:`crossband.create_model`, and the channels of its input; encoders without weights.
 
     Args:
         model: a segmentation network, an encoder, or a segmentation's checkpoint.
@@ -157,24 +157,10 @@ def network_of(
     Raises:
         CrossbandError: nobody knows the name.
     """
-    if str(model).endswith(".safetensors"):
-        from .segmentation import load_segmenter
-
-        loaded = load_segmenter(model)
-        return loaded.network, sum(band_channels(loaded.bands))
     name = str(model)
-    if name in segmenter_names():
-        return create_segmenter(name, classes, bands, options=options)[0], sum(band_channels(bands))
-    try:
-        find_model(name)
-    except CrossbandError:
-        if name.startswith("timm/"):
-            raise
-        encoders = [info.name for info in list_models()]
-        raise unknown_name("model", name, [*encoders, *segmenter_names()]) from None
-    if options:
-        raise CrossbandError(f"{name} is an encoder and takes no options")
-    return create_model(name, pretrained=False)[0], 3
+    pretrained = False if name not in segmenter_names() and is_encoder(name) else None  # its cost needs none
+    network = create_model(name, pretrained=pretrained, classes=classes, bands=bands, options=options)
+    return network, input_channels(network)
 
 
 def _profile(

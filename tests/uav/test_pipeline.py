@@ -98,8 +98,8 @@ def test_a_flight_in_which_nothing_is_detected_has_nothing_to_compare(
 
 
 def test_a_box_outside_of_the_photograph_is_named(photo, world, networks, tmp_path):
-    with pytest.raises(CrossbandError, match=r"30,0,10,10 is not inside of .*photo\.png, 32x26"):
-        run(photo, world, networks, tmp_path / "out", box=(30, 0, 10, 10))
+    with pytest.raises(CrossbandError, match=r"30,0,40,10 is not inside of .*photo\.png, 32x26"):
+        run(photo, world, networks, tmp_path / "out", box=(30, 0, 40, 10))
 
 
 def test_a_gray_photograph_is_refused(world, networks, tmp_path):

@@ -21,7 +21,7 @@ UnitsOption = Annotated[
     str | None, typer.Option(help="what thermal pixels count: counts, centikelvin, kelvin or celsius")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
-SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT that images are resized to")]
+SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels that images are resized to")]
 WeightsOption = Annotated[Path | None, typer.Option(help="a weights file, or a folder to look in first")]
 NormalizeOption = Annotated[
     list[str] | None,
@@ -113,8 +113,8 @@ def read_options(
     from ..data.preprocess import IMAGENET, measure_statistics
     from ..retrieval import Options
 
-    width, height = read_sides(size)
-    if not 16 <= min(width, height) <= max(width, height) <= 8192:
+    sides = read_size(size)
+    if not 16 <= min(sides) <= max(sides) <= 8192:
         raise CrossbandError(f"--size is WIDTHxHEIGHT with sides from 16 to 8192, not {size!r}")
     names: dict[str, str] = {}
     for entry in normalize or ():
@@ -122,19 +122,19 @@ def read_options(
         if not equals:
             raise CrossbandError(f"--normalize is BAND=NAME, as in tir=percentile, not {entry!r}")
         names[parse_band(band)] = name
-    options = Options(size=(height, width), normalization=names, weights=weights, device=device)
+    options = Options(size=sides, normalization=names, weights=weights, device=device)
     if measure is None:
         return options
     return replace(options, statistics=measure_statistics(measure, options.preprocess(IMAGENET)))
 
 
-def read_sides(size: str) -> tuple[int, int]:
-    """(width, height) of WIDTHxHEIGHT."""
+def read_size(size: str) -> tuple[int, int]:
+    """(height, width) of the text WIDTHxHEIGHT, whose order is read here only."""
     try:
         width, height = (int(side) for side in size.lower().split("x"))
     except ValueError:
         raise CrossbandError(f"--size is WIDTHxHEIGHT, as in 320x256, not {size!r}") from None
-    return width, height
+    return height, width
 
 
 def with_units(frames: Frames, units: str | None) -> Frames:

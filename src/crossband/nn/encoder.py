@@ -23,6 +23,9 @@ class Encoder(nn.Module):
         statistics: what the weights expect their input to be standardized by.
         channels_last: whether the network's maps are ``(B, H, W, C)``.
 
+    Attributes:
+        digest: SHA-256 of the weights file that was loaded, ``""`` without one.
+
     Example:
         >>> encoder = Encoder(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten()), "1")
         >>> encoder(torch.zeros(2, 3, 8, 8)).shape, encoder.layers()
@@ -43,6 +46,7 @@ class Encoder(nn.Module):
         self.classifier = classifier
         self.statistics = statistics
         self.channels_last = channels_last
+        self.digest = ""
 
     def layers(self) -> list[str]:
         """The names of every layer the encoder can be cut at, in the order of definition."""

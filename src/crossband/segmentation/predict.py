@@ -68,7 +68,7 @@ class LoadedSegmenter:
         there = [band for band in self.bands if band in images and band not in set(lost)]
         if not there:
             raise CrossbandError(f"this network reads {', '.join(self.bands)}, and none of them is there")
-        width, height = images[there[0]].size
+        height, width = images[there[0]].size
         parts = []
         for band in self.bands:
             channels = 3 if band is Band.RGB else 1
@@ -125,7 +125,7 @@ def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegment
         raise CrossbandError(f"{checkpoint} holds a network for {recipe.get('task')}, not for segmentation")
     bands = tuple(parse_band(band) for band in account["bands"])
     model = recipe["model"]
-    network, _ = create_segmenter(model["name"], len(account["classes"]), bands, options=model["options"])
+    network = create_segmenter(model["name"], len(account["classes"]), bands, options=model["options"])
     load_network(checkpoint, network)
     preprocess = Preprocess.from_description(account["preprocess"])
     return LoadedSegmenter(

@@ -52,7 +52,7 @@ def simulate(
     Args:
         preset: retrieval, places, vehicles, driving or uav.
         frames: how many.
-        size: width and height in pixels, 16 to 4096.
+        size: (height, width) in pixels, 16 to 4096 each.
         seed: of the city and of everything in it; another seed is another city.
         out: folder to write into.
         workers: processes; without it, one for each core.
@@ -73,7 +73,7 @@ def simulate(
     count = max(1, min(workers or os.cpu_count() or 1, -(-frames // 5)))
     try:
         city = build_city(seed)
-        shots = plan(preset, city, frames, (job.width, job.height), seed)
+        shots = plan(preset, city, frames, (job.height, job.width), seed)
         left = sum(not is_complete(folder, shot.frame) for shot in shots)
         if left:
             _render(job, folder, min(count, left), left, city, shots)
@@ -104,7 +104,8 @@ def _checked(
         raise CrossbandError(f"a simulation has 1 frame or more, not {frames}", parameter="frames")
     if len(size) != 2 or not all(_SMALLEST <= side <= _LARGEST for side in size):
         raise CrossbandError(
-            f"--size is WIDTHxHEIGHT of {_SMALLEST} to {_LARGEST} pixels, not {'x'.join(map(str, size))}"
+            f"a picture's sides are {_SMALLEST} to {_LARGEST} pixels, not {' and '.join(map(str, size))}",
+            parameter="size",
         )
     if seed < 0:
         raise CrossbandError(f"a seed is 0 or more, not {seed}", parameter="seed")

@@ -43,7 +43,7 @@ class SemanticMap:
     longitude: float
 
     @property
-    def size(self) -> tuple[float, float]:
+    def extent(self) -> tuple[float, float]:
         """Meters east and north."""
         return self.labels.shape[1] * self.meters, self.labels.shape[0] * self.meters
 
@@ -89,7 +89,7 @@ class SemanticMap:
         Raises:
             CrossbandError: it is not.
         """
-        width, height = self.size
+        width, height = self.extent
         if not (-radius <= x <= width + radius and -radius <= y <= height + radius):
             given, low, high = (
                 self.to_geographic(x, y),

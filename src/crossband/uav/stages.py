@@ -229,7 +229,7 @@ def localize(
 
     def work(row: int) -> dict[str, Any]:
         pixels, units = flight.pixels(row)
-        pose = flight.pose(row, ground, (pixels.shape[1], pixels.shape[0]))
+        pose = flight.pose(row, ground, (pixels.shape[0], pixels.shape[1]))
         x, y, confidence = localize_image(
             label_image(labeler, pixels, units), pose, ground, tiles, locator, reach
         )
@@ -260,7 +260,7 @@ def align(flight: Flight, ground: SemanticMap, positions: list[Position], out: P
 
     def work(row: int) -> dict[str, Any]:
         pixels, _ = flight.pixels(row)
-        pose = flight.pose(row, ground, (pixels.shape[1], pixels.shape[0]))
+        pose = flight.pose(row, ground, (pixels.shape[0], pixels.shape[1]))
         seen = ground.seen_by(pose.moved(positions[row].x, positions[row].y))
         aligned = align_labels(seen, pixels.astype(np.float32))
         name = f"{row:06d}.png"

@@ -138,7 +138,7 @@ def tile_centers(ground: SemanticMap, stride: float) -> np.ndarray:
     Raises:
         CrossbandError: the map is smaller than a stride.
     """
-    width, height = ground.size
+    width, height = ground.extent
     x, y = np.meshgrid(np.arange(stride / 2, width, stride), np.arange(stride / 2, height, stride))
     centers = np.stack([x.ravel(), y.ravel()], 1)
     known = ground.labels != UNKNOWN

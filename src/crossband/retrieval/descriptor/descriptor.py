@@ -31,7 +31,7 @@ from ...bands import BANDS, Band, Normalization, parse_band
 from ...data.preprocess import Preprocess, Statistics, Warp
 from ...devices import choose_device
 from ...errors import CrossbandError, DamagedFileError, MissingWeightsError
-from ...models import ModelInfo, create_model, find_model
+from ...models import ModelInfo, create_encoder, find_model
 from ...models.pair_descriptor import load_pair_descriptor
 from ...models.place_recognizer import load_place_encoder
 from ...nn import Encoder, Pooling
@@ -310,12 +310,12 @@ def _build(name: str, text: str, options: Options) -> Descriptor:
     encoder_name, _, layer = head.partition("@")
     entry = find_model(encoder_name, also=[*PRESETS, *PACKED])
     pooling, center = _steps(steps or entry.default_steps)
-    encoder, digest = create_model(encoder_name, options.weights)
+    encoder = create_encoder(encoder_name, options.weights)
     return Descriptor(
         name=name,
         encoder_name=encoder_name,
         encoder=encoder.to(device := choose_device(options.device)),
-        weights_digest=digest,
+        weights_digest=encoder.digest,
         layer=encoder.check_layer(layer or None),
         pooling=pooling,
         center=center,
@@ -457,7 +457,8 @@ def _trained(path: Path, account: Mapping[str, Any]) -> _Trained:
 
 def _encoder_of(path: Path, account: Mapping[str, Any], weights: str | Path | None) -> tuple[Encoder, str]:
     if account["encoder"] != _TRAINED:
-        return create_model(account["encoder"], weights)
+        encoder = create_encoder(account["encoder"], weights)
+        return encoder, encoder.digest
     named = str(account.get("checkpoint"))
     given = weights is not None and Path(weights).is_file()  # a folder holds the weights of other models
     checkpoint = Path(str(weights)) if given else PACKED.get(named, Path(named))
