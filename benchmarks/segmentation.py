@@ -30,7 +30,7 @@ def contenders(folder: Path) -> tuple[dict[str, Callable[[], object]], dict[str,
     runs: dict[str, Callable[[], object]] = {}
     macs = {}
     for name in NETWORKS:
-        network = deploy(create_segmenter(name)[0], torch.rand(1, 4, 64, 64))
+        network = deploy(create_segmenter(name), torch.rand(1, 4, 64, 64))
         macs[name] = count_cost(network, 1, 4, 480, 640).macs_g
         session = onnx_session(write_onnx(network, images, folder / f"{name}.onnx"))
         runs[f"{name} eager"] = lambda network=network: _pass(network, images)

@@ -13,9 +13,9 @@ from crossband.simulation import simulate
 
 from ._harness import machine
 
-PRESET, SIZE, SEED = "driving", (320, 256), 0
+PRESET, SIZE, SEED = "driving", (256, 320), 0
 COUNTS = (25, 50, 100)
-LARGER = (640, 480)
+LARGER = (480, 640)
 AIM = 100.0  # seconds for 100 frames of 320x256 on two cores
 
 

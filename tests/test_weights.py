@@ -86,7 +86,7 @@ def test_nothing_found_is_one_sentence_with_the_file_the_places_and_the_mend(tmp
     with pytest.raises(CrossbandError) as caught:
         find_weights(WeightsSource("net", url=URL), tmp_path)
     text = str(caught.value)
-    for part in ("net.safetensors", "net-0123abcd.pth", str(tmp_path), "elsewhere", "caches", "--weights"):
+    for part in ("net.safetensors", "net-0123abcd.pth", str(tmp_path), "elsewhere", "caches", "weights"):
         assert part in text
     assert "\n" not in text
 

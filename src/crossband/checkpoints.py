@@ -17,8 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from . import __version__
-from .errors import CrossbandError
-from .files import write_file
+from .errors import CrossbandError, DamagedFileError, MissingWeightsError
 
 __all__ = [
     "load_network",
@@ -52,9 +51,12 @@ def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], account
     kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {"crossband": json.dumps(account)}
     try:
-        return write_file(path, lambda partial: save_file(kept, partial, metadata=metadata))
-    except SafetensorError as error:
-        raise CrossbandError(f"cannot write {path} ({error}); choose another --out") from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, partial, metadata={"crossband": json.dumps(said)})
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise CrossbandError(f"cannot write {path} ({error}); choose another folder", parameter="out") from None
+    return path
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -63,9 +65,17 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     Raises:
         CrossbandError: missing, damaged, or no checkpoint of crossband.
     """
-    account = read_metadata(path, "checkpoint", "crossband train")
+    try:
+        with safe_open(path, framework="pt") as file:
+            account = json.loads((file.metadata() or {}).get("crossband", "{}"))
+    except FileNotFoundError:
+        raise MissingWeightsError(
+            f"no checkpoint {path}; crossband train writes one", parameter="checkpoint"
+        ) from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DamagedFileError(f"{path} is no checkpoint: {' '.join(str(error).split())[:80]}") from None
     if account.get("format") != FORMAT:
-        raise CrossbandError(f"{path} is no checkpoint of crossband; crossband train writes one")
+        raise DamagedFileError(f"{path} is no checkpoint of crossband; crossband train writes one")
     return account
 
 
@@ -101,8 +111,8 @@ def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
         network.load_state_dict(load_file(path), strict=True)
     except (RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise CrossbandError(f"{path} holds a different network from the recipe's: {reason}") from None
-    return metadata
+        raise DamagedFileError(f"{path} holds another network than the recipe's: {reason}") from None
+    return account
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -121,6 +131,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:
-        raise CrossbandError(
-            f"{path} is damaged or not a training state; delete it to start over, or choose another --out"
+        raise DamagedFileError(
+            f"{path} is damaged or no state of a run; remove it to start again, or choose another folder",
+            parameter="out",
         ) from None

@@ -15,7 +15,7 @@ from .simulation import simulate
 
 __all__ = ["demo"]
 
-_FRAMES, _SIZE, _SEED = 60, (320, 256), 0
+_FRAMES, _SIZE, _SEED = 60, (256, 320), 0
 
 
 def demo(

@@ -20,7 +20,16 @@ _SHORT = 8  # names that a message lists whole
 
 
 class CrossbandError(Exception):
-    """An error that the user can fix; the message is one sentence that says how."""
+    """Something the user can mend; the message is one sentence that names it and how to fix it.
+
+    Attributes:
+        parameter: the parameter of the function called that mends it, as in ``"out"``, or ``""``. The command
+            line adds its own option to the sentence where the verb has one of that name.
+    """
+
+    def __init__(self, message: str, *, parameter: str = "") -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class UnknownNameError(CrossbandError):
@@ -31,8 +40,10 @@ class UnknownNameError(CrossbandError):
         nearest: the known names most like it, best first.
     """
 
-    def __init__(self, message: str, name: str = "", nearest: Iterable[str] = ()) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, name: str = "", nearest: Iterable[str] = (), *, parameter: str = ""
+    ) -> None:
+        super().__init__(message, parameter=parameter)
         self.name, self.nearest = name, list(nearest)
 
 
@@ -61,6 +72,10 @@ class ImageFault(CrossbandError):
         self.path = str(path)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[ImageFault], tuple[str, str]]:
+        """Pickle by what it was made from: workers in other processes raise it too."""
+        return type(self), (self.path, self.reason)
+
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     """Return the known names most like ``name``, best first.
@@ -72,16 +87,16 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     return difflib.get_close_matches(name, list(known), n=n, cutoff=0.4)
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """Make the error for an unknown name, with the nearest names or, where there are few, all.
+def unknown_name(kind: str, name: str, known: Iterable[str], *, parameter: str = "") -> UnknownNameError:
+    """Make the error for a name nobody knows: it suggests the nearest, or lists all where there are few.
 
     Example:
-        >>> str(unknown_name("paper", "rsfnets", ["rsfnet", "hamnet"]))
-        "unknown paper 'rsfnets'; did you mean rsfnet? There are hamnet, rsfnet"
+        >>> str(unknown_name("paper", "rsfnets", ["rsfnet", "demo"]))
+        "unknown paper 'rsfnets'; did you mean rsfnet? There are demo, rsfnet"
     """
     known = sorted(known)
     close = nearest(name, known)
     hints = [f"did you mean {', '.join(close)}?"] if close else []
     if not close or len(known) <= _SHORT:
         hints.append(f"{'There' if close else 'there'} are {', '.join(known)}")
-    return UnknownNameError(f"unknown {kind} {name!r}; {' '.join(hints)}", name, close)
+    return UnknownNameError(f"unknown {kind} {name!r}; {' '.join(hints)}", name, close, parameter=parameter)

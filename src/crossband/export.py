@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from .bands import parse_band
-from .errors import CrossbandError
+from .errors import CrossbandError, MissingExtraError
 from .files import write_file
 from .nn.reparam import deploy
 from .profile import check_size, network_of
@@ -152,4 +152,4 @@ def _need_onnx() -> None:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
     except ModuleNotFoundError as error:
-        raise CrossbandError(f"exporting needs {error.name}; pip install 'crossband[export]'") from None
+        raise MissingExtraError(f"export needs {error.name}; pip install 'crossband[export]'") from None

@@ -25,7 +25,9 @@ def make_folder(path: str | Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise CrossbandError(f"cannot write to {path} ({error.strerror}); choose another --out") from None
+        raise CrossbandError(
+            f"cannot write to {path} ({error.strerror}); choose another folder", parameter="out"
+        ) from None
     return path
 
 
@@ -58,7 +60,9 @@ def write_file(path: str | Path, write: str | Callable[[Path], object], *, durab
             _flush(partial)
         partial.replace(path)
     except OSError as error:
-        raise CrossbandError(f"cannot write {path} ({error.strerror}); choose another --out") from None
+        raise CrossbandError(
+            f"cannot write {path} ({error.strerror}); choose another place", parameter="out"
+        ) from None
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()

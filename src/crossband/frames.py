@@ -85,9 +85,7 @@ class Frames:
         """
         path = Path(path)
         if not path.is_file():
-            raise CrossbandError(
-                f"no manifest at {path}; crossband data scan ROOT --out {path.name} writes one"
-            )
+            raise CrossbandError(f"no manifest at {path}; crossband data scan writes one")
         try:
             table, recorded = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
         except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
@@ -97,7 +95,8 @@ class Frames:
             root = path.parent if recorded == "." else path.parent.resolve() / recorded
         if not Path(root).is_dir():
             raise CrossbandError(
-                f"the images of {path} should be in {root}, which is not a folder; give --root"
+                f"the images of {path} should lie in {root}, which is no folder; give their folder",
+                parameter="root",
             )
         return cls.make(table, Path(os.path.normpath(root)))
 
@@ -130,6 +129,10 @@ class Frames:
         except pa.ArrowException as error:
             reason = " ".join(str(error).split())[:120]
             raise CrossbandError(f"{path} cannot hold these columns ({reason}); write a .csv") from None
+        except OSError as error:
+            raise CrossbandError(
+                f"cannot write {path} ({error.strerror}); choose another file", parameter="out"
+            ) from None
         except UnicodeEncodeError:
             raise CrossbandError(
                 f"{path} cannot record where its images are, since a folder name is not UTF-8; "

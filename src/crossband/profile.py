@@ -15,9 +15,10 @@ from torch import nn
 
 from .allocator import process_peak_mb
 from .bands import Band, parse_band
+from .devices import choose_device, choose_dtype
 from .errors import CrossbandError, unknown_name
-from .models import create_model, create_segmenter
-from .models._segmentation import band_channels, segmenter_names
+from .factory import create_model, input_channels, is_encoder
+from .models._segmentation import segmenter_names
 from .nn.counting import count_cost
 from .nn.reparam import deploy
 from .progress import track
@@ -108,7 +109,7 @@ def profile(
     for form in wanted:
         if form not in FORMS:
             raise unknown_name("form", form, FORMS)
-    kind, number = _device(device), _dtype(dtype)
+    kind, number = choose_device(device), choose_dtype(dtype)
     chosen = tuple(parse_band(band) for band in bands)
     network, channels = network_of(model, chosen, classes, options)
     shape = (batch_size, channels, *size)
@@ -139,7 +140,7 @@ def check_size(network: nn.Module, shape: tuple[int, ...]) -> None:
         except (RuntimeError, CrossbandError) as error:
             reason = " ".join(str(error).split())[:120].rstrip(".")
     raise CrossbandError(
-        f"the network cannot read images of {width}x{height} ({reason}); choose another --size"
+        f"the network cannot read images of {width}x{height} ({reason}); choose another size", parameter="size"
     )
 
 
@@ -149,7 +150,7 @@ def network_of(
     classes: int = 9,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[nn.Module, int]:
-    """Return a network by name or checkpoint, in evaluation mode, and its number of input channels.
+    """A network of :func:`crossband.create_model`, and the channels of its input; encoders without weights.
 
     Args:
         model: a segmentation network, an encoder, or a segmentation's checkpoint.
@@ -160,20 +161,10 @@ def network_of(
     Raises:
         CrossbandError: nobody knows the name.
     """
-    if str(model).endswith(".safetensors"):
-        from .segmentation import load_segmenter
-
-        loaded = load_segmenter(model)
-        return loaded.network, sum(band_channels(loaded.bands))
     name = str(model)
-    if name in segmenter_names():
-        return create_segmenter(name, classes, bands, options=options)[0], sum(band_channels(bands))
-    spec = DescriptorSpec.parse(name, also=segmenter_names())
-    if options:
-        raise CrossbandError(f"{name} is an encoder and takes no options")
-    encoder = create_model(spec.encoder, pretrained=False)[0]
-    encoder.default_layer = encoder.check_layer(spec.layer)
-    return encoder, 3
+    pretrained = False if name not in segmenter_names() and is_encoder(name) else None  # its cost needs none
+    network = create_model(name, pretrained=pretrained, classes=classes, bands=bands, options=options)
+    return network, input_channels(network)
 
 
 def _profile(
@@ -216,11 +207,11 @@ def _timed(
     warmup: int,
     name: str,
 ) -> tuple[dict[str, float], float, float | None]:
-    network = network.to(device, dtype).eval()
+    network = copy.deepcopy(network).to(device, dtype).eval()  # the next form is made of the one given
     images = torch.rand(shape, device=device).to(dtype)
     seconds = []
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats(device)
     with torch.inference_mode():
         for turn in track(range(warmup + rounds), warmup + rounds, f"timing {name}", "passes"):
             _wait(device)
@@ -230,35 +221,18 @@ def _timed(
             if turn >= warmup:
                 seconds.append(time.perf_counter() - start)
     p50, p95 = np.percentile(np.array(seconds) * 1000, [50, 95])
-    peak = torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else process_peak_mb()
+    peak = torch.cuda.max_memory_allocated(device) / 2**20 if device != "cpu" else process_peak_mb()
     return {"p50": float(p50), "p95": float(p95)}, 1000 * shape[0] / float(p50), peak
 
 
 def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name not in ("cpu", "cuda"):
-        raise unknown_name("device", name, ["cpu", "cuda", "auto"])
-    if name == "cuda" and not torch.cuda.is_available():
-        raise CrossbandError("CUDA is not available; use --device cpu")
-    return name
+    if device != "cpu":
+        torch.cuda.synchronize(device)
 
 
 def _device_name(device: str) -> str:
-    if device == "cuda":
-        return torch.cuda.get_device_name()
+    if device != "cpu":
+        return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "cpu")
-
-
-def _dtype(name: str) -> torch.dtype:
-    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    if name not in known:
-        raise unknown_name("dtype", name, known)
-    return known[name]

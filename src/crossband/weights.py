@@ -1,6 +1,6 @@
 """Find, verify and load weights; nothing is unpickled and no network is assumed.
 
-They are looked for in this order: the file or folder given (``--weights``), the folder
+They are looked for in this order: the file or folder given, the folder
 ``CROSSBAND_WEIGHTS``, an installed package that carries them, the caches of torchvision and the hub,
 and then a download, unless ``CROSSBAND_OFFLINE`` is set.
 """
@@ -24,7 +24,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from .errors import CrossbandError
+from .errors import CrossbandError, MissingWeightsError
 
 __all__ = ["WeightsSource", "file_digest", "find_weights", "load_state_dict"]
 
@@ -81,8 +81,8 @@ def find_weights(source: WeightsSource, given: str | Path | None = None, downloa
     if given is not None and Path(given).is_file():
         return Path(given)
     if given is not None and not Path(given).is_dir():
-        raise CrossbandError(
-            f"no weights at {given}; give a file, or a folder that contains it, with --weights"
+        raise MissingWeightsError(
+            f"no weights at {given}; give a file, or a folder that holds them", parameter="weights"
         )
     path = locate_weights(source, given)
     if path is not None:
@@ -98,9 +98,10 @@ def find_weights(source: WeightsSource, given: str | Path | None = None, downloa
     wanted = " or ".join(dict.fromkeys([*names, source.file_name]))
     places = [str(given)] if given is not None else []
     places += [f"CROSSBAND_WEIGHTS ({os.environ.get('CROSSBAND_WEIGHTS', 'unset')})", "the caches"]
-    raise CrossbandError(
+    raise MissingWeightsError(
         f"no weights for {source.name}: looked for {wanted} in "
-        f"{', '.join(places)} ({failure}); get the file and give its folder with --weights"
+        f"{', '.join(places)} ({failure}); get the file and give its folder as the weights",
+        parameter="weights",
     )
 
 

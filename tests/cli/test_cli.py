@@ -203,7 +203,7 @@ def test_demo_writes_a_report_of_the_data_it_is_given(crossband, pairs):
 
 def test_demo_makes_its_own_data_when_there_is_none(crossband, monkeypatch):
     monkeypatch.setattr("crossband.demo._FRAMES", 4)
-    monkeypatch.setattr("crossband.demo._SIZE", (64, 48))
+    monkeypatch.setattr("crossband.demo._SIZE", (48, 64))
     done = crossband("demo", "--out", "demo", "--models", "hog")
     assert done.status == 0, done.err
     assert {"city", "report.html", "results.json"} <= {path.name for path in Path("demo").iterdir()}
@@ -340,7 +340,7 @@ def test_a_run_over_a_faulty_set_says_what_it_left_out_and_succeeds(crossband, t
 
 def test_bad_an_empty_folder(crossband, tmp_path):
     (tmp_path / "empty").mkdir()
-    refused(crossband("benchmark", "empty", *HOG), "no bands recognized in empty", "--rgb DIR --tir DIR")
+    refused(crossband("benchmark", "empty", *HOG), "no bands recognized in empty", "the folders of rgb and tir")
 
 
 def test_bad_empty_band_folders(crossband, tmp_path):
@@ -391,7 +391,7 @@ def test_bad_a_single_pair(crossband, tmp_path, make_pairs):
 
 def test_bad_query_equal_to_gallery(crossband, pairs):
     done = crossband("benchmark", pairs, *HOG, "--query", "rgb", "--gallery", "rgb")
-    refused(done, "only find itself", "--protocol place")
+    refused(done, "only find itself", "--protocol")
 
 
 def test_bad_an_unknown_model(crossband, pairs):

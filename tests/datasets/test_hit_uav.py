@@ -29,7 +29,7 @@ def test_names_say_time_altitude_and_angle(plant):
     assert frames.table["pitch"].tolist() == [-90, -50]
     boxes = read_boxes(frames)
     assert boxes.classes == ["Car"]
-    assert [part.tolist() for part in boxes.rows] == [[], [[1, 2, 3, 4, 0, -1]]]
+    assert [part.tolist() for part in boxes.rows] == [[], [[1, 2, 4, 6, 0, -1]]]
 
 
 def test_another_layout_is_refused(plant):

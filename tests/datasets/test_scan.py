@@ -65,10 +65,10 @@ def test_groups_of_frames_whose_folder_is_not_utf8_are_left_out_with_a_note(plan
 
 def test_a_root_is_of_a_manifest_only(plant):
     root = plant(["rgb/a.png", "tir/a.png"])
-    with pytest.raises(CrossbandError, match=r"--root says where .* has no manifest"):
+    with pytest.raises(CrossbandError, match=r"a root says where .* has no manifest"):
         open_frames(root, "/nope")
     scan(root).write(root / "frames.parquet")
-    with pytest.raises(CrossbandError, match="give --root"):
+    with pytest.raises(CrossbandError, match="give their folder"):
         open_frames(root, "/nope")
     assert open_frames(root, root).root == root
 
@@ -130,7 +130,7 @@ def test_radiometric_jpegs_are_both_bands(plant, capsys):
 
 def test_a_recognized_layout_that_fits_two_is_refused(plant):
     root = plant(["Vis/00000.png", "Ir/00000.png", "crop_LR_visible/a.jpg", "cropinfrared/a.jpg"])
-    with pytest.raises(CrossbandError, match="looks like m3fd, roadscene; say which with --kind"):
+    with pytest.raises(CrossbandError, match="looks like m3fd, roadscene; say which kind"):
         scan(root)
     assert scan(root, kind="m3fd").names == ["00000"]
 

@@ -83,8 +83,8 @@ def test_damaged_records_are_a_named_fault(tmp_path, cut):
 def test_a_damaged_photograph_leaves_the_temperatures(tmp_path):
     pytest.importorskip("flyr")
     (tmp_path / "a.jpg").write_bytes(radiometric_jpeg(cut=300))
-    assert read_image(tmp_path / "a.jpg", "tir").size == (8, 6)
-    assert read_image(tmp_path / "a.jpg", "rgb").size == (8, 6)
+    assert read_image(tmp_path / "a.jpg", "tir").size == (6, 8)
+    assert read_image(tmp_path / "a.jpg", "rgb").size == (6, 8)
 
 
 def test_a_directory_that_claims_billions_of_records_is_not_walked(tmp_path):

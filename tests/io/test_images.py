@@ -361,9 +361,9 @@ def test_reading_the_largest_image_takes_little_more_than_its_bytes_twice(tmp_pa
 
 
 def test_the_size_is_read_from_the_header(tmp_path):
-    assert image_size(pillow_file(tmp_path, GRAY8, "a.png")) == (7, 5)
+    assert image_size(pillow_file(tmp_path, GRAY8, "a.png")) == (5, 7)
     tifffile.imwrite(tmp_path / "a.tif", GRAY16)
-    assert image_size(tmp_path / "a.tif") == (7, 5)
+    assert image_size(tmp_path / "a.tif") == (5, 7)
     with pytest.raises(ImageFault, match="missing"):
         image_size(tmp_path / "gone.tif")
 

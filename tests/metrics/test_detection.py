@@ -13,7 +13,8 @@ def scene(seed, images=6, classes=3):
     for _ in range(images):
         boxes = np.concatenate([rng.uniform(0, 80, (5, 2)), rng.uniform(8, 40, (5, 2))], 1)
         kinds = rng.integers(0, classes, 5)
-        truth.append(np.concatenate([boxes, kinds[:, None], np.arange(5)[:, None]], 1))
+        whole = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+        truth.append(np.concatenate([whole, kinds[:, None], np.arange(5)[:, None]], 1))
         moved = boxes[:4] + rng.normal(0, 2, (4, 4))
         corners = np.concatenate([moved[:, :2], moved[:, :2] + moved[:, 2:]], 1)
         other = np.concatenate([rng.uniform(0, 50, (3, 2)), rng.uniform(60, 90, (3, 2))], 1)
@@ -30,10 +31,9 @@ def average_precision(found, truth, kind: int, least: float) -> float:
         boxes, taken = boxes[boxes[:, 4] == kind], set()
         for d in sorted(detections[detections[:, 5] == kind], key=lambda row: -row[4]):
             best, chosen = least, None
-            for i, (x, y, width, height) in enumerate(boxes[:, :4]):
-                across = max(0.0, min(d[2], x + width) - max(d[0], x))
-                common = across * max(0.0, min(d[3], y + height) - max(d[1], y))
-                iou = common / ((d[2] - d[0]) * (d[3] - d[1]) + width * height - common)
+            for i, (x0, y0, x1, y1) in enumerate(boxes[:, :4]):
+                common = max(0.0, min(d[2], x1) - max(d[0], x0)) * max(0.0, min(d[3], y1) - max(d[1], y0))
+                iou = common / ((d[2] - d[0]) * (d[3] - d[1]) + (x1 - x0) * (y1 - y0) - common)
                 if i not in taken and iou >= best:
                     best, chosen = iou, i
             taken.add(chosen)
@@ -57,7 +57,7 @@ def test_map_is_that_of_its_definition(seed):
 
 
 def test_ap_follows_its_definition_on_a_case_by_hand():
-    truth = [np.array([[0, 0, 10, 10, 0], [20, 0, 10, 10, 0]], float)]
+    truth = [np.array([[0, 0, 10, 10, 0], [20, 0, 30, 10, 0]], float)]
     found = [np.array([[0, 0, 10, 10, 0.9, 0], [50, 50, 60, 60, 0.8, 0], [20, 0, 30, 10, 0.7, 0]])]
     # recall 0.5 at precision 1, recall 1 at precision 2/3: 51 of 101 points at 1, 50 at 2/3
     assert score_detections(found, truth, ["a"]).map50 == pytest.approx(100 * (51 + 50 * 2 / 3) / 101)
@@ -80,6 +80,6 @@ def test_the_iou_of_a_box_is_with_its_own_class():
 
 
 def test_a_detection_is_of_the_box_it_overlaps_most():
-    truth = np.array([[0, 0, 10, 10], [8, 0, 10, 10]])
+    truth = np.array([[0, 0, 10, 10], [8, 0, 18, 10]])
     assert match_boxes(truth, np.array([[7, 0, 17, 10], [30, 0, 40, 10]])).tolist() == [1, -1]
     assert match_boxes(np.zeros((0, 4)), np.zeros((2, 4))).tolist() == [-1, -1]

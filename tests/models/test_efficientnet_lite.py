@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crossband.errors import CrossbandError
-from crossband.models import create_model
+from crossband.models import create_encoder
 from crossband.models._registry import find_model
 from crossband.models.efficientnet_lite import rename_by_order
 from crossband.weights import find_weights, load_state_dict
@@ -21,7 +21,8 @@ def packaged():
 def test_the_packaged_weights_load_offline(monkeypatch):
     monkeypatch.setenv("CROSSBAND_OFFLINE", "1")
     monkeypatch.delenv("CROSSBAND_WEIGHTS", raising=False)
-    encoder, digest = create_model("efficientnet_lite0")
+    encoder = create_encoder("efficientnet_lite0")
+    digest = encoder.digest
     assert len(digest) == 64
     assert encoder(torch.zeros(1, 3, 64, 64)).shape == (1, 320, 2, 2)
 
@@ -39,7 +40,7 @@ def test_every_tensor_goes_to_the_name_with_its_role(packaged):
 
 
 def test_the_pretrained_network_tells_structure_from_noise():
-    encoder, _ = create_model("efficientnet_lite0")
+    encoder = create_encoder("efficientnet_lite0")
     generator = torch.Generator().manual_seed(0)
     scene = torch.nn.functional.interpolate(torch.rand(1, 3, 5, 5, generator=generator), 128, mode="bicubic")
     near, far = (
@@ -73,7 +74,7 @@ def test_the_refusal_names_the_file(tmp_path, packaged):
     path = tmp_path / "efficientnet_lite0.pth"
     torch.save(dict(list(packaged.items())[:-1]), path)
     with pytest.raises(CrossbandError, match=r"efficientnet_lite0\.pth"):
-        create_model("efficientnet_lite0", weights=path)
+        create_encoder("efficientnet_lite0", weights=path)
 
 
 def test_its_input_is_centered_on_127_of_255(packaged):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from crossband.models import create_model
+from crossband.models import create_encoder
 from crossband.models.abd import AbdStream, ChannelAttention, PositionAttention, spectral_gap
 from crossband.models.mgn import MgnStream
 from crossband.models.pcb import PcbStream
 
 
 def encoder():
-    return create_model("resnet18", pretrained=False)[0]
+    return create_encoder("resnet18", pretrained=False)
 
 
 def test_pcb_keeps_the_size_of_the_third_stage_and_pools_stripes():

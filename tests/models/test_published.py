@@ -14,7 +14,7 @@ import torch.nn.functional as F
 import torchvision
 
 from crossband.errors import CrossbandError
-from crossband.models import create_model, find_model, list_models
+from crossband.models import create_encoder, find_model, list_models
 from crossband.weights import load_state_dict
 
 Shapes = dict[str, tuple[int, ...]]
@@ -351,7 +351,7 @@ def test_sgm_loads_its_file_and_runs(tmp_path):
     torch.save(
         {"model_state_dict": {f"module.{key}": value for key, value in state.items()}}, tmp_path / "best.pth"
     )
-    encoder, _ = create_model("sgm_resnet18", tmp_path / "best.pth")
+    encoder = create_encoder("sgm_resnet18", tmp_path / "best.pth")
     vectors = encoder(torch.rand(2, 3, 64, 96))
     assert vectors.shape == (2, 4096, 1, 1)
     assert torch.allclose(vectors.flatten(1).norm(dim=1), torch.ones(2), atol=1e-5)

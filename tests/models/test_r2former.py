@@ -8,14 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from crossband.models import create_model
+from crossband.models import create_encoder
 from crossband.models.r2former import PairTransformer, R2Former, R2FormerReranker
 
 
 @pytest.fixture(scope="module")
 def network() -> R2Former:
     torch.manual_seed(0)
-    return create_model("r2former", pretrained=False)[0].body
+    return create_encoder("r2former", pretrained=False).body
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_local_features_are_the_patches_that_the_tokens_attend_to(network):
 
 
 def test_scores_are_those_of_one_pair_at_a_time(network):
-    encoder, _ = create_model("r2former", pretrained=False)
+    encoder = create_encoder("r2former", pretrained=False)
     reranker = R2FormerReranker(encoder)
     generator = torch.Generator().manual_seed(5)
     query, items = torch.rand(6, 131, generator=generator), torch.rand(7, 6, 131, generator=generator)

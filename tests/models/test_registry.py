@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from crossband.errors import CrossbandError
 from crossband.models import _registry as registry
-from crossband.models import create_model, list_models
+from crossband.models import create_encoder, list_models
 from crossband.models._registry import count_size, find_model
 
 NAMES = [info.name for info in list_models()]
@@ -66,7 +66,8 @@ def test_the_models_of_the_paper_the_default_and_the_baseline_are_there():
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in HEAVY])
 def test_every_model_maps_images_to_feature_maps_of_its_dim(name):
-    encoder, digest = create_model(name, pretrained=False)
+    encoder = create_encoder(name, pretrained=False)
+    digest = encoder.digest
     info = list_models(name)[0]
     maps = encoder(torch.zeros(1, 3, 64, 64))
     assert maps.ndim == 4
@@ -103,8 +104,8 @@ def test_a_pattern_chooses_models_by_name():
 
 
 def test_an_unknown_model_lists_the_nearest():
-    with pytest.raises(CrossbandError, match=r"unknown model 'resnet17'; did you mean .*resnet1"):
-        create_model("resnet17")
+    with pytest.raises(CrossbandError, match=r"unknown model 'resnet17'; the nearest are .*resnet1"):
+        create_encoder("resnet17")
 
 
 def test_names_that_stand_for_models_elsewhere_are_hinted_at_too():
@@ -113,11 +114,11 @@ def test_names_that_stand_for_models_elsewhere_are_hinted_at_too():
 
 
 def test_weights_of_another_network_are_refused_with_the_file_named(tmp_path):
-    other, _ = create_model("squeezenet1_0", pretrained=False)
+    other = create_encoder("squeezenet1_0", pretrained=False)
     path = tmp_path / "squeezenet1_1.safetensors"
     save_file(other.body.state_dict(), path)
     with pytest.raises(CrossbandError, match=f"{re.escape(str(path))} holds the weights of another network"):
-        create_model("squeezenet1_1", weights=tmp_path)
+        create_encoder("squeezenet1_1", weights=tmp_path)
 
 
 def test_weights_with_a_key_too_few_are_refused(tmp_path):
@@ -125,7 +126,7 @@ def test_weights_with_a_key_too_few_are_refused(tmp_path):
     state.popitem()
     save_file(state, tmp_path / "w.safetensors")
     with pytest.raises(CrossbandError, match="another network"):
-        create_model("squeezenet1_1", weights=tmp_path / "w.safetensors")
+        create_encoder("squeezenet1_1", weights=tmp_path / "w.safetensors")
 
 
 def test_the_weights_that_are_given_are_the_weights_that_run_and_their_hash_tells_them(tmp_path):
@@ -135,7 +136,8 @@ def test_the_weights_that_are_given_are_the_weights_that_run_and_their_hash_tell
         body = find_model("squeezenet1_1").build().body
         path = tmp_path / f"{seed}.safetensors"
         save_file(body.state_dict(), path)
-        encoder, digest = create_model("squeezenet1_1", weights=path)
+        encoder = create_encoder("squeezenet1_1", weights=path)
+        digest = encoder.digest
         assert torch.equal(encoder.body.features[0].weight, body.features[0].weight)
         digests.add(digest)
     assert len(digests) == 2
@@ -143,8 +145,8 @@ def test_the_weights_that_are_given_are_the_weights_that_run_and_their_hash_tell
 
 def test_missing_weights_are_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(CrossbandError, match=r"no weights for resnet18: .*--weights"):
-        create_model("resnet18")
+    with pytest.raises(CrossbandError, match=r"no weights for resnet18: .*as the weights"):
+        create_encoder("resnet18")
 
 
 def test_whether_weights_are_here_is_told_without_loading_them(tmp_path, monkeypatch):
@@ -157,5 +159,5 @@ def test_whether_weights_are_here_is_told_without_loading_them(tmp_path, monkeyp
 
 
 def test_the_classifier_is_no_part_of_an_encoder():
-    encoder, _ = create_model("resnet18", pretrained=False)
+    encoder = create_encoder("resnet18", pretrained=False)
     assert isinstance(encoder.body.fc, torch.nn.Identity)

@@ -37,7 +37,7 @@ COUNTS: list[tuple[float, dict[str, Any]]] = [
 def on_paper(name: str, options: dict[str, Any], bands: tuple[str, ...] = ("rgb", "tir")) -> torch.nn.Module:
     """The network without memory behind it."""
     with torch.device("meta"):
-        return create_segmenter(name, 9, bands, options=options)[0]
+        return create_segmenter(name, 9, bands, options=options)
 
 
 @pytest.mark.parametrize(("millions", "options"), COUNTS)
@@ -72,7 +72,7 @@ SMALL = {"first": "resnet18", "second": "resnet18", "widths": [16, 16, 16, 16], 
 
 @pytest.mark.parametrize("fusion", ["rsf", "sum", "concat", "gma"])
 def test_every_fusion_gives_logits_of_the_images_size(fusion):
-    network, _ = create_segmenter("rsfnet", 5, options={**SMALL, "fusion": fusion})
+    network = create_segmenter("rsfnet", 5, options={**SMALL, "fusion": fusion})
     with torch.inference_mode():
         logits, trust = network.with_confidence(torch.rand(2, 4, 72, 100))
     assert logits.shape == (2, 5, 72, 100)
@@ -82,8 +82,7 @@ def test_every_fusion_gives_logits_of_the_images_size(fusion):
 def test_one_band_leaves_out_the_other_encoder():
     """Table XIII: NTE keeps the RGB encoder, NRE the thermal one."""
     rgb, tir = (
-        create_segmenter("rsfnet", 9, [band], options={**SMALL, "first": "resnet34"})[0]
-        for band in ("rgb", "tir")
+        create_segmenter("rsfnet", 9, [band], options={**SMALL, "first": "resnet34"}) for band in ("rgb", "tir")
     )
     assert count_parameters(rgb) - count_parameters(tir) == pytest.approx(21.28e6 - 11.18e6, abs=0.02e6)
     with torch.inference_mode():
@@ -92,12 +91,12 @@ def test_one_band_leaves_out_the_other_encoder():
 
 def test_near_infrared_is_a_further_band_of_the_first_stream_or_a_stream():
     for bands, channels in ((("rgb", "nir", "tir"), 5), (("nir", "tir"), 2), (("rgb", "nir"), 4)):
-        network, _ = create_segmenter("rsfnet", 9, bands, options=SMALL)
+        network = create_segmenter("rsfnet", 9, bands, options=SMALL)
         with torch.inference_mode():
             assert network(torch.rand(1, channels, 64, 64)).shape == (1, 9, 64, 64)
 
 
 def test_without_pseudo_labels_all_streams_are_trusted():
-    network, _ = create_segmenter("rsfnet", options={**SMALL, "confident": False})
+    network = create_segmenter("rsfnet", options={**SMALL, "confident": False})
     with torch.inference_mode():
         assert network.with_confidence(torch.rand(2, 4, 64, 64))[1].tolist() == [[1.0, 1.0], [1.0, 1.0]]

@@ -27,7 +27,7 @@ NAMES = [info.name for info in list_segmenters()]
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LARGE])
 def test_a_network_learns_and_gives_logits_of_the_images_size(name):
     torch.manual_seed(0)
-    network, _ = create_segmenter(name, 5)
+    network = create_segmenter(name, 5)
     network.requires_grad_(True).train()
     images = torch.rand(2, 4, 64, 96)
     logits = network(images)
@@ -39,7 +39,7 @@ def test_a_network_learns_and_gives_logits_of_the_images_size(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LARGE])
 def test_what_a_network_gives_depends_on_both_bands(name):
     torch.manual_seed(0)
-    network, _ = create_segmenter(name, 5)
+    network = create_segmenter(name, 5)
     images = torch.rand(1, 4, 64, 64)
     with torch.inference_mode():
         whole = network(images)
@@ -57,7 +57,7 @@ def test_a_network_has_the_parameters_that_it_says(name):
 @pytest.mark.parametrize(("name", "millions", "thop"), [("mfnet", 0.736, 8.42), ("rtfnet152", 254.51, 336.69)])
 def test_published_counts(name, millions, thop):
     with torch.device("meta"):
-        network, _ = create_segmenter(name)
+        network = create_segmenter(name)
     assert count_parameters(network) / 1e6 == pytest.approx(millions, abs=0.005)
     assert count_cost(network, 1, 4, 480, 640).thop_g == pytest.approx(thop, rel=0.01)
 

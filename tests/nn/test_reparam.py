@@ -77,7 +77,7 @@ def test_only_a_pointwise_convolution_merges_into_the_next():
 def test_a_whole_network_gives_the_same_and_stays_as_it_was(dtype, most):
     torch.manual_seed(0)
     options = {"first": "resnet18", "second": "resnet18", "widths": [16, 16, 16, 16], "reduced": 8}
-    network, _ = create_segmenter("rsfnet", options=options)
+    network = create_segmenter("rsfnet", options=options)
     network.to(dtype)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     deployed = reparameterize(network)
@@ -112,7 +112,7 @@ class _Shared(nn.Module):
 def test_batchnorm_is_folded_where_nothing_else_reads_the_convolution():
     example = torch.rand(1, 4, 64, 64)
     for name, left in (("rtfnet18", 10), ("mfnet", 0), ("rsfnet50_18", 0)):
-        network = trained(create_segmenter(name)[0]).double()
+        network = trained(create_segmenter(name)).double()
         deployed = deploy(network, example.double())
         norms = [m for m in deployed.modules() if isinstance(m, nn.BatchNorm2d)]
         assert len(norms) == left, name  # after transposed convolutions

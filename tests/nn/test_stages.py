@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from crossband.errors import CrossbandError
-from crossband.models import create_model
+from crossband.models import create_encoder
 from crossband.models._segmentation import create_stages
 from crossband.nn.stages import Stages, stage_layers, widen_input
 
@@ -35,7 +35,7 @@ def test_four_maps_at_strides_4_to_32(name):
 
 def test_the_stages_are_the_network_itself():
     torch.manual_seed(0)
-    encoder, _ = create_model("resnet18", pretrained=False)
+    encoder = create_encoder("resnet18", pretrained=False)
     x = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         wanted = [encoder(x, layer) for layer in stage_layers("resnet18")]

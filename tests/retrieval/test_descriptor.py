@@ -178,7 +178,7 @@ def test_a_file_of_bare_weights_is_no_descriptor(tmp_path):
 
 def test_a_descriptor_that_cannot_be_written_is_one_sentence(tmp_path, hog):
     (tmp_path / "file").touch()
-    with pytest.raises(CrossbandError, match="--out"):
+    with pytest.raises(CrossbandError, match="cannot write"):
         hog.save(tmp_path / "file" / "d.safetensors")
 
 
@@ -207,7 +207,7 @@ def test_projected_vectors_have_unit_length_and_the_axes_number():
 
 
 def test_a_band_without_a_mean_is_one_sentence_with_two_mends():
-    with pytest.raises(CrossbandError, match=r"the band nir cannot be centered.*known: tir.*--calibrate"):
+    with pytest.raises(CrossbandError, match=r"no mean of the band nir .*there is tir.*to calibrate by"):
         Finish({Band.TIR: np.zeros(5)})(np.ones((1, 5), np.float32), Band.NIR)
 
 
@@ -237,7 +237,7 @@ def test_unit_length_leaves_zero_at_zero():
 def test_a_device_that_is_not_here_is_one_sentence():
     if torch.cuda.is_available():
         pytest.skip("this machine has the device")
-    with pytest.raises(CrossbandError, match="--device cpu"):
+    with pytest.raises(CrossbandError, match="use device 'cpu'"):
         Descriptor.load("hog", Options(device="cuda"))
 
 

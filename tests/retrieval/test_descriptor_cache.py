@@ -227,7 +227,7 @@ def test_processes_may_add_to_one_store_at_once(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CrossbandError, match=r"cannot write the cache .*--store"):
+    with pytest.raises(CrossbandError, match=r"cannot write the store .*another folder"):
         DescriptorStore(tmp_path / "file" / "store", "model")
 
 

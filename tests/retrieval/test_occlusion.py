@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import nn
 
-from crossband.models import create_model
+from crossband.models import create_encoder
 from crossband.nn import Encoder
 from crossband.retrieval._occlusion.local import LocalPasses
 from crossband.retrieval._occlusion.quick import quick_copy
@@ -20,7 +20,7 @@ WINDOW = (16, 16)
 def encoders() -> dict[str, Encoder]:
     torch.manual_seed(0)
     net = torchvision.models.resnet18(weights=None)
-    found = {name: create_model(name, pretrained=False)[0] for name in ("squeezenet1_1", "efficientnet_lite0")}
+    found = {name: create_encoder(name, pretrained=False) for name in ("squeezenet1_1", "efficientnet_lite0")}
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)

@@ -58,7 +58,7 @@ def test_it_writes_a_table_and_a_picture(tmp_path, curve):
 
 def test_one_band_against_itself_is_one_sentence(pairs, small, store):
     placed = pairs.assign(place=["a", "b"] * 6)
-    with pytest.raises(CrossbandError, match="--query"):
+    with pytest.raises(CrossbandError, match="choose another query"):
         robustness(placed, ["hog"], "rgb", "rgb", store=store, protocol="place", options=small)
 
 

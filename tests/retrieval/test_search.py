@@ -157,7 +157,7 @@ def test_a_memory_too_small_for_one_descriptor_is_one_sentence_that_says_how_muc
         "blocks": lambda memory: list(distance_blocks(rows, rows, memory)),
         "gram": lambda memory: gram_matrix(rows, memory),
     }
-    with pytest.raises(CrossbandError, match=r"400000 dims; give at least --max-memory 13M"):
+    with pytest.raises(CrossbandError, match=r"400000 numbers; give at least 13M"):
         calls[use](1 << 20)
     calls[use](parse_memory("13M"))
 
@@ -174,7 +174,7 @@ def test_a_size_is_a_number_and_a_unit(text, size):
 
 @pytest.mark.parametrize("text", ["", "much", "2X", "-1G", "0", "inf", "nan", "1e999G"])
 def test_what_is_no_size_is_one_sentence(text):
-    with pytest.raises(CrossbandError, match="--max-memory 512M"):
+    with pytest.raises(CrossbandError, match="write 512M"):
         parse_memory(text)
 
 

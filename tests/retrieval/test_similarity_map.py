@@ -68,7 +68,7 @@ def test_the_map_is_warm_where_the_two_images_agree():
 
 def test_the_map_of_a_city_pair_peaks_on_the_object_that_was_put_there(tmp_path):
     """A warm block on a bare street, in both bands: hidden, the pair falls apart."""
-    frames = simulate("retrieval", 2, (160, 128), 0, tmp_path, workers=1)
+    frames = simulate("retrieval", 2, (128, 160), 0, tmp_path, workers=1)
     descriptor = Descriptor.load("crossband", SIZE)
     tensors = {}
     for band in (Band.RGB, Band.TIR):

@@ -34,7 +34,7 @@ def checkpoint_of(path: Path, bands: tuple[str, ...] = ("rgb", "tir"), **options
     name = "mfnet" if len(bands) > 1 and not options else "rsfnet"
     small = {"first": "timm/test_resnet", "second": "timm/test_resnet", "widths": [8, 8, 8, 8], "reduced": 4}
     given = {} if name == "mfnet" else {**small, **options}
-    network, _ = create_segmenter(name, len(CLASSES), bands, options=given)
+    network = create_segmenter(name, len(CLASSES), bands, options=given)
     for key, parameter in network.named_parameters():
         if key.endswith("bias"):
             parameter.data.zero_()  # else one class is everywhere
@@ -119,7 +119,7 @@ def test_what_is_wrong_is_named(checkpoint, labeled, tmp_path):
 def test_a_loaded_network_is_the_deployed_form_of_the_trained_one(tmp_path):
     path = checkpoint_of(tmp_path / "a.safetensors", multi_branch=True)
     loaded = load_segmenter(path)
-    network, _ = create_segmenter("rsfnet", 3, options=json.loads(json.dumps(loaded_options())))
+    network = create_segmenter("rsfnet", 3, options=json.loads(json.dumps(loaded_options())))
     from crossband.checkpoints import load_network
 
     load_network(path, network)

@@ -16,7 +16,7 @@ from crossband.simulation.sky import Conditions
 from crossband.simulation.studio import Studio
 from crossband.simulation.textures import FacadeTable
 
-SIZE = (64, 48)
+SIZE = (48, 64)
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def studio(city: City) -> Studio:
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Frames:
     """Seven frames of the preset driving, five by day and two by night; not to be changed."""
     out = tmp_path_factory.mktemp("drive")
-    return simulate("driving", 7, (48, 32), 0, out, workers=1, samples=1, eight_bit=True)
+    return simulate("driving", 7, (32, 48), 0, out, workers=1, samples=1, eight_bit=True)
 
 
 def yard(*more: Mesh) -> Scene:

@@ -12,7 +12,7 @@ def test_the_same_seed_is_the_same_city_and_another_is_not(city):
     again, other = build_city(0), build_city(1)
     assert np.array_equal(again.mesh.corners, city.mesh.corners)
     assert again.buildings == city.buildings
-    assert other.size != city.size
+    assert other.extent != city.extent
 
 
 def test_the_city_has_everything(city):

@@ -12,7 +12,7 @@ from crossband.simulation import list_presets, simulate
 from crossband.simulation import render as module
 from crossband.simulation.worker import render_share
 
-TINY = (48, 32)
+TINY = (32, 48)
 
 
 def _content(out):
@@ -116,8 +116,8 @@ def test_misaligned_frames_have_a_flow(tmp_path):
     [
         ({"preset": "driveing"}, "driving"),
         ({"frames": 0}, "--frames"),
-        ({"size": (8, 8)}, "--size"),
-        ({"size": (320, 99999)}, "--size"),
+        ({"size": (8, 8)}, "sides"),
+        ({"size": (320, 99999)}, "sides"),
         ({"seed": -1}, "--seed"),
     ],
 )

@@ -242,7 +242,7 @@ def test_an_image_that_cannot_be_read_is_named_whoever_reads_it(recipe, tmp_path
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_here_is_named(recipe, street, tmp_path):
     for verb in (lambda r: run(r, tmp_path, street), lambda r: evaluate(r, data_root=street)):
-        with pytest.raises(CrossbandError, match=r"use trainer\.device=cpu"):
+        with pytest.raises(CrossbandError, match="use device 'cpu'"):
             verb(recipe(trainer={"device": "cuda"}))
 
 

@@ -22,7 +22,7 @@ from crossband.uav.ground_classes import GROUND, LABELS
 from crossband.uav.projection import Pose
 from crossband.uav.semantic_map import METERS_PER_DEGREE, SemanticMap
 
-SIDE, SIZE = 160, (64, 48)
+SIDE, SIZE = 160, (48, 64)
 LATITUDE, LONGITUDE = 48.7, 9.1
 COLORS = np.array([[90, 90, 95], [150, 145, 140], [70, 130, 60], [160, 110, 90], [40, 90, 50]], np.uint8)
 KELVIN = np.array([300.0, 297.0, 290.0, 294.0, 287.0])
@@ -70,7 +70,7 @@ def write_world(root: Path, flights: int = 2, frames: int = 3) -> Path:
             for car, (x, y) in enumerate(cars):
                 column, row = (float(v) for v in camera.to_pixels(np.array(x), np.array(y)))
                 left, top = round(column) - 5, round(row) - 4
-                if min(left, top) < 0 or left + 10 > SIZE[0] or top + 8 > SIZE[1]:
+                if min(left, top) < 0 or left + 10 > SIZE[1] or top + 8 > SIZE[0]:
                     continue
                 place = np.s_[top : top + 8, left : left + 10]
                 layers["rgb"][place], layers["tir"][place] = paint[car], 300 + heat[car]

@@ -19,7 +19,7 @@ rasterio = pytest.importorskip("rasterio")
 
 def write_raster(path, labels, crs="EPSG:4326", transform=None, **options):
     ground = SemanticMap(labels, 1.0, LATITUDE, LONGITUDE)
-    north, east = ground.to_geographic(*ground.size)
+    north, east = ground.to_geographic(*ground.extent)
     if transform is None:
         transform = rasterio.transform.from_bounds(LONGITUDE, LATITUDE, east, north, *labels.shape[::-1])
     with rasterio.open(
@@ -141,7 +141,7 @@ def test_a_rough_position_is_near_the_map_or_named(world):
 
 @pytest.mark.parametrize(("heading", "pitch"), [(0, -90), (77, -90), (200, -45), (310, -60)])
 def test_a_pixel_comes_back_from_the_ground(heading, pitch):
-    camera = Pose(12.0, -7.0, 45.0, heading, pitch, 80.0, 64, 48)
+    camera = Pose(12.0, -7.0, 45.0, heading, pitch, 80.0, 48, 64)
     columns, rows = np.meshgrid(np.arange(0.5, 64, 9), np.arange(0.5, 48, 9))
     again = camera.to_pixels(*camera.to_ground(columns, rows))
     assert again[0] == pytest.approx(columns)
@@ -153,14 +153,14 @@ def test_the_camera_is_the_citys(oblique):
     cameras = pytest.importorskip("crossband.simulation.cameras")
     eye, target = np.array([100.0, 50.0, 40.0]), np.array([130.0, 90.0, 0.0])
     theirs = cameras.look(eye, target, (64, 48), 50.0) if oblique else cameras.nadir(eye, 123.0, (64, 48), 50.0)
-    ours = Pose(100.0, 50.0, 40.0, theirs.heading, theirs.pitch, theirs.focal, 64, 48)
+    ours = Pose(100.0, 50.0, 40.0, theirs.heading, theirs.pitch, theirs.focal, 48, 64)
     points = np.array([[110.0, 60.0, 0.0], [95.0, 70.0, 0.0]])
     for mine, other in zip(ours.to_pixels(points[:, 0], points[:, 1]), theirs.project(points)[:2], strict=True):
         assert mine == pytest.approx(other, abs=1e-5)
 
 
 def test_above_the_horizon_there_is_no_ground():
-    camera = Pose(0, 0, 40.0, 0.0, 10.0, 60.0, 64, 48)
+    camera = Pose(0, 0, 40.0, 0.0, 10.0, 60.0, 48, 64)
     assert np.isnan(camera.to_ground(np.array(32.0), np.array(0.5))).all()
     assert camera.looks_at == (0, 0)
 

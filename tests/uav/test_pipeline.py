@@ -98,8 +98,8 @@ def test_a_flight_in_which_nothing_is_detected_has_nothing_to_compare(
 
 
 def test_a_box_outside_of_the_photograph_is_named(photo, world, networks, tmp_path):
-    with pytest.raises(CrossbandError, match=r"30,0,10,10 is not inside .*photo\.png, 32x26"):
-        run(photo, world, networks, tmp_path / "out", box=(30, 0, 10, 10))
+    with pytest.raises(CrossbandError, match=r"30,0,40,10 is not inside of .*photo\.png, 32x26"):
+        run(photo, world, networks, tmp_path / "out", box=(30, 0, 40, 10))
 
 
 def test_a_gray_photograph_is_refused(world, networks, tmp_path):
@@ -129,7 +129,7 @@ def test_a_rough_position_off_the_map_is_named_before_anything_is_computed(world
 
 
 def test_a_detector_with_semantics_says_what_it_needs(world, networks, tmp_path):
-    with pytest.raises(CrossbandError, match="--map"):
+    with pytest.raises(CrossbandError, match="give the map"):
         stages.detect(open_flight(world / "world"), Networks(networks).detector, tmp_path)
 
 

@@ -118,7 +118,7 @@ def test_boxes_follow_their_pixels_through_a_crop(turns, mirrored):
     crop = Crop(left=10, top=5, side=50, size=50, turns=turns, mirrored=mirrored)
     rows, columns = torch.nonzero(crop(image)[0] > 0.5, as_tuple=True)
     seen = [int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1]
-    boxes = crop_boxes(crop, np.array([[33, 20, 16, 10, 2, 7]], np.float32))
+    boxes = crop_boxes(crop, np.array([[33, 20, 49, 30, 2, 7]], np.float32))
     assert boxes.tolist() == [[2.0, *map(float, seen)]]
 
 

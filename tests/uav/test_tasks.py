@@ -139,10 +139,10 @@ def test_the_first_stage_is_compared_with_the_mean_of_each_object():
 
 @pytest.mark.parametrize("name", ["resnet50", "squeezenet1_1"])
 def test_the_last_stride_of_a_resnet_can_be_taken_away(name, recipe, world):
-    from crossband.models import create_model
+    from crossband.models import create_encoder
     from crossband.uav.tasks.objects import _keep_resolution
 
-    encoder, _ = create_model(name, pretrained=False)
+    encoder = create_encoder(name, pretrained=False)
     if name == "squeezenet1_1":
         with pytest.raises(CrossbandError, match="for ResNets"):
             _keep_resolution(encoder)

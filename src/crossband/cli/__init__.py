@@ -11,6 +11,8 @@ import os
 import sys
 from typing import Any
 
+import typer
+
 from ..allocator import keep_freed_memory
 from ..errors import CrossbandError
 
@@ -23,6 +25,7 @@ from ._app import app
 __all__ = ["app", "main"]
 
 _LONGEST_NAME = 200
+_CALLED = {"normalization": "normalize", "checkpoints": "checkpoint", "suffixes": "rgb_suffix"}  # in verbs
 
 
 def main() -> None:
@@ -37,7 +40,8 @@ def main() -> None:
             print("crossband: interrupted; run the same command to resume", file=sys.stderr)
         sys.exit(status)
     except CrossbandError as error:
-        print(f"crossband: {error}", file=sys.stderr)
+        option = _option(error.parameter)
+        print(f"crossband: {error}{f' ({option})' if option else ''}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,6 +57,23 @@ def main() -> None:
         if not hasattr(error, "format_message"):  # what typer's own refusals have, whatever its version
             raise
         _refuse(error)
+
+
+def _option(parameter: str) -> str:
+    """The option of the verb at work that gives a parameter of the library, or ``""``.
+
+    Messages of the library name no option: what of the command line mends an error is known here alone.
+    """
+    command: Any = typer.main.get_command(app)
+    for word in sys.argv[1:]:
+        if word not in getattr(command, "commands", {}):
+            break
+        command = command.commands[word]
+    name = _CALLED.get(parameter, parameter)
+    for known in command.params if name else ():
+        if known.name.rstrip("_") == name and known.param_type_name == "option":
+            return max(known.opts, key=len)
+    return ""
 
 
 def _refuse(error: Any) -> None:

@@ -19,12 +19,9 @@ FramesArgument = Annotated[str, typer.Argument(metavar="FRAMES", help="a manifes
 RootOption = Annotated[
     Path | None, typer.Option(help="folder of the images, if not the one recorded in the manifest")
 ]
-UnitsOption = Annotated[
-    str | None, typer.Option(help="units of thermal pixels: counts, centikelvin, kelvin or celsius")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
-SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT to resize images to")]
-WeightsOption = Annotated[Path | None, typer.Option(help="weights file, or a folder to search first")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
+SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels that images are resized to")]
+WeightsOption = Annotated[Path | None, typer.Option(help="a weights file, or a folder to look in first")]
 NormalizeOption = Annotated[
     list[str] | None,
     typer.Option("--normalize", help="BAND=NAME, as in tir=kelvin:263:313, tir=repeat8, nir=percentile"),
@@ -118,28 +115,28 @@ def read_options(
     from ..data.preprocess import IMAGENET, measure_statistics
     from ..retrieval import Options
 
-    width, height = read_sides(size)
-    if not 16 <= min(width, height) <= max(width, height) <= 8192:
-        raise CrossbandError(f"--size takes WIDTHxHEIGHT with sides from 16 to 8192, not {size!r}")
+    sides = read_size(size)
+    if not 16 <= min(sides) <= max(sides) <= 8192:
+        raise CrossbandError(f"--size is WIDTHxHEIGHT with sides from 16 to 8192, not {size!r}")
     names: dict[str, str] = {}
     for entry in normalize or ():
         band, equals, name = entry.partition("=")
         if not equals:
             raise CrossbandError(f"--normalize takes BAND=NAME, as in tir=percentile, not {entry!r}")
         names[parse_band(band)] = name
-    options = Options(size=(height, width), normalization=names, weights=weights, device=device)
+    options = Options(size=sides, normalization=names, weights=weights, device=device)
     if measure is None:
         return options
     return replace(options, statistics=measure_statistics(measure, options.preprocess(IMAGENET)))
 
 
-def read_sides(size: str) -> tuple[int, int]:
-    """Parse WIDTHxHEIGHT as (width, height)."""
+def read_size(size: str) -> tuple[int, int]:
+    """(height, width) of the text WIDTHxHEIGHT, whose order is read here only."""
     try:
         width, height = (int(side) for side in size.lower().split("x"))
     except ValueError:
-        raise CrossbandError(f"--size takes WIDTHxHEIGHT, as in 320x256, not {size!r}") from None
-    return width, height
+        raise CrossbandError(f"--size is WIDTHxHEIGHT, as in 320x256, not {size!r}") from None
+    return height, width
 
 
 def with_units(frames: Frames, units: str | None) -> Frames:

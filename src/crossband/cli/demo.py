@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ._app import app
-from ._arguments import ModelsOption, WeightsOption, model_names, read_sides
+from ._arguments import ModelsOption, WeightsOption, model_names, read_size
 from ._printing import print_table
 
 
@@ -59,7 +59,7 @@ def simulate_(
     made = simulate(
         preset,
         frames,
-        read_sides(size),
+        read_size(size),
         seed,
         out,
         workers=workers,

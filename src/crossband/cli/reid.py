@@ -40,7 +40,7 @@ def reid_(
     before: Annotated[str | None, typer.Option(help="gallery: latest time, likewise")] = None,
     rerank: Annotated[bool, typer.Option("--rerank", help="gallery: k-reciprocal re-ranking")] = False,
     box: Annotated[
-        str | None, typer.Option(help="flight: LEFT,TOP,WIDTH,HEIGHT of the object in the photograph")
+        str | None, typer.Option(help="flight: LEFT,TOP,RIGHT,BOTTOM of the object in the photograph, pixels")
     ] = None,
     radius: RadiusOption = None,
     where: WhereOption = None,

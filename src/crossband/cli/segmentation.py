@@ -16,7 +16,7 @@ from ._arguments import (
     UnitsOption,
     key_values,
     listed,
-    read_sides,
+    read_size,
 )
 from ._printing import print_json, print_table
 
@@ -103,7 +103,7 @@ def profile_(
     options: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="of the network")
     ] = None,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the input")] = "640x480",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the input in pixels")] = "640x480",
     bands: Annotated[
         str, typer.Option(help="comma-separated bands that a segmentation network reads")
     ] = "rgb,tir",
@@ -124,10 +124,9 @@ def profile_(
 
     from ..profile import FORMS, profile
 
-    width, height = read_sides(size)
     found = profile(
         model,
-        size=(height, width),
+        size=read_size(size),
         bands=listed(bands),
         classes=classes,
         options=key_values(options or ()),
@@ -160,7 +159,7 @@ def export_(
     options: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="of the network")
     ] = None,
-    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT; a checkpoint has its own")] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels; a checkpoint has its own")] = None,
     bands: Annotated[
         str, typer.Option(help="comma-separated bands that a segmentation network reads")
     ] = "rgb,tir",
@@ -173,7 +172,7 @@ def export_(
     """
     from ..export import export
 
-    sides = read_sides(size)[::-1] if size else None
+    sides = read_size(size) if size else None
     done = export(
         model, out, size=sides, bands=listed(bands), classes=classes, options=key_values(options or ())
     )

@@ -132,7 +132,7 @@ def _faults(
             yield fault("duplicate", f"the same file content as frame {names[other]}")
         sizes = {b.value: looks[row, b].size for b in frames.bands if (row, b) in looks and looks[row, b].size}
         if len(set(sizes.values())) > 1 and band.value == next(iter(sizes)):
-            text = ", ".join(f"{name} {size[0]}x{size[1]}" for name, size in sizes.items() if size)
+            text = ", ".join(f"{name} {size[1]}x{size[0]}" for name, size in sizes.items() if size)
             yield fault("size", f"unequal sizes in one frame: {text}")
 
 

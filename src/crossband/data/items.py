@@ -38,7 +38,10 @@ def part_frames(part: Part, root: Path) -> Frames:
     elif path.exists():
         frames = open_frames(path)
     else:
-        raise CrossbandError(f"no frames at {path}; give the folder above {part.frames} with --data-root")
+        raise CrossbandError(
+            f"no frames at {path}; give the folder above {part.frames} as the data's root",
+            parameter="data_root",
+        )
     for column, values in part.where.items():
         if column not in frames.table:
             raise CrossbandError(f"{path} has no column {column!r}, which the recipe needs")

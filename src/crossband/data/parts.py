@@ -24,13 +24,13 @@ class Simulated(Strict):
     Attributes:
         preset: what is photographed.
         frames: how many.
-        size: (width, height) in pixels.
+        size: (height, width) in pixels.
         seed: of the city.
     """
 
     preset: str = "places"
     frames: int = Field(default=400, ge=1)
-    size: tuple[int, int] = (160, 128)
+    size: tuple[int, int] = (128, 160)
     seed: int = 0
 
 

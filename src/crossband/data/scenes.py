@@ -21,7 +21,9 @@ __all__ = [
     "Scenes",
     "class_table",
     "means_by_object",
+    "middle_of",
     "resized",
+    "sides_of",
     "thermal_input",
     "zoomed",
 ]
@@ -56,9 +58,8 @@ class Scenes:
         lacking = [column for column in columns if not self.frames.has(column)]
         if lacking:
             raise CrossbandError(
-                f"the frames of {self.frames.root} have no {', '.join(lacking)}; crossband simulate "
-                f"--preset uav "
-                "writes what this task needs"
+                f"the frames of {self.frames.root} have no {', '.join(lacking)}; the simulated "
+                "city's preset uav has what this task needs"
             )
 
     def pixels(self, row: int, column: str) -> np.ndarray:
@@ -108,7 +109,7 @@ class Scenes:
 
     @cached_property
     def boxes(self) -> list[np.ndarray]:
-        """Return each frame's boxes, float32 ``(n, 6)``: x, y, width, height, class from 0, instance or -1."""
+        """Of each frame float32 ``(n, 6)``: left, top, right, bottom in pixels, class, instance (or -1)."""
         from ..io.boxes import read_boxes
 
         return read_boxes(self.frames).rows
@@ -193,6 +194,26 @@ class Crop:
         part = layer[..., self.top : self.top + self.side, self.left : self.left + self.side]
         part = torch.rot90(part, self.turns, (-2, -1))
         return resized(part.flip(-1) if self.mirrored else part, (self.size, self.size)).contiguous()
+
+
+def sides_of(boxes: np.ndarray) -> np.ndarray:
+    """Widths and heights ``(..., 2)`` of boxes ``(..., 4 or more)``: left, top, right, bottom.
+
+    Example:
+        >>> sides_of(np.array([[2, 3, 12, 8]])).tolist()
+        [[10, 5]]
+    """
+    return boxes[..., 2:4] - boxes[..., :2]
+
+
+def middle_of(box: np.ndarray) -> tuple[float, float]:
+    """Column and row of the middle of a box: left, top, right, bottom.
+
+    Example:
+        >>> middle_of(np.array([2, 3, 12, 8]))
+        (7.0, 5.5)
+    """
+    return float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2
 
 
 def resized(layer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

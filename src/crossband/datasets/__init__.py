@@ -78,7 +78,7 @@ def scan(
         )
         return pair_folders(common, **folders).every(every)
     if root is None:
-        raise CrossbandError("nothing to scan; give a folder, or --rgb and --tir folders")
+        raise CrossbandError("nothing to scan; give a folder, or those of rgb and tir images", parameter="rgb")
     root = Path(root)
     if not root.is_dir():
         raise CrossbandError(f"no folder {root}")
@@ -124,8 +124,8 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
         return Frames.make([{"frame": key, band: path.name} for key, path in single.items()], source)
     if root is not None:
         raise CrossbandError(
-            f"--root tells where a manifest's images are, but {source} has no manifest; "
-            "give the image folder itself"
+            f"a root says where a manifest's images are, and {source} has no manifest; give their own folder",
+            parameter="root",
         )
     return scan(source)
 
@@ -137,8 +137,8 @@ def _say_unlisted(frames: Frames, manifest: Path) -> None:
     there = sum(p.suffix.lower() in IMAGE_SUFFIXES for folder in folders for p in folder.iterdir())
     if there > len(listed):
         note(
-            f"{there - len(listed)} images that {manifest} does not list are left out; "
-            f"run crossband data scan {manifest.parent} --out {manifest} to add them, or delete the manifest"
+            f"{there - len(listed)} images beside those that {manifest} lists are left out; "
+            f"crossband data scan {manifest.parent} lists them too, or delete that file"
         )
 
 
@@ -146,7 +146,7 @@ def _recognize(root: Path) -> Frames:
     known = [entry for entry in list_datasets() if entry.found_in(root)]
     if len(known) > 1:
         names = ", ".join(entry.name for entry in known)
-        raise CrossbandError(f"{root} looks like {names}; say which with --kind")
+        raise CrossbandError(f"{root} looks like {names}; say which kind it is", parameter="kind")
     if known:
         return known[0].read(root)
     folders = guess_folders(root)
@@ -165,5 +165,6 @@ def _recognize(root: Path) -> Frames:
     raise CrossbandError(
         f"no bands recognized in {root}: expected a known dataset, two folders named after their bands "
         "(visible and infrared, say), file names ending in _rgb and _tir, or radiometric JPEGs; "
-        "else give --rgb DIR --tir DIR, or --rgb-suffix and --tir-suffix"
+        "else give the folders of rgb and tir images, or the suffixes of their names",
+        parameter="rgb",
     )

@@ -57,7 +57,8 @@ def _split(path: Path, targets: list[Path], bands: Sequence[Band]) -> None:
     if width != 2 * height * len(bands):
         raise CrossbandError(
             f"{path} is {width}x{height}, not {len(bands)} panels ({', '.join(bands)}) twice as wide as high; "
-            "look at --kind"
+            "look at its kind",
+            parameter="kind",
         )
     for place, (target, band) in enumerate(zip(targets, bands, strict=True)):
         panel = PIL.Image.fromarray(pixels[:, place * 2 * height : (place + 1) * 2 * height])

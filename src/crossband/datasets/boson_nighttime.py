@@ -31,8 +31,7 @@ from typing import Any
 import PIL.Image
 
 from ..bands import Band
-from ..errors import CrossbandError
-from ..files import write_file
+from ..errors import CrossbandError, MissingExtraError
 from ..frames import Frames
 from ..progress import track
 from ._pairs import Group, pair_groups
@@ -85,7 +84,7 @@ def extract_boson_nighttime(root: str | Path, out: str | Path) -> int:
     try:
         h5py = importlib.import_module("h5py")
     except ImportError:
-        raise CrossbandError("reading HDF5 needs h5py; pip install 'crossband[hdf5]'") from None
+        raise MissingExtraError("HDF5 is read by the library h5py; install it with pip install h5py") from None
     files = [Path(root) / f"{split}_{part}.h5" for split in _SPLITS for part in _PARTS]
     files = [file for file in files if file.is_file()]
     if not files:

@@ -28,7 +28,7 @@ Aligned (Zhang et al., ICIP 2020), version 1 with the color image warped to the 
       align_train.txt, align_validation.txt   FLIR_00002_PreviewData, a name a line
 
 The 8-bit images are read because papers report on them. For the 16-bit ones name the folders yourself:
-``--rgb ROOT/train/RGB --tir ROOT/train/thermal_16_bit``.
+``rgb=ROOT/train/RGB, tir=ROOT/train/thermal_16_bit``.
 """
 
 from __future__ import annotations

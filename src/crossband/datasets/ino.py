@@ -17,7 +17,7 @@ Read are their frames, in a folder beside each video that is named like it; ffmp
         INO_TreesAndRunner_T/000001.png
 
 A scene is a ``place`` and a ``sequence``. Scenes without a thermal video (``INO_Crossroads``) are left out.
-Neighboring frames hardly differ; take each n-th (``--every``).
+Neighboring frames hardly differ; take each n-th (``every``).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ or the sample that its authors publish in their repository::
 
 The first two digits of a name are the scene: ``place`` and ``sequence``. 15,488 pairs of 26 scenes, two
 of them by day, which the layout does not tell. The camera does not move, so frames of one scene differ by
-who walks there only; take each n-th (``--every``).
+who walks there only; take each n-th (``every``).
 """
 
 from __future__ import annotations

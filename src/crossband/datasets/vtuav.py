@@ -13,7 +13,7 @@ Expected layout, as published (``zhang-pengyu/DUT-VTUAV``): archives ``train_ST_
 A folder above the sequence that starts with ``train`` or ``test`` tells the split. A sequence is a
 ``place``. Some sequences are in two archives (``pedestrian_040`` in ``train_ST_004`` and ``train_ST_006``):
 the first is read, the others are left out, and said. Neighboring frames hardly differ; take each n-th
-(``--every``).
+(``every``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Boxes of objects in COCO form, as COCO, HIT-UAV and crossband's own city write them."""
+"""Boxes of objects, read from the COCO form of COCO, HIT-UAV and the city to corners in pixels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Boxes:
     """The boxes of some frames.
 
     Attributes:
-        rows: of each frame float32 ``(n, 6)``: x, y, width, height in pixels (from the left and upper edge),
+        rows: of each frame float32 ``(n, 6)``: left, top, right, bottom in pixels,
             class (an index of ``classes``) and instance, -1 where nobody said.
         classes: names of the classes.
     """
@@ -80,7 +80,8 @@ class _Coco:
             for box in content["annotations"] if "annotations" in content else content["annotation"]:
                 x, y, width, height = (float(value) for value in box["bbox"])
                 if width > 0 and height > 0 and not box.get("iscrowd"):
-                    row = (x, y, width, height, names[int(box["category_id"])], float(box.get("instance", -1)))
+                    corners = (x, y, x + width, y + height)
+                    row = (*corners, names[int(box["category_id"])], float(box.get("instance", -1)))
                     self._boxes.setdefault(images[int(box["image_id"])], []).append(row)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CrossbandError(f"{path} is not a COCO box file: {type(error).__name__} {error}") from None

@@ -61,8 +61,8 @@ class Image:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
-        return self.pixels.shape[1], self.pixels.shape[0]
+        """(height, width) in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
 
 
 def read_image(
@@ -172,13 +172,13 @@ def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Return (width, height) from the file's header, before any orientation; nothing is decoded.
+    """(height, width) from the file's header, before any orientation; nothing is decoded.
 
     Raises:
         ImageFault: missing, empty, or not an image.
     """
     with _faults(path):
-        return _header_size(read_bytes(path))
+        return _header_size(read_bytes(path))[::-1]
 
 
 def read_bytes(path: str | Path) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CrossbandError
+from ..errors import CrossbandError, MissingExtraError
 
 __all__ = ["COCO_PROTOCOL", "DetectionScores", "match_boxes", "score_detections"]
 
@@ -52,14 +52,14 @@ def score_detections(
 
     Args:
         found: of each image ``(n, 6)``: left, top, right, bottom in pixels, score, class.
-        truth: of each image ``(m, 5 or more)``: x, y, width, height in pixels, class.
+        truth: of each image ``(m, 5 or more)``: left, top, right, bottom in pixels, class.
         classes: names.
 
     Raises:
         CrossbandError: no true box at all, or faster-coco-eval is missing.
 
     Example:
-        >>> truth = [np.array([[10, 10, 20, 20, 0.0]])]
+        >>> truth = [np.array([[10, 10, 30, 30, 0.0]])]
         >>> scores = score_detections([np.array([[10, 10, 30, 30, 0.9, 0.0]])], truth, ["car"])
         >>> round(scores.map, 3), scores.iou
         (100.0, 100.0)
@@ -67,7 +67,7 @@ def score_detections(
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ModuleNotFoundError:
-        raise CrossbandError("COCO's mAP needs faster-coco-eval; pip install 'crossband[train]'") from None
+        raise MissingExtraError("COCO's mAP needs faster-coco-eval; pip install 'crossband[train]'") from None
     n_boxes = sum(len(boxes) for boxes in truth)
     if not n_boxes:
         raise CrossbandError("no image has a ground-truth box, so mAP is undefined")
@@ -79,8 +79,8 @@ def score_detections(
                     "id": len(annotations) + 1,
                     "image_id": image,
                     "category_id": int(box[4]),
-                    "bbox": box[:4].tolist(),
-                    "area": float(box[2] * box[3]),
+                    "bbox": _xywh(box),
+                    "area": float((box[2] - box[0]) * (box[3] - box[1])),
                     "iscrowd": 0,
                 }
             )
@@ -89,7 +89,7 @@ def score_detections(
             "image_id": image,
             "category_id": int(box[5]),
             "score": float(box[4]),
-            "bbox": [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])],
+            "bbox": _xywh(box),
         }
         for image, boxes in enumerate(found)
         for box in np.asarray(boxes, float)
@@ -114,11 +114,16 @@ def score_detections(
     return DetectionScores(whole, half, three_quarters, ap50, 100 * float(np.mean(iou)), **counts)
 
 
+def _xywh(box: np.ndarray) -> list[float]:
+    """A box as COCO writes it."""
+    left, top, right, bottom = (float(value) for value in box[:4])
+    return [left, top, right - left, bottom - top]
+
+
 def _best_iou(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
     if not len(truth) or not len(found):
         return np.zeros(len(truth))
-    corners = np.concatenate([truth[:, :2], truth[:, :2] + truth[:, 2:4]], 1)
-    iou = _iou(corners, found[:, :4]) * (truth[:, 4:5] == found[None, :, 5])
+    iou = _iou(truth[:, :4], found[:, :4]) * (truth[:, 4:5] == found[None, :, 5])
     return iou.max(1)
 
 
@@ -128,7 +133,7 @@ def match_boxes(truth: np.ndarray, found: np.ndarray, least: float = 0.5) -> np.
     -1 where none overlaps enough.
 
     Args:
-        truth: ``(m, 4 or more)``: x, y, width, height.
+        truth: ``(m, 4 or more)``: left, top, right, bottom.
         found: ``(n, 4 or more)``: left, top, right, bottom.
         least: IoU.
 
@@ -138,8 +143,7 @@ def match_boxes(truth: np.ndarray, found: np.ndarray, least: float = 0.5) -> np.
     """
     if not len(truth) or not len(found):
         return np.full(len(found), -1)
-    corners = np.concatenate([truth[:, :2], truth[:, :2] + truth[:, 2:4]], 1)
-    iou = _iou(corners, found[:, :4])
+    iou = _iou(truth[:, :4], found[:, :4])
     return np.where(iou.max(0) >= least, iou.argmax(0), -1)
 
 

@@ -66,8 +66,9 @@ class Protocol:
         """
         if self.name == "exact" and same_band:
             raise CrossbandError(
-                "query and gallery are the same images, and under protocol exact each would only find itself; "
-                "choose two bands, or --protocol place"
+                "query and gallery are the same images, so under protocol exact each would only find itself; "
+                "choose two bands, or the protocol place",
+                parameter="protocol",
             )
         if self.name == "place" and not frames.has("place"):
             raise CrossbandError("protocol place needs the column 'place', which these frames lack")

@@ -3,7 +3,7 @@
 from ._registry import (
     ModelEntry,
     ModelInfo,
-    create_model,
+    create_encoder,
     find_model,
     list_models,
     list_rerankers,
@@ -16,7 +16,7 @@ __all__ = [
     "ModelEntry",
     "ModelInfo",
     "Segmenter",
-    "create_model",
+    "create_encoder",
     "create_segmenter",
     "create_streams",
     "find_model",

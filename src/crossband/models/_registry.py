@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..data.preprocess import Statistics
-from ..errors import CrossbandError
+from ..errors import CrossbandError, DamagedFileError
 from ..nn.encoder import Encoder, count_parameters
 from ..nn.reranker import Reranker
 from ..registry import Registry
@@ -20,7 +20,7 @@ from ..weights import WeightsSource, file_digest, find_weights, load_state_dict,
 __all__ = [
     "ModelEntry",
     "ModelInfo",
-    "create_model",
+    "create_encoder",
     "find_model",
     "list_models",
     "list_rerankers",
@@ -116,8 +116,8 @@ def find_model(name: str, also: Iterable[str] = ()) -> ModelEntry:
     return MODELS.get(name, also)
 
 
-def create_model(name: str, weights: str | Path | None = None, pretrained: bool = True) -> tuple[Encoder, str]:
-    """Create a network in evaluation mode with its weights, and return the weights' digest.
+def create_encoder(name: str, weights: str | Path | None = None, pretrained: bool = True) -> Encoder:
+    """Build an encoder in evaluation mode with its weights; see :func:`crossband.create_model` for all kinds.
 
     Args:
         name: see :func:`list_models`; ``timm/NAME`` for any model of timm.
@@ -125,26 +125,25 @@ def create_model(name: str, weights: str | Path | None = None, pretrained: bool 
         pretrained: ``False`` leaves random weights (from torch's generator, as it stands).
 
     Returns:
-        the encoder, and the SHA-256 of its weights file (``""`` without one).
+        the encoder; its ``digest`` is the SHA-256 of its weights file (``""`` without one).
 
     Raises:
         CrossbandError: unknown name, or weights that are missing, damaged or of another network.
 
     Example:
-        >>> encoder, digest = create_model("squeezenet1_1", pretrained=False)
+        >>> encoder = create_encoder("squeezenet1_1", pretrained=False)
         >>> encoder(torch.zeros(1, 3, 64, 64)).shape
         torch.Size([1, 512, 3, 3])
     """
     entry = find_model(name)
     path = find_weights(entry.weights, weights) if pretrained and entry.weights is not None else None
     encoder = entry.build()
-    digest = ""
     if path is not None:
-        digest = file_digest(path)
+        encoder.digest = file_digest(path)
         _load(encoder, entry, path)
-        encoder.statistics = entry.known_files.get(digest, encoder.statistics)
+        encoder.statistics = entry.known_files.get(encoder.digest, encoder.statistics)
     _drop_classifier(encoder)
-    return encoder.eval().requires_grad_(False), digest
+    return encoder.eval().requires_grad_(False)
 
 
 def list_models(pattern: str = "*") -> list[ModelInfo]:
@@ -189,8 +188,8 @@ def _load(encoder: Encoder, entry: ModelEntry, path: Path) -> None:
         encoder.body.load_state_dict(state, strict=True)
     except (RuntimeError, CrossbandError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise CrossbandError(
-            f"{path} holds the weights of a different network from {entry.name}: {reason}"
+        raise DamagedFileError(
+            f"{path} holds the weights of another network than {entry.name}: {reason}"
         ) from None
 
 

@@ -20,7 +20,7 @@ from ..errors import CrossbandError, unknown_name
 from ..nn.encoder import count_parameters
 from ..nn.stages import StageEncoder, Stages, stage_layers, widen_input
 from ..registry import Registry
-from ._registry import ModelInfo, create_model
+from ._registry import ModelInfo, create_encoder
 
 __all__ = [
     "Segmenter",
@@ -94,8 +94,8 @@ def create_segmenter(
     *,
     pretrained: bool = False,
     options: Mapping[str, Any] | None = None,
-) -> tuple[nn.Module, str]:
-    """Create a segmentation network in evaluation mode, and the identity of its encoders' weights.
+) -> nn.Module:
+    """Build a segmentation network in evaluation mode; its ``digest`` identifies its encoders' weights.
 
     Args:
         name: see :func:`list_segmenters`.
@@ -108,7 +108,7 @@ def create_segmenter(
         CrossbandError: an unknown name, band or option, or bands that this network cannot read.
 
     Example:
-        >>> network, _ = create_segmenter("mfnet", classes=9)
+        >>> network = create_segmenter("mfnet", classes=9)
         >>> network(torch.zeros(1, 4, 32, 64)).shape
         torch.Size([1, 9, 32, 64])
     """
@@ -123,7 +123,8 @@ def create_segmenter(
     if classes < 2:
         raise CrossbandError(f"segmentation needs at least two classes, not {classes}")
     network, digest = entry.build(classes, chosen, pretrained, **given)
-    return network.eval(), digest
+    network.digest = digest  # type: ignore[assignment]
+    return network.eval()
 
 
 def segmenter_names() -> list[str]:
@@ -148,7 +149,7 @@ def list_segmenters(pattern: str = "*") -> list[ModelInfo]:
 def count_segmenter(name: str) -> int:
     """Count a network's parameters for nine classes and RGB + thermal on the meta device."""
     with torch.device("meta"):
-        network, _ = create_segmenter(name)
+        network = create_segmenter(name)
     return count_parameters(network)
 
 
@@ -190,7 +191,8 @@ def create_stages(name: str, channels: int = 3, pretrained: bool = False) -> tup
         stages, digest = _timm_stages(name, pretrained)
     else:
         layers = stage_layers(name)
-        encoder, digest = create_model(name, pretrained=pretrained)
+        encoder = create_encoder(name, pretrained=pretrained)
+        digest = encoder.digest
         stages = Stages(encoder.body, layers)
     if channels not in (1, 3):
         widen_input(stages, channels)
@@ -200,5 +202,7 @@ def create_stages(name: str, channels: int = 3, pretrained: bool = False) -> tup
 def _timm_stages(name: str, pretrained: bool) -> tuple[StageEncoder, str]:
     from .timm_encoders import TimmStages
 
-    encoder, digest = create_model(name, pretrained=pretrained)
+    encoder = create_encoder(name, pretrained=pretrained)
+
+    digest = encoder.digest
     return TimmStages(encoder.body, name), digest

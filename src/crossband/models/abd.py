@@ -101,8 +101,8 @@ class AbdStream(nn.Module):
         weight_diversity: of the convolutions' weights.
 
     Example:
-        >>> from crossband.models import create_model
-        >>> encoder, _ = create_model("resnet18", pretrained=False)
+        >>> from crossband.models import create_encoder
+        >>> encoder = create_encoder("resnet18", pretrained=False)
         >>> output = AbdStream(encoder, "layer4", 512, classes=10, width=64).eval()(torch.zeros(2, 3, 96, 64))
         >>> output.features.shape, output.scores.shape, output.embeddings.shape
         (torch.Size([2, 192]), torch.Size([2, 2, 10]), torch.Size([2, 1, 192]))

@@ -16,7 +16,7 @@ from torch import nn
 from ..bands import Band
 from ..nn.reparam import conv_batchnorm
 from ..nn.stages import widen_input
-from ._registry import create_model
+from ._registry import create_encoder
 from ._segmentation import register_segmenter, streams
 
 __all__ = ["FuseSeg"]
@@ -91,7 +91,8 @@ def build_fuseseg(
 ) -> tuple[nn.Module, str]:
     """Build FuseSeg of two DenseNets."""
     split = streams(bands, "fuseseg")
-    (first, digest), (second, _) = (create_model(name, pretrained=pretrained) for _ in range(2))
+    first, second = (create_encoder(name, pretrained=pretrained) for _ in range(2))
+    digest = first.digest
     for encoder, channels in zip((first, second), split, strict=True):
         widen_input(encoder.body, channels)
     network = FuseSeg(first.body, second.body, split, classes)

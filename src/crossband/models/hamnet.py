@@ -42,8 +42,8 @@ class IdeStream(nn.Module):
         classes: C, the identities trained on.
 
     Example:
-        >>> from crossband.models import create_model
-        >>> encoder, _ = create_model("squeezenet1_1", pretrained=False)
+        >>> from crossband.models import create_encoder
+        >>> encoder = create_encoder("squeezenet1_1", pretrained=False)
         >>> stream = IdeStream(encoder, encoder.default_layer, 512, classes=10)
         >>> output = stream(torch.zeros(2, 3, 64, 128))
         >>> output.features.shape, output.maps.shape, output.scores.shape

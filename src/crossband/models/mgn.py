@@ -37,8 +37,8 @@ class MgnStream(nn.Module):
         width: dims per embedding.
 
     Example:
-        >>> from crossband.models import create_model
-        >>> encoder, _ = create_model("resnet18", pretrained=False)
+        >>> from crossband.models import create_encoder
+        >>> encoder = create_encoder("resnet18", pretrained=False)
         >>> output = MgnStream(encoder, "layer4", 512, classes=10).eval()(torch.zeros(2, 3, 96, 64))
         >>> output.features.shape, output.scores.shape, output.embeddings.shape
         (torch.Size([2, 2048]), torch.Size([2, 8, 10]), torch.Size([2, 3, 256]))

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from ..errors import CrossbandError
+from ..errors import CrossbandError, MissingExtraError
 from ..nn.aggregation import NetVLAD
 from ..nn.encoder import Encoder
 from ..nn.reranker import Reranker
@@ -150,7 +150,7 @@ def _opencv() -> Any:
     try:
         import cv2
     except ImportError:
-        raise CrossbandError("RANSAC needs OpenCV; pip install 'crossband[vision]'") from None
+        raise MissingExtraError("RANSAC needs OpenCV; pip install 'crossband[vision]'") from None
     return cv2
 
 

@@ -21,7 +21,7 @@ from ..errors import CrossbandError
 from ..nn.encoder import Encoder, reached_parameters
 from ..nn.pooling import Pooling
 from ..weights import file_digest, load_state_dict
-from ._registry import create_model
+from ._registry import create_encoder
 
 __all__ = ["PairDescriptor", "create_pair_descriptor", "load_pair_descriptor", "trim"]
 
@@ -128,8 +128,8 @@ def trim(encoder: Encoder, layer: str, size: tuple[int, int]) -> tuple[Encoder, 
         the encoder, and the shape of its map of one image.
 
     Example:
-        >>> from crossband.models import create_model
-        >>> encoder, _ = create_model("squeezenet1_1", pretrained=False)
+        >>> from crossband.models import create_encoder
+        >>> encoder = create_encoder("squeezenet1_1", pretrained=False)
         >>> whole = sum(p.numel() for p in encoder.parameters())
         >>> trimmed, shape = trim(encoder, "features.5", (64, 64))
         >>> sum(p.numel() for p in trimmed.parameters()) < whole / 5, shape
@@ -198,7 +198,8 @@ def create_pair_descriptor(
     Raises:
         CrossbandError: an unknown name, or weights that are missing.
     """
-    body, digest = create_model(encoder, pretrained=pretrained)
+    body = create_encoder(encoder, pretrained=pretrained)
+    digest = body.digest
     cut = body.check_layer(layer)
     return PairDescriptor(body, cut, Pooling.parse(pooling), size, dim, bands).eval(), digest
 

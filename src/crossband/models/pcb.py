@@ -32,8 +32,8 @@ class PcbStream(nn.Module):
         width: dims per stripe.
 
     Example:
-        >>> from crossband.models import create_model
-        >>> encoder, _ = create_model("resnet18", pretrained=False)
+        >>> from crossband.models import create_encoder
+        >>> encoder = create_encoder("resnet18", pretrained=False)
         >>> output = PcbStream(encoder, "layer4", 512, classes=10).eval()(torch.zeros(2, 3, 96, 64))
         >>> output.features.shape, output.scores.shape
         (torch.Size([2, 1536]), torch.Size([2, 6, 10]))

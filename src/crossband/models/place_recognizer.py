@@ -18,7 +18,7 @@ from ..errors import CrossbandError
 from ..nn.aggregation import Aggregator, create_aggregator
 from ..nn.encoder import Encoder, reached_parameters
 from ..weights import file_digest, load_state_dict
-from ._registry import create_model
+from ._registry import create_encoder
 
 __all__ = ["PlaceRecognizer", "create_place_recognizer", "load_place_encoder"]
 
@@ -120,7 +120,8 @@ def create_place_recognizer(
     Raises:
         CrossbandError: an unknown name or option, or weights that are missing.
     """
-    body, digest = create_model(encoder, weights, pretrained)
+    body = create_encoder(encoder, weights, pretrained)
+    digest = body.digest
     cut = body.check_layer(layer)
     with torch.inference_mode():
         channels = body(torch.zeros(1, 3, 224, 224), cut).shape[1]

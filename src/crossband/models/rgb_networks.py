@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bands import Band
-from ..errors import CrossbandError
+from ..errors import MissingExtraError
 from ..nn.reparam import conv_batchnorm
 from ..nn.stages import widen_input
-from ._registry import create_model
+from ._registry import create_encoder
 from ._segmentation import band_channels, register_segmenter
 
 __all__ = ["HRNetSegmenter"]
@@ -53,7 +53,8 @@ class HRNetSegmenter(nn.Module):
 def _register_hrnet(width: int, params: int) -> None:
     @register_segmenter(f"hrnet{width}", params=params, source="Sun et al., HRNet, 2019; timm")
     def build(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
-        encoder, digest = create_model(f"timm/hrnet_w{width}", pretrained=pretrained)
+        encoder = create_encoder(f"timm/hrnet_w{width}", pretrained=pretrained)
+        digest = encoder.digest
         features: Any = encoder.body.features
         features.incre_modules = None  # the branches themselves, not what classification makes of them
         widen_input(features, sum(band_channels(bands)))
@@ -65,8 +66,8 @@ def _library() -> Any:
     try:
         import segmentation_models_pytorch
     except ModuleNotFoundError:
-        raise CrossbandError(
-            "this network needs segmentation_models_pytorch; pip install 'crossband[segmentation]'"
+        raise MissingExtraError(
+            "this network is segmentation_models_pytorch's; pip install 'crossband[segmentation]'"
         ) from None
     return segmentation_models_pytorch
 
@@ -92,7 +93,8 @@ def _register_library(
         network: Any = make(name, classes)
         digest = ""
         if pretrained:
-            weights, digest = create_model(name)
+            weights = create_encoder(name)
+            digest = weights.digest
             network.encoder.load_state_dict(weights.body.state_dict())
         widen_input(network.encoder, sum(band_channels(bands)))
         return network, digest

@@ -19,7 +19,7 @@ from ..data.preprocess import Statistics
 from ..errors import CrossbandError
 from ..nn.encoder import Encoder, reached_parameters
 from ..registry import Registry
-from ._registry import create_model
+from ._registry import create_encoder
 
 __all__ = [
     "StreamEntry",
@@ -254,7 +254,8 @@ def create_streams(
         raise CrossbandError(f"training needs at least two identities, not {classes}")
     kind, digest, built = find_stream(stream), "", {}
     for band in dict.fromkeys(bands):
-        body, digest = create_model(encoder, weights, pretrained)
+        body = create_encoder(encoder, weights, pretrained)
+        digest = body.digest
         cut = body.check_layer(layer)
         with torch.inference_mode():
             channels = body(torch.zeros(1, 3, *size), cut).shape[1]

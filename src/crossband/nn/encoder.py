@@ -23,6 +23,9 @@ class Encoder(nn.Module):
         statistics: what the weights expect their input to be standardized by.
         channels_last: whether the network's maps are ``(B, H, W, C)``.
 
+    Attributes:
+        digest: SHA-256 of the weights file that was loaded, ``""`` without one.
+
     Example:
         >>> encoder = Encoder(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten()), "1")
         >>> encoder(torch.zeros(2, 3, 8, 8)).shape, encoder.layers()
@@ -43,6 +46,7 @@ class Encoder(nn.Module):
         self.classifier = classifier
         self.statistics = statistics
         self.channels_last = channels_last
+        self.digest = ""
 
     def layers(self) -> list[str]:
         """Return the names of every layer the encoder can be cut at, in the order of definition."""
@@ -82,7 +86,8 @@ class Encoder(nn.Module):
             height, width = images.shape[-2:]
             reason = " ".join(str(error).split())[:120].rstrip(".")
             raise CrossbandError(
-                f"the encoder cannot read images of {width}x{height} ({reason}); choose another --size"
+                f"the encoder cannot read images of {width}x{height} ({reason}); choose another size",
+                parameter="size",
             ) from error
         finally:
             handle.remove()

@@ -96,4 +96,4 @@ def find_recipe(file: str, recipes: str | Path | None) -> Path:
         for candidate in (folder / file, folder / Path(file).name):
             if candidate.is_file():
                 return candidate
-    raise CrossbandError(f"no recipe {file}; give the recipes folder with --recipes")
+    raise CrossbandError(f"no recipe {file}; give the folder of recipes", parameter="recipes")

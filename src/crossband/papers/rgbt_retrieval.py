@@ -323,10 +323,10 @@ def reproduce_rgbt_retrieval(request: Request) -> Reproduction:
 
 
 def _has_weights(name: str, recipe: Recipe, missing: dict[str, str]) -> bool:
-    from ..models import create_model
+    from ..models import create_encoder
 
     try:
-        create_model(name)
+        create_encoder(name)
     except CrossbandError as error:
         (info,) = list_models(name)
         missing[name] = f"{error} (published at {info.source})"

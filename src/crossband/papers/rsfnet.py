@@ -235,7 +235,7 @@ def _counts(row: PublishedRow, dataset: str, recipe: Any) -> list[tuple[str, flo
         options["multi_branch"] = False  # the paper counts the deployed form
     bands = recipe.data.bands
     with torch.device("meta"):
-        network, _ = create_segmenter(recipe.model.name, 9 if dataset == "mfnet" else 5, bands, options=options)
+        network = create_segmenter(recipe.model.name, 9 if dataset == "mfnet" else 5, bands, options=options)
     from ..bands import parse_band
 
     cost = count_cost(network, 1, sum(band_channels(map(parse_band, bands))), *recipe.data.size)

@@ -214,7 +214,7 @@ class _Measures:
 
         recipe: Any = self.recipes["city_labeling"]
         made = recipe.data.test["all"].simulate
-        size = (256, 208) if made is None else made.size
+        size = (208, 256) if made is None else made.size
         path = self.root / "city" / "uav_4"
         if (path / "frames.parquet").is_file():
             frames = Frames.read(path / "frames.parquet")

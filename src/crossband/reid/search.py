@@ -238,7 +238,8 @@ def reid(
     searched = frames.select(keep).select(usable)
     if not len(searched):
         raise CrossbandError(
-            "no gallery items match the filter; check --camera, --after, --before and the bands"
+            "nothing is left of the gallery; look at the cameras, the times and the bands",
+            parameter="camera",
         )
     descriptor = loaded.descriptor if set(mine) & set(theirs) else "scores"
     asked_vectors = _describe_query(loaded, asked, mine)
@@ -310,9 +311,9 @@ def _chosen(frames: Frames, cameras: list[str], after: str | None, before: str |
     if after is not None or before is not None:
         times = _times(_column(frames, "time"), "the column time")
         if after is not None:
-            keep &= (times >= _times(pd.Series([after]), "--after")[0]).to_numpy(bool)
+            keep &= (times >= _times(pd.Series([after]), "after")[0]).to_numpy(bool)
         if before is not None:
-            keep &= (times <= _times(pd.Series([before]), "--before")[0]).to_numpy(bool)
+            keep &= (times <= _times(pd.Series([before]), "before")[0]).to_numpy(bool)
     return keep
 
 

@@ -104,7 +104,7 @@ class DescriptorStore:
             listings = sorted(self.folder.glob("*.json"))
         except OSError as error:
             raise CrossbandError(
-                f"cannot write the cache {folder} ({error.strerror}); give another --store"
+                f"cannot write the store {folder} ({error.strerror}); give another folder", parameter="store"
             ) from None
         self._shards: list[Path] = []
         self._width = 0
@@ -247,7 +247,9 @@ def _load(shard: Path) -> np.ndarray:
 
 def _unreadable(path: Path, error: Exception) -> CrossbandError:
     reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:100]
-    return CrossbandError(f"cannot read {path} of the cache ({reason}); fix that, or give another --store")
+    return CrossbandError(
+        f"cannot read {path} of the store ({reason}); mend that, or give another folder", parameter="store"
+    )
 
 
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:

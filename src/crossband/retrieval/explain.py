@@ -245,7 +245,10 @@ def explain(
     rule = Protocol.parse(protocol)
     ways = directions(frames, query, gallery, rule)
     if len(ways) != 1 or ways[0].query is ways[0].gallery:
-        raise CrossbandError("explain takes one direction between two bands; give --query rgb --gallery tir")
+        raise CrossbandError(
+            "explain looks at one direction between two bands; give query rgb and gallery tir",
+            parameter="query",
+        )
     (way,) = ways
     result = benchmark(
         frames,

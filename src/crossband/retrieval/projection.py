@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..errors import CrossbandError, unknown_name
+from ..errors import CrossbandError, MissingExtraError, unknown_name
 from .descriptor_cache import Rows
 from .search import DEFAULT_MEMORY, gram_matrix
 
@@ -83,7 +83,7 @@ def _umap(scores: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _missing(what: str, package: str) -> CrossbandError:
-    return CrossbandError(f"{what} needs {package}; pip install 'crossband[explain]'")
+    return MissingExtraError(f"{what} needs {package}; pip install 'crossband[explain]'")
 
 
 PROJECTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"pca": _pca, "tsne": _tsne, "umap": _umap}

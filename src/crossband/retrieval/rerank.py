@@ -144,5 +144,6 @@ def check_second_look(names: Sequence[str]) -> None:
     models = {encoder_name(name) for name in names}
     if models.isdisjoint(have) and not any(name.endswith(".safetensors") for name in names):
         raise CrossbandError(
-            f"{', '.join(names)} cannot re-rank; omit --rerank, or use one of {', '.join(have)}"
+            f"{', '.join(names)} cannot re-rank; leave the re-ranking out, or choose of {', '.join(have)}",
+            parameter="rerank",
         )

@@ -78,7 +78,9 @@ def robustness(
     rule = Protocol.parse(protocol)
     ways = [way for way in directions(frames, query, gallery, rule) if way.query is not way.gallery]
     if not ways:
-        raise CrossbandError(f"robustness moves one of two bands, and {query} is both; choose another --query")
+        raise CrossbandError(
+            f"one of two bands is moved, and {query} is both; choose another query band", parameter="query"
+        )
     bands = sorted({band for way in ways for band in (way.query, way.gallery)}, key=list(Band).index)
     galleries = [band for band in bands if any(way.gallery is band for way in ways)]
     points: list[dict[str, object]] = []

@@ -42,7 +42,7 @@ def parse_memory(text: str) -> int:
     except (ValueError, OverflowError):
         size = 0
     if size < 1:
-        raise CrossbandError(f"{text!r} is not a size; write --max-memory 512M or 2G")
+        raise CrossbandError(f"{text!r} is no size; write 512M or 2G", parameter="max_memory")
     return size
 
 
@@ -174,7 +174,10 @@ def _tiles(rows: Rows, most: int, memory: int) -> Iterator[tuple[int, torch.Tens
     n, d = rows.shape
     height = min(most, memory // (8 * max(d, 1)))  # twice four bytes: the file's page and its copy
     if height < 1:
-        raise CrossbandError(f"one descriptor has {d} dims; give at least --max-memory {-(-32 * d >> 20)}M")
+        raise CrossbandError(
+            f"one descriptor has {d} numbers; give at least {-(-32 * d >> 20)}M of memory",
+            parameter="max_memory",
+        )
     for start in range(0, n, height):
         yield start, _tensor(rows.rows(start, min(start + height, n)))
 

@@ -17,6 +17,7 @@ from torch import nn
 from ..bands import Band, parse_band
 from ..checkpoints import load_network, read_metadata
 from ..data.preprocess import Preprocess
+from ..devices import choose_device
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..io import IMAGE_SUFFIXES, Image, read_image, read_labels
@@ -66,8 +67,8 @@ class LoadedSegmenter:
         """
         there = [band for band in self.bands if band in images and band not in set(lost)]
         if not there:
-            raise CrossbandError(f"this network needs {', '.join(self.bands)}, and none is given")
-        width, height = images[there[0]].size
+            raise CrossbandError(f"this network reads {', '.join(self.bands)}, and none of them is there")
+        height, width = images[there[0]].size
         parts = []
         for band in self.bands:
             channels = 3 if band is Band.RGB else 1
@@ -124,10 +125,12 @@ def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegment
         raise CrossbandError(f"{checkpoint} is a checkpoint of the task {recipe.get('task')}, not segmentation")
     bands = tuple(parse_band(band) for band in metadata["bands"])
     model = recipe["model"]
-    network, _ = create_segmenter(model["name"], len(metadata["classes"]), bands, options=model["options"])
+    network = create_segmenter(model["name"], len(account["classes"]), bands, options=model["options"])
     load_network(checkpoint, network)
-    preprocess = Preprocess.from_description(metadata["preprocess"])
-    return LoadedSegmenter(reparameterize(network.eval()).to(device), bands, metadata["classes"], preprocess)
+    preprocess = Preprocess.from_description(account["preprocess"])
+    return LoadedSegmenter(
+        reparameterize(network.eval()).to(choose_device(device)), bands, account["classes"], preprocess
+    )
 
 
 def segment(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..bands import Band, Normalization, parse_band
-from ..errors import CrossbandError
+from ..errors import CrossbandError, MissingExtraError
 from ..files import write_file
 from ..frames import Frames
 from ..io import read_image, read_labels
@@ -161,11 +161,11 @@ def _opencv():
     try:
         import cv2
     except ModuleNotFoundError:
-        raise CrossbandError(
+        raise MissingExtraError(
             "pseudo-labels need OpenCV with its contributed modules; pip install 'crossband[train]'"
         ) from None
     if not hasattr(cv2, "saliency"):
-        raise CrossbandError(
+        raise MissingExtraError(
             "this OpenCV lacks the contributed module saliency; pip install opencv-contrib-python-headless"
         )
     return cv2

@@ -78,7 +78,7 @@ def segmentation_robustness(
         CrossbandError: frames without labels or bands, or a checkpoint of another task.
     """
     if not checkpoints:
-        raise CrossbandError("no checkpoint to measure; give one with --checkpoint")
+        raise CrossbandError("no checkpoint to measure; give one", parameter="checkpoint")
     rows = []
     for name, checkpoint in checkpoints.items():
         model = load_segmenter(checkpoint, device)

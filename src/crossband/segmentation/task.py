@@ -176,10 +176,10 @@ class Segmentation(Task):
         torch.manual_seed(recipe.seed)
         data, model = recipe.data, recipe.model
         self.classes = class_names(data.classes)
-        self.network, self.weights_digest = create_segmenter(
+        self.network = create_segmenter(
             model.name, len(self.classes), data.bands, pretrained=model.pretrained, options=model.options
-        )
-        self.network.requires_grad_(True)
+        ).requires_grad_(True)
+        self.weights_digest = str(self.network.digest)
         self._view = LabeledView(data.mirror, data.rotate, data.crop, data.zoom)
         self._light = Photometry(data.photometry)
         self._confident = bool(recipe.loss.balance) and getattr(self.network, "learns_confidence", False)

@@ -22,15 +22,15 @@ class Camera:
         position: ``(3,)`` meters in the city.
         axes: ``(3, 3)`` rows right, down and forward as (east, north, up).
         focal: focal length in pixels.
-        width, height: pixels.
+        height, width: pixels.
         center: offset of the principal point from the middle of the image, pixels.
     """
 
     position: np.ndarray
     axes: np.ndarray
     focal: float
-    width: int
     height: int
+    width: int
     center: tuple[float, float] = (0.0, 0.0)
 
     def directions(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ def look(
     Args:
         position: meters.
         target: meters; not straight above or below (see :func:`nadir`).
-        size: width and height in pixels.
+        size: height and width in pixels.
         field_of_view: horizontal, degrees.
     """
     eye, at = np.asarray(position, np.float64), np.asarray(target, np.float64)
@@ -98,7 +98,7 @@ def look(
     right = np.cross(forward, (0, 0, 1))
     right = right / np.linalg.norm(right)
     axes = np.stack([right, np.cross(forward, right), forward])
-    return Camera(eye, axes, _focal(size[0], field_of_view), *size)
+    return Camera(eye, axes, _focal(size[1], field_of_view), *size)
 
 
 def nadir(
@@ -115,7 +115,7 @@ def nadir(
     up = np.array([np.sin(angle), np.cos(angle), 0.0])
     axes = np.stack([np.cross((0, 0, -1), -up) * -1, -up, np.array([0, 0, -1.0])])
     axes[0] = np.cross(axes[1], axes[2])
-    return Camera(np.asarray(position, np.float64), axes, _focal(size[0], field_of_view), *size)
+    return Camera(np.asarray(position, np.float64), axes, _focal(size[1], field_of_view), *size)
 
 
 def _focal(width: int, field_of_view: float) -> float:
@@ -212,7 +212,7 @@ def drive(
     Args:
         route: where it drives.
         distance: meters from the start.
-        size: width and height in pixels.
+        size: height and width in pixels.
         field_of_view: horizontal, degrees.
         height: of the camera above the road, meters.
         sway: turns the view to the left, radians.

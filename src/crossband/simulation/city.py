@@ -59,7 +59,7 @@ class City:
 
     Attributes:
         seed: what it was made from.
-        size: meters, east and north; the city lies in ``[0, size]``.
+        extent: meters, east and north; the city lies in ``[0, extent]``.
         streets: all streets.
         blocks: ``(x0, y0, x1, y1, use)`` of each block, to the curbs.
         buildings: all buildings, by number from 1.
@@ -70,7 +70,7 @@ class City:
     """
 
     seed: int
-    size: tuple[float, float]
+    extent: tuple[float, float]
     streets: tuple[Street, ...]
     blocks: tuple[tuple[float, float, float, float, str], ...]
     buildings: tuple[Building, ...]

@@ -142,7 +142,9 @@ def _folders(out: str | Path, *names: str) -> Path:
         for name in names:
             (out / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CrossbandError(f"cannot write {out} ({error.strerror}); choose another --out") from None
+        raise CrossbandError(
+            f"cannot write {out} ({error.strerror}); choose another folder", parameter="out"
+        ) from None
     return out
 
 

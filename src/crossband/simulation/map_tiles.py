@@ -51,8 +51,8 @@ def write_map(city: City, out: Path, tile: float = 64.0, meters: float = 0.5) ->
     folder.mkdir(parents=True, exist_ok=True)
     scene = Scene(city.mesh)
     tiles = []
-    for row in range(int(np.ceil(city.size[1] / tile))):
-        for column in range(int(np.ceil(city.size[0] / tile))):
+    for row in range(int(np.ceil(city.extent[1] / tile))):
+        for column in range(int(np.ceil(city.extent[0] / tile))):
             low = (column * tile, row * tile)
             high = (low[0] + tile, low[1] + tile)
             name = f"{column:02d}_{row:02d}.png"

@@ -32,7 +32,7 @@ class Preset:
     Attributes:
         name: what the command line calls it.
         about: one line.
-        plan: city, number of frames, size of an image and generator -> the shots.
+        plan: city, number of frames, (height, width) of an image and generator -> the shots.
     """
 
     name: str
@@ -376,14 +376,14 @@ def _framed(
     middle = ((x.max() + x.min()) / 2 - camera.width / 2, (y.max() + y.min()) / 2 - camera.height / 2)
     jitter = rng.normal(0, 0.015, 2) * (camera.width, camera.height)
     center = (float(-middle[0] * scale + jitter[0]), float(-middle[1] * scale + jitter[1]))
-    return Camera(camera.position, camera.axes, camera.focal * scale, camera.width, camera.height, center)
+    return Camera(camera.position, camera.axes, camera.focal * scale, camera.height, camera.width, center)
 
 
 @register_preset("uav", "flights with map tiles, probe images and boxes")
 def _uav(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
     """Flights straight over the city, looking down and ahead by turns; half by day, half by night."""
     shots: list[Shot] = []
-    width, height = city.size
+    width, height = city.extent
     length = 10
     flight = 0
     while len(shots) < frames:

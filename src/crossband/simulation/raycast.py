@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import CrossbandError
+from ..errors import CrossbandError, MissingExtraError
 from .cameras import Camera
 from .energy import nearest_orientation
 from .meshes import Mesh
@@ -175,7 +175,9 @@ class _Layer:
             from embreex.mesh_construction import TriangleMesh
             from embreex.rtcore_scene import EmbreeScene
         except ImportError:
-            raise CrossbandError("the simulation needs Embree; pip install 'crossband[simulation]'") from None
+            raise MissingExtraError(
+                "the simulation casts its rays with Embree; pip install 'crossband[simulation]' installs it"
+            ) from None
         self.mesh = mesh
         self.tree = EmbreeScene()
         TriangleMesh(self.tree, np.ascontiguousarray(mesh.corners, np.float32))

@@ -53,7 +53,7 @@ def simulate(
     Args:
         preset: retrieval, places, vehicles, driving or uav.
         frames: how many.
-        size: width and height in pixels, 16 to 4096.
+        size: (height, width) in pixels, 16 to 4096 each.
         seed: of the city and of everything in it; another seed is another city.
         out: folder to write into.
         workers: processes; without it, one for each core.
@@ -74,7 +74,7 @@ def simulate(
     count = max(1, min(workers or os.cpu_count() or 1, -(-frames // 5)))
     try:
         city = build_city(seed)
-        shots = plan(preset, city, frames, (job.width, job.height), seed)
+        shots = plan(preset, city, frames, (job.height, job.width), seed)
         left = sum(not is_complete(folder, shot.frame) for shot in shots)
         if left:
             _render(job, folder, min(count, left), left, city, shots)
@@ -84,7 +84,9 @@ def simulate(
             write_map(city, folder)
             write_probes(table)
     except OSError as error:
-        raise CrossbandError(f"cannot write {folder} ({error.strerror}); choose another --out") from None
+        raise CrossbandError(
+            f"cannot write {folder} ({error.strerror}); choose another folder", parameter="out"
+        ) from None
     table.write(folder / "frames.parquet")
     return table
 
@@ -100,13 +102,14 @@ def _checked(
 ) -> Job:
     PRESETS.get(preset)
     if frames < 1:
-        raise CrossbandError(f"--frames must be at least 1, not {frames}")
+        raise CrossbandError(f"a simulation has 1 frame or more, not {frames}", parameter="frames")
     if len(size) != 2 or not all(_SMALLEST <= side <= _LARGEST for side in size):
         raise CrossbandError(
-            f"--size takes WIDTHxHEIGHT of {_SMALLEST} to {_LARGEST} pixels, not {'x'.join(map(str, size))}"
+            f"a picture's sides are {_SMALLEST} to {_LARGEST} pixels, not {' and '.join(map(str, size))}",
+            parameter="size",
         )
     if seed < 0:
-        raise CrossbandError(f"--seed must be at least 0, not {seed}")
+        raise CrossbandError(f"a seed is 0 or more, not {seed}", parameter="seed")
     if samples not in (1, 4):
         raise CrossbandError(f"samples must be 1 or 4 rays per pixel, not {samples}")
     return Job(preset, frames, int(size[0]), int(size[1]), seed, samples, misaligned, eight_bit)
@@ -119,11 +122,15 @@ def _prepared(out: Path, job: Job) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         if settings.is_file():
             if settings.read_text(encoding="utf-8").strip() != job.text():
-                raise CrossbandError(f"{out} holds a different simulation; choose another --out or delete it")
+                raise CrossbandError(
+                    f"{out} holds another simulation; choose another folder or remove it", parameter="out"
+                )
         else:
             write_file(settings, job.text() + "\n")
     except OSError as error:
-        raise CrossbandError(f"cannot write {out} ({error.strerror}); choose another --out") from None
+        raise CrossbandError(
+            f"cannot write {out} ({error.strerror}); choose another folder", parameter="out"
+        ) from None
     shutil.rmtree(out / ".partial", ignore_errors=True)
     return out
 

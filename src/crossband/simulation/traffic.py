@@ -144,7 +144,7 @@ def _moving(city: City, rng: np.random.Generator, indices: np.ndarray) -> list[A
     for index in indices.tolist():
         lane = int(rng.integers(len(lanes)))
         start = float(rng.uniform(0, 1))
-        extent = city.size[0] if lanes[lane][0].along_x else city.size[1]
+        extent = city.extent[0] if lanes[lane][0].along_x else city.extent[1]
         if any(abs((start - other + 0.5) % 1 - 0.5) * extent < 17 for other in taken.get(lane, [])):
             continue
         taken.setdefault(lane, []).append(start)
@@ -189,7 +189,7 @@ def _walkers(city: City, rng: np.random.Generator, density: float) -> list[Actor
     for _ in range(round(36 * density)):
         street = city.streets[rng.integers(len(city.streets))]
         offset = street.width / 2 - (3.2 if street.parking else 0.9)
-        extent = city.size[0] if street.along_x else city.size[1]
+        extent = city.extent[0] if street.along_x else city.extent[1]
         speed = float(rng.uniform(3.5, 5.5))
         start = float(rng.uniform(0, extent))
         pose = lane_pose(street, offset, int(rng.choice((-1, 1))), extent, start, speed)

@@ -27,16 +27,16 @@ class Job:
     """What a simulation is; the same job gives the same bytes.
 
     Attributes:
-        preset, frames, width, height, seed: as given by the user.
-        samples: rays per pixel.
+        preset, frames, height, width, seed: as given by the user.
+        samples: rays a pixel.
         misaligned: the thermal camera sits beside the color camera and sees later.
         eight_bit: also write ``tir8``.
     """
 
     preset: str
     frames: int
-    width: int
     height: int
+    width: int
     seed: int
     samples: int = 4
     misaligned: bool = False
@@ -53,7 +53,7 @@ def render_share(job: Job, out: Path, index: int, count: int) -> Iterator[str]:
     Yields the name of each frame when it is complete.
     """
     city = build_city(job.seed)
-    shots = plan(job.preset, city, job.frames, (job.width, job.height), job.seed)
+    shots = plan(job.preset, city, job.frames, (job.height, job.width), job.seed)
     yield from render_shots(
         job, out, city, [shot for i, shot in enumerate(shots) if (i // _RUN) % count == index]
     )

@@ -45,7 +45,9 @@ def fit(task: Task, out: Path) -> None:
     """
     state = read_state(out / STATE)
     if state is not None and not _same_recipe(task.recipe, state["recipe"]):
-        raise CrossbandError(f"{out} holds a run of a different recipe; choose another --out, or delete it")
+        raise CrossbandError(
+            f"{out} holds a run of another recipe; choose another folder, or remove it", parameter="out"
+        )
     if state is not None and state["finished"]:
         return
     settings = task.recipe.trainer

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from ..checkpoints import load_network, read_metadata
-from ..errors import CrossbandError
+from ..checkpoints import load_network, read_account
+from ..devices import choose_device
+from ..errors import CrossbandError, MissingExtraError
 from ..files import make_folder, write_file
 from .recipe import Recipe, read_recipe
 from .task import Task, find_task
@@ -66,13 +67,15 @@ def train(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CrossbandError(f"cannot write {folder} ({error.strerror}); choose another --out") from None
+        raise CrossbandError(
+            f"cannot write {folder} ({error.strerror}); choose another folder", parameter="out"
+        ) from None
     try:
         from .engine import BEST, fit
     except ModuleNotFoundError as error:
-        raise CrossbandError(f"training needs {error.name}; pip install 'crossband[train]'") from None
+        raise MissingExtraError(f"training needs {error.name}; pip install 'crossband[train]'") from None
 
-    _device(given.trainer.device)
+    choose_device(given.trainer.device)
     with torch.random.fork_rng():
         task = _build(given, data_root)
         task.check()
@@ -118,7 +121,7 @@ def evaluate(
             load_network(checkpoint, task.network)
         else:
             task.prepare()
-        task.network.to(_device(given.trainer.device))
+        task.network.to(choose_device(given.trainer.device))
         tests = task.test()
     results = {
         "crossband": _version(),
@@ -134,14 +137,6 @@ def evaluate(
 
 def _build(recipe: Recipe, data_root: str | Path) -> Task:
     return find_task(recipe.task).build(recipe, Path(data_root))
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise CrossbandError("CUDA is not available; use trainer.device=cpu")
-    return name
 
 
 def _version() -> str:

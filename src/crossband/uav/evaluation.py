@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.scenes import Scenes, resized
+from ..data.scenes import Scenes, resized, sides_of
 from ..errors import CrossbandError
 from ..metrics.nauc import nauc
 from ..metrics.protocol import PositiveMask
@@ -105,11 +105,11 @@ def best_probes(scenes: Scenes) -> list[tuple[int, int]]:
             continue
         for number, box in enumerate(boxes):
             key = table["sequence"].iloc[row], int(box[5])
-            seen.setdefault(key, []).append((float(box[2] * box[3]), row, number))
+            seen.setdefault(key, []).append((float(np.prod(sides_of(box))), row, number))
     probes = []
     for places in seen.values():
         _, row, number = max(places, key=lambda place: (place[0], -place[1]))
-        if len(places) > 1 and min(scenes.boxes[row][number][2:4]) >= LEAST_SIDE:
+        if len(places) > 1 and min(sides_of(scenes.boxes[row][number])) >= LEAST_SIDE:
             probes.append((row, number))
     return sorted(probes)
 
@@ -165,9 +165,9 @@ def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: flo
             if band == "rgb"
             else (scenes.thermal(row) / 8 + 0.5).clamp(0, 1).expand(3, -1, -1)
         )
-        x, y, width, height = scenes.boxes[row][number][:4]
-        side = max(width, height) * (1 + 2 * margin)
-        left, top = x + width / 2 - side / 2, y + height / 2 - side / 2
+        x0, y0, x1, y1 = scenes.boxes[row][number][:4]
+        side = max(x1 - x0, y1 - y0) * (1 + 2 * margin)
+        left, top = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
         low_x, low_y = max(int(left), 0), max(int(top), 0)
         high_x = min(max(int(left + side) + 1, low_x + 2), image.shape[2])
         high_y = min(max(int(top + side) + 1, low_y + 2), image.shape[1])

@@ -140,7 +140,7 @@ def _match(
 def _map(axis: Any, ground: SemanticMap, positions: list[Position], result: ReidResult) -> None:
     from matplotlib.colors import ListedColormap
 
-    width, height = ground.size
+    width, height = ground.extent
     step = max(1, max(ground.labels.shape) // 1000)
     labels = np.minimum(ground.labels[::step, ::step], len(GROUND))
     axis.imshow(

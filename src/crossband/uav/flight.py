@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from ..bands import Units, parse_units, to_kelvin
-from ..errors import CrossbandError
+from ..errors import CrossbandError, MissingExtraError
 from ..frames import Frames, leaves_folder
 from ..io import IMAGE_SUFFIXES, MAX_PIXELS, read_image
 from .projection import Pose
@@ -82,7 +82,7 @@ class Flight:
         return float(np.median([np.median(self.kelvin(int(row))) for row in rows]))
 
     def pose(self, row: int, ground: SemanticMap, size: tuple[int, int]) -> Pose:
-        """Return the rough pose of a frame in a map's meters; ``size`` is (width, height)."""
+        """The rough pose of a frame in a map's meters; ``size`` is (height, width)."""
         return _pose(self.table.iloc[row], ground, size)
 
 
@@ -116,9 +116,7 @@ def open_flight(path: str | Path, where: dict[str, list[str]] | None = None) -> 
 
 
 def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list[Pose]:
-    """Return the poses of frames with metadata, in a map's meters.
-
-    ``size`` is (width, height) of their images.
+    """The poses of frames with metadata, in a map's meters; ``size`` is (height, width) of their images.
 
     Raises:
         CrossbandError: metadata are missing.
@@ -297,7 +295,7 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
     try:
         import av
     except ModuleNotFoundError:
-        raise CrossbandError("reading video needs PyAV; pip install 'crossband[uav]'") from None
+        raise MissingExtraError("reading video needs PyAV; pip install 'crossband[uav]'") from None
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:

@@ -8,8 +8,8 @@
 ``calibration.json``         ``beta`` of equation (1) and the ``threshold`` beyond which an object is not there
 ==========================  =========================================================================
 
-``crossband reproduce thermal-reid --train`` fills such a folder; checkpoints of other runs may be put there
-too.
+``crossband reproduce thermal-reid``, in the mode train, fills such a folder; checkpoints of other runs may be
+put there too.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from torch import nn
 
-from ..checkpoints import load_network, read_metadata
-from ..errors import CrossbandError
+from ..checkpoints import load_network, read_account
+from ..devices import choose_device
+from ..errors import CrossbandError, DamagedFileError, MissingWeightsError
 from ..models.geo_gan import GeoGAN
 from ..models.thermal_gan import ThermalGAN
 from ..models.tile_distance import TileDistance
@@ -103,13 +103,12 @@ class Calibration:
             content = json.loads(path.read_text(encoding="utf-8"))
             return cls(float(content["beta"]), float(content["threshold"]))
         except OSError as error:
-            raise CrossbandError(
-                f"no calibration at {path} ({error.strerror}); crossband reproduce thermal-reid --train "
-                f"writes one"
+            raise MissingWeightsError(
+                f"no calibration at {path} ({error.strerror}); crossband reproduce thermal-reid trains one"
             ) from None
         except (ValueError, KeyError, TypeError):
-            raise CrossbandError(
-                f'{path} is not a calibration file: {{"beta": 0.5, "threshold": 0.3}} is expected'
+            raise DamagedFileError(
+                f'{path} is no calibration: {{"beta": 0.5, "threshold": 0.3}} is expected'
             ) from None
 
 
@@ -172,11 +171,11 @@ def _load(path: Path, task: str, build: Callable[[dict[str, Any]], N], device: s
     try:
         network = build(metadata)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
-        raise CrossbandError(f"{path} does not describe its network ({error}); train it again") from None
+        raise DamagedFileError(
+            f"{path} does not say how its network is built ({error}); train it again"
+        ) from None
     load_network(path, network)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return network.to(device).eval(), file_digest(path)
+    return network.to(choose_device(device)).eval(), file_digest(path)
 
 
 @dataclass(frozen=True)
@@ -219,8 +218,7 @@ class Networks:
     def _path(self, name: str) -> Path:
         path = self.folder / f"{name}.safetensors"
         if not path.is_file():
-            raise CrossbandError(
-                f"no network at {path}; crossband reproduce thermal-reid --train --out DIR writes the folder "
-                f"DIR/models"
+            raise MissingWeightsError(
+                f"no network {path}; crossband reproduce thermal-reid trains them and writes the folder models"
             )
         return path

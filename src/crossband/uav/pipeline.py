@@ -109,7 +109,7 @@ def reid(
         map: see :func:`.semantic_map.read_map`.
         models: see :mod:`.networks`.
         out: the folder.
-        box: left, top, width, height of the object in the photograph, pixels.
+        box: left, top, right, bottom of the object in the photograph, pixels.
         k: how many matches.
         radius: meters searched around each rough position.
         where: column of the flight's table -> values that are kept.
@@ -203,15 +203,15 @@ def _object(
     classes: list[str],
 ) -> ObjectMatch:
     height, width = flight.pixels(row)[0].shape
-    pose = flight.pose(row, ground, (width, height)).moved(position.x, position.y)
+    pose = flight.pose(row, ground, (height, width)).moved(position.x, position.y)
     x, y = (float(v) for v in pose.to_ground((one[0] + one[2]) / 2, (one[1] + one[3]) / 2))
     known = bool(np.isfinite(x) and np.isfinite(y))
     latitude, longitude = ground.to_geographic(x, y) if known else (None, None)
-    left, top, wide, high = (float(v) for v in one[:4])
+    left, top, right, bottom = (float(v) for v in one[:4])
     return ObjectMatch(
         rank,
         flight.names[row],
-        (left, top, wide, high),
+        (left, top, right, bottom),
         classes[int(one[5])],
         float(one[4]),
         distance,
@@ -246,11 +246,11 @@ def geojson(result: ReidResult) -> dict[str, Any]:
 
 
 def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
-    """Parse LEFT,TOP,WIDTH,HEIGHT of the command line.
+    """The text LEFT,TOP,RIGHT,BOTTOM.
 
     Example:
-        >>> parse_box("4,8,20,10")
-        (4.0, 8.0, 20.0, 10.0)
+        >>> parse_box("4,8,24,18")
+        (4.0, 8.0, 24.0, 18.0)
 
     Raises:
         CrossbandError: not four numbers.
@@ -258,9 +258,9 @@ def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
     if text is None:
         return None
     try:
-        left, top, width, height = (float(part) for part in text.split(","))
+        left, top, right, bottom = (float(part) for part in text.split(","))
     except ValueError:
         raise CrossbandError(
-            f"--box takes LEFT,TOP,WIDTH,HEIGHT in pixels, as in 4,8,20,10, not {text!r}"
+            f"a box is LEFT,TOP,RIGHT,BOTTOM in pixels, as in 4,8,24,18, not {text!r}", parameter="box"
         ) from None
-    return left, top, width, height
+    return left, top, right, bottom

@@ -23,7 +23,7 @@ class Pose:
         heading: of the view (of the top of the image, looking straight down), degrees clockwise from north.
         pitch: of the view above the horizon, degrees; -90 looks straight down.
         focal: focal length, pixels.
-        width, height: pixels.
+        height, width: pixels.
     """
 
     x: float
@@ -32,8 +32,8 @@ class Pose:
     heading: float
     pitch: float
     focal: float
-    width: int
     height: int
+    width: int
 
     def moved(self, x: float, y: float) -> Pose:
         """Return the same camera elsewhere."""
@@ -51,7 +51,7 @@ class Pose:
         """Project pixels to meters east and north on the ground; NaN above the horizon.
 
         Example:
-            >>> pose = Pose(10, 20, 50, heading=0, pitch=-90, focal=100, width=64, height=48)
+            >>> pose = Pose(10, 20, 50, heading=0, pitch=-90, focal=100, height=48, width=64)
             >>> [round(float(v), 6) for v in pose.to_ground(np.array(42.0), np.array(24.0))]  # 10 pixels right
             [15.0, 20.0]
         """

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CrossbandError
+from ..errors import CrossbandError, MissingExtraError
 from ..io import MAX_PIXELS, read_image
 from .ground_classes import GROUND, OBJECT, UNKNOWN, label_table
 from .projection import Pose, sample
@@ -43,8 +43,8 @@ class SemanticMap:
     longitude: float
 
     @property
-    def size(self) -> tuple[float, float]:
-        """(east, north) extent in meters."""
+    def extent(self) -> tuple[float, float]:
+        """Meters east and north."""
         return self.labels.shape[1] * self.meters, self.labels.shape[0] * self.meters
 
     def to_geographic(self, x: float, y: float) -> tuple[float, float]:
@@ -91,7 +91,7 @@ class SemanticMap:
         Raises:
             CrossbandError: it is not.
         """
-        width, height = self.size
+        width, height = self.extent
         if not (-radius <= x <= width + radius and -radius <= y <= height + radius):
             given, low, high = (
                 self.to_geographic(x, y),
@@ -99,9 +99,10 @@ class SemanticMap:
                 self.to_geographic(width, height),
             )
             raise CrossbandError(
-                f"the rough position {given[0]:.6f}, {given[1]:.6f} is off the map, which spans "
-                f"{low[0]:.6f}, {low[1]:.6f} to {high[0]:.6f}, {high[1]:.6f}; fix lat and lon, or give "
-                f"another --map"
+                f"the rough position {given[0]:.6f}, {given[1]:.6f} is off the map, which reaches from "
+                f"{low[0]:.6f}, {low[1]:.6f} to {high[0]:.6f}, {high[1]:.6f}; mend lat and lon, or give "
+                f"another map",
+                parameter="map",
             )
 
 
@@ -171,7 +172,7 @@ def _read_raster(path: Path, meters: float) -> SemanticMap:
         import rasterio
         from rasterio.warp import Resampling, reproject, transform_bounds
     except ModuleNotFoundError:
-        raise CrossbandError("a georeferenced raster needs rasterio; pip install 'crossband[uav]'") from None
+        raise MissingExtraError("a georeferenced raster needs rasterio; pip install 'crossband[uav]'") from None
     try:
         with _quiet_open(rasterio, path) as raster:
             if raster.crs is None or raster.transform.is_identity:

@@ -91,9 +91,8 @@ class Matcher:
         """Compute the signature of a thermal box."""
         if where not in self._gallery:
             row, number = where
-            x, y, width, height = self.scenes.boxes[row][number][:4]
             flight = self.scenes.frames.table["sequence"].iloc[row]
-            crop = object_crop(self.scenes.kelvin(row)[0].numpy(), (x, y, x + width, y + height))
+            crop = object_crop(self.scenes.kelvin(row)[0].numpy(), self.scenes.boxes[row][number][:4])
             self._gallery[where] = signature(crop, self.ambient(flight))
         return self._gallery[where]
 
@@ -102,8 +101,7 @@ class Matcher:
         row, number = where
         ambient = self.ambient(flight)
         if probe == "true thermal":
-            x, y, width, height = self.scenes.boxes[row][number][:4]
-            crop = object_crop(self.scenes.kelvin(row)[0].numpy(), (x, y, x + width, y + height))
+            crop = object_crop(self.scenes.kelvin(row)[0].numpy(), self.scenes.boxes[row][number][:4])
             own = self.ambient(self.scenes.frames.table["sequence"].iloc[row])
             return signature(crop - own + ambient, ambient)
         photograph = cut_out(self.scenes, where)
@@ -149,11 +147,12 @@ def cut_out(scenes: Scenes, where: tuple[int, int]) -> Photograph:
     """Cut out the photograph of an object: its box with a margin of a quarter, in color."""
     row, number = where
     image = scenes.color(row)
-    x, y, width, height = (float(v) for v in scenes.boxes[row][number][:4])
-    left, top = max(0, int(x - width * _MARGIN)), max(0, int(y - height * _MARGIN))
-    right = min(image.shape[2], int(np.ceil(x + width * (1 + _MARGIN))))
-    bottom = min(image.shape[1], int(np.ceil(y + height * (1 + _MARGIN))))
-    box = x - left, y - top, x - left + width, y - top + height
+    x0, y0, x1, y1 = (float(v) for v in scenes.boxes[row][number][:4])
+    across, down = (x1 - x0) * _MARGIN, (y1 - y0) * _MARGIN
+    left, top = max(0, int(x0 - across)), max(0, int(y0 - down))
+    right = min(image.shape[2], int(np.ceil(x1 + across)))
+    bottom = min(image.shape[1], int(np.ceil(y1 + down)))
+    box = x0 - left, y0 - top, x1 - left, y1 - top
     return Photograph(image[:, top:bottom, left:right], box)
 
 
@@ -309,7 +308,7 @@ def measure_localization(
     """
     scenes, ground = Scenes(frames), read_map(frames.root)
     height, width = scenes.pixels(0, "tir").shape[:2]
-    poses = poses_of(frames, ground, (width, height))
+    poses = poses_of(frames, ground, (height, width))
     units = frames.units()
 
     def labels(rows: Sequence[int]) -> list[np.ndarray]:
@@ -328,9 +327,7 @@ def measure_localization(
 
 
 def measure_alignment(frames: Frames, classes: dict[str, int]) -> dict[str, Any]:
-    """Measure alignment against the city's true flow.
-
-    The frames have ``flow``, as ``crossband simulate --misaligned`` writes.
+    """Alignment against the city's true flow, on frames with ``flow`` (simulated ``misaligned``).
 
     The labeling is that of the color camera; the thermal camera sits beside it. Known pixels count.
 
@@ -386,7 +383,7 @@ def measure_chain(
     ground = read_map(scenes.frames.root)
     flights = scenes.frames.table["sequence"].to_numpy()
     height, width = scenes.pixels(0, "tir").shape[:2]
-    poses = poses_of(scenes.frames, ground, (width, height))
+    poses = poses_of(scenes.frames, ground, (height, width))
     ranks, right_meters, first_meters, sizes = [], [], [], []
     gallery = [_detected(scenes, matcher, row, found[row], flights[row]) for row in range(len(scenes))]
     for where in track(matcher.probes, len(matcher.probes), "the whole chain", "probes"):
@@ -437,10 +434,9 @@ def _detected(scenes: Scenes, matcher: Matcher, row: int, boxes: np.ndarray, fli
 
 
 def _on_map(pose: Any, box: np.ndarray) -> np.ndarray:
-    return np.array(pose.to_ground(box[0] + box[2] / 2, box[1] + box[3] / 2), float)
+    return np.array(pose.to_ground((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), float)
 
 
 def _at(poses: list[Any], positions: list[Position], one: _Detected) -> np.ndarray:
     row, box = one[2], one[3]
-    moved = poses[row].moved(positions[row].x, positions[row].y)
-    return np.array(moved.to_ground((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), float)
+    return _on_map(poses[row].moved(positions[row].x, positions[row].y), box)

@@ -234,7 +234,7 @@ def localize(
 
     def work(row: int) -> dict[str, Any]:
         pixels, units = flight.pixels(row)
-        pose = flight.pose(row, ground, (pixels.shape[1], pixels.shape[0]))
+        pose = flight.pose(row, ground, (pixels.shape[0], pixels.shape[1]))
         x, y, confidence = localize_image(
             label_image(labeler, pixels, units), pose, ground, tiles, locator, reach
         )
@@ -265,7 +265,7 @@ def align(flight: Flight, ground: SemanticMap, positions: list[Position], out: P
 
     def work(row: int) -> dict[str, Any]:
         pixels, _ = flight.pixels(row)
-        pose = flight.pose(row, ground, (pixels.shape[1], pixels.shape[0]))
+        pose = flight.pose(row, ground, (pixels.shape[0], pixels.shape[1]))
         seen = ground.seen_by(pose.moved(positions[row].x, positions[row].y))
         aligned = align_labels(seen, pixels.astype(np.float32))
         name = f"{row:06d}.png"
@@ -295,7 +295,10 @@ def detect(
     """
     semantic = detector.network.semantics > 0
     if semantic and labels is None:
-        raise CrossbandError("this detector needs the map's labels; give --map and the localization networks")
+        raise CrossbandError(
+            "this detector reads the map's labeling; give the map and the networks that find the place",
+            parameter="map",
+        )
     upstream = None
     if semantic and labels:
         upstream = (labels[0].parents[1] / "labels.jsonl").read_text(encoding="utf-8").partition("\n")[0]

@@ -118,7 +118,8 @@ class TileIndex:
         near = np.flatnonzero(away <= radius)
         if not len(near):
             raise CrossbandError(
-                f"no tile of the map is within {radius:g} m of the rough position; raise --radius"
+                f"no tile of the map is within {radius:g} m of the rough position; raise the radius",
+                parameter="radius",
             )
         squared = ((self.vectors[near].astype(np.float64) - vector) ** 2).sum(1)
         distances = np.sqrt(squared + prior * (away[near] / radius) ** 2)
@@ -137,7 +138,7 @@ def tile_centers(ground: SemanticMap, stride: float) -> np.ndarray:
     Raises:
         CrossbandError: the map is smaller than a stride.
     """
-    width, height = ground.size
+    width, height = ground.extent
     x, y = np.meshgrid(np.arange(stride / 2, width, stride), np.arange(stride / 2, height, stride))
     centers = np.stack([x.ravel(), y.ravel()], 1)
     known = ground.labels != UNKNOWN

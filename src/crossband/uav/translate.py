@@ -74,7 +74,7 @@ def read_photograph(path: str | Path, box: Sequence[float] | None = None) -> Pho
 
     Args:
         path: an image with three channels.
-        box: left, top, width, height of the object in pixels; the middle two thirds where ``None``, as of
+        box: left, top, right, bottom of the object in pixels; the middle two thirds where ``None``, as of
             an image that was cut out around it.
 
     Raises:
@@ -88,30 +88,30 @@ def read_photograph(path: str | Path, box: Sequence[float] | None = None) -> Pho
     height, width = pixels.shape[:2]
     top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
     image = torch.from_numpy(pixels[..., :3].astype(np.float32) / top).permute(2, 0, 1).contiguous()
-    return Photograph(image, object_box((width, height), box, str(path)))
+    return Photograph(image, object_box((height, width), box, str(path)))
 
 
 def object_box(
     size: tuple[int, int], box: Sequence[float] | None, where: str = "the image"
 ) -> tuple[float, float, float, float]:
-    """Return the object's box, xyxy, in an image of (width, height).
+    """Left, top, right, bottom of the object in an image of (height, width).
 
     Example:
-        >>> object_box((60, 30), None)
+        >>> object_box((30, 60), None)
         (10.0, 5.0, 50.0, 25.0)
 
     Raises:
         CrossbandError: the box has no area, or is not inside.
     """
-    width, height = size
+    height, width = size
     if box is None:
         return width * _MARGIN, height * _MARGIN, width * (1 - _MARGIN), height * (1 - _MARGIN)
-    left, top, wide, high = (float(value) for value in box)
-    if not (0 <= left < left + wide <= width and 0 <= top < top + high <= height):
+    left, top, right, bottom = (float(value) for value in box)
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise CrossbandError(
-            f"the box {left:g},{top:g},{wide:g},{high:g} is not inside {where}, {width}x{height}"
+            f"the box {left:g},{top:g},{right:g},{bottom:g} is not inside of {where}, {width}x{height}"
         )
-    return left, top, left + wide, top + high
+    return left, top, right, bottom
 
 
 def translate(

@@ -26,7 +26,7 @@ import pyarrow.compute
 from ... import __version__
 from ...bands import Band, Normalization, parse_band
 from ...datasets import images_by_stem, open_frames
-from ...errors import CrossbandError, ImageFault, unknown_name
+from ...errors import CrossbandError, DamagedFileError, ImageFault, unknown_name
 from ...frames import Frames
 from ...io import read_bytes, read_image
 from ...progress import Progress, note
@@ -135,7 +135,9 @@ class Gallery:
             folder.mkdir(parents=True, exist_ok=True)
             with _alone_in(folder):
                 if (folder / "gallery.json").exists():
-                    raise CrossbandError(f"{folder} holds a gallery already; choose another --gallery")
+                    raise CrossbandError(
+                        f"{folder} holds a gallery already; choose another folder", parameter="gallery"
+                    )
                 if (folder / "rows.lance").exists():  # of a creation that was interrupted
                     shutil.rmtree(folder / "rows.lance")
                 descriptor.save(folder / "descriptor.safetensors")
@@ -302,7 +304,7 @@ class Gallery:
         """Return the ``k`` items nearest to a final vector, nearest first.
 
         Exact, from memory where the gallery fits into ``max_memory`` and from disk, some rows at a time, where
-        it does not. An index that was built (``crossband gallery optimize --index``) serves galleries that do
+        it does not. An index that was built (``crossband gallery optimize``) serves galleries that do
         not fit or have more than a million rows; its candidates are measured again.
 
         Args:
@@ -316,7 +318,7 @@ class Gallery:
             CrossbandError: an empty gallery, a condition that cannot be read, or one that nothing matches.
         """
         if k < 1:
-            raise CrossbandError(f"-k must be at least 1, not {k}")
+            raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
         if len(vector) != self.rows.size:
             raise CrossbandError(
                 f"dimension mismatch: expected {self.rows.size}, got {len(vector)}; "
@@ -327,7 +329,10 @@ class Gallery:
         if not (n := self.rows.count()):
             raise CrossbandError(f"the gallery {self.folder} is empty; crossband index fills it")
         if where is not None and not self.rows.count(where):
-            raise CrossbandError(f"no items match the filter --where {where!r} in {self.folder}")
+            raise CrossbandError(
+                f"nothing to search in {self.folder}: no item fulfils {where!r}; choose another condition",
+                parameter="where",
+            )
         tiles = max(max_memory // 4, 64 * self.rows.size)
         fits = n * (self._vector_bytes + _ROW_BYTES) <= max_memory - tiles
         if exact is None:
@@ -335,7 +340,7 @@ class Gallery:
             if exact and not fits and not self._scale:
                 note(
                     f"{self.folder} is read from disk for every search; "
-                    "crossband gallery optimize --index makes it fast"
+                    "an index makes it fast; crossband gallery optimize builds it"
                 )
         if not exact:
             found = self.rows.search(vector, k, where)
@@ -413,8 +418,8 @@ def _matrix(batch: pa.Table) -> np.ndarray:
     vectors = batch["vector"].combine_chunks()
     numbers = vectors.flatten()
     if vectors.null_count or numbers.null_count:
-        raise CrossbandError(
-            "a row of the gallery has no vector; index the frames again into another --gallery"
+        raise DamagedFileError(
+            "a row of the gallery has no vector; index its frames into another", parameter="gallery"
         )
     return numbers.to_numpy(zero_copy_only=False).reshape(len(batch), -1)
 
@@ -463,16 +468,19 @@ def read_metadata(folder: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise CrossbandError(f"the gallery {folder} cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
-        raise CrossbandError(f"no gallery: {path} is damaged; index into another --gallery") from None
-    if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
+        raise DamagedFileError(
+            f"no gallery: {path} is damaged; index into another", parameter="gallery"
+        ) from None
+    if not isinstance(account, dict) or account.get("format") != _FORMAT:
         raise CrossbandError(f"{folder} holds no gallery that this version reads; index it again")
     dtype, scale = metadata.get("dtype"), metadata.get("scale")
     number = scale if isinstance(scale, int | float) and not isinstance(scale, bool) else -1
     scaled = 0 < number < 1e30 if dtype == "int8" else number == 0
-    if dtype not in _DTYPES or not scaled or not isinstance(metadata.get("crossband"), str):
-        raise CrossbandError(
+    if dtype not in _DTYPES or not scaled or not isinstance(account.get("crossband"), str):
+        raise DamagedFileError(
             f"no gallery: {path} does not say dtype, scale and version as crossband writes them; "
-            "index into another --gallery"
+            "index into another",
+            parameter="gallery",
         )
     return metadata
 
@@ -526,7 +534,7 @@ def index(
         CrossbandError: another model than the gallery's, or nothing that can be indexed.
     """
     if str(gallery).strip() == "":
-        raise CrossbandError("the gallery's folder is empty; give one with --gallery")
+        raise CrossbandError("the gallery's folder is empty text; name one", parameter="gallery")
     folder = Path(gallery)
     kept = list(dict.fromkeys(parse_band(band) for band in bands)) if bands else list(frames.bands)
     for band in kept:
@@ -535,7 +543,7 @@ def index(
         _check_dtype(dtype)
     there = (folder / "gallery.json").exists()
     if not there and folder == Path():  # what an empty variable of a shell becomes
-        raise CrossbandError("a gallery cannot be the current folder; give another with --gallery")
+        raise CrossbandError("no gallery is made in the current folder itself; name one", parameter="gallery")
     with _working_folder(folder, store) as work:
         if there:
             opened = Gallery.open(folder, options)
@@ -561,7 +569,7 @@ def _created(
     embedding = embed(frames, descriptor, store=work, workers=workers, required=kept)
     for band in frames.bands:
         if band not in embedding.bands and descriptor.center and band not in (descriptor.means or {}):
-            note(f"no {band.value} image can be used, so {band.value} queries will need --calibrate FOLDER")
+            note(f"no {band.value} image can be used, so {band.value} queries will need images to calibrate by")
     means = {**(descriptor.means or {}), **embedding.means()} if descriptor.center else None
     descriptor = replace(descriptor, means=means)
     try:
@@ -690,7 +698,9 @@ def query_image(
     """
     if frames is None:
         if not Path(name).exists():
-            raise CrossbandError(f"no image at {name}; to query by frame name, give --frames as well")
+            raise CrossbandError(
+                f"there is no image {name}; for the name of a frame, give its frames too", parameter="frames"
+            )
         return Path(name), units
     table = open_frames(frames)
     if name not in table.names:
@@ -698,7 +708,7 @@ def query_image(
     row = table.names.index(name)
     path = table.paths(band)[row]
     if path is None:
-        raise CrossbandError(f"frame {name!r} has no {band} image; choose another --band")
+        raise CrossbandError(f"frame {name!r} has no {band} image; choose another band", parameter="band")
     return path, units or table.units()[row]
 
 
@@ -789,10 +799,10 @@ def _check_same(gallery: Gallery, model: str | None, options: Options, dtype: st
     for name, text in (options.normalization or {}).items():
         band = parse_band(name)
         if (given := Normalization.parse(text)) != own.normalization[band]:
-            raise _other(gallery, "normalize", f"{band}={own.normalization[band]}", f"{band}={given}")
+            raise _other(gallery, "normalization", f"{band}={own.normalization[band]}", f"{band}={given}")
     for band, statistics in (options.statistics or {}).items():
         if statistics != own.statistics[band]:
-            raise _other(gallery, "set-statistics", f"other statistics of {band}", "these")
+            raise _other(gallery, "set_statistics", f"other statistics of {band}", "these")
     has = gallery.rows.dtype
     if dtype not in (None, has):
         raise _other(gallery, "dtype", has, str(dtype))
@@ -801,7 +811,8 @@ def _check_same(gallery: Gallery, model: str | None, options: Options, dtype: st
 def _other(gallery: Gallery, option: str, has: str, given: str) -> CrossbandError:
     return CrossbandError(
         f"the gallery {gallery.folder} was made with {has}, not with {given}; "
-        f"omit --{option}, or index into another --gallery"
+        f"leave the {option.replace('_', ' ')} out, or index into another gallery",
+        parameter=option,
     )
 
 

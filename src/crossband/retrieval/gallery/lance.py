@@ -203,7 +203,9 @@ class LanceStore:
             CrossbandError: an index of int8 rows, which the engine does not build.
         """
         if index and self.dtype == "int8":
-            raise CrossbandError("an int8 gallery has no index; omit --index, or use float32")
+            raise CrossbandError(
+                "rows of int8 have no index; leave it out, or keep float32 rows", parameter="build"
+            )
         if index:
             self._commit(
                 lambda: self._table.create_index(
@@ -264,7 +266,7 @@ def _readable(where: str) -> bool:
 
 
 def _no_condition(where: str, reason: str) -> CrossbandError:
-    return CrossbandError(f"--where {where!r} is not a valid condition on {', '.join(METADATA)}: {reason}")
+    return CrossbandError(f"{where!r} is no condition on {', '.join(METADATA)}: {reason}", parameter="where")
 
 
 class _Sentences:

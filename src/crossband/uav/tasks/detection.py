@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...data.parts import Strict
-from ...data.scenes import Crop, Scenes, zoomed
+from ...data.scenes import Crop, Scenes, middle_of, sides_of, zoomed
 from ...io.boxes import read_boxes
 from ...losses.yolo import yolo_loss
 from ...metrics.detection import score_detections
@@ -95,7 +95,7 @@ class DetectionTask(SceneTask):
         super().__init__(recipe, root)
         model = recipe.model
         self.classes = read_boxes(self.train.frames).classes
-        sides = np.concatenate(self.train.boxes)[:, 2:4] * model.zoom
+        sides = sides_of(np.concatenate(self.train.boxes)) * model.zoom
         self.network = YoloSemantic(
             len(self.classes),
             len(GROUND) if model.semantics else 0,
@@ -110,7 +110,7 @@ class DetectionTask(SceneTask):
         if id(scenes) not in self._grounds:
             ground = read_map(scenes.frames.root)
             height, width = scenes.pixels(0, "tir").shape[:2]
-            self._grounds[id(scenes)] = ground, poses_of(scenes.frames, ground, (width, height))
+            self._grounds[id(scenes)] = ground, poses_of(scenes.frames, ground, (height, width))
         return self._grounds[id(scenes)]
 
     def _image(self, scenes: Scenes, row: int, off: np.ndarray | None = None) -> torch.Tensor:
@@ -143,8 +143,7 @@ class DetectionTask(SceneTask):
         image, boxes = self._image(self.train, row, off), self.train.boxes[row]
         around = None
         if len(boxes) and float(torch.rand((), generator=generator)) < 0.5:
-            x, y, width, height = boxes[int(torch.randint(len(boxes), (), generator=generator)), :4]
-            around = (float(x + width / 2), float(y + height / 2))
+            around = middle_of(boxes[int(torch.randint(len(boxes), (), generator=generator))])
         crop = Crop.draw(image.shape, size, self.recipe.data.scales, generator, around)
         return {"image": crop(image), "boxes": _padded(crop_boxes(crop, boxes))}
 
@@ -218,11 +217,9 @@ def crop_boxes(crop: Crop, boxes: np.ndarray) -> torch.Tensor:
     """
     if not len(boxes):
         return torch.zeros(0, 5)
-    left, top = boxes[:, 0] - crop.left, boxes[:, 1] - crop.top
-    corners = np.stack([left, top, left + boxes[:, 2], top + boxes[:, 3]], 1)
+    corners = boxes[:, :4] - np.array([crop.left, crop.top] * 2, np.float32)
     clipped = corners.clip(0, crop.side)
-    area = (clipped[:, 2] - clipped[:, 0]) * (clipped[:, 3] - clipped[:, 1])
-    kept = area > 0.4 * boxes[:, 2] * boxes[:, 3]
+    kept = sides_of(clipped).prod(1) > 0.4 * sides_of(corners).prod(1)
     x0, y0, x1, y1 = clipped[kept].T
     for _ in range(crop.turns):  # a quarter counterclockwise: (x, y) -> (y, side - x)
         x0, y0, x1, y1 = y0, crop.side - x1, y1, crop.side - x0

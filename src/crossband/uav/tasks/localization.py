@@ -135,7 +135,7 @@ class LocalizationTask(SceneTask):
     @staticmethod
     def _size(scenes: Scenes) -> tuple[int, int]:
         height, width = scenes.pixels(0, "semantic").shape
-        return width, height
+        return height, width
 
     def samples(self, epoch: int) -> np.ndarray:
         """Draw frames, and numbers beyond them for labelings that are made up."""
@@ -189,7 +189,7 @@ class LocalizationTask(SceneTask):
     def _made_up(self, ground: SemanticMap, rng: np.random.Generator) -> Pose:
         """A camera like that of some frame, anywhere over a map."""
         like = self._poses[int(rng.integers(len(self._poses)))]
-        width, height = ground.size
+        width, height = ground.extent
         return Pose(
             float(rng.uniform(0, width)),
             float(rng.uniform(0, height)),

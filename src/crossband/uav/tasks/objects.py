@@ -25,10 +25,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...data.parts import Strict
-from ...data.scenes import Scenes
+from ...data.scenes import Scenes, sides_of
 from ...errors import CrossbandError
 from ...losses import triplet_loss
-from ...models import create_model
+from ...models import create_encoder
 from ...nn.encoder import Encoder
 from ...progress import track
 from ...training.scene_task import SceneRecipe, SceneTask
@@ -135,7 +135,8 @@ class ObjectTask(SceneTask):
     def __init__(self, recipe: ObjectRecipe, root: Path) -> None:
         super().__init__(recipe, root)
         model = recipe.model
-        encoder, self.weights_digest = create_model(model.encoder, pretrained=model.pretrained)
+        encoder = create_encoder(model.encoder, pretrained=model.pretrained)
+        self.weights_digest = encoder.digest
         if model.last_stride == 1:
             _keep_resolution(encoder)
         self.network = ObjectNetwork(encoder, encoder.check_layer(model.layer), model.neck, model.size)
@@ -214,7 +215,7 @@ def _seen_twice(scenes: Scenes) -> list[list[tuple[int, int]]]:
     seen: dict[tuple[str, int], list[tuple[int, int]]] = {}
     for row, (boxes, sequence) in enumerate(zip(scenes.boxes, scenes.frames.table["sequence"], strict=True)):
         for number, box in enumerate(boxes):
-            if min(box[2:4]) >= 6:
+            if min(sides_of(box)) >= 6:
                 seen.setdefault((sequence, int(box[5])), []).append((row, number))
     found = [where for where in seen.values() if len({row for row, _ in where}) > 1]
     if not found:

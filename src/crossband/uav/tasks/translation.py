@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...data.parts import Strict
-from ...data.scenes import Crop, Scenes, means_by_object
+from ...data.scenes import Crop, Scenes, means_by_object, middle_of
 from ...losses.adversarial import adversarial_loss
 from ...models.thermal_gan import ThermalGAN, Translation
 from ...nn.unet import PatchGAN
@@ -121,8 +121,7 @@ class TranslationTask(SceneTask):
         boxes = scenes.boxes[row]
         around = None
         if len(boxes) and float(torch.rand((), generator=generator)) < self.recipe.loss.objects:
-            x, y, width, height = boxes[int(torch.randint(len(boxes), (), generator=generator)), :4]
-            around = (float(x + width / 2), float(y + height / 2))
+            around = middle_of(boxes[int(torch.randint(len(boxes), (), generator=generator))])
         kelvin = scenes.kelvin(row)
         crop = Crop.draw(kelvin.shape, data.size, data.scales, generator, around)
         segments = means_by_object(kelvin, *(scenes.integers(row, name) for name in ("instances", "semantic")))
