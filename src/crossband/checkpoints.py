@@ -18,10 +18,11 @@ from torch import nn
 
 from . import __version__
 from .errors import CrossbandError, DamagedFileError, MissingWeightsError
+from .files import write_file
 
 __all__ = [
+    "file_metadata",
     "load_network",
-    "read_account",
     "read_metadata",
     "read_state",
     "write_checkpoint",
@@ -33,54 +34,43 @@ FORMAT = "crossband-checkpoint-1"
 
 
 def write_checkpoint(path: Path, network: nn.Module, metadata: Mapping[str, Any]) -> Path:
-    """Write a network with its metadata, all or nothing.
+    """Write a network with what it says of itself; the file is there whole or not at all.
 
     Raises:
         CrossbandError: the file cannot be written.
     """
-    said = {"format": FORMAT, "crossband": __version__, **account}
+    said = {"format": FORMAT, "crossband": __version__, **metadata}
     return write_tensors(path, network.state_dict(), said)
 
 
-def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], account: Mapping[str, Any]) -> Path:
+def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> Path:
     """Write tensors and what is said of them as one safetensors file, whole or not at all.
 
     Raises:
         CrossbandError: the file cannot be written.
     """
     kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    metadata = {"crossband": json.dumps(account)}
+    text = {"crossband": json.dumps(metadata)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata={"crossband": json.dumps(said)})
-        partial.replace(path)
-    except (OSError, SafetensorError) as error:
+        return write_file(path, lambda partial: save_file(kept, partial, metadata=text))
+    except SafetensorError as error:
         raise CrossbandError(f"cannot write {path} ({error}); choose another folder", parameter="out") from None
-    return path
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint's metadata: ``recipe``, ``classes``, ``preprocess``, ``crossband``, ...
+    """Read the metadata of a checkpoint: ``recipe``, ``classes``, ``preprocess``, ``crossband``, ...
 
     Raises:
         CrossbandError: missing, damaged, or no checkpoint of crossband.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            account = json.loads((file.metadata() or {}).get("crossband", "{}"))
-    except FileNotFoundError:
-        raise MissingWeightsError(
-            f"no checkpoint {path}; crossband train writes one", parameter="checkpoint"
-        ) from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DamagedFileError(f"{path} is no checkpoint: {' '.join(str(error).split())[:80]}") from None
-    if account.get("format") != FORMAT:
+    metadata = file_metadata(path, "checkpoint", "crossband train")
+    if metadata.get("format") != FORMAT:
         raise DamagedFileError(f"{path} is no checkpoint of crossband; crossband train writes one")
-    return account
+    return metadata
 
 
-def read_metadata(path: str | Path, what: str, maker: str) -> dict[str, Any]:
-    """What a safetensors file of crossband says of itself, unchecked; no tensor is read.
+def file_metadata(path: str | Path, what: str, maker: str) -> dict[str, Any]:
+    """Read the metadata of a safetensors file of crossband, unchecked; no tensor is read.
 
     Args:
         path: the file.
@@ -92,16 +82,16 @@ def read_metadata(path: str | Path, what: str, maker: str) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            account = json.loads((file.metadata() or {}).get("crossband", "{}"))
+            metadata = json.loads((file.metadata() or {}).get("crossband", "{}"))
     except FileNotFoundError:
-        raise CrossbandError(f"no {what} {path}; {maker} writes one") from None
+        raise MissingWeightsError(f"no {what} {path}; {maker} writes one", parameter="checkpoint") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise CrossbandError(f"{path} is no {what}: {' '.join(str(error).split())[:80]}") from None
-    return account if isinstance(account, dict) else {}
+        raise DamagedFileError(f"{path} is no {what}: {' '.join(str(error).split())[:80]}") from None
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
-    """Load a checkpoint strictly into a network and return its metadata.
+    """Load a checkpoint strictly into a network, and give what it says of itself.
 
     Raises:
         CrossbandError: no checkpoint, or one of another network.
@@ -112,7 +102,7 @@ def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
     except (RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
         raise DamagedFileError(f"{path} holds another network than the recipe's: {reason}") from None
-    return account
+    return metadata
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -121,7 +111,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """Read the state of a run; ``None`` where there is none.
+    """Read the state of a run, or ``None`` where there is none.
 
     Raises:
         CrossbandError: it is damaged, or holds objects.

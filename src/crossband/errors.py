@@ -20,10 +20,10 @@ _SHORT = 8  # names that a message lists whole
 
 
 class CrossbandError(Exception):
-    """Something the user can mend; the message is one sentence that names it and how to fix it.
+    """Something the user can fix; the message is one sentence that names it and how to fix it.
 
     Attributes:
-        parameter: the parameter of the function called that mends it, as in ``"out"``, or ``""``. The command
+        parameter: the parameter of the function called that fixes it, as in ``"out"``, or ``""``. The command
             line adds its own option to the sentence where the verb has one of that name.
     """
 

@@ -9,18 +9,18 @@ from typing import Any
 from torch import nn
 
 from .bands import Band, parse_band
-from .checkpoints import read_account
+from .checkpoints import read_metadata
 from .devices import choose_device
 from .errors import CrossbandError, UnknownNameError, unknown_name
 from .models import ModelInfo, create_encoder, create_segmenter, find_model, list_segmenters
 from .models import list_models as list_encoders
 from .models._segmentation import band_channels, segmenter_names
-from .retrieval.descriptor.descriptor import (
+from .retrieval.descriptor import (
     PACKED,
     PRESETS,
     Descriptor,
     Options,
-    descriptor_account,
+    descriptor_metadata,
     list_packed,
 )
 from .retrieval.descriptor.network import DescriptorNetwork
@@ -139,9 +139,9 @@ def _task_of(path: Path) -> str | None:
     if path.suffix != ".safetensors":
         return None
     try:
-        return str(read_account(path)["recipe"]["task"])
+        return str(read_metadata(path)["recipe"]["task"])
     except (CrossbandError, KeyError, TypeError):
-        descriptor_account(path)  # which says what is wrong with a file that is neither
+        descriptor_metadata(path)  # which says what is wrong with a file that is neither
         return None
 
 
@@ -172,8 +172,11 @@ def _of_flight(path: Path, task: str | None, device: str) -> nn.Module:
 
     if task == "translation":
         return networks.load_translator(path, device)[0]
-    read = {"labeling": networks.read_labeler, "localization": networks.read_locator}
-    read |= {"detection": networks.read_detector}  # type: ignore[dict-item]
+    read: dict[str, Any] = {
+        "labeling": networks.read_labeler,
+        "localization": networks.read_locator,
+        "detection": networks.read_detector,
+    }
     if task not in read:
         raise unknown_name("task", str(task), ["segmentation", "reidentification", "places", "pairs", *read])
     return read[task](path, device).network

@@ -22,7 +22,6 @@ from .models._segmentation import segmenter_names
 from .nn.counting import count_cost
 from .nn.reparam import deploy
 from .progress import track
-from .retrieval.descriptor import DescriptorSpec
 
 __all__ = ["FORMS", "Profile", "check_size", "network_of", "profile"]
 

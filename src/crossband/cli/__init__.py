@@ -62,7 +62,7 @@ def main() -> None:
 def _option(parameter: str) -> str:
     """The option of the verb at work that gives a parameter of the library, or ``""``.
 
-    Messages of the library name no option: what of the command line mends an error is known here alone.
+    Messages of the library name no option: what of the command line fixes an error is known here alone.
     """
     command: Any = typer.main.get_command(app)
     for word in sys.argv[1:]:

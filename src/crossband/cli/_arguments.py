@@ -19,9 +19,12 @@ FramesArgument = Annotated[str, typer.Argument(metavar="FRAMES", help="a manifes
 RootOption = Annotated[
     Path | None, typer.Option(help="folder of the images, if not the one recorded in the manifest")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
-SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels that images are resized to")]
-WeightsOption = Annotated[Path | None, typer.Option(help="a weights file, or a folder to look in first")]
+UnitsOption = Annotated[
+    str | None, typer.Option(help="units of thermal pixels: counts, centikelvin, kelvin or celsius")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
+SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels to resize images to")]
+WeightsOption = Annotated[Path | None, typer.Option(help="weights file, or a folder to search first")]
 NormalizeOption = Annotated[
     list[str] | None,
     typer.Option("--normalize", help="BAND=NAME, as in tir=kelvin:263:313, tir=repeat8, nir=percentile"),
@@ -117,7 +120,7 @@ def read_options(
 
     sides = read_size(size)
     if not 16 <= min(sides) <= max(sides) <= 8192:
-        raise CrossbandError(f"--size is WIDTHxHEIGHT with sides from 16 to 8192, not {size!r}")
+        raise CrossbandError(f"--size takes WIDTHxHEIGHT with sides from 16 to 8192, not {size!r}")
     names: dict[str, str] = {}
     for entry in normalize or ():
         band, equals, name = entry.partition("=")
@@ -131,11 +134,11 @@ def read_options(
 
 
 def read_size(size: str) -> tuple[int, int]:
-    """(height, width) of the text WIDTHxHEIGHT, whose order is read here only."""
+    """Parse WIDTHxHEIGHT as (height, width); this order of the text is read here only."""
     try:
         width, height = (int(side) for side in size.lower().split("x"))
     except ValueError:
-        raise CrossbandError(f"--size is WIDTHxHEIGHT, as in 320x256, not {size!r}") from None
+        raise CrossbandError(f"--size takes WIDTHxHEIGHT, as in 320x256, not {size!r}") from None
     return height, width
 
 

@@ -32,6 +32,7 @@ import PIL.Image
 
 from ..bands import Band
 from ..errors import CrossbandError, MissingExtraError
+from ..files import write_file
 from ..frames import Frames
 from ..progress import track
 from ._pairs import Group, pair_groups
@@ -56,7 +57,7 @@ _PARTS = {"database": Band.RGB, "queries": Band.TIR}
     ),
 )
 def read_boson_nighttime(root: Path) -> Frames:
-    """Read the frames of Boson-nighttime, extracted, in ``root``.
+    """Frames of Boson-nighttime, extracted, in ``root``.
 
     Raises:
         CrossbandError: only the HDF5 files are there, nothing of this layout, or a name without center.
@@ -64,7 +65,7 @@ def read_boson_nighttime(root: Path) -> Frames:
     groups = list(_groups(root))
     if not groups and next(root.glob("*_queries.h5"), None):
         raise CrossbandError(
-            f"{root} holds Boson-nighttime as HDF5; extract its images once with "
+            f"{root} has Boson-nighttime as HDF5; write its images once with "
             "crossband.datasets.boson_nighttime.extract_boson_nighttime(ROOT, OUT), then scan OUT"
         )
     frames = pair_groups(root, groups, "train_database/@ROW@COLUMN.png and train_queries/@ROW@COLUMN.png")
@@ -119,4 +120,4 @@ def _center(name: str) -> tuple[float, float]:
         _, row, column, *_ = Path(name).name.split("@")
         return float(column), float(row)
     except ValueError:
-        raise CrossbandError(f"{name} is not named by its crop's center, as in @ROW@COLUMN.png") from None
+        raise CrossbandError(f"{name} is not named after its crop's center, as in @ROW@COLUMN.png") from None

@@ -226,7 +226,7 @@ def benchmark(
         raise CrossbandError(f"no query has a positive in the gallery under protocol {rule}; choose another")
     for fault in faults.values():
         note(f"left out: {fault}")
-    protocol: dict[str, object] = {
+    described: dict[str, object] = {
         "positives": str(rule),
         "distance": "euclidean",
         "ties": "ties are ranked pessimistically; search breaks them by gallery order",
@@ -236,7 +236,7 @@ def benchmark(
         "reranked": rerank,
         "interval": "95 %, bootstrap over queries (2000 resamples, seed 0); Clopper-Pearson where all agree",
     }
-    return Benchmark(protocol, runs, _comparisons(runs), list(faults.values()))
+    return Benchmark(described, runs, _comparisons(runs), list(faults.values()))
 
 
 @dataclass(frozen=True)

@@ -248,7 +248,7 @@ def _load(shard: Path) -> np.ndarray:
 def _unreadable(path: Path, error: Exception) -> CrossbandError:
     reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:100]
     return CrossbandError(
-        f"cannot read {path} of the store ({reason}); mend that, or give another folder", parameter="store"
+        f"cannot read {path} of the store ({reason}); fix that, or give another folder", parameter="store"
     )
 
 

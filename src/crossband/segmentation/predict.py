@@ -125,11 +125,11 @@ def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegment
         raise CrossbandError(f"{checkpoint} is a checkpoint of the task {recipe.get('task')}, not segmentation")
     bands = tuple(parse_band(band) for band in metadata["bands"])
     model = recipe["model"]
-    network = create_segmenter(model["name"], len(account["classes"]), bands, options=model["options"])
+    network = create_segmenter(model["name"], len(metadata["classes"]), bands, options=model["options"])
     load_network(checkpoint, network)
-    preprocess = Preprocess.from_description(account["preprocess"])
+    preprocess = Preprocess.from_description(metadata["preprocess"])
     return LoadedSegmenter(
-        reparameterize(network.eval()).to(choose_device(device)), bands, account["classes"], preprocess
+        reparameterize(network.eval()).to(choose_device(device)), bands, metadata["classes"], preprocess
     )
 
 

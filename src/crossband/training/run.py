@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoints import load_network, read_account
+from ..checkpoints import load_network, read_metadata
 from ..devices import choose_device
 from ..errors import CrossbandError, MissingExtraError
 from ..files import make_folder, write_file

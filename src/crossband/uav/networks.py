@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from ..checkpoints import load_network, read_account
+from ..checkpoints import load_network, read_metadata
 from ..devices import choose_device
 from ..errors import CrossbandError, DamagedFileError, MissingWeightsError
 from ..models.geo_gan import GeoGAN

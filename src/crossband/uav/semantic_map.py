@@ -100,7 +100,7 @@ class SemanticMap:
             )
             raise CrossbandError(
                 f"the rough position {given[0]:.6f}, {given[1]:.6f} is off the map, which reaches from "
-                f"{low[0]:.6f}, {low[1]:.6f} to {high[0]:.6f}, {high[1]:.6f}; mend lat and lon, or give "
+                f"{low[0]:.6f}, {low[1]:.6f} to {high[0]:.6f}, {high[1]:.6f}; fix lat and lon, or give "
                 f"another map",
                 parameter="map",
             )

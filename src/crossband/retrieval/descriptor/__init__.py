@@ -1,7 +1,7 @@
 """Descriptors: image to one vector. What a name means, how vectors are made, and the file they are kept in."""
 
 from .descriptor import DEFAULT_OPTIONS, Descriptor, Finish, FinishedRows, Options, unit_length
-from .file import descriptor_account, list_packed, read_descriptor
+from .file import descriptor_metadata, list_packed, read_descriptor
 from .spec import DEFAULT_DESCRIPTOR, PACKED, PRESETS, DescriptorSpec, encoder_name
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     "Finish",
     "FinishedRows",
     "Options",
-    "descriptor_account",
+    "descriptor_metadata",
     "encoder_name",
     "list_packed",
     "read_descriptor",

@@ -20,22 +20,20 @@ import torch
 from ...bands import BANDS, Band, Normalization
 from ...data.preprocess import Preprocess, Statistics, Warp
 from ...devices import choose_device
-from ...errors import CrossbandError, DamagedFileError, MissingWeightsError
-from ...models import ModelInfo, create_encoder, find_model
-from ...models.pair_descriptor import load_pair_descriptor
-from ...models.place_recognizer import load_place_encoder
+from ...errors import CrossbandError
+from ...models import create_encoder
 from ...nn import Encoder, Pooling
 from ..descriptor_cache import StoredRows
 from .spec import DEFAULT_DESCRIPTOR, PACKED, DescriptorSpec, names_encoder
 
-__all__ = ["DEFAULT_OPTIONS", "Descriptor", "Finish", "FinishedRows", "Options", "chosen_device", "unit_length"]
+__all__ = ["DEFAULT_OPTIONS", "Descriptor", "Finish", "FinishedRows", "Options", "unit_length"]
 
 _PREPROCESSING = 1  # raise it when the same image and options give another tensor than before
 
 
 @dataclass(frozen=True)
 class Options:
-    """The user's options for how any descriptor reads images.
+    """What a user may change about how any descriptor reads images.
 
     Attributes:
         size: (height, width) in pixels that images are resized to.
@@ -52,7 +50,7 @@ class Options:
     device: str = "auto"
 
     def preprocess(self, statistics: Statistics) -> Preprocess:
-        """Make the preprocessing for an encoder whose weights expect some statistics."""
+        """How images are read, for an encoder whose weights expect some statistics."""
         given, measured = self.normalization or {}, self.statistics or {}
         default = Preprocess()
         return Preprocess(
@@ -102,14 +100,13 @@ class Finish:
                 )
             if len(self.means[band]) != vectors.shape[1]:
                 raise CrossbandError(
-                    f"dimension mismatch: the mean of {band.value} has {len(self.means[band])} dims, "
-                    f"the vectors have {vectors.shape[1]}; the file it came from is damaged or of another model"
+                    f"the mean of the band {band.value} has {len(self.means[band])} numbers and a vector "
+                    f"{vectors.shape[1]}; the file it came from is damaged or of another model"
                 )
             vectors = vectors - self.means[band]
         if self.axes is not None and len(self.axes) != vectors.shape[1]:
             raise CrossbandError(
-                f"dimension mismatch: the axes expect {len(self.axes)} dims, "
-                f"the vectors have {vectors.shape[1]}; "
+                f"the axes are of {len(self.axes)} numbers and a vector of {vectors.shape[1]}; "
                 "the file they came from is damaged or of another model"
             )
         return unit_length(vectors if self.axes is None else vectors @ self.axes)
@@ -123,20 +120,20 @@ class FinishedRows:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(number of rows, dim)."""
+        """(n, k)."""
         axes = self._finish.axes
         return self._pooled.shape[0], self._pooled.shape[1] if axes is None else axes.shape[1]
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Return finished rows, float32."""
+        """Finished rows, float32."""
         return self._finish(self._pooled.rows(start, stop), self._band)
 
     def take(self, index: np.ndarray) -> np.ndarray:
-        """Return finished rows at some positions, float32."""
+        """Finished rows at some positions, float32."""
         return self._finish(self._pooled.take(index), self._band)
 
     def subset(self, index: np.ndarray) -> FinishedRows:
-        """Return some of the rows, still to be read."""
+        """Some of the rows, still to be read."""
         return FinishedRows(self._pooled.subset(index), self._finish, self._band)
 
 
@@ -174,7 +171,7 @@ class Descriptor:
 
     @classmethod
     def load(cls, name: str = DEFAULT_DESCRIPTOR, options: Options = DEFAULT_OPTIONS) -> Descriptor:
-        """Load the descriptor of a name, a text or a fitted file.
+        """The descriptor of a name, a text or a fitted file.
 
         Raises:
             CrossbandError: an unknown encoder, layer or step, or weights that are missing.
@@ -186,12 +183,12 @@ class Descriptor:
         if name.endswith(".safetensors") or (Path(name).is_file() and not names_encoder(name)):
             return replace(load_file_descriptor(Path(name), options), name=name)
         spec = DescriptorSpec.parse(name)
-        encoder, digest = create_model(spec.encoder, options.weights)
+        encoder = create_encoder(spec.encoder, options.weights)
         return cls(
             name=name,
             encoder_name=spec.encoder,
-            encoder=encoder.to(device := chosen_device(options.device)),
-            weights_digest=digest,
+            encoder=encoder.to(device := choose_device(options.device)),
+            weights_digest=encoder.digest,
             layer=encoder.check_layer(spec.layer),
             pooling=spec.pooling,
             center=spec.center,
@@ -201,65 +198,40 @@ class Descriptor:
 
     @property
     def fingerprint(self) -> str:
-        """Return the digest of weights, layer, pooling and preprocessing: what makes the pooled vector."""
+        """Identifies what makes the pooled vector: weights, layer, pooling and preprocessing."""
         return _digest(self._pooled_metadata())
 
     @property
     def identity(self) -> str:
-        """Return the digest of the final vector, axes included; band means are a gallery's own."""
+        """Identifies the final vector, axes included; band means are a gallery's own."""
         metadata: dict = {**self._pooled_metadata(), "center": self.center}
         if self.axes is not None:
             metadata["axes"] = hashlib.sha256(np.ascontiguousarray(self.axes).tobytes()).hexdigest()
         return _digest(metadata)
 
     def with_warp(self, warp: Warp | None) -> Descriptor:
-        """Return the same descriptor for images that are first misaligned by ``warp``."""
+        """The same descriptor, of images that are first misaligned by ``warp``."""
         return replace(self, preprocess=replace(self.preprocess, warp=warp))
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
-        """Return pooled vectors ``(B, d)``, float32, of preprocessed images ``(B, 3, h, w)``."""
+        """Pooled vectors ``(B, d)``, float32, of preprocessed images ``(B, 3, h, w)``."""
         images = images.to(self.device).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             return self.pooling(self.encoder(images, self.layer)).cpu()
 
     def finish(self, means: Mapping[Band, np.ndarray] | None) -> Finish:
-        """Return what finishes this descriptor's vectors with the means of the sets at hand."""
+        """What finishes this descriptor's vectors with the means of the sets at hand."""
         if not self.center:
             return Finish(None, self.axes)
         return Finish({**(self.means or {}), **(means or {})}, self.axes)
 
     def save(self, path: str | Path) -> Path:
-        """Save it as a safetensors file; the encoder's weights are referred to by their hash.
+        """Write it as a safetensors file; the encoder's weights stay where they are, named by their hash.
 
         Raises:
             CrossbandError: the file cannot be written.
         """
-        account = {
-            "format": _FORMAT,
-            "crossband": __version__,
-            "name": self.name,
-            "encoder": self.encoder_name,
-            "weights": self.weights_digest,
-            "layer": self.layer,
-            "pooling": str(self.pooling),
-            "center": self.center,
-            "preprocess": self.preprocess.describe(),
-            "checkpoint": self.checkpoint,
-        }
-        tensors = {f"mean.{band.value}": mean for band, mean in (self.means or {}).items()}
-        if self.axes is not None:
-            tensors["axes"] = np.ascontiguousarray(self.axes)
-        path = Path(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-            save_file(tensors, partial, metadata={"crossband": json.dumps(account)})
-            partial.replace(path)
-        except (OSError, SafetensorError) as error:
-            raise CrossbandError(
-                f"cannot write {path} ({error}); choose another file", parameter="out"
-            ) from None
-        return path
+        from .file import write_descriptor
 
         return write_descriptor(self, path)
 
@@ -275,268 +247,10 @@ class Descriptor:
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
-    """Scale rows to unit Euclidean length, float32; zero rows stay zero."""
+    """Rows scaled to unit Euclidean length, float32; zero rows stay zero."""
     norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))[:, None]
     return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
 
 
-def _digest(account: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(account, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _names_model(name: str) -> bool:
-    """Whether the name is a model's, so that a file of the same name beside it does not matter."""
-    try:
-        find_model(PRESETS.get(name, name).partition(":")[0].partition("@")[0])
-    except CrossbandError:
-        return False
-    return True
-
-
-def _build(name: str, text: str, options: Options) -> Descriptor:
-    head, _, steps = text.partition(":")
-    encoder_name, _, layer = head.partition("@")
-    entry = find_model(encoder_name, also=[*PRESETS, *PACKED])
-    pooling, center = _steps(steps or entry.default_steps)
-    encoder = create_encoder(encoder_name, options.weights)
-    return Descriptor(
-        name=name,
-        encoder_name=encoder_name,
-        encoder=encoder.to(device := choose_device(options.device)),
-        weights_digest=encoder.digest,
-        layer=encoder.check_layer(layer or None),
-        pooling=pooling,
-        center=center,
-        preprocess=options.preprocess(encoder.statistics),
-        device=device,
-    )
-
-
-def _steps(text: str) -> tuple[Pooling, bool]:
-    steps = [step for step in text.split("+") if step]
-    poolings = [step for step in steps if step != "center"]
-    if len(poolings) != 1:
-        raise CrossbandError(f"a descriptor has one pooling; {text!r} names {len(poolings)}")
-    return Pooling.parse(poolings[0]), "center" in steps
-
-
-def descriptor_account(path: Path) -> dict[str, Any]:
-    """What a descriptor file says of itself, checked; no tensor is read.
-
-    Raises:
-        CrossbandError: the device is not here.
-    """
-    account = _account(path)
-    if account.get("format") != _FORMAT:
-        raise DamagedFileError(f"{path} is no descriptor file of crossband; crossband fit writes one")
-    for name in ("name", "encoder", "weights", "layer", "pooling"):
-        if not isinstance(account.get(name), str):
-            raise _no_descriptor(path, f"its {name} is no text")
-    if not isinstance(account.get("center"), bool):
-        raise _no_descriptor(path, "its center is neither true nor false")
-    _read_preprocess(path, account.get("preprocess"))
-    return account
-
-
-def _account(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            account = json.loads((file.metadata() or {}).get("crossband", "{}"))
-    except FileNotFoundError:
-        raise MissingWeightsError(f"no descriptor file {path}; crossband fit writes one") from None
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise _no_descriptor(path, str(error)) from None
-    return account if isinstance(account, dict) else {}
-
-
-def _of_checkpoint(path: Path, options: Options) -> Descriptor:
-    """The descriptor of a trained network, which reads images as it was trained to."""
-    account = _account(path)
-    trained = _trained(path, account)
-    return Descriptor(
-        name=str(path),
-        encoder_name=_TRAINED,
-        encoder=trained.encoder.to(device := choose_device(options.device)),
-        weights_digest=trained.digest,
-        layer=trained.layer,
-        pooling=trained.pooling,
-        center=trained.axes is not None,
-        preprocess=_trained_preprocess(path, account, options),
-        axes=trained.axes,
-        means=trained.means,
-        device=device,
-        checkpoint=str(path.resolve()),
-    )
-
-
-def list_packed(pattern: str = "*") -> list[ModelInfo]:
-    """The trained descriptors of the package whose names match a pattern, as lines of ``crossband models``.
-
-    Example:
-        >>> [(info.name, info.dim, info.weights) for info in list_packed()]
-        [('crossband512', 512, 'here')]
-    """
-    found = []
-    for name in sorted(fnmatch.filter(PACKED, pattern)):
-        account = _account(PACKED[name])
-        with safe_open(PACKED[name], framework="numpy") as file:
-            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
-        buffers = ("means", "running_mean", "running_var", "num_batches_tracked")
-        params = sum(math.prod(shape) for key, shape in shapes.items() if not key.endswith(buffers))
-        height, width = account["recipe"]["data"]["size"]
-        found.append(
-            ModelInfo(
-                name,
-                "retrieval across bands",
-                params / 1e6,
-                shapes["axes"][1],
-                "Apache-2.0",
-                "this package",
-                "here",
-                (height, width),
-            )
-        )
-    return found
-
-
-def _trained_preprocess(path: Path, account: Mapping[str, Any], options: Options) -> Preprocess:
-    """As it was trained to read images, but for what the user says of his own."""
-    own = _read_preprocess(path, account.get("preprocess"))
-    if options.size not in (own.size, DEFAULT_OPTIONS.size):
-        raise CrossbandError(
-            f"{path.stem} was trained on images of {own.size[1]}x{own.size[0]} and reads no others; leave "
-            "the size out, or name a descriptor that is not trained, as crossband",
-            parameter="size",
-        )
-    given = {band: Normalization.parse(text) for band, text in _by_band(options.normalization).items()}
-    return replace(
-        own,
-        normalization={**own.normalization, **given},
-        statistics={**own.statistics, **(options.statistics or {})},
-    )
-
-
-def _by_band(given: Mapping[str, str] | None) -> dict[Band, str]:
-    return {parse_band(name): text for name, text in (given or {}).items()}
-
-
-@dataclass(frozen=True)
-class _Trained:
-    """What a checkpoint holds; without axes its network makes the whole vector, and nothing is centered."""
-
-    encoder: Encoder
-    digest: str
-    layer: str
-    pooling: Pooling
-    axes: np.ndarray | None = None
-    means: Mapping[Band, np.ndarray] | None = None
-
-
-def _trained(path: Path, account: Mapping[str, Any]) -> _Trained:
-    recipe = account.get("recipe")
-    if not isinstance(recipe, Mapping) or recipe.get("task") != "pairs":
-        encoder, digest = load_place_encoder(path, account)
-        return _Trained(encoder, digest, encoder.check_layer(None), Pooling.parse("flat"))
-    network, bands, digest = load_pair_descriptor(path, account)
-    means = dict(zip(bands, network.means.numpy(), strict=True))
-    axes = np.ascontiguousarray(network.axes.numpy(), np.float32)
-    return _Trained(network.encoder, digest, network.layer, network.pooling, axes, means)
-
-
-def _encoder_of(path: Path, account: Mapping[str, Any], weights: str | Path | None) -> tuple[Encoder, str]:
-    if account["encoder"] != _TRAINED:
-        encoder = create_encoder(account["encoder"], weights)
-        return encoder, encoder.digest
-    named = str(account.get("checkpoint"))
-    given = weights is not None and Path(weights).is_file()  # a folder holds the weights of other models
-    checkpoint = Path(str(weights)) if given else PACKED.get(named, Path(named))
-    if not checkpoint.is_file():
-        raise MissingWeightsError(
-            f"{path} needs the trained network {checkpoint}; give it as the weights", parameter="weights"
-        )
-    trained = _trained(checkpoint, _account(checkpoint))
-    return trained.encoder, trained.digest
-
-
-def read_descriptor(path: Path, options: Options) -> Descriptor:
-    """The descriptor of a file, under the name it had when it was written.
-
-    Raises:
-        CrossbandError: no descriptor file, or fitted with other weights than those that are here.
-    """
-    account = descriptor_account(path)
-    axes, means = _read_tensors(path)
-    encoder, digest = _encoder_of(path, account, options.weights)
-    if digest != account["weights"]:
-        raise MissingWeightsError(
-            f"{path} was fitted with other weights of {account['encoder']} "
-            f"({account['weights'][:8]}, here {digest[:8]}); give those as the weights",
-            parameter="weights",
-        )
-    return Descriptor(
-        name=account["name"],
-        encoder_name=account["encoder"],
-        encoder=encoder.to(device := choose_device(options.device)),
-        weights_digest=digest,
-        layer=encoder.check_layer(account["layer"]),
-        pooling=Pooling.parse(account["pooling"]),
-        center=account["center"],
-        preprocess=_read_preprocess(path, account["preprocess"]),
-        axes=axes,
-        means=means or None,
-        device=device,
-        checkpoint=account.get("checkpoint"),
-    )
-
-
-def _no_descriptor(path: Path, reason: str) -> DamagedFileError:
-    return DamagedFileError(f"{path} is no descriptor file: {' '.join(reason.split())[:80]}")
-
-
-def _read_preprocess(path: Path, account: object) -> Preprocess:
-    """How images are read, from what a file says of it; a size that no image has is refused before anything
-    is made of it."""
-    if not isinstance(account, dict):
-        raise _no_descriptor(path, "it does not say how images are read")
-    size = account.get("size")
-    low, high = _SIDES
-    if not (
-        isinstance(size, list) and len(size) == 2 and all(type(n) is int and low <= n <= high for n in size)
-    ):
-        raise _no_descriptor(path, f"its size is not two sides from {low} to {high} pixels")
-    try:
-        preprocess = Preprocess.from_description(account)
-    except (KeyError, ValueError, TypeError, AttributeError, CrossbandError) as error:
-        raise _no_descriptor(path, f"it does not say how images are read ({error})") from None
-    for band in BANDS:
-        if band not in preprocess.statistics or band not in preprocess.normalization:
-            raise _no_descriptor(path, f"it does not say how {band.value} images are read")
-        mean, std = preprocess.statistics[band].mean, preprocess.statistics[band].std
-        if not (_finite(mean, 3) and _finite(std, 3) and min(std) > 0):
-            raise _no_descriptor(path, f"its statistics of {band.value} are not three numbers each")
-    warp = preprocess.warp
-    if warp is not None and not (_finite((warp.shift, warp.scale, warp.rotate), 3) and warp.scale > 0):
-        raise _no_descriptor(path, "its warp is not three numbers")
-    return preprocess
-
-
-def _finite(values: tuple[object, ...], n: int) -> bool:
-    return len(values) == n and all(type(v) in (int, float) and abs(v) < 1e30 for v in values)  # type: ignore[arg-type]
-
-
-def _read_tensors(path: Path) -> tuple[np.ndarray | None, dict[Band, np.ndarray]]:
-    """Axes ``(d, k)`` and means ``(d,)`` of a descriptor file, checked."""
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _no_descriptor(path, str(error)) from None
-    axes = tensors.get("axes")
-    means = {band: tensors[f"mean.{band.value}"] for band in BANDS if f"mean.{band.value}" in tensors}
-    for name, array, dims in [("axes", axes, 2), *((f"mean of {band}", m, 1) for band, m in means.items())]:
-        if array is None:
-            continue
-        if array.dtype != np.float32 or array.ndim != dims or not array.size or not np.isfinite(array).all():
-            raise _no_descriptor(path, f"the {name} are not finite float32 numbers in {dims} dimension(s)")
-    if len({len(array) for array in (axes, *means.values()) if array is not None}) > 1:
-        raise _no_descriptor(path, "its axes and means differ in length")
-    return axes, means
+def _digest(metadata: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()[:32]

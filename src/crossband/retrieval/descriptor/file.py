@@ -17,18 +17,19 @@ from safetensors.numpy import load_file
 from ... import __version__
 from ...bands import BANDS, Band, Normalization, parse_band
 from ...checkpoints import FORMAT as CHECKPOINT_FORMAT
-from ...checkpoints import read_metadata, write_tensors
+from ...checkpoints import file_metadata, write_tensors
 from ...data.preprocess import Preprocess
-from ...errors import CrossbandError
-from ...models import ModelInfo, create_model
+from ...devices import choose_device
+from ...errors import CrossbandError, DamagedFileError, MissingWeightsError
+from ...models import ModelInfo, create_encoder
 from ...models.pair_descriptor import load_pair_descriptor
 from ...models.place_recognizer import load_place_encoder
 from ...nn import Encoder, Pooling
-from .descriptor import DEFAULT_OPTIONS, Descriptor, Options, chosen_device
+from .descriptor import DEFAULT_OPTIONS, Descriptor, Options
 from .spec import PACKED
 
 __all__ = [
-    "descriptor_account",
+    "descriptor_metadata",
     "list_packed",
     "load_file_descriptor",
     "load_packed",
@@ -42,23 +43,23 @@ _SIDES = (16, 8192)  # pixels
 
 
 def load_file_descriptor(path: Path, options: Options) -> Descriptor:
-    """The descriptor of a file: one that was fitted, or a trained network.
+    """Load the descriptor of a file: one that was fitted, or a trained network.
 
     Raises:
         CrossbandError: neither, or it is damaged.
     """
-    read = _of_checkpoint if _account(path).get("format") == CHECKPOINT_FORMAT else read_descriptor
+    read = _of_checkpoint if _metadata(path).get("format") == CHECKPOINT_FORMAT else read_descriptor
     return read(path, options)
 
 
 def load_packed(name: str, options: Options) -> Descriptor:
-    """A trained descriptor of the package by its name."""
+    """Load a trained descriptor of the package by its name."""
     return replace(_of_checkpoint(PACKED[name], options), name=name, checkpoint=name)
 
 
 def write_descriptor(descriptor: Descriptor, path: str | Path) -> Path:
     """Write a descriptor; see :meth:`Descriptor.save`."""
-    account = {
+    metadata = {
         "format": _FORMAT,
         "crossband": __version__,
         "name": descriptor.name,
@@ -74,63 +75,64 @@ def write_descriptor(descriptor: Descriptor, path: str | Path) -> Path:
     if descriptor.axes is not None:
         arrays["axes"] = descriptor.axes
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-    return write_tensors(path, tensors, account)
+    return write_tensors(path, tensors, metadata)
 
 
 def read_descriptor(path: Path, options: Options) -> Descriptor:
-    """The descriptor of a file, under the name it had when it was written.
+    """Read the descriptor of a file, under the name it had when it was written.
 
     Raises:
         CrossbandError: no descriptor file, or fitted with other weights than those that are here.
     """
-    account = descriptor_account(path)
+    metadata = descriptor_metadata(path)
     axes, means = _read_tensors(path)
-    encoder, digest = _encoder_of(path, account, options.weights)
-    if digest != account["weights"]:
-        raise CrossbandError(
-            f"{path} was fitted with other weights of {account['encoder']} "
-            f"({account['weights'][:8]}, here {digest[:8]}); give those with --weights"
+    encoder, digest = _encoder_of(path, metadata, options.weights)
+    if digest != metadata["weights"]:
+        raise MissingWeightsError(
+            f"{path} was fitted with other weights of {metadata['encoder']} "
+            f"({metadata['weights'][:8]}, here {digest[:8]}); give those as the weights",
+            parameter="weights",
         )
     return Descriptor(
-        name=account["name"],
-        encoder_name=account["encoder"],
-        encoder=encoder.to(device := chosen_device(options.device)),
+        name=metadata["name"],
+        encoder_name=metadata["encoder"],
+        encoder=encoder.to(device := choose_device(options.device)),
         weights_digest=digest,
-        layer=encoder.check_layer(account["layer"]),
-        pooling=Pooling.parse(account["pooling"]),
-        center=account["center"],
-        preprocess=_read_preprocess(path, account["preprocess"]),
+        layer=encoder.check_layer(metadata["layer"]),
+        pooling=Pooling.parse(metadata["pooling"]),
+        center=metadata["center"],
+        preprocess=_read_preprocess(path, metadata["preprocess"]),
         axes=axes,
         means=means or None,
         device=device,
-        checkpoint=account.get("checkpoint"),
+        checkpoint=metadata.get("checkpoint"),
     )
 
 
-def descriptor_account(path: Path) -> dict[str, Any]:
-    """What a descriptor file says of itself, checked; no tensor is read.
+def descriptor_metadata(path: Path) -> dict[str, Any]:
+    """Read the metadata of a descriptor file, checked; no tensor is read.
 
     Raises:
         CrossbandError: missing, damaged, or no descriptor file.
     """
-    account = _account(path)
-    if account.get("format") != _FORMAT:
-        raise CrossbandError(f"{path} is no descriptor file of crossband; crossband fit writes one")
+    metadata = _metadata(path)
+    if metadata.get("format") != _FORMAT:
+        raise DamagedFileError(f"{path} is no descriptor file of crossband; crossband fit writes one")
     for name in ("name", "encoder", "weights", "layer", "pooling"):
-        if not isinstance(account.get(name), str):
+        if not isinstance(metadata.get(name), str):
             raise _no_descriptor(path, f"its {name} is no text")
-    if not isinstance(account.get("center"), bool):
+    if not isinstance(metadata.get("center"), bool):
         raise _no_descriptor(path, "its center is neither true nor false")
-    _read_preprocess(path, account.get("preprocess"))
-    return account
+    _read_preprocess(path, metadata.get("preprocess"))
+    return metadata
 
 
-def _account(path: Path) -> dict[str, Any]:
-    return read_metadata(path, "descriptor file", "crossband fit")
+def _metadata(path: Path) -> dict[str, Any]:
+    return file_metadata(path, "descriptor file", "crossband fit")
 
 
 def list_packed(pattern: str = "*") -> list[ModelInfo]:
-    """The trained descriptors of the package whose names match a pattern, as lines of ``crossband models``.
+    """List the trained descriptors of the package whose names match a pattern, as lines of ``crossband models``.
 
     Example:
         >>> [(info.name, info.dim, info.weights) for info in list_packed()]
@@ -138,12 +140,12 @@ def list_packed(pattern: str = "*") -> list[ModelInfo]:
     """
     found = []
     for name in sorted(fnmatch.filter(PACKED, pattern)):
-        account = _account(PACKED[name])
+        metadata = _metadata(PACKED[name])
         with safe_open(PACKED[name], framework="numpy") as file:
             shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
         buffers = ("means", "running_mean", "running_var", "num_batches_tracked")
         params = sum(math.prod(shape) for key, shape in shapes.items() if not key.endswith(buffers))
-        height, width = account["recipe"]["data"]["size"]
+        height, width = metadata["recipe"]["data"]["size"]
         found.append(
             ModelInfo(
                 name,
@@ -161,17 +163,17 @@ def list_packed(pattern: str = "*") -> list[ModelInfo]:
 
 def _of_checkpoint(path: Path, options: Options) -> Descriptor:
     """The descriptor of a trained network, which reads images as it was trained to."""
-    account = _account(path)
-    trained = _trained(path, account)
+    metadata = _metadata(path)
+    trained = _trained(path, metadata)
     return Descriptor(
         name=str(path),
         encoder_name=_TRAINED,
-        encoder=trained.encoder.to(device := chosen_device(options.device)),
+        encoder=trained.encoder.to(device := choose_device(options.device)),
         weights_digest=trained.digest,
         layer=trained.layer,
         pooling=trained.pooling,
         center=trained.axes is not None,
-        preprocess=_trained_preprocess(path, account, options),
+        preprocess=_trained_preprocess(path, metadata, options),
         axes=trained.axes,
         means=trained.means,
         device=device,
@@ -191,24 +193,25 @@ class _Trained:
     means: Mapping[Band, np.ndarray] | None = None
 
 
-def _trained(path: Path, account: Mapping[str, Any]) -> _Trained:
-    recipe = account.get("recipe")
+def _trained(path: Path, metadata: Mapping[str, Any]) -> _Trained:
+    recipe = metadata.get("recipe")
     if not isinstance(recipe, Mapping) or recipe.get("task") != "pairs":
-        encoder, digest = load_place_encoder(path, account)
+        encoder, digest = load_place_encoder(path, metadata)
         return _Trained(encoder, digest, encoder.check_layer(None), Pooling.parse("flat"))
-    network, bands, digest = load_pair_descriptor(path, account)
+    network, bands, digest = load_pair_descriptor(path, metadata)
     means = dict(zip(bands, network.means.numpy(), strict=True))
     axes = np.ascontiguousarray(network.axes.numpy(), np.float32)
     return _Trained(network.encoder, digest, network.layer, network.pooling, axes, means)
 
 
-def _trained_preprocess(path: Path, account: Mapping[str, Any], options: Options) -> Preprocess:
+def _trained_preprocess(path: Path, metadata: Mapping[str, Any], options: Options) -> Preprocess:
     """As it was trained to read images, but for what the user says of his own."""
-    own = _read_preprocess(path, account.get("preprocess"))
+    own = _read_preprocess(path, metadata.get("preprocess"))
     if options.size not in (own.size, DEFAULT_OPTIONS.size):
         raise CrossbandError(
             f"{path.stem} was trained on images of {own.size[1]}x{own.size[0]} and reads no others; leave "
-            "--size out, or name a descriptor that is not trained, as crossband"
+            "the size out, or name a descriptor that is not trained, as crossband",
+            parameter="size",
         )
     given = {band: Normalization.parse(text) for band, text in _by_band(options.normalization).items()}
     return replace(
@@ -222,31 +225,34 @@ def _by_band(given: Mapping[str, str] | None) -> dict[Band, str]:
     return {parse_band(name): text for name, text in (given or {}).items()}
 
 
-def _encoder_of(path: Path, account: Mapping[str, Any], weights: str | Path | None) -> tuple[Encoder, str]:
-    if account["encoder"] != _TRAINED:
-        return create_model(account["encoder"], weights)
-    named = str(account.get("checkpoint"))
+def _encoder_of(path: Path, metadata: Mapping[str, Any], weights: str | Path | None) -> tuple[Encoder, str]:
+    if metadata["encoder"] != _TRAINED:
+        encoder = create_encoder(metadata["encoder"], weights)
+        return encoder, encoder.digest
+    named = str(metadata.get("checkpoint"))
     given = weights is not None and Path(weights).is_file()  # a folder holds the weights of other models
     checkpoint = Path(str(weights)) if given else PACKED.get(named, Path(named))
     if not checkpoint.is_file():
-        raise CrossbandError(f"{path} needs the trained network {checkpoint}; give it with --weights")
-    trained = _trained(checkpoint, _account(checkpoint))
+        raise MissingWeightsError(
+            f"{path} needs the trained network {checkpoint}; give it as the weights", parameter="weights"
+        )
+    trained = _trained(checkpoint, _metadata(checkpoint))
     return trained.encoder, trained.digest
 
 
-def _read_preprocess(path: Path, account: object) -> Preprocess:
+def _read_preprocess(path: Path, metadata: object) -> Preprocess:
     """How images are read, from what a file says of it; a size that no image has is refused before anything
     is made of it."""
-    if not isinstance(account, dict):
+    if not isinstance(metadata, dict):
         raise _no_descriptor(path, "it does not say how images are read")
-    size = account.get("size")
+    size = metadata.get("size")
     low, high = _SIDES
     if not (
         isinstance(size, list) and len(size) == 2 and all(type(n) is int and low <= n <= high for n in size)
     ):
         raise _no_descriptor(path, f"its size is not two sides from {low} to {high} pixels")
     try:
-        preprocess = Preprocess.from_description(account)
+        preprocess = Preprocess.from_description(metadata)
     except (KeyError, ValueError, TypeError, AttributeError, CrossbandError) as error:
         raise _no_descriptor(path, f"it does not say how images are read ({error})") from None
     for band in BANDS:
@@ -283,5 +289,5 @@ def _read_tensors(path: Path) -> tuple[np.ndarray | None, dict[Band, np.ndarray]
     return axes, means
 
 
-def _no_descriptor(path: Path, reason: str) -> CrossbandError:
-    return CrossbandError(f"{path} is no descriptor file: {' '.join(reason.split())[:80]}")
+def _no_descriptor(path: Path, reason: str) -> DamagedFileError:
+    return DamagedFileError(f"{path} is no descriptor file: {' '.join(reason.split())[:80]}")

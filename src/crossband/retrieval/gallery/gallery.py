@@ -471,12 +471,12 @@ def read_metadata(folder: str | Path) -> dict[str, Any]:
         raise DamagedFileError(
             f"no gallery: {path} is damaged; index into another", parameter="gallery"
         ) from None
-    if not isinstance(account, dict) or account.get("format") != _FORMAT:
+    if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
         raise CrossbandError(f"{folder} holds no gallery that this version reads; index it again")
     dtype, scale = metadata.get("dtype"), metadata.get("scale")
     number = scale if isinstance(scale, int | float) and not isinstance(scale, bool) else -1
     scaled = 0 < number < 1e30 if dtype == "int8" else number == 0
-    if dtype not in _DTYPES or not scaled or not isinstance(account.get("crossband"), str):
+    if dtype not in _DTYPES or not scaled or not isinstance(metadata.get("crossband"), str):
         raise DamagedFileError(
             f"no gallery: {path} does not say dtype, scale and version as crossband writes them; "
             "index into another",
