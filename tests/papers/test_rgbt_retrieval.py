@@ -100,9 +100,9 @@ def test_what_is_missing_is_named_with_where_to_get_it(data, tmp_path):
 
 
 def test_unknown_models_papers_and_recipes_are_one_sentence(data, tmp_path):
-    with pytest.raises(CrossbandError, match="unknown row 'alexnett'; the nearest are alexnet"):
+    with pytest.raises(CrossbandError, match="unknown row 'alexnett'; did you mean alexnet"):
         reproduce("rgbt-retrieval", data, rows=["alexnett"])
-    with pytest.raises(CrossbandError, match=r"unknown paper 'rgb-retrieval'; there are .*rgbt-retrieval"):
+    with pytest.raises(CrossbandError, match=r"unknown paper 'rgb-retrieval'; .*[Tt]here are .*rgbt-retrieval"):
         reproduce("rgb-retrieval", data)
     with pytest.raises(CrossbandError, match="no folder"):
         reproduce("rgbt-retrieval", tmp_path / "gone")

@@ -342,7 +342,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(vehicles, tmp_path, m
     [
         ({"data": {"query_bands": ["lwir"]}}, "band"),
         ({"data": {"bands": ["rgb"], "gallery_bands": ["tir"]}}, "no stream of tir"),
-        ({"scoring": {"protocol": "same-kamera"}}, "unknown protocol 'same-kamera'; the nearest are"),
+        ({"scoring": {"protocol": "same-kamera"}}, "unknown protocol 'same-kamera'; did you mean"),
         ({"model": {"stream": "pbc"}}, "unknown stream 'pbc'"),
         ({"loss": {"triplet": 1.0}}, "set sampling.each"),
         ({"model": {"options": {"color": 3}}}, "stream ide does not take these options"),

@@ -49,8 +49,8 @@ def test_a_name_is_encoder_layer_pooling_and_center(small, name, layer, pooling,
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("efficientnet_lite", r"unknown model 'efficientnet_lite'; the nearest are .*efficientnet_lite0"),
-        ("hog@cell", r"unknown layer 'cell'; the nearest are cells"),
+        ("efficientnet_lite", r"unknown model 'efficientnet_lite'; did you mean .*efficientnet_lite0"),
+        ("hog@cell", r"unknown layer 'cell'; did you mean cells"),
         ("hog:mean", r"unknown pooling 'mean'"),
         ("hog:center", r"has one pooling"),
         ("hog:avg+max", r"has one pooling"),

@@ -139,7 +139,7 @@ def test_named_queries_are_drawn_and_unknown_ones_are_one_sentence(explained, tm
     found = explain(frames, ["hog"], queries=["0003"], **asked)
     assert [curve.query for curve in found.models[0].curves] == ["0003"]
     assert found.models[0].heats == []
-    with pytest.raises(CrossbandError, match="unknown query '3003'; the nearest are"):
+    with pytest.raises(CrossbandError, match="unknown query '3003'; did you mean"):
         explain(frames, ["hog"], queries=["3003"], **asked)
     with pytest.raises(CrossbandError, match="one direction between two bands"):
         explain(frames, ["hog"], "all", "all", **asked)

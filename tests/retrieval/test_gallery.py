@@ -354,7 +354,7 @@ def test_a_query_may_be_a_frame_of_a_manifest(tmp_path, described):
     assert query_image(str(path), "tir") == (path, None)
     with pytest.raises(CrossbandError, match="give its --frames"):
         query_image("0003", "tir")
-    with pytest.raises(CrossbandError, match=r"unknown frame '003'; the nearest are .*0003"):
+    with pytest.raises(CrossbandError, match=r"unknown frame '003'; did you mean .*0003"):
         query_image("003", "tir", manifest)
     manifest.unlink()
 

@@ -35,7 +35,7 @@ def test_clusters_stay_together(clusters, method):
 
 
 def test_unknown_methods_and_too_few_points_are_one_sentence(clusters):
-    with pytest.raises(CrossbandError, match="unknown projection 'tsnee'; the nearest are tsne"):
+    with pytest.raises(CrossbandError, match="unknown projection 'tsnee'; did you mean tsne"):
         project(clusters, "tsnee")
     with pytest.raises(CrossbandError, match="four descriptors"):
         project(clusters[:3], "pca")

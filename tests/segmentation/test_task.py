@@ -153,10 +153,10 @@ def test_a_killed_run_ends_as_one_left_alone(yard, tmp_path, monkeypatch):
     [
         ({"data": {"val": {"frames": "yard", "where": {"split": ["test"]}}}}, "selected on val, never on test"),
         ({"data": {"crop": [96, 96]}}, "larger than data.size"),
-        ({"data": {"classes": "mfnets"}}, "unknown class list 'mfnets'; the nearest are mfnet"),
+        ({"data": {"classes": "mfnets"}}, "unknown class list 'mfnets'; did you mean mfnet"),
         ({"data": {"classes": ["nothing", "bright"]}}, "has the label 2 and the class list ends at 1"),
         ({"data": {"bands": ["rgb", "nir"]}}, "have no nir"),
-        ({"loss": {"regression": "l3"}}, "there are smooth_l1, l1, l2"),
+        ({"loss": {"regression": "l3"}}, "there are l1, l2, smooth_l1"),
         ({"scoring": {"protocol": "own"}}, "there are present, rtfnet, objects"),
         ({"model": {"name": "rsfnet5"}}, "unknown segmentation network"),
     ],

@@ -37,7 +37,7 @@ def timm_entry(name: str) -> ModelEntry:
     bare = name.removeprefix("timm/")
     if not timm.is_model(bare.split(".")[0]):
         close = difflib.get_close_matches(bare, timm.list_models(), n=3)
-        hint = f"the nearest are {', '.join(close)}" if close else "timm.list_models() in Python lists them"
+        hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() in Python lists them"
         raise CrossbandError(f"timm has no model {bare!r}; {hint}")
     config = _published(bare)
     hub = (config.hf_hub_id, "model.safetensors") if config is not None and config.hf_hub_id else None

@@ -224,7 +224,7 @@ def _sentence(error: pydantic.ValidationError, kind: type[BaseModel]) -> str:
     if first["type"] == "extra_forbidden":
         known = _keys_at(kind, first["loc"][:-1])
         close = nearest(str(first["loc"][-1]), known, n=1)
-        hint = f"the nearest is {close[0]!r}" if close else f"there are {', '.join(sorted(known))}"
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
         return f"unknown key {where!r}; {hint}"
     if first["type"] == "missing":
         return f"the key {where!r} is missing"
