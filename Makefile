@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
 OUT ?= out/demo
+JOBS ?= 2
 
-.PHONY: help install demo test lint bench docs clean
+.PHONY: help install demo test test-fast lint bench docs clean
 help:
 	@echo "make demo [DATA=folder]  the main job, from nothing to report.html"
-	@echo "make test                the test suite, offline"
+	@echo "make test                the test suite, offline; JOBS=2 processes"
+	@echo "make test-fast           the tests that take under two seconds each"
 	@echo "make lint | bench | docs | install | clean"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -24,7 +26,10 @@ demo: install
 	$(BIN)/crossband demo $(if $(DATA),--data "$(DATA)") --out "$(OUT)"
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+test-fast: install
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 lint: install
 	$(BIN)/ruff check .

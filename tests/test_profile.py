@@ -43,23 +43,12 @@ def test_an_encoder_is_profiled_as_it_is_listed():
     assert one.latency_ms is None
 
 
-def test_what_is_wrong_is_named():
-    with pytest.raises(CrossbandError, match="unknown model 'rsfnet50-18'; did you mean rsfnet50_18"):
-        profile("rsfnet50-18")
-    with pytest.raises(CrossbandError, match="unknown form 'trained'; did you mean training"):
-        profile("mfnet", forms=["trained"])
-    with pytest.raises(CrossbandError, match="unknown dtype"):
-        profile("mfnet", dtype="int8")
-    with pytest.raises(CrossbandError, match="is an encoder and takes no options"):
-        profile("squeezenet1_1", options={"kernel_size": 3})
-
-
 @pytest.mark.parametrize("size", [(0, 0), (8, 8), (480, 10**5), (-1, 64)])
 def test_a_size_that_the_network_cannot_read_is_named_before_memory_is_taken(size, tmp_path):
     from crossband.export import export
 
-    with pytest.raises(CrossbandError, match=r"cannot read images of "):
+    with pytest.raises(CrossbandError, match=r"--size"):
         profile("mfnet", size=size, rounds=0)
-    with pytest.raises(CrossbandError, match=r"cannot read images of "):
+    with pytest.raises(CrossbandError, match=r"--size"):
         export("mfnet", tmp_path / "new" / "a.onnx", size=size)
     assert not (tmp_path / "new").exists()

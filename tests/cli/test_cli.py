@@ -2,88 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import struct
 import subprocess
 import sys
-import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import PIL.Image
 import pytest
-import torch
 import typer
 
 from crossband import __version__, cli
 
-HOG = ("--models", "hog", "--size", "64x64")
-
-
-class Done(NamedTuple):
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def crossband(monkeypatch, capsys, tmp_path) -> Run:
-    """Runs a command in this process, in a folder of its own, offline."""
-    for name in ("CROSSBAND_WEIGHTS", "CROSSBAND_STORE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("CROSSBAND_OFFLINE", "1")
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["crossband", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return Done(int(caught.value.code or 0), *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory, make_pairs) -> Path:
-    """Six pairs. Not to be changed."""
-    return make_pairs(tmp_path_factory.mktemp("set") / "pairs", n=6)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("store")
-
-
-@pytest.fixture
-def gallery(crossband, pairs, store) -> Path:
-    """A gallery of the thermal images, in the folder the commands run in."""
-    done = crossband(
-        "index", pairs, "--gallery", "g", "--model", "hog", "--band", "tir", "--size", "64x64", "--store", store
-    )
-    assert done.status == 0, done.err
-    return Path("g")
-
-
-def refused(done: Done, *parts: str) -> None:
-    """Status 2, nothing on standard output, and one sentence on standard error that holds all parts."""
-    assert done.status == 2
-    assert done.out == ""
-    assert done.err.startswith("crossband: ")
-    assert done.err.count("\n") == 1, done.err
-    assert "Traceback" not in done.err
-    for part in parts:
-        assert part in done.err, done.err
+from .conftest import HOG, refused
 
 
 def verbs() -> list[tuple[str, ...]]:
@@ -335,74 +267,6 @@ def test_a_run_over_a_faulty_set_says_what_it_left_out_and_succeeds(crossband, t
     assert json.loads(done.out)["left_out"][0]["reason"] == "empty file (0 bytes)"
 
 
-# --- bad input: status 2 and one sentence
-
-
-def test_bad_an_empty_folder(crossband, tmp_path):
-    (tmp_path / "empty").mkdir()
-    refused(crossband("benchmark", "empty", *HOG), "no bands recognized in empty", "the folders of rgb and tir")
-
-
-def test_bad_empty_band_folders(crossband, tmp_path):
-    for band in ("rgb", "tir"):
-        (tmp_path / "set" / band).mkdir(parents=True)
-    refused(crossband("benchmark", "set", *HOG), "set")
-
-
-def test_bad_folders_with_no_common_stem(crossband, tmp_path, make_pairs):
-    root = make_pairs(tmp_path / "set", n=3)
-    for path in (root / "tir").iterdir():
-        path.rename(path.with_name(f"t{path.name}"))
-    refused(crossband("benchmark", root, *HOG), "stem")
-
-
-@pytest.mark.parametrize("kind", ["text", "truncated", "empty", "bomb", "missing", "folder"])
-def test_bad_query_images(crossband, gallery, tmp_path, kind):
-    query = tmp_path / "query.png"
-    if kind == "text":
-        query.write_text("this is no picture")
-    elif kind == "truncated":
-        file = io.BytesIO()
-        PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)).save(file, "JPEG")
-        query.write_bytes(file.getvalue()[:1500])
-    elif kind == "empty":
-        query.write_bytes(b"")
-    elif kind == "bomb":
-        body = b"IHDR" + struct.pack(">IIBBBBB", 65535, 65535, 8, 0, 0, 0, 0)
-        query.write_bytes(
-            b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
-        )
-    elif kind == "folder":
-        query.mkdir()
-    said = {
-        "text": "not an image",
-        "truncated": "truncated",
-        "empty": "empty file (0 bytes)",
-        "bomb": "decompression bomb: 65535 x 65535",
-        "missing": "missing",
-        "folder": "not a file",
-    }
-    refused(crossband("search", query, "--gallery", gallery), str(query), said[kind])
-
-
-def test_bad_a_single_pair(crossband, tmp_path, make_pairs):
-    refused(crossband("benchmark", make_pairs(tmp_path / "set", n=1), *HOG), "at least two")
-
-
-def test_bad_query_equal_to_gallery(crossband, pairs):
-    done = crossband("benchmark", pairs, *HOG, "--query", "rgb", "--gallery", "rgb")
-    refused(done, "only find itself", "--protocol")
-
-
-def test_bad_an_unknown_model(crossband, pairs):
-    refused(crossband("benchmark", pairs, "--models", "squeezenet11"), "unknown model", "squeezenet1_1")
-
-
-def test_bad_a_pattern_of_no_model(crossband):
-    refused(crossband("models", "resnt18"), "unknown model 'resnt18'", "resnet18")
-    refused(crossband("models", "crosband"), "nearest are crossband")
-
-
 def test_models_shows_the_encoder_of_a_preset(crossband):
     assert json.loads(crossband("models", "crossband", "--json").out)[0]["name"] == "efficientnet_lite0"
 
@@ -421,202 +285,6 @@ def test_a_leftover_error_of_a_file_is_one_sentence(crossband, monkeypatch):
 
     monkeypatch.setattr("crossband.datasets.open_frames", stumble)
     refused(crossband("benchmark", "."), "out/results.json: Is a directory")
-
-
-def test_bad_a_root_for_a_folder_without_manifest(crossband, pairs):
-    refused(crossband("benchmark", pairs, *HOG, "--root", "/nope"), "has no manifest", "--root")
-
-
-def test_bad_an_unknown_layer(crossband, pairs):
-    refused(crossband("benchmark", pairs, "--models", "hog@cell"), "unknown layer", "cells")
-
-
-def test_bad_missing_weights_without_a_network(crossband, pairs, monkeypatch, tmp_path):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    refused(crossband("benchmark", pairs, "--models", "resnet18"), "no weights for resnet18", "--weights")
-
-
-def test_bad_weights_that_are_not_there(crossband, pairs):
-    refused(
-        crossband("benchmark", pairs, "--models", "crossband", "--weights", "nowhere"), "nowhere", "--weights"
-    )
-
-
-def test_bad_weights_of_another_network(crossband, pairs, tmp_path):
-    torch.save({"w": torch.zeros(1)}, tmp_path / "resnet18.pth")
-    refused(
-        crossband("benchmark", pairs, "--models", "resnet18", "--weights", "."),
-        "resnet18.pth",
-        "another network",
-    )
-
-
-@pytest.mark.parametrize("verb", ["benchmark", "robustness"])
-def test_bad_an_output_folder_that_cannot_be_written(crossband, pairs, tmp_path, verb):
-    (tmp_path / "file").touch()
-    refused(crossband(verb, pairs, *HOG, "--out", "file/out"), "cannot write to file/out", "--out")
-
-
-def test_bad_a_store_that_cannot_be_written(crossband, pairs, tmp_path):
-    (tmp_path / "file").touch()
-    refused(crossband("benchmark", pairs, *HOG, "--store", "file/store"), "cannot write the cache", "--store")
-
-
-def test_bad_a_gallery_made_by_another_model(crossband, pairs, gallery, store):
-    done = crossband("index", pairs, "--gallery", gallery, "--model", "efficientnet_lite0", "--store", store)
-    refused(done, "was made with hog, not with efficientnet_lite0", "--gallery")
-
-
-def test_bad_no_gallery(crossband, pairs):
-    refused(crossband("search", pairs / "rgb" / "0000.png", "--gallery", "none"), "no gallery in none", "index")
-
-
-def test_bad_a_gallery_where_a_file_is(crossband, pairs, tmp_path, store):
-    (tmp_path / "file").touch()
-    done = crossband("index", pairs, "--gallery", "file", "--model", "hog", "--size", "64x64", "--store", store)
-    refused(done, "cannot write the gallery file")
-
-
-@pytest.mark.parametrize("size", ["320", "320x", "axb", "8x8", "0x64", "99999x64", "-64x64", "64x64x64", ""])
-def test_bad_sizes(crossband, pairs, size):
-    refused(
-        crossband("benchmark", pairs, "--models", "hog", f"--size={size}"), "--size is WIDTHxHEIGHT", repr(size)
-    )
-
-
-def test_bad_a_size_the_network_cannot_take(crossband, pairs, tmp_path, store):
-    done = crossband(
-        "benchmark", pairs, "--models", "timm/vit_tiny_patch16_224", "--size", "64x64", "--store", store
-    )
-    refused(done, "no weights for vit_tiny_patch16_224")  # said before any image is read
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ("percentile", "BAND=NAME"),
-        ("thermal=percentile", "unknown band 'thermal'"),
-        ("tir=stretch", "unknown normalization 'stretch'"),
-        ("tir=kelvin:310:270", "low < high"),
-    ],
-)
-def test_bad_normalizations(crossband, pairs, given, said):
-    refused(crossband("benchmark", pairs, *HOG, "--normalize", given), said)
-
-
-def test_bad_kelvin_on_counts(crossband, pairs):
-    refused(crossband("benchmark", pairs, *HOG, "--normalize", "tir=kelvin:270:310"), "--units centikelvin")
-
-
-def test_bad_units(crossband, pairs):
-    refused(crossband("benchmark", pairs, *HOG, "--units", "kelvins"), "unknown units 'kelvins'", "kelvin")
-
-
-@pytest.mark.parametrize("memory", ["much", "-2G", "inf", "0"])
-def test_bad_sizes_of_memory(crossband, pairs, store, memory):
-    done = crossband("benchmark", pairs, *HOG, "--store", store, f"--max-memory={memory}")
-    refused(done, "--max-memory 512M")
-
-
-def test_bad_a_memory_too_small(crossband, pairs, store):
-    refused(
-        crossband("benchmark", pairs, *HOG, "--store", store, "--max-memory", "1000"),
-        "at least --max-memory 1M",
-    )
-
-
-@pytest.mark.parametrize("option", ["--query", "--gallery"])
-def test_bad_bands(crossband, pairs, option):
-    refused(crossband("benchmark", pairs, *HOG, option, "thermal"), "unknown band 'thermal'", "tir")
-
-
-def test_bad_a_band_the_frames_lack(crossband, pairs):
-    refused(crossband("benchmark", pairs, *HOG, "--gallery", "nir"), "no frames have the band nir")
-
-
-def test_bad_a_band_of_a_query_whose_mean_the_gallery_lacks(crossband, pairs, gallery):
-    done = crossband("search", pairs / "rgb" / "0000.png", "--gallery", gallery, "--band", "nir")
-    refused(done, "the band nir cannot be centered", "--calibrate")
-
-
-@pytest.mark.parametrize("protocol", ["nearby", "within", "within:far"])
-def test_bad_protocols(crossband, pairs, protocol):
-    done = crossband("benchmark", pairs, *HOG, "--protocol", protocol)
-    refused(done, f"unknown protocol {protocol!r}", "within:METERS")
-
-
-def test_bad_a_protocol_whose_column_is_missing(crossband, pairs):
-    refused(crossband("benchmark", pairs, *HOG, "--protocol", "place"), "'place'")
-
-
-@pytest.mark.parametrize("k", ["0", "-3"])
-def test_bad_k(crossband, pairs, gallery, k):
-    refused(
-        crossband("search", pairs / "rgb" / "0000.png", "--gallery", gallery, "-k", k), "-k must be at least 1"
-    )
-
-
-def test_bad_conditions(crossband, pairs, gallery):
-    query = pairs / "rgb" / "0000.png"
-    refused(crossband("search", query, "--gallery", gallery, "--where", "color = 'red'"), "--where", "camera")
-    refused(crossband("gallery", "delete", gallery, "--where", "color ="), "--where", "camera")
-
-
-def test_bad_a_missing_manifest(crossband):
-    refused(
-        crossband("benchmark", "gone.parquet", *HOG),
-        "there is no gone.parquet",
-        "a folder of images or a manifest",
-    )
-
-
-def test_bad_a_manifest_that_is_none(crossband, tmp_path):
-    (tmp_path / "f.parquet").write_text("text")
-    refused(crossband("benchmark", "f.parquet", *HOG), "f.parquet is no manifest")
-
-
-def test_bad_a_manifest_that_leaves_its_folder(crossband, tmp_path):
-    pd.DataFrame([{"frame": "a", "rgb": "../../etc/passwd"}]).to_csv(tmp_path / "f.csv", index=False)
-    refused(crossband("benchmark", "f.csv", *HOG), "stay inside the manifest's folder")
-
-
-def test_bad_no_model_named(crossband, pairs):
-    refused(crossband("benchmark", pairs, "--models", " , "), "--models names no model")
-
-
-def test_bad_fitting_on_too_few_images(crossband, pairs, store):
-    done = crossband(
-        "fit", pairs, "--model", "hog", "--dim", "64", "--size", "64x64", "--store", store, "--out", "s"
-    )
-    refused(done, "64 dims need more than 64 images", "there are 12")
-
-
-def test_bad_a_split_that_is_not_there(crossband, pairs, store):
-    done = crossband(
-        "fit", pairs, "--model", "hog", "--split", "trian", "--store", store, "--out", "s.safetensors"
-    )
-    refused(done, "no frames in split trian")
-
-
-def test_bad_data_for_the_demo(crossband, tmp_path):
-    (tmp_path / "empty").mkdir()
-    refused(crossband("demo", "--data", "empty", "--models", "hog"), "no bands recognized in empty")
-    refused(crossband("demo", "--data", "gone", "--models", "hog"), "gone")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("benchmrk",), "benchmark"),
-        (("search", "a.png"), "--gallery"),
-        (("search", "--folder", "x"), "--folder"),
-        (("benchmark", ".", "--workers", "0"), "--workers"),
-        (("search", "a.png", "--gallery", "g", "-k", "many"), "-k"),
-        (("fit", ".", "--out", "s", "--dim", "1"), "--dim"),
-    ],
-)
-def test_bad_verbs_and_options(crossband, arguments, said):
-    refused(crossband(*arguments), said, "--help")
 
 
 def test_stopping_by_hand_says_that_the_command_continues(crossband, monkeypatch):
@@ -648,12 +316,3 @@ def test_a_closed_pipe_is_no_error(pairs):
         env={**os.environ, "CROSSBAND_OFFLINE": "1"},
     )
     assert "Traceback" not in done.stderr
-
-
-def test_bad_an_unknown_layout_before_anything_is_rendered(crossband, tmp_path):
-    refused(crossband("simulate", "--layout", "kitti", "--out", "city"), "unknown layout 'kitti'", "coco")
-    assert not Path("city").exists()
-
-
-def test_bad_a_folder_of_data_that_is_not_there(crossband):
-    refused(crossband("reproduce", "vpr-finetuning", "--data-root", "gone"), "no folder gone", "datasets")

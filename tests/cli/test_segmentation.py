@@ -8,10 +8,9 @@ import PIL.Image
 import pytest
 
 from ..segmentation.test_segment import CLASSES, checkpoint_of
-from .test_cli import crossband  # noqa: F401  (a fixture)
 
 
-def test_profile_prints_what_the_design_says(crossband):  # noqa: F811
+def test_profile_prints_what_the_design_says(crossband):
     done = crossband(
         "profile", "mfnet", "--size", "64x48", "--rounds", 2, "--form", "deployed", "--device", "cpu", "--json"
     )
@@ -25,13 +24,13 @@ def test_profile_prints_what_the_design_says(crossband):  # noqa: F811
     assert "deployed" in both.out
 
 
-def test_models_lists_segmentation_networks(crossband):  # noqa: F811
+def test_models_lists_segmentation_networks(crossband):
     [found] = json.loads(crossband("models", "mfnet", "--json").out)
     assert found["task"] == "segmentation"
     assert found["params_m"] == pytest.approx(0.736, abs=0.001)
 
 
-def test_segment_prints_the_share_of_each_class(crossband, pairs, tmp_path):  # noqa: F811
+def test_segment_prints_the_share_of_each_class(crossband, pairs, tmp_path):
     checkpoint = checkpoint_of(tmp_path / "best.safetensors")
     done = crossband(
         "segment", pairs, "--checkpoint", checkpoint, "--without", "tir", "--out", tmp_path / "o", "--json"
@@ -50,28 +49,8 @@ def pairs(tmp_path_factory, make_pairs):
     return make_pairs(tmp_path_factory.mktemp("set") / "pairs", n=2)
 
 
-def test_an_export_says_how_far_it_differs(crossband, tmp_path):  # noqa: F811
+def test_an_export_says_how_far_it_differs(crossband, tmp_path):
     pytest.importorskip("onnxruntime", reason="export is an extra: crossband[export]")
     done = crossband("export", "mfnet", "--size", "64x48", "--out", tmp_path / "a.onnx")
     assert done.status == 0
     assert "largest difference" in done.out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (("profile", "mfnets"), "unknown model 'mfnets'; did you mean mfnet"),
-        (("profile", "mfnet", "width=3"), "unknown option of mfnet 'width'"),
-        (("profile", "mfnet", "width"), "a model option is KEY=VALUE"),
-        (("export", "mfnet", "--out", "a.pt"), "an export is a .onnx file"),
-        (("segment", "a.png", "--checkpoint", "none.safetensors"), "no image a.png"),
-        (("segment-robustness", ".", "--checkpoint", "x"), "no bands recognized"),
-        (("reproduce", "rsfnets", "--data-root", "."), "unknown paper 'rsfnets'; there are hamnet"),
-    ],
-)
-def test_a_mistake_is_one_sentence(crossband, arguments, sentence):  # noqa: F811
-    done = crossband(*arguments)
-    assert done.status == 2
-    assert done.err.startswith("crossband: ")
-    assert sentence in done.err
-    assert done.err.count("\n") == 1

@@ -8,7 +8,6 @@ import PIL.Image
 import pytest
 
 from crossband import cli
-from crossband.errors import CrossbandError
 
 
 def run(capsys, *arguments: object) -> str:
@@ -47,20 +46,3 @@ def test_the_verbs_of_the_chain(world, networks, photo, tmp_path, capsys):
         tmp_path / "probe.png",
     )
     assert "possible 220.0 to 360.0 K" in said
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["translate", "a.png", "--model", "m", "--out", "o.png"], "no temperature of its own"),
-        (["localize", "nowhere", "--map", "m", "--models", "m", "--where", "x"], "COLUMN=VALUE"),
-        (
-            ["reid", "a.png", "--flight", "f", "--map", "m", "--models", "m", "--box", "1,2"],
-            "LEFT,TOP,WIDTH,HEIGHT",
-        ),
-        (["detect", "nowhere", "--models", "m"], "no flight at nowhere|no network"),
-    ],
-)
-def test_mistakes_are_one_sentence(capsys, arguments, said):
-    with pytest.raises(CrossbandError, match=said):
-        run(capsys, *arguments)

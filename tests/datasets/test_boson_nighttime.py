@@ -23,17 +23,6 @@ def test_crops_with_one_center_are_one_frame(plant):
     assert frames.table["rgb"].isna().tolist() == [False, True, False]
 
 
-def test_a_name_without_its_center_is_refused(plant):
-    root = plant(["train_database/@1@2.png", "train_queries/@1@2.png", "train_queries/one.png"])
-    with pytest.raises(CrossbandError, match="train/one is not named by its crop's center"):
-        scan(root)
-
-
-def test_hdf5_alone_says_how_to_extract_it(plant):
-    with pytest.raises(CrossbandError, match="extract_boson_nighttime"):
-        scan(plant(["test_database.h5", "test_queries.h5"]))
-
-
 class _FakeH5py:
     """What of h5py the exporter uses: a file that holds image_data and image_name."""
 
@@ -73,11 +62,11 @@ def test_a_real_hdf5_file_is_extracted(tmp_path):
 
 def test_without_h5py_the_mend_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(CrossbandError, match="pip install h5py"):
+    with pytest.raises(CrossbandError, match="h5py"):
         extract_boson_nighttime(tmp_path, tmp_path / "out")
 
 
 def test_a_folder_without_hdf5_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", _FakeH5py)
-    with pytest.raises(CrossbandError, match=r"no train_database.h5"):
+    with pytest.raises(CrossbandError, match=r"train_database.h5"):
         extract_boson_nighttime(tmp_path, tmp_path / "out")

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from crossband.datasets import scan
-from crossband.errors import CrossbandError
 
 from .conftest import rows
 
@@ -35,9 +34,3 @@ def test_rooms_are_read_where_they_are_listed(plant):
     assert len(frames) == 2
     assert dict(rows(frames, "heading", "place"))[0.1] == "PA-B"
     assert frames.table["place"].isna().sum() == 1
-
-
-def test_a_name_without_a_pose_is_named(plant):
-    root = plant([image("seq4_cloudy1"), "seq4_cloudy1/std_cam/mine.jpeg"])
-    with pytest.raises(CrossbandError, match=r"mine\.jpeg is not named by its pose"):
-        scan(root)

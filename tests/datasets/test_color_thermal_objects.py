@@ -1,7 +1,4 @@
-import pytest
-
 from crossband.datasets import scan
-from crossband.errors import CrossbandError
 
 from .conftest import rows
 
@@ -28,9 +25,3 @@ def test_parts_are_splits(plant):
         "query": 1,
         "gallery": 1,
     }
-
-
-def test_an_image_without_identity_is_named(plant):
-    root = plant(["color/car.jpg", "thermal/car7_01.png"])
-    with pytest.raises(CrossbandError, match=r"car\.jpg names no identity"):
-        scan(root, kind="color_thermal_objects")

@@ -1,7 +1,6 @@
 import pytest
 
 from crossband.datasets import scan
-from crossband.errors import CrossbandError
 
 from .conftest import rows
 
@@ -29,11 +28,6 @@ def test_the_sample_layout_and_one_split_alone_are_read(plant):
 def test_a_users_folders_of_the_same_names_are_not_taken_for_it(plant):
     root = plant(["visible/train/a.png", "infrared/train/a.png"])
     assert rows(scan(root), "frame", "rgb") == [("train/a", "visible/train/a.png")]
-
-
-def test_another_folder_is_refused(plant):
-    with pytest.raises(CrossbandError, match="does not have the layout visible/train and infrared/train"):
-        scan(plant(["a.jpg"]), kind="llvip")
 
 
 @pytest.mark.shared

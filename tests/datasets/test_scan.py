@@ -3,7 +3,7 @@
 import pytest
 
 from crossband.bands import Band
-from crossband.datasets import dataset, list_datasets, open_frames, scan
+from crossband.datasets import list_datasets, open_frames, scan
 from crossband.errors import CrossbandError
 
 from ..flir_file import radiometric_jpeg
@@ -65,10 +65,10 @@ def test_groups_of_frames_whose_folder_is_not_utf8_are_left_out_with_a_note(plan
 
 def test_a_root_is_of_a_manifest_only(plant):
     root = plant(["rgb/a.png", "tir/a.png"])
-    with pytest.raises(CrossbandError, match=r"a root says where .* has no manifest"):
+    with pytest.raises(CrossbandError, match=r"--root"):
         open_frames(root, "/nope")
     scan(root).write(root / "frames.parquet")
-    with pytest.raises(CrossbandError, match="give their folder"):
+    with pytest.raises(CrossbandError, match="--root"):
         open_frames(root, "/nope")
     assert open_frames(root, root).root == root
 
@@ -77,11 +77,6 @@ def test_named_suffixes_win_the_longest_first(plant):
     root = plant(["1v.png", "1ir.png", "1nir.png"])
     frames = scan(root, suffixes={"tir": "ir", "nir": "nir", "rgb": "v"})
     assert rows(frames, "frame", "rgb", "nir", "tir") == [("1", "1v.png", "1nir.png", "1ir.png")]
-
-
-def test_an_unknown_band_of_a_suffix_names_the_nearest(plant):
-    with pytest.raises(CrossbandError, match="unknown band 'thermal'"):
-        scan(plant(["a_t.png"]), suffixes={"thermal": "_t"})
 
 
 def test_frames_are_in_natural_order(plant):
@@ -130,7 +125,7 @@ def test_radiometric_jpegs_are_both_bands(plant, capsys):
 
 def test_a_recognized_layout_that_fits_two_is_refused(plant):
     root = plant(["Vis/00000.png", "Ir/00000.png", "crop_LR_visible/a.jpg", "cropinfrared/a.jpg"])
-    with pytest.raises(CrossbandError, match="looks like m3fd, roadscene; say which kind"):
+    with pytest.raises(CrossbandError, match="m3fd, roadscene"):
         scan(root)
     assert scan(root, kind="m3fd").names == ["00000"]
 
@@ -177,46 +172,6 @@ def test_every_dataset_says_what_it_is(entry):
     assert set(entry.bands) <= {"rgb", "nir", "tir"}
 
 
-def test_an_unknown_dataset_names_the_nearest():
-    with pytest.raises(CrossbandError, match="unknown dataset 'lvip'; did you mean llvip"):
-        dataset("lvip")
-
-
-@pytest.mark.parametrize(
-    ("tree", "message"),
-    [
-        ([], "no bands recognized in"),
-        (["a.png", "b.png"], "no bands recognized in"),
-        (["rgb/a.png", "tir/b.png"], "no file stem is in two of the folders .*rgb 'a' and tir 'b'"),
-        (["rgb/a.png", "tir/a.txt"], "no image in the tir folder"),
-        (["rgb/a.png", "rgb/a.jpg", "tir/a.png"], r"a.jpg and a.png in .* have the same stem; keep one"),
-    ],
-)
-def test_a_folder_that_gives_no_frames_is_one_sentence(plant, tree, message):
-    with pytest.raises(CrossbandError, match=message):
-        scan(plant(tree))
-
-
-def test_the_folder_above_a_known_dataset_names_it(plant):
-    with pytest.raises(CrossbandError, match=r"but .*M3FD_Fusion is a known dataset; scan that folder"):
-        scan(plant(["M3FD_Fusion/Vis/00000.png", "M3FD_Fusion/Ir/00000.png"]))
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(CrossbandError, match=r"no folder .*gone"):
-        scan(tmp_path / "gone")
-    with pytest.raises(CrossbandError, match=r"no folder .*gone"):
-        scan(rgb=tmp_path / "gone", tir=tmp_path)
-    with pytest.raises(CrossbandError, match="nothing to scan"):
-        scan()
-
-
-def test_a_folder_outside_the_root_is_refused(plant, tmp_path, make_pairs):
-    make_pairs(tmp_path / "other", n=1)
-    with pytest.raises(CrossbandError, match="lies outside"):
-        scan(plant(["a.txt"]), rgb=tmp_path / "other" / "rgb", tir=tmp_path / "other" / "tir")
-
-
 def test_a_folder_with_a_manifest_opens_as_the_manifest_says(tmp_path, make_pairs):
     root = make_pairs(tmp_path, n=3)
     scan(root).every(2).write(root / "frames.parquet")
@@ -246,11 +201,3 @@ def test_images_that_a_folder_s_manifest_does_not_list_are_said(tmp_path, make_p
 def test_a_flat_folder_is_of_the_band_that_is_said(tmp_path, make_pairs):
     folder = make_pairs(tmp_path / "pairs", n=3) / "tir"
     assert open_frames(folder, band="tir").bands == (Band.TIR,)
-
-
-def test_a_picture_or_nothing_in_place_of_a_folder_is_one_sentence(tmp_path, make_pairs):
-    folder = make_pairs(tmp_path / "pairs", n=2) / "rgb"
-    with pytest.raises(CrossbandError, match="is a single image; give its folder"):
-        open_frames(folder / "0000.png")
-    with pytest.raises(CrossbandError, match="there is no"):
-        open_frames(folder / "gone")

@@ -9,7 +9,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from crossband.errors import CrossbandError
 from crossband.losses.segmentation import (
     SegmentationLoss,
     class_weights,
@@ -80,5 +79,3 @@ def test_the_whole_loss_adds_lambda_times_the_regression():
     plain = SegmentationLoss(None, balance=0.0)(logits, labels, got, wanted)
     both = SegmentationLoss(None, balance=0.3)(logits, labels, got, wanted)
     assert (both - plain).item() == pytest.approx(0.3 * 2 * 0.5 * 0.4**2, rel=1e-4)
-    with pytest.raises(CrossbandError, match="unknown loss of the confidence 'l3'; did you mean l"):
-        SegmentationLoss(None, regression="l3")

@@ -8,9 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from crossband.errors import CrossbandError
 from crossband.frames import Frames
-from crossband.metrics import fraction_of_correct_matches, match_errors, score_matches
+from crossband.metrics import match_errors, score_matches
 from crossband.metrics.fcm import near_mask, place_index
 
 
@@ -82,15 +81,3 @@ def test_index_counts_frames_within_a_sequence_or_follows_the_column():
 def test_the_metadata_is_json():
     scores = score_matches(np.array([[0]]), walk(1, 0), walk(1, 0), [0.25, 2])
     assert json.loads(json.dumps(scores.to_json()))["fcm"] == {"0.25": 100.0, "2": 100.0}
-
-
-def test_what_cannot_be_measured_is_said():
-    with pytest.raises(CrossbandError, match="no query"):
-        fraction_of_correct_matches(np.zeros(0), [5])
-    with pytest.raises(CrossbandError, match="at least one threshold"):
-        score_matches(np.array([[0]]), walk(1, 0), walk(1, 0), [])
-    with pytest.raises(CrossbandError, match="unknown measure of place 'meters'; did you mean meters"):
-        near_mask(walk(1, 0), walk(1, 0), 5, "meters")
-    bare = Frames.make([{"frame": "a", "rgb": "a.png"}], ".")
-    with pytest.raises(CrossbandError, match="needs the columns x and y"):
-        near_mask(bare, bare, 5)

@@ -126,15 +126,6 @@ def test_queries_without_a_right_item_are_dropped_and_counted_by_reason():
     assert counts["drops"] == "the query's identity in its own camera"
 
 
-def test_where_no_query_counts_there_is_no_figure_but_a_sentence():
-    one = ReidLabels(*(np.array([0]),) * 4)
-    scores = score_reid([(0, np.zeros((1, 1)))], one, one, "own-frame")
-    with pytest.raises(
-        CrossbandError, match="no query has its identity in the gallery under protocol own-frame"
-    ):
-        _ = scores.mean_ap
-
-
 def test_a_part_of_the_queries_scores_as_it_did():
     rng = np.random.default_rng(1)
     queries, gallery = some_labels(rng, 20, 4), some_labels(rng, 50, 4)
@@ -172,11 +163,5 @@ def test_a_copy_of_a_gallery_image_is_known_by_its_image():
 @pytest.mark.parametrize(("protocol", "column"), [("same-camera", "camera"), ("same-scene", "scene")])
 def test_a_protocol_says_which_column_it_lacks(protocol, column):
     frames = manifest(identity=["a", "b"])
-    with pytest.raises(CrossbandError, match=f"needs the column '{column}'"):
+    with pytest.raises(CrossbandError, match=column):
         reid_labels(frames, frames, protocol)
-
-
-def test_an_unknown_protocol_names_the_nearest():
-    frames = manifest(identity=["a", "b"], camera=["a", "b"])
-    with pytest.raises(CrossbandError, match="did you mean same-camera"):
-        reid_labels(frames, frames, "samecamera")

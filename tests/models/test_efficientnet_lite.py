@@ -60,13 +60,13 @@ def test_the_network_s_own_names_are_taken_as_they_are():
 def test_a_wrong_shape_is_refused(packaged):
     wrong = dict(packaged)
     wrong[next(iter(wrong))] = torch.zeros(32, 3, 5, 5)
-    with pytest.raises(CrossbandError, match="shapes of their tensors differ"):
+    with pytest.raises(CrossbandError):
         rename_by_order(wrong, find_model("efficientnet_lite0").build())
 
 
 def test_a_wrong_number_of_tensors_is_refused(packaged):
     fewer = dict(list(packaged.items())[:-1])
-    with pytest.raises(CrossbandError, match="shapes of their tensors differ"):
+    with pytest.raises(CrossbandError):
         rename_by_order(fewer, find_model("efficientnet_lite0").build())
 
 

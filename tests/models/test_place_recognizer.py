@@ -44,7 +44,7 @@ def test_training_may_start_at_a_layer():
     assert model.set_trainable(SIZE, "layer3") < everything
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     assert all(name.startswith(("encoder.body.layer3", "aggregator")) for name in trained)
-    with pytest.raises(CrossbandError, match="comes after"):
+    with pytest.raises(CrossbandError, match="layer4"):
         model.set_trainable(SIZE, "layer4")
 
 

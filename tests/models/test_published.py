@@ -383,5 +383,5 @@ def test_checkpoints_with_objects_inside_are_never_unpickled(tmp_path):
         "torch.save({'state_dict': {}, 'args': argparse.Namespace(a=1)}, sys.argv[1])"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.pth.tar")], check=True)
-    with pytest.raises(CrossbandError, match="never loaded"):
+    with pytest.raises(CrossbandError, match=r"x\.pth\.tar"):
         load_state_dict(tmp_path / "x.pth.tar")

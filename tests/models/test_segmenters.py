@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from crossband.errors import CrossbandError
 from crossband.models import create_segmenter, list_segmenters
 from crossband.models._segmentation import count_segmenter, find_segmenter
 from crossband.nn.counting import count_cost
@@ -60,20 +59,3 @@ def test_published_counts(name, millions, thop):
         network = create_segmenter(name)
     assert count_parameters(network) / 1e6 == pytest.approx(millions, abs=0.005)
     assert count_cost(network, 1, 4, 480, 640).thop_g == pytest.approx(thop, rel=0.01)
-
-
-def test_what_is_wrong_is_named():
-    with pytest.raises(
-        CrossbandError, match=r"unknown segmentation network 'rsfnet50'; did you mean .*rsfnet50_18"
-    ):
-        create_segmenter("rsfnet50")
-    with pytest.raises(
-        CrossbandError, match="unknown option of rsfnet50_18 'kernel'; did you mean kernel_size"
-    ):
-        create_segmenter("rsfnet50_18", options={"kernel": 3})
-    with pytest.raises(CrossbandError, match="mfnet fuses at least two bands"):
-        create_segmenter("mfnet", bands=["rgb"])
-    with pytest.raises(CrossbandError, match="each once"):
-        create_segmenter("mfnet", bands=["rgb", "rgb"])
-    with pytest.raises(CrossbandError, match="needs at least two classes"):
-        create_segmenter("mfnet", classes=1)

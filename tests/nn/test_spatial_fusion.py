@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from crossband.errors import CrossbandError
 from crossband.nn.spatial_fusion import Confidence, Recalibration, ResidualSpatialFusion, create_fusion
 
 
@@ -48,8 +47,3 @@ def test_recalibration_weighs_channels_by_their_neighbors():
     trust = Confidence(16)(torch.rand(3, 16, 4, 4))
     assert trust.shape == (3,)
     assert bool(((trust > 0) & (trust < 1)).all())
-
-
-def test_an_unknown_fusion_names_the_nearest():
-    with pytest.raises(CrossbandError, match="unknown fusion 'concatenate'; did you mean concat"):
-        create_fusion("concatenate", 8)

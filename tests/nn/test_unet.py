@@ -2,7 +2,6 @@ import pytest
 import timm
 import torch
 
-from crossband.errors import CrossbandError
 from crossband.nn.darknet import Darknet
 from crossband.nn.unet import PatchGAN, UNet
 
@@ -28,11 +27,6 @@ def test_skips_carry_detail_that_the_bottom_cannot():
         loss.backward()
         optimizer.step()
     assert float(loss) < 0.08  # noise cannot pass 2x2 pixels
-
-
-def test_a_depth_of_nothing_is_refused():
-    with pytest.raises(CrossbandError, match="depth"):
-        UNet(1, 1, depth=0)
 
 
 def test_a_patch_of_the_papers_discriminator_sees_70_pixels():

@@ -27,29 +27,31 @@ def test_every_figure_has_its_recipe_and_every_recipe_its_figures():
     assert {path.stem for path in OF_THE_PAPER} == wanted
 
 
-@pytest.mark.parametrize("path", OF_THE_PAPER, ids=lambda path: path.stem)
-def test_a_recipe_is_the_papers_setting(path):
-    recipe: Any = read_recipe(path)
-    assert recipe.paper == "rsfnet"
-    assert recipe.row
-    assert recipe.optimizer.schedule == "poly"
-    assert recipe.scoring.protocol == "rtfnet"
-    dataset = path.stem.partition("_")[0]
-    assert recipe.data.size == {"mfnet": (480, 640), "pst900": (720, 1280)}[dataset]
-    assert recipe.trainer.epochs == {"mfnet": 300, "pst900": 100}[dataset]
+def test_each_recipe_is_the_papers_setting(subtests):
+    for path in OF_THE_PAPER:
+        with subtests.test(path.stem):
+            recipe: Any = read_recipe(path)
+            assert recipe.paper == "rsfnet"
+            assert recipe.row
+            assert recipe.optimizer.schedule == "poly"
+            assert recipe.scoring.protocol == "rtfnet"
+            dataset = path.stem.partition("_")[0]
+            assert recipe.data.size == {"mfnet": (480, 640), "pst900": (720, 1280)}[dataset]
+            assert recipe.trainer.epochs == {"mfnet": 300, "pst900": 100}[dataset]
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in OF_THE_PAPER if path.stem.startswith("mfnet_")], ids=lambda path: path.stem
-)
-def test_a_recipes_network_has_the_published_counts(path):
-    figures = {row["figure"]: row for row in beside_published(path.stem, read_recipe(path), None)}
-    if path.stem.partition("_")[2] in OPEN:
-        return
-    for figure, off in (("parameters, M", 0.02), ("thop's FLOPs, G", None)):
-        if figure in figures:
-            published, ours = figures[figure]["published"], figures[figure]["ours"]
-            assert ours == pytest.approx(published, abs=off, rel=None if off else 0.008), figure
+def test_each_recipes_network_has_the_published_counts(subtests):
+    named = [path for path in OF_THE_PAPER if path.stem.startswith("mfnet_")]
+    assert {path.stem.partition("_")[2] for path in named} > set(OPEN)
+    for path in named:
+        with subtests.test(path.stem):
+            if path.stem.partition("_")[2] in OPEN:
+                pytest.skip("the paper does not describe this network: docs/segmentation.md")
+            figures = {row["figure"]: row for row in beside_published(path.stem, read_recipe(path), None)}
+            for figure, off in (("parameters, M", 0.02), ("thop's FLOPs, G", None)):
+                if figure in figures:
+                    published, ours = figures[figure]["published"], figures[figure]["ours"]
+                    assert ours == pytest.approx(published, abs=off, rel=None if off else 0.008), figure
 
 
 def test_a_row_without_data_says_why_and_keeps_the_counts(tmp_path):

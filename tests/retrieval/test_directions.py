@@ -44,22 +44,8 @@ def test_a_band_against_itself_has_to_be_asked_for_by_place(pairs):
     placed = pairs.assign(place=["a", "b"] * 6)
     ways = directions(placed, "rgb", "rgb", Protocol.parse("place"))
     assert ways == [Direction(Band.RGB, Band.RGB)]
-    with pytest.raises(CrossbandError, match="only find itself"):
+    with pytest.raises(CrossbandError):
         directions(pairs, "rgb", "rgb", EXACT)
-
-
-def test_what_cannot_be_compared_is_one_sentence(pairs):
-    rgb = Frames.make(pairs.table[["frame", "rgb"]], pairs.root)
-    with pytest.raises(CrossbandError, match="only the band rgb"):
-        directions(rgb, "all", "all", EXACT)
-    with pytest.raises(CrossbandError, match="no frames have the band tir"):
-        directions(rgb, "rgb", "tir", EXACT)
-    with pytest.raises(CrossbandError, match="unknown band 'thermal'"):
-        directions(pairs, "rgb", "thermal", EXACT)
-    with pytest.raises(CrossbandError, match="at least two"):
-        directions(pairs.select([0]), "rgb", "tir", EXACT)
-    with pytest.raises(CrossbandError, match="at least two"):
-        directions(without(pairs, rgb=list(range(6)), tir=list(range(6, 12))), "rgb", "tir", EXACT)
 
 
 def test_the_sides_are_the_frames_that_have_the_bands(tmp_path, pairs, hog):

@@ -139,10 +139,8 @@ def test_named_queries_are_drawn_and_unknown_ones_are_one_sentence(explained, tm
     found = explain(frames, ["hog"], queries=["0003"], **asked)
     assert [curve.query for curve in found.models[0].curves] == ["0003"]
     assert found.models[0].heats == []
-    with pytest.raises(CrossbandError, match="unknown query '3003'; did you mean "):
+    with pytest.raises(CrossbandError, match="3003"):
         explain(frames, ["hog"], queries=["3003"], **asked)
-    with pytest.raises(CrossbandError, match="one direction between two bands"):
-        explain(frames, ["hog"], "all", "all", **asked)
 
 
 def test_a_distance_plot_marks_the_match_and_the_nearest():

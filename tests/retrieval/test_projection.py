@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from crossband.errors import CrossbandError
 from crossband.retrieval.descriptor_cache import ArrayRows
 from crossband.retrieval.projection import principal_scores, project
 
@@ -32,10 +31,3 @@ def test_clusters_stay_together(clusters, method):
     nearest = np.linalg.norm(points[:, None] - centers[None], axis=-1).argmin(1)
     assert (nearest == np.repeat([0, 1, 2], 12)).all()
     assert np.allclose(points, project(principal_scores(ArrayRows(clusters)), method))
-
-
-def test_unknown_methods_and_too_few_points_are_one_sentence(clusters):
-    with pytest.raises(CrossbandError, match="unknown projection 'tsnee'; did you mean tsne"):
-        project(clusters, "tsnee")
-    with pytest.raises(CrossbandError, match="four descriptors"):
-        project(clusters[:3], "pca")

@@ -10,10 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from crossband.bands import Band
-from crossband.errors import CrossbandError
 from crossband.metrics import Ranks
 from crossband.metrics.protocol import PositiveMask, Protocol
-from crossband.models import find_model, list_rerankers
+from crossband.models import find_model
 from crossband.nn.reranker import Reranker
 from crossband.retrieval import Descriptor, Options, benchmark, embed
 from crossband.retrieval.directions import Direction, Sides
@@ -144,9 +143,3 @@ def test_the_second_look_is_that_of_the_local_features_of_the_same_images(pairs,
 
 
 WAY_BANDS = [Band.RGB, Band.TIR]
-
-
-def test_models_without_a_second_look_are_one_sentence(pairs, small, tmp_path):
-    with pytest.raises(CrossbandError, match=r"hog cannot re-rank; .* patch_netvlad, r2former"):
-        benchmark(pairs, ["hog"], "rgb", "tir", store=tmp_path, rerank=5, options=small)
-    assert list_rerankers() == ["patch_netvlad", "r2former"]

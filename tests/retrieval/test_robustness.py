@@ -7,7 +7,6 @@ import PIL.Image
 import pytest
 
 from crossband.data.preprocess import Warp
-from crossband.errors import CrossbandError
 from crossband.retrieval import benchmark, embed, robustness
 
 AMOUNTS = {"shift": (0.0, 0.25), "scale": (1.0, 1.6), "rotate": (0.0, 40.0)}
@@ -54,12 +53,6 @@ def test_it_writes_a_table_and_a_picture(tmp_path, curve):
     pd.testing.assert_frame_equal(pd.read_csv(folder / "robustness.csv"), curve.points, check_dtype=False)
     with PIL.Image.open(folder / "robustness.png") as picture:
         assert min(picture.size) > 200
-
-
-def test_one_band_against_itself_is_one_sentence(pairs, small, store):
-    placed = pairs.assign(place=["a", "b"] * 6)
-    with pytest.raises(CrossbandError, match="choose another query"):
-        robustness(placed, ["hog"], "rgb", "rgb", store=store, protocol="place", options=small)
 
 
 def test_the_gallery_is_what_moves(pairs, hog, small, store):

@@ -14,7 +14,6 @@ import torch
 from crossband.bands import BANDS, Band
 from crossband.checkpoints import write_checkpoint
 from crossband.data.preprocess import Preprocess, Statistics
-from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.io import read_labels
 from crossband.models import create_segmenter
@@ -102,18 +101,6 @@ def test_a_picture_is_taken_with_its_thermal_image_or_without(checkpoint, labele
     PIL.Image.fromarray(rgba).save(tmp_path / "whole.png")
     segment([tmp_path / "whole.png"], checkpoint, tmp_path / "d")
     assert "some frames have no" not in capsys.readouterr().err
-
-
-def test_what_is_wrong_is_named(checkpoint, labeled, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(CrossbandError, match="has no image called 0001"):
-        segment([labeled.root / "rgb" / "0001.png"], checkpoint, tmp_path / "o", tir=tmp_path / "empty")
-    with pytest.raises(CrossbandError, match="two frames are called 0000"):
-        segment([labeled.root / b / "0000.png" for b in ("rgb", "tir")], checkpoint, tmp_path / "o")
-    network = torch.nn.Linear(1, 1)
-    other = write_checkpoint(tmp_path / "other.safetensors", network, {"recipe": {"task": "places"}})
-    with pytest.raises(CrossbandError, match="is a checkpoint of the task places, not segmentation"):
-        load_segmenter(other)
 
 
 def test_a_loaded_network_is_the_deployed_form_of_the_trained_one(tmp_path):

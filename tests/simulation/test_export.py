@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from crossband.errors import CrossbandError
-from crossband.frames import Frames
 from crossband.io import read_image
 from crossband.simulation import contact_sheet, export_coco, export_mfnet, export_pst900
 
@@ -41,12 +40,6 @@ def test_coco(drive, tmp_path, band):
         assert all((out / "images" / split / image["file_name"]).is_file() for image in coco["images"])
         total += len(coco["images"])
     assert total == 7
-
-
-def test_frames_of_somebody_else_are_refused(tmp_path):
-    others = Frames.make([{"frame": "a", "rgb": "a.png"}], tmp_path)
-    with pytest.raises(CrossbandError, match="labels"):
-        export_mfnet(others, tmp_path)
 
 
 def test_a_contact_sheet_shows_bands_and_classes_side_by_side(drive, tmp_path):

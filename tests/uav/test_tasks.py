@@ -114,7 +114,7 @@ def test_the_discriminators_are_trained_and_not_kept(recipe, world, tmp_path):
 def test_val_may_not_be_test(recipe):
     content = made(recipe, "detection")
     content["data"]["test"]["again"] = content["data"]["val"]
-    with pytest.raises(CrossbandError, match="never on test"):
+    with pytest.raises(CrossbandError, match="test"):
         read_recipe(content)
 
 
@@ -125,7 +125,7 @@ def test_frames_without_what_a_task_needs_are_named(recipe, world, tmp_path):
     Frames.make(frames.table.drop(columns=["instances"]), frames.root).write(tmp_path / "frames.parquet")
     content = made(recipe, "translation")
     content["data"]["train"] = {"frames": str(tmp_path / "frames.parquet")}
-    with pytest.raises(CrossbandError, match="have no instances"):
+    with pytest.raises(CrossbandError, match="instances"):
         train(read_recipe(content), (), tmp_path / "out", data_root="/")
 
 
@@ -137,15 +137,10 @@ def test_the_first_stage_is_compared_with_the_mean_of_each_object():
     ]
 
 
-@pytest.mark.parametrize("name", ["resnet50", "squeezenet1_1"])
-def test_the_last_stride_of_a_resnet_can_be_taken_away(name, recipe, world):
-    from crossband.models import create_encoder
+def test_the_last_stride_of_a_resnet_can_be_taken_away():
+    from crossband.models import create_model
     from crossband.uav.tasks.objects import _keep_resolution
 
-    encoder = create_encoder(name, pretrained=False)
-    if name == "squeezenet1_1":
-        with pytest.raises(CrossbandError, match="for ResNets"):
-            _keep_resolution(encoder)
-        return
+    encoder, _ = create_model("resnet50", pretrained=False)
     _keep_resolution(encoder)
     assert encoder(torch.zeros(1, 3, 64, 64)).shape[-2:] == (4, 4)
