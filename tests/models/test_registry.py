@@ -108,7 +108,7 @@ def test_weights_of_another_network_are_refused_with_the_file_named(tmp_path):
     path = tmp_path / "squeezenet1_1.safetensors"
     save_file(other.body.state_dict(), path)
     with pytest.raises(CrossbandError, match=f"{re.escape(str(path))}"):
-        create_model("squeezenet1_1", weights=tmp_path)
+        create_encoder("squeezenet1_1", weights=tmp_path)
 
 
 def test_weights_with_a_key_too_few_are_refused(tmp_path):
@@ -116,7 +116,7 @@ def test_weights_with_a_key_too_few_are_refused(tmp_path):
     state.popitem()
     save_file(state, tmp_path / "w.safetensors")
     with pytest.raises(CrossbandError, match=r"w\.safetensors"):
-        create_model("squeezenet1_1", weights=tmp_path / "w.safetensors")
+        create_encoder("squeezenet1_1", weights=tmp_path / "w.safetensors")
 
 
 def test_the_weights_that_are_given_are_the_weights_that_run_and_their_hash_tells_them(tmp_path):
@@ -136,7 +136,7 @@ def test_the_weights_that_are_given_are_the_weights_that_run_and_their_hash_tell
 def test_missing_weights_are_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(CrossbandError, match=r"resnet18"):
-        create_model("resnet18")
+        create_encoder("resnet18")
 
 
 def test_whether_weights_are_here_is_told_without_loading_them(tmp_path, monkeypatch):

@@ -100,7 +100,7 @@ def test_a_fitted_checkpoint_needs_the_very_network_it_was_fitted_on(trained, st
     moved.write_bytes(trained.read_bytes())
     assert Descriptor.load(str(path), Options(weights=moved)).weights_digest == fitted.weights_digest
     state = {name: value + 1 for name, value in load_file(trained).items()}
-    save_file(state, moved, metadata={"crossband": json.dumps(read_account(trained))})
+    save_file(state, moved, metadata={"crossband": json.dumps(read_metadata(trained))})
     with pytest.raises(CrossbandError, match=r"small\.safetensors"):
         Descriptor.load(str(path), Options(weights=moved))
 
@@ -110,10 +110,10 @@ def test_a_checkpoint_whose_recipe_is_another_network_is_refused_before_it_is_bu
     metadata["recipe"]["model"]["aggregator"] = "netvlad"
     metadata["recipe"]["model"]["options"] = {"clusters": 10**9}
     path = tmp_path / "hostile.safetensors"
-    save_file(load_file(trained), path, metadata={"crossband": json.dumps(account)})
+    save_file(load_file(trained), path, metadata={"crossband": json.dumps(metadata)})
     with pytest.raises(CrossbandError, match=r"hostile\.safetensors"):
         Descriptor.load(str(path))
-    account["recipe"]["task"] = "segmentation"
-    save_file(load_file(trained), path, metadata={"crossband": json.dumps(account)})
+    metadata["recipe"]["task"] = "segmentation"
+    save_file(load_file(trained), path, metadata={"crossband": json.dumps(metadata)})
     with pytest.raises(CrossbandError, match="segmentation"):
         Descriptor.load(str(path))

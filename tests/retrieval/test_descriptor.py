@@ -270,7 +270,7 @@ def _preprocess(**changes: object) -> dict[str, object]:
 )
 def test_a_damaged_or_hostile_file_is_one_sentence_that_names_it(tmp_path, metadata, tensors):
     path = tmp_path / "bad.safetensors"
-    save_file({**GOOD, **tensors}, path, metadata={"crossband": json.dumps({**ACCOUNT, **account})})
+    save_file({**GOOD, **tensors}, path, metadata={"crossband": json.dumps({**METADATA, **metadata})})
     with pytest.raises(CrossbandError, match=r"bad\.safetensors") as caught:
         Descriptor.load(str(path))
     assert "\n" not in str(caught.value)

@@ -238,7 +238,7 @@ def test_a_forged_checkpoint_is_one_sentence(trained, tmp_path, change, said):
 
 def test_axes_that_are_no_numbers_are_refused(trained, tmp_path):
     axes = torch.full_like(_state(trained)["axes"], float("nan"))
-    path = forged(trained, tmp_path / "nan.safetensors", lambda account: None, {"axes": axes})
+    path = forged(trained, tmp_path / "nan.safetensors", lambda metadata: None, {"axes": axes})
     with pytest.raises(CrossbandError, match=r"nan\.safetensors"):
         Descriptor.load(str(path), Options(device="cpu"))
 
