@@ -15,6 +15,7 @@ from crossband.losses.segmentation import (
     confidence_loss,
     weighted_cross_entropy,
 )
+from crossband.nn.heads import Head
 
 
 def test_weights_of_classes_by_their_share():
@@ -73,9 +74,34 @@ def test_a_missing_pseudo_label_pulls_nothing():
     assert got.grad[0, 0].item() == 0
 
 
-def test_the_whole_loss_adds_lambda_times_the_regression():
+def test_the_mean_over_weights_is_torchs_own():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 4, 5, generator=generator)
+    labels = torch.randint(0, 3, (2, 4, 5), generator=generator)
+    labels[0, 0] = 255
+    weights = torch.tensor([1.0, 5.0, 20.0])
+    got = weighted_cross_entropy(logits, labels, weights, mean="weights")
+    assert got.item() == pytest.approx(F.cross_entropy(logits, labels, weights, ignore_index=255).item())
+    nothing = torch.full_like(labels, 255)
+    assert weighted_cross_entropy(logits, nothing, weights, mean="weights").item() == 0
+    with pytest.raises(CrossbandError, match="mean"):
+        weighted_cross_entropy(logits, labels, weights, mean="median")
+
+
+def test_the_whole_loss_adds_lambda_times_the_regression_and_the_heads_by_their_weights():
     logits, labels = torch.randn(1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64)
     got, wanted = torch.tensor([[0.5, 0.5]]), torch.tensor([[0.1, 0.9]])
-    plain = SegmentationLoss(None, balance=0.0)(logits, labels, got, wanted)
-    both = SegmentationLoss(None, balance=0.3)(logits, labels, got, wanted)
-    assert (both - plain).item() == pytest.approx(0.3 * 2 * 0.5 * 0.4**2, rel=1e-4)
+    heads = {"confidence": Head("confidence"), "side": Head("classes", 0.4), "edge": Head("border_logit")}
+    further = {"confidence": got, "side": torch.randn(1, 3, 2, 2), "edge": torch.randn(1, 1, 4, 4)}
+    further["side"] = torch.randn(1, 3, 4, 4)
+    plain = SegmentationLoss(None, balance=0.0)(logits, labels, further, wanted)
+    assert plain.item() == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
+    both = SegmentationLoss(None, balance=0.3, heads=heads)(logits, labels, further, wanted)
+    regression = 0.3 * 2 * 0.5 * 0.4**2
+    side = 0.4 * F.cross_entropy(further["side"], labels).item()
+    edge = F.binary_cross_entropy_with_logits(further["edge"], torch.zeros(1, 1, 4, 4)).item()
+    assert (both - plain).item() == pytest.approx(regression + side + edge, rel=1e-4)
+    with pytest.raises(CrossbandError, match="unknown loss of the confidence 'l3'; the nearest are l"):
+        SegmentationLoss(None, regression="l3")
+    with pytest.raises(CrossbandError, match="target of a head"):
+        SegmentationLoss(None, heads={"edge": Head("borders")})

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -28,18 +32,58 @@ def test_a_network_without_memory_costs_the_same_and_keeps_its_mode():
     assert network.training
 
 
-@pytest.mark.parametrize("name", ["rsfnet50_18", "rtfnet18", "mfnet"])
+def test_what_version_0_0_31_counts_and_what_it_does_not():
+    """Its rules, from the package: a bias one an output, nearest nothing, adaptive pooling by whole windows."""
+    x = torch.zeros(1, 4, 10, 12)
+    assert thop_operations(nn.Conv2d(4, 8, 3, padding=1), x) == 8 * 120 * (4 * 9 + 1)
+    assert thop_operations(nn.ConvTranspose2d(4, 8, 2, stride=2), x) == 8 * 480 * (4 * 4 + 1)
+    assert thop_operations(nn.Upsample(scale_factor=2, mode="nearest"), x) == 0
+    assert thop_operations(nn.Upsample(scale_factor=2, mode="bilinear"), x) == 11 * 4 * 480
+    assert thop_operations(nn.AdaptiveAvgPool2d((3, 5)), x) == 4 * 15 * (3 * 2 + 1)
+    assert thop_operations(nn.LeakyReLU(), x) == 480
+    assert thop_operations(nn.BatchNorm2d(4), x) == 2 * 480
+    assert thop_operations(nn.GroupNorm(2, 4), x) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "thop"),
+    [("rsfnet50_18", 64_690_635_264), ("mfnet", 8_421_312_000), ("rtfnet152", 336_685_440_000)],
+)
+def test_exact_figures_of_whole_networks(name, thop):
+    options = {"multi_branch": False} if name.startswith("rsfnet") else {}
+    with torch.device("meta"):
+        network, _ = create_segmenter(name, options=options)
+    assert round(count_cost(network, 1, 4, 480, 640).thop_g * 1e9) == thop
+
+
+@pytest.mark.parametrize("name", ["rsfnet50_18", "rtfnet18", "mfnet", "pstnet"])
 def test_the_figure_of_thop_is_thops(name):
-    """The installed thop counts four per element of a BatchNorm with weights; version 0.0.31 counted two."""
+    """With 0.0.31 as it is; what later versions count differently is put back to what 0.0.31 counted."""
     thop = pytest.importorskip(
         "thop", exc_type=ImportError, reason="thop is not installed: nothing to compare with"
     )
 
-    def two_each(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        module.total_ops += torch.DoubleTensor([2 * inputs[0].numel()])
+    def adds(rule: Callable[[Any, torch.Tensor, torch.Tensor], int]) -> Callable[..., None]:
+        def count(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            module.total_ops += torch.DoubleTensor([rule(module, inputs[0], output)])
 
-    network = create_segmenter(name)
+        return count
+
+    def convolved(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
+        kernel = module.in_channels // module.groups * module.weight[0, 0].numel()
+        return y.numel() * (kernel + (module.bias is not None))
+
+    old = version("thop").startswith("0.0.31")
+    rules: dict[type[nn.Module], Callable[..., None]] = {
+        nn.BatchNorm2d: adds(lambda module, x, y: 2 * x.numel()),
+        nn.LeakyReLU: adds(lambda module, x, y: x.numel()),
+        nn.Conv2d: adds(convolved),
+        nn.ConvTranspose2d: adds(convolved),
+        nn.Conv1d: adds(lambda module, x, y: y.numel() * module.weight[0].numel()),
+        nn.AdaptiveAvgPool2d: adds(lambda module, x, y: y.numel() * (x[0, 0].numel() // y[0, 0].numel() + 1)),
+    }
+    network, _ = create_segmenter(name)
     images = torch.zeros(1, 4, 64, 64)
     ours = thop_operations(network, images)
-    theirs, _ = thop.profile(network, (images,), {nn.BatchNorm2d: two_each}, verbose=False)
+    theirs, _ = thop.profile(network, (images,), {} if old else rules, verbose=False)
     assert ours == int(theirs)

@@ -84,6 +84,21 @@ def test_a_pseudo_label_is_the_iou_with_what_is_labeled():
         pseudo_label(image, np.zeros((2, 2), np.uint8))
 
 
+def test_boxed_counts_only_what_stands_out_inside_the_labels_boxes():
+    image = scene(1)
+    salient = otsu_mask(fine_grained_saliency(image))
+    labels = np.zeros(salient.shape, np.uint8)
+    labels[8:20, 8:24] = 1
+    labels[12, 12] = 0  # a hole is inside its region's box
+    labels[30:40, 40:44] = 2
+    inside = np.zeros(salient.shape, bool)
+    inside[8:20, 8:24] = inside[30:40, 40:44] = True
+    shown = salient & inside
+    wanted = (shown & (labels > 0)).sum() / (shown | (labels > 0)).sum()
+    assert pseudo_label(image, labels, boxed=True) == pytest.approx(float(wanted))
+    assert pseudo_label(image, labels, boxed=True) > pseudo_label(image, labels)
+
+
 @pytest.fixture
 def labeled(tmp_path) -> Frames:
     rows = []
@@ -101,7 +116,9 @@ def test_pseudo_labels_are_computed_once_and_again_when_a_file_changes(labeled, 
     computed = []
     real = crossband.segmentation.pseudo_labels.pseudo_label
     monkeypatch.setattr(
-        crossband.segmentation.pseudo_labels, "pseudo_label", lambda *a: computed.append(1) or real(*a)
+        crossband.segmentation.pseudo_labels,
+        "pseudo_label",
+        lambda *a, **b: computed.append(1) or real(*a, **b),
     )
     first = pseudo_labels(labeled, [Band.RGB, Band.TIR])
     assert first.shape == (3, 2)
@@ -109,6 +126,11 @@ def test_pseudo_labels_are_computed_once_and_again_when_a_file_changes(labeled, 
     assert np.isfinite(first).sum() == len(computed) == 5
     assert np.array_equal(pseudo_labels(labeled, [Band.RGB, Band.TIR]), first, equal_nan=True)
     assert len(computed) == 5
+    boxed = pseudo_labels(labeled, [Band.RGB, Band.TIR], boxed=True)
+    assert len(computed) == 10  # another question, kept beside the first
+    assert np.array_equal(pseudo_labels(labeled, [Band.RGB, Band.TIR], boxed=True), boxed, equal_nan=True)
+    computed.clear()
+    computed += [1] * 5
     PIL.Image.fromarray(np.ones((48, 64), np.uint8)).save(labeled.root / "labels0.png")
     again = pseudo_labels(labeled, [Band.RGB, Band.TIR])
     assert len(computed) == 7

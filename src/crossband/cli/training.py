@@ -78,7 +78,7 @@ def reproduce_(
     )
     table = done.to_display()
     measured = table["ours"].notna()
-    print_table(table[measured] if measured.any() else table)
+    print_table(table)
     note(f"{measured.sum()} of {len(table)} figures; all of them: {out / 'reproduction.json'}")
     for name, why in done.missing.items():
         note(f"{name}: {why}")

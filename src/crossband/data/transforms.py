@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from ..bands import Band
 
-__all__ = ["Flip", "LabeledView", "PaddedCrop", "Photometry", "ViewShift"]
+__all__ = ["Blur", "Flip", "LabeledView", "PaddedCrop", "Photometry", "ViewShift"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,25 @@ class ViewShift:
         left = int(torch.randint(width - w + 1, (), generator=generator))
         crop = image[None, :, top : top + h, left : left + w]
         return F.interpolate(crop, (height, width), mode="bilinear", align_corners=False)[0]
+
+
+@dataclass(frozen=True)
+class Blur:
+    """A Gaussian blur of some frames, the same for all bands of a frame.
+
+    Attributes:
+        share: of the frames that are blurred, 0 to 1.
+        kernel: its side in pixels, odd; its deviation is ``0.15 kernel + 0.35``, as OpenCV has it.
+    """
+
+    share: float = 0.0
+    kernel: int = 5
+
+    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Blur a float image ``(C, H, W)``, or leave it; same shape."""
+        if not self.share or float(torch.rand((), generator=generator)) >= self.share:
+            return images
+        return gaussian_blur(images, [self.kernel] * 2)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ..errors import unknown_name
+from ..nn.heads import Head
+from .heads import HEAD_LOSSES
 
 __all__ = [
     "CONFIDENCE_LOSSES",
+    "MEANS",
     "SegmentationLoss",
     "class_weights",
     "confidence_loss",
@@ -25,6 +28,11 @@ CONFIDENCE_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
 }
 """The regressions of table X by name; smooth L1 turns from square to straight at 1, as equations (8) and
 (9)."""
+
+
+MEANS = ("pixels", "weights")
+"""What the sum over pixels is divided by: their count, as equation (7), or the sum of their weights, as torch's own
+mean and the authors' code."""
 
 
 def class_weights(counts: torch.Tensor, offset: float = 1.05) -> torch.Tensor:
@@ -49,11 +57,13 @@ def class_weights(counts: torch.Tensor, offset: float = 1.05) -> torch.Tensor:
 
 
 def weighted_cross_entropy(
-    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None, ignore: int = 255
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor | None = None,
+    ignore: int = 255,
+    mean: str = "pixels",
 ) -> torch.Tensor:
-    """Compute equation (7), the weighted cross entropy of a label map.
-
-    A mean over pixels, not over their weights.
+    """Give the weighted cross-entropy of a label map, equation (7).
 
     The paper speaks of a sigmoid before the loss; classes exclude each other, so the logarithm here is of a
     softmax.
@@ -63,17 +73,26 @@ def weighted_cross_entropy(
         labels: ``(B, H, W)``, integers from 0 to C - 1, or ``ignore``.
         weights: ``(C,)``, or ``None`` for ones.
         ignore: the label of pixels that do not count; without any other the loss is 0.
+        mean: one of :data:`MEANS`.
 
     Returns:
         a scalar.
+
+    Raises:
+        CrossbandError: nobody knows the mean.
 
     Example:
         >>> logits = torch.tensor([0.0, 0.0]).reshape(1, 2, 1, 1)
         >>> round(weighted_cross_entropy(logits, torch.ones(1, 1, 1), torch.tensor([1.0, 3.0])).item() / 3, 4)
         0.6931
     """
+    if mean not in MEANS:
+        raise unknown_name("mean of the cross-entropy", mean, MEANS)
     total = F.cross_entropy(logits, labels.long(), weights, reduction="sum", ignore_index=ignore)
-    return total / (labels != ignore).sum().clamp(min=1)
+    known = labels != ignore
+    if mean == "pixels" or weights is None:
+        return total / known.sum().clamp(min=1)
+    return total / weights[labels[known].long()].sum().clamp(min=float(weights.min()))
 
 
 def confidence_loss(confidence: torch.Tensor, wanted: torch.Tensor, name: str = "smooth_l1") -> torch.Tensor:
@@ -104,34 +123,66 @@ def confidence_loss(confidence: torch.Tensor, wanted: torch.Tensor, name: str = 
 
 
 class SegmentationLoss(nn.Module):
-    """Equation (6): the segmentation loss, and ``balance`` times the confidences' regression.
+    """Equation (6): the segmentation loss, ``balance`` times the confidences' regression, and further heads.
 
     Args:
         weights: of the classes, or ``None``.
         balance: lambda; 0 leaves the confidences unsupervised.
         regression: a name of :data:`CONFIDENCE_LOSSES`.
+        mean: one of :data:`MEANS`.
+        heads: what a network's further outputs learn, by their names.
+
+    Raises:
+        CrossbandError: an unknown regression, mean or target of a head.
     """
 
     weights: torch.Tensor | None
 
     def __init__(
-        self, weights: torch.Tensor | None = None, balance: float = 0.3, regression: str = "smooth_l1"
+        self,
+        weights: torch.Tensor | None = None,
+        balance: float = 0.3,
+        regression: str = "smooth_l1",
+        mean: str = "pixels",
+        heads: Mapping[str, Head] | None = None,
     ) -> None:
         super().__init__()
         if regression not in CONFIDENCE_LOSSES:
             raise unknown_name("loss of the confidence", regression, CONFIDENCE_LOSSES)
-        self.balance, self.regression = balance, regression
+        if mean not in MEANS:
+            raise unknown_name("mean of the cross-entropy", mean, MEANS)
+        for head in (heads or {}).values():
+            if head.target not in (known := [*HEAD_LOSSES, "classes", "confidence"]):
+                raise unknown_name("target of a head", head.target, known)
+        self.balance, self.regression, self.mean, self.heads = balance, regression, mean, dict(heads or {})
         self.register_buffer("weights", weights, persistent=False)
 
     def forward(
         self,
         logits: torch.Tensor,
         labels: torch.Tensor,
-        confidence: torch.Tensor | None = None,
+        further: Mapping[str, torch.Tensor] | None = None,
         wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Compute the loss; see :func:`weighted_cross_entropy` and :func:`confidence_loss`."""
-        loss = weighted_cross_entropy(logits, labels, self.weights)
-        if self.balance and confidence is not None and wanted is not None:
-            loss = loss + self.balance * confidence_loss(confidence, wanted, self.regression)
+        """Sum all losses of a batch to a scalar.
+
+        Args:
+            logits: ``(B, C, H, W)``.
+            labels: ``(B, H, W)``.
+            further: a network's further outputs, by their names; those that are no head do not count.
+            wanted: pseudo-labels ``(B, streams)``, or ``None``.
+        """
+        loss = weighted_cross_entropy(logits, labels, self.weights, mean=self.mean)
+        for name, output in (further or {}).items():
+            head = self.heads.get(name)
+            if head is None:
+                continue
+            if head.target == "confidence":
+                if self.balance and wanted is not None:
+                    loss = loss + self.balance * confidence_loss(output, wanted, self.regression)
+            elif head.target == "classes":
+                part = weighted_cross_entropy(output, labels, self.weights, mean=self.mean)
+                loss = loss + head.weight * part
+            else:
+                loss = loss + head.weight * HEAD_LOSSES[head.target](output, labels)
         return loss

@@ -18,6 +18,7 @@ from torch import nn
 from ..bands import Band, parse_band
 from ..errors import CrossbandError, unknown_name
 from ..nn.encoder import count_parameters
+from ..nn.resnet import resnet_pieces
 from ..nn.stages import StageEncoder, Stages, stage_layers, widen_input
 from ..registry import Registry
 from ._registry import ModelInfo, create_encoder
@@ -25,12 +26,14 @@ from ._registry import ModelInfo, create_encoder
 __all__ = [
     "Segmenter",
     "band_channels",
+    "create_pieces",
     "create_segmenter",
     "create_stages",
     "list_segmenters",
     "register_segmenter",
     "segmenter_names",
     "streams",
+    "three_channels",
 ]
 
 Builder = Callable[..., tuple[nn.Module, str]]
@@ -197,6 +200,40 @@ def create_stages(name: str, channels: int = 3, pretrained: bool = False) -> tup
     if channels not in (1, 3):
         widen_input(stages, channels)
     return stages.requires_grad_(True), digest
+
+
+def create_pieces(
+    name: str, channels: int = 3, pretrained: bool = False
+) -> tuple[nn.ModuleList, tuple[int, ...], str]:
+    """Cut a ResNet of torchvision into five pieces, at strides 2 to 32.
+
+    Args:
+        name: of the ResNet.
+        channels: of the images; a single one is repeated to three by whoever calls it.
+        pretrained: whether to start from ImageNet weights.
+
+    Returns:
+        the pieces, the channels of each one's output, and the identity of the weights.
+
+    Raises:
+        CrossbandError: an unknown encoder, one that is no such ResNet, or missing weights.
+    """
+    encoder, digest = create_model(name, pretrained=pretrained)
+    parts = dict(encoder.body.named_children())
+    if name.startswith("timm/") or not {"conv1", "bn1", "relu", "maxpool", "layer4"} <= set(parts):
+        raise CrossbandError(f"this network is built on a ResNet, not on {name}; take resnet18 to resnet152")
+    if channels not in (1, 3):
+        widen_input(encoder.body, channels)
+    pieces = resnet_pieces(encoder.body)
+    widths = tuple(
+        [m for m in piece.modules() if isinstance(m, nn.BatchNorm2d)][-1].num_features for piece in pieces
+    )
+    return pieces.requires_grad_(True), widths, digest
+
+
+def three_channels(images: torch.Tensor) -> torch.Tensor:
+    """Images ``(B, C, H, W)``, a single channel repeated to three."""
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 
 def _timm_stages(name: str, pretrained: bool) -> tuple[StageEncoder, str]:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bands import Band
+from ..nn.layers import resized
 from ._segmentation import register_segmenter, streams
 
 __all__ = ["MFNet"]
@@ -84,12 +85,12 @@ class MFNet(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 16."""
+        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
         one, two = images.split(self.split, 1)
         maps = [torch.cat(pair, 1) for pair in zip(self.first(one), self.second(two), strict=True)]
         x = maps[4]
         for step, low in zip(self.decoder, (maps[3], maps[2], maps[1], None), strict=True):
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = resized(x, (images if low is None else low).shape[-2:], mode="nearest")
             x = step(x if low is None else x + low)
         return x
 

@@ -1,9 +1,9 @@
 """Networks of one stream, which read RGB or all bands as further channels (3c and 4c of tables II to V of Li et
 al.).
 
-PSPNet (Zhao et al., CVPR 2017) and DeepLabV3+ (Chen et al., ECCV 2018) are those of
-segmentation_models_pytorch, on ResNets dilated to stride 8 and 16; HRNet (Sun et al., 2019) is timm's backbone
-with the head of HRNetV2: all four maps at stride 4, one 1 x 1 convolution of them together, one to the classes.
+DeepLabV3+ (Chen et al., ECCV 2018) is that of segmentation_models_pytorch, on a ResNet dilated to stride 16; HRNet
+(Sun et al., 2019) is timm's backbone with the head of HRNetV2: all four maps at stride 4, one 1 x 1 convolution of
+them together (with a bias besides its BatchNorm, as in the authors' release), one to the classes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bands import Band
-from ..errors import MissingExtraError
-from ..nn.reparam import conv_batchnorm
+from ..errors import CrossbandError
+from ..nn.layers import conv_unit, resized
 from ..nn.stages import widen_input
 from ._registry import create_encoder
 from ._segmentation import band_channels, register_segmenter
@@ -38,16 +38,18 @@ class HRNetSegmenter(nn.Module):
         super().__init__()
         self.features = features
         self.head = nn.Sequential(
-            *conv_batchnorm(sum(widths), sum(widths), 1), nn.ReLU(), nn.Conv2d(sum(widths), classes, 1)
+            conv_unit(sum(widths), sum(widths), 1, bias=True), nn.Conv2d(sum(widths), classes, 1)
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
-        maps = self.features(images)[-4:]
-        size = maps[0].shape[-2:]
-        joined = [F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps[1:]]
+        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, whose last rows and columns are repeated up to
+        multiples of 32, which the branches need to fit each other."""
+        height, width = images.shape[-2:]
+        padded = F.pad(images, (0, -width % 32, 0, -height % 32), mode="replicate")
+        maps = self.features(padded)[-4:]
+        joined = [resized(m, maps[0].shape[-2:], align_corners=True) for m in maps[1:]]
         logits = self.head(torch.cat([maps[0], *joined], 1))
-        return F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
+        return resized(logits, padded.shape[-2:], align_corners=True)[..., :height, :width]
 
 
 def _register_hrnet(width: int, params: int) -> None:
@@ -72,12 +74,6 @@ def _library() -> Any:
     return segmentation_models_pytorch
 
 
-def _pspnet(encoder: str, classes: int) -> nn.Module:
-    network = _library().PSPNet(encoder, encoder_weights=None, encoder_depth=5, classes=classes, upsampling=8)
-    network.encoder.make_dilated(8)
-    return network
-
-
 def _deeplab(encoder: str, classes: int) -> nn.Module:
     return _library().DeepLabV3Plus(encoder, encoder_weights=None, classes=classes)
 
@@ -100,9 +96,7 @@ def _register_library(
         return network, digest
 
 
-for _width, _params in ((18, 9_638_715), (48, 65_852_025)):
+for _width, _params in ((18, 9_638_985), (48, 65_852_745)):
     _register_hrnet(_width, _params)
-for _depth, _params in ((50, 29_848_713), (101, 48_840_841)):
-    _register_library("pspnet", _depth, _params, _pspnet, "Zhao et al., PSPNet, CVPR 2017")
 for _depth, _params in ((50, 26_682_777), (101, 45_674_905)):
     _register_library("deeplabv3plus", _depth, _params, _deeplab, "Chen et al., DeepLabV3+, ECCV 2018")

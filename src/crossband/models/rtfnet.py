@@ -16,6 +16,7 @@ from torch import nn
 
 from ..bands import Band
 from ..nn.reparam import conv_batchnorm
+from ..nn.resnet import resnet_pieces
 from ..nn.stages import widen_input
 from ._registry import create_encoder
 from ._segmentation import register_segmenter, streams
@@ -62,7 +63,7 @@ class RTFNet(nn.Module):
     def __init__(self, first: nn.Module, second: nn.Module, split: tuple[int, int], classes: int) -> None:
         super().__init__()
         self.split = list(split)
-        self.first, self.second = _parts(first), _parts(second)
+        self.first, self.second = resnet_pieces(first), resnet_pieces(second)
         width = [m for m in first.modules() if isinstance(m, nn.BatchNorm2d)][-1].num_features
         widths = [width, *(width // 2**i for i in range(1, 5)), classes]
         self.decoder = nn.Sequential(
@@ -73,26 +74,13 @@ class RTFNet(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, H and W multiples of 32."""
+        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``; of sizes that are no multiples of 32 the decoder
+        gives a little more, which is cut off."""
         one, two = images.split(self.split, 1)
         for first, second in zip(self.first, self.second, strict=True):
             two = second(two)
             one = first(one) + two
-        return self.decoder(one)
-
-
-def _parts(resnet: nn.Module) -> nn.ModuleList:
-    """A ResNet in the pieces after which the streams are added; the pooling opens the second."""
-    r = dict(resnet.named_children())
-    return nn.ModuleList(
-        (
-            nn.Sequential(r["conv1"], r["bn1"], r["relu"]),
-            nn.Sequential(r["maxpool"], r["layer1"]),
-            r["layer2"],
-            r["layer3"],
-            r["layer4"],
-        )
-    )
+        return self.decoder(one)[..., : images.shape[-2], : images.shape[-1]]
 
 
 def build_rtfnet(

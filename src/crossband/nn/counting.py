@@ -2,9 +2,14 @@
 
 Three numbers hide behind the word. ``macs`` are multiply-adds of convolutions and matrix products, as torch's
 own counter sees them; ``flops`` are twice that; ``thop`` is what the package of that name printed when most
-papers on RGB-thermal networks were written: multiply-adds of every *module* (what is called as a function does
-not count), two for each element of a normalization, and transposed convolutions as if each output saw the whole
-kernel.
+papers on RGB-thermal networks were written, version 0.0.31: multiply-adds of every *module* (what is called as a
+function does not count) and one for each output of a convolution that has a bias, two for each element of a
+BatchNorm, one for each of a LeakyReLU, transposed convolutions as if each output saw the whole kernel, and nothing
+for nearest upsampling, LayerNorm or attention.
+
+That version also counts what is registered at two places twice in parameters and four times in operations, so a network
+that keeps its backbone whole and in pieces was printed too large (PSTNet: 163.64 G in papers, by the same rules 130.34).
+Here a module counts once for each time it runs.
 """
 
 from __future__ import annotations
@@ -85,7 +90,8 @@ def thop_operations(network: nn.Module, images: torch.Tensor) -> int:
 
 
 def _convolution(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
-    return y.numel() * (x.shape[1] // module.groups) * math.prod(module.weight.shape[2:])
+    kernel = module.in_channels // module.groups * math.prod(module.weight.shape[2:])
+    return y.numel() * (kernel + (module.bias is not None))
 
 
 def _normalization(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
@@ -96,24 +102,28 @@ def _linear(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
     return module.in_features * y.numel()
 
 
+def _one_each(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
+    return x.numel()
+
+
 def _pooling(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
     return y.numel()
 
 
 def _adaptive_pooling(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
-    window = math.prod(a / b for a, b in zip(x.shape[2:], y.shape[2:], strict=True))
-    return int((window + 1) * y.numel())
+    window = math.prod(a // b for a, b in zip(x.shape[2:], y.shape[2:], strict=True))
+    return (window + 1) * y.numel()
 
 
 def _upsampling(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
-    return {"nearest": 1, "linear": 5, "bilinear": 11, "bicubic": 259}.get(module.mode, 0) * y.numel()
+    return {"linear": 5, "bilinear": 11, "bicubic": 259}.get(module.mode, 0) * y.numel()
 
 
 _Rule = Callable[[Any, torch.Tensor, torch.Tensor], int]
 _RULES: tuple[tuple[tuple[type[nn.Module], ...], _Rule], ...] = (
     ((nn.modules.conv._ConvNd,), _convolution),
-    ((nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm), _normalization),
-    ((nn.LayerNorm,), _normalization),
+    ((nn.modules.batchnorm._BatchNorm,), _normalization),
+    ((nn.LeakyReLU,), _one_each),
     ((nn.Linear,), _linear),
     ((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), _pooling),
     ((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), _adaptive_pooling),

@@ -1,11 +1,11 @@
 """Structural re-parameterization: several branches while training, one convolution once trained.
 
 Ding et al., "RepVGG", CVPR 2021, and "Diverse Branch Block", CVPR 2021; the branches are those of Li et al.,
-"Residual Spatial Fusion Network for RGB-Thermal Semantic Segmentation", figure 4: K x K, 1 x 1, and the series
-1 x 1 then 1 x K and 1 x 1 then K x 1, each convolution with its BatchNorm.
+"Residual Spatial Fusion Network for RGB-Thermal Semantic Segmentation", figure 4: K x K and 1 x 1, each with its
+BatchNorm, and the series 1 x 1 then 1 x K and 1 x 1 then K x 1, which in the authors' code have none.
 
 The input is padded before the branches, not inside them. So a series sees, beyond the border, what its first
-convolution makes of zeros, and is one convolution exactly; with padding between the two it would not be.
+convolution makes of zeros, and is one convolution exactly, with a BatchNorm between the two as well.
 """
 
 from __future__ import annotations
@@ -125,13 +125,12 @@ class MultiBranchConv2d(nn.Module):
         spread = {**options, "dilation": dilation}
         self.square = conv_batchnorm(channels, channels, k, **spread)
         self.point = conv_batchnorm(channels, channels, 1, **options)
-        self.wide = nn.Sequential(
-            *conv_batchnorm(channels, channels, 1, groups=groups),
-            *conv_batchnorm(channels, channels, (1, k), **spread),
-        )
-        self.tall = nn.Sequential(
-            *conv_batchnorm(channels, channels, 1, groups=groups),
-            *conv_batchnorm(channels, channels, (k, 1), **spread),
+        self.wide, self.tall = (
+            nn.Sequential(
+                nn.Conv2d(channels, channels, 1, groups=groups, bias=False),
+                nn.Conv2d(channels, channels, shape, bias=False, **spread),
+            )
+            for shape in ((1, k), (k, 1))
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -145,8 +144,8 @@ class MultiBranchConv2d(nn.Module):
         """Return the one convolution that equals all branches."""
         k, middle = self.kernel_size, self.kernel_size // 2
         weight, bias = fused_kernel(self.square[0], self.square[1])
-        for branch in (self.point, self.wide, self.tall):
-            small, shift = self._kernel(branch)
+        point = fused_kernel(self.point[0], self.point[1])
+        for small, shift in (point, *(self._series(branch) for branch in (self.wide, self.tall))):
             top, left = (middle if side == 1 else 0 for side in small.shape[-2:])
             weight[..., top : top + small.shape[-2], left : left + small.shape[-1]] += small
             bias = bias + shift
@@ -158,9 +157,10 @@ class MultiBranchConv2d(nn.Module):
         one.bias.data.copy_(bias)
         return one
 
-    def _kernel(self, branch: nn.Sequential) -> Kernel:
-        parts = [fused_kernel(branch[i], branch[i + 1]) for i in range(0, len(branch), 2)]
-        return parts[0] if len(parts) == 1 else series_kernel(parts[0], parts[1], self.groups)
+    def _series(self, branch: nn.Sequential) -> Kernel:
+        none = branch[0].weight.new_zeros(self.channels, dtype=torch.float64)
+        first, second = ((part.weight.double(), none) for part in branch)
+        return series_kernel(first, second, self.groups)
 
 
 def reparameterize(model: nn.Module) -> nn.Module:

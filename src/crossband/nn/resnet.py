@@ -9,7 +9,7 @@ from torch import nn
 from ..errors import CrossbandError
 from .encoder import Encoder
 
-__all__ = ["late_branch", "reduction", "remove_last_stride", "resnet_stages"]
+__all__ = ["dilate", "late_branch", "reduction", "remove_last_stride", "resnet_pieces", "resnet_stages"]
 
 
 def resnet_stages(encoder: Encoder, needs: str) -> list[nn.Sequential]:
@@ -22,6 +22,38 @@ def resnet_stages(encoder: Encoder, needs: str) -> list[nn.Sequential]:
     if not all(isinstance(stage, nn.Sequential) for stage in stages):
         raise CrossbandError(f"{needs} branches inside a ResNet; use model.encoder=resnet50")
     return stages  # type: ignore[return-value]
+
+
+def resnet_pieces(body: nn.Module) -> nn.ModuleList:
+    """Cut a ResNet into five pieces that end at strides 2, 4, 8, 16 and 32; the pooling opens the second.
+
+    Args:
+        body: torchvision's.
+
+    Example:
+        >>> from torchvision.models import resnet18
+        >>> [name for name, _ in resnet_pieces(resnet18())[1].named_children()]
+        ['0', '1']
+    """
+    r = dict(body.named_children())
+    return nn.ModuleList(
+        (
+            nn.Sequential(r["conv1"], r["bn1"], r["relu"]),
+            nn.Sequential(r["maxpool"], r["layer1"]),
+            r["layer2"],
+            r["layer3"],
+            r["layer4"],
+        )
+    )
+
+
+def dilate(stage: nn.Module, dilation: int) -> None:
+    """Let a stage keep the size of its input: stride 1 everywhere, all 3x3 convolutions dilated; in place."""
+    for module in stage.modules():
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)
+            if module.kernel_size == (3, 3):
+                module.dilation = module.padding = (dilation, dilation)
 
 
 def remove_last_stride(stage: nn.Module) -> None:

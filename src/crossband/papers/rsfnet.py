@@ -1,22 +1,34 @@
-"""Figures of Li et al., RSFNet, 2023, tables II to XIII, to stand next to ours."""
+"""Figures of Li et al., RSFNet, 2023, tables II to XIII, to stand next to ours, and its figure 5."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..bands import parse_band
 from ..models import create_segmenter
 from ..models._segmentation import band_channels, find_segmenter
-from ..nn.counting import count_cost
-from ._registry import Reproduction, Request, register_paper
-from ._reproduce import reproduce_recipes
+from ..nn.counting import Cost, count_cost
+from ..nn.heads import HasHeads, WithHeads
+from ..reports.published_rsfnet_tables import ACCURACY, DAY_NIGHT, FPS, IOU, PST900_IOU, table
+from ..segmentation.classes import class_names
 
-__all__ = ["PUBLISHED", "PublishedRow", "beside_published"]
+__all__ = [
+    "COUNTED_WITH_HEADS",
+    "PUBLISHED",
+    "PublishedRow",
+    "beside_published",
+    "count_segmenter_cost",
+    "draw",
+]
 
 Means = tuple[float | None, float]  # mAcc, mIoU
+COUNTED_WITH_HEADS = ("egfnet", "mtanet", "dfn101")
+"""Networks whose published counts are with their side outputs, which run while training alone."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,8 @@ class PublishedRow:
         params_m: parameters, deployed.
         thop_g: thop's figure at 480x640, and at 720x1280 where it is given.
         day: (mAcc, mIoU) on MFNet's daytime test images; ``night`` likewise.
-        iou: of each class of MFNet.
+        iou: of each class, by dataset; ``accuracy`` likewise.
+        fps: on a GeForce RTX 2080 Ti, and on a TITAN Xp.
     """
 
     tables: str
@@ -40,44 +53,16 @@ class PublishedRow:
     thop_g: tuple[float, float | None] | None = None
     day: Means | None = None
     night: Means | None = None
-    iou: tuple[float, ...] = ()
+    iou: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    accuracy: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    fps: tuple[float | None, ...] = (None, None)
 
 
 _R = PublishedRow
-PUBLISHED: dict[str, PublishedRow] = {
+_ABLATIONS: dict[str, PublishedRow] = {
     "rsfnet50_18": _R("VI to XII", (71.4, 54.0), (83.2, 77.5), 44.53, (64.69, 194.56)),
     "rsfnet50_18_nopse": _R("VI, VII", (70.4, 53.3), (82.2, 77.0), 44.20, (64.69, 194.56)),
     "rsfnet50_18_reparam_nopse": _R("VI", (72.1, 54.3), (84.0, 77.6), 44.20, (64.69, 194.56)),
-    "rsfnet50_18_reparam": _R(
-        "II to VI",
-        (73.2, 55.1),
-        (85.2, 78.5),
-        44.53,
-        (64.69, 194.56),
-        (69.1, 47.6),
-        (71.2, 55.8),
-        (97.7, 83.5, 72.7, 61.9, 40.7, 31.7, 11.2, 50.9, 45.5),
-    ),
-    "rsfnet161_121_reparam": _R(
-        "II to V",
-        (73.8, 55.5),
-        (None, 79.4),
-        44.10,
-        (95.02, 284.75),
-        (71.8, 47.7),
-        (73.0, 56.1),
-        (97.9, 86.3, 72.9, 61.7, 43.7, 30.8, 6.5, 52.4, 47.3),
-    ),
-    "rsfnet101_34_reparam": _R(
-        "II to V",
-        (75.9, 56.2),
-        (None, 80.5),
-        73.63,
-        (98.82, 297.04),
-        (72.9, 49.1),
-        (73.8, 57.2),
-        (97.9, 85.8, 72.0, 60.3, 43.3, 32.3, 8.8, 52.9, 52.7),
-    ),
     "rsfnet50_18_sum": _R("VII", (61.1, 51.9), (77.0, 73.6), 43.11, (58.60, 176.27)),
     "rsfnet50_18_concat": _R("VII", (62.1, 52.2), (77.9, 74.3), 43.42, (59.11, 177.81)),
     "rsfnet50_18_gma": _R("VII", (68.6, 52.8), (81.6, 76.5), 52.05, (73.80, 222.37)),
@@ -107,92 +92,52 @@ PUBLISHED: dict[str, PublishedRow] = {
     "rsfnet161_121_tir": _R("XIII", (65.9, 45.7), (45.2, 42.4)),
     "rsfnet101_34_rgb": _R("XIII", (68.9, 51.3), (83.9, 77.9)),
     "rsfnet101_34_tir": _R("XIII", (67.4, 46.4), (47.2, 44.2)),
-    "pspnet101_rgb": _R(
-        "II, IV, V",
-        (51.9, 44.7),
-        (None, 68.7),
-        None,
-        None,
-        (49.3, 41.9),
-        (47.8, 41.5),
-        (97.2, 82.6, 54.1, 55.8, 22.1, 23.3, 1.1, 33.1, 33.5),
-    ),
-    "pspnet101": _R(
-        "II, IV, V",
-        (54.0, 46.3),
-        (None, 70.5),
-        None,
-        None,
-        (47.2, 41.0),
-        (50.5, 44.0),
-        (97.4, 84.7, 57.5, 56.2, 22.9, 23.3, 4.4, 32.5, 37.4),
-    ),
-    "hrnet48_rgb": _R(
-        "II, IV",
-        (60.9, 51.3),
-        None,
-        None,
-        None,
-        (59.7, 47.2),
-        (55.7, 49.1),
-        (97.3, 86.6, 59.8, 61.3, 33.2, 28.7, 1.4, 47.2, 46.2),
-    ),
-    "hrnet48": _R(
-        "II, IV",
-        (63.7, 53.2),
-        None,
-        None,
-        None,
-        (50.0, 41.4),
-        (50.2, 44.9),
-        (98.2, 87.6, 71.0, 63.4, 42.5, 19.1, 2.7, 49.8, 44.5),
-    ),
-    "mfnet": _R(
-        "II to V",
-        (45.1, 39.7),
-        (None, 57.0),
-        0.74,
-        (8.42, None),
-        (42.6, 36.1),
-        (41.4, 36.8),
-        (96.9, 65.9, 58.9, 42.9, 29.9, 9.9, 0.0, 25.2, 27.7),
-    ),
-    "rtfnet152": _R(
-        "II to V",
-        (63.1, 53.2),
-        (None, 74.6),
-        254.51,
-        (336.69, None),
-        (60.0, 45.8),
-        (60.7, 54.8),
-        (98.5, 87.4, 70.3, 62.7, 45.3, 29.8, 0.0, 29.1, 55.7),
-    ),
-    "pstnet": _R(
-        "II to V",
-        (55.5, 48.6),
-        (None, 68.4),
-        31.04,
-        (163.64, None),
-        (45.3, 39.6),
-        (55.8, 48.2),
-        (97.4, 77.0, 67.2, 50.8, 35.2, 25.2, 0.0, 29.9, 55.0),
-    ),
-    "fuseseg": _R(
-        "II to IV",
-        (70.6, 54.5),
-        None,
-        141.52,
-        (193.40, None),
-        (62.1, 47.8),
-        (67.3, 54.6),
-        (97.6, 87.9, 71.7, 64.6, 44.8, 22.7, 6.4, 46.9, 47.9),
-    ),
 }
+# of tables II to V, which have no mAcc on PST900: where table VI has it, parameters and thop's figures
+_COUNTS: dict[str, tuple[float, tuple[float, float | None]]] = {
+    "mfnet": (0.74, (8.42, None)),
+    "rtfnet152": (254.51, (336.69, None)),
+    "pstnet": (31.04, (163.64, None)),
+    "fuseseg": (141.52, (193.40, None)),
+    "egfnet": (62.78, (201.09, None)),
+    "mtanet": (121.58, (264.96, None)),
+    "rsfnet50_18_reparam": (44.53, (64.69, 194.56)),
+    "rsfnet161_121_reparam": (44.10, (95.02, 284.75)),
+    "rsfnet101_34_reparam": (73.63, (98.82, 297.04)),
+}
+_PST900_MACC = {"rsfnet50_18_reparam": 85.2}
+
+
+def _compared() -> dict[str, PublishedRow]:
+    """The rows of tables II to V."""
+    accuracy, iou, day_night, pst900, fps = map(table, (ACCURACY, IOU, DAY_NIGHT, PST900_IOU, FPS))
+    found = {}
+    for name in {**iou, **pst900}:
+        means = (accuracy[name][-1], iou[name][-1]) if name in iou else None
+        parts = day_night.get(name)
+        params, thop = _COUNTS.get(name, (None, None))
+        where = [n for n, t in (("II", iou), ("III", _COUNTS), ("IV", day_night), ("V", pst900)) if name in t]
+        found[name] = PublishedRow(
+            ", ".join(where),
+            means,  # type: ignore[arg-type]
+            (_PST900_MACC.get(name), pst900[name][-1]) if name in pst900 else None,  # type: ignore[arg-type]
+            params,
+            thop,
+            parts[:2] if parts else None,  # type: ignore[arg-type]
+            parts[2:] if parts else None,  # type: ignore[arg-type]
+            {dataset: t[name][:-1] for dataset, t in (("mfnet", iou), ("pst900", pst900)) if name in t},
+            {"mfnet": accuracy[name][:-1]} if name in accuracy else {},
+            fps.get(name, (None, None)),
+        )
+    return found
+
+
+PUBLISHED: dict[str, PublishedRow] = {**_ABLATIONS, **_compared()}
 """By the name of a recipe without its dataset."""
 
 
 def beside_published(name: str, recipe: Any, results: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Return each figure of a recipe called ``DATASET_SETTING``, ``published``, next to ``ours``.
+    """Put each figure of a recipe called ``DATASET_SETTING``, ``published``, next to ``ours``.
 
     Parameters and thop's figure are counted from the recipe itself, so they need neither data nor training.
 
@@ -206,18 +151,10 @@ def beside_published(name: str, recipe: Any, results: Mapping[str, Any] | None) 
     if row is None:
         return []
     found = {} if results is None else results["tests"].get(dataset, {})
-    figures: list[tuple[str, float | None, float | None]] = []
-    for part, means in (("", getattr(row, dataset, None)), ("day ", row.day), ("night ", row.night)):
-        if means is not None and (dataset == "mfnet" or not part):
-            measured = found.get(part.strip(), {}) if part else found
-            figures += [
-                (f"{part}mAcc, %", means[0], measured.get("macc")),
-                (f"{part}mIoU, %", means[1], measured.get("miou")),
-            ]
-    for number, value in enumerate(row.iou if dataset == "mfnet" else ()):
-        measured_iou = list(found.get("iou", {}).values())
-        figures.append((f"IoU of class {number}, %", value, measured_iou[number] if measured_iou else None))
-    figures += _counts(row, dataset, recipe)
+    figures = [*_means(row, dataset, found), *_classes(row, dataset, found), *_counts(row, dataset, recipe)]
+    if dataset == "mfnet":
+        cards = ("2080 Ti", "TITAN Xp")
+        figures += [(f"FPS on a {card}", value, None) for card, value in zip(cards, row.fps, strict=True)]
     return [
         {"row": name, "table": row.tables, "figure": figure, "published": published, "ours": ours}
         for figure, published, ours in figures
@@ -225,23 +162,106 @@ def beside_published(name: str, recipe: Any, results: Mapping[str, Any] | None) 
     ]
 
 
-def _counts(row: PublishedRow, dataset: str, recipe: Any) -> list[tuple[str, float | None, float | None]]:
+Figures = list[tuple[str, float | None, float | None]]
+
+
+def _means(row: PublishedRow, dataset: str, found: Mapping[str, Any]) -> Figures:
+    """mAcc and mIoU of the whole test set, and of MFNet's by day and by night."""
+    figures: Figures = []
+    for part, means in (("", getattr(row, dataset, None)), ("day ", row.day), ("night ", row.night)):
+        if means is not None and (dataset == "mfnet" or not part):
+            measured = found.get(part.strip(), {}) if part else found
+            figures += [
+                (f"{part}mAcc, %", means[0], measured.get("macc")),
+                (f"{part}mIoU, %", means[1], measured.get("miou")),
+            ]
+    return figures
+
+
+def _classes(row: PublishedRow, dataset: str, found: Mapping[str, Any]) -> Figures:
+    """Accuracy and IoU of each class."""
+    figures: Figures = []
+    for what, published in (("accuracy", row.accuracy), ("IoU", row.iou)):
+        measured = found.get(what.lower(), {})
+        values = published.get(dataset, ())
+        names = class_names(dataset) if values else []
+        figures += [(f"{what} of {n}, %", v, measured.get(n)) for n, v in zip(names, values, strict=True)]
+    return figures
+
+
+def _counts(row: PublishedRow, dataset: str, recipe: Any) -> Figures:
     published = None if row.thop_g is None else row.thop_g[0 if dataset == "mfnet" else 1]
     if row.params_m is None and published is None:
         return []
-    entry = find_segmenter(recipe.model.name)
-    options = dict(recipe.model.options)
-    if "multi_branch" in entry.options:
-        options["multi_branch"] = False  # the paper counts the deployed form
-    bands = recipe.data.bands
-    with torch.device("meta"):
-        network = create_segmenter(recipe.model.name, 9 if dataset == "mfnet" else 5, bands, options=options)
-    from ..bands import parse_band
-
-    cost = count_cost(network, 1, sum(band_channels(map(parse_band, bands))), *recipe.data.size)
+    classes = len(class_names(dataset))
+    cost = count_segmenter_cost(
+        recipe.model.name, recipe.data.bands, classes, recipe.data.size, recipe.model.options
+    )
     return [("parameters, M", row.params_m, cost.params_m), ("thop's FLOPs, G", published, cost.thop_g)]
 
 
-@register_paper("rsfnet", "RSFNet: residual spatial fusion network for RGB-thermal semantic segmentation")
-def _reproduce(request: Request) -> Reproduction:
-    return reproduce_recipes("rsfnet", "rsfnet", beside_published, request)
+def count_segmenter_cost(
+    name: str,
+    bands: Sequence[str],
+    classes: int,
+    size: tuple[int, int],
+    options: Mapping[str, Any] | None = None,
+) -> Cost:
+    """Count a network as papers count it: deployed, with side outputs only where the paper counts them.
+
+    Args:
+        name: of a registered segmentation network.
+        bands: what it reads.
+        classes: how many.
+        size: (height, width).
+        options: of the network.
+    """
+    entry = find_segmenter(name)
+    sides = name in COUNTED_WITH_HEADS
+    as_counted = {"multi_branch": False, "auxiliary": sides}
+    chosen = {**(options or {}), **{key: value for key, value in as_counted.items() if key in entry.options}}
+    with torch.device("meta"):
+        network, _ = create_segmenter(name, classes, bands, options=chosen)
+    channels = sum(band_channels(map(parse_band, bands)))
+    if sides and isinstance(network, HasHeads):
+        return count_cost(WithHeads(network), 1, channels, *size)
+    return count_cost(network, 1, channels, *size)
+
+
+def draw(rows: Sequence[Mapping[str, Any]], out: Path) -> list[Path]:
+    """Draw figure 5, mIoU on MFNet against FLOPs, from the paper's figures and what of ours was measured.
+
+    Args:
+        rows: of :func:`beside_published`.
+        out: the folder for ``figure5.png``.
+
+    Returns:
+        the files written; none where no row has both figures.
+    """
+    import pandas as pd
+
+    from ..files import write_file
+    from ..reports.plots import plot_cost
+
+    points = []
+    for name in dict.fromkeys(row["row"] for row in rows if row["row"].startswith("mfnet_")):
+        each = {row["figure"]: row for row in rows if row["row"] == name}
+        for whose in ("published", "ours"):
+            flops, miou = (each.get(figure, {}).get(whose) for figure in ("thop's FLOPs, G", "mIoU, %"))
+            fps = each.get("FPS on a TITAN Xp", {}).get(whose)
+            if flops is not None and miou is not None:
+                points.append(
+                    {
+                        "name": name.removeprefix("mfnet_"),
+                        "whose": whose,
+                        "gflops": flops,
+                        "miou": miou,
+                        "fps": fps,
+                    }
+                )
+    if not points:
+        return []
+    path = out / "figure5.png"
+    figure = plot_cost(pd.DataFrame(points), "thop's FLOPs at 480x640, G", "mIoU on MFNet, %")
+    write_file(path, lambda partial: figure.savefig(partial, format="png"))
+    return [path]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "PALETTE", "plot_robustness", "plot_segmentation_robustness"]
+__all__ = ["INK", "PALETTE", "plot_cost", "plot_robustness", "plot_segmentation_robustness"]
 
 # Okabe and Ito's colors, told apart by the color-blind
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
@@ -94,3 +94,65 @@ def plot_segmentation_robustness(points: pd.DataFrame) -> Figure:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(models), 5), frameon=False)
     return figure
+
+
+def plot_cost(points: pd.DataFrame, cost: str, score: str) -> Figure:
+    """Plot a score against a cost, one circle a network, the larger the more frames it does per second.
+
+    Args:
+        points: with the columns ``name``, ``whose`` (a color each), ``gflops``, ``miou`` and ``fps`` (empty where it
+            is not known: a cross).
+        cost: the label of ``gflops``.
+        score: the label of ``miou``.
+    """
+    figure = Figure(figsize=(7.4, 4.6), layout="constrained", dpi=130)
+    ax = figure.subplots()
+    largest = points["fps"].astype(float).max()
+    for number, (whose, mine) in enumerate(points.groupby("whose", sort=True)):
+        color = PALETTE[number % len(PALETTE)]
+        fps = mine["fps"].astype(float)
+        known = fps.notna()
+        sizes = 30 + 900 * fps[known] / largest
+        ax.scatter(mine["gflops"][known], mine["miou"][known], sizes, color=color, alpha=0.45, label=whose)
+        ax.scatter(
+            mine["gflops"][~known],
+            mine["miou"][~known],
+            40,
+            color=color,
+            marker="x",
+            label=None if known.any() else whose,
+        )
+    middle = float(points["gflops"].min() + points["gflops"].max()) / 2
+    for x, y, name in _apart(points):
+        right = x > middle
+        ax.annotate(
+            name,
+            (x, y),
+            xytext=(-9 if right else 9, 0),
+            textcoords="offset points",
+            fontsize=8,
+            ha="right" if right else "left",
+            va="center",
+            color=INK,
+        )
+    ax.set(xlabel=cost, ylabel=score)
+    ax.margins(x=0.08, y=0.12)
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    if points["whose"].nunique() > 1:
+        ax.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def _apart(points: pd.DataFrame) -> list[tuple[float, float, str]]:
+    """Where the names stand: beside their circles, moved up where two would lie on each other."""
+    least = max(float(points["miou"].max() - points["miou"].min()), 1.0) * 0.045
+    reach = max(float(points["gflops"].max() - points["gflops"].min()), 1.0) * 0.3
+    placed: list[tuple[float, float, str]] = []
+    for row in points.sort_values("miou").itertuples():
+        x, y = float(row.gflops), float(row.miou)  # type: ignore[arg-type]
+        for other_x, other_y, _ in placed:
+            if abs(x - other_x) < reach and y < other_y + least:
+                y = other_y + least
+        placed.append((x, y, str(row.name)))
+    return placed

@@ -73,13 +73,15 @@ def otsu_mask(saliency: np.ndarray) -> np.ndarray:
     return cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1] > 0
 
 
-def pseudo_label(image: np.ndarray, labels: np.ndarray, ignore: int = 255) -> float:
-    """Compute equation (1): the IoU of what stands out and what is labeled, in [0, 1].
+def pseudo_label(image: np.ndarray, labels: np.ndarray, ignore: int = 255, boxed: bool = False) -> float:
+    """Give the IoU of what stands out and what is labeled, equation (1), in 0 to 1.
 
     Args:
         image: uint8 ``(H, W)`` or ``(H, W, 3)``.
         labels: ``(H, W)``; 0 is background, and ``ignore`` counts on neither side.
         ignore: see ``labels``.
+        boxed: whether only what stands out inside the bounding boxes of the labeled regions counts, as in the
+            authors' code; the paper's text has all of it.
 
     Returns:
         the IoU; 0 where nothing is labeled and something stands out, 1 where neither is.
@@ -93,14 +95,26 @@ def pseudo_label(image: np.ndarray, labels: np.ndarray, ignore: int = 255) -> fl
         )
     known = labels != ignore
     salient, labeled = otsu_mask(fine_grained_saliency(image)) & known, (labels != 0) & known
+    if boxed:
+        salient &= _boxes_of(labeled)
     union = int((salient | labeled).sum())
     return int((salient & labeled).sum()) / union if union else 1.0
 
 
-def pseudo_labels(frames: Frames, bands: list[Band], cache: str | Path | None = None) -> np.ndarray:
-    """Compute the pseudo-label of every frame in every band, float32 ``(n, bands)``.
+def _boxes_of(mask: np.ndarray) -> np.ndarray:
+    """The bounding boxes of a mask's connected regions, filled, bool of the same shape."""
+    cv2 = _opencv()
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    inside = np.zeros(mask.shape, bool)
+    for left, top, width, height in map(cv2.boundingRect, contours):
+        inside[top : top + height, left : left + width] = True
+    return inside
 
-    Computed once and kept.
+
+def pseudo_labels(
+    frames: Frames, bands: list[Band], cache: str | Path | None = None, boxed: bool = False
+) -> np.ndarray:
+    """Give the pseudo-label of every frame in every band, float32 ``(n, bands)``; computed once and kept.
 
     A frame without the band or without labels has NaN. Values are kept in ``cache`` under the digest of the
     files' bytes, so that moving a folder costs nothing and changing a label file recomputes what depends on it.
@@ -110,6 +124,7 @@ def pseudo_labels(frames: Frames, bands: list[Band], cache: str | Path | None = 
         bands: of which.
         cache: a JSON file; by default ``.crossband/pseudo_labels.json`` in the frames' folder. A folder that
             cannot be written costs the computation at each run, and is said.
+        boxed: as of :func:`pseudo_label`.
 
     Raises:
         CrossbandError: no labels, or an image that cannot be read.
@@ -127,7 +142,7 @@ def pseudo_labels(frames: Frames, bands: list[Band], cache: str | Path | None = 
         for column, band in enumerate(bands):
             image = frames.paths(band)[row]
             if image is not None:
-                found[row, column] = _kept(known, image, frames.root / labels.iloc[row], band)
+                found[row, column] = _kept(known, image, frames.root / labels.iloc[row], band, boxed)
     if len(known) > before:
         try:
             path.parent.mkdir(exist_ok=True)
@@ -137,15 +152,15 @@ def pseudo_labels(frames: Frames, bands: list[Band], cache: str | Path | None = 
     return found
 
 
-def _kept(known: dict[str, float], image: Path, labels: Path, band: Band) -> float:
-    digest = hashlib.sha256(f"{_FORMAT} {band.value} ".encode())
+def _kept(known: dict[str, float], image: Path, labels: Path, band: Band, boxed: bool) -> float:
+    digest = hashlib.sha256(f"{_FORMAT} {band.value} {'boxed ' if boxed else ''}".encode())
     for path in (image, labels):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     key = digest.hexdigest()[:32]
     if key not in known:
         pixels = read_image(image, band).pixels
         pixels = pixels[..., :3] if pixels.ndim == 3 else pixels
-        known[key] = pseudo_label(to_byte(pixels, band), read_labels(labels))
+        known[key] = pseudo_label(to_byte(pixels, band), read_labels(labels), boxed=boxed)
     return known[key]
 
 

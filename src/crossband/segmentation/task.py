@@ -19,12 +19,13 @@ from ..data.items import check_apart, is_here, part_frames
 from ..data.labeled import LabeledFrames
 from ..data.parts import Part, Strict
 from ..data.preprocess import IMAGENET, Preprocess, Statistics, measure_statistics
-from ..data.transforms import LabeledView, Photometry
+from ..data.transforms import Blur, LabeledView, Photometry
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..losses.segmentation import CONFIDENCE_LOSSES, SegmentationLoss, class_weights
 from ..metrics.segmentation import SEGMENTATION_PROTOCOLS, score_confusion, score_interval
 from ..models import create_segmenter
+from ..nn.heads import HasHeads
 from ..training.recipe import Recipe
 from ..training.task import Task, register_task
 from .classes import class_names
@@ -55,6 +56,7 @@ class SegmentationData(Strict):
         rotate: the largest random turn, degrees.
         zoom: (smallest, largest) random factor.
         photometry: strength of the photometric augmentation, 0 to 1.
+        blur: the share of frames that a Gaussian of 5x5 pixels blurs.
     """
 
     train: Part
@@ -71,6 +73,7 @@ class SegmentationData(Strict):
     rotate: float = Field(default=0.0, ge=0, le=180)
     zoom: tuple[float, float] = (1.0, 1.0)
     photometry: float = Field(default=0.0, ge=0, le=1)
+    blur: float = Field(default=0.0, ge=0, le=1)
 
     @field_validator("bands")
     @classmethod
@@ -113,12 +116,18 @@ class SegmentationLossPart(Strict):
         balance: lambda, the weight of the confidences' regression to the pseudo-labels; they are computed only
             where the network learns confidences and this is not 0.
         regression: ``smooth_l1``, ``l1`` or ``l2``.
+        pseudo_labels: ``whole`` compares all that stands out with the labels, as the paper's text; ``boxed`` what
+            stands out inside the labels' bounding boxes, as the authors' code.
+        mean: the cross-entropy's sum is divided by the ``pixels``, as equation (7), or by their ``weights``, as in
+            the authors' code.
     """
 
     weights: bool = True
     offset: float = Field(default=1.05, gt=1)
     balance: float = Field(default=0.3, ge=0)
     regression: str = "smooth_l1"
+    pseudo_labels: Literal["whole", "boxed"] = "whole"
+    mean: Literal["pixels", "weights"] = "pixels"
 
     @field_validator("regression")
     @classmethod
@@ -182,12 +191,21 @@ class Segmentation(Task):
         self.weights_digest = str(self.network.digest)
         self._view = LabeledView(data.mirror, data.rotate, data.crop, data.zoom)
         self._light = Photometry(data.photometry)
-        self._confident = bool(recipe.loss.balance) and getattr(self.network, "learns_confidence", False)
-        self.criterion: nn.Module = SegmentationLoss(None, recipe.loss.balance, recipe.loss.regression)
+        self._blur = Blur(data.blur)
+        heads = self.network.heads if isinstance(self.network, HasHeads) else {}
+        self._heads = {
+            name: head for name, head in heads.items() if head.target != "confidence" or recipe.loss.balance
+        }
+        self._confident = any(head.target == "confidence" for head in self._heads.values())
+        self.criterion: nn.Module = self._criterion(None)
         self._train: LabeledFrames | None = None
         self._wanted: torch.Tensor | None = None
         self._val: LabeledFrames | None = None
         self.preprocess = self._preprocess()
+
+    def _criterion(self, weights: torch.Tensor | None) -> nn.Module:
+        loss = self.recipe.loss
+        return SegmentationLoss(weights, loss.balance, loss.regression, loss.mean, self._heads)
 
     def _preprocess(self) -> Preprocess:
         data, plain = self.recipe.data, Preprocess()
@@ -221,14 +239,15 @@ class Segmentation(Task):
         loss = self.recipe.loss
         counts = torch.from_numpy(self._train.class_counts())
         weights = class_weights(counts, loss.offset) if loss.weights else None
-        self.criterion = SegmentationLoss(weights, loss.balance, loss.regression)
+        self.criterion = self._criterion(weights)
         if self._confident:
             self._wanted = torch.from_numpy(self._pseudo_labels())
 
     def _pseudo_labels(self) -> np.ndarray:
         """One column per stream: of several bands in one stream the best, as the stream may go by any."""
         assert self._train is not None
-        each = pseudo_labels(self._train.frames, list(self._train.bands))
+        boxed = self.recipe.loss.pseudo_labels == "boxed"
+        each = pseudo_labels(self._train.frames, list(self._train.bands), boxed=boxed)
         if each.shape[1] <= 2:
             return each
         return np.stack([np.nanmax(each[:, :-1], 1), each[:, -1]], 1)
@@ -248,15 +267,16 @@ class Segmentation(Task):
         parts = bands.split([3 if band.value == "rgb" else 1 for band in self._train.bands])
         lit = [self._light(part, band, generator) for part, band in zip(parts, self._train.bands, strict=True)]
         images, known = self._view(torch.cat(lit), self._train.sized_labels(labels), generator)
+        images = self._blur(images, generator)
         batch = {"images": self._train.standardized(images), "labels": known}
         return batch if self._wanted is None else {**batch, "wanted": self._wanted[row]}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the mean over the batch's pixels, and frames."""
-        if "wanted" not in batch:
+        """The mean over the batch's pixels, and frames."""
+        if not (self._heads and isinstance(self.network, HasHeads)):
             return self.criterion(self.network(batch["images"]), batch["labels"])
-        logits, confidence = self.network.with_confidence(batch["images"])  # type: ignore[operator]
-        return self.criterion(logits, batch["labels"], confidence, batch["wanted"])
+        logits, further = self.network.with_heads(batch["images"])
+        return self.criterion(logits, batch["labels"], further, batch.get("wanted"))
 
     def images_in(self, sample: np.ndarray) -> list[str]:
         """Return the frames."""
