@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from crossband.errors import CrossbandError
 from crossband.losses.segmentation import (
     SegmentationLoss,
     class_weights,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from crossband.models import create_model, create_segmenter, create_streams, find_model
+from crossband.models import create_encoder, create_segmenter, create_streams, find_model
 from crossband.models._segmentation import create_stages
 from crossband.models.efficientnet_lite import rename_by_order
 from crossband.models.netvlad import PatchFeatures, patch_score
@@ -31,12 +31,12 @@ def patches(side: int) -> PatchFeatures:
 
 
 def of_timm(size: int):
-    encoder, _ = create_model("timm/vit_tiny_patch16_224", pretrained=False)
+    encoder = create_encoder("timm/vit_tiny_patch16_224", pretrained=False)
     return encoder(torch.zeros(1, 3, size, size))
 
 
 MESSAGES = {
-    "model": (lambda: create_model("resnet17"), "unknown model 'resnet17'; did you mean ... resnet1"),
+    "model": (lambda: create_encoder("resnet17"), "unknown model 'resnet17'; did you mean ... resnet1"),
     "model elsewhere": (
         lambda: find_model("crosband", also=["crossband"]),
         "unknown model 'crosband'; did you mean crossband",
@@ -104,7 +104,7 @@ def test_weights_of_another_network_name_the_file(tmp_path):
     path = tmp_path / "squeezenet1_1.safetensors"
     save_file({"w": torch.zeros(1)}, path)
     assert_says(
-        lambda: create_model("squeezenet1_1", weights=tmp_path),
+        lambda: create_encoder("squeezenet1_1", weights=tmp_path),
         f"{path} holds the weights of another network",
     )
 
@@ -114,8 +114,8 @@ def test_weights_that_are_nowhere_name_the_files_and_the_option(tmp_path, monkey
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.delenv("CROSSBAND_WEIGHTS", raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    assert_says(lambda: create_model("resnet18"), "no weights for resnet18: ... --weights")
-    assert_says(lambda: create_model("timm/resnet10t", tmp_path), "no weights for resnet10t ... --weights")
+    assert_says(lambda: create_encoder("resnet18"), "no weights for resnet18: ... --weights")
+    assert_says(lambda: create_encoder("timm/resnet10t", tmp_path), "no weights for resnet10t ... --weights")
     assert_says(
         lambda: find_weights(timm_entry("timm/vgg11").weights, tmp_path),
         "timm--vgg11.safetensors or vgg11.safetensors or timm/vgg11",

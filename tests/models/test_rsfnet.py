@@ -45,7 +45,7 @@ def on_paper(
 ) -> torch.nn.Module:
     """The network without memory behind it."""
     with torch.device("meta"):
-        return create_segmenter(name, classes, bands, options=options)[0]
+        return create_segmenter(name, classes, bands, options=options)
 
 
 @pytest.mark.parametrize(("options", "millions", "mfnet", "pst900"), ROWS)
@@ -94,7 +94,7 @@ SMALL = {"first": "resnet18", "second": "resnet18", "widths": [16, 16, 16, 16], 
 
 @pytest.mark.parametrize("fusion", ["rsf", "sum", "concat", "gma"])
 def test_every_fusion_gives_logits_of_the_images_size_and_gates_that_add_up_to_one(fusion):
-    network, _ = create_segmenter("rsfnet", 5, options={**SMALL, "fusion": fusion, "auxiliary": True})
+    network = create_segmenter("rsfnet", 5, options={**SMALL, "fusion": fusion, "auxiliary": True})
     images = torch.rand(2, 4, 72, 100)
     with torch.inference_mode():
         logits, further = network.with_heads(images)
@@ -122,14 +122,14 @@ def test_a_closed_gate_leaves_the_stream_or_all_of_it():
 
 
 def test_encoders_learn_at_their_own_rate():
-    network, _ = create_segmenter("rsfnet", options=SMALL)
+    network = create_segmenter("rsfnet", options=SMALL)
     inside = count_parameters(network.encoder)
     assert inside == 2 * count_parameters(network.streams[0].encoder)
     assert inside < count_parameters(network)
 
 
 def test_the_stem_goes_from_its_norm_to_its_pooling():
-    network, _ = create_segmenter("rsfnet", options=SMALL)
+    network = create_segmenter("rsfnet", options=SMALL)
     names = [name for name, _ in network.streams[0].encoder.stages[0].named_children()]
     assert names == ["conv1", "bn1", "maxpool", "layer1"]
 
@@ -152,7 +152,7 @@ def test_near_infrared_is_a_further_band_of_the_first_stream_or_a_stream():
 
 
 def test_without_pseudo_labels_there_is_no_confidence_and_gates_are_one():
-    network, _ = create_segmenter("rsfnet", options={**SMALL, "confident": False})
+    network = create_segmenter("rsfnet", options={**SMALL, "confident": False})
     with torch.inference_mode():
         images = torch.rand(2, 4, 64, 64)
         assert network.with_heads(images)[1] == {}

@@ -49,7 +49,7 @@ TRIED = [name for name in NAMES if name not in LARGE]
 
 def small(name: str, bands: tuple[str, ...] = ("rgb", "tir"), **options: Any) -> torch.nn.Module:
     torch.manual_seed(0)
-    return create_segmenter(name, 5, bands, options=SMALL.get(name, {}) | options)[0]
+    return create_segmenter(name, 5, bands, options=SMALL.get(name, {}) | options)
 
 
 @pytest.mark.parametrize("name", TRIED)
@@ -195,7 +195,7 @@ def on_paper(
 ) -> torch.nn.Module:
     """The network without memory behind it."""
     with torch.device("meta"):
-        return create_segmenter(name, classes, bands, options=options)[0]
+        return create_segmenter(name, classes, bands, options=options)
 
 
 def test_what_is_wrong_is_named():

@@ -52,7 +52,7 @@ def test_what_version_0_0_31_counts_and_what_it_does_not():
 def test_exact_figures_of_whole_networks(name, thop):
     options = {"multi_branch": False} if name.startswith("rsfnet") else {}
     with torch.device("meta"):
-        network, _ = create_segmenter(name, options=options)
+        network = create_segmenter(name, options=options)
     assert round(count_cost(network, 1, 4, 480, 640).thop_g * 1e9) == thop
 
 
@@ -82,7 +82,7 @@ def test_the_figure_of_thop_is_thops(name):
         nn.Conv1d: adds(lambda module, x, y: y.numel() * module.weight[0].numel()),
         nn.AdaptiveAvgPool2d: adds(lambda module, x, y: y.numel() * (x[0, 0].numel() // y[0, 0].numel() + 1)),
     }
-    network, _ = create_segmenter(name)
+    network = create_segmenter(name)
     images = torch.zeros(1, 4, 64, 64)
     ours = thop_operations(network, images)
     theirs, _ = thop.profile(network, (images,), {} if old else rules, verbose=False)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from crossband.models import create_encoder
 from crossband.models._segmentation import create_stages
 from crossband.nn.stages import Stages, stage_layers, widen_input
 

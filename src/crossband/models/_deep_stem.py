@@ -6,10 +6,10 @@ import torch
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import nn
 
-from ..errors import unknown_choice
+from ..errors import unknown_name
 from ..nn.resnet import dilate
 from ..nn.stages import widen_input
-from ._registry import create_model
+from ._registry import create_encoder
 
 __all__ = ["DeepStemResNet", "build_deep_stem"]
 
@@ -37,7 +37,7 @@ class DeepStemResNet(nn.Module):
     def __init__(self, depth: int, stem_width: int, dilated: bool) -> None:
         super().__init__()
         if depth not in _DEPTHS:
-            raise unknown_choice("depth of the ResNet", str(depth), map(str, _DEPTHS))
+            raise unknown_name("depth of the ResNet", str(depth), map(str, _DEPTHS))
         block, layers = _DEPTHS[depth]
         self.body = ResNet(block, layers, num_classes=0, stem_width=stem_width, stem_type="deep")
         if dilated:
@@ -75,8 +75,9 @@ def build_deep_stem(
     if pretrained:
         if (depth, stem_width) not in _PUBLISHED:
             known = [str(d) for d, width in _PUBLISHED if width == stem_width]
-            raise unknown_choice("depth with ImageNet weights", str(depth), known)
-        encoder, digest = create_model(_PUBLISHED[depth, stem_width])
+            raise unknown_name("depth with ImageNet weights", str(depth), known)
+        encoder = create_encoder(_PUBLISHED[depth, stem_width])
+        digest = encoder.digest
         network.body.load_state_dict(encoder.body.state_dict(), strict=True)
     widen_input(network, channels)
     return network.requires_grad_(True), digest

@@ -218,7 +218,7 @@ def create_pieces(
     Raises:
         CrossbandError: an unknown encoder, one that is no such ResNet, or missing weights.
     """
-    encoder, digest = create_model(name, pretrained=pretrained)
+    encoder = create_encoder(name, pretrained=pretrained)
     parts = dict(encoder.body.named_children())
     if name.startswith("timm/") or not {"conv1", "bn1", "relu", "maxpool", "layer4"} <= set(parts):
         raise CrossbandError(f"this network is built on a ResNet, not on {name}; take resnet18 to resnet152")
@@ -228,7 +228,7 @@ def create_pieces(
     widths = tuple(
         [m for m in piece.modules() if isinstance(m, nn.BatchNorm2d)][-1].num_features for piece in pieces
     )
-    return pieces.requires_grad_(True), widths, digest
+    return pieces.requires_grad_(True), widths, encoder.digest
 
 
 def three_channels(images: torch.Tensor) -> torch.Tensor:

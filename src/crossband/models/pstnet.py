@@ -24,7 +24,7 @@ from ..nn.heads import Head, Heads
 from ..nn.layers import Resize
 from ..nn.resnet import resnet_pieces
 from ..nn.stages import widen_input
-from ._registry import create_model
+from ._registry import create_encoder
 from ._segmentation import register_segmenter, streams
 from .erfnet import Factorized, erfnet_encoder
 
@@ -132,6 +132,6 @@ def build_pstnet(
 ) -> tuple[nn.Module, str]:
     """PSTNet."""
     split = streams(bands, "pstnet")
-    encoder, digest = create_model("resnet18", pretrained=pretrained)
+    encoder = create_encoder("resnet18", pretrained=pretrained)
     widen_input(encoder.body, split[0])
-    return PSTNet(encoder.body, split, classes, auxiliary).requires_grad_(True), digest
+    return PSTNet(encoder.body, split, classes, auxiliary).requires_grad_(True), encoder.digest

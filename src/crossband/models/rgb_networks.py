@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bands import Band
-from ..errors import CrossbandError
+from ..errors import MissingExtraError
 from ..nn.layers import conv_unit, resized
 from ..nn.stages import widen_input
 from ._registry import create_encoder

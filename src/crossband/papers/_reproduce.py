@@ -62,7 +62,8 @@ def reproduce_recipes(paper: str, folder: str, beside: Beside, request: Request)
         beside: a row's name, its recipe and its results (or ``None``) -> its figures next to the paper's.
         request: what was asked for.
     """
-    read = {path: read_recipe(path) for path in sorted(recipe_folder(folder, request.recipes).glob("*.yaml"))}
+    paths = sorted(recipe_folder(folder, request.recipes).glob("[!_]*.yaml"))  # _ is for bases
+    read = {path: read_recipe(path) for path in paths}
     files = {path.stem: path for path, recipe in read.items() if recipe.paper == paper}
     for name in request.rows or ():
         if name not in files:

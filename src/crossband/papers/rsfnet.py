@@ -14,8 +14,8 @@ from ..models import create_segmenter
 from ..models._segmentation import band_channels, find_segmenter
 from ..nn.counting import Cost, count_cost
 from ..nn.heads import HasHeads, WithHeads
-from ..reports.published_rsfnet_tables import ACCURACY, DAY_NIGHT, FPS, IOU, PST900_IOU, table
 from ..segmentation.classes import class_names
+from ._rsfnet_tables import ACCURACY, DAY_NIGHT, FPS, IOU, PST900_IOU, table
 
 __all__ = [
     "COUNTED_WITH_HEADS",
@@ -221,7 +221,7 @@ def count_segmenter_cost(
     as_counted = {"multi_branch": False, "auxiliary": sides}
     chosen = {**(options or {}), **{key: value for key, value in as_counted.items() if key in entry.options}}
     with torch.device("meta"):
-        network, _ = create_segmenter(name, classes, bands, options=chosen)
+        network = create_segmenter(name, classes, bands, options=chosen)
     channels = sum(band_channels(map(parse_band, bands)))
     if sides and isinstance(network, HasHeads):
         return count_cost(WithHeads(network), 1, channels, *size)

@@ -18,29 +18,7 @@ from ..files import make_folder, write_file
 from .recipe import Recipe, read_recipe
 from .task import Task, find_task
 
-__all__ = ["Reproduction", "Training", "evaluate", "reproduce", "train"]
-
-
-@dataclass(frozen=True)
-class Paper:
-    """Where a paper's recipes and figures are.
-
-    Attributes:
-        recipes: the folder below ``recipes``.
-        published: the module of :mod:`crossband.reports` whose ``beside_published(row, recipe, results)`` gives
-            a row's figures next to the paper's; ``draw(rows, out)``, where it has one, makes the paper's figures.
-    """
-
-    recipes: str
-    published: str
-
-
-PAPERS = {
-    "vpr-finetuning": Paper("vpr", "published_vpr"),
-    "rsfnet": Paper("rsfnet", "published_rsfnet"),
-    "hamnet": Paper("reid", "published_hamnet"),
-    "thermal-reid": Paper("thermal_reid", "published_thermal_reid"),
-}
+__all__ = ["Training", "evaluate", "train", "write_json"]
 
 
 @dataclass(frozen=True)
@@ -155,89 +133,6 @@ def evaluate(
     if out is not None:
         write_json(Path(out) / "results.json", results)
     return results
-
-
-def reproduce(
-    paper: str,
-    data_root: str | Path,
-    *,
-    rows: Sequence[str] | None = None,
-    mode: Literal["evaluate", "train"] = "evaluate",
-    out: str | Path = "reproduction",
-    recipes: str | Path | None = None,
-    overrides: Iterable[str] = (),
-) -> Reproduction:
-    """Each figure of a paper next to ours: trained here, or from checkpoints that lie in ``out``.
-
-    Args:
-        paper: one of :data:`PAPERS`, or one of :func:`crossband.papers.list_papers`, which are measured
-            whatever the mode.
-        data_root: the folder with the paper's datasets.
-        rows: the recipes' names; all where ``None``.
-        mode: ``train`` goes on with each row in ``OUT/ROW`` to its end; ``evaluate`` measures what is there.
-        out: one folder a row, and ``reproduction.json``.
-        recipes: the folder of recipes; ``recipes/`` of the working folder or of the sources where ``None``.
-        overrides: ``key=value`` for every row.
-
-    Raises:
-        CrossbandError: an unknown paper or row, no recipes, or no folder of data.
-    """
-    if mode not in ("evaluate", "train"):
-        raise unknown_name("mode", str(mode), ("evaluate", "train"))
-    measured = {entry.name for entry in list_papers()}
-    if paper not in PAPERS and paper not in measured:
-        raise unknown_choice("paper", paper, {*PAPERS, *measured})
-    if not Path(data_root).is_dir():
-        raise CrossbandError(f"no folder {data_root}; give the one that holds the paper's datasets")
-    if paper in measured:
-        given_recipes = None if recipes is None else Path(recipes)
-        done = find_paper(paper).reproduce(Path(data_root), rows, Path(out), given_recipes)
-        _write_json(Path(out) / "reproduction.json", {"paper": paper, **asdict(done)})
-        return done
-    folder = _recipes_of(paper, recipes)
-    if paper == "thermal-reid":  # its rows are methods that need several networks, not a network each
-        from ..papers.thermal_reid import reproduce_thermal_reid
-
-        return reproduce_thermal_reid(folder, data_root, out, mode, rows, overrides)
-    published = importlib.import_module(f"crossband.reports.{PAPERS[paper].published}")
-    files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    rows_of = {name: path for name, path in files.items() if not name.startswith("_")}  # _ is for bases
-    files = {name: path for name, path in rows_of.items() if read_recipe(path).paper == paper}
-    for name in rows or ():
-        if name not in files:
-            raise unknown_name("row", name, files)
-    given, found, missing = list(overrides), [], {}
-    for name in rows or files:
-        note(f"{name}")
-        try:
-            results = _row(files[name], Path(out) / name, mode, data_root, given)
-        except CrossbandError as error:
-            missing[name], results = str(error), None
-        found += published.beside_published(name, read_recipe(files[name], given), results)
-    done = Reproduction(found, missing)
-    _write_json(Path(out) / "reproduction.json", {"paper": paper, **asdict(done)})
-    if hasattr(published, "draw"):
-        for picture in published.draw(found, Path(out)):
-            note(f"{picture}")
-    return done
-
-
-def _row(path: Path, out: Path, mode: str, data_root: str | Path, overrides: list[str]) -> dict[str, Any]:
-    if mode == "train":
-        train(path, overrides, out, data_root=data_root)
-    checkpoint = out / "best.safetensors"
-    if not checkpoint.is_file():
-        raise CrossbandError(f"no checkpoint {checkpoint}; reproduce --train makes it")
-    return evaluate(path, checkpoint, out, overrides=overrides, data_root=data_root)
-
-
-def _recipes_of(paper: str, recipes: str | Path | None) -> Path:
-    beside = Path(__file__).parents[3] / "recipes"
-    for folder in [Path(recipes)] if recipes is not None else [Path("recipes"), beside]:
-        for candidate in (folder / PAPERS[paper].recipes, folder):
-            if any(candidate.glob("*.yaml")):
-                return candidate
-    raise CrossbandError(f"no recipes of {paper}; give their folder with --recipes")
 
 
 def _build(recipe: Recipe, data_root: str | Path) -> Task:
