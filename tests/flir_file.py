@@ -30,15 +30,15 @@ def sized(width: int, height: int, content: bytes) -> bytes:
     return struct.pack("<HHH", 2, width, height).ljust(32, b"\0") + content
 
 
-def fff(records: dict[int, bytes], claimed: int | None = None) -> bytes:
+def fff(records: dict[int, bytes], claimed: int | None = None, order: str = ">") -> bytes:
     """An FFF file: header, directory, records; entries are counted from the header's own 64 bytes on."""
     offset, directory, body = 64 + 32 * len(records), b"", b""
     for kind, record in records.items():
-        entry = struct.pack(">HHIIII", kind, 1, 100, 1, offset + len(body), len(record))
+        entry = struct.pack(order + "HHIIII", kind, 1, 100, 1, offset + len(body), len(record))
         directory += entry.ljust(32, b"\0")
         body += record
     count = claimed if claimed is not None else len(records) + 2
-    header = b"FFF\0" + b"test".ljust(16, b"\0") + struct.pack(">III", 100, 64, count)
+    header = b"FFF\0" + b"test".ljust(16, b"\0") + struct.pack(order + "III", 100, 64, count)
     return header.ljust(64, b"\0") + directory + body
 
 

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from . import __version__
-from .errors import CrossbandError, DamagedFileError, MissingWeightsError
-from .files import write_file
+from .errors import CrossbandError
+from .files import make_folder, write_file
 
 __all__ = [
     "file_metadata",
@@ -31,6 +31,22 @@ __all__ = [
 ]
 
 FORMAT = "crossband-checkpoint-1"
+STATE_KEYS = (
+    "recipe",
+    "epoch",
+    "batch",
+    "step",
+    "best",
+    "stale",
+    "finished",
+    "losses",
+    "samples",
+    "network",
+    "criterion",
+    "optimizer",
+    "scaler",
+    "task",
+)
 
 
 def write_checkpoint(path: Path, network: nn.Module, metadata: Mapping[str, Any]) -> Path:
@@ -39,22 +55,11 @@ def write_checkpoint(path: Path, network: nn.Module, metadata: Mapping[str, Any]
     Raises:
         CrossbandError: the file cannot be written.
     """
-    said = {"format": FORMAT, "crossband": __version__, **metadata}
-    return write_tensors(path, network.state_dict(), said)
-
-
-def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> Path:
-    """Write tensors and what is said of them as one safetensors file, whole or not at all.
-
-    Raises:
-        CrossbandError: the file cannot be written.
-    """
-    kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    text = {"crossband": json.dumps(metadata)}
-    try:
-        return write_file(path, lambda partial: save_file(kept, partial, metadata=text))
-    except SafetensorError as error:
-        raise CrossbandError(f"cannot write {path} ({error}); choose another folder", parameter="out") from None
+    said = {"format": FORMAT, "crossband": __version__, **account}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    make_folder(path.parent)
+    metadata = {"crossband": json.dumps(said)}
+    return write_file(path, lambda partial: save_file(tensors, partial, metadata=metadata))
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -84,10 +89,30 @@ def file_metadata(path: str | Path, what: str, maker: str) -> dict[str, Any]:
         with safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {}).get("crossband", "{}"))
     except FileNotFoundError:
-        raise MissingWeightsError(f"no {what} {path}; {maker} writes one", parameter="checkpoint") from None
+        raise CrossbandError(f"no checkpoint {path}; crossband train writes one") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise DamagedFileError(f"{path} is no {what}: {' '.join(str(error).split())[:80]}") from None
-    return metadata if isinstance(metadata, dict) else {}
+        raise CrossbandError(f"{path} is no checkpoint: {' '.join(str(error).split())[:80]}") from None
+    if not isinstance(account, dict) or account.get("format") != FORMAT:
+        raise CrossbandError(f"{path} is no checkpoint of crossband; crossband train writes one")
+    if not isinstance(account.get("recipe"), dict):
+        raise CrossbandError(f"{path} is no checkpoint of crossband: it does not say what recipe it is of")
+    return account
+
+
+def told(account: Mapping[str, Any], path: str | Path, *keys: str) -> Any:
+    """What a checkpoint says at a place of its account, as in ``told(account, path, "recipe", "task")``.
+
+    Raises:
+        CrossbandError: nothing is said there.
+    """
+    found: Any = account
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+        if found is None:
+            raise CrossbandError(
+                f"{path} is an incomplete checkpoint: it does not say {'.'.join(keys)}; train it again"
+            )
+    return found
 
 
 def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
@@ -106,8 +131,19 @@ def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write the state of a run; whole or not at all, and on the disk before this returns."""
-    write_file(path, lambda partial: torch.save(dict(state), partial), durable=True)
+    """Write the state of a run; whole or not at all, and on the disk before this returns.
+
+    Raises:
+        CrossbandError: it cannot be written.
+    """
+
+    def write(partial: Path) -> None:
+        with open(partial, "wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    write_file(path, write)
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
@@ -119,9 +155,13 @@ def read_state(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CrossbandError(f"cannot read {path} ({error.strerror})") from None
     except Exception:
-        raise DamagedFileError(
-            f"{path} is damaged or no state of a run; remove it to start again, or choose another folder",
-            parameter="out",
-        ) from None
+        state = None
+    if not isinstance(state, dict) or not set(STATE_KEYS) <= set(state):
+        raise CrossbandError(
+            f"{path} is damaged or no state of a run; remove it to start again, or choose another --out"
+        )
+    return state

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from .errors import CrossbandError
 
 __all__ = ["make_folder", "write_file"]
+
+_FULL = 1 << 20  # bytes; a writer that fails with less left has failed for want of them
 
 
 def make_folder(path: str | Path) -> Path:
@@ -51,24 +57,32 @@ def write_file(path: str | Path, write: str | Callable[[Path], object], *, durab
     path = Path(path)
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode & 0o777  # what the umask gives, whatever the writer makes of it
         if callable(write):
             write(partial)
         else:
             partial.write_text(write, encoding="utf-8")
-        if durable:
-            _flush(partial)
+        partial.chmod(mode)
         partial.replace(path)
-    except OSError as error:
-        raise CrossbandError(
-            f"cannot write {path} ({error.strerror}); choose another place", parameter="out"
-        ) from None
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if (reason := _disk_reason(error, path)) is None:
+            raise
+        raise CrossbandError(f"cannot write {path} ({reason}); choose another --out") from None
     finally:
         with contextlib.suppress(OSError):
-            partial.unlink()
+            partial.unlink(missing_ok=True)
     return path
 
 
-def _flush(path: Path) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+def _disk_reason(error: Exception, path: Path) -> str | None:
+    """What the disk has to do with an error: writers of libraries hide it in errors of their own."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    found = re.search(r"([A-Z][a-z -]+) \(os error \d+\)", str(error))
+    if found is not None:
+        return found[1]
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(path.parent).free < _FULL:
+            return "No space left on device"
+    return None

@@ -153,7 +153,7 @@ def test_wider_integers_are_narrowed_only_where_they_fit(tmp_path):
     assert same(tmp_path / "b.tif", np.array([[-5, 100000]], np.float32))
 
 
-def test_of_several_pages_the_first_is_read(tmp_path):
+def test_of_several_pages_the_first_is_read_and_the_others_are_said(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.stack([GRAY16, GRAY16 * 0, GRAY16 * 0]), photometric="minisblack")
     assert same(tmp_path / "a.tif", GRAY16)
 

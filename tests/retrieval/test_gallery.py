@@ -111,7 +111,7 @@ def test_an_image_whose_content_changed_replaces_its_row(tmp_path, make_pairs, s
     other = make_pairs(tmp_path / "b", n=5, seed=9)
     shutil.copy(other / "tir" / "0002.png", frames.paths("tir")[2])
     again = index(frames, tmp_path / "g", bands=["tir"])
-    assert (again.added, again.unchanged) == (1, 4)
+    assert (again.added, again.replaced, again.unchanged) == (0, 1, 4)
     gallery = Gallery.open(tmp_path / "g")
     assert len(gallery) == 5
     best = gallery.search(gallery.describe(other / "tir" / "0002.png", "tir"), 1)[0]
@@ -311,7 +311,7 @@ def test_new_metadata_of_an_unchanged_image_reaches_the_gallery(tmp_path, make_p
     frames = scan(make_pairs(tmp_path / "pairs", n=3))
     index(frames, tmp_path / "gallery", "hog", ["tir"])
     again = index(frames.assign(camera="north"), tmp_path / "gallery", bands=["tir"])
-    assert (again.added, again.unchanged) == (3, 0)
+    assert (again.added, again.updated, again.unchanged) == (0, 3, 0)
     assert Gallery.open_rows(tmp_path / "gallery").count("camera = 'north'") == 3
 
 
@@ -378,7 +378,7 @@ def test_a_moved_recording_and_new_metadata_need_no_forward_pass(tmp_path, make_
     frames = scan(root.rename(tmp_path / "moved")).assign(camera="north")
     monkeypatch.setattr(module, "embed", lambda *_, **__: pytest.fail("nothing is to be computed"))
     again = index(frames, tmp_path / "g", bands=["tir"])
-    assert (again.added, again.unchanged) == (3, 0)
+    assert (again.added, again.updated, again.unchanged) == (0, 3, 0)
     rows = Gallery.open_rows(tmp_path / "g").read(["key", "path", "camera", "vector"])
     assert rows["path"].to_pylist() == [str(path.resolve()) for path in frames.paths("tir")]
     assert rows["camera"].to_pylist() == ["north"] * 3

@@ -72,12 +72,16 @@ def index(
             {
                 "gallery": str(gallery),
                 "added": added.added,
+                "replaced": added.replaced,
+                "updated": added.updated,
                 "unchanged": added.unchanged,
                 "left_out": [{"path": f.path, "reason": f.reason} for f in added.faults],
             }
         )
     else:
-        print(f"{gallery}: {added.added} added, {added.unchanged} unchanged, {len(added.faults)} left out")
+        counts = {"added": added.added, "replaced": added.replaced, "updated": added.updated}
+        shown = [f"{n} {what}" for what, n in counts.items() if n or what == "added"]
+        print(f"{gallery}: {', '.join(shown)}, {added.unchanged} unchanged, {len(added.faults)} left out")
 
 
 @app.command()

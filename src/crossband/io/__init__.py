@@ -1,5 +1,26 @@
-"""Readers: 8- and 16-bit images, TIFF and radiometric JPEG, with every fault named."""
+"""Readers: 8- and 16-bit images, TIFF, radiometric files and tables of numbers, with every fault named."""
 
-from .images import IMAGE_SUFFIXES, MAX_PIXELS, Image, image_size, read_bytes, read_image, read_labels
+from .images import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    Image,
+    image_size,
+    is_image_file,
+    read_bytes,
+    read_image,
+    read_labels,
+)
+from .remarks import Remark, RemarkLog
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "Image", "image_size", "read_bytes", "read_image", "read_labels"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "Image",
+    "Remark",
+    "RemarkLog",
+    "image_size",
+    "is_image_file",
+    "read_bytes",
+    "read_image",
+    "read_labels",
+]

@@ -1,12 +1,13 @@
 """Read one image without losing depth: what the file holds is what comes out.
 
 The format is told by the file's first bytes, never by its name, and the size is checked in the header
-before a pixel is decoded. 16-bit color PNG goes through imagecodecs because Pillow narrows it to 8 bits.
+before a pixel is decoded. 16-bit color PNG goes through imagecodecs because Pillow narrows it to 8 bits. What
+a file holds besides, and what cannot be right in it, is a remark (:mod:`.remarks`) and never a silence.
 """
 
 from __future__ import annotations
 
-import re
+import contextlib
 import stat
 import struct
 import warnings
@@ -19,11 +20,15 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import PIL.Image
-import tifffile
 
 from ..bands import Band, Units, parse_band, parse_units
 from ..errors import ImageFault
-from .flir import is_radiometric_jpeg, read_radiometric_jpeg
+from .dji import is_dji_thermal, read_dji_counts
+from .flir import fff_frames, fff_size, is_fff, is_radiometric_jpeg, read_kelvin, read_photograph
+from .netpbm import netpbm_size, read_netpbm
+from .remarks import Remark, suspicions
+from .tables import LEAST_SIDE, is_npy, npy_size, read_npy, read_table, table_size
+from .tiff import is_tiff, narrowed, read_tiff, tiff_size
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -31,6 +36,7 @@ __all__ = [
     "Image",
     "decode_image",
     "image_size",
+    "is_image_file",
     "read_bytes",
     "read_image",
     "read_labels",
@@ -41,10 +47,14 @@ MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 30
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP")
 _EXIF_ORIENTATION = 274
+_NO_IMAGES = frozenset(
+    {".txt", ".json", ".xml", ".yaml", ".yml", ".md", ".py", ".parquet", ".html", ".zip", ".pt"}
+)
+_TABLES = frozenset({".csv", ".tsv", ".asc", ".dat"})
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"P2", b"P3", b"P5", b"P6")
 _STRIP_PIXELS = 1 << 22  # what is copied out of Pillow at once; a whole large image would be there four times
 _PNG = b"\x89PNG\r\n\x1a\n"
-_PGM_GAP = rb"(?:\s|#[^\n]*\n)+"
-_PGM_HEADER = re.compile(rb"P5" + _PGM_GAP + rb"(\d+)" + _PGM_GAP + rb"(\d+)" + _PGM_GAP + rb"(\d+)\s")
+_TEXT_HEAD = 1 << 16  # bytes of a text in which its first row of numbers stands
 
 
 @dataclass(frozen=True)
@@ -54,10 +64,12 @@ class Image:
     Attributes:
         pixels: ``(H, W)`` or ``(H, W, 3 or 4)``; uint8, uint16 or float32.
         units: what a thermal pixel counts; ``counts`` where nobody said otherwise.
+        remarks: what the file holds besides, and what cannot be right in it.
     """
 
     pixels: np.ndarray
     units: Units = Units.COUNTS
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -73,13 +85,14 @@ def read_image(
 ) -> Image:
     """Read one image file in its own depth, with its EXIF orientation applied.
 
-    A radiometric FLIR JPEG gives temperatures in kelvin for ``tir`` and the embedded photograph for
-    ``rgb``. A four-channel image whose fourth channel has more than two levels is MFNet's: color for ``rgb``,
-    the fourth channel for ``tir``. Every other file gives its own pixels. Of a TIFF with several pages, the
-    first is read.
+    A radiometric FLIR file gives temperatures in kelvin for ``tir`` and the embedded photograph for ``rgb``;
+    without one, the JPEG's own picture, which is the thermal image in false color. DJI's R-JPEG gives the
+    sensor's counts for ``tir``. A four-channel image whose fourth channel has more than two levels is MFNet's:
+    color for ``rgb``, the fourth channel for ``tir``. Every other file gives its own pixels. Of a TIFF or a
+    sequence of several images, the first is read. Thermal pixels that a file declares to hold no data are NaN.
 
     Args:
-        path: PNG, JPEG, TIFF, BMP, PGM, PPM or WebP; the name does not matter.
+        path: PNG, JPEG, TIFF, BMP, PGM, PPM, WebP, FFF, NPY or a table of numbers; the name does not matter.
         band: the band the image is read for.
         units: the units of thermal pixels, where the file does not say them itself.
         max_pixels: larger images are refused before they are decoded.
@@ -91,7 +104,7 @@ def read_image(
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = Path(folder) / "thermal.tif"
-        ...     tifffile.imwrite(file, np.full((4, 6), 29315, np.uint16))
+        ...     PIL.Image.fromarray(np.full((4, 6), 29315, np.uint16)).save(file)
         ...     image = read_image(file, "tir", "centikelvin")
         >>> image.size, image.pixels.dtype, image.units
         ((6, 4), dtype('uint16'), <Units.CENTIKELVIN: 'centikelvin'>)
@@ -114,25 +127,117 @@ def decode_image(
     band = parse_band(band)
     with _faults(path):
         _check_size(*_header_size(data), max_pixels)
-        if band is not Band.NIR and is_radiometric_jpeg(data):
-            pixels = read_radiometric_jpeg(data, band)
-            if pixels is not None:
-                _check_size(pixels.shape[1], pixels.shape[0], max_pixels)
-                with _open_with_pillow(data) as image:  # the camera turned all it recorded, or nothing
-                    pixels = upright(pixels, _orientation(image))
-                return Image(pixels, Units.KELVIN if band is Band.TIR else Units.COUNTS)
-        if _is_tiff(data):
-            pixels = _decode_tiff(data, max_pixels)
-        elif _is_deep_color_png(data):
-            pixels = _decode_deep_png(data, max_pixels)
-        elif _is_deep_pgm(data):
-            pixels = _decode_deep_pgm(data)
-        else:
-            pixels = _decode_with_pillow(data, max_pixels)
+        pixels, own_units, remarks = _decode(data, band, max_pixels)
         _check_size(pixels.shape[1], pixels.shape[0], max_pixels)
-    if band is Band.TIR and pixels.ndim == 3 and pixels.shape[-1] == 4 and _is_picture(pixels[..., 3]):
+    thermal = band is Band.TIR
+    if thermal and pixels.ndim == 3 and pixels.shape[-1] == 4 and _is_picture(pixels[..., 3]):
         pixels = np.ascontiguousarray(pixels[..., 3])
-    return Image(pixels, parse_units(units) if units is not None and band is Band.TIR else Units.COUNTS)
+    said = parse_units(units) if units is not None and thermal else Units.COUNTS
+    remarks += suspicions(pixels, own_units or said, thermal)
+    return Image(pixels, own_units or said, tuple(remarks))
+
+
+def _decode(data: bytes, band: Band, max_pixels: int) -> tuple[np.ndarray, Units | None, list[Remark]]:
+    """The pixels, upright; the units that the file itself says; and what is to be said."""
+    if is_fff(data):
+        return _decode_fff(data, band)
+    if band is not Band.NIR and is_radiometric_jpeg(data):
+        return _decode_flir_jpeg(data, band, max_pixels)
+    if band is Band.TIR and is_dji_thermal(data):
+        text = "a DJI R-JPEG: its counts are read; how they become temperatures is DJI's own and not published"
+        with _open_with_pillow(data) as image:
+            return upright(read_dji_counts(data), _orientation(image)), Units.COUNTS, [Remark("R-JPEG", text)]
+    if is_npy(data) or _is_table(data):
+        return _decode_numbers(data, max_pixels)
+    if is_tiff(data):
+        pixels, orientation, remarks = read_tiff(data, max_pixels, masked=band is Band.TIR)
+        if pixels is None:
+            return _decode_with_pillow(data, max_pixels), None, remarks
+        return upright(pixels, orientation), None, remarks
+    if _is_deep_color_png(data):
+        return _decode_deep_png(data, max_pixels), None, []
+    if netpbm_size(data) is not None:
+        pixels, remarks = read_netpbm(data, scaled=band is not Band.TIR)
+        return pixels, None, remarks
+    return _decode_with_pillow(data, max_pixels), None, []
+
+
+def _decode_fff(data: bytes, band: Band) -> tuple[np.ndarray, Units | None, list[Remark]]:
+    frames = fff_frames(data)
+    many = [Remark("pages", f"{len(frames)} images, of which the first is read")] if len(frames) > 1 else []
+    first = data[: frames[0][1]]
+    if band is Band.TIR:
+        return read_kelvin(first), Units.KELVIN, many
+    photograph = read_photograph(first)
+    if photograph is None:
+        raise ValueError("it holds a thermal image and no photograph")
+    pixels = _decode_with_pillow(photograph, MAX_PIXELS) if isinstance(photograph, bytes) else photograph
+    return pixels, Units.COUNTS, many
+
+
+def _decode_flir_jpeg(
+    data: bytes, band: Band, max_pixels: int
+) -> tuple[np.ndarray, Units | None, list[Remark]]:
+    with _open_with_pillow(data) as image:  # the camera turned all it recorded, or nothing
+        orientation = _orientation(image)
+    if band is Band.TIR:
+        return upright(read_kelvin(data), orientation), Units.KELVIN, []
+    photograph = read_photograph(data)
+    if isinstance(photograph, bytes):
+        try:
+            photograph = _decode_with_pillow(photograph, max_pixels)
+        except (OSError, ValueError, SyntaxError):
+            photograph = None
+    if photograph is None:
+        text = "a radiometric JPEG without a photograph: its picture is the thermal image in false color"
+        return _decode_with_pillow(data, max_pixels), Units.COUNTS, [Remark("no photograph", text)]
+    pixels = photograph[..., :3] if photograph.ndim == 3 else photograph
+    return upright(pixels, orientation), Units.COUNTS, []
+
+
+def _decode_numbers(data: bytes, max_pixels: int) -> tuple[np.ndarray, Units | None, list[Remark]]:
+    pixels = read_npy(data) if is_npy(data) else read_table(data, max_pixels)
+    if pixels.dtype in (np.uint8, np.uint16):
+        return np.ascontiguousarray(pixels), None, []
+    pixels, remarks = narrowed(pixels)
+    return np.ascontiguousarray(pixels), None, remarks
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether a file is to be read as an image: by its name, or where that says nothing, by its first bytes.
+
+    Example:
+        >>> is_image_file(Path("a.PNG")), is_image_file(Path(__file__))
+        (True, False)
+    """
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return True
+    if suffix in _NO_IMAGES:
+        return False
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with open(path, "rb") as file:
+            head = file.read(_TEXT_HEAD if suffix in _TABLES else 256)
+    except OSError:
+        return False
+    if is_npy(head):
+        with contextlib.suppress(ValueError):
+            return min(npy_size(head)) >= LEAST_SIDE
+        return False
+    if suffix in _TABLES:
+        return _is_table(head)
+    return (
+        is_fff(head)
+        or is_tiff(head)
+        or head.startswith(_MAGIC)
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    )
+
+
+def _is_table(data: bytes) -> bool:
+    return not data.startswith(_MAGIC) and table_size(data[:_TEXT_HEAD]) is not None
 
 
 def _is_picture(channel: np.ndarray) -> bool:
@@ -160,7 +265,7 @@ def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     data = read_bytes(path)
     with _faults(path):
         _check_size(*_header_size(data), max_pixels)
-        if not _is_tiff(data):
+        if not is_tiff(data):
             with _open_with_pillow(data) as image:
                 _check_size(*image.size, max_pixels)
                 if image.mode == "P":
@@ -235,21 +340,25 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def _header_size(data: bytes) -> tuple[int, int]:
-    if _is_tiff(data):
-        with tifffile.TiffFile(BytesIO(data)) as file:
-            page = file.pages[0]
-            return int(page.imagewidth), int(page.imagelength)
+    if is_tiff(data):
+        return tiff_size(data)
+    if is_fff(data):
+        return fff_size(data)
+    if is_npy(data):
+        return npy_size(data)
+    if (size := netpbm_size(data)) is not None:
+        return size
     if data[:8] == _PNG and len(data) >= 24:  # Pillow needs pixels to be there, a bomb has none
         if data[12:16] != b"IHDR":
             raise ValueError("damaged PNG: the header (IHDR) is not first")
         width, height = struct.unpack(">II", data[16:24])
         return width, height
+    if _is_table(data):
+        columns = table_size(data[:_TEXT_HEAD])
+        assert columns is not None
+        return columns
     with _open_with_pillow(data) as image:
         return image.size
-
-
-def _is_tiff(data: bytes) -> bool:
-    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _is_deep_color_png(data: bytes) -> bool:
@@ -277,7 +386,7 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> np.ndarray:
         if mode.startswith("I;16"):
             pixels = _array(image, mode).astype(np.uint16, copy=False)
         elif mode == "I":
-            pixels = _narrow(_array(image, mode))
+            pixels = narrowed(_array(image, mode))[0]
         elif mode in ("F", "RGBA", "RGB"):
             pixels = _array(image, mode)
         elif mode in ("1", "L", "LA"):
@@ -318,53 +427,6 @@ def _decode_deep_png(data: bytes, max_pixels: int) -> np.ndarray:
         orientation = _orientation(image)
     pixels = imagecodecs.png_decode(data)
     return upright(pixels[..., 0] if pixels.shape[-1] == 2 else pixels, orientation)
-
-
-def _is_deep_pgm(data: bytes) -> bool:
-    header = _PGM_HEADER.match(data)
-    return header is not None and int(header[3]) > 255
-
-
-def _decode_deep_pgm(data: bytes) -> np.ndarray:
-    """Counts as they stand; Pillow would stretch them from the file's own maximum to 65535."""
-    header = _PGM_HEADER.match(data)
-    assert header is not None
-    width, height = int(header[1]), int(header[2])
-    if len(data) - header.end() < 2 * width * height:
-        raise ValueError(f"truncated: {len(data) - header.end()} bytes of {2 * width * height}")
-    return np.frombuffer(data, ">u2", width * height, header.end()).reshape(height, width).astype(np.uint16)
-
-
-def _narrow(pixels: np.ndarray) -> np.ndarray:
-    low, high = int(pixels.min()), int(pixels.max())
-    if low >= 0 and high <= 0xFFFF:
-        return pixels.astype(np.uint16)
-    return pixels.astype(np.float32)
-
-
-def _decode_tiff(data: bytes, max_pixels: int) -> np.ndarray:
-    with tifffile.TiffFile(BytesIO(data)) as file:
-        page = file.pages[0]
-        photometric = getattr(page.photometric, "name", "MINISBLACK")
-        if photometric not in ("MINISBLACK", "MINISWHITE", "RGB"):
-            return _decode_with_pillow(data, max_pixels)
-        if page.imagedepth > 1:
-            raise ValueError(f"a TIFF volume of {page.imagedepth} images; give one image per file")
-        if page.samplesperpixel > 4:
-            raise ValueError(f"a TIFF with {page.samplesperpixel} channels; give one band per file")
-        pixels = page.asarray()
-        tag = page.tags.get(_EXIF_ORIENTATION)
-        orientation = int(tag.value) if tag is not None else 1
-        white = (1 << page.bitspersample) - 1  # of the file's own depth, 12 bits perhaps
-        if page.axes.startswith("S"):
-            pixels = np.moveaxis(pixels, 0, -1)
-    if pixels.dtype == bool:
-        pixels, white = pixels.astype(np.uint8) * 255, 255
-    elif pixels.dtype not in (np.uint8, np.uint16):
-        pixels = _narrow(pixels) if pixels.dtype.kind in "iu" else pixels.astype(np.float32)
-    if photometric == "MINISWHITE" and pixels.dtype.kind == "u" and white <= np.iinfo(pixels.dtype).max:
-        pixels = pixels.dtype.type(white) - pixels
-    return upright(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] <= 2 else pixels, orientation)
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ import pyarrow.compute
 from ... import __version__
 from ...bands import Band, Normalization, parse_band
 from ...datasets import images_by_stem, open_frames
-from ...errors import CrossbandError, DamagedFileError, ImageFault, unknown_name
+from ...errors import CrossbandError, ImageFault, unknown_name
+from ...files import write_file
 from ...frames import Frames
 from ...io import read_bytes, read_image
 from ...progress import Progress, note
@@ -86,17 +87,21 @@ class Match:
 
 @dataclass(frozen=True)
 class Added:
-    """What an addition did.
+    """What an addition did, counted by what the store said of it.
 
     Attributes:
-        added: rows that are new, replaced or only told anew (another path or metadata); ``unchanged`` were
-            there already.
+        added: rows that were not there.
+        unchanged: rows that were there already, as they are.
         faults: images left out, with their reasons.
+        replaced: rows whose image has another content now.
+        updated: rows whose image is as it was, with another path, name or metadata.
     """
 
     added: int
     unchanged: int
     faults: list[ImageFault]
+    replaced: int = 0
+    updated: int = 0
 
 
 class Gallery:
@@ -115,7 +120,12 @@ class Gallery:
 
     @classmethod
     def create(
-        cls, folder: str | Path, descriptor: Descriptor, sample: np.ndarray, dtype: str = "float32"
+        cls,
+        folder: str | Path,
+        descriptor: Descriptor,
+        sample: np.ndarray,
+        dtype: str = "float32",
+        bands: Iterable[Band] = (),
     ) -> Gallery:
         """Create an empty gallery for a descriptor that already has its band means.
 
@@ -124,6 +134,7 @@ class Gallery:
             descriptor: with its means.
             sample: some final vectors ``(n, k)``, which tell the size and the range of int8 values.
             dtype: ``float32``, or ``int8`` for a quarter of the disk.
+            bands: those it is meant to keep.
 
         Raises:
             CrossbandError: the folder is taken or cannot be written, or an unknown dtype.
@@ -142,10 +153,9 @@ class Gallery:
                     shutil.rmtree(folder / "rows.lance")
                 descriptor.save(folder / "descriptor.safetensors")
                 rows = LanceStore(folder / "rows.lance", row_schema(sample.shape[1], dtype))
-                metadata = {"format": _FORMAT, "crossband": __version__, "dtype": dtype, "scale": scale}
-                partial = folder / f".gallery.json.{os.getpid()}"
-                partial.write_text(json.dumps(metadata))
-                partial.replace(folder / "gallery.json")
+                account: dict[str, object] = {"format": _FORMAT, "crossband": __version__, "dtype": dtype}
+                account |= {"scale": scale, "bands": [band.value for band in bands]}
+                write_file(folder / "gallery.json", json.dumps(account))
         except OSError as error:
             raise CrossbandError(f"cannot write the gallery {folder} ({error.strerror})") from None
         return cls(folder, descriptor, rows, scale)
@@ -192,9 +202,10 @@ class Gallery:
         metadata, rows = read_metadata(folder), Gallery.open_rows(folder)
         made_by = descriptor_metadata(Path(folder) / "descriptor.safetensors")
         bands = {band.value: rows.count(f"band = '{band.value}'") for band in Band}
+        meant = [band for band in account.get("bands", []) if not bands[band]]
         return {
             "items": rows.count(),
-            "bands": {band: n for band, n in bands.items() if n},
+            "bands": {band: n for band, n in bands.items() if n or band in meant},
             "model": made_by["name"],
             "encoder": made_by["encoder"],
             "layer": made_by["layer"],
@@ -207,9 +218,21 @@ class Gallery:
         }
 
     def bands(self, among: list[Band]) -> list[Band]:
-        """Return which of some bands the gallery holds; all of them while it is empty."""
-        kept = [band for band in among if self.rows.count(f"band = '{band.value}'")]
-        return kept or among
+        """Those of some bands that the gallery is meant to keep, by its own record: where a run was stopped
+        between two, rows of one may be missing altogether."""
+        meant = read_account(self.folder).get("bands")
+        if meant is None:  # of a version that kept no record
+            return [band for band in among if self.rows.count(f"band = '{band.value}'")] or among
+        return [band for band in among if band.value in meant] or among
+
+    def keep_bands(self, bands: list[Band]) -> None:
+        """Enter bands into the gallery's record, before the first of their rows is written."""
+        with _alone_in(self.folder):
+            account = read_account(self.folder)
+            meant = account.get("bands") or [b.value for b in Band if self.rows.count(f"band = '{b.value}'")]
+            both = [band.value for band in Band if band.value in meant or band in bands]
+            if both != account.get("bands"):
+                write_file(self.folder / "gallery.json", json.dumps({**account, "bands": both}))
 
     def __len__(self) -> int:
         return self.rows.count()
@@ -225,39 +248,45 @@ class Gallery:
             bands: which of their bands.
             store: the folder of the descriptor store, where a killed run continues.
         """
-        known = self.rows.read(["key", "digest"])
-        there = dict(zip(known["key"].to_pylist(), known["digest"].to_pylist(), strict=True))
-        added, unchanged, faults = 0, 0, []
+        self.keep_bands(bands)
+        there = _There.of(self.rows)
+        done = Added(0, 0, [])
         for band in bands:
-            fresh, told = _changes(frames, band, there)
-            unchanged += int(frames.table[band.value].notna().sum()) - len(fresh) - len(told)
+            fresh, told = there.compared(frames, band)
+            same = int(frames.table[band.value].notna().sum()) - len(fresh) - len(told)
+            done = replace(done, unchanged=done.unchanged + same, updated=done.updated + len(told))
             if told:
-                added += self._tell(frames.select(np.array(list(told), int)), band, list(told.values()))
+                self._tell(frames, band, told)
             if fresh:
-                part = frames.select(np.array(fresh, int))
+                rows = np.array([item.row for item in fresh], int)
+                part, keys = frames.select(rows), [item.key for item in fresh]
                 embedding = embed(part, self.descriptor, [band], store=store, workers=workers, required=False)
-                faults += embedding.faults
+                new, old = 0, 0
                 if band in embedding.bands:
-                    added += self._add_rows(part, embedding.bands[band])
-        return Added(added, unchanged, faults)
+                    new, old = self._add_rows(part, embedding.bands[band], keys)
+                faults = [*done.faults, *embedding.faults]
+                done = replace(done, added=done.added + new, replaced=done.replaced + old, faults=faults)
+        return done
 
-    def _add_rows(self, frames: Frames, part: BandEmbedding) -> int:
-        n = len(part.positions)
+    def _add_rows(self, frames: Frames, part: BandEmbedding, keys: list[str]) -> tuple[int, int]:
+        """Write the rows of some images; how many were new, and how many took another's place."""
+        n, added, replaced = len(part.positions), 0, 0
         with Progress(n, "adding", "rows") as progress:
             step = _rows_at_once(part.pooled.shape[1])
             for start in range(0, n, step):
                 chosen = np.arange(start, min(start + step, n))
-                self.rows.upsert(self._table(frames, part, chosen))
+                new, old = self.rows.upsert(self._table(frames, part, chosen, keys))
+                added, replaced = added + new, replaced + old
                 progress.advance(len(chosen))
-        return n
+        return added, replaced
 
-    def _tell(self, frames: Frames, band: Band, contents: list[str]) -> int:
-        """Set path and metadata of rows whose images are as they were."""
-        for start in range(0, len(frames), _BATCH):
-            stop = min(start + _BATCH, len(frames))
-            some = frames.select(slice(start, stop))
-            self.rows.update(_known_columns(some, band, contents[start:stop]))
-        return len(frames)
+    def _tell(self, frames: Frames, band: Band, told: list[_Item]) -> None:
+        """Set name, path and metadata of rows whose images are as they were."""
+        for start in range(0, len(told), _BATCH):
+            some = told[start : start + _BATCH]
+            part = frames.select(np.array([item.row for item in some], int))
+            contents, keys = [item.content for item in some], [item.key for item in some]
+            self.rows.update(_known_columns(part, band, contents, keys))
 
     def delete(self, where: str) -> int:
         """Delete the rows whose metadata match a condition; return their number."""
@@ -393,13 +422,15 @@ class Gallery:
     def _numbers(self, matrix: np.ndarray) -> Rows:
         return _Quantized(matrix, self._scale) if self._scale else ArrayRows(matrix)
 
-    def _table(self, frames: Frames, part: BandEmbedding, chosen: np.ndarray) -> pa.Table:
+    def _table(self, frames: Frames, part: BandEmbedding, chosen: np.ndarray, keys: list[str]) -> pa.Table:
         """The rows of some images, as the store keeps them."""
         vectors = self.descriptor.finish(None)(part.pooled.take(chosen), part.band)
         if self._scale:
             vectors = np.clip(np.rint(vectors * self._scale), -127, 127).astype(np.int8)
         mine = frames.select(part.positions[chosen])
-        known = _known_columns(mine, part.band, [part.digests[i] for i in chosen])
+        positions = part.positions[chosen]
+        contents, own = [part.digests[i] for i in chosen], [keys[row] for row in positions]
+        known = _known_columns(mine, part.band, contents, own)
         numbers = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
         schema = row_schema(vectors.shape[1], "int8" if self._scale else "float32")
         return known.append_column(schema.field("vector"), numbers)
@@ -573,7 +604,8 @@ def _created(
     means = {**(descriptor.means or {}), **embedding.means()} if descriptor.center else None
     descriptor = replace(descriptor, means=means)
     try:
-        return Gallery.create(folder, descriptor, _sample(embedding, descriptor, kept), dtype or "float32")
+        sample = _sample(embedding, descriptor, kept)
+        return Gallery.create(folder, descriptor, sample, dtype or "float32", kept)
     except CrossbandError:
         if not (folder / "gallery.json").exists():
             raise
@@ -712,36 +744,98 @@ def query_image(
     return path, units or table.units()[row]
 
 
-def _key(frame: str, band: Band) -> str:
-    return f"{frame}|{band.value}"
+def _key(root: str, frame: str, band: Band) -> str:
+    """Identifies an item: the folder that was indexed, the frame's name in it, the band."""
+    return f"{root}|{frame}|{band.value}"
 
 
-def _changes(frames: Frames, band: Band, there: Mapping[str, str]) -> tuple[list[int], dict[int, str]]:
-    """The frames whose image of a band is not in a gallery yet or has another content now, and those of which
-    only path or metadata changed, with the content they have."""
-    fresh, told = [], {}
-    says = _metadata_digests(frames, band)
-    for row, (name, path, units) in enumerate(
-        zip(frames.names, frames.paths(band), frames.units(), strict=True)
-    ):
-        if path is None:
-            continue
-        before, _, said = there.get(_key(name, band), "").partition("-")
-        content = file_digest(path, units) if before else None
-        if content is None or content != before:
-            fresh.append(row)
-        elif said != says[row]:
-            told[row] = content
-    return fresh, told
+def _root(frames: Frames) -> str:
+    """Identifies the folder that frames lie in: files of the same name under another one are other items."""
+    return hashlib.blake2b(os.fsencode(os.path.realpath(frames.root)), digest_size=8).hexdigest()
 
 
-def _known_columns(frames: Frames, band: Band, contents: list[str]) -> pa.Table:
+@dataclass(frozen=True)
+class _Item:
+    """A frame's image of one band, by its row, and the row of the gallery that it is or will be."""
+
+    row: int
+    key: str
+    content: str = ""
+
+
+@dataclass(frozen=True)
+class _There:
+    """What a gallery holds.
+
+    Attributes:
+        digests: key -> content and metadata.
+        paths: key -> path.
+        by_path: (path, band) -> key.
+        by_name: (frame, band) -> keys.
+    """
+
+    digests: dict[str, str]
+    paths: dict[str, str]
+    by_path: dict[tuple[str, str], str]
+    by_name: dict[tuple[str, str], list[str]]
+
+    @classmethod
+    def of(cls, rows: GalleryStore) -> _There:
+        table = rows.read(["key", "frame", "band", "path", "digest"]).to_pydict()
+        by_name: dict[tuple[str, str], list[str]] = {}
+        for key, frame, band in zip(table["key"], table["frame"], table["band"], strict=True):
+            by_name.setdefault((frame, band), []).append(key)
+        return cls(
+            dict(zip(table["key"], table["digest"], strict=True)),
+            dict(zip(table["key"], table["path"], strict=True)),
+            {(p, b): k for k, p, b in zip(table["key"], table["path"], table["band"], strict=True)},
+            by_name,
+        )
+
+    def compared(self, frames: Frames, band: Band) -> tuple[list[_Item], list[_Item]]:
+        """The images of a band that are not here yet or have another content now, and those of which only name,
+        path or metadata changed."""
+        root, says = _root(frames), _account_digests(frames, band)
+        own = [_key(root, name, band) for name in frames.names]
+        taken = {key for key in own if key in self.digests}
+        fresh, told = [], []
+        rows = zip(own, frames.names, frames.paths(band), _resolved(frames, band), frames.units(), strict=True)
+        for row, (key, name, path, resolved, units) in enumerate(rows):
+            if path is None:
+                continue
+            near = self._known(key, name, resolved, band, taken)
+            content = file_digest(path, units) if near else None
+            key = next((k for k in near if self._is(k, resolved, content, own=key)), key)
+            before, _, said = self.digests.get(key, "").partition("-")
+            if content is None or content != before:
+                fresh.append(_Item(row, key))
+            elif said != says[row]:
+                told.append(_Item(row, key, content))
+        return fresh, told
+
+    def _known(self, own: str, name: str, path: str, band: Band, taken: set[str]) -> list[str]:
+        """The keys here that an image may have."""
+        if own in self.digests:
+            return [own]
+        others = [self.by_path.get((path, band.value)), *self.by_name.get((name, band.value), ())]
+        return [key for key in others if key is not None and key not in taken]
+
+    def _is(self, key: str, path: str, content: str | None, own: str) -> bool:
+        """Whether a row is of this image: of the same name and folder; the same file under another name; or a
+        file that was moved, of the same name and content where nothing lies at the old path any more."""
+        if key == own or self.paths[key] == path:
+            return True
+        moved = content is not None and self.digests[key].partition("-")[0] == content
+        return moved and not Path(self.paths[key]).exists()
+
+
+def _known_columns(frames: Frames, band: Band, contents: list[str], keys: list[str]) -> pa.Table:
     """All that a gallery keeps of frames, except the vectors."""
     schema = row_schema(1, "float32")
     schema = schema.remove(schema.get_field_index("vector"))
     table, says = frames.table, _metadata_digests(frames, band)
     columns: dict[str, object] = {
-        "key": [_key(name, band) for name in frames.names],
+        "key": keys,
         "frame": frames.names,
         "band": [band.value] * len(frames),
         "path": _resolved(frames, band),

@@ -70,8 +70,8 @@ class GalleryStore(Protocol):
     def dtype(self) -> str:
         """``float32`` or ``int8``."""
 
-    def upsert(self, rows: pa.Table) -> None:
-        """Replace the rows whose keys are there, append the others."""
+    def upsert(self, rows: pa.Table) -> tuple[int, int]:
+        """Replace the rows whose keys are there, append the others; gives (appended, replaced)."""
 
     def update(self, rows: pa.Table) -> None:
         """Set some columns of the rows whose keys are there; other keys are ignored."""
@@ -143,9 +143,10 @@ class LanceStore:
         """``float32`` or ``int8``."""
         return self._dtype
 
-    def upsert(self, rows: pa.Table) -> None:
+    def upsert(self, rows: pa.Table) -> tuple[int, int]:
         """Replace or append rows by key, in one commit."""
-        self._commit(lambda: self._merge().when_not_matched_insert_all().execute(rows))
+        done = self._commit(lambda: self._merge().when_not_matched_insert_all().execute(rows))
+        return int(done.num_inserted_rows), int(done.num_updated_rows)
 
     def update(self, rows: pa.Table) -> None:
         """Set columns of rows that are there, in one commit; the others keep what they hold."""
