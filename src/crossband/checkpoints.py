@@ -17,14 +17,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from . import __version__
-from .errors import CrossbandError
-from .files import make_folder, write_file
+from .errors import CrossbandError, DamagedFileError, MissingWeightsError
+from .files import write_file
 
 __all__ = [
     "file_metadata",
     "load_network",
     "read_metadata",
     "read_state",
+    "told",
     "write_checkpoint",
     "write_state",
     "write_tensors",
@@ -55,11 +56,22 @@ def write_checkpoint(path: Path, network: nn.Module, metadata: Mapping[str, Any]
     Raises:
         CrossbandError: the file cannot be written.
     """
-    said = {"format": FORMAT, "crossband": __version__, **account}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    make_folder(path.parent)
-    metadata = {"crossband": json.dumps(said)}
-    return write_file(path, lambda partial: save_file(tensors, partial, metadata=metadata))
+    said = {"format": FORMAT, "crossband": __version__, **metadata}
+    return write_tensors(path, network.state_dict(), said)
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> Path:
+    """Write tensors and what is said of them as one safetensors file, whole or not at all.
+
+    Raises:
+        CrossbandError: the file cannot be written.
+    """
+    kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    text = {"crossband": json.dumps(metadata)}
+    try:
+        return write_file(path, lambda partial: save_file(kept, partial, metadata=text))
+    except SafetensorError as error:
+        raise CrossbandError(f"cannot write {path} ({error}); choose another folder", parameter="out") from None
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -71,7 +83,25 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     metadata = file_metadata(path, "checkpoint", "crossband train")
     if metadata.get("format") != FORMAT:
         raise DamagedFileError(f"{path} is no checkpoint of crossband; crossband train writes one")
+    if not isinstance(metadata.get("recipe"), dict):
+        raise DamagedFileError(f"{path} is no checkpoint of crossband: it does not say what recipe it is of")
     return metadata
+
+
+def told(metadata: Mapping[str, Any], path: str | Path, *keys: str) -> Any:
+    """Return what a checkpoint's metadata say at a place, as in ``told(metadata, path, "recipe", "task")``.
+
+    Raises:
+        DamagedFileError: they say nothing there.
+    """
+    found: Any = metadata
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+        if found is None:
+            raise DamagedFileError(
+                f"{path} is an incomplete checkpoint: it does not say {'.'.join(keys)}; train it again"
+            )
+    return found
 
 
 def file_metadata(path: str | Path, what: str, maker: str) -> dict[str, Any]:
@@ -89,30 +119,10 @@ def file_metadata(path: str | Path, what: str, maker: str) -> dict[str, Any]:
         with safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {}).get("crossband", "{}"))
     except FileNotFoundError:
-        raise CrossbandError(f"no checkpoint {path}; crossband train writes one") from None
+        raise MissingWeightsError(f"no {what} {path}; {maker} writes one", parameter="checkpoint") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise CrossbandError(f"{path} is no checkpoint: {' '.join(str(error).split())[:80]}") from None
-    if not isinstance(account, dict) or account.get("format") != FORMAT:
-        raise CrossbandError(f"{path} is no checkpoint of crossband; crossband train writes one")
-    if not isinstance(account.get("recipe"), dict):
-        raise CrossbandError(f"{path} is no checkpoint of crossband: it does not say what recipe it is of")
-    return account
-
-
-def told(account: Mapping[str, Any], path: str | Path, *keys: str) -> Any:
-    """What a checkpoint says at a place of its account, as in ``told(account, path, "recipe", "task")``.
-
-    Raises:
-        CrossbandError: nothing is said there.
-    """
-    found: Any = account
-    for key in keys:
-        found = found.get(key) if isinstance(found, Mapping) else None
-        if found is None:
-            raise CrossbandError(
-                f"{path} is an incomplete checkpoint: it does not say {'.'.join(keys)}; train it again"
-            )
-    return found
+        raise DamagedFileError(f"{path} is no {what}: {' '.join(str(error).split())[:80]}") from None
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
@@ -131,19 +141,8 @@ def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write the state of a run; whole or not at all, and on the disk before this returns.
-
-    Raises:
-        CrossbandError: it cannot be written.
-    """
-
-    def write(partial: Path) -> None:
-        with open(partial, "wb") as file:
-            torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-
-    write_file(path, write)
+    """Write the state of a run; whole or not at all, and on the disk before this returns."""
+    write_file(path, lambda partial: torch.save(dict(state), partial), durable=True)
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
@@ -161,7 +160,8 @@ def read_state(path: Path) -> dict[str, Any] | None:
     except Exception:
         state = None
     if not isinstance(state, dict) or not set(STATE_KEYS) <= set(state):
-        raise CrossbandError(
-            f"{path} is damaged or no state of a run; remove it to start again, or choose another --out"
+        raise DamagedFileError(
+            f"{path} is damaged or no state of a run; remove it to start again, or choose another folder",
+            parameter="out",
         )
     return state

@@ -57,6 +57,7 @@ def write_file(path: str | Path, write: str | Callable[[Path], object], *, durab
     path = Path(path)
     partial = path.with_name(f".{os.getpid()}.{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
         mode = partial.stat().st_mode & 0o777  # what the umask gives, whatever the writer makes of it
         if callable(write):
@@ -64,11 +65,13 @@ def write_file(path: str | Path, write: str | Callable[[Path], object], *, durab
         else:
             partial.write_text(write, encoding="utf-8")
         partial.chmod(mode)
+        if durable:
+            _flush(partial)
         partial.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:
         if (reason := _disk_reason(error, path)) is None:
             raise
-        raise CrossbandError(f"cannot write {path} ({reason}); choose another --out") from None
+        raise CrossbandError(f"cannot write {path} ({reason}); choose another place", parameter="out") from None
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -86,3 +89,8 @@ def _disk_reason(error: Exception, path: Path) -> str | None:
         if shutil.disk_usage(path.parent).free < _FULL:
             return "No space left on device"
     return None
+
+
+def _flush(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

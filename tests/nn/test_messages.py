@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from crossband.models import create_model
+from crossband.models import create_encoder
 from crossband.nn.aggregation import NetVLAD, create_aggregator, kmeans
 from crossband.nn.encoder import Encoder, as_map
 from crossband.nn.pooling import Pooling
@@ -42,7 +42,7 @@ class Shared(nn.Module):
 
 
 def encode(name: str, height: int, width: int, layer: str | None = None) -> torch.Tensor:
-    encoder, _ = create_model(name, pretrained=False)
+    encoder, _ = create_encoder(name, pretrained=False)
     return encoder(torch.zeros(1, 3, height, width), layer)
 
 

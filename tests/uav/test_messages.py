@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 import rasterio
 
-from crossband.models import create_model
+from crossband.models import create_encoder
 from crossband.uav import stages
 from crossband.uav.flight import open_flight, read_video
 from crossband.uav.match import calibrate_threshold, combined, signature
@@ -145,7 +145,7 @@ MESSAGES = {
     "beta": (lambda at: combined(np.array([0.2]), np.array([0.6]), 1.5), "beta"),
     "threshold": (lambda at: calibrate_threshold(np.array([0.1]), np.zeros(0)), "whose is not"),
     "stride": (
-        lambda at: _keep_resolution(create_model("squeezenet1_1", pretrained=False)[0]),
+        lambda at: _keep_resolution(create_encoder("squeezenet1_1", pretrained=False)),
         "for ResNets",
     ),
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +21,7 @@ from ...bands import BANDS, Band, Normalization
 from ...data.preprocess import Preprocess, Statistics, Warp
 from ...devices import choose_device
 from ...errors import CrossbandError
-from ...files import make_folder, write_file
-from ...models import ModelInfo, create_model, find_model
-from ...models.pair_descriptor import load_pair_descriptor
-from ...models.place_recognizer import load_place_encoder
+from ...models import create_encoder
 from ...nn import Encoder, Pooling
 from ..descriptor_cache import StoredRows
 from .spec import DEFAULT_DESCRIPTOR, PACKED, DescriptorSpec, names_encoder
@@ -235,25 +231,7 @@ class Descriptor:
         Raises:
             CrossbandError: the file cannot be written.
         """
-        account = {
-            "format": _FORMAT,
-            "crossband": __version__,
-            "name": self.name,
-            "encoder": self.encoder_name,
-            "weights": self.weights_digest,
-            "layer": self.layer,
-            "pooling": str(self.pooling),
-            "center": self.center,
-            "preprocess": self.preprocess.describe(),
-            "checkpoint": self.checkpoint,
-        }
-        tensors = {f"mean.{band.value}": mean for band, mean in (self.means or {}).items()}
-        if self.axes is not None:
-            tensors["axes"] = np.ascontiguousarray(self.axes)
-        path = Path(path)
-        make_folder(path.parent)
-        metadata = {"crossband": json.dumps(account)}
-        return write_file(path, lambda partial: save_file(tensors, partial, metadata=metadata))
+        from .file import write_descriptor
 
         return write_descriptor(self, path)
 

@@ -26,7 +26,7 @@ import pyarrow.compute
 from ... import __version__
 from ...bands import Band, Normalization, parse_band
 from ...datasets import images_by_stem, open_frames
-from ...errors import CrossbandError, ImageFault, unknown_name
+from ...errors import CrossbandError, DamagedFileError, ImageFault, unknown_name
 from ...files import write_file
 from ...frames import Frames
 from ...io import read_bytes, read_image
@@ -153,9 +153,9 @@ class Gallery:
                     shutil.rmtree(folder / "rows.lance")
                 descriptor.save(folder / "descriptor.safetensors")
                 rows = LanceStore(folder / "rows.lance", row_schema(sample.shape[1], dtype))
-                account: dict[str, object] = {"format": _FORMAT, "crossband": __version__, "dtype": dtype}
-                account |= {"scale": scale, "bands": [band.value for band in bands]}
-                write_file(folder / "gallery.json", json.dumps(account))
+                metadata: dict[str, object] = {"format": _FORMAT, "crossband": __version__, "dtype": dtype}
+                metadata |= {"scale": scale, "bands": [band.value for band in bands]}
+                write_file(folder / "gallery.json", json.dumps(metadata))
         except OSError as error:
             raise CrossbandError(f"cannot write the gallery {folder} ({error.strerror})") from None
         return cls(folder, descriptor, rows, scale)
@@ -202,7 +202,7 @@ class Gallery:
         metadata, rows = read_metadata(folder), Gallery.open_rows(folder)
         made_by = descriptor_metadata(Path(folder) / "descriptor.safetensors")
         bands = {band.value: rows.count(f"band = '{band.value}'") for band in Band}
-        meant = [band for band in account.get("bands", []) if not bands[band]]
+        meant = [band for band in metadata.get("bands", []) if not bands[band]]
         return {
             "items": rows.count(),
             "bands": {band: n for band, n in bands.items() if n or band in meant},
@@ -220,7 +220,7 @@ class Gallery:
     def bands(self, among: list[Band]) -> list[Band]:
         """Those of some bands that the gallery is meant to keep, by its own record: where a run was stopped
         between two, rows of one may be missing altogether."""
-        meant = read_account(self.folder).get("bands")
+        meant = read_metadata(self.folder).get("bands")
         if meant is None:  # of a version that kept no record
             return [band for band in among if self.rows.count(f"band = '{band.value}'")] or among
         return [band for band in among if band.value in meant] or among
@@ -228,11 +228,11 @@ class Gallery:
     def keep_bands(self, bands: list[Band]) -> None:
         """Enter bands into the gallery's record, before the first of their rows is written."""
         with _alone_in(self.folder):
-            account = read_account(self.folder)
-            meant = account.get("bands") or [b.value for b in Band if self.rows.count(f"band = '{b.value}'")]
+            metadata = read_metadata(self.folder)
+            meant = metadata.get("bands") or [b.value for b in Band if self.rows.count(f"band = '{b.value}'")]
             both = [band.value for band in Band if band.value in meant or band in bands]
-            if both != account.get("bands"):
-                write_file(self.folder / "gallery.json", json.dumps({**account, "bands": both}))
+            if both != metadata.get("bands"):
+                write_file(self.folder / "gallery.json", json.dumps({**metadata, "bands": both}))
 
     def __len__(self) -> int:
         return self.rows.count()
@@ -795,7 +795,7 @@ class _There:
     def compared(self, frames: Frames, band: Band) -> tuple[list[_Item], list[_Item]]:
         """The images of a band that are not here yet or have another content now, and those of which only name,
         path or metadata changed."""
-        root, says = _root(frames), _account_digests(frames, band)
+        root, says = _root(frames), _metadata_digests(frames, band)
         own = [_key(root, name, band) for name in frames.names]
         taken = {key for key in own if key in self.digests}
         fresh, told = [], []
