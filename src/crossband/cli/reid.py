@@ -20,7 +20,8 @@ def reid_(
     ],
     gallery: Annotated[Path | None, typer.Option(help="frames to search: a manifest or a folder")] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="gallery: checkpoint of a re-identification recipe")
+        Path | None,
+        typer.Option(help="gallery: of a recipe of re-identification; the packaged network without"),
     ] = None,
     flight: Annotated[Path | None, typer.Option(help="or a thermal flight: a folder or a video")] = None,
     map_: Annotated[
@@ -59,7 +60,7 @@ def reid_(
 
     Example: crossband reid photo.jpg --flight flight --map map --models models --out found
     """
-    if gallery is not None and checkpoint is not None and flight is None:
+    if gallery is not None and flight is None:
         _reid_gallery(
             query,
             gallery,
@@ -92,17 +93,19 @@ def reid_(
         )
     else:
         raise CrossbandError(
-            "reid searches a gallery (--gallery DIR --checkpoint FILE) or a flight (--flight DIR --map DIR "
-            "--models DIR); give all options of one of the two"
+            "reid searches a gallery (--gallery DIR) or a flight (--flight DIR --map DIR "
+            "--models DIR); give one of the two, whole"
         )
 
 
 def _reid_gallery(
-    query: str, gallery: Path, checkpoint: Path, k: int, out: Path | None, as_json: bool, **options: Any
+    query: str, gallery: Path, checkpoint: Path | None, k: int, out: Path | None, as_json: bool, **options: Any
 ) -> None:
+    from ..models.packaged import checkpoint_for
     from ..reid.search import reid
 
-    found = reid(_images_by_band(query), gallery, checkpoint, k, **options)
+    chosen = checkpoint_for("reidentification", checkpoint)
+    found = reid(_images_by_band(query), gallery, chosen, k, **options)
     if out is not None:
         found.save_strip(out)
     if as_json:

@@ -26,7 +26,9 @@ def segment_(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGE...", help="images, folders of pairs or manifests")
     ],
-    checkpoint: Annotated[Path, typer.Option(help="checkpoint of the task segmentation")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="of the task segmentation; the packaged network without")
+    ] = None,
     out: Annotated[Path, typer.Option(help="folder for label maps, overlays and segments.json")] = Path(
         "segmented"
     ),
@@ -40,6 +42,8 @@ def segment_(
     as_json: JsonOption = False,
 ) -> None:
     """Segment images: a PNG of classes, a colored overlay, and the share of each class.
+
+    Example: crossband segment photo.png --tir thermal.png
 
     Example: crossband segment photo.png --tir thermal.png --checkpoint best.safetensors --without tir
     """

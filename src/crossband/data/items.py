@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from ..bands import BANDS, Band, Normalization, parse_band
@@ -21,12 +23,20 @@ from .transforms import Photometry, ViewShift
 __all__ = ["FrameItems", "Items", "check_apart", "is_here", "make_preprocess", "part_frames"]
 
 
+_PATHS = ("rgb", "nir", "tir", "labels", "boxes", "semantic", "instances", "depth", "temperature")
+_NAMES = ("frame", "sequence", "place", "identity")  # of two cities the same name is not the same thing
+
+
 def part_frames(part: Part, root: Path) -> Frames:
     """Return the frames of a part of a recipe, simulating them where they are missing.
+
+    Of several folders the names and paths are relative to ``root``.
 
     Raises:
         CrossbandError: no such frames, or none that match the filter.
     """
+    if part.also:
+        return _joined([part.model_copy(update={"also": []}), *part.also], root)
     path = root / part.frames
     if part.simulate is not None and not (path / "frames.parquet").is_file():
         from ..simulation import simulate
@@ -38,17 +48,29 @@ def part_frames(part: Part, root: Path) -> Frames:
     elif path.exists():
         frames = open_frames(path)
     else:
-        raise CrossbandError(
-            f"no frames at {path}; give the folder above {part.frames} as the data's root",
-            parameter="data_root",
-        )
-    for column, values in part.where.items():
-        if column not in frames.table:
-            raise CrossbandError(f"{path} has no column {column!r}, which the recipe needs")
-        frames = frames.select(frames.table[column].isin(values).to_numpy(bool))
+        raise CrossbandError(f"no frames at {path}; give the folder above {part.frames} with --data-root")
+    for conditions, wanted in ((part.where, True), (part.leave_out, False)):
+        for column, values in conditions.items():
+            if column not in frames.table:
+                raise CrossbandError(f"{path} has no column {column!r}, which the recipe asks for")
+            frames = frames.select(frames.table[column].isin(values).to_numpy(bool) == wanted)
     if not len(frames):
         raise CrossbandError(f"no frames of {path} match the recipe's filter {part.where}")
     return frames.every(part.every)
+
+
+def _joined(parts: Iterable[Part], root: Path) -> Frames:
+    tables = []
+    for part in parts:
+        frames = part_frames(part, root)
+        folder = Path(os.path.relpath(frames.root, root))
+        table = frames.table.copy()
+        for column in (*_PATHS, *_NAMES):
+            before = folder.as_posix() if column in _PATHS else part.frames
+            if column in table:
+                table[column] = [name if pd.isna(name) else f"{before}/{name}" for name in table[column]]
+        tables.append(table)
+    return Frames.make(pd.concat(tables, ignore_index=True), root)
 
 
 def is_here(part: Part, root: Path) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "resized",
     "sides_of",
     "thermal_input",
+    "thermal_levels",
     "zoomed",
 ]
 
@@ -45,6 +46,7 @@ class Scenes:
         self._left = cache_mb << 20
         self._cache: dict[tuple[int, str], np.ndarray] = {}
         self._units = frames.units()
+        self._levels: dict[int, tuple[float, float]] = {}
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -95,8 +97,11 @@ class Scenes:
         return torch.from_numpy(to_kelvin(self.pixels(row, "tir"), self._units[row] or "counts"))[None]
 
     def thermal(self, row: int) -> torch.Tensor:
-        """Return what networks read of the thermal image, ``(1, H, W)``; see :func:`thermal_input`."""
-        return thermal_input(self.pixels(row, "tir"), self._units[row] or "counts")
+        """What networks read of the thermal image, ``(1, H, W)``; see :func:`thermal_input`."""
+        pixels, units = self.pixels(row, "tir"), self._units[row] or "counts"
+        if row not in self._levels:
+            self._levels[row] = thermal_levels(pixels, units)
+        return thermal_input(pixels, units, self._levels[row])
 
     def ambient(self, row: int) -> float:
         """Return the median temperature of the frame, kelvin."""
@@ -115,27 +120,37 @@ class Scenes:
         return read_boxes(self.frames).rows
 
 
-def thermal_input(pixels: np.ndarray, units: Units | str) -> torch.Tensor:
-    """Return a thermal image as the networks read it, float32 ``(1, H, W)``.
+def thermal_levels(pixels: np.ndarray, units: Units | str) -> tuple[float, float]:
+    """What is 0 and what is a unit in :func:`thermal_input`, in counts or kelvin."""
+    if Units(units) is Units.COUNTS:
+        values = pixels.astype(np.float32)
+        finite = values[np.isfinite(values)]
+        low, middle, high = np.percentile(finite, (1, 50, 99)) if finite.size else (0.0, 0.0, 1.0)
+        return float(middle), max(float(high - low) / 4, 1e-6)
+    values = to_kelvin(pixels, units)
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else 0.0, KELVIN_A_UNIT
 
-    About 0 at its median, a unit is 12 K.
+
+def thermal_input(
+    pixels: np.ndarray, units: Units | str, levels: tuple[float, float] | None = None
+) -> torch.Tensor:
+    """A thermal image as the networks read it, float32 ``(1, H, W)``: about 0 at its median, a unit is 12 K.
 
     Counts have no kelvin: there a unit is a quarter of the range between the 1st and the 99th percentile.
     Pixels that are no number count as the median.
+
+    Args:
+        pixels: ``(H, W)``.
+        units: of them.
+        levels: of :func:`thermal_levels`, where they are known already.
 
     Example:
         >>> thermal_input(np.array([[29000, 29000, 30200]], np.uint16), "centikelvin")
         tensor([[[0., 0., 1.]]])
     """
-    if Units(units) is Units.COUNTS:
-        values = pixels.astype(np.float32)
-        finite = values[np.isfinite(values)]
-        low, middle, high = np.percentile(finite, (1, 50, 99)) if finite.size else (0.0, 0.0, 1.0)
-        step = max(float(high - low) / 4, 1e-6)
-    else:
-        values = to_kelvin(pixels, units)
-        finite = values[np.isfinite(values)]
-        middle, step = float(np.median(finite)) if finite.size else 0.0, KELVIN_A_UNIT
+    middle, step = thermal_levels(pixels, units) if levels is None else levels
+    values = pixels.astype(np.float32) if Units(units) is Units.COUNTS else to_kelvin(pixels, units)
     scaled = np.clip((values - np.float32(middle)) / np.float32(step), -4, 4)
     return torch.from_numpy(np.nan_to_num(scaled.astype(np.float32), nan=0.0))[None]
 
@@ -169,6 +184,7 @@ class Crop:
         scales: tuple[float, float],
         generator: torch.Generator,
         around: tuple[float, float] | None = None,
+        turns: bool = True,
     ) -> Crop:
         """Draw a random crop.
 
@@ -178,6 +194,7 @@ class Crop:
             scales: least and most pixels of the result for one of the frame.
             generator: of the random numbers.
             around: (column, row) that lies in it; anywhere without.
+            turns: whether it may be turned; what an oblique camera sees has an upper side.
         """
         height, width = shape[-2:]
         u = torch.rand(5, generator=generator).tolist()
@@ -187,7 +204,7 @@ class Crop:
         if around is not None:
             left = min(max(around[0] - side * (0.25 + 0.5 * u[1]), 0), width - side)
             top = min(max(around[1] - side * (0.25 + 0.5 * u[2]), 0), height - side)
-        return cls(int(left), int(top), side, size, int(u[3] * 4), u[4] < 0.5)
+        return cls(int(left), int(top), side, size, int(u[3] * 4) if turns else 0, u[4] < 0.5)
 
     def __call__(self, layer: torch.Tensor) -> torch.Tensor:
         """``(..., H, W)`` to ``(..., size, size)``; integers by nearest neighbor, others bilinearly."""

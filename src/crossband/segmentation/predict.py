@@ -22,6 +22,7 @@ from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..io import IMAGE_SUFFIXES, Image, read_image, read_labels
 from ..models import create_segmenter
+from ..models.packaged import checkpoint_for
 from ..nn.reparam import reparameterize
 from ..progress import note, track
 from .classes import palette
@@ -135,7 +136,7 @@ def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegment
 
 def segment(
     images: Sequence[str | Path],
-    checkpoint: str | Path,
+    checkpoint: str | Path | None = None,
     out: str | Path = "segmented",
     *,
     tir: str | Path | None = None,
@@ -151,7 +152,7 @@ def segment(
     Args:
         images: pictures, folders of pairs, or manifests. A picture is the RGB image of its frame, or all of it
             where it has four channels (MFNet's layout).
-        checkpoint: of a segmentation.
+        checkpoint: of a segmentation; the packaged network without.
         out: the folder to write.
         tir: the thermal image of the one picture, or the folder where its stem is found again.
         nir: the same for near infrared.
@@ -164,7 +165,7 @@ def segment(
     """
     lost = [parse_band(band) for band in without]
     frames = _frames(images, {Band.TIR: tir, Band.NIR: nir})
-    model = load_segmenter(checkpoint, device)
+    model = load_segmenter(checkpoint_for("segmentation", checkpoint), device)
     lacking = sorted({band for one in frames.values() for band in model.bands if band not in one.paths})
     if lacking:
         note(f"some frames have no {', '.join(lacking)}; it is read as black, which costs accuracy")

@@ -34,7 +34,11 @@ from .pseudo_labels import pseudo_labels
 
 __all__ = ["Segmentation", "SegmentationRecipe"]
 
-_UNIT = Statistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+_STATISTICS = {
+    "unit": Statistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "symmetric": Statistics((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "imagenet": IMAGENET,
+}
 
 
 class SegmentationData(Strict):
@@ -49,14 +53,15 @@ class SegmentationData(Strict):
         size: (height, width) that images are resized to.
         crop: (height, width) of the random crop while training, or ``None``.
         normalization: a normalization's name, a band.
-        statistics: what pixels are standardized by: ``unit`` leaves them in [0, 1], ``imagenet``, or
-            ``measured`` on train.
+        statistics: what pixels are standardized by: ``unit`` leaves them in [0, 1], ``symmetric`` brings them
+            to [-1, 1] (EfficientNet-Lite, MobileNetV2), ``imagenet``, or ``measured`` on train.
         cache_mb: memory for decoded images, 0 for none.
         mirror: the share of frames that are mirrored.
         rotate: the largest random turn, degrees.
         zoom: (smallest, largest) random factor.
         photometry: strength of the photometric augmentation, 0 to 1.
-        blur: the share of frames that a Gaussian of 5x5 pixels blurs.
+        drop: share of the frames of which one band, each as often, is black while training, so that the network
+            also reads the others alone.
     """
 
     train: Part
@@ -67,13 +72,13 @@ class SegmentationData(Strict):
     size: tuple[int, int] = (480, 640)
     crop: tuple[int, int] | None = None
     normalization: dict[str, str] = Field(default_factory=dict)
-    statistics: Literal["unit", "imagenet", "measured"] = "imagenet"
+    statistics: Literal["unit", "symmetric", "imagenet", "measured"] = "imagenet"
     cache_mb: int = Field(default=0, ge=0)
     mirror: float = Field(default=0.0, ge=0, le=1)
     rotate: float = Field(default=0.0, ge=0, le=180)
     zoom: tuple[float, float] = (1.0, 1.0)
     photometry: float = Field(default=0.0, ge=0, le=1)
-    blur: float = Field(default=0.0, ge=0, le=1)
+    drop: float = Field(default=0.0, ge=0, le=1)
 
     @field_validator("bands")
     @classmethod
@@ -212,7 +217,7 @@ class Segmentation(Task):
         normalization = {**plain.normalization}
         for band, name in data.normalization.items():
             normalization[parse_band(band)] = Normalization.parse(name)
-        start = dict.fromkeys(BANDS, IMAGENET if data.statistics == "imagenet" else _UNIT)
+        start = dict.fromkeys(BANDS, _STATISTICS.get(data.statistics, _STATISTICS["unit"]))
         preprocess = Preprocess(data.size, start, normalization)
         if data.statistics != "measured":
             return preprocess
@@ -266,6 +271,9 @@ class Segmentation(Task):
         bands, labels = self._train.frame(row)
         parts = bands.split([3 if band.value == "rgb" else 1 for band in self._train.bands])
         lit = [self._light(part, band, generator) for part, band in zip(parts, self._train.bands, strict=True)]
+        if len(lit) > 1 and float(torch.rand((), generator=generator)) < self.recipe.data.drop:
+            lost = int(torch.randint(len(lit), (), generator=generator))
+            lit[lost] = torch.zeros_like(lit[lost])
         images, known = self._view(torch.cat(lit), self._train.sized_labels(labels), generator)
         images = self._blur(images, generator)
         batch = {"images": self._train.standardized(images), "labels": known}

@@ -25,9 +25,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..checkpoints import read_state, write_checkpoint, write_state
 from ..errors import CrossbandError
-from ..progress import Progress
+from ..progress import Progress, note
+from .average import Average
 from .logs import RunLog
 from .recipe import Optimizer, Recipe
+from .speed import Setting, quickest
 from .task import Task
 
 __all__ = ["BEST", "STATE", "Learner", "fit"]
@@ -54,15 +56,17 @@ def fit(task: Task, out: Path) -> None:
     torch.manual_seed(task.recipe.seed)
     if state is None:
         task.prepare()
-    learner = Learner(task, out, state)
+    setting = _setting(task, state)
+    task.precision = setting.precision
+    learner = Learner(task, out, state, setting)
     with _quiet():
         trainer = lightning.Trainer(
-            accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
-            devices=settings.processes,
-            strategy="ddp_spawn" if settings.processes > 1 else "auto",
-            precision=settings.precision,
-            max_epochs=settings.epochs - learner.epoch,
-            accumulate_grad_batches=settings.accumulate,
+            accelerator={"cuda": "gpu"}.get(trainer.device, trainer.device),
+            devices=trainer.processes,
+            strategy="ddp_spawn" if trainer.processes > 1 else "auto",
+            precision=setting.precision,  # type: ignore[arg-type]
+            max_epochs=trainer.epochs - learner.epoch,
+            accumulate_grad_batches=trainer.accumulate,
             gradient_clip_val=task.recipe.optimizer.clip or None,
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
@@ -92,16 +96,18 @@ class Learner(lightning.LightningModule):
         task: what is trained.
         out: the folder.
         state: where the run stands, ``None`` at its start.
+        setting: how the network computes.
     """
 
-    def __init__(self, task: Task, out: Path, state: dict[str, Any] | None) -> None:
+    def __init__(self, task: Task, out: Path, state: dict[str, Any] | None, setting: Setting) -> None:
         super().__init__()
-        self.task, self.out = task, out
+        self.task, self.out, self.setting = task, out, setting
         self.network, self.criterion = task.network, task.criterion
         self.epoch = self.batch = self.step = self.stale = 0
         self.best: float | None = None
         self._samples: np.ndarray | None = None
         self._losses: list[list[float]] = []
+        self._average = Average(self.network, task.recipe.trainer.average)
         self._resumed = state
         self._log: RunLog | None = None
         self._progress: Progress | None = None
@@ -201,6 +207,7 @@ class Learner(lightning.LightningModule):
         settings = self.task.recipe.trainer
         self.batch += 1
         self.step += 1
+        self._average.follow(self.step)
         assert self._samples is not None
         images = settings.batch_size * self._samples.shape[1]
         self._images += images
@@ -223,17 +230,18 @@ class Learner(lightning.LightningModule):
             "train/mining_share": mining / max(mining + seconds, 1e-9),
             "train/loss": float(np.mean([loss for _, loss in self._losses])),
         }
-        settings = self.task.recipe.trainer
-        last = self.epoch + 1 == settings.epochs
-        scores = self.task.validate() if last or not (self.epoch + 1) % settings.validate_every else {}
-        self._close_progress()
-        improved = self._judge(scores)
-        stop = bool(settings.patience) and self.stale >= settings.patience
+        running = self.task.recipe.trainer
+        last = self.epoch + 1 == trainer.epochs
+        with self._average.standing_in():
+            scores = self.task.validate() if last or not (self.epoch + 1) % trainer.validate_every else {}
+            self._close_progress()
+            improved = self._judge(scores)
+            if improved and self.trainer.is_global_zero:
+                write_checkpoint(self.out / BEST, self.network, self._account(scores))
+        stop = bool(trainer.patience) and self.stale >= trainer.patience
         self.trainer.should_stop = stop
         if self.trainer.is_global_zero:
             self._write(figures | scores)
-            if improved:
-                write_checkpoint(self.out / BEST, self.network, self._metadata(scores))
         self.epoch, self.batch, self._samples, self._losses = self.epoch + 1, 0, None, []
         if self.trainer.is_global_zero:
             self._save(finished=stop or self.epoch == settings.epochs)
@@ -288,9 +296,11 @@ class Learner(lightning.LightningModule):
             "best": self.best,
             "stale": self.stale,
             "finished": finished,
+            "setting": self.setting.to_json(),
             "losses": self._losses,
             "samples": None if self._samples is None else torch.from_numpy(np.ascontiguousarray(self._samples)),
             "network": self.network.state_dict(),
+            "average": self._average.tensors,
             "criterion": self.criterion.state_dict(),
             "optimizer": self.optimizers().optimizer.state_dict(),  # type: ignore[union-attr]
             "scaler": scaler.state_dict() if scaler is not None else {},
@@ -304,8 +314,30 @@ class Learner(lightning.LightningModule):
         self.best, self.stale, self._losses = state["best"], state["stale"], state["losses"]
         self._samples = None if state["samples"] is None else state["samples"].numpy()
         self.network.load_state_dict(state["network"])
+        self._average.take_up(state.get("average", {}))
         self.criterion.load_state_dict(state["criterion"])
         self.task.load_state(state["task"])
+
+
+def _setting(task: Task, state: dict[str, Any] | None) -> Setting:
+    """How a run computes: as its recipe says, as it began, or as is quickest."""
+    running = task.recipe.trainer
+    if trainer.precision != "auto":
+        return Setting(trainer.precision)
+    if state is not None:
+        setting = Setting(**state["setting"])
+        if setting.channels_last:
+            task.network.to(memory_format=torch.channels_last)
+        return setting
+    if trainer.device == "cuda" or (trainer.device == "auto" and torch.cuda.is_available()):
+        return Setting("bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true")
+    data = EpochData(task, task.samples(0), task.recipe.seed, 0)
+    batch = torch.utils.data.default_collate([data[i] for i in range(trainer.batch_size // trainer.processes)])
+    batch.pop("sample")
+    setting = quickest(task, batch)
+    layout = ", channels last" if setting.channels_last else ""
+    note(f"trains in {setting.precision}{layout}, which is quickest here")
+    return setting
 
 
 class EpochData(Dataset):

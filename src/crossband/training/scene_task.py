@@ -31,6 +31,7 @@ class SceneData(Strict):
         test: named parts that are only ever measured.
         size: side of the square crops that are learned from, pixels.
         scales: least and most pixels of a crop for one of the frame.
+        turns: whether crops are turned by quarters (detection only; the other tasks always do).
         crops: crops of each frame in an epoch.
         cache_mb: memory for decoded images.
     """
@@ -40,6 +41,7 @@ class SceneData(Strict):
     test: dict[str, Part] = Field(default_factory=dict)
     size: int = Field(default=256, ge=16)
     scales: tuple[float, float] = (1.0, 1.0)
+    turns: bool = True
     crops: int = Field(default=1, ge=1)
     cache_mb: int = Field(default=0, ge=0)
 
@@ -122,10 +124,11 @@ class SceneTask(Task):
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """Put the network into evaluation without gradients, and back into its mode afterwards."""
-        training = self.network.training
+        """The network in evaluation, without gradients, in the run's precision; afterwards as it was."""
+        training, precision = self.network.training, self.precision
+        kind = torch.float16 if precision == "16-mixed" else torch.bfloat16
         self.network.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(self.device.type, kind, enabled=precision != "32-true"):
             yield
         self.network.train(training)
 

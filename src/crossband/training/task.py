@@ -33,12 +33,14 @@ class Task(abc.ABC):
         network: what is trained and kept.
         criterion: the loss, with parameters of its own perhaps (they are not kept in the checkpoint).
         monitor: the score that selects the checkpoint; more is better.
+        precision: Lightning's name of what the network computes in, as the trainer chose it.
     """
 
     recipe: Recipe
     network: nn.Module
     criterion: nn.Module
     monitor: str
+    precision: str = "32-true"
 
     def prepare(self) -> None:
         """Set what depends on data before the first step, such as cluster centers; nothing by default."""

@@ -21,17 +21,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+import torch
 from torch import nn
 
-from ..checkpoints import load_network, read_metadata
-from ..devices import choose_device
-from ..errors import CrossbandError, DamagedFileError, MissingWeightsError
+from ..bands import Units
+from ..checkpoints import load_network, read_account
+from ..data.scenes import thermal_input
+from ..errors import CrossbandError
+from ..models.center_detector import CenterDetector
+from ..models.encoder_labeler import EncoderLabeler
 from ..models.geo_gan import GeoGAN
+from ..models.packaged import packaged_path
 from ..models.thermal_gan import ThermalGAN
 from ..models.tile_distance import TileDistance
 from ..models.yolo_semantic import YoloSemantic
 from ..weights import file_digest
-from .ground_classes import GROUND, LABELS
+from .ground_classes import GROUND
 
 __all__ = [
     "Calibration",
@@ -52,7 +58,7 @@ N = TypeVar("N", bound=nn.Module)
 class Labeler:
     """A labeling network with the band it reads, its zoom, and its digest."""
 
-    network: GeoGAN
+    network: GeoGAN | EncoderLabeler
     band: str
     zoom: float
     digest: str
@@ -72,12 +78,22 @@ class Locator:
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector with the names of its classes, its zoom, and its digest."""
+    """A detector, the names of its classes, how much images are enlarged for it, its identity, and the units of
+    the thermal images that it learned from (empty where its checkpoint does not say)."""
 
-    network: YoloSemantic
+    network: YoloSemantic | CenterDetector
     classes: list[str]
     zoom: float
     digest: str
+    units: tuple[str, ...] = ()
+
+    def image(self, pixels: np.ndarray, units: Units | str) -> torch.Tensor:
+        """What it reads of a thermal image ``(H, W)``, before it is enlarged: ``(1, H, W)``.
+
+        One that has never seen kelvin takes them as counts, by their range.
+        """
+        known = not self.units or str(Units(units)) in self.units
+        return thermal_input(pixels, units if known else Units.COUNTS)
 
 
 @dataclass(frozen=True)
@@ -124,10 +140,10 @@ def load_translator(path: str | Path, device: str = "cpu") -> tuple[ThermalGAN, 
 def read_labeler(path: str | Path, device: str = "cpu") -> Labeler:
     """Read a labeling network; see :func:`load_translator`."""
 
-    def build(metadata: dict[str, Any]) -> GeoGAN:
-        options = dict(metadata["recipe"]["model"])
-        options.pop("zoom")
-        return GeoGAN(3 if options.pop("band") == "rgb" else 1, len(LABELS), **options)
+    from .tasks.labeling import LabelingModel, build_labeler
+
+    def build(account: dict[str, Any]) -> GeoGAN | EncoderLabeler:
+        return build_labeler(LabelingModel(**account["recipe"]["model"]), pretrained=False)
 
     network, digest = _load(Path(path), "labeling", build, device)
     model = read_metadata(path)["recipe"]["model"]
@@ -151,16 +167,16 @@ def read_locator(path: str | Path, device: str = "cpu") -> Locator:
 def read_detector(path: str | Path, device: str = "cpu") -> Detector:
     """Read a detector; see :func:`load_translator`."""
 
-    def build(metadata: dict[str, Any]) -> YoloSemantic:
-        model = metadata["recipe"]["model"]
-        semantics = len(GROUND) if model["semantics"] else 0
-        return YoloSemantic(
-            len(metadata["classes"]), semantics, metadata["priors"], model["width"], model["repeats"]
-        )
+    from .tasks.detection import DetectionModel, build_detector
+
+    def build(account: dict[str, Any]) -> YoloSemantic | CenterDetector:
+        model = DetectionModel(**account["recipe"]["model"])
+        return build_detector(model, len(account["classes"]), account["priors"], pretrained=False)
 
     network, digest = _load(Path(path), "detection", build, device)
-    metadata = read_metadata(path)
-    return Detector(network, metadata["classes"], metadata["recipe"]["model"]["zoom"], digest)
+    account = read_account(path)
+    units = tuple(account.get("units", ()))
+    return Detector(network, account["classes"], account["recipe"]["model"]["zoom"], digest, units)
 
 
 def _load(path: Path, task: str, build: Callable[[dict[str, Any]], N], device: str) -> tuple[N, str]:
@@ -183,11 +199,11 @@ class Networks:
     """The networks of a folder, each loaded when it is needed.
 
     Attributes:
-        folder: see the module's table.
+        folder: see the module's table; what it lacks, or all without one, is a packaged network.
         device: ``cpu``, ``cuda`` or ``auto``.
     """
 
-    folder: Path
+    folder: Path | None
     device: str = "cpu"
 
     @cached_property
@@ -213,12 +229,17 @@ class Networks:
     @cached_property
     def calibration(self) -> Calibration:
         """Beta and threshold."""
+        if self.folder is None:
+            raise CrossbandError("no calibration comes with this package; give --models")
         return Calibration.read(self.folder / "calibration.json")
 
     def _path(self, name: str) -> Path:
-        path = self.folder / f"{name}.safetensors"
-        if not path.is_file():
-            raise MissingWeightsError(
-                f"no network {path}; crossband reproduce thermal-reid trains them and writes the folder models"
+        path = (self.folder or Path()) / f"{name}.safetensors"
+        if self.folder is None or not path.is_file():
+            if (packaged := packaged_path(name)) is not None:
+                return packaged
+            raise CrossbandError(
+                f"no network {path}; crossband reproduce thermal-reid --train --out DIR writes the folder "
+                f"DIR/models"
             )
         return path

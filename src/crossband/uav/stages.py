@@ -309,7 +309,7 @@ def detect(
     device = next(detector.network.parameters()).device
 
     def work(row: int) -> dict[str, Any]:
-        image = thermal_input(*flight.pixels(row))
+        image = detector.image(*flight.pixels(row))
         if semantic and labels is not None:
             image = torch.cat([image, semantic_planes(read_image(labels[row]).pixels)])
         boxes = detector.network.detect(zoomed(image, detector.zoom)[None].to(device), least)[0].cpu().numpy()

@@ -1,12 +1,12 @@
-"""The task ``detection``: YOLO-Semantic on thermal images, with or without the map's labeling.
+"""The task ``detection``: objects in thermal images, with or without the map's labeling.
 
-See :mod:`crossband.models.yolo_semantic` and :mod:`crossband.losses.yolo`.
+See :mod:`crossband.models.center_detector` and :mod:`crossband.models.yolo_semantic`, and their losses.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,8 +17,10 @@ from torch.nn import functional as F
 from ...data.parts import Strict
 from ...data.scenes import Crop, Scenes, middle_of, sides_of, zoomed
 from ...io.boxes import read_boxes
+from ...losses.center import center_loss
 from ...losses.yolo import yolo_loss
 from ...metrics.detection import score_detections
+from ...models.center_detector import CenterDetector
 from ...models.yolo_semantic import YoloSemantic
 from ...progress import track
 from ...training.scene_task import SceneRecipe, SceneTask
@@ -28,26 +30,42 @@ from ..ground_classes import GROUND
 from ..projection import Pose
 from ..semantic_map import SemanticMap, read_map
 
-__all__ = ["DetectionModel", "DetectionRecipe", "DetectionTask", "fitted_priors", "semantic_planes"]
+__all__ = [
+    "DetectionModel",
+    "DetectionRecipe",
+    "DetectionTask",
+    "build_detector",
+    "fitted_priors",
+    "semantic_planes",
+]
 
 _PADDED = 100  # true boxes of a crop, at most
 
 
 class DetectionModel(Strict):
-    """The network; see :class:`crossband.models.yolo_semantic.YoloSemantic`.
+    """The network.
 
     Attributes:
-        semantics: whether the map's labeling is read too.
-        width: channels of the first convolution; 32 in the paper.
-        repeats: residual blocks of Darknet's scales.
-        priors: prior boxes of each scale.
+        name: ``yolo_semantic`` (:class:`crossband.models.yolo_semantic.YoloSemantic`), or ``center``
+            (:class:`crossband.models.center_detector.CenterDetector`), which has an ImageNet encoder.
+        semantics: ``yolo_semantic``: whether the map's labeling is read too.
+        width: channels: of YOLO's first convolution, 32 in the paper; of the top-down path of ``center``.
+        repeats: ``yolo_semantic``: residual blocks of Darknet's scales.
+        priors: ``yolo_semantic``: prior boxes of each scale.
+        encoder: ``center``: a registered encoder with four stages.
+        frozen: ``center``: stages of the encoder that do not learn.
+        pretrained: ``center``: whether the encoder starts from its ImageNet weights.
         zoom: how much images are enlarged before; crops (``data.scales``) should be about as much.
     """
 
+    name: Literal["yolo_semantic", "center"] = "yolo_semantic"
     semantics: bool = True
     width: int = Field(default=32, ge=2)
     repeats: tuple[int, int, int, int, int] = (1, 2, 8, 8, 4)
     priors: int = Field(default=1, ge=1)
+    encoder: str = "efficientnet_lite0"
+    frozen: int = Field(default=1, ge=0, le=4)
+    pretrained: bool = True
     zoom: float = Field(default=1.0, gt=0, le=4)
 
 
@@ -58,11 +76,18 @@ class DetectionLoss(Strict):
         fits: priors within this factor of an object answer for it besides the best; 0 for none.
         mosaic: share of the samples that are four crops in one; off by default.
         meters: standard error that the position on the map is given while training.
+        around: share of the crops that are drawn around an object.
+        balance: how much more often rare classes are seen: frames, and the objects that crops are drawn
+            around, are chosen by their class's count to the power of minus this; 0 takes all alike.
+        light: strength of random gain, offset and noise of the thermal image.
     """
 
     fits: float = Field(default=2.5, ge=0)
     mosaic: float = Field(default=0.0, ge=0, le=1)
     meters: float = Field(default=3.0, ge=0)
+    around: float = Field(default=0.5, ge=0, le=1)
+    balance: float = Field(default=0.0, ge=0, le=1)
+    light: float = Field(default=0.0, ge=0, le=1)
 
 
 class DetectionRecipe(SceneRecipe):
@@ -79,7 +104,7 @@ class DetectionRecipe(SceneRecipe):
 
 @register_task("detection", DetectionRecipe)
 class DetectionTask(SceneTask):
-    """Trains a :class:`~crossband.models.yolo_semantic.YoloSemantic`.
+    """Trains a detector.
 
     Args:
         recipe: what the run depends on.
@@ -87,7 +112,7 @@ class DetectionTask(SceneTask):
     """
 
     recipe: DetectionRecipe
-    network: YoloSemantic
+    network: YoloSemantic | CenterDetector
     needs = ("tir", "boxes")
     monitor = "val/map50"
 
@@ -95,14 +120,13 @@ class DetectionTask(SceneTask):
         super().__init__(recipe, root)
         model = recipe.model
         self.classes = read_boxes(self.train.frames).classes
-        sides = sides_of(np.concatenate(self.train.boxes)) * model.zoom
-        self.network = YoloSemantic(
-            len(self.classes),
-            len(GROUND) if model.semantics else 0,
-            fitted_priors(sides, model.priors),
-            model.width,
-            model.repeats,
-        )
+        boxes = np.concatenate(self.train.boxes)
+        priors = fitted_priors(boxes[:, 2:4] * model.zoom, model.priors)
+        self.network = build_detector(model, len(self.classes), priors)
+        self._reads_map = self.network.semantics > 0
+        self._priors = priors if isinstance(self.network, YoloSemantic) else []
+        counts = np.bincount(boxes[:, 4].astype(int), minlength=len(self.classes)).clip(min=1)
+        self._rarity = (counts / counts.max()) ** -recipe.loss.balance
         self.criterion: nn.Module = nn.Identity()
         self._grounds: dict[int, tuple[SemanticMap, list[Pose]]] = {}
 
@@ -116,12 +140,21 @@ class DetectionTask(SceneTask):
     def _image(self, scenes: Scenes, row: int, off: np.ndarray | None = None) -> torch.Tensor:
         """What the network reads of a frame, ``(1 or 1 + K, H, W)``; ``off`` moves the position, meters."""
         thermal = scenes.thermal(row)
-        if not self.recipe.model.semantics:
+        if not self._reads_map:
             return thermal
         ground, poses = self._ground(scenes)
         pose = poses[row]
         moved = pose if off is None else pose.moved(pose.x + float(off[0]), pose.y + float(off[1]))
         return torch.cat([thermal, semantic_planes(ground.seen_by(moved))])
+
+    def samples(self, epoch: int) -> np.ndarray:
+        """Frames in random order; those with objects of rare classes more often where the recipe says so."""
+        if not self.recipe.loss.balance:
+            return super().samples(epoch)
+        rng = np.random.default_rng([self.recipe.seed, 11, epoch])
+        share = np.array([self._rarity[boxes[:, 4].astype(int)].max(initial=1.0) for boxes in self.train.boxes])
+        count = len(self.train) * self.recipe.data.crops
+        return rng.choice(len(self.train), count, p=share / share.sum())[:, None]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Read ``image`` ``(C, s, s)`` and ``boxes`` ``(100, 5)``: class (-1: none), xyxy."""
@@ -142,17 +175,24 @@ class DetectionTask(SceneTask):
         off = torch.randn(2, generator=generator).numpy() * self.recipe.loss.meters
         image, boxes = self._image(self.train, row, off), self.train.boxes[row]
         around = None
-        if len(boxes) and float(torch.rand((), generator=generator)) < 0.5:
-            around = middle_of(boxes[int(torch.randint(len(boxes), (), generator=generator))])
-        crop = Crop.draw(image.shape, size, self.recipe.data.scales, generator, around)
-        return {"image": crop(image), "boxes": _padded(crop_boxes(crop, boxes))}
+        if len(boxes) and float(torch.rand((), generator=generator)) < self.recipe.loss.around:
+            weights = torch.from_numpy(self._rarity[boxes[:, 4].astype(int)])
+            x, y, width, height = boxes[int(torch.multinomial(weights, 1, generator=generator)), :4]
+            around = (float(x + width / 2), float(y + height / 2))
+        data = self.recipe.data
+        crop = Crop.draw(image.shape, size, data.scales, generator, around, data.turns)
+        lit = _lit(crop(image), self.recipe.loss.light, generator)
+        return {"image": lit, "boxes": _padded(crop_boxes(crop, boxes))}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Compute the loss; see :func:`crossband.losses.yolo.yolo_loss`."""
+        """See :mod:`crossband.losses.center` and :mod:`crossband.losses.yolo`."""
         boxes = batch["boxes"]
         image = torch.arange(len(boxes), device=boxes.device)[:, None, None].expand(-1, boxes.shape[1], 1)
         targets = torch.cat([image.to(boxes.dtype), boxes], -1)[boxes[..., 0] >= 0]
-        return yolo_loss(self.network, self.network(batch["image"]), targets, self.recipe.loss.fits)
+        outputs = self.network(batch["image"])
+        if isinstance(self.network, CenterDetector):
+            return center_loss(self.network, outputs, targets)
+        return yolo_loss(self.network, outputs, targets, self.recipe.loss.fits)
 
     def detections(self, scenes: Scenes) -> list[np.ndarray]:
         """Detect objects, ``(n, 6)`` per frame: left, top, right, bottom in pixels, score, class."""
@@ -177,9 +217,28 @@ class DetectionTask(SceneTask):
             rows.append(mine[mine[:, 4] >= 0])
         return score_detections(self.detections(scenes), rows, self.classes).to_json()
 
-    def metadata(self) -> dict[str, Any]:
-        """Return the classes and the prior boxes."""
-        return {"classes": self.classes, "priors": self.network.priors.tolist()}
+    def account(self) -> dict[str, Any]:
+        """The classes, the prior boxes, and the units of the thermal images."""
+        units = sorted({units or "counts" for units in self.train.frames.units()})
+        return {"classes": self.classes, "priors": self._priors, "units": units}
+
+
+def build_detector(
+    model: DetectionModel, classes: int, priors: list[list[list[float]]], pretrained: bool = True
+) -> YoloSemantic | CenterDetector:
+    """The network of a recipe.
+
+    Args:
+        model: of the recipe.
+        classes: of objects.
+        priors: see :func:`fitted_priors`; ``center`` has none.
+        pretrained: ``False`` for one whose weights are to be loaded.
+    """
+    if model.name == "center":
+        return CenterDetector(
+            classes, model.encoder, model.width, model.frozen, pretrained and model.pretrained
+        )
+    return YoloSemantic(classes, len(GROUND) if model.semantics else 0, priors, model.width, model.repeats)
 
 
 def semantic_planes(labels: np.ndarray) -> torch.Tensor:
@@ -227,6 +286,16 @@ def crop_boxes(crop: Crop, boxes: np.ndarray) -> torch.Tensor:
         x0, x1 = crop.side - x1, crop.side - x0
     scaled = np.stack([x0, y0, x1, y1], 1) * (crop.size / crop.side)
     return torch.from_numpy(np.concatenate([boxes[kept, 4:5], scaled], 1).astype(np.float32))
+
+
+def _lit(image: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
+    """The thermal channel, the first, with another gain (up to 1.5 times), offset and noise; labels stay."""
+    if not strength:
+        return image
+    gain, offset, noise = torch.randn(3, generator=generator).clamp(-2, 2).tolist()
+    thermal = image[:1] * 1.5 ** (0.5 * strength * gain) + 0.3 * strength * offset
+    grain = torch.randn(thermal.shape, generator=generator) * 0.05 * strength * abs(noise)
+    return torch.cat([thermal + grain, image[1:]])
 
 
 def _padded(boxes: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from ...data.parts import Strict
 from ...data.scenes import Crop, Scenes, resized, zoomed
 from ...losses.adversarial import adversarial_loss
+from ...models.encoder_labeler import EncoderLabeler
 from ...models.geo_gan import GeoGAN
 from ...nn.unet import PatchGAN
 from ...progress import track
@@ -24,20 +25,31 @@ from ...training.scene_task import SceneRecipe, SceneTask
 from ...training.task import register_task
 from ..ground_classes import LABELS, UNKNOWN, label_table
 
-__all__ = ["LabelingLoss", "LabelingModel", "LabelingRecipe", "LabelingTask", "confusion", "mean_iou"]
+__all__ = [
+    "LabelingLoss",
+    "LabelingModel",
+    "LabelingRecipe",
+    "LabelingTask",
+    "build_labeler",
+    "confusion",
+    "mean_iou",
+]
 
 
 class LabelingModel(Strict):
-    """The generator; see :class:`crossband.models.geo_gan.GeoGAN`.
+    """The network: GeoGAN's generator, or an ImageNet encoder with a top-down path.
 
     Attributes:
         band: what is labeled, ``rgb`` or ``tir``.
         zoom: how much images are enlarged before; crops (``data.scales``) should be about as much.
-        width: channels of the first scale.
-        depth: scales.
-        dropout: of the deepest layers.
+        encoder: a registered encoder, for :class:`crossband.models.encoder_labeler.EncoderLabeler`; without,
+            :class:`crossband.models.geo_gan.GeoGAN` learns from nothing.
+        width: channels of the first scale, or of the top-down path.
+        depth: GeoGAN: scales.
+        dropout: GeoGAN: of the deepest layers.
     """
 
+    encoder: str | None = None
     band: Literal["rgb", "tir"] = "tir"
     zoom: float = Field(default=1.0, gt=0, le=4)
     width: int = Field(default=64, ge=1)
@@ -81,7 +93,7 @@ def _city_classes() -> dict[str, int]:
 
 @register_task("labeling", LabelingRecipe)
 class LabelingTask(SceneTask):
-    """Trains a :class:`~crossband.models.geo_gan.GeoGAN`.
+    """Trains a labeling network.
 
     Args:
         recipe: what the run depends on.
@@ -89,15 +101,14 @@ class LabelingTask(SceneTask):
     """
 
     recipe: LabelingRecipe
-    network: GeoGAN
+    network: GeoGAN | EncoderLabeler
     monitor = "val/miou"
 
     def __init__(self, recipe: LabelingRecipe, root: Path) -> None:
         self.needs = (recipe.model.band, "semantic")
         super().__init__(recipe, root)
-        options = recipe.model.model_dump(exclude={"band", "zoom"})
+        self.network = build_labeler(recipe.model, pretrained=True)
         channels = 3 if recipe.model.band == "rgb" else 1
-        self.network = GeoGAN(channels, len(LABELS), **options)
         self.criterion: nn.Module = PatchGAN(channels + len(LABELS), recipe.loss.width, recipe.loss.layers)
         self._table = label_table(recipe.classes)
 
@@ -140,6 +151,13 @@ class LabelingTask(SceneTask):
             "iou": {name: None if np.isnan(v) else 100 * float(v) for name, v in zip(LABELS, iou, strict=True)},
             "n_frames": len(scenes),
         }
+
+
+def build_labeler(model: LabelingModel, pretrained: bool) -> GeoGAN | EncoderLabeler:
+    """The network of a recipe; not ``pretrained`` for one whose weights are to be loaded."""
+    if model.encoder is not None:
+        return EncoderLabeler(model.band, len(LABELS), model.encoder, model.width, pretrained)
+    return GeoGAN(3 if model.band == "rgb" else 1, len(LABELS), model.width, model.depth, model.dropout)
 
 
 def confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:

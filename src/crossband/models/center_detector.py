@@ -1,0 +1,130 @@
+"""Objects as the peaks of a heat map a class, with the distances of their box's sides: small objects first.
+
+Zhou et al., "Objects as Points", 2019, for the heat maps; Tian et al., "FCOS", ICCV 2019, for the distances; a
+top-down path (Lin et al., "Feature Pyramid Networks", CVPR 2017) brings the deep maps to stride 4, where a
+person seen from 100 m is still three cells high. The encoder is one of ImageNet, made ready by
+:mod:`crossband.nn.tuning`.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+from ..nn.stages import Stages, stage_layers
+from ..nn.tuning import fix_depthwise, fold_norms
+from ._registry import create_model
+
+__all__ = ["STRIDE", "CenterDetector"]
+
+STRIDE = 4
+"""Pixels of a cell."""
+
+_LONGEST = 6.0  # of exp: boxes of 3,200 pixels
+
+
+class CenterDetector(nn.Module):
+    """The detector; it reads one thermal channel, as :func:`crossband.data.scenes.thermal_input` makes it.
+
+    Args:
+        classes: of objects.
+        encoder: a registered encoder with four stages.
+        width: channels of the top-down path.
+        frozen: stages of the encoder, from the first, that do not learn.
+        pretrained: whether the encoder starts from its ImageNet weights.
+
+    Attributes:
+        semantics: 0: it reads no labeling of a map.
+
+    Example:
+        >>> network = CenterDetector(4, width=8).eval()
+        >>> heat, sides = network(torch.zeros(1, 1, 64, 90))
+        >>> heat.shape, sides.shape
+        (torch.Size([1, 4, 16, 24]), torch.Size([1, 4, 16, 24]))
+    """
+
+    semantics = 0
+
+    def __init__(
+        self,
+        classes: int,
+        encoder: str = "efficientnet_lite0",
+        width: int = 64,
+        frozen: int = 1,
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        layers = stage_layers(encoder)
+        made, self.weights_digest = create_model(encoder, pretrained=pretrained)
+        self.encoder = Stages(fix_depthwise(fold_norms(made.body.requires_grad_(True))), layers)
+        for stage in self.encoder.stages[:frozen]:
+            stage.requires_grad_(False)
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in self.encoder.channels)
+        self.mix = nn.ModuleList(_convolution(width) for _ in self.encoder.channels)
+        self.heat = nn.Sequential(_convolution(width), nn.Conv2d(width, classes, 1))
+        self.sides = nn.Sequential(_convolution(width), nn.Conv2d(width, 4, 1))
+        nn.init.constant_(self.heat[-1].bias, -4.6)  # type: ignore[arg-type]  # hardly anything is an object
+        nn.init.constant_(self.sides[-1].bias, 0.7)  # type: ignore[arg-type]  # about 16 pixels a side
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of the classes ``(N, classes, h, w)``, and distances from a cell's center to left, top, right
+        and bottom ``(N, 4, h, w)``, pixels.
+
+        Args:
+            images: ``(N, 1, H, W)``; sides that are no multiple of 32 are filled with zeros at the right and
+                below.
+        """
+        height, width = images.shape[-2:]
+        images = F.pad(images, (0, -width % 32, 0, -height % 32))
+        # half a unit of thermal_input is about a deviation of an ImageNet image
+        seen = (images * 0.5).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        maps = self.encoder(seen)
+        x = self.mix[-1](self.lateral[-1](maps[-1]))
+        for k in range(len(maps) - 2, -1, -1):
+            x = F.interpolate(x, size=maps[k].shape[-2:], mode="nearest")
+            x = self.mix[k](x + self.lateral[k](maps[k]))
+        return self.heat(x).float(), self.sides(x).float().clamp(max=_LONGEST).exp() * STRIDE
+
+    def boxes(self, sides: torch.Tensor) -> torch.Tensor:
+        """Of each cell left, top, right and bottom in pixels, ``(N, 4, h, w)``."""
+        rows = (torch.arange(sides.shape[-2], device=sides.device)[:, None] + 0.5) * STRIDE
+        columns = (torch.arange(sides.shape[-1], device=sides.device)[None] + 0.5) * STRIDE
+        left, top, right, bottom = sides.unbind(1)
+        return torch.stack([columns - left, rows - top, columns + right, rows + bottom], 1)
+
+    @torch.inference_mode()
+    def detect(
+        self, images: torch.Tensor, least: float = 0.05, overlap: float = 0.5, most: int = 100
+    ) -> list[torch.Tensor]:
+        """Objects in each image: peaks of the heat maps, after non-maximum suppression within each class.
+
+        Args:
+            images: as of :meth:`forward`.
+            least: score below which nothing is an object.
+            overlap: IoU above which the weaker of two boxes is left out.
+            most: boxes of an image.
+
+        Returns:
+            of each image float32 ``(n, 6)``: left, top, right, bottom in pixels, score, class; best first.
+        """
+        heat, sides = self(images)
+        height, width = images.shape[-2:]
+        scores = heat.sigmoid()
+        peaks = scores * (F.max_pool2d(scores, 3, 1, 1) == scores)
+        found = []
+        for each, boxes in zip(peaks, self.boxes(sides), strict=True):
+            kind, row, column = torch.nonzero(each > least, as_tuple=True)
+            best = each[kind, row, column]
+            order = best.argsort(descending=True)[: 20 * most]
+            kind, row, column, best = kind[order], row[order], column[order], best[order]
+            clipped = torchvision.ops.clip_boxes_to_image(boxes[:, row, column].T, (height, width))
+            kept = torchvision.ops.batched_nms(clipped, best, kind, overlap)[:most]
+            found.append(torch.cat([clipped[kept], best[kept, None], kind[kept, None].float()], 1))
+        return found
+
+
+def _convolution(width: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True))

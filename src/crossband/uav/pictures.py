@@ -1,0 +1,285 @@
+"""Objects in thermal pictures, folders of them and videos, wherever they come from: no map, no positions.
+
+==================================  ===========================================================================
+``detections.jsonl``                 the record that a run goes on from: ``frame``, ``size``, ``boxes``
+``detections.csv``                   a row a box: frame, class, score, corners in pixels, track
+``detections.json``                  COCO: images, categories, and annotations with scores
+``FRAME.jpg``, ``annotated.mp4``     the picture with its boxes; of a video, all its frames
+==================================  ===========================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..bands import Normalization, Units
+from ..data.scenes import zoomed
+from ..datasets import open_frames
+from ..errors import CrossbandError
+from ..files import make_folder, write_file
+from ..io import IMAGE_SUFFIXES, read_image
+from ..models.packaged import checkpoint_for
+from ..reports.boxes import draw_boxes
+from ..weights import file_digest
+from .flight import VIDEO_SUFFIXES, read_video
+from .networks import Detector, read_detector
+from .stages import StageFile
+from .tracking import count_tracks, track_boxes
+
+__all__ = ["Detected", "detect_pictures", "detect_pixels"]
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What was found in some pictures.
+
+    Attributes:
+        classes: their names.
+        frames: the pictures' names; ``boxes`` of each ``(n, 6)``: left, top, right, bottom in pixels, score,
+            class; ``tracks`` of each ``(n,)``, which object of the whole a box is.
+        counts: objects of each class; of a sequence those seen in three frames or more, each once.
+        out: the folder with the tables and pictures.
+    """
+
+    classes: list[str]
+    frames: list[str]
+    boxes: list[np.ndarray]
+    tracks: list[np.ndarray]
+    counts: dict[str, int]
+    out: str
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row a box."""
+        rows = [
+            {
+                "frame": frame,
+                "class": self.classes[int(box[5])],
+                "score": float(box[4]),
+                "left": float(box[0]),
+                "top": float(box[1]),
+                "right": float(box[2]),
+                "bottom": float(box[3]),
+                "track": int(track),
+            }
+            for frame, boxes, tracks in zip(self.frames, self.boxes, self.tracks, strict=True)
+            for box, track in zip(boxes, tracks, strict=True)
+        ]
+        columns = ["frame", "class", "score", "left", "top", "right", "bottom", "track"]
+        return pd.DataFrame(rows, columns=columns)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Pictures one after another; a sequence's boxes are joined to tracks."""
+
+    names: list[str]
+    pixels: Callable[[int], tuple[np.ndarray, Units]]
+    sequence: bool
+    video: bool = False
+
+
+def detect_pixels(
+    detector: Detector, pixels: np.ndarray, units: Units | str = "counts", least: float = 0.3
+) -> np.ndarray:
+    """Objects in one thermal image, ``(n, 6)``: left, top, right, bottom in pixels, score, class; best first.
+
+    Args:
+        detector: of :func:`crossband.uav.networks.read_detector`.
+        pixels: ``(H, W)``; of more channels the mean of the first three counts.
+        units: of the pixels.
+        least: score below which nothing is an object.
+    """
+    gray = pixels if pixels.ndim == 2 else pixels[..., :3].astype(np.float32).mean(-1)
+    device = next(detector.network.parameters()).device
+    image = zoomed(detector.image(gray, units), detector.zoom)[None].to(device)
+    boxes = detector.network.detect(image, least)[0].cpu().numpy()
+    boxes[:, :4] /= detector.zoom
+    return boxes
+
+
+def detect_pictures(
+    source: str | Path,
+    checkpoint: str | Path | None = None,
+    out: str | Path = "detected",
+    *,
+    least: float = 0.3,
+    units: str | None = None,
+    device: str = "cpu",
+) -> Detected:
+    """Objects in a thermal picture, a folder or manifest of pictures, or a video; started again, it goes on.
+
+    Args:
+        source: a file or a folder; pictures of a folder go in the order of their names.
+        checkpoint: of a detection that reads no map; the packaged network without.
+        out: the folder to write, see the module.
+        least: score below which nothing is an object.
+        units: of thermal pixels, where the files do not say.
+        device: where the network runs.
+
+    Raises:
+        CrossbandError: nothing to read, an image that cannot be read, or a network that needs a map.
+    """
+    path = checkpoint_for("detection", checkpoint)
+    detector = read_detector(path, device)
+    if detector.network.semantics:
+        raise CrossbandError(f"{path} reads a map's labeling beside the image; give --map and --models instead")
+    pictures = _open(Path(source), units)
+    folder = make_folder(out)
+    made_from = {
+        "source": str(Path(source).resolve()),
+        "frames": pictures.names if not pictures.video else "",
+        "detector": file_digest(path),
+        "least": least,
+        "units": units,
+    }
+    stage = StageFile(folder / "detections.jsonl", made_from)
+    picture = (
+        (lambda row: None) if pictures.video else (lambda row: folder / f"{_plain(pictures.names[row])}.jpg")
+    )
+
+    def work(row: int) -> dict[str, Any]:
+        pixels, kind = pictures.pixels(row)
+        boxes = detect_pixels(detector, pixels, kind, least)
+        place = picture(row)
+        if place is not None:
+            drawn = draw_boxes(_eight_bits(pixels), boxes, detector.classes)
+            write_file(place, lambda partial: drawn.save(partial, quality=92))
+        return {"size": list(pixels.shape[:2]), "boxes": boxes.round(4).tolist()}
+
+    records = stage.run(pictures.names, work)
+    boxes = [np.array(record["boxes"], float).reshape(-1, 6) for record in records]
+    found = _joined(detector.classes, pictures, boxes, folder)
+    write_file(folder / "detections.csv", lambda partial: found.table.to_csv(partial, index=False))
+    write_file(folder / "detections.json", json.dumps(_coco(found, [record["size"] for record in records])))
+    if pictures.video:
+        _write_video(Path(source), found, folder / "annotated.mp4")
+    return found
+
+
+def _joined(classes: list[str], pictures: _Source, boxes: list[np.ndarray], folder: Path) -> Detected:
+    if pictures.sequence:
+        tracks = track_boxes(boxes)
+        counts = count_tracks(boxes, tracks, classes, min(3, len(boxes)))
+    else:
+        ends = np.cumsum([0, *(len(one) for one in boxes)])
+        tracks = [np.arange(first + 1, last + 1) for first, last in pairwise(ends.tolist())]
+        counts = count_tracks(boxes, tracks, classes, 1)
+    return Detected(classes, pictures.names, boxes, tracks, counts, str(folder))
+
+
+def _open(source: Path, units: str | None) -> _Source:
+    suffix = source.suffix.lower()
+    if suffix in VIDEO_SUFFIXES and source.is_file():
+        return _open_video(source, Units(units or "counts"))
+    if suffix in IMAGE_SUFFIXES and source.is_file():
+        return _of_files([source], [source.stem], units, sequence=False)
+    if source.is_dir() and not (source / "frames.parquet").is_file():
+        files = sorted(file for file in source.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        if files:
+            return _of_files(files, [file.stem for file in files], units, sequence=True)
+    if not source.exists():
+        raise CrossbandError(f"no picture, folder or video at {source}; name one that is there")
+    frames = open_frames(source)
+    paths = frames.paths("tir") if frames.has("tir") else []
+    kept = [row for row, path in enumerate(paths) if path is not None]
+    if not kept:
+        raise CrossbandError(f"{source} has no thermal pictures; objects are detected in those")
+    names, said = [frames.names[row] for row in kept], frames.units()
+    files = [path for path in paths if path is not None]
+
+    def pixels(row: int) -> tuple[np.ndarray, Units]:
+        image = read_image(files[row], "tir", units or said[kept[row]])
+        return image.pixels, image.units
+
+    return _Source(names, pixels, sequence=False)
+
+
+def _of_files(files: Sequence[Path], names: list[str], units: str | None, sequence: bool) -> _Source:
+    def pixels(row: int) -> tuple[np.ndarray, Units]:
+        image = read_image(files[row], "tir", units)
+        return image.pixels, image.units
+
+    return _Source(names, pixels, sequence)
+
+
+def _open_video(source: Path, units: Units) -> _Source:
+    """Frames are decoded once to be counted, then as they are asked for, forward."""
+    count = sum(1 for _ in read_video(source))
+    reader: Iterator[np.ndarray] = iter(())
+    at = -1
+
+    def pixels(row: int) -> tuple[np.ndarray, Units]:
+        nonlocal reader, at
+        if at < 0 or row <= at:
+            reader, at = read_video(source), -1
+        frame = np.empty(0)
+        while at < row:
+            frame, at = next(reader), at + 1
+        return frame, units
+
+    return _Source([f"{row:06d}" for row in range(count)], pixels, sequence=True, video=True)
+
+
+def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+    pixels = pixels[..., :3] if pixels.ndim == 3 else pixels
+    if pixels.dtype != np.uint8:
+        pixels = (Normalization.parse("percentile")(pixels) * 255).round().astype(np.uint8)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)
+
+
+def _plain(name: str) -> str:
+    return name.replace("/", "_").replace("\\", "_")
+
+
+def _coco(found: Detected, sizes: list[list[int]]) -> dict[str, Any]:
+    annotations = [
+        {
+            "id": number + 1,
+            "image_id": image,
+            "category_id": int(box[5]) + 1,
+            "score": round(float(box[4]), 4),
+            "bbox": [round(float(v), 2) for v in (box[0], box[1], box[2] - box[0], box[3] - box[1])],
+            "track_id": int(track),
+        }
+        for number, (image, box, track) in enumerate(
+            (image, box, track)
+            for image, (boxes, tracks) in enumerate(zip(found.boxes, found.tracks, strict=True))
+            for box, track in zip(boxes, tracks, strict=True)
+        )
+    ]
+    images = [
+        {"id": row, "file_name": name, "height": size[0], "width": size[1]}
+        for row, (name, size) in enumerate(zip(found.frames, sizes, strict=True))
+    ]
+    categories = [{"id": number + 1, "name": name} for number, name in enumerate(found.classes)]
+    return {"images": images, "categories": categories, "annotations": annotations}
+
+
+def _write_video(source: Path, found: Detected, path: Path) -> None:
+    import av
+
+    def write(partial: Path) -> None:
+        with av.open(str(partial), "w") as container:
+            stream = None
+            for frame, boxes, tracks in zip(read_video(source), found.boxes, found.tracks, strict=False):
+                marks = [str(number) for number in tracks]
+                drawn = np.asarray(draw_boxes(_eight_bits(frame), boxes, found.classes, marks))
+                drawn = drawn[: drawn.shape[0] // 2 * 2, : drawn.shape[1] // 2 * 2]
+                if stream is None:
+                    stream = container.add_stream("mpeg4", rate=30)
+                    stream.height, stream.width = drawn.shape[:2]
+                    stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn, format="rgb24")))
+            if stream is not None:
+                container.mux(stream.encode())
+
+    write_file(path, write)

@@ -1,0 +1,73 @@
+"""The loss of the center detector: what it wants, and that a network learns it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from crossband.losses.center import center_loss, draw_centers
+from crossband.models.center_detector import STRIDE, CenterDetector
+
+TARGETS = torch.tensor([[0, 1, 8.0, 12.0, 40.0, 28.0], [1, 0, 20.0, 20.0, 30.0, 30.0]])
+
+
+def perfect(targets: torch.Tensor, classes: int = 2, cells: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a network would say that knows the objects."""
+    heat = torch.full((2, classes, cells, cells), -12.0)
+    sides = torch.ones(2, 4, cells, cells)
+    at = (torch.arange(cells) + 0.5) * STRIDE
+    for image, kind, left, top, right, bottom in targets.tolist():
+        row, column = int((top + bottom) / 2 / STRIDE), int((left + right) / 2 / STRIDE)
+        heat[int(image), int(kind), row, column] = 12.0
+        x, y = at[None].expand(cells, -1), at[:, None].expand(-1, cells)
+        sides[int(image)] = torch.stack([x - left, y - top, right - x, bottom - y])
+    return heat, sides
+
+
+def test_the_gaussian_of_an_object_is_one_at_its_center_and_follows_both_sides():
+    drawn = draw_centers(torch.tensor([[0, 0, 0.0, 24.0, 64.0, 40.0]]), (16, 16))[0]
+    row, column = np.unravel_index(int(drawn.argmax()), drawn.shape)
+    assert (int(row), int(column), float(drawn.max())) == (8, 8, 1.0)
+    assert drawn[8, 10] > drawn[10, 8]
+
+
+def test_a_perfect_answer_costs_nothing_and_a_moved_or_misnamed_one_more():
+    network = CenterDetector(2, width=8)
+    heat, sides = perfect(TARGETS)
+    good = center_loss(network, (heat, sides), TARGETS)
+    assert float(good) < 1e-3
+    assert center_loss(network, (heat, 2 * sides), TARGETS) > good + 0.5
+    assert center_loss(network, (heat.flip(1), sides), TARGETS) > good + 1
+
+
+def test_a_perfect_answer_is_detected_where_the_objects_are(monkeypatch):
+    network = CenterDetector(2, width=8).eval()
+    monkeypatch.setattr(network, "forward", lambda images: perfect(TARGETS))
+    found = network.detect(torch.zeros(2, 1, 64, 64))
+    for image, boxes in enumerate(found):
+        expected = TARGETS[TARGETS[:, 0] == image][0]
+        torch.testing.assert_close(boxes[0, :4], expected[2:6])
+        assert (len(boxes), int(boxes[0, 5])) == (1, int(expected[1]))
+
+
+def test_a_batch_without_objects_has_a_finite_loss_with_gradients():
+    network = CenterDetector(2, width=8)
+    loss = center_loss(network, network(torch.zeros(1, 1, 64, 64)), torch.zeros(0, 6))
+    loss.backward()
+    assert torch.isfinite(loss)
+
+
+def test_the_network_learns_one_image():
+    torch.manual_seed(0)
+    network = CenterDetector(2, width=16)
+    images = torch.zeros(1, 1, 64, 64)
+    images[0, 0, 12:28, 8:40] = 2.0
+    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], 2e-3)
+    for _ in range(40):
+        loss = center_loss(network, network(images), TARGETS[:1])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    best = network.eval().detect(images)[0][0]
+    assert int(best[5]) == 1
+    assert float((best[:4] - TARGETS[0, 2:]).abs().max()) < 6

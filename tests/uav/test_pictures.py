@@ -1,0 +1,104 @@
+"""Detection in pictures, folders and videos: what is written, and that a run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from crossband.checkpoints import write_checkpoint
+from crossband.errors import CrossbandError
+from crossband.models.center_detector import CenterDetector
+from crossband.uav import pictures
+from crossband.uav.pictures import detect_pictures
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A small detector with random weights that is sure of much."""
+    torch.manual_seed(0)
+    network = CenterDetector(2, width=8)
+    torch.nn.init.constant_(network.heat[-1].bias, 1.0)
+    model = {"name": "center", "width": 8, "semantics": False, "pretrained": False, "zoom": 1.0}
+    account = {"recipe": {"task": "detection", "model": model}, "classes": ["person", "car"], "priors": []}
+    return write_checkpoint(tmp_path_factory.mktemp("net") / "best.safetensors", network, account)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        PIL.Image.fromarray(rng.integers(0, 255, (48, 64), np.uint8)).save(tmp_path / "in" / f"{number}.png")
+    return tmp_path / "in"
+
+
+def test_a_folder_gives_tables_and_pictures_that_agree(checkpoint, folder, tmp_path):
+    found = detect_pictures(folder, checkpoint, tmp_path / "out", least=0.5)
+    assert found.frames == ["0", "1", "2"]
+    assert len(found.table) > 0
+    coco = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert len(coco["annotations"]) == len(found.table)
+    first = found.table.iloc[0]
+    x, y, width, _ = coco["annotations"][0]["bbox"]
+    assert (x, y) == pytest.approx((first["left"], first["top"]), abs=0.01)
+    assert x + width == pytest.approx(first["right"], abs=0.02)
+    assert 0 <= first["left"] < first["right"] <= 64
+    assert 0 <= first["top"] < first["bottom"] <= 48
+    assert (coco["images"][0]["height"], coco["images"][0]["width"]) == (48, 64)
+    assert PIL.Image.open(tmp_path / "out" / "1.jpg").width == 64
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(checkpoint, folder, tmp_path, monkeypatch):
+    whole = detect_pictures(folder, checkpoint, tmp_path / "whole")
+    real, calls = pictures.detect_pixels, []
+
+    def dying(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(pictures, "detect_pixels", dying)
+    with pytest.raises(KeyboardInterrupt):
+        detect_pictures(folder, checkpoint, tmp_path / "out")
+    again = detect_pictures(folder, checkpoint, tmp_path / "out")
+    assert len(calls) == 4  # two, the one that died, and it alone again
+    assert again.table.equals(whole.table)
+
+
+def test_a_video_is_annotated_frame_by_frame(checkpoint, tmp_path):
+    av = pytest.importorskip("av")
+    rng = np.random.default_rng(0)
+    with av.open(str(tmp_path / "flight.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray"
+        for _ in range(4):
+            frame = av.VideoFrame.from_ndarray(rng.integers(0, 255, (48, 64), np.uint8), format="gray")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    found = detect_pictures(tmp_path / "flight.mkv", checkpoint, tmp_path / "out")
+    assert len(found.frames) == 4
+    with av.open(str(tmp_path / "out" / "annotated.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 4
+
+
+def test_a_source_that_is_not_there_is_named(checkpoint, tmp_path):
+    with pytest.raises(CrossbandError, match=r"nothing\.jpg"):
+        detect_pictures(tmp_path / "nothing.jpg", checkpoint, tmp_path / "out")
+
+
+def test_a_network_that_learned_from_counts_reads_kelvin_by_their_range(checkpoint):
+    from dataclasses import replace
+
+    from crossband.uav.networks import read_detector
+
+    counts = np.random.default_rng(0).integers(0, 255, (48, 64)).astype(np.uint8)
+    centikelvin = (28000 + 2 * counts.astype(np.uint16)).astype(np.uint16)
+    detector = replace(read_detector(checkpoint), units=("counts",))
+    torch.testing.assert_close(detector.image(centikelvin, "centikelvin"), detector.image(counts, "counts"))
+    both = replace(detector, units=("centikelvin", "counts"))
+    assert not torch.allclose(both.image(centikelvin, "centikelvin"), both.image(counts, "counts"))
