@@ -20,7 +20,7 @@ import numpy as np
 import PIL.Image
 import torch
 
-from crossband.checkpoints import read_account
+from crossband.checkpoints import read_metadata
 from crossband.data.items import part_frames
 from crossband.data.scenes import Scenes
 from crossband.frames import Frames
@@ -52,7 +52,7 @@ class Kind:
 
 def detection(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
     """HIT-UAV: AP a class with intervals, by altitude and hour, and false alarms; the card's lines."""
-    recipe: Any = read_recipe(read_account(checkpoint)["recipe"])
+    recipe: Any = read_recipe(read_metadata(checkpoint)["recipe"])
     detector = read_detector(checkpoint)
     (name, part), *_ = recipe.data.test.items()
     scenes = Scenes(part_frames(part, data))
@@ -128,13 +128,12 @@ def _contact_sheet(scenes: Scenes, found: list[np.ndarray], classes: list[str], 
 
 def segmentation(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
     """An unseen city: mIoU over all, by day and night, and with each band alone."""
-    from crossband.segmentation.evaluation import confusion_of
-
     from crossband.data.labeled import LabeledFrames
+    from crossband.segmentation.evaluation import confusion_of
     from crossband.segmentation.predict import load_segmenter
     from crossband.training.task import find_task
 
-    recipe: Any = read_recipe(read_account(checkpoint)["recipe"])
+    recipe: Any = read_recipe(read_metadata(checkpoint)["recipe"])
     task: Any = find_task("segmentation").build(recipe, data)
     model = load_segmenter(checkpoint)
     (name, part), *_ = recipe.data.test.items()

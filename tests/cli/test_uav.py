@@ -46,20 +46,3 @@ def test_the_verbs_of_the_chain(world, networks, photo, tmp_path, capsys):
         tmp_path / "probe.png",
     )
     assert "possible 220.0 to 360.0 K" in said
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["translate", "a.png", "--flight", "f", "--ambient", "280"], "one temperature"),
-        (["localize", "nowhere", "--map", "m", "--models", "m", "--where", "x"], "COLUMN=VALUE"),
-        (
-            ["reid", "a.png", "--flight", "f", "--map", "m", "--models", "m", "--box", "1,2"],
-            "LEFT,TOP,WIDTH,HEIGHT",
-        ),
-        (["detect", "nowhere", "--models", "m"], "no flight at nowhere|no network"),
-    ],
-)
-def test_mistakes_are_one_sentence(capsys, arguments, said):
-    with pytest.raises(CrossbandError, match=said):
-        run(capsys, *arguments)

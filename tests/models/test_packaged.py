@@ -40,8 +40,8 @@ def folder(tmp_path, monkeypatch):
 def test_a_packed_network_loads_and_differs_by_rounding_alone(folder):
     before, network = nn.Linear(4, 3), nn.Linear(4, 3)
     load_network(folder / "best.safetensors", before)
-    account = load_network(folder / "packed" / "crossband-toy.safetensors", network)
-    assert account["recipe"] == {"task": "toy"}
+    metadata = load_network(folder / "packed" / "crossband-toy.safetensors", network)
+    assert metadata["recipe"] == {"task": "toy"}
     assert network.weight.dtype == torch.float32
     torch.testing.assert_close(network.weight, before.weight, rtol=1e-3, atol=1e-4)
 

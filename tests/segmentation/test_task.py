@@ -195,9 +195,8 @@ def test_a_network_that_loses_bands_while_training_reads_each_alone(yard, tmp_pa
 
 
 def test_a_part_may_be_of_several_folders_and_leave_frames_out(tmp_path):
-    from crossband.data.parts import Part
-
     from crossband.data.items import part_frames
+    from crossband.data.parts import Part
 
     for name in ("a", "b"):
         write_yard(tmp_path / name, 6)

@@ -23,8 +23,8 @@ def checkpoint(tmp_path_factory):
     network = CenterDetector(2, width=8)
     torch.nn.init.constant_(network.heat[-1].bias, 1.0)
     model = {"name": "center", "width": 8, "semantics": False, "pretrained": False, "zoom": 1.0}
-    account = {"recipe": {"task": "detection", "model": model}, "classes": ["person", "car"], "priors": []}
-    return write_checkpoint(tmp_path_factory.mktemp("net") / "best.safetensors", network, account)
+    metadata = {"recipe": {"task": "detection", "model": model}, "classes": ["person", "car"], "priors": []}
+    return write_checkpoint(tmp_path_factory.mktemp("net") / "best.safetensors", network, metadata)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from ._printing import print_json, print_table
 def models(
     pattern: Annotated[str, typer.Argument(help="pattern, as in resnet*")] = "*", as_json: JsonOption = False
 ) -> None:
-    """Networks that come trained, encoders, descriptors: parameters, dimension, license, are weights here?
+    """List the models: parameters, dim, license, and whether the weights are on this machine.
 
     Of encoders the parameters are without the classifier, and any model of timm works too, as timm/NAME.
 
@@ -28,9 +28,9 @@ def models(
 
     from ..models import list_models, list_segmenters
     from ..models.packaged import list_packaged as list_trained
-    from ..retrieval.descriptor.descriptor import PACKED, PRESETS, list_packed
+    from ..retrieval.descriptor import PACKED, PRESETS, encoder_name, list_packed
 
-    encoder = "efficientnet_lite0" if pattern in PRESETS else pattern.partition(":")[0].partition("@")[0]
+    encoder = encoder_name(pattern)
     listed = (list_trained, list_packed, list_models, list_segmenters)
     found = [asdict(info) for infos in listed for info in infos(encoder)]
     if not found:

@@ -48,7 +48,7 @@ def part_frames(part: Part, root: Path) -> Frames:
     elif path.exists():
         frames = open_frames(path)
     else:
-        raise CrossbandError(f"no frames at {path}; give the folder above {part.frames} with --data-root")
+        raise CrossbandError(f"no frames at {path}; give the folder above {part.frames}", parameter="data_root")
     for conditions, wanted in ((part.where, True), (part.leave_out, False)):
         for column, values in conditions.items():
             if column not in frames.table:

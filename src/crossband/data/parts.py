@@ -41,15 +41,19 @@ class Part(Strict):
         frames: a manifest or a folder, relative to the data's root.
         kind: the dataset's name, where the folder is not recognized.
         where: column -> the values that are kept.
+        leave_out: column -> the values that are not.
         every: keep each n-th frame of a sequence.
         simulate: make the frames there first.
+        also: further frames that belong to it, from other folders; each has conditions of its own.
     """
 
     frames: str
     kind: str | None = None
     where: dict[str, list[str]] = Field(default_factory=dict)
+    leave_out: dict[str, list[str]] = Field(default_factory=dict)
     every: int = Field(default=1, ge=1)
     simulate: Simulated | None = None
+    also: list[Part] = Field(default_factory=list)
 
 
 class SplitPair(Strict):

@@ -16,7 +16,7 @@ from torch import nn
 from ..bands import Band
 from ..nn.stages import Stages, stage_layers
 from ..nn.tuning import fix_depthwise, fold_norms
-from ._registry import create_model
+from ._registry import create_encoder
 from ._segmentation import band_channels, register_segmenter
 
 __all__ = ["BandFusion", "build_band_fusion"]
@@ -113,8 +113,8 @@ def build_band_fusion(
         frozen: stages of the encoder, from the first, that do not learn.
     """
     layers = stage_layers(encoder)
-    made, digest = create_model(encoder, pretrained=pretrained)
+    made = create_encoder(encoder, pretrained=pretrained)
     stages = Stages(fix_depthwise(fold_norms(made.body)), layers)
     network = BandFusion(classes, band_channels(bands), stages, width)
     network.encoder.requires_grad_(True)
-    return network, digest
+    return network, made.digest

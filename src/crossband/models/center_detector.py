@@ -15,7 +15,7 @@ from torch import nn
 
 from ..nn.stages import Stages, stage_layers
 from ..nn.tuning import fix_depthwise, fold_norms
-from ._registry import create_model
+from ._registry import create_encoder
 
 __all__ = ["STRIDE", "CenterDetector"]
 
@@ -58,7 +58,8 @@ class CenterDetector(nn.Module):
         super().__init__()
         self.classes = classes
         layers = stage_layers(encoder)
-        made, self.weights_digest = create_model(encoder, pretrained=pretrained)
+        made = create_encoder(encoder, pretrained=pretrained)
+        self.weights_digest = made.digest
         self.encoder = Stages(fix_depthwise(fold_norms(made.body.requires_grad_(True))), layers)
         for stage in self.encoder.stages[:frozen]:
             stage.requires_grad_(False)

@@ -76,10 +76,10 @@ def pack(checkpoint: str | Path, card: Card, folder: str | Path = FOLDER) -> Pat
         CrossbandError: no checkpoint, a name that is none of a packaged network, another task than the
             checkpoint's, or weights beyond what float16 holds.
     """
-    from ..checkpoints import read_account
+    from ..checkpoints import read_metadata
 
-    account = read_account(checkpoint)
-    task = account.get("recipe", {}).get("task")
+    metadata = read_metadata(checkpoint)
+    task = metadata.get("recipe", {}).get("task")
     if not card.name.startswith(_PREFIX) or card.task != task:
         raise CrossbandError(f"a packaged network is called {_PREFIX}... and has its checkpoint's task, {task}")
     tensors = {}
@@ -87,7 +87,7 @@ def pack(checkpoint: str | Path, card: Card, folder: str | Path = FOLDER) -> Pat
         tensors[name] = value.half().contiguous() if value.is_floating_point() else value
         if not torch.isfinite(tensors[name]).all():
             raise CrossbandError(f"{checkpoint}: {name} has values that float16 cannot hold")
-    said = {**account, "card": {**asdict(card), "digest": tensors_digest(tensors)}}
+    said = {**metadata, "card": {**asdict(card), "digest": tensors_digest(tensors)}}
     path = Path(folder) / f"{card.name}.safetensors"
     return write_file(
         path, lambda partial: save_file(tensors, partial, metadata={"crossband": json.dumps(said)})

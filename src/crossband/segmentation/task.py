@@ -53,8 +53,8 @@ class SegmentationData(Strict):
         size: (height, width) that images are resized to.
         crop: (height, width) of the random crop while training, or ``None``.
         normalization: a normalization's name, a band.
-        statistics: what pixels are standardized by: ``unit`` leaves them in [0, 1], ``symmetric`` brings them
-            to [-1, 1] (EfficientNet-Lite, MobileNetV2), ``imagenet``, or ``measured`` on train.
+        statistics: what pixels are standardized by: ``unit`` leaves them in [0, 1], ``imagenet``, or
+            ``measured`` on train.
         cache_mb: memory for decoded images, 0 for none.
         mirror: the share of frames that are mirrored.
         rotate: the largest random turn, degrees.
@@ -62,6 +62,7 @@ class SegmentationData(Strict):
         photometry: strength of the photometric augmentation, 0 to 1.
         drop: share of the frames of which one band, each as often, is black while training, so that the network
             also reads the others alone.
+        blur: the share of frames that a Gaussian of 5x5 pixels blurs.
     """
 
     train: Part
@@ -79,6 +80,7 @@ class SegmentationData(Strict):
     zoom: tuple[float, float] = (1.0, 1.0)
     photometry: float = Field(default=0.0, ge=0, le=1)
     drop: float = Field(default=0.0, ge=0, le=1)
+    blur: float = Field(default=0.0, ge=0, le=1)
 
     @field_validator("bands")
     @classmethod

@@ -61,12 +61,12 @@ def fit(task: Task, out: Path) -> None:
     learner = Learner(task, out, state, setting)
     with _quiet():
         trainer = lightning.Trainer(
-            accelerator={"cuda": "gpu"}.get(trainer.device, trainer.device),
-            devices=trainer.processes,
-            strategy="ddp_spawn" if trainer.processes > 1 else "auto",
+            accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
+            devices=settings.processes,
+            strategy="ddp_spawn" if settings.processes > 1 else "auto",
             precision=setting.precision,  # type: ignore[arg-type]
-            max_epochs=trainer.epochs - learner.epoch,
-            accumulate_grad_batches=trainer.accumulate,
+            max_epochs=settings.epochs - learner.epoch,
+            accumulate_grad_batches=settings.accumulate,
             gradient_clip_val=task.recipe.optimizer.clip or None,
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
@@ -230,15 +230,15 @@ class Learner(lightning.LightningModule):
             "train/mining_share": mining / max(mining + seconds, 1e-9),
             "train/loss": float(np.mean([loss for _, loss in self._losses])),
         }
-        running = self.task.recipe.trainer
-        last = self.epoch + 1 == trainer.epochs
+        settings = self.task.recipe.trainer
+        last = self.epoch + 1 == settings.epochs
         with self._average.standing_in():
-            scores = self.task.validate() if last or not (self.epoch + 1) % trainer.validate_every else {}
+            scores = self.task.validate() if last or not (self.epoch + 1) % settings.validate_every else {}
             self._close_progress()
             improved = self._judge(scores)
             if improved and self.trainer.is_global_zero:
-                write_checkpoint(self.out / BEST, self.network, self._account(scores))
-        stop = bool(trainer.patience) and self.stale >= trainer.patience
+                write_checkpoint(self.out / BEST, self.network, self._metadata(scores))
+        stop = bool(settings.patience) and self.stale >= settings.patience
         self.trainer.should_stop = stop
         if self.trainer.is_global_zero:
             self._write(figures | scores)
@@ -321,18 +321,20 @@ class Learner(lightning.LightningModule):
 
 def _setting(task: Task, state: dict[str, Any] | None) -> Setting:
     """How a run computes: as its recipe says, as it began, or as is quickest."""
-    running = task.recipe.trainer
-    if trainer.precision != "auto":
-        return Setting(trainer.precision)
+    settings = task.recipe.trainer
+    if settings.precision != "auto":
+        return Setting(settings.precision)
     if state is not None:
         setting = Setting(**state["setting"])
         if setting.channels_last:
             task.network.to(memory_format=torch.channels_last)
         return setting
-    if trainer.device == "cuda" or (trainer.device == "auto" and torch.cuda.is_available()):
+    if settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available()):
         return Setting("bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true")
     data = EpochData(task, task.samples(0), task.recipe.seed, 0)
-    batch = torch.utils.data.default_collate([data[i] for i in range(trainer.batch_size // trainer.processes)])
+    batch = torch.utils.data.default_collate(
+        [data[i] for i in range(settings.batch_size // settings.processes)]
+    )
     batch.pop("sample")
     setting = quickest(task, batch)
     layout = ", channels last" if setting.channels_last else ""

@@ -23,115 +23,6 @@ __all__ = ["Optimizer", "Recipe", "TrainerSettings", "read_recipe"]
 _MOST_BASES = 4
 
 
-class Strict(BaseModel):
-    """A part of a recipe: every key is known, and nothing changes once it is read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Simulated(Strict):
-    """Frames that the multispectral city makes; see :func:`crossband.simulate`.
-
-    Attributes:
-        preset: what is photographed.
-        frames: how many.
-        size: (width, height) in pixels.
-        seed: of the city.
-    """
-
-    preset: str = "places"
-    frames: int = Field(default=400, ge=1)
-    size: tuple[int, int] = (160, 128)
-    seed: int = 0
-
-
-class Part(Strict):
-    """Some frames.
-
-    Attributes:
-        frames: a manifest or a folder, relative to the data's root.
-        kind: the dataset's name, where the folder is not recognized.
-        where: column -> the values that are kept.
-        leave_out: column -> the values that are not.
-        every: keep each n-th frame of a sequence.
-        simulate: make the frames there first.
-        also: further frames that belong to it, from other folders; each has conditions of its own.
-    """
-
-    frames: str
-    kind: str | None = None
-    where: dict[str, list[str]] = Field(default_factory=dict)
-    leave_out: dict[str, list[str]] = Field(default_factory=dict)
-    every: int = Field(default=1, ge=1)
-    simulate: Simulated | None = None
-    also: list[Part] = Field(default_factory=list)
-
-
-class SplitPair(Strict):
-    """What is searched for, and what is searched.
-
-    Attributes:
-        queries: the query frames.
-        gallery: the gallery, or reference, frames.
-    """
-
-    queries: Part
-    gallery: Part
-
-
-class Data(Strict):
-    """Which frames, bands and pixels.
-
-    Attributes:
-        train: frames to learn from.
-        val: frames that choose the checkpoint.
-        test: named pairs that are only ever measured.
-        query_bands: the bands a query may be of; a mixture where there are several.
-        gallery_bands: likewise of the gallery.
-        size: (height, width) in pixels.
-        normalization: a normalization's name, a band.
-        statistics: what pixels are standardized by: what the ``encoder`` expects, or ``measured`` on train.
-        cache_mb: memory for decoded images, 0 for none.
-        photometry: strength of the photometric augmentation, 0 to 1.
-        view_shift: strength of random crops, 0 to 0.9.
-        invert_tir: share of thermal images that are inverted while training.
-    """
-
-    train: Part
-    val: SplitPair
-    test: dict[str, SplitPair] = Field(default_factory=dict)
-    query_bands: list[str] = Field(default_factory=lambda: ["rgb"])
-    gallery_bands: list[str] = Field(default_factory=lambda: ["rgb"])
-    size: tuple[int, int] = (224, 224)
-    normalization: dict[str, str] = Field(default_factory=dict)
-    statistics: Literal["encoder", "measured"] = "encoder"
-    cache_mb: int = Field(default=0, ge=0)
-    photometry: float = Field(default=0.0, ge=0, le=1)
-    view_shift: float = Field(default=0.0, ge=0, le=0.9)
-    invert_tir: float = Field(default=0.0, ge=0, le=1)
-
-    @field_validator("query_bands", "gallery_bands")
-    @classmethod
-    def _known(cls, bands: list[str]) -> list[str]:
-        if not bands:
-            raise CrossbandError("a recipe names one band at least for queries and for the gallery")
-        return [parse_band(band).value for band in bands]
-
-    @model_validator(mode="after")
-    def _val_is_not_test(self) -> Self:
-        for part in (self.val.queries, self.val.gallery):
-            chosen = part.where.get("split", [])
-            if any(split == "test" for split in chosen):
-                raise CrossbandError(
-                    "a checkpoint is selected on val, never on test; data.val names split test"
-                )
-        if self.val.queries in [pair.queries for pair in self.test.values()]:
-            raise CrossbandError(
-                "a checkpoint is selected on val, never on test; data.val.queries is a test set"
-            )
-        return self
-
-
 class Optimizer(Strict):
     """How parameters move.
 
@@ -176,7 +67,7 @@ class TrainerSettings(Strict):
         batch_size: samples of one step over all processes, before accumulation.
         accumulate: steps whose gradients are added up.
         precision: Lightning's name: ``32-true``, ``bf16-mixed`` or ``16-mixed``; or ``auto``: on a processor
-            the quicker of the first two and of both memory layouts, by a measurement at the start.
+            the faster of the first two and of both memory layouts, by a measurement at the start.
         device: ``cpu``, ``cuda`` or ``auto``.
         processes: how many; several on a CPU talk by gloo, on GPUs by NCCL.
         workers: processes that read, for each process that trains; 0 reads in the process itself.

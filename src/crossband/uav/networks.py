@@ -26,9 +26,10 @@ import torch
 from torch import nn
 
 from ..bands import Units
-from ..checkpoints import load_network, read_account
+from ..checkpoints import load_network, read_metadata
 from ..data.scenes import thermal_input
-from ..errors import CrossbandError
+from ..devices import choose_device
+from ..errors import CrossbandError, DamagedFileError, MissingWeightsError
 from ..models.center_detector import CenterDetector
 from ..models.encoder_labeler import EncoderLabeler
 from ..models.geo_gan import GeoGAN
@@ -142,8 +143,8 @@ def read_labeler(path: str | Path, device: str = "cpu") -> Labeler:
 
     from .tasks.labeling import LabelingModel, build_labeler
 
-    def build(account: dict[str, Any]) -> GeoGAN | EncoderLabeler:
-        return build_labeler(LabelingModel(**account["recipe"]["model"]), pretrained=False)
+    def build(metadata: dict[str, Any]) -> GeoGAN | EncoderLabeler:
+        return build_labeler(LabelingModel(**metadata["recipe"]["model"]), pretrained=False)
 
     network, digest = _load(Path(path), "labeling", build, device)
     model = read_metadata(path)["recipe"]["model"]
@@ -169,14 +170,14 @@ def read_detector(path: str | Path, device: str = "cpu") -> Detector:
 
     from .tasks.detection import DetectionModel, build_detector
 
-    def build(account: dict[str, Any]) -> YoloSemantic | CenterDetector:
-        model = DetectionModel(**account["recipe"]["model"])
-        return build_detector(model, len(account["classes"]), account["priors"], pretrained=False)
+    def build(metadata: dict[str, Any]) -> YoloSemantic | CenterDetector:
+        model = DetectionModel(**metadata["recipe"]["model"])
+        return build_detector(model, len(metadata["classes"]), metadata["priors"], pretrained=False)
 
     network, digest = _load(Path(path), "detection", build, device)
-    account = read_account(path)
-    units = tuple(account.get("units", ()))
-    return Detector(network, account["classes"], account["recipe"]["model"]["zoom"], digest, units)
+    metadata = read_metadata(path)
+    units = tuple(metadata.get("units", ()))
+    return Detector(network, metadata["classes"], metadata["recipe"]["model"]["zoom"], digest, units)
 
 
 def _load(path: Path, task: str, build: Callable[[dict[str, Any]], N], device: str) -> tuple[N, str]:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...data.parts import Strict
-from ...data.scenes import Crop, Scenes, middle_of, sides_of, zoomed
+from ...data.scenes import Crop, Scenes, sides_of, zoomed
 from ...io.boxes import read_boxes
 from ...losses.center import center_loss
 from ...losses.yolo import yolo_loss
@@ -217,7 +217,7 @@ class DetectionTask(SceneTask):
             rows.append(mine[mine[:, 4] >= 0])
         return score_detections(self.detections(scenes), rows, self.classes).to_json()
 
-    def account(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """The classes, the prior boxes, and the units of the thermal images."""
         units = sorted({units or "counts" for units in self.train.frames.units()})
         return {"classes": self.classes, "priors": self._priors, "units": units}
