@@ -46,10 +46,12 @@ ModelsOption = Annotated[
     str, typer.Option(help="comma-separated descriptors; ENCODER[@LAYER][:POOLING[+center]] or a fitted file")
 ]
 BandsQuery = Annotated[str, typer.Option(help="rgb, nir, tir or all")]
-ProtocolOption = Annotated[str, typer.Option(help="what counts as a match: exact, place or within:METERS")]
-OverridesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a key of the recipe")
+RerankOption = Annotated[
+    int,
+    typer.Option(min=0, help="first items of a list that are compared once more, by local features; 0: none"),
 ]
+ProtocolOption = Annotated[str, typer.Option(help="what is right: exact, place or within:METERS")]
+OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a key")]
 DataRootOption = Annotated[
     Path, typer.Option("--data-root", help="folder that the recipe's frames are relative to")
 ]

@@ -17,6 +17,7 @@ from ._arguments import (
     ModelsOption,
     NormalizeOption,
     ProtocolOption,
+    RerankOption,
     RootOption,
     SizeOption,
     StandardizeOption,
@@ -48,10 +49,7 @@ def benchmark(
             "--own-means/--model-means", help="center by the band means of the frames or of the model"
         ),
     ] = True,
-    rerank: Annotated[
-        int | None,
-        typer.Option(min=1, help="re-rank the first K items, by models that can (patch_netvlad, ...)"),
-    ] = None,
+    rerank: RerankOption = 10,
     size: SizeOption = "320x320",
     normalize: NormalizeOption = None,
     set_statistics: StandardizeOption = False,

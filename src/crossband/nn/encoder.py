@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -22,6 +24,7 @@ class Encoder(nn.Module):
         classifier: the names of its parts that make up the classifier, which an encoder does not need.
         statistics: what the weights expect their input to be standardized by.
         channels_last: whether the network's maps are ``(B, H, W, C)``.
+        local_layers: the layers whose maps make good local features; none where nobody has measured.
 
     Attributes:
         digest: SHA-256 of the weights file that was loaded, ``""`` without one.
@@ -39,6 +42,7 @@ class Encoder(nn.Module):
         classifier: tuple[str, ...] = (),
         statistics: Statistics = IMAGENET,
         channels_last: bool = False,
+        local_layers: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.body = body
@@ -46,7 +50,7 @@ class Encoder(nn.Module):
         self.classifier = classifier
         self.statistics = statistics
         self.channels_last = channels_last
-        self.digest = ""
+        self.local_layers = local_layers
 
     def layers(self) -> list[str]:
         """Return the names of every layer the encoder can be cut at, in the order of definition."""
@@ -75,13 +79,45 @@ class Encoder(nn.Module):
             CrossbandError: no such layer, its output is no feature map, or the network does not take images
                 of this size.
         """
-        layer = self.check_layer(layer)
-        handle = self.body.get_submodule(layer).register_forward_hook(_stop)
+        (maps,) = self.maps(images, (self.check_layer(layer),))
+        return maps
+
+    def maps(self, images: torch.Tensor, layers: Sequence[str]) -> list[torch.Tensor]:
+        """The maps ``(B, C, H, W)`` of several layers, from one pass that ends where the last one is reached.
+
+        Args:
+            images: ``(B, 3, h, w)``, float32 and standardized.
+            layers: their names.
+
+        Raises:
+            CrossbandError: as :meth:`forward`.
+
+        Example:
+            >>> encoder = Encoder(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten()), "1")
+            >>> [len(m[0]) for m in encoder.maps(torch.zeros(1, 3, 8, 8), ["1", "0"])]
+            [8, 8]
+        """
+        found: dict[str, torch.Tensor] = {}
+        thread, wanted = threading.get_ident(), set(layers)  # other threads may pass through the same network
+
+        def keep(layer: str, output: object) -> None:
+            if threading.get_ident() != thread:
+                return
+            maps = as_map(output, layer)
+            found[layer] = maps.movedim(-1, 1) if self.channels_last and _is_map(output) else maps
+            if len(found) == len(wanted):
+                raise _Reached
+
+        handles = [
+            self.body.get_submodule(self.check_layer(layer)).register_forward_hook(
+                lambda module, inputs, output, layer=layer: keep(layer, output)
+            )
+            for layer in wanted
+        ]
         try:
             self.body(images)
-        except _Reached as reached:
-            maps = as_map(reached.output, layer)
-            return maps.movedim(-1, 1) if self.channels_last and _is_map(reached.output) else maps
+        except _Reached:
+            return [found[layer] for layer in layers]
         except (AssertionError, RuntimeError) as error:
             height, width = images.shape[-2:]
             reason = " ".join(str(error).split())[:120].rstrip(".")
@@ -90,10 +126,10 @@ class Encoder(nn.Module):
                 parameter="size",
             ) from error
         finally:
-            handle.remove()
-        raise CrossbandError(
-            f"layer {layer!r} is never reached in the forward pass; choose another with @LAYER"
-        )
+            for handle in handles:
+                handle.remove()
+        lacking = next(layer for layer in layers if layer not in found)
+        raise CrossbandError(f"layer {lacking!r} is never reached; choose another with @LAYER")
 
     def used_parameters(self, layer: str | None = None) -> int:
         """Return the number of parameters that a pass up to a layer uses."""
@@ -115,15 +151,7 @@ class Encoder(nn.Module):
 
 
 class _Reached(Exception):
-    """Carries a layer's output out of the network, so that what lies behind it is not computed."""
-
-    def __init__(self, output: object) -> None:
-        super().__init__()
-        self.output = output
-
-
-def _stop(module: nn.Module, inputs: object, output: object) -> None:
-    raise _Reached(output)
+    """Every map is there: what lies behind the last layer is not computed."""
 
 
 def as_map(output: object, layer: str) -> torch.Tensor:

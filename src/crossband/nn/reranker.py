@@ -1,19 +1,35 @@
-"""What a model that looks twice does: local features of each image, and a score of two images by theirs."""
+"""What re-ranks: local features of each image, and a score of two images by theirs."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["Reranker"]
+__all__ = ["Reranker", "Verdict"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a re-ranker says of the candidates of one query.
+
+    Attributes:
+        scores: float64 ``(k,)``: what they are ordered by; more is better.
+        inliers: int64 ``(k,)``: matches that one geometric model explains, or ``None`` where none is fitted.
+        same_place: float64 ``(k,)``: the probability that both images show the same place, or ``None``.
+    """
+
+    scores: np.ndarray
+    inliers: np.ndarray | None = None
+    same_place: np.ndarray | None = None
 
 
 class Reranker(nn.Module, ABC):
-    """The re-ranking of the first items of a list, by local features.
+    """Compares the first items of a list once more.
 
     Attributes:
         channels: dims of one local feature.
@@ -33,3 +49,13 @@ class Reranker(nn.Module, ABC):
             query: its local features, ``(n, channels)``.
             candidates: theirs, each ``(m, channels)``, looked at once and in order.
         """
+
+    def judge(self, query: torch.Tensor, candidates: Iterable[torch.Tensor], distances: np.ndarray) -> Verdict:
+        """What the order of the candidates is made from.
+
+        Args:
+            query: its local features, ``(n, channels)``.
+            candidates: theirs, each ``(m, channels)``, looked at once and in order.
+            distances: ``(k,)``, between the descriptors; a re-ranker may weigh them.
+        """
+        return Verdict(self.scores(query, candidates))

@@ -377,7 +377,7 @@ def _measure(
                 store=out / "store",
                 protocol=recipe.protocol,
                 misaligned=False,
-                rerank=recipe.rerank.get(model),
+                rerank=recipe.rerank.get(model, 0),
                 options=options,
             )
         except CrossbandError as error:

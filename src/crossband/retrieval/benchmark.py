@@ -29,7 +29,7 @@ from ..progress import note
 from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
 from .directions import Direction, Example, Sides, directions
 from .embed import Embedding, embed
-from .rerank import Reranked, SecondLook, check_second_look
+from .rerank import DEFAULT_RERANK, Reranked, SecondLook
 from .rerank import rerank as rerank_sides
 from .search import DEFAULT_MEMORY
 
@@ -51,7 +51,10 @@ class Run:
     Recall and the like are in percent. ``misaligned`` is the recall when the images of one band are first
     moved by :data:`MISALIGNED` (of two bands, the later in the order rgb, nir, tir). ``by_condition`` is R@1 of
     the queries of each ``condition`` that the frames name, among the whole gallery. ``reranked`` is how many
-    items of each list the model looked at twice, or ``None``.
+    items of each list were compared once more, or ``None``. ``recall`` and ``misaligned`` are what a search gives,
+    re-ranked where the model can; ``recall_descriptor`` and ``misaligned_descriptor`` are the descriptor's alone.
+    ``same_place`` says how far the probability of one place can be trusted, on each query's most probable right
+    item and its most probable wrong one among those compared.
     """
 
     model: str
@@ -67,13 +70,16 @@ class Run:
     normalization: dict[str, str]
     recall: dict[str, float]
     recall_ci95: dict[str, tuple[float, float]]
+    recall_descriptor: dict[str, float]
     misaligned: dict[str, float] | None
+    misaligned_descriptor: dict[str, float] | None
     by_condition: dict[str, float] | None
     cka: float | None
     centroid: dict[str, object] | None
     images_per_s: float | None
     peak_memory_mb: float | None
     reranked: int | None
+    same_place: dict[str, object] | None
     ranks: Ranks = field(repr=False, compare=False)
     query_frames: tuple[str, ...] = field(repr=False, compare=False)
     examples: list[Example] = field(repr=False, compare=False)
@@ -124,6 +130,10 @@ class Benchmark:
                 row[f"R@{n}"] = run.recall[str(n)]
             row["R@1_low"], row["R@1_high"] = run.recall_ci95["1"]
             row["R@1_misaligned"] = run.misaligned["1"] if run.misaligned else None
+            row["R@1_descriptor"] = run.recall_descriptor["1"]
+            row["R@1_misaligned_descriptor"] = (
+                run.misaligned_descriptor["1"] if run.misaligned_descriptor else None
+            )
             row.update({f"R@1_{condition}": recall for condition, recall in (run.by_condition or {}).items()})
             row["cka"] = run.cka
             row["centroid"] = f"{run.centroid['score']}/{run.centroid['places']}" if run.centroid else None
@@ -150,6 +160,10 @@ class Benchmark:
                     "95 %": f"{low:.1f}-{high:.1f}",
                     "R@5": run.recall["5"],
                     "misaligned": run.misaligned["1"] if run.misaligned else None,
+                    "descriptor": run.recall_descriptor["1"] if run.reranked else None,
+                    "its misaligned": run.misaligned_descriptor["1"]
+                    if run.misaligned_descriptor and run.reranked
+                    else None,
                     **(run.by_condition or {}),
                     "CKA": run.cka,
                     "centroid": f"{run.centroid['score']}/{run.centroid['places']}" if run.centroid else None,
@@ -180,7 +194,7 @@ def benchmark(
     protocol: str = "exact",
     misaligned: bool = True,
     own_means: bool = True,
-    rerank: int | None = None,
+    rerank: int = DEFAULT_RERANK,
     options: Options = DEFAULT_OPTIONS,
     max_memory: int = DEFAULT_MEMORY,
     workers: int | None = None,
@@ -199,26 +213,24 @@ def benchmark(
         misaligned: also measure with one band misaligned.
         own_means: center each band by its own mean in these frames; else by the means that came with a
             fitted descriptor, which shows what is lost where a set's own are not known.
-        rerank: how many items of each list a model that can re-ranks; none by default.
+        rerank: how many items of each list are compared once more, by models that can; 0 leaves the
+            descriptor's order.
         options: how images are read and where weights lie.
         max_memory: bytes for distances and tiles.
 
     Raises:
-        CrossbandError: frames that cannot be benchmarked, an unknown model, missing weights, or no model that
-            can re-rank.
+        CrossbandError: frames that cannot be benchmarked, an unknown model, or missing weights.
     """
     rule = Protocol.parse(protocol)
     ways = directions(frames, query, gallery, rule)
-    if rerank is not None:
-        check_second_look(models)
+    if rerank < 0:
+        raise CrossbandError(f"{rerank} items cannot be re-ranked; choose 1 or more, or 0 for none")
     runs: list[Run] = []
     faults: dict[tuple[str, str], ImageFault] = {}
     for name in dict.fromkeys(models):
         descriptor = Descriptor.load(name, options)
-        look = SecondLook.of(descriptor) if rerank is not None else None
-        if rerank is not None and look is None:
-            note(f"{name} cannot re-rank; its order stays")
-        plan = _Plan(rule, Path(store), misaligned, own_means, look, rerank or 0, max_memory, workers)
+        look = SecondLook.of(descriptor) if rerank else None
+        plan = _Plan(rule, Path(store), misaligned, own_means, look, rerank, max_memory, workers)
         for run, found in _measure(frames, descriptor, ways, plan):
             runs.append(run)
             faults.update(((fault.path, fault.reason), fault) for fault in found)
@@ -241,7 +253,7 @@ def benchmark(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is the same for every model, but for its re-ranking."""
+    """What is the same for every model, but for what re-ranks its lists."""
 
     rule: Protocol
     store: Path
@@ -252,30 +264,54 @@ class _Plan:
     max_memory: int
     workers: int | None
 
-    def ranks(self, sides: Sides, local: Sides | None) -> tuple[Ranks, Reranked | None]:
-        """The ranks of one direction, re-ranked where the model can."""
-        ranks = sides.ranks(self.rule, self.max_memory)
+    def found(self, sides: Sides, local: Sides | None) -> _Found:
+        """The ranks of one direction, before and after re-ranking."""
+        before = sides.ranks(self.rule, self.max_memory)
         if self.look is None or local is None:
-            return ranks, None
-        found = rerank_sides(sides, local, self.look.reranker, self.first, self.max_memory)
-        return found.ranks(ranks, self.rule.positives(sides.query_frames, sides.gallery_frames)), found
+            return _Found(before, before, None)
+        lists = rerank_sides(sides, local, self.look.reranker, self.first, self.max_memory)
+        positives = self.rule.positives(sides.query_frames, sides.gallery_frames)
+        return _Found(before, lists.ranks(before, positives), lists)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The ranks of one direction: the descriptor's, those after re-ranking, and the lists that changed."""
+
+    before: Ranks
+    ranks: Ranks
+    lists: Reranked | None
+
+    def recall(self) -> dict[str, float]:
+        return {str(n): recall_at(self.ranks, n) for n in RECALLS}
+
+    def recall_descriptor(self) -> dict[str, float]:
+        return {str(n): recall_at(self.before, n) for n in RECALLS}
 
 
 @dataclass(frozen=True)
 class _Described:
-    """One way of describing all images: as they are, and with one band moved."""
+    """All images: as they are, and with one band moved."""
 
     plain: Embedding
     moved: Embedding | None
 
     @classmethod
     def of(cls, frames: Frames, descriptor: Descriptor, bands: list[Band], plan: _Plan) -> _Described:
-        plain = embed(frames, descriptor, bands, store=plan.store, workers=plan.workers)
+        plain = embed(frames, descriptor, bands, store=plan.store, workers=plan.workers, look=plan.look)
         moved = None
         if plan.misaligned and bands[1:]:
+            look = plan.look.with_warp(MISALIGNED) if plan.look is not None else None
             shifted = descriptor.with_warp(MISALIGNED)
-            moved = embed(frames, shifted, bands[1:], store=plan.store, workers=plan.workers)
+            moved = embed(frames, shifted, bands[1:], store=plan.store, workers=plan.workers, look=look)
         return cls(plain, moved)
+
+    @property
+    def local(self) -> _Described | None:
+        """The local features of the same images, where something re-ranks."""
+        if self.plain.local is None:
+            return None
+        return _Described(self.plain.local, self.moved.local if self.moved is not None else None)
 
     def sides(self, way: Direction, own_means: bool, moved: bool = False) -> Sides:
         if moved:
@@ -288,14 +324,15 @@ def _measure(
 ) -> Iterator[tuple[Run, list[ImageFault]]]:
     bands = sorted({band for way in ways for band in (way.query, way.gallery)}, key=list(Band).index)
     described = _Described.of(frames, descriptor, bands, plan)
-    local = _Described.of(frames, plan.look.descriptor, bands, plan) if plan.look is not None else None
+    local = described.local
     plain = described.plain
     params_m = count_parameters(descriptor.encoder) / 1e6
     used_m = descriptor.encoder.used_parameters(descriptor.layer) / 1e6
     ckas: dict[frozenset[Band], float | None] = {}
     for way in ways:
         sides = described.sides(way, plan.own_means)
-        ranks, reranked = plan.ranks(sides, local.sides(way, True) if local else None)
+        found = plan.found(sides, local.sides(way, True) if local else None)
+        ranks, lists = found.ranks, found.lists
         if not ranks.n_queries:
             note(f"left out: {way}, where no query has a positive in the gallery")
             continue
@@ -304,7 +341,7 @@ def _measure(
             ckas[pair] = sides.cka(plan.max_memory)
         shifted = None
         if described.moved is not None and way.query is not way.gallery:
-            shifted, _ = plan.ranks(
+            shifted = plan.found(
                 described.sides(way, plan.own_means, moved=True),
                 local.sides(way, True, moved=True) if local else None,
             )
@@ -321,22 +358,27 @@ def _measure(
                 params_used_m=used_m,
                 size=descriptor.preprocess.size,
                 normalization={band.value: str(descriptor.preprocess.normalization[band]) for band in bands},
-                recall={str(n): recall_at(ranks, n) for n in RECALLS},
+                recall=found.recall(),
                 recall_ci95={str(n): recall_interval(ranks.kept <= n) for n in RECALLS},
-                misaligned={str(n): recall_at(shifted, n) for n in RECALLS} if shifted else None,
+                recall_descriptor=found.recall_descriptor(),
+                misaligned=shifted.recall() if shifted else None,
+                misaligned_descriptor=shifted.recall_descriptor() if shifted else None,
                 by_condition=sides.recall_by_condition(ranks),
                 cka=ckas[pair],
                 centroid=sides.centroid(),
                 images_per_s=plain.images_per_s,
                 peak_memory_mb=process_peak_mb(),
-                reranked=reranked.columns.shape[1] if reranked else None,
+                reranked=lists.columns.shape[1] if lists else None,
+                same_place=lists.trust(plan.rule.positives(sides.query_frames, sides.gallery_frames))
+                if lists
+                else None,
                 ranks=ranks,
                 query_frames=tuple(sides.query_frames.names),
                 examples=sides.examples(
                     ranks,
                     plan.rule,
                     plan.max_memory,
-                    listed=(reranked.distances, reranked.columns) if reranked else None,
+                    listed=(lists.distances, lists.columns) if lists else None,
                 ),
             ),
             plain.faults,

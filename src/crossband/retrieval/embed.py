@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ from ..io.images import decode_image, read_bytes
 from ..progress import Progress
 from .descriptor.descriptor import Descriptor, Finish, FinishedRows, unit_length
 from .descriptor_cache import DescriptorStore, Rows, StoredRows
+
+if TYPE_CHECKING:
+    from .rerank import SecondLook
 
 __all__ = ["BandEmbedding", "Embedding", "embed"]
 
@@ -59,6 +63,7 @@ class Embedding:
         faults: the images that were left out, each with its reason.
         computed: images that went through the encoder now; the others were in the store.
         seconds: how long that took.
+        local: the same images' local features, flattened, where a re-ranker asked for them.
     """
 
     descriptor: Descriptor
@@ -67,6 +72,7 @@ class Embedding:
     faults: list[ImageFault]
     computed: int
     seconds: float
+    local: Embedding | None = None
 
     @property
     def images_per_s(self) -> float | None:
@@ -112,6 +118,7 @@ def embed(
     store: str | Path,
     workers: int | None = None,
     required: Container[Band] | bool = True,
+    look: SecondLook | None = None,
 ) -> Embedding:
     """Describe every image of some bands, once.
 
@@ -126,39 +133,51 @@ def embed(
         workers: threads that read, and on a CPU as many that run the encoder; one for each core by default.
         required: whether a band without one usable image is an error, or the bands of which it is one;
             otherwise such a band is left out.
+        look: what will re-rank; its local features are made of the same reading of each image and kept in the same folder.
 
     Raises:
         CrossbandError: no frames have the band, or none of a band's images can be used.
     """
     wanted = [parse_band(band) for band in bands] if bands is not None else list(frames.bands)
     jobs = list(_jobs(frames, wanted))
-    stored = DescriptorStore(store, descriptor.fingerprint)
+    stored = [DescriptorStore(store, one.fingerprint) for one in _ways(descriptor, look)]
     lanes = _Lanes.for_device(descriptor.device, workers)
     done: list[_Prepared] = []
     computed = 0
     start = time.perf_counter()
     try:
         with Progress(len(jobs), f"embedding with {descriptor.name}") as progress:
-            for group, vectors in _described(jobs, descriptor, stored, lanes):
-                for item, vector in zip([i for i in group if i.tensor is not None], vectors, strict=True):
-                    if item.key not in stored:  # the same file may stand under two names
-                        stored.add(item.key, vector)
-                computed += len(vectors)
+            for group, vectors in _described(jobs, descriptor, stored, lanes, look):
+                fresh = [item.key for item in group if item.tensor is not None]
+                for kept, rows in zip(stored, vectors, strict=True):
+                    for key, row in zip(fresh, rows, strict=True):
+                        if key not in kept:  # the same file may stand under two names
+                            kept.add(key, row)
+                computed += len(fresh)
                 done += [replace(item, tensor=None) for item in group]
                 progress.advance(len(group))
     finally:
-        stored.flush()  # stopped by hand or by an error, what was computed is kept
+        for kept in stored:
+            kept.flush()  # stopped by hand or by an error, what was computed is kept
     seconds = time.perf_counter() - start
     faults = [item.fault for item in done if item.fault is not None]
-    parts = {}
+    parts: list[dict[Band, BandEmbedding]] = [{} for _ in stored]
     for band in wanted:
         good = [item for item in done if item.job.band is band and item.fault is None]
         if good:
-            parts[band] = _part(band, good, stored)
+            for part, kept in zip(parts, stored, strict=True):
+                part[band] = _part(band, good, kept)
         elif required if isinstance(required, bool) else band in required:
             first = next(item.fault for item in done if item.job.band is band)
-            raise CrossbandError(f"none of the {band.value} images can be used: {first}")
-    return Embedding(descriptor, frames, parts, faults, computed, seconds)
+            raise CrossbandError(f"no {band.value} image can be used: {first}")
+    local = None
+    if look is not None:
+        local = Embedding(look.descriptor, frames, parts[1], faults, computed, seconds)
+    return Embedding(descriptor, frames, parts[0], faults, computed, seconds, local)
+
+
+def _ways(descriptor: Descriptor, look: SecondLook | None) -> list[Descriptor]:
+    return [descriptor] if look is None else [descriptor, look.descriptor]
 
 
 @dataclass(frozen=True)
@@ -184,17 +203,25 @@ class _Lanes:
 
 
 def _described(
-    jobs: list[_Job], descriptor: Descriptor, stored: DescriptorStore, lanes: _Lanes
-) -> Iterator[tuple[list[_Prepared], np.ndarray]]:
-    """Groups of images in order, each with the vectors of those that were not stored; reading runs ahead of
+    jobs: list[_Job],
+    descriptor: Descriptor,
+    stored: list[DescriptorStore],
+    lanes: _Lanes,
+    look: SecondLook | None,
+) -> Iterator[tuple[list[_Prepared], list[np.ndarray]]]:
+    """Groups of images in order, each with the vectors of those that were not stored, for each store; reading runs ahead of
     the encoder, and nothing runs more than a few batches ahead of what is taken."""
 
-    def forward(group: list[_Prepared]) -> np.ndarray:
+    def forward(group: list[_Prepared]) -> list[np.ndarray]:
         fresh = [item.tensor for item in group if item.tensor is not None]
-        return descriptor.pooled(torch.stack(fresh)).numpy() if fresh else np.empty((0, 0), np.float32)
+        if not fresh:
+            return [np.empty((0, 0), np.float32) for _ in stored]
+        images = torch.stack(fresh)
+        found = [descriptor.pooled(images)] if look is None else look.pooled(descriptor, images)
+        return [vectors.numpy() for vectors in found]
 
     with threads_per_pass(1 if lanes.forwards > 1 else None), ThreadPoolExecutor(lanes.forwards) as pool:
-        waiting: deque[tuple[list[_Prepared], Future[np.ndarray]]] = deque()
+        waiting: deque[tuple[list[_Prepared], Future[list[np.ndarray]]]] = deque()
         for group in _groups(_prepare(jobs, descriptor.preprocess, stored, lanes), lanes.batch):
             waiting.append((group, pool.submit(forward, group)))
             if len(waiting) > 2 * lanes.forwards:
@@ -232,7 +259,7 @@ def _jobs(frames: Frames, bands: list[Band]) -> Iterator[_Job]:
 
 
 def _prepare(
-    jobs: list[_Job], preprocess: Preprocess, stored: DescriptorStore, lanes: _Lanes
+    jobs: list[_Job], preprocess: Preprocess, stored: list[DescriptorStore], lanes: _Lanes
 ) -> Iterator[_Prepared]:
     """Read and preprocess ahead of the encoder, in order."""
     with ThreadPoolExecutor(lanes.readers) as pool:
@@ -245,12 +272,12 @@ def _prepare(
             yield waiting.popleft().result()
 
 
-def _read(job: _Job, preprocess: Preprocess, stored: DescriptorStore) -> _Prepared:
+def _read(job: _Job, preprocess: Preprocess, stored: list[DescriptorStore]) -> _Prepared:
     try:
         data = read_bytes(job.path)
         digest = content_digest(data, job.units)
         key = f"{digest}-{job.band.value}"
-        if key in stored:
+        if all(key in kept for kept in stored):
             return _Prepared(job, digest, key)
         image = decode_image(data, job.path, job.band, job.units)
         return _Prepared(job, digest, key, preprocess(image, job.band))

@@ -1,36 +1,44 @@
 """Re-ranking: the first items of each query are compared once more, by local features, and put in that order.
 
-What compares them is the model's own (:class:`crossband.nn.reranker.Reranker`). Local features are described
-and stored as descriptors are, so that a run that was stopped goes on, and a second one computes none again.
+What compares them is a :class:`crossband.nn.reranker.Reranker`: the model's own where it has one (R2Former,
+Patch-NetVLAD), else matches of its encoder's maps that a similarity explains
+(:class:`crossband.matching.MatchReranker`), where the encoder names maps that are good for it. Local features are
+made when an image is read for its descriptor, and stored as descriptors are, so that a run that was stopped goes
+on, and a second one computes none again.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 
+from ..data.preprocess import Warp
 from ..errors import CrossbandError
+from ..matching import MatchReranker
 from ..metrics import Ranks
 from ..metrics.protocol import PositiveMask
-from ..models import find_model, list_rerankers
+from ..metrics.reliability import reliability
+from ..models import find_model
 from ..nn import Encoder, Pooling
-from ..nn.reranker import Reranker
+from ..nn.reranker import Reranker, Verdict
 from ..progress import track
 from .descriptor import Descriptor, encoder_name
 from .directions import Sides
 from .search import DEFAULT_MEMORY, exact_search
 
-__all__ = ["Reranked", "SecondLook", "check_second_look", "rerank"]
+__all__ = ["DEFAULT_RERANK", "Reranked", "SecondLook", "rerank"]
+
+DEFAULT_RERANK = 10
 
 
 @dataclass(frozen=True)
 class SecondLook:
-    """How a model re-ranks.
+    """What re-ranks a descriptor's lists.
 
     Attributes:
         reranker: what compares two images.
@@ -42,19 +50,16 @@ class SecondLook:
 
     @classmethod
     def of(cls, descriptor: Descriptor) -> SecondLook | None:
-        """Load the re-ranking of a descriptor's model, with its weights; ``None`` where it has none."""
-        try:
-            make = find_model(descriptor.encoder_name).reranker
-        except CrossbandError:  # a trained network, by no name
+        """What re-ranks a descriptor's lists, with its weights; ``None`` where nothing can."""
+        reranker = _reranker(descriptor)
+        if reranker is None:
             return None
-        if make is None:
-            return None
-        reranker = make(descriptor.encoder)
+        reranker = reranker.to(descriptor.device).eval()
         body = nn.Sequential(OrderedDict(local=reranker, out=nn.Flatten())).eval()
         local = replace(
             descriptor,
             name=f"{descriptor.name}, local features",
-            encoder_name=f"{descriptor.encoder_name}/local",
+            encoder_name=f"{descriptor.encoder_name}/{getattr(reranker, 'identity', 'local')}",
             encoder=Encoder(body, "out", statistics=descriptor.encoder.statistics),
             layer="out",
             pooling=Pooling.parse("flat"),
@@ -64,26 +69,49 @@ class SecondLook:
         )
         return cls(reranker, local)
 
+    def pooled(self, descriptor: Descriptor, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The pooled vectors ``(B, d)`` of preprocessed images ``(B, 3, h, w)`` and their local features,
+        flattened; float32 on the CPU."""
+        return descriptor.pooled(images), self.descriptor.pooled(images)
+
+    def with_warp(self, warp: Warp | None) -> SecondLook:
+        """The same, of images that are first misaligned by ``warp``."""
+        return replace(self, descriptor=self.descriptor.with_warp(warp))
+
+
+def _reranker(descriptor: Descriptor) -> Reranker | None:
+    try:
+        make = find_model(descriptor.encoder_name).reranker
+    except CrossbandError:  # a trained network, by no name
+        make = None
+    if make is not None:
+        return make(descriptor.encoder)
+    if MatchReranker.possible(descriptor.encoder):
+        return MatchReranker(descriptor.encoder, descriptor.preprocess.size)
+    return None
+
 
 @dataclass(frozen=True)
 class Reranked:
-    """The first items of each query, best first after re-ranking.
+    """The first items of each query, best first.
 
     Attributes:
         columns: int64 ``(n, k)``: rows of the gallery.
         distances: float32 ``(n, k)``: between the descriptors.
-        scores: float64 ``(n, k)``: of the re-ranking; more is better.
+        scores: float64 ``(n, k)``: of the re-ranker; more is better.
+        inliers: int64 ``(n, k)``, or ``None`` where no geometry is looked at.
+        same_place: float64 ``(n, k)``: probabilities, or ``None``.
     """
 
     columns: np.ndarray
     distances: np.ndarray
     scores: np.ndarray
+    inliers: np.ndarray | None = None
+    same_place: np.ndarray | None = None
 
     def ranks(self, before: Ranks, positives: PositiveMask) -> Ranks:
-        """Return the ranks after re-ranking.
-
-        What lies behind the first ``k`` stays there, and ties are ranked pessimistically.
-        """
+        """The ranks after re-ranking: what lies behind the first ``k`` stays there, and a tie counts
+        against the model."""
         ranks = before.ranks.copy()
         for row in np.flatnonzero(ranks).tolist():
             right = positives.block(row, row + 1)[0][self.columns[row]]
@@ -94,11 +122,25 @@ class Reranked:
                 ranks[row] = max(ranks[row], self.columns.shape[1] + 1)
         return Ranks(ranks)
 
+    def trust(self, positives: PositiveMask) -> dict[str, object] | None:
+        """How far ``same_place`` can be trusted: of each query, the most probable right item and the most
+        probable wrong one. ``None`` where there are no probabilities."""
+        if self.same_place is None:
+            return None
+        probable, right = [], []
+        for row, columns in enumerate(self.columns):
+            is_right = positives.block(row, row + 1)[0][columns]
+            for mine in (is_right, ~is_right):
+                if mine.any():
+                    probable.append(self.same_place[row][mine].max())
+                    right.append(mine is is_right)
+        return asdict(reliability(np.array(probable), np.array(right))) if probable else None
+
 
 def rerank(
     sides: Sides, local: Sides, reranker: Reranker, k: int, max_memory: int = DEFAULT_MEMORY
 ) -> Reranked:
-    """Re-rank the first ``k`` items of each query.
+    """Compare the first ``k`` items of each query once more.
 
     Args:
         sides: the descriptors; ``local`` the same images' local features, flattened.
@@ -121,7 +163,7 @@ def rerank(
     def features(rows: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(rows).reshape(-1, reranker.channels).to(device)
 
-    scores = np.empty(columns.shape)
+    verdicts: list[Verdict] = []
     with torch.inference_mode():
         for row in track(
             range(len(columns)), len(columns), f"re-ranking the first {columns.shape[1]}", "queries"
@@ -129,21 +171,16 @@ def rerank(
             candidates: Iterator[torch.Tensor] = (
                 features(local.gallery.rows(column, column + 1)) for column in columns[row].tolist()
             )
-            scores[row] = reranker.scores(features(local.queries.rows(row, row + 1)), candidates)
+            asked = features(local.queries.rows(row, row + 1))
+            verdicts.append(reranker.judge(asked, candidates, distances[row]))
+    scores = np.stack([verdict.scores for verdict in verdicts]) if verdicts else np.empty(columns.shape)
     order = np.argsort(-scores, axis=1, kind="stable")
-    return Reranked(*(np.take_along_axis(a, order, 1) for a in (columns, distances, scores)))
 
+    def ordered(name: str) -> np.ndarray | None:
+        found = [getattr(verdict, name) for verdict in verdicts]
+        if not found or any(one is None for one in found):
+            return None
+        return np.take_along_axis(np.stack(found), order, 1)
 
-def check_second_look(names: Sequence[str]) -> None:
-    """Check that at least one of some descriptors can re-rank.
-
-    Raises:
-        CrossbandError: none; those that can are named.
-    """
-    have = list_rerankers()
-    models = {encoder_name(name) for name in names}
-    if models.isdisjoint(have) and not any(name.endswith(".safetensors") for name in names):
-        raise CrossbandError(
-            f"{', '.join(names)} cannot re-rank; leave the re-ranking out, or choose of {', '.join(have)}",
-            parameter="rerank",
-        )
+    first = (np.take_along_axis(a, order, 1) for a in (columns, distances, scores))
+    return Reranked(*first, ordered("inliers"), ordered("same_place"))

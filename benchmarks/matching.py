@@ -1,0 +1,210 @@
+"""Re-ranking, "same place" and registration, measured: the tables of docs/matching.md.
+
+``python -m benchmarks.matching axes OUT --city CITY --m3svd M3SVD`` learns the axes of the local features,
+``... calibrate OUT ...`` the probability of one place, both on the simulated city (another seed than the demo's) and
+M3SVD (MIT) alone. ``... recall``, ``... align`` and ``... speed`` measure, on sets that neither has seen; each prints
+rows and, with ``--write``, puts them into docs/matching.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from crossband.bands import Band
+from crossband.data.preprocess import Warp
+from crossband.datasets import open_frames, scan
+from crossband.frames import Frames
+from crossband.io import read_image
+from crossband.matching import Evidence, LocalFeatures, MatchReranker, SamePlace
+from crossband.metrics import Protocol, recall_at
+from crossband.metrics.reliability import reliability
+from crossband.progress import track
+from crossband.retrieval import Descriptor, embed
+from crossband.retrieval.benchmark import MISALIGNED
+from crossband.retrieval.directions import Sides, directions
+from crossband.retrieval.rerank import SecondLook, rerank
+
+from ._harness import ROOT, machine, write_section
+
+HARD = Warp(shift=0.10, scale=1.15, rotate=8)
+DIM = 64
+_EACH = 8  # moments of a video of M3SVD
+
+
+def two_bands(folder: Path) -> Frames:
+    """Frames of a folder with RGB and one more band."""
+    frames = open_frames(folder)
+    if Band.TIR in frames.bands and Band.NIR in frames.bands:
+        return Frames(frames.table.drop(columns="nir"), frames.root)
+    return frames
+
+
+def m3svd(root: Path, out: Path) -> Frames:
+    """Some moments of M3SVD's videos as images."""
+    import cv2
+
+    for band, name in (("visible", "rgb"), ("infrared", "tir")):
+        (out / name).mkdir(parents=True, exist_ok=True)
+        for video in sorted((root / band).glob("*.mp4")):
+            if (out / name / f"{video.stem}_{_EACH - 1}.png").exists():
+                continue
+            capture = cv2.VideoCapture(str(video))
+            total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+            for moment in range(_EACH):
+                capture.set(cv2.CAP_PROP_POS_FRAMES, int(total * (moment + 0.5) / _EACH))
+                cv2.imwrite(str(out / name / f"{video.stem}_{moment}.png"), capture.read()[1])
+    return scan(out)
+
+
+def images(frames: Frames, every: int = 1) -> list[tuple[Path, Band]]:
+    """The images of all bands."""
+    return [(path, band) for band in frames.bands for path in frames.paths(band)[::every] if path is not None]
+
+
+def local(
+    descriptor: Descriptor, features: LocalFeatures, path: Path, band: Band, warp: Warp | None
+) -> torch.Tensor:
+    pixels = replace(descriptor.preprocess, warp=warp)(read_image(path, band), band)
+    with torch.inference_mode():
+        return features(pixels[None])[0]
+
+
+def axes(sets: list[Frames], out: Path) -> Path:
+    """Principal axes of the local features of some sets; not whitened."""
+    descriptor = Descriptor.load()
+    features = LocalFeatures(descriptor.encoder)
+    total: torch.Tensor | float = 0.0
+    chosen = [one for frames in sets for one in images(frames, 2)]
+    for path, band in track(chosen, len(chosen), "axes"):
+        found = local(descriptor, features, path, band, None).double()
+        total = total + found.T @ found
+    assert isinstance(total, torch.Tensor)
+    vectors = torch.linalg.eigh(total)[1].flip(1)[:, :DIM]
+    save_file({"+".join(features.layers): vectors.float().contiguous()}, out)
+    return out
+
+
+def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 3, seed: int = 0) -> SamePlace:
+    """Fit the probability of one place: right pairs under random misalignments, and as many wrong ones that look
+    alike (the best by strength of several)."""
+    from sklearn.linear_model import LogisticRegression
+
+    descriptor, rng = Descriptor.load(), np.random.default_rng(seed)
+    reranker = MatchReranker(descriptor.encoder, descriptor.preprocess.size)
+    rows, right = [], []
+    for name, frames in sets:
+        first, second = frames.bands[:2]
+        places = place_codes(name, frames)
+        warps = [
+            Warp(float(rng.uniform(-0.1, 0.1)), float(rng.uniform(0.87, 1.15)), float(rng.uniform(-8, 8)))
+            for _ in range(len(frames))
+        ]
+        mine, theirs = (
+            [
+                local(descriptor, reranker.features, p, band, w if moved else None)
+                for p, w in track(list(zip(frames.paths(band), warps, strict=True)), len(frames), name)
+                if p
+            ]
+            for band, moved in ((first, False), (second, True))
+        )
+        for row, code in enumerate(places):
+            apart = np.flatnonzero(places != code)
+            wrong = rng.choice(apart, min(others, len(apart)), replace=False)
+            found = reranker.evidence(mine[row], [theirs[row], *(theirs[w] for w in wrong)])
+            worst = 1 + int(found.strength()[1:].argmax())
+            for which in (0, worst):
+                rows.append(found.features()[which])
+                right.append(which == 0)
+    x, y = np.array(rows), np.array(right)
+    scale = x.std(0)
+    fitted = LogisticRegression(C=1.0).fit(x / scale, y)
+    model = SamePlace(
+        tuple((fitted.coef_[0] / scale).round(4).tolist()),
+        round(float(fitted.intercept_[0]), 4),
+        " and ".join(name for name, _ in sets) + f", {len(y)} pairs",
+    )
+    model.write(out)
+    print(model, reliability(fitted.predict_proba(x / scale)[:, 1], y))
+    return model
+
+
+def place_codes(name: str, frames: Frames) -> np.ndarray:
+    """What makes two frames another place: the manifest's place, or the video."""
+    if frames.has("place"):
+        return frames.table["place"].to_numpy(str)
+    return np.array([frame.rsplit("_", 1)[0] for frame in frames.names])
+
+
+def recall(frames: Frames, store: Path, warps: dict[str, Warp | None], k: int = 10) -> list[str]:
+    """Rows of the table: R@1 of the descriptor and re-ranked, both ways, and how "same place" can be trusted."""
+    descriptor = Descriptor.load()
+    look = SecondLook.of(descriptor)
+    assert look is not None
+    rule, bands = Protocol.parse("exact"), list(frames.bands[:2])
+    ways = directions(frames, bands[0].value, bands[1].value, rule) + directions(
+        frames, bands[1].value, bands[0].value, rule
+    )
+    plain = embed(frames, descriptor, bands, store=store, look=look)
+    lines = []
+    for name, warp in warps.items():
+        moved = None
+        if warp is not None:
+            moved = embed(frames, descriptor.with_warp(warp), bands[1:], store=store, look=look.with_warp(warp))
+        cells, trusted = [], []
+        for way in ways:
+            sides = Sides.of(plain, way, moved, bands[1])
+            ours = Sides.of(plain.local, way, moved.local if moved else None, bands[1])
+            lists = rerank(sides, ours, look.reranker, k)
+            positives = rule.positives(sides.query_frames, sides.gallery_frames)
+            before = sides.ranks(rule, 1 << 30)
+            after = lists.ranks(before, positives)
+            cells.append((recall_at(before, 1), recall_at(after, 1)))
+            trusted.append(lists.trust(positives))
+        told = "; ".join(f"{t['auroc']:.3f}, {t['ece']:.3f}" for t in trusted)
+        lines.append(
+            f"| {name} | {cells[0][0]:.1f}, {cells[1][0]:.1f} | {cells[0][1]:.1f}, {cells[1][1]:.1f} | {told} |"
+        )
+        print(lines[-1], flush=True)
+    return lines
+
+
+HEAD = "| set | descriptor R@1 | re-ranked R@1 | same place: AUROC, calibration error |\n|---|---|---|---|"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("axes", "calibrate", "recall"))
+    parser.add_argument("out", type=Path, help="a file for axes and calibrate, a folder to work in for recall")
+    parser.add_argument("--city", type=Path, help="a folder of crossband simulate --preset retrieval")
+    parser.add_argument("--m3svd", type=Path)
+    parser.add_argument("--sets", nargs="*", default=[], help="NAME=FOLDER of pairs to measure on")
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args()
+    start = time.perf_counter()
+    if given.what == "recall":
+        lines = []
+        for text in given.sets:
+            name, _, folder = text.partition("=")
+            warps = {name: None, f"{name}, {MISALIGNED}": MISALIGNED, f"{name}, {HARD}": HARD}
+            lines += recall(two_bands(Path(folder)), given.out, warps)
+        if given.write:
+            write_section(ROOT / "docs" / "matching.md", "recall", "\n".join([HEAD, *lines, "", machine()]))
+        return
+    city = two_bands(given.city).select(slice(None, None, 2))
+    sets = [("the city", city), ("M3SVD", m3svd(given.m3svd, given.out.parent / "m3svd-images"))]
+    if given.what == "axes":
+        axes([frames for _, frames in sets], given.out)
+    else:
+        calibrate(sets, given.out)
+    print(f"{time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

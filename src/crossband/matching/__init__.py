@@ -1,0 +1,18 @@
+"""Local features, geometric verification, and the registration of two cameras."""
+
+from .features import LocalFeatures
+from .geometry import Consensus, consensus
+from .matches import Matches, mutual_matches
+from .reranker import MatchReranker
+from .same_place import Evidence, SamePlace
+
+__all__ = [
+    "Consensus",
+    "Evidence",
+    "LocalFeatures",
+    "MatchReranker",
+    "Matches",
+    "SamePlace",
+    "consensus",
+    "mutual_matches",
+]

@@ -1,0 +1,333 @@
+"""Registration of two images of different cameras: a transform, its uncertainty, and whether it is one scene.
+
+Coarse to fine. Local features are matched at one or more relative sizes, each partner's position is refined to
+below a cell by parabolas through the similarities around it, and a transform is fitted to the matches (MAGSAC++,
+Barath et al., CVPR 2020; OpenCV's USAC). It is then refined on the locally normalized gradient images by the enhanced
+correlation coefficient (Evangelidis and Psarakis, PAMI 2008), once on each half of a checcurboard as well: how far
+the two halves disagree is the measure of the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from ..bands import Band, parse_band
+from ..data.preprocess import IMAGENET, Preprocess
+from ..errors import CrossbandError
+from ..io import read_image
+from ..models import create_model
+from ..nn import Encoder
+from .features import LocalFeatures
+from .geometry import consensus
+from .gradients import gradient_image
+from .reranker import MatchReranker
+from .same_place import Evidence
+
+__all__ = ["MODELS", "Aligner", "Registration", "corner_error", "corners"]
+
+MODELS = ("similarity", "affine", "homography")
+_SMALLEST, _WORK, _BASE = 32, 512, 320  # pixels: refused below; longer side that is refined on, and matched on
+_LIKELY = 0.5
+_ROUNDS = ((5, 2.0), (1, 1.0))  # blur of the correlation, and how far a round may move corners, in cells
+_CELL = 8
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-5)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What takes one image to another.
+
+    Attributes:
+        matrix: float64 ``(3, 3)``: from pixels (column, row) of the first to pixels of the second.
+        model: ``similarity``, ``affine`` or ``homography``.
+        inliers: matches that it explains.
+        same_place: the probability that both show one scene.
+        error_px: the estimated mean error of a corner of the first image, in pixels of the second.
+        refined: whether the gradient images agreed on a finer transform than the matches gave.
+        matches: float64 ``(inliers, 4)``: column and row in the first, column and row in the second image.
+    """
+
+    matrix: np.ndarray
+    model: str
+    inliers: int
+    same_place: float
+    error_px: float
+    refined: bool
+    matches: np.ndarray
+
+    def to_json(self) -> dict[str, object]:
+        """A plain mapping."""
+        return {
+            "matrix": self.matrix.tolist(),
+            "model": self.model,
+            "inliers": self.inliers,
+            "same_place": self.same_place,
+            "error_px": self.error_px,
+        }
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A band of one image as the aligner sees it: gray in [0, 1], and its own (height, width) in pixels."""
+
+    gray: np.ndarray
+    name: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.gray.shape[0], self.gray.shape[1]
+
+    def scaled(self, longer: int, multiple: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Resized to a longer side, and the matrix from its own pixels to those."""
+        height, width = self.size
+        factor = longer / max(height, width)
+        sides = [max(multiple, round(side * factor / multiple) * multiple) for side in (width, height)]
+        method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+        image = cv2.resize(self.gray, sides, interpolation=method)
+        sx, sy = sides[0] / width, sides[1] / height
+        return image, np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
+
+
+class Aligner:
+    """Registers images of any two bands; the network is loaded once.
+
+    Args:
+        model: ``similarity``, ``affine`` or ``homography``.
+        weights: where to look for the network's weights first.
+        encoder: another network than the default's.
+
+    Raises:
+        CrossbandError: an unknown model, or weights that are missing.
+    """
+
+    def __init__(
+        self, model: str = "homography", weights: str | Path | None = None, encoder: Encoder | None = None
+    ) -> None:
+        if model not in MODELS:
+            raise CrossbandError(f"--model is one of {', '.join(MODELS)}, not {model!r}")
+        self.model = model
+        self._encoder = encoder or create_model("efficientnet_lite0", weights)[0]
+        self._features = LocalFeatures.of(self._encoder)
+        self._judge = MatchReranker(self._encoder, (_BASE, _BASE), self._features)
+
+    def read(self, path: str | Path, band: Band | str = "rgb", units: str | None = None) -> _Picture:
+        """One image, normalized as its band is.
+
+        Raises:
+            CrossbandError: it cannot be read, or is smaller than 32 pixels.
+        """
+        band = parse_band(band)
+        image = read_image(path, band, units)
+        height, width = image.pixels.shape[:2]
+        if min(height, width) < _SMALLEST:
+            raise CrossbandError(
+                f"{path} has {width}x{height} pixels, too few to be aligned; give images of {_SMALLEST} or more a side"
+            )
+        unit = Preprocess((height, width), dict.fromkeys(Band, IMAGENET)).unit(image, band).numpy()
+        gray = unit[0] if len(unit) == 1 else np.tensordot((0.299, 0.587, 0.114), unit, 1)
+        return _Picture(np.ascontiguousarray(gray, np.float32), str(path))
+
+    def align(self, first: _Picture, second: _Picture) -> Registration:
+        """Register two images.
+
+        Raises:
+            CrossbandError: they do not show the same scene, or one of them shows nothing.
+        """
+        for one in (first, second):
+            if float(one.gray.max() - one.gray.min()) < 1 / 255:
+                raise CrossbandError(f"{one.name} is blank: there is nothing in it to align")
+        pairs, likely = self.matches(first, second)
+        if likely < _LIKELY or len(pairs) < 4:
+            raise CrossbandError(
+                f"{first.name} and {second.name} do not show the same scene (probability {likely:.2f}); "
+                "no transform was written"
+            )
+        rough, inside = fitted(pairs, self.model, 1.5 * _CELL * max(second.size) / _BASE)
+        if inside.sum() < 4:
+            raise CrossbandError(f"no {self.model} takes {first.name} to {second.name}; try --model similarity")
+        return self._refined(first, second, rough, pairs[inside], likely)
+
+    def matches(self, first: _Picture, second: _Picture) -> tuple[np.ndarray, float]:
+        """Matches ``(m, 4)`` that one similarity explains, in pixels of both, at the relative size at which
+        there are most, and the probability of one scene."""
+        best: tuple[float, np.ndarray, float] = (-1.0, np.empty((0, 4)), 0.0)
+        for ours, theirs in ((_BASE, _BASE), (2 * _BASE, _BASE), (_BASE, 2 * _BASE)):
+            found, evidence = self._matched(first.scaled(ours, _CELL), second.scaled(theirs, _CELL))
+            strength = float(evidence.strength()[0])
+            if strength > best[0]:
+                best = strength, found, float(self._judge.model.probability(evidence)[0])
+            if best[2] > 0.9:  # the usual case: nothing is to be had from other sizes
+                break
+        return best[1], best[2]
+
+    def _matched(
+        self, first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[np.ndarray, Evidence]:
+        (ours, grid), (theirs, other) = (self._described(image) for image, _ in (first, second))
+        product = ours @ theirs.T
+        partner = product.argmax(1)
+        mutual = product.argmax(0)[partner] == np.arange(len(partner))
+        here = np.flatnonzero(mutual)
+        there = partner[here]
+        where = np.stack([here % grid[1], here // grid[1]], 1).astype(float)
+        whither = np.stack([there % other[1], there // other[1]], 1).astype(float)
+        whither += _below_a_cell(product[here].reshape(-1, *other), there)
+        z, w = (points[:, 0] + 1j * points[:, 1] for points in (where, whither))
+        found = consensus(z, w, 2.0, side=max(grid), draws=1024)
+        # the judge matches one position in four, so it is asked about as many
+        even = (here % grid[1] % 2 == 0) & (here // grid[1] % 2 == 0)
+        row = Evidence.row(z[even], found.inliers[even], product[here, there][even], grid)
+        pixels = [
+            _moved(np.linalg.inv(scale), (points + 0.5) * _CELL - 0.5)
+            for points, scale in ((where, first[1]), (whither, second[1]))
+        ]
+        return np.concatenate(pixels, 1)[found.inliers], Evidence.of([row])
+
+    def _described(self, image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        statistics = self._encoder.statistics
+        mean, std = (torch.tensor(v)[:, None, None] for v in (statistics.mean, statistics.std))
+        pixels = (torch.from_numpy(image).expand(3, -1, -1) - mean) / std
+        device = next(self._encoder.parameters()).device
+        with torch.inference_mode():
+            found = self._features(pixels[None].to(device))[0].cpu().numpy()
+        return found, self._features.grid((image.shape[0], image.shape[1]))
+
+    def _refined(
+        self, first: _Picture, second: _Picture, rough: np.ndarray, pairs: np.ndarray, likely: float
+    ) -> Registration:
+        work = [picture.scaled(min(_WORK, max(64, max(picture.size)))) for picture in (first, second)]
+        ours, theirs = (_edges(image) for image, _ in work)
+        scales = [scale for _, scale in work]
+        start = scales[1] @ rough @ np.linalg.inv(scales[0])
+        cell = _CELL * max(theirs.shape) / _BASE
+        whole = _correlated(ours, theirs, start, self.model, None, cell)
+        error = _error_of_fit(pairs, rough, self.model, first.size)
+        matrix = rough
+        if whole is not None:
+            matrix = np.linalg.inv(scales[1]) @ whole @ scales[0]
+            halves = [
+                _correlated(ours, theirs, whole, self.model, mask, cell) for mask in _checcurboard(ours.shape)
+            ]
+            back = [np.linalg.inv(scales[1]) @ half @ scales[0] for half in halves if half is not None]
+            error = corner_error(*back, first.size) / 2 if len(back) == 2 else error
+        matrix = matrix / matrix[2, 2]
+        return Registration(matrix, self.model, len(pairs), likely, float(error), whole is not None, pairs)
+
+
+def corners(size: tuple[int, int]) -> np.ndarray:
+    """The corners of an image of (height, width), as (column, row) ``(4, 2)``."""
+    height, width = size
+    return np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
+
+
+def corner_error(one: np.ndarray, other: np.ndarray, size: tuple[int, int]) -> float:
+    """The mean distance between where two transforms take the corners of an image of (height, width).
+
+    Example:
+        >>> moved = np.eye(3); moved[:2, 2] = 3, 4
+        >>> corner_error(np.eye(3), moved, (10, 20))
+        5.0
+    """
+    places = corners(size)
+    return float(np.linalg.norm(_moved(one, places) - _moved(other, places), axis=1).mean())
+
+
+def fitted(pairs: np.ndarray, model: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """A transform of matches ``(m, 4)`` by MAGSAC++, ``(3, 3)``, and which it explains; a model of fewer degrees of
+    freedom where matches are few."""
+    here, there = np.ascontiguousarray(pairs[:, :2]), np.ascontiguousarray(pairs[:, 2:])
+    if model == "homography" and len(pairs) >= 12:
+        matrix, inside = cv2.findHomography(
+            here, there, cv2.USAC_MAGSAC, threshold, maxIters=4000, confidence=0.9999
+        )
+    elif model == "similarity" or len(pairs) < 6:
+        two, inside = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=threshold, maxIters=4000)
+        matrix = None if two is None else np.vstack([two, [0, 0, 1]])
+    else:
+        two, inside = cv2.estimateAffine2D(
+            here, there, method=cv2.USAC_MAGSAC, ransacReprojThreshold=threshold, maxIters=4000
+        )
+        matrix = None if two is None else np.vstack([two, [0, 0, 1]])
+    if matrix is None or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
+        return np.eye(3), np.zeros(len(pairs), bool)
+    return matrix, inside.ravel().astype(bool)
+
+
+def _moved(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points ``(n, 2)`` through a transform ``(3, 3)``."""
+    out = np.concatenate([points, np.ones((len(points), 1))], 1) @ matrix.T
+    return out[:, :2] / out[:, 2:]
+
+
+def _below_a_cell(surfaces: np.ndarray, peaks: np.ndarray) -> np.ndarray:
+    """Where parabolas through the similarities ``(m, rows, columns)`` beside each peak have theirs: (column, row),
+    at most half a cell from it."""
+    n, rows, columns = surfaces.shape
+    y, x = np.divmod(peaks, columns)
+    which = np.arange(n)
+    out = np.zeros((n, 2))
+    for axis, (at, most) in enumerate(((x, columns), (y, rows))):
+        inner = (at > 0) & (at < most - 1)
+        step = np.eye(2, dtype=int)[axis]
+        before, middle, after = (
+            surfaces[which, np.clip(y + k * step[1], 0, rows - 1), np.clip(x + k * step[0], 0, columns - 1)]
+            for k in (-1, 0, 1)
+        )
+        curve = before - 2 * middle + after
+        out[:, axis] = np.where(inner & (curve < -1e-6), 0.5 * (before - after) / np.minimum(curve, -1e-6), 0)
+    return out.clip(-0.5, 0.5)
+
+
+def _edges(image: np.ndarray) -> np.ndarray:
+    return gradient_image(torch.from_numpy(np.ascontiguousarray(image))[None, None])[0, 0].numpy()
+
+
+def _checcurboard(shape: Sequence[int], across: int = 8) -> list[np.ndarray]:
+    """Masks of the two halves of a checcurboard."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    odd = (rows * across // shape[0] + columns * across // shape[1]) % 2
+    return [np.uint8(odd * 255), np.uint8((1 - odd) * 255)]
+
+
+def _correlated(
+    ours: np.ndarray, theirs: np.ndarray, start: np.ndarray, model: str, mask: np.ndarray | None, cell: float
+) -> np.ndarray | None:
+    """The transform from one gradient image to another that correlates them most, near one that is known; ``None``
+    where none is found, or one that is farther from it than matches can be wrong."""
+    motion = cv2.MOTION_HOMOGRAPHY if model == "homography" else cv2.MOTION_AFFINE
+    matrix = (start / start[2, 2]).astype(np.float32)
+    whole = np.full(theirs.shape, 255, np.uint8)  # of the second image; the first one's own mask weighs it
+    for blur, most in _ROUNDS if mask is None else _ROUNDS[1:]:
+        given = matrix if motion == cv2.MOTION_HOMOGRAPHY else matrix[:2]
+        seen = whole
+        if mask is not None:  # OpenCV masks the second image: the first one's half as it falls there
+            seen = cv2.warpPerspective(mask, matrix.astype(float), theirs.shape[::-1], flags=cv2.INTER_NEAREST)
+        try:
+            found = cv2.findTransformECC(ours, theirs, given.copy(), motion, _STOP, seen, blur)[1]
+        except cv2.error:  # it does not converge
+            return None
+        refined = found if motion == cv2.MOTION_HOMOGRAPHY else np.vstack([found, [0, 0, 1]])
+        if (
+            not np.isfinite(refined).all()
+            or corner_error(matrix, refined, (ours.shape[0], ours.shape[1])) > most * 2 * cell
+        ):
+            return None
+        matrix = refined.astype(np.float32)
+    return matrix.astype(float)
+
+
+def _error_of_fit(pairs: np.ndarray, matrix: np.ndarray, model: str, size: tuple[int, int]) -> float:
+    """The mean standard error of the corners of an affine transform fitted to matches by least squares."""
+    here, there = pairs[:, :2], pairs[:, 2:]
+    design = np.concatenate([here, np.ones((len(here), 1))], 1)
+    free = max(2 * len(here) - 8, 1)
+    variance = float(np.square(_moved(matrix, here) - there).sum()) / free
+    inverse = np.linalg.pinv(design.T @ design)
+    places = np.concatenate([corners(size), np.ones((4, 1))], 1)
+    return float(np.sqrt(2 * variance * np.einsum("ni,ij,nj->n", places, inverse, places)).mean())

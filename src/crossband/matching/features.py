@@ -1,0 +1,100 @@
+"""Local features: one unit vector a position of a grid, from several maps of one pass of an encoder.
+
+The pass reads the locally normalized gradient image (:mod:`crossband.matching.gradients`).
+
+Each channel of a map is standardized over the positions of **its own image**, so that an image's features
+depend on nothing else: no mean of a band or of a set has to be known, and two photographs are enough to be
+compared. Over a set's mean and deviation instead, recall is the same (docs/matching.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import nn
+
+from ..errors import CrossbandError
+from ..nn import Encoder
+from .gradients import restandardized
+
+__all__ = ["PACKED_AXES", "LocalFeatures"]
+
+PACKED_AXES = Path(__file__).with_name("axes.safetensors")
+"""Principal axes of the default encoder's local features, learned on the simulated city."""
+_FLAT = 1e-4  # deviation below which a channel says nothing
+
+
+class LocalFeatures(nn.Module):
+    """Unit vectors at each position of an encoder's finest map, from the maps of several layers.
+
+    Args:
+        encoder: in evaluation mode.
+        layers: the layers; the encoder's own choice by default.
+        axes: ``(channels of all layers, dim)``: what the vectors are projected on, or ``None``.
+
+    Raises:
+        CrossbandError: an encoder that names no layers, or axes of another length.
+
+    Example:
+        >>> encoder = Encoder(nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 16, 3, 2, 1)), "1")
+        >>> features = LocalFeatures(encoder, ["0", "1"])
+        >>> features(torch.rand(2, 3, 32, 48)).shape, features.grid((32, 48))
+        (torch.Size([2, 384, 24]), (16, 24))
+    """
+
+    def __init__(
+        self, encoder: Encoder, layers: Sequence[str] | None = None, axes: torch.Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.layers = tuple(encoder.check_layer(layer) for layer in layers or encoder.local_layers)
+        if not self.layers:
+            raise CrossbandError("this encoder names no layers of local features; name them")
+        self.axes: torch.Tensor | None
+        self.register_buffer("axes", axes)
+        self._grids: dict[tuple[int, int], tuple[int, int]] = {}
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> LocalFeatures:
+        """The features of an encoder's own layers, short where axes of theirs come with the package."""
+        features = cls(encoder)
+        axes = load_file(PACKED_AXES).get("+".join(features.layers))
+        return features if axes is None else cls(encoder, axes=axes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Local features ``(B, n, dim)``, of unit length, row by row of the grid, of standardized images
+        ``(B, 3, h, w)``."""
+        edges = restandardized(images, self.encoder.statistics)
+        maps = self.encoder.maps(edges.contiguous(memory_format=torch.channels_last), self.layers)
+        size = max((tuple(m.shape[-2:]) for m in maps), key=lambda hw: hw[0] * hw[1])
+        parts = []
+        for one in maps:
+            one = F.normalize(_standardized(one.float()), dim=1)
+            if tuple(one.shape[-2:]) != size:
+                one = F.normalize(F.interpolate(one, size, mode="bilinear", align_corners=False), dim=1)
+            parts.append(one)
+        joined = torch.cat(parts, 1).flatten(2).transpose(1, 2)
+        if self.axes is not None:
+            if len(self.axes) != joined.shape[2]:
+                raise CrossbandError(f"axes of {len(self.axes)} dims do not fit features of {joined.shape[2]}")
+            joined = joined @ self.axes.to(joined.device)
+        return F.normalize(joined, dim=2).contiguous()
+
+    def grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of the positions of an image of ``size`` (height, width)."""
+        if size not in self._grids:
+            device = next((p.device for p in self.encoder.parameters()), torch.device("cpu"))
+            with torch.inference_mode():
+                maps = self.encoder.maps(torch.zeros(1, 3, *size, device=device), self.layers)
+            self._grids[size] = max(((m.shape[-2], m.shape[-1]) for m in maps), key=lambda hw: hw[0] * hw[1])
+        return self._grids[size]
+
+
+def _standardized(maps: torch.Tensor) -> torch.Tensor:
+    """Each channel minus its mean over the positions, divided by its deviation."""
+    std, mean = torch.std_mean(maps, (2, 3), keepdim=True, correction=0)
+    return (maps - mean) / std.clamp_min(_FLAT)

@@ -1,0 +1,118 @@
+"""Same place or not: from what geometry explains to a probability, by a logistic regression.
+
+The weights that come with the package were fitted on the simulated city and on M3SVD (MIT) and on no set that
+docs/matching.md measures on (``python -m benchmarks.matching calibrate``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CrossbandError
+from ..files import write_file
+
+__all__ = ["Evidence", "SamePlace"]
+
+PACKED = Path(__file__).with_name("same_place.json")
+_FEATURES = 4
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for one place, of ``k`` pairs of images.
+
+    Attributes:
+        inliers: int64 ``(k,)``: matches that one similarity explains.
+        share: float64 ``(k,)``: inliers among the mutual matches.
+        spread: float64 ``(k,)``: deviation of the inliers over the image, across its narrower direction, as
+            a share of what positions all over the image have; 0 for a line or a point.
+        similarity: float64 ``(k,)``: mean cosine of the inliers.
+    """
+
+    inliers: np.ndarray
+    share: np.ndarray
+    spread: np.ndarray
+    similarity: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[float, float, float, float]]) -> Evidence:
+        """Evidence of pairs, each as :meth:`row` gives it."""
+        table = np.array(rows, float).reshape(-1, 4)
+        return cls(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3])
+
+    @staticmethod
+    def row(
+        here: np.ndarray, inliers: np.ndarray, similarity: np.ndarray, grid: tuple[int, int]
+    ) -> tuple[float, float, float, float]:
+        """One pair's: complex positions of the matches ``(m,)``, which are inliers, their cosines, and the
+        (rows, columns) that positions lie in."""
+        n = int(inliers.sum())
+        if n < 3:
+            return float(n), 0.0, 0.0, 0.0
+        where = here[inliers]
+        points = np.stack([where.real / grid[1], where.imag / grid[0]])
+        narrow = float(np.sqrt(max(np.linalg.eigvalsh(np.cov(points))[0], 0.0) * 12))
+        return float(n), n / len(here), min(narrow, 1.0), float(similarity[inliers].mean())
+
+    def strength(self) -> np.ndarray:
+        """Inliers over the root of all mutual matches, float64 ``(k,)``: what candidates are ordered by."""
+        return np.sqrt(self.inliers * self.share)
+
+    def features(self) -> np.ndarray:
+        """What the regression reads, float64 ``(k, 4)``."""
+        return np.stack([self.strength(), self.share, self.spread, self.similarity], 1)
+
+
+@dataclass(frozen=True)
+class SamePlace:
+    """A logistic regression on :class:`Evidence`.
+
+    Attributes:
+        weights: one a feature of :meth:`Evidence.features`.
+        bias: log odds where all of them are zero.
+        fitted_on: the sets, in words.
+
+    Example:
+        >>> model = SamePlace((1.0, 0.0, 0.0, 0.0), -2.0, "nothing")
+        >>> model.probability(Evidence.of([(0, 0, 0, 0), (400, 1, 1, 1)])).round(2).tolist()
+        [0.12, 0.98]
+    """
+
+    weights: tuple[float, ...]
+    bias: float
+    fitted_on: str
+
+    @classmethod
+    def packaged(cls) -> SamePlace:
+        """The one that comes with the package."""
+        return cls.read(PACKED)
+
+    @classmethod
+    def read(cls, path: str | Path) -> SamePlace:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            CrossbandError: no such file, or not one of these.
+        """
+        try:
+            said = json.loads(Path(path).read_text(encoding="utf-8"))
+            weights, bias = tuple(float(w) for w in said["weights"]), float(said["bias"])
+            if len(weights) != _FEATURES or not np.isfinite([*weights, bias]).all():
+                raise ValueError(f"{_FEATURES} finite weights expected")
+            return cls(weights, bias, str(said["fitted_on"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CrossbandError(f"{path} is no calibration of same place ({error})") from None
+
+    def write(self, path: str | Path) -> Path:
+        """Write it as JSON."""
+        return write_file(path, json.dumps(asdict(self), indent=1) + "\n")
+
+    def probability(self, evidence: Evidence) -> np.ndarray:
+        """The probability of one place, float64 ``(k,)`` in [0, 1]."""
+        odds = evidence.features() @ np.array(self.weights) + self.bias
+        return 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
