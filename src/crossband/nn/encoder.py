@@ -51,6 +51,7 @@ class Encoder(nn.Module):
         self.statistics = statistics
         self.channels_last = channels_last
         self.local_layers = local_layers
+        self.digest = ""
 
     def layers(self) -> list[str]:
         """Return the names of every layer the encoder can be cut at, in the order of definition."""
@@ -83,7 +84,7 @@ class Encoder(nn.Module):
         return maps
 
     def maps(self, images: torch.Tensor, layers: Sequence[str]) -> list[torch.Tensor]:
-        """The maps ``(B, C, H, W)`` of several layers, from one pass that ends where the last one is reached.
+        """Return the maps ``(B, C, H, W)`` of several layers, from one pass that ends where the last one is reached.
 
         Args:
             images: ``(B, 3, h, w)``, float32 and standardized.

@@ -27,7 +27,7 @@ from ..models import find_model
 from ..nn import Encoder, Pooling
 from ..nn.reranker import Reranker, Verdict
 from ..progress import track
-from .descriptor import Descriptor, encoder_name
+from .descriptor import Descriptor
 from .directions import Sides
 from .search import DEFAULT_MEMORY, exact_search
 
@@ -182,5 +182,5 @@ def rerank(
             return None
         return np.take_along_axis(np.stack(found), order, 1)
 
-    first = (np.take_along_axis(a, order, 1) for a in (columns, distances, scores))
-    return Reranked(*first, ordered("inliers"), ordered("same_place"))
+    columns, distances, scores = (np.take_along_axis(a, order, 1) for a in (columns, distances, scores))
+    return Reranked(columns, distances, scores, ordered("inliers"), ordered("same_place"))
