@@ -21,7 +21,7 @@ from ..bands import Band, parse_band
 from ..data.preprocess import IMAGENET, Preprocess
 from ..errors import CrossbandError
 from ..io import read_image
-from ..models import create_model
+from ..models import create_encoder
 from ..nn import Encoder
 from .features import LocalFeatures
 from .geometry import consensus
@@ -112,7 +112,7 @@ class Aligner:
         if model not in MODELS:
             raise CrossbandError(f"--model is one of {', '.join(MODELS)}, not {model!r}")
         self.model = model
-        self._encoder = encoder or create_model("efficientnet_lite0", weights)[0]
+        self._encoder = encoder or create_encoder("efficientnet_lite0", weights)
         self._features = LocalFeatures.of(self._encoder)
         self._judge = MatchReranker(self._encoder, (_BASE, _BASE), self._features)
 
@@ -292,7 +292,7 @@ def _checkerboard(shape: Sequence[int], across: int = 8) -> list[np.ndarray]:
     """Masks of the two halves of a checkerboard."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     odd = (rows * across // shape[0] + columns * across // shape[1]) % 2
-    return [np.uint8(odd * 255), np.uint8((1 - odd) * 255)]
+    return [(odd * 255).astype(np.uint8), ((1 - odd) * 255).astype(np.uint8)]
 
 
 def _correlated(
