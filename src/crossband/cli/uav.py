@@ -35,18 +35,12 @@ def translate_(
 
     Example: crossband translate photo.jpg --model translation.safetensors --flight flight --out probe.png
     """
-    from ..uav.flight import open_flight
-    from ..uav.networks import load_translator
-    from ..uav.translate import read_photograph, translate
+    from ..uav.translate import translate
 
     if (flight is None) == (ambient is None):
         raise CrossbandError("a scene has no temperature of its own; give --flight DIR, or --ambient KELVIN")
-    photograph = read_photograph(photo)
-    level = open_flight(flight).ambient() if flight is not None else ambient or 0.0
-    made = translate(photograph, load_translator(model, device)[0], level)
-    print(
-        f"{made.write(out)}: centikelvin, ambient {level:.2f} K, possible {made.low:.1f} to {made.high:.1f} K"
-    )
+    made = translate(photo, model, out, flight=flight, ambient=ambient, device=device)
+    print(f"{out}: centikelvin, ambient {made.ambient:.2f} K, possible {made.low:.1f} to {made.high:.1f} K")
 
 
 @app.command("localize")
@@ -66,22 +60,13 @@ def localize_(
 
     Example: crossband localize flight --map map --models models --out uav
     """
-    from dataclasses import asdict
+    from ..uav.localize import localize
 
-    import pandas as pd
-
-    from ..uav.flight import open_flight
-    from ..uav.networks import Networks
-    from ..uav.semantic_map import read_map
-    from ..uav.stages import localize
-
-    networks, frames, ground = Networks(models, device), open_flight(flight, conditions(where)), read_map(map_)
-    found = localize(frames, ground, networks.labeler, networks.locator, out, radius)
-    rows = [asdict(position) for position in found]
+    found = localize(flight, map_, models, out, radius=radius, where=conditions(where), device=device)
     if as_json:
-        print_json(rows)
+        print_json([position.to_dict() for position in found])
     else:
-        print_table(pd.DataFrame(rows)[["frame", "lat", "lon", "confidence"]])
+        print_table(found.to_pandas()[["frame", "lat", "lon", "confidence"]])
 
 
 @app.command("detect")
@@ -104,32 +89,16 @@ def detect_(
     """
     import pandas as pd
 
-    from ..uav.flight import open_flight
-    from ..uav.networks import Networks
-    from ..uav.semantic_map import read_map
-    from ..uav.stages import align, detect, localize
+    from ..uav.detect import detect
 
-    networks, frames, labels = Networks(models, device), open_flight(flight, conditions(where)), None
-    if networks.detector.network.semantics and map_ is not None:
-        ground = read_map(map_)
-        positions = localize(frames, ground, networks.labeler, networks.locator, out, radius)
-        labels = align(frames, ground, positions, out)
-    found = detect(frames, networks.detector, out, labels, least)
-    names = networks.detector.classes
+    found = detect(
+        flight, models, map_, out, least=least, radius=radius, where=conditions(where), device=device
+    )
+    columns = ["frame", "class", "score", "left", "top", "right", "bottom"]
     rows = [
-        {
-            "frame": frame,
-            "class": names[int(box[5])],
-            "score": float(box[4]),
-            "left": float(box[0]),
-            "top": float(box[1]),
-            "right": float(box[2]),
-            "bottom": float(box[3]),
-        }
-        for frame, boxes in zip(frames.names, found, strict=True)
-        for box in boxes
+        {"class" if name == "kind" else name: value for name, value in one.to_dict().items()} for one in found
     ]
     if as_json:
         print_json(rows)
     else:
-        print_table(pd.DataFrame(rows, columns=["frame", "class", "score", "left", "top", "right", "bottom"]))
+        print_table(pd.DataFrame(rows, columns=columns))

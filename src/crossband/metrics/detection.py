@@ -40,7 +40,7 @@ class DetectionScores:
     n_boxes: int
     n_detections: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """A plain mapping, with the protocol's name."""
         return {"protocol": COCO_PROTOCOL, **asdict(self)}
 

@@ -125,7 +125,7 @@ class PlaceScores:
     n_queries: int
     n_gallery: int
 
-    def to_json(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """A plain mapping; thresholds and N as text, as JSON keys are."""
         account = asdict(self)
         for name in ("fcm", "fcm_ci95", "recall"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,8 +14,12 @@ from ..data.scenes import resized
 from ..errors import CrossbandError
 from ..io import read_image
 from ..models.thermal_gan import ThermalGAN
+from ..results import Result
 
-__all__ = ["Photograph", "Thermal", "object_box", "read_photograph", "translate"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Photograph", "Thermal", "object_box", "read_photograph", "translate", "translate_photograph"]
 
 _MARGIN = 1 / 6
 _LARGEST = 1024  # pixels of the longer side that are translated; a network this size sees no more
@@ -33,8 +38,8 @@ class Photograph:
     box: tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
-class Thermal:
+@dataclass(frozen=True, repr=False)
+class Thermal(Result):
     """A translated photograph.
 
     Attributes:
@@ -49,6 +54,21 @@ class Thermal:
     ambient: float
     low: float
     high: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return its figures, without the pixels."""
+        return {"ambient": self.ambient, "low": self.low, "high": self.high, "box": list(self.box)}
+
+    def plot(self) -> Figure:
+        """Draw it in degrees Celsius."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(5, 4), layout="constrained", dpi=130)
+        ax = figure.subplots()
+        image = ax.imshow(self.kelvin - 273.15, cmap="inferno")
+        ax.set_axis_off()
+        figure.colorbar(image, label="degrees Celsius", shrink=0.8)
+        return figure
 
     @property
     def centikelvin(self) -> np.ndarray:
@@ -115,9 +135,46 @@ def object_box(
 
 
 def translate(
+    photo: str | Path,
+    model: str | Path,
+    out: str | Path | None = None,
+    *,
+    flight: str | Path | None = None,
+    ambient: float | None = None,
+    device: str = "cpu",
+) -> Thermal:
+    """Make what a thermal camera would see of a color photograph.
+
+    Args:
+        photo: an image with three channels.
+        model: a checkpoint of the task ``translation``.
+        out: where it is written as 16-bit PNG, centikelvin; nowhere where ``None``.
+        flight: the flight whose temperature it is to have.
+        ambient: or that temperature, kelvin.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        CrossbandError: neither a flight nor a temperature, or both; a file that is missing or wrong.
+    """
+    from .flight import open_flight
+    from .networks import load_translator
+
+    if (flight is None) == (ambient is None):
+        raise CrossbandError(
+            "a scene has no temperature of its own; give a flight, or the ambient temperature in kelvin",
+            parameter="flight",
+        )
+    level = open_flight(flight).ambient() if flight is not None else float(ambient or 0)
+    made = translate_photograph(read_photograph(photo), load_translator(model, device)[0], level)
+    if out is not None:
+        made.write(out)
+    return made
+
+
+def translate_photograph(
     photograph: Photograph, network: ThermalGAN, ambient: float, longest: float | None = None
 ) -> Thermal:
-    """Translate a photograph.
+    """Translate a photograph by a loaded network.
 
     Args:
         photograph: what is translated.

@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ __all__ = [
     "Finish",
     "FinishedRows",
     "Options",
+    "distinct",
     "list_packed",
 ]
 
@@ -213,6 +214,11 @@ class Descriptor:
             return replace(read(Path(name), options), name=name)
         return _build(name, PRESETS.get(name, name), options)
 
+    @classmethod
+    def of(cls, model: str | Path | Descriptor, options: Options = DEFAULT_OPTIONS) -> Descriptor:
+        """Return a descriptor as it is, and load one that is given by name."""
+        return model if isinstance(model, Descriptor) else cls.load(str(model), options)
+
     @property
     def fingerprint(self) -> str:
         """Identifies what makes the pooled vector: weights, layer, pooling and preprocessing."""
@@ -284,6 +290,18 @@ class Descriptor:
             "preprocess": self.preprocess.describe(),
             "preprocessing": _PREPROCESSING,
         }
+
+
+def distinct(models: str | Path | Descriptor | Sequence[str | Descriptor]) -> list[str | Descriptor]:
+    """Return one model or several as a list in which no name stands twice.
+
+    Example:
+        >>> distinct("hog"), distinct(["hog", "crossband", "hog"])
+        (['hog'], ['hog', 'crossband'])
+    """
+    given = [models] if isinstance(models, str | Path | Descriptor) else list(models)
+    named = {one.name if isinstance(one, Descriptor) else str(one): one for one in given}
+    return [one if isinstance(one, Descriptor) else name for name, one in named.items()]
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:

@@ -196,7 +196,7 @@ class ObjectTask(SceneTask):
     def score(self, scenes: Scenes) -> dict[str, Any]:
         """CMC and nAUC of color crops among the thermal ones of their flight; see
         :mod:`crossband.uav.evaluation`."""
-        return score_crops(scenes, self.describe).to_json()
+        return score_crops(scenes, self.describe).to_dict()
 
     def describe(self, scenes: Scenes, where: Crops, band: str) -> np.ndarray:
         """Unit vectors of crops, float32 ``(n, dim)``."""
