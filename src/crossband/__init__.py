@@ -11,8 +11,12 @@ import lazy_loader
 __version__ = "0.1.0"  # the one place: pyproject.toml reads it here
 
 # what is public stands in __init__.pyi, and is imported when it is first used
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, _, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__ += ["__version__"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 class _Package(ModuleType):
