@@ -47,7 +47,7 @@ class Training(Result):
         """Return every score of the run's log: ``epoch`` and a column for each."""
         from .logs import read_log
 
-        rows = pd.DataFrame(read_log(Path(self.checkpoint).parent), columns=["epoch", "step", "name", "value"])
+        rows = pd.DataFrame(read_log(Path(self.checkpoint).parent), columns=["step", "epoch", "name", "value"])
         rows = rows.astype({"epoch": int, "value": float})
         return rows.pivot_table(index="epoch", columns="name", values="value", aggfunc="last").reset_index()
 
