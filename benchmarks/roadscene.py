@@ -65,7 +65,7 @@ def recall_of_gallery(frames: Frames, model: Path, dtype: str, store: Path, opti
             index(frames, folder, str(model), [kept], options=options, dtype=dtype, store=store)
             gallery = Gallery.open(folder, options)
             hits = [
-                gallery.search(gallery.describe(path, query), 1)[0].frame == name
+                gallery.nearest(gallery.describe(path, query), 1)[0].frame == name
                 for name, path in zip(frames.names, frames.paths(query), strict=True)
                 if path is not None
             ]

@@ -99,7 +99,7 @@ def main(out: Path, data_root: Path, seeds: int = 1, variants: str = ",".join(VA
     there = {VARIANTS[name][0]: out / f"{name}_s0" / "best.safetensors" for name in CURVES}
     there = {title: path for title, path in there.items() if path.is_file()}
     frames = open_frames(data_root / "city" / "driving_3")
-    segmentation_robustness(frames, there).write(ROOT / "docs" / "images")
+    segmentation_robustness(frames, there).report(ROOT / "docs" / "images")
     night = frames.table["frame"][(frames.table["condition"] == "night")].iloc[22]
     picture = segment_one(frames, str(night), there[VARIANTS["both"][0]], out / "segmented")
     (ROOT / "docs" / "images" / "segmentation_night.png").write_bytes(picture.read_bytes())

@@ -27,7 +27,7 @@ def main(city: Path, target: Path) -> None:
             name, path = mine.names[2], mine.paths("rgb")[2]
             assert path is not None
             row = [Tile(path, "rgb", f"query, {condition}", "visible")]
-            for match in gallery.search(gallery.describe(path, "rgb"), 4):
+            for match in gallery.nearest(gallery.describe(path, "rgb"), 4):
                 detail = f"thermal, distance {match.distance:.2f}"
                 row.append(
                     Tile(

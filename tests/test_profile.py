@@ -19,7 +19,7 @@ def test_both_forms_are_counted_and_timed():
         assert one.latency_ms is not None
         assert 0 < one.latency_ms["p50"] <= one.latency_ms["p95"]
         assert one.fps == pytest.approx(1000 / one.latency_ms["p50"])
-        assert set(one.to_json()) == {
+        assert set(one.to_dict()) == {
             "model",
             "input",
             "params_m",

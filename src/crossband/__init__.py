@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import importlib
+import sys
+from types import ModuleType
 from typing import Any
 
-__version__ = "0.1.0"
+import lazy_loader
 
-_PUBLIC = {
-    "Band": "bands",
-    "Frames": "frames",
-    "check_frames": "data.check",
-    "read_image": "io",
-    "scan": "datasets",
-    "open_frames": "datasets",
-    "list_datasets": "datasets",
-    "create_model": "models",
-    "list_models": "models",
-    "Descriptor": "retrieval",
-    "Gallery": "retrieval",
-    "benchmark": "retrieval",
-    "explain": "retrieval",
-    "embed": "retrieval",
-    "fit_descriptor": "retrieval",
-    "index": "retrieval",
-    "search": "retrieval",
-    "robustness": "retrieval",
-    "simulate": "simulation",
-    "train": "training",
-    "evaluate": "training",
-    "reproduce": "papers",
-    "CrossbandError": "errors",
-}
-__all__ = [*_PUBLIC, "__version__"]
+__version__ = "0.1.0"  # the one place: pyproject.toml reads it here
+
+# what is public stands in __init__.pyi, and is imported when it is first used
+__getattr__, _, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["__version__"]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that ``import crossband`` costs nothing."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'crossband' has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """The package, in which ``crossband.reid`` stays the function though there is a subpackage of that name.
+
+    Importing a submodule sets it as an attribute of its package. Where a public function has the name too, the
+    function keeps it; ``from crossband.reid.search import load_reid`` finds the module all the same.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in __all__):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

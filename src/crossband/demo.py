@@ -10,7 +10,6 @@ from .files import make_folder
 from .frames import Frames
 from .papers.rgbt_retrieval import published_retrieval
 from .retrieval import Benchmark, Options, benchmark
-from .retrieval.report import write_report
 from .simulation import simulate
 
 __all__ = ["demo"]
@@ -19,7 +18,10 @@ _FRAMES, _SIZE, _SEED = 60, (256, 320), 0
 
 
 def demo(
-    data: str | Path | None, out: str | Path, models: Sequence[str], weights: str | Path | None = None
+    data: str | Path | None = None,
+    out: str | Path = "crossband-demo",
+    models: str | Sequence[str] = ("crossband", "hog"),
+    weights: str | Path | None = None,
 ) -> Benchmark:
     """Benchmark models on pairs, by day and by night, and write a report.
 
@@ -38,8 +40,7 @@ def demo(
     out = make_folder(out)
     frames = open_frames(data) if data is not None else _city(out / "city")
     result = benchmark(frames, models, store=out / "store", options=Options(weights=weights))
-    result.write(out)
-    write_report(result, frames, out, published=published_retrieval)
+    result.report(out, published_retrieval)
     return result
 
 

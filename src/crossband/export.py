@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from .errors import CrossbandError, MissingExtraError
 from .files import write_file
 from .nn.reparam import deploy
 from .profile import check_size, network_of
+from .results import Result
 
 __all__ = ["Export", "export", "onnx_session", "write_onnx"]
 
 
-@dataclass(frozen=True)
-class Export:
+@dataclass(frozen=True, repr=False)
+class Export(Result):
     """What was written.
 
     Attributes:
@@ -39,10 +40,6 @@ class Export:
     largest_difference: float
     largest_output: float
     megabytes: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain mapping."""
-        return asdict(self)
 
 
 def export(

@@ -9,11 +9,19 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 from safetensors import SafetensorError
 
 from .errors import CrossbandError
 
-__all__ = ["make_folder", "write_file"]
+__all__ = ["cache_folder", "make_folder", "write_file"]
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for what can be computed again: ``CROSSBAND_CACHE``, or the system's."""
+    given = os.environ.get("CROSSBAND_CACHE")
+    return Path(given) if given else Path(platformdirs.user_cache_dir("crossband", appauthor=False))
+
 
 _FULL = 1 << 20  # bytes; a writer that fails with less left has failed for want of them
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from .models._segmentation import segmenter_names
 from .nn.counting import count_cost
 from .nn.reparam import deploy
 from .progress import track
+from .results import Result, Rows
 
 __all__ = ["FORMS", "Profile", "check_size", "network_of", "profile"]
 
@@ -29,8 +30,8 @@ FORMS = ("training", "deployed")
 _LARGEST_SIDE = 8192  # pixels
 
 
-@dataclass(frozen=True)
-class Profile:
+@dataclass(frozen=True, repr=False)
+class Profile(Result):
     """The cost of one pass of a network.
 
     Attributes:
@@ -59,10 +60,6 @@ class Profile:
     dtype: str
     threads: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain mapping."""
-        return asdict(self)
-
 
 def profile(
     model: str | Path,
@@ -78,8 +75,8 @@ def profile(
     device: str = "auto",
     dtype: str = "float32",
     threads: int | None = None,
-) -> list[Profile]:
-    """Measure the cost of a network, in each of its forms.
+) -> Rows[Profile]:
+    """The cost of a network, in each of its forms.
 
     Args:
         model: a segmentation network, an encoder (cut where a descriptor's text says, as in
@@ -116,7 +113,7 @@ def profile(
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
-        return [_profile(str(model), network, shape, form, kind, number, rounds, warmup) for form in wanted]
+        return Rows(_profile(str(model), network, shape, form, kind, number, rounds, warmup) for form in wanted)
     finally:
         torch.set_num_threads(before)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -134,8 +135,9 @@ def test_demo_writes_a_report_of_the_data_it_is_given(crossband, pairs):
 
 
 def test_demo_makes_its_own_data_when_there_is_none(crossband, monkeypatch):
-    monkeypatch.setattr("crossband.demo._FRAMES", 4)
-    monkeypatch.setattr("crossband.demo._SIZE", (48, 64))
+    module = importlib.import_module("crossband.demo")  # crossband.demo is the function
+    monkeypatch.setattr(module, "_FRAMES", 4)
+    monkeypatch.setattr(module, "_SIZE", (48, 64))
     done = crossband("demo", "--out", "demo", "--models", "hog")
     assert done.status == 0, done.err
     assert {"city", "report.html", "results.json"} <= {path.name for path in Path("demo").iterdir()}

@@ -71,7 +71,7 @@ def test_each_fault_is_named_with_its_file_and_reason(faulty):
 
 
 def test_the_faults_are_a_table(faulty):
-    table = check_frames(faulty).to_table()
+    table = check_frames(faulty).to_pandas()
     assert list(table) == ["frame", "band", "path", "kind", "reason"]
     assert len(table) == 10
 
@@ -81,7 +81,7 @@ def test_a_sound_set_has_no_fault(tmp_path, make_pairs):
     rows = [{"frame": s, **{b: f"{b}/{s}.png" for b in ("rgb", "nir", "tir")}} for s in ("0000", "0001")]
     audit = check_frames(Frames.make(rows, root))
     assert audit.faults == []
-    assert list(audit.to_table()) == ["frame", "band", "path", "kind", "reason"]
+    assert list(audit.to_pandas()) == ["frame", "band", "path", "kind", "reason"]
 
 
 def test_one_file_for_both_bands_is_no_duplicate(tmp_path, make_pairs):

@@ -80,4 +80,4 @@ def test_index_counts_frames_within_a_sequence_or_follows_the_column():
 
 def test_the_metadata_is_json():
     scores = score_matches(np.array([[0]]), walk(1, 0), walk(1, 0), [0.25, 2])
-    assert json.loads(json.dumps(scores.to_json()))["fcm"] == {"0.25": 100.0, "2": 100.0}
+    assert json.loads(json.dumps(scores.to_dict()))["fcm"] == {"0.25": 100.0, "2": 100.0}

@@ -48,7 +48,7 @@ def test_protocols_differ_in_absent_classes_and_background():
     assert rtfnet.miou == pytest.approx(sum(iou) / 3)
     assert objects.miou == pytest.approx(iou[1])
     assert np.isnan(present.iou[2])
-    assert present.to_json(["a", "b", "c"])["iou"]["c"] is None
+    assert present.to_dict(["a", "b", "c"])["iou"]["c"] is None
 
 
 def test_ignored_pixels_count_nowhere_and_foreign_classes_are_refused():

@@ -56,7 +56,7 @@ def test_the_first_figures_are_of_the_bands_and_the_descriptor_asked_for():
         )
         pair = found.pairs[found.headline]
         assert (pair.query, pair.gallery, pair.descriptor) == ("tir", "rgb+nir", descriptor)
-        assert found.to_json()["descriptor"] == descriptor
+        assert found.to_dict()["descriptor"] == descriptor
         shown = next(p for p in found.pairs if [p.query, p.gallery, p.descriptor] == ["nir", "nir", descriptor])
         mask = np.array(["BN" in tags for tags in found.tags])
         assert found.challenges()["BN"]["mAP"]["nir"] == pytest.approx(shown.scores.select(mask).mean_ap)
@@ -127,7 +127,7 @@ def test_the_headline_is_what_was_asked_for():
         BANDS, vectors(), vectors(1), frames(), frames(), "same-camera", (["tir", "rgb"], ["nir"])
     )
     assert (found.pairs[found.headline].query, found.pairs[found.headline].gallery) == ("rgb+tir", "nir")
-    assert found.to_json()["mAP"] == found.scores.mean_ap
+    assert found.to_dict()["mAP"] == found.scores.mean_ap
 
 
 def test_the_interval_holds_the_mean():

@@ -11,7 +11,7 @@ from crossband.errors import CrossbandError
 from crossband.io import Image
 from crossband.reports.strips import Tile, strip, thumbnail
 from crossband.retrieval.gallery.gallery import Match
-from crossband.retrieval.strip import save_matches
+from crossband.retrieval.search_result import SearchResult
 
 GREEN, RED = (26, 152, 80), (215, 48, 39)
 
@@ -69,7 +69,8 @@ def test_long_and_foreign_names_do_not_break_it(tmp_path):
 def test_matches_are_written_by_the_name(tmp_path, make_pairs, name):
     root = make_pairs(tmp_path / "a", n=2)
     matches = [Match(1, "0000", "tir", str(root / "tir" / "0000.png"), 0.5, {})]
-    path = save_matches(root / "rgb" / "0000.png", "rgb", matches, tmp_path / name)
+    query = root / "rgb" / "0000.png"
+    path = SearchResult([str(query)], "rgb", [matches], [query]).save_strip(tmp_path / name)
     with PIL.Image.open(path) as picture:
         assert picture.width > 480
 
@@ -78,4 +79,4 @@ def test_matches_are_written_by_the_name(tmp_path, make_pairs, name):
 def test_a_strip_that_cannot_be_written_is_one_sentence(tmp_path, name):
     (tmp_path / "file").touch()
     with pytest.raises(CrossbandError, match=r"cannot write .*\.jpg or \.png"):
-        save_matches(tmp_path / "q.png", "rgb", [], tmp_path / name)
+        SearchResult(["q.png"], "rgb", [[]], [tmp_path / "q.png"]).save_strip(tmp_path / name)

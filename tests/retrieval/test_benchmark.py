@@ -97,7 +97,7 @@ def test_a_second_run_computes_nothing_and_finds_the_same(pairs, small, store, r
     again = benchmark(pairs, ["hog", "hog:avg"], store=store, options=small)
     assert all(run.images_per_s for run in result.runs)
     assert all(run.images_per_s is None for run in again.runs)
-    assert json.loads(json.dumps(again.to_json()))["runs"][0]["images_per_s"] is None
+    assert json.loads(json.dumps(again.to_dict()))["runs"][0]["images_per_s"] is None
     assert [run.recall for run in again.runs] == [run.recall for run in result.runs]
     assert [run.misaligned for run in again.runs] == [run.misaligned for run in result.runs]
 
@@ -179,7 +179,7 @@ def test_a_faulty_set_says_what_it_left_out_and_goes_on(tmp_path, make_pairs, sm
     frames.paths("tir")[4].write_text("not an image")
     found = benchmark(frames, ["hog", "hog:avg"], store=tmp_path / "store", options=small)
     assert [run.n_queries for run in found.runs] == [4] * 4
-    assert len(found.to_json()["left_out"]) == 2
+    assert len(found.to_dict()["left_out"]) == 2
     assert capsys.readouterr().err.count("left out: ") == 2
 
 

@@ -58,7 +58,7 @@ def changeable(tmp_path, thermal):
 def test_every_image_finds_itself_at_distance_zero(thermal, pairs):
     gallery = Gallery.open(thermal)
     for name, path in zip(pairs.names, pairs.paths("tir"), strict=True):
-        best = gallery.search(gallery.describe(path, "tir"), k=1)[0]
+        best = gallery.nearest(gallery.describe(path, "tir"), k=1)[0]
         assert (best.frame, best.band, best.rank) == (name, "tir", 1)
         assert best.distance == pytest.approx(0, abs=0.02)
         assert best.path == str(path.resolve())
@@ -114,7 +114,7 @@ def test_an_image_whose_content_changed_replaces_its_row(tmp_path, make_pairs, s
     assert (again.added, again.replaced, again.unchanged) == (0, 1, 4)
     gallery = Gallery.open(tmp_path / "g")
     assert len(gallery) == 5
-    best = gallery.search(gallery.describe(other / "tir" / "0002.png", "tir"), 1)[0]
+    best = gallery.nearest(gallery.describe(other / "tir" / "0002.png", "tir"), 1)[0]
     assert (best.frame, best.distance < 0.02) == ("0002", True)
 
 
@@ -147,9 +147,9 @@ def test_delete_takes_what_matches_the_filter(changeable, pairs):
 def test_a_search_after_a_change_sees_it(changeable, pairs):
     gallery = Gallery.open(changeable)
     vector = gallery.describe(pairs.paths("tir")[4], "tir")
-    assert gallery.search(vector, 1)[0].frame == "0004"
+    assert gallery.nearest(vector, 1)[0].frame == "0004"
     gallery.delete("x = 4")
-    assert gallery.search(vector, 1)[0].frame != "0004"
+    assert gallery.nearest(vector, 1)[0].frame != "0004"
 
 
 def test_means_never_change_afterwards(tmp_path, described, small, store):
@@ -203,7 +203,7 @@ def test_a_query_is_described_by_what_lies_in_the_gallery(thermal, pairs, small)
     """Whoever opens it with other options gets the gallery's own size and normalization."""
     gallery = Gallery.open(thermal, replace(small, size=(320, 320), normalization={"tir": "range"}))
     assert gallery.descriptor.preprocess.size == (64, 64)
-    assert gallery.search(gallery.describe(pairs.paths("tir")[2], "tir"), 1)[0].distance < 0.02
+    assert gallery.nearest(gallery.describe(pairs.paths("tir")[2], "tir"), 1)[0].distance < 0.02
 
 
 def test_a_band_without_a_mean_is_refused_and_calibration_mends_it(tmp_path, described, pairs, small, store):
@@ -241,7 +241,7 @@ def test_int8_keeps_the_recall_of_random_unit_vectors(tmp_path, hog):
     gallery = Gallery.create(tmp_path / "g", replace(hog, means={}), rows, "int8")
     table = numbered(gallery, np.clip(np.rint(rows * gallery._scale), -127, 127).astype(np.int8))
     gallery.rows.upsert(table)
-    found = [gallery.search(query, 1)[0].frame for query in queries]
+    found = [gallery.nearest(query, 1)[0].frame for query in queries]
     exact = ((queries[:, None] - rows[None]) ** 2).sum(-1).argmin(1)
     assert np.mean([int(a) == b for a, b in zip(found, exact, strict=True)]) >= 0.995
 
@@ -263,7 +263,7 @@ def numbered(gallery: Gallery, vectors: np.ndarray):
 def test_the_store_s_own_index_may_be_asked_instead_of_memory(thermal, pairs):
     gallery = Gallery.open(thermal)
     vector = gallery.describe(pairs.paths("rgb")[5], "rgb")
-    exact, approximate = (gallery.search(vector, 5, exact=choice) for choice in (True, False))
+    exact, approximate = (gallery.nearest(vector, 5, exact=choice) for choice in (True, False))
     assert [m.frame for m in exact] == [m.frame for m in approximate]
     np.testing.assert_allclose([m.distance for m in exact], [m.distance for m in approximate], atol=1e-3)
 
@@ -322,7 +322,7 @@ def test_an_open_gallery_sees_what_another_one_adds(tmp_path, make_pairs):
     assert len(opened) == 2
     index(frames, tmp_path / "gallery", bands=["tir"])
     assert len(opened) == 4
-    assert len(opened.search(opened.describe(frames.paths("tir")[3], "tir"), k=9)) == 4
+    assert len(opened.nearest(opened.describe(frames.paths("tir")[3], "tir"), k=9)) == 4
 
 
 def test_a_user_s_folder_called_store_stays(tmp_path, described, small):
@@ -459,7 +459,7 @@ def test_int8_rows_refuse_the_index_in_a_sentence(tmp_path, described, pairs, sm
     index(described, tmp_path / "g", "hog", ["tir"], options=small, dtype="int8", store=store)
     gallery = Gallery.open(tmp_path / "g")
     with pytest.raises(CrossbandError, match="int8"):
-        gallery.search(gallery.describe(pairs.paths("tir")[0], "tir"), exact=False)
+        gallery.nearest(gallery.describe(pairs.paths("tir")[0], "tir"), exact=False)
 
 
 @pytest.mark.parametrize(
@@ -506,7 +506,7 @@ def test_info_of_damaged_rows_blames_no_condition(changeable):
 def test_an_image_is_at_no_distance_from_itself(thermal, pairs):
     gallery = Gallery.open(thermal)
     for path in pairs.paths("tir"):
-        assert gallery.search(gallery.describe(path, "tir"), 1)[0].distance < 1e-4
+        assert gallery.nearest(gallery.describe(path, "tir"), 1)[0].distance < 1e-4
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
@@ -525,10 +525,10 @@ def test_a_gallery_that_does_not_fit_is_read_from_disk_and_gives_the_same(
         gallery.rows.upsert(table.slice(start, 50))
     monkeypatch.setattr(module, "_STREAM_BYTES", 10 * (32 * 4 + 512))
     queries = [rows[5], unit_length(rng.normal(size=(1, 32)).astype(np.float32))[0]]
-    small_memory = [gallery.search(query, k, where, max_memory=20_000) for query in queries]
+    small_memory = [gallery.nearest(query, k, where, max_memory=20_000) for query in queries]
     assert gallery._memory is None  # it was never loaded whole
     assert ("an index makes it fast" in capsys.readouterr().err) == (dtype == "float32")
-    assert small_memory == [gallery.search(query, k, where) for query in queries]
+    assert small_memory == [gallery.nearest(query, k, where) for query in queries]
     assert gallery._memory is not None
 
 
@@ -539,7 +539,7 @@ def test_a_gallery_in_memory_stands_there_once(tmp_path, hog):
     gallery = Gallery.create(tmp_path / "g", replace(hog, means={}), rows)
     gallery.rows.upsert(numbered(gallery, rows))
     tracemalloc.start()
-    gallery.search(rows[0], 3)
+    gallery.nearest(rows[0], 3)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1.5 * rows.nbytes
@@ -551,9 +551,9 @@ def test_an_index_that_was_built_serves_a_gallery_that_does_not_fit(tmp_path, ho
     gallery.rows.upsert(numbered(gallery, rows))
     gallery.rows.optimize(index=True)
     monkeypatch.setattr(module, "_nearest", lambda *_: pytest.fail("the index was to be asked"))
-    assert gallery.search(rows[4], 1, max_memory=10_000)[0].frame == "4"
+    assert gallery.nearest(rows[4], 1, max_memory=10_000)[0].frame == "4"
     monkeypatch.setattr(module, "_EXACT_UP_TO", 100)
-    assert gallery.search(rows[4], 1)[0].frame == "4"
+    assert gallery.nearest(rows[4], 1)[0].frame == "4"
     assert not capsys.readouterr().err
 
 

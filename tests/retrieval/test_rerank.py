@@ -122,7 +122,7 @@ def test_a_benchmark_reranks_what_can_look_twice(pairs, weights, tmp_path, capsy
     assert (twice.ranks.ranks[~behind] <= 10).all()
     assert not np.array_equal(plain.ranks.ranks, twice.ranks.ranks)
     assert plain.cka == twice.cka
-    assert both.to_json()["protocol"]["reranked"] == 10
+    assert both.to_dict()["protocol"]["reranked"] == 10
 
 
 def test_the_second_look_is_that_of_the_local_features_of_the_same_images(pairs, weights, tmp_path):

@@ -49,7 +49,7 @@ def test_what_the_store_holds_is_not_computed_again(curve, pairs, hog, store):
 
 
 def test_it_writes_a_table_and_a_picture(tmp_path, curve):
-    folder = curve.write(tmp_path / "out")
+    folder = curve.report(tmp_path / "out")
     pd.testing.assert_frame_equal(pd.read_csv(folder / "robustness.csv"), curve.points, check_dtype=False)
     with PIL.Image.open(folder / "robustness.png") as picture:
         assert min(picture.size) > 200

@@ -83,7 +83,7 @@ def test_a_folder_of_pairs_becomes_label_maps_of_the_images_size(checkpoint, lab
         assert sum(one.without["tir"].values()) == pytest.approx(100)
         assert PIL.Image.open(one.overlay).size[0] > 900
     written = json.loads((tmp_path / "out" / "segments.json").read_text())
-    assert written == [one.to_json() for one in found]
+    assert written == [one.to_dict() for one in found]
 
 
 def test_a_picture_is_taken_with_its_thermal_image_or_without(checkpoint, labeled, tmp_path, capsys):
@@ -161,6 +161,6 @@ def test_curves_hold_every_disturbance_by_day_and_night(checkpoint, labeled, tmp
     assert len(points) == 2 * 3 * amounts
     unmoved = points[(points["model"] == "tir") & points["kind"].isin(["rgb light", "shift"])]
     assert (unmoved.groupby("condition")["miou"].nunique() == 1).all()
-    picture = curve.write(tmp_path / "curves")
+    picture = curve.report(tmp_path / "curves")
     assert PIL.Image.open(picture).size[0] > 1000
     assert len(pd.read_csv(tmp_path / "curves" / "segmentation_robustness.csv")) == len(points)

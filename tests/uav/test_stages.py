@@ -16,7 +16,7 @@ from crossband.uav.networks import Networks
 from crossband.uav.stage_evaluation import chance_nauc
 from crossband.uav.stages import StageFile, label_image
 from crossband.uav.tasks.detection import crop_boxes, semantic_planes
-from crossband.uav.translate import Photograph, Thermal, translate
+from crossband.uav.translate import Photograph, Thermal, translate_photograph
 
 from .conftest import KELVIN, blocks
 
@@ -55,7 +55,7 @@ def test_kittis_flow_is_read_back():
 def test_a_translation_stays_in_its_stated_range_and_keeps_16_bits(tmp_path):
     network = ThermalGAN(width=4, depth=2, span=20, contrast=10).eval()
     photograph = Photograph(torch.rand(3, 30, 41), (5, 5, 30, 25))
-    made = translate(photograph, network, 290.0)
+    made = translate_photograph(photograph, network, 290.0)
     assert (made.low, made.high) == (260.0, 320.0)
     assert made.kelvin.shape == (30, 41)
     assert made.low <= made.kelvin.min() <= made.kelvin.max() <= made.high
@@ -75,11 +75,11 @@ def test_every_centikelvin_survives_writing(tmp_path):
 def test_a_large_photograph_is_brought_to_the_size_of_what_is_searched():
     network = ThermalGAN(width=2, depth=1).eval()
     photograph = Photograph(torch.rand(3, 300, 400), (100, 100, 300, 200))
-    made = translate(photograph, network, 290.0, longest=40)
+    made = translate_photograph(photograph, network, 290.0, longest=40)
     assert made.kelvin.shape == (60, 80)
     assert made.box == pytest.approx((20, 20, 60, 40))
     with pytest.raises(CrossbandError, match="ambient"):
-        translate(photograph, network, 20.0)
+        translate_photograph(photograph, network, 20.0)
 
 
 def test_networks_read_sixteen_bits_and_not_eight():

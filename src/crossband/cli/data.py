@@ -54,7 +54,7 @@ def data_check(source: FramesArgument, root: RootOption = None, as_json: JsonOpt
     from ..datasets import open_frames
 
     audit = check_frames(open_frames(source, root))
-    table = audit.to_table()
+    table = audit.to_pandas()
     if as_json:
         print_json({"frames": audit.n_frames, "images": audit.n_images, "faults": table.to_dict("records")})
     else:

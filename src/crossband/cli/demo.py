@@ -31,7 +31,6 @@ def demo(
 
 @app.command("simulate")
 def simulate_(
-    out: Annotated[Path, typer.Option(help="folder for images, labels and frames.parquet")],
     preset: Annotated[str, typer.Option(help="retrieval, places, vehicles, driving or uav")] = "retrieval",
     frames: Annotated[int, typer.Option(help="number of frames")] = 100,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels")] = "320x256",
@@ -46,16 +45,17 @@ def simulate_(
         bool, typer.Option("--eight-bit", help="also thermal images after gain control")
     ] = False,
     samples: Annotated[int, typer.Option(help="rays per pixel, 1 or 4")] = 4,
+    out: Annotated[Path, typer.Option(help="folder to write pictures, labels and frames.parquet into")] = Path(
+        "city"
+    ),
     layout: Annotated[str | None, typer.Option(help="also export to OUT/LAYOUT: mfnet, pst900 or coco")] = None,
 ) -> None:
     """Render aligned RGB, NIR and thermal images of a city, with every label.
 
     Example: crossband simulate --preset driving --frames 100 --size 320x256 --seed 0 --out city
     """
-    from ..simulation import check_layout, export_layout, simulate
+    from ..simulation import simulate
 
-    if layout is not None:
-        check_layout(layout)
     made = simulate(
         preset,
         frames,
@@ -66,7 +66,6 @@ def simulate_(
         misaligned=misaligned,
         eight_bit=eight_bit,
         samples=samples,
+        layout=layout,
     )
-    if layout is not None:
-        export_layout(layout, made, out / layout)
     print(f"{out / 'frames.parquet'}: {len(made)} frames, {', '.join(band.value for band in made.bands)}")

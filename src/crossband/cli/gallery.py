@@ -111,7 +111,6 @@ def search(
     from ..retrieval import search as run
     from ..retrieval.gallery.gallery import query_image
     from ..retrieval.search import parse_memory
-    from ..retrieval.strip import save_matches
 
     path, units = query_image(image, band, frames, units)
     matches = run(
@@ -127,13 +126,11 @@ def search(
         max_memory=parse_memory(max_memory),
     )
     if strip is not None:
-        print(f"strip: {save_matches(path, band, matches, strip)}", file=sys.stderr)
+        print(f"strip: {matches.save_strip(strip)}", file=sys.stderr)
     if as_json:
         print_json([match.to_dict() for match in matches])
     else:
-        import pandas as pd
-
-        print_table(pd.DataFrame([match.to_dict() for match in matches]))
+        print_table(matches.to_pandas().drop(columns="query"))
 
 
 @gallery_app.command("info")

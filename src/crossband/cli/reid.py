@@ -60,89 +60,51 @@ def reid_(
 
     Example: crossband reid photo.jpg --flight flight --map map --models models --out found
     """
-    if gallery is not None and flight is None:
-        _reid_gallery(
-            query,
-            gallery,
-            checkpoint,
-            k,
-            out,
-            as_json,
-            band=band,
-            query_bands=query_bands and listed(query_bands),
-            gallery_bands=gallery_bands and listed(gallery_bands),
-            cameras=camera or (),
-            after=after,
-            before=before,
-            rerank=rerank,
-            store=store,
-        )
-    elif flight is not None and map_ is not None and models is not None and gallery is None:
-        _reid_flight(
-            query,
-            flight,
-            map_,
-            models,
-            out or Path("uav"),
-            as_json,
-            box=box,
-            k=k,
-            radius=radius,
-            where=conditions(where),
-            device=device,
-        )
-    else:
+    from ..object_search import reid
+    from ..uav.pipeline import parse_box
+
+    whole = (gallery and not flight) or (flight and map_ and models and not gallery)
+    if not whole:
         raise CrossbandError(
             "reid searches a gallery (--gallery DIR) or a flight (--flight DIR --map DIR "
             "--models DIR); give one of the two, whole"
         )
-
-
-def _reid_gallery(
-    query: str, gallery: Path, checkpoint: Path | None, k: int, out: Path | None, as_json: bool, **options: Any
-) -> None:
-    from ..models.packaged import checkpoint_for
-    from ..reid.search import reid
-
-    chosen = checkpoint_for("reidentification", checkpoint)
-    found = reid(_images_by_band(query), gallery, chosen, k, **options)
-    if out is not None:
-        found.save_strip(out)
-    if as_json:
-        print_json(found.to_json())
-    else:
-        print_table(found.to_display())
-        print(
-            f"{found.n_gallery} frames searched, {found.n_left_out} left out; by {found.descriptor} of "
-            f"{'+'.join(found.query_bands)} against {'+'.join(found.gallery_bands)}"
-        )
-
-
-def _reid_flight(
-    photo: str,
-    flight: Path,
-    map_: Path,
-    models: Path,
-    out: Path,
-    as_json: bool,
-    *,
-    box: str | None,
-    **options: Any,
-) -> None:
-    import pandas as pd
-
-    from ..uav.pipeline import parse_box, reid
-
-    found = reid(photo, flight, map_, models, out, box=parse_box(box), **options)
-    if as_json:
-        print_json(found.to_json())
-        return
-    columns = ["rank", "frame", "kind", "distance", "lat", "lon", "confidence"]
-    print_table(
-        pd.DataFrame([{name: getattr(m, name) for name in columns} for m in found.matches], columns=columns)
+    found: Any = reid(
+        query if flight else _images_by_band(query),
+        gallery,
+        checkpoint,
+        flight=flight,
+        map=map_,
+        models=models,
+        k=k,
+        band=band,
+        query_bands=query_bands and listed(query_bands),
+        gallery_bands=gallery_bands and listed(gallery_bands),
+        camera=camera or (),
+        after=after,
+        before=before,
+        rerank=rerank,
+        box=parse_box(box),
+        radius=radius,
+        where=conditions(where),
+        out=out,
+        store=store,
+        device=device,
     )
-    verdict = "near enough to be the one" if found.there else "not there: nothing is near enough"
-    print(f"{verdict} (threshold {found.threshold:.3f}); picture: {out / 'matches.jpg'}")
+    if as_json:
+        print_json(found.to_dict())
+        return
+    if flight:
+        columns = ["rank", "frame", "kind", "distance", "lat", "lon", "confidence"]
+        print_table(found.to_pandas()[columns])
+        verdict = "near enough to be the one" if found.there else "not there: nothing is near enough"
+        print(f"{verdict} (threshold {found.threshold:.3f}); picture: {(out or Path('uav')) / 'matches.jpg'}")
+        return
+    print_table(found.to_pandas())
+    print(
+        f"{found.n_gallery} frames searched, {found.n_left_out} left out; by {found.descriptor} of "
+        f"{'+'.join(found.query_bands)} against {'+'.join(found.gallery_bands)}"
+    )
 
 
 def _images_by_band(query: str) -> str | dict[str, str]:

@@ -72,7 +72,6 @@ def benchmark(
     from ..files import make_folder
     from ..papers.rgbt_retrieval import published_retrieval
     from ..retrieval import benchmark as run
-    from ..retrieval.report import write_report
     from ..retrieval.search import parse_memory
 
     frames = with_units(open_frames(source, root), units)
@@ -92,10 +91,9 @@ def benchmark(
         max_memory=parse_memory(max_memory),
         workers=workers,
     )
-    result.write(out)
-    report = write_report(result, frames, out, published=published_retrieval)
+    report = result.report(out, published_retrieval)
     if as_json:
-        print_json(result.to_json())
+        print_json(result.to_dict())
     else:
         print_table(result.to_display())
         print(f"report: {report}")
@@ -139,7 +137,6 @@ def explain(
     from ..files import make_folder
     from ..papers.rgbt_retrieval import published_retrieval
     from ..retrieval import explain as run
-    from ..retrieval.report import write_report
     from ..retrieval.search import parse_memory
     from ..retrieval.similarity_map import Masks
 
@@ -160,8 +157,7 @@ def explain(
         max_memory=parse_memory(max_memory),
         workers=workers,
     )
-    found.write(out)
-    report = write_report(found.result, frames, out, found, published_retrieval)
+    report = found.report(out, published_retrieval)
     print_table(found.result.to_display())
     print(f"report: {report}")
 
@@ -211,7 +207,7 @@ def robustness(
         max_memory=parse_memory(max_memory),
         workers=workers,
     )
-    curve.write(out)
+    curve.report(out)
     if as_json:
         print_json(curve.points.to_dict("records"))
     else:
@@ -244,12 +240,13 @@ def fit(
     Example: crossband fit llvip epfl --model efficientnet_lite0@blocks.4:avg8 --out small.safetensors
     """
     from ..datasets import open_frames
-    from ..retrieval import Descriptor, fit_descriptor
+    from ..retrieval import fit_descriptor
 
     sets = [with_units(open_frames(source), units) for source in sources]
     sets = [frames.split(split) for frames in sets] if split else sets
     options = read_options(size, normalize, weights, device, sets if set_statistics else None)
-    descriptor = Descriptor.load(model, options)
-    fitted = fit_descriptor(sets, descriptor, dim, store=store or out.parent / "store", whiten=whiten)
+    fitted = fit_descriptor(
+        sets, model, dim, whiten=whiten, store=store or out.parent / "store", options=options
+    )
     images = sum(int(frames.table[band.value].notna().sum()) for frames in sets for band in frames.bands)
     print(f"{fitted.save(out)}: {dim} dims, fitted on {images} images")

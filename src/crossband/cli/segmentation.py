@@ -55,7 +55,7 @@ def segment_(
         images, checkpoint, out, tir=tir, nir=nir, units=units, without=without or (), device=device
     )
     if as_json:
-        print_json([one.to_json() for one in found])
+        print_json([one.to_dict() for one in found])
         return
     rows = []
     for one in found:
@@ -93,7 +93,7 @@ def segment_robustness_(
     curve = segmentation_robustness(
         frames.split(split) if split else frames, named, protocol=protocol, device=device
     )
-    picture = curve.write(out)
+    picture = curve.report(out)
     if as_json:
         print_json(curve.points.to_dict("records"))
     else:
@@ -141,7 +141,7 @@ def profile_(
         dtype=dtype,
         threads=threads,
     )
-    rows = [one.to_json() for one in found]
+    rows = [one.to_dict() for one in found]
     if as_json:
         print_json(rows[0] if len(rows) == 1 else rows)
         return
@@ -181,7 +181,7 @@ def export_(
         model, out, size=sides, bands=listed(bands), classes=classes, options=key_values(options or ())
     )
     if as_json:
-        print_json(done.to_json())
+        print_json(done.to_dict())
     else:
         print(
             f"{done.path}: {done.megabytes:.1f} MiB, input {'x'.join(map(str, done.input))}, "

@@ -28,7 +28,7 @@ def train_(
 
     done = train(recipe, overrides or (), out, data_root=data_root)
     if as_json:
-        print_json(done.to_json())
+        print_json(done.to_dict())
     else:
         print(f"{done.checkpoint}: {done.monitor} {done.best:.1f} after epoch {done.epoch}")
 

@@ -22,8 +22,6 @@ from ._arguments import (
 )
 from ._printing import print_json, print_table
 
-_MILD = 288.15  # kelvin, 15 degrees Celsius
-
 
 @app.command("translate")
 def translate_(
@@ -42,24 +40,10 @@ def translate_(
 
     Example: crossband translate photo.jpg --flight flight --out probe.png
     """
-    from ..models.packaged import checkpoint_for
-    from ..progress import note
-    from ..uav.flight import open_flight
-    from ..uav.networks import load_translator
-    from ..uav.translate import read_photograph, translate
+    from ..uav.translate import translate
 
-    if flight is not None and ambient is not None:
-        raise CrossbandError("a scene has one temperature; give --flight DIR or --ambient KELVIN, not both")
-    network, _ = load_translator(checkpoint_for("translation", model, "--model"), device)
-    if flight is None and ambient is None:
-        note(f"a photograph has no temperature of its own: {_MILD} K is taken; --flight or --ambient says it")
-        ambient = _MILD
-    photograph = read_photograph(photo)
-    level = open_flight(flight).ambient() if flight is not None else ambient or 0.0
-    made = translate(photograph, network, level)
-    print(
-        f"{made.write(out)}: centikelvin, ambient {level:.2f} K, possible {made.low:.1f} to {made.high:.1f} K"
-    )
+    made = translate(photo, model, out, flight=flight, ambient=ambient, device=device)
+    print(f"{out}: centikelvin, ambient {made.ambient:.2f} K, possible {made.low:.1f} to {made.high:.1f} K")
 
 
 @app.command("localize")
@@ -77,22 +61,13 @@ def localize_(
 
     Example: crossband localize flight --map map --models models --out uav
     """
-    from dataclasses import asdict
+    from ..uav.localize import localize
 
-    import pandas as pd
-
-    from ..uav.flight import open_flight
-    from ..uav.networks import Networks
-    from ..uav.semantic_map import read_map
-    from ..uav.stages import localize
-
-    networks, frames, ground = Networks(models, device), open_flight(flight, conditions(where)), read_map(map_)
-    found = localize(frames, ground, networks.labeler, networks.locator, out, radius)
-    rows = [asdict(position) for position in found]
+    found = localize(flight, map_, models, out, radius=radius, where=conditions(where), device=device)
     if as_json:
-        print_json(rows)
+        print_json([position.to_dict() for position in found])
     else:
-        print_table(pd.DataFrame(rows)[["frame", "lat", "lon", "confidence"]])
+        print_table(found.to_pandas()[["frame", "lat", "lon", "confidence"]])
 
 
 @app.command("detect")
@@ -149,48 +124,23 @@ def detect_(
         raise CrossbandError(
             "a flight with a map takes its networks from --models; leave --checkpoint and --count out"
         )
-    _detect_flight(source, models, map_, out or Path("uav"), least, radius, where, device, as_json)
+    from ..uav.detect import detect
 
-
-def _detect_flight(
-    flight: Path,
-    models: Path | None,
-    map_: Path | None,
-    out: Path,
-    least: float,
-    radius: float | None,
-    where: list[str] | None,
-    device: str,
-    as_json: bool,
-) -> None:
-    import pandas as pd
-
-    from ..uav.flight import open_flight
-    from ..uav.networks import Networks
-    from ..uav.semantic_map import read_map
-    from ..uav.stages import align, detect, localize
-
-    networks, frames, labels = Networks(models, device), open_flight(flight, conditions(where)), None
-    if networks.detector.network.semantics and map_ is not None:
-        ground = read_map(map_)
-        positions = localize(frames, ground, networks.labeler, networks.locator, out, radius)
-        labels = align(frames, ground, positions, out)
-    found = detect(frames, networks.detector, out, labels, least)
-    names = networks.detector.classes
+    objects = detect(
+        source,
+        models,
+        map_,
+        out or Path("uav"),
+        least=least,
+        radius=radius,
+        where=conditions(where),
+        device=device,
+    )
+    columns = ["frame", "class", "score", "left", "top", "right", "bottom"]
     rows = [
-        {
-            "frame": frame,
-            "class": names[int(box[5])],
-            "score": float(box[4]),
-            "left": float(box[0]),
-            "top": float(box[1]),
-            "right": float(box[2]),
-            "bottom": float(box[3]),
-        }
-        for frame, boxes in zip(frames.names, found, strict=True)
-        for box in boxes
+        {"class" if name == "kind" else name: value for name, value in one.to_dict().items()} for one in objects
     ]
     if as_json:
         print_json(rows)
     else:
-        print_table(pd.DataFrame(rows, columns=["frame", "class", "score", "left", "top", "right", "bottom"]))
+        print_table(pd.DataFrame(rows, columns=columns))

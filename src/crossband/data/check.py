@@ -16,6 +16,7 @@ from ..errors import ImageFault
 from ..frames import Frames
 from ..io.images import MAX_PIXELS, decode_image, read_bytes
 from ..progress import track
+from ..results import Result
 
 __all__ = ["Audit", "Fault", "check_frames"]
 
@@ -39,8 +40,8 @@ class Fault:
     reason: str
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, repr=False)
+class Audit(Result):
     """What :func:`check_frames` found.
 
     Attributes:
@@ -53,8 +54,8 @@ class Audit:
     n_images: int
     faults: list[Fault]
 
-    def to_table(self) -> pd.DataFrame:
-        """Return one row per fault."""
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row for each fault."""
         return pd.DataFrame([asdict(fault) for fault in self.faults], columns=list(Fault.__dataclass_fields__))
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -34,6 +35,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "Image",
+    "as_image",
     "decode_image",
     "image_size",
     "is_image_file",
@@ -75,6 +77,38 @@ class Image:
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return self.pixels.shape[0], self.pixels.shape[1]
+
+
+def as_image(image: Any, band: Band | str = Band.RGB, units: Units | str | None = None) -> Image:
+    """Return an image given as a path, an array, a PIL image or an :class:`Image` as the latter.
+
+    Args:
+        image: arrays are ``(H, W)`` or ``(H, W, 3 or 4)``: uint8, uint16 or floats.
+        band: what is read of a file that holds several.
+        units: of thermal pixels; see :func:`read_image`.
+
+    Raises:
+        ImageFault: a file that cannot be used, or an array of another shape or type.
+
+    Example:
+        >>> as_image(np.zeros((4, 6), np.uint8)).size
+        (4, 6)
+    """
+    if isinstance(image, str | Path):
+        return read_image(image, band, units)
+    if isinstance(image, Image):
+        return image if units is None else Image(image.pixels, Units(units))
+    if isinstance(image, PIL.Image.Image):
+        upright = PIL.ImageOps.exif_transpose(image)
+        deep = upright.mode in ("L", "RGB", "RGBA", "F") or upright.mode.startswith("I;16")
+        image = np.asarray(upright if deep else upright.convert("RGB"))
+    pixels = np.asarray(image)
+    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if not shaped or not pixels.size or pixels.dtype.kind not in "uf":
+        raise ImageFault("the array", f"no image: shape {pixels.shape}, {pixels.dtype}")
+    if pixels.dtype.kind == "f":
+        pixels = pixels.astype(np.float32)
+    return Image(pixels, Units(units) if units is not None else Units.COUNTS)
 
 
 def read_image(

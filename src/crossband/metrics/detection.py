@@ -40,8 +40,8 @@ class DetectionScores:
     n_boxes: int
     n_detections: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain mapping, with the protocol's name."""
+    def to_dict(self) -> dict[str, Any]:
+        """A plain mapping, with the protocol's name."""
         return {"protocol": COCO_PROTOCOL, **asdict(self)}
 
 

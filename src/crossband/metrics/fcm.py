@@ -130,8 +130,8 @@ class PlaceScores:
     n_queries: int
     n_gallery: int
 
-    def to_json(self) -> dict[str, object]:
-        """Return a plain mapping; thresholds and N as text, as JSON keys are."""
+    def to_dict(self) -> dict[str, object]:
+        """A plain mapping; thresholds and N as text, as JSON keys are."""
         result = asdict(self)
         for name in ("fcm", "fcm_ci95", "recall"):
             result[name] = {

@@ -173,8 +173,8 @@ class ReidScores:
             "n_junk_pairs": self.n_junk,
         }
 
-    def to_json(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
-        """Return figures in percent, and what was kept and dropped."""
+    def to_dict(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
+        """Figures in percent, and what was kept and dropped."""
         return {
             "mAP": self.mean_ap,
             "mINP": self.mean_inp,

@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 from ..errors import CrossbandError
 from ..registry import Registry
+from ..results import Result
 
 __all__ = ["PAPERS", "Paper", "Reproduction", "Request", "find_recipe", "list_papers", "register_paper"]
 
 
-@dataclass(frozen=True)
-class Reproduction:
+@dataclass(frozen=True, repr=False)
+class Reproduction(Result):
     """Our figures next to a paper's.
 
     Attributes:
@@ -24,6 +25,12 @@ class Reproduction:
 
     rows: list[dict[str, Any]]
     missing: dict[str, str]
+
+    def to_pandas(self) -> Any:
+        """One row a figure."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
 
     def to_display(self) -> Any:
         """Return a table for people, as a data frame: figures with four digits, as papers print them."""

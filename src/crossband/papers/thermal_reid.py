@@ -226,7 +226,7 @@ class _Measures:
         val, test = self.matcher("val"), self.matcher("test")
         found = measure_matching(val, test)
         for probe in ("translated", "color"):
-            found[f"descriptor, {probe}"] = descriptor_curve(test, probe).to_json()
+            found[f"descriptor, {probe}"] = descriptor_curve(test, probe).to_dict()
         return found
 
     def _chain(self) -> Any:
@@ -242,7 +242,7 @@ class _Measures:
 
         scenes = matcher.scenes
         return {
-            "detection": score_detections(found, scenes.boxes, networks.detector.classes).to_json(),
+            "detection": score_detections(found, scenes.boxes, networks.detector.classes).to_dict(),
             **measure_chain(scenes, networks, positions, found, matcher),
         }
 

@@ -23,6 +23,7 @@ from ..errors import CrossbandError
 from ..frames import Frames
 from ..metrics.reid import ReidLabels, ReidScores, reid_labels, score_reid
 from ..metrics.resampling import cluster_interval
+from ..results import Result
 from ..retrieval.descriptor_cache import ArrayRows
 from ..retrieval.search import distance_blocks
 
@@ -109,8 +110,8 @@ class BandPair:
     n_without_band: int
     n_gallery_without_band: int
 
-    def to_json(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
-        """Return bands, figures in percent, and counts; figures are ``None`` where no query counts."""
+    def to_dict(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
+        """Bands, figures in percent, and counts; figures are ``None`` where no query counts."""
         said = {"query": self.query, "gallery": self.gallery, "descriptor": self.descriptor}
         missing = {
             "n_queries_without_band": self.n_without_band,
@@ -118,11 +119,11 @@ class BandPair:
         }
         if not self.scores.n_queries:
             return {**said, "mAP": None, "mINP": None, "rank": {}, **self.scores.counts(), **missing}
-        return {**said, **self.scores.to_json(ranks), **missing}
+        return {**said, **self.scores.to_dict(ranks), **missing}
 
 
-@dataclass(frozen=True)
-class ReidEvaluation:
+@dataclass(frozen=True, repr=False)
+class ReidEvaluation(Result):
     """Everything measured from one pass over queries and gallery.
 
     Attributes:
@@ -188,17 +189,17 @@ class ReidEvaluation:
                 found[tag] = part.mean_ap
         return found
 
-    def to_json(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
-        """Return all of it as JSON holds it; average precisions of the headline pair query by query."""
+    def to_dict(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
+        """All of it as JSON holds it; average precisions of the headline pair query by query."""
         headline, chosen = self.pairs[self.headline], list(ranks)
-        single = headline.to_json(chosen)
+        single = headline.to_dict(chosen)
         some = bool(headline.scores.n_queries)
         ap = headline.scores.ap
         return {
             **single,
             "mAP_ci95": list(self.interval(headline)) if some else None,
             "cmc": [round(value, 4) for value in headline.scores.cmc()[:50]] if some else [],
-            "pairs": [{**pair.to_json(chosen), "challenges": self._by_tag(pair)} for pair in self.pairs],
+            "pairs": [{**pair.to_dict(chosen), "challenges": self._by_tag(pair)} for pair in self.pairs],
             "challenges": self.challenges() if any(self.tags) else {},
             "fusion_weights": self.weights,
             "queries": {

@@ -7,27 +7,33 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 
 from ..bands import parse_band
 from ..checkpoints import load_network
 from ..data.items import FrameItems
 from ..data.preprocess import Preprocess
 from ..datasets import open_frames
+from ..devices import choose_device
 from ..errors import CrossbandError, unknown_name
 from ..frames import Frames
 from ..models import create_streams
 from ..models.streams import Streams
 from ..progress import note
 from ..reports.strips import Tile, strip
+from ..results import Result
 from ..retrieval.descriptor_cache import DescriptorStore
 from ..weights import file_digest
 from .describe import describe_frames
 from .evaluation import FrameVectors, fuse
 from .k_reciprocal import rerank_blocks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["ReidMatch", "ReidNetwork", "ReidResult", "load_reid", "reid"]
 
@@ -56,10 +62,8 @@ class ReidNetwork:
         return self.network.bands
 
 
-def load_reid(checkpoint: str | Path) -> ReidNetwork:
-    """Load the network of a checkpoint of ``crossband train``.
-
-    Neither frames nor ImageNet weights are needed.
+def load_reid(checkpoint: str | Path, device: str = "cpu") -> ReidNetwork:
+    """The network of a checkpoint of ``crossband train``; neither frames nor ImageNet weights are needed.
 
     Raises:
         CrossbandError: no checkpoint, a damaged one, or one of another task.
@@ -87,7 +91,7 @@ def load_reid(checkpoint: str | Path) -> ReidNetwork:
     load_network(checkpoint, network)
     preprocess = Preprocess.from_description(metadata["preprocess"])
     descriptor = recipe["scoring"].get("descriptor", "features")
-    network = network.eval().requires_grad_(False)
+    network = network.eval().requires_grad_(False).to(choose_device(device))
     return ReidNetwork(network, preprocess, file_digest(Path(checkpoint)), descriptor)
 
 
@@ -112,8 +116,8 @@ class ReidMatch:
     paths: dict[str, str]
 
 
-@dataclass(frozen=True)
-class ReidResult:
+@dataclass(frozen=True, repr=False)
+class ReidResult(Result):
     """What a query found.
 
     Attributes:
@@ -138,12 +142,8 @@ class ReidResult:
     n_left_out: int
     matches: list[ReidMatch]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain mapping."""
-        return asdict(self)
-
-    def to_display(self) -> pd.DataFrame:
-        """Return a table for people."""
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row per match, without the paths of its images."""
         columns = ["rank", "frame", "distance", "identity", "camera", "time"]
         return pd.DataFrame([asdict(match) for match in self.matches], columns=[*columns, "paths"])[columns]
 
@@ -155,13 +155,22 @@ class ReidResult:
         Raises:
             CrossbandError: the file cannot be written.
         """
-        bands = [band for band in ("rgb", "nir", "tir") if self._shown(band)]
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            strip([self._row(band, band == bands[-1]) for band in bands]).save(path, quality=90)
+            self._strip().save(path, quality=90)
         except (OSError, ValueError) as error:
             raise CrossbandError(f"cannot write {path} ({error}); give a name ending in .jpg or .png") from None
         return Path(path)
+
+    def plot(self) -> Figure:
+        """Draw the query and its matches side by side; see :meth:`save_strip`."""
+        from ..reports.plots import picture_figure
+
+        return picture_figure(self._strip())
+
+    def _strip(self) -> PIL.Image.Image:
+        bands = [band for band in ("rgb", "nir", "tir") if self._shown(band)]
+        return strip([self._row(band, band == bands[-1]) for band in bands])
 
     def _shown(self, band: str) -> bool:
         return band in self.query_paths or any(band in match.paths for match in self.matches)
@@ -206,6 +215,7 @@ def reid(
     before: str | None = None,
     rerank: bool = False,
     store: str | Path | None = None,
+    device: str = "cpu",
 ) -> ReidResult:
     """Search a gallery for a query's object, by a trained network of streams.
 
@@ -222,11 +232,12 @@ def reid(
         after: only frames at this time or later, as in the column ``time``; ``before`` or earlier.
         rerank: by k-reciprocal neighbors within the gallery.
         store: a folder where the gallery's descriptors are kept for the next query.
+        device: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
         CrossbandError: no such query, gallery, checkpoint, band or column, or nothing left to search.
     """
-    loaded = checkpoint if isinstance(checkpoint, ReidNetwork) else load_reid(checkpoint)
+    loaded = checkpoint if isinstance(checkpoint, ReidNetwork) else load_reid(checkpoint, device)
     frames = gallery if isinstance(gallery, Frames) else open_frames(gallery)
     asked, own = _query_frames(query, frames, band)
     mine = _columns(loaded.bands, query_bands, asked, "query")

@@ -262,7 +262,7 @@ class Reidentification(Task):
         scoring, found = self.recipe.scoring, {}
         for name, pair in self.recipe.data.test.items():
             vectors = self._vectors(pair)
-            found[name] = self.measure(pair, vectors).to_json(scoring.ranks)
+            found[name] = self.measure(pair, vectors).to_dict(scoring.ranks)
             if scoring.rerank:
                 labels = reid_labels(*self._frames(pair), scoring.protocol)
                 scores, _, _ = score_sets(
@@ -273,7 +273,7 @@ class Reidentification(Task):
                     scoring.descriptor,
                     blocks=rerank_blocks,
                 )
-                found[name]["reranked"] = scores.to_json(scoring.ranks)
+                found[name]["reranked"] = scores.to_dict(scoring.ranks)
         return found
 
     def measure(

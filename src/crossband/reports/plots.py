@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+import PIL.Image
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "PALETTE", "plot_cost", "plot_robustness", "plot_segmentation_robustness"]
+__all__ = [
+    "INK",
+    "PALETTE",
+    "picture_figure",
+    "plot_curve",
+    "plot_recall",
+    "plot_robustness",
+    "plot_segmentation_robustness",
+]
 
 # Okabe and Ito's colors, told apart by the color-blind
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
@@ -46,6 +56,60 @@ def plot_robustness(points: pd.DataFrame) -> Figure:
                 ax.set_ylabel(f"R@1, %   {query} → {gallery}")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(models), 3), frameon=False)
+    return figure
+
+
+def picture_figure(picture: PIL.Image.Image) -> Figure:
+    """Return a picture as a figure of its own size, without axes."""
+    figure = Figure(figsize=(picture.width / 100, picture.height / 100), dpi=100)
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.imshow(np.asarray(picture.convert("RGB")), interpolation="nearest")
+    ax.set_axis_off()
+    return figure
+
+
+def plot_recall(table: pd.DataFrame) -> Figure:
+    """Draw R@1 of each model with its 95 % interval, and misaligned beside it; one row of axes a direction.
+
+    Args:
+        table: as :meth:`crossband.retrieval.Benchmark.to_pandas` gives it.
+    """
+    ways = list(dict.fromkeys(zip(table["query"], table["gallery"], strict=True)))
+    height = sum(0.34 * len(table[(table["query"] == q) & (table["gallery"] == g)]) + 0.9 for q, g in ways)
+    figure = Figure(figsize=(7.2, height + 0.4), layout="constrained", dpi=130)
+    axes = figure.subplots(len(ways), 1, squeeze=False, sharex=True)[:, 0]
+    for ax, (query, gallery) in zip(axes, ways, strict=True):
+        mine = table[(table["query"] == query) & (table["gallery"] == gallery)].iloc[::-1]
+        y = np.arange(len(mine))
+        recall = mine["R@1"].to_numpy(float)
+        off = np.stack([recall - mine["R@1_low"], mine["R@1_high"] - recall]).astype(float).clip(0)
+        ax.errorbar(
+            recall, y, xerr=off, fmt="o", ms=6, lw=1.4, capsize=2.5, color=PALETTE[0], label="R@1, 95 %"
+        )
+        moved = pd.to_numeric(mine["R@1_misaligned"])
+        if moved.notna().any():
+            ax.plot(moved, y, "D", ms=5, mfc="none", mew=1.5, color=PALETTE[1], label="one band misaligned")
+        ax.set_yticks(y, mine["model"])
+        ax.set(xlim=(-2, 102), ylim=(-0.6, len(mine) - 0.4))
+        ax.set_title(f"{query} → {gallery}", loc="left", fontsize=10, color=INK)
+        ax.grid(alpha=0.25, axis="x")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[-1].set_xlabel("R@1, %")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def plot_curve(table: pd.DataFrame, x: str, y: str, mark: float | None = None) -> Figure:
+    """Draw one column of a table over another, as a score over epochs, with a line at ``mark``."""
+    figure = Figure(figsize=(5.2, 3.2), layout="constrained", dpi=130)
+    ax = figure.subplots()
+    ax.plot(table[x], table[y], "o-", ms=3.5, lw=1.6, color=PALETTE[0])
+    if mark is not None:
+        ax.axvline(mark, color=PALETTE[1], lw=1.2, ls=":")
+    ax.set(xlabel=x, ylabel=y)
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -14,7 +14,7 @@ import PIL.ImageOps
 
 from ..bands import Band, Normalization
 from ..errors import ImageFault
-from ..io import Image, read_image
+from ..io import Image, as_image
 
 __all__ = ["Tile", "strip", "thumbnail"]
 
@@ -28,13 +28,13 @@ class Tile:
     """One picture of a strip.
 
     Attributes:
-        path: the image; one that is gone or damaged becomes a gray tile that says so.
+        path: the image, or its file; one that is gone or damaged becomes a gray tile that says so.
         band: how to show it.
         title: the first line below it; ``detail`` the second.
         right: marks it right (green) or wrong (red); ``None`` marks nothing.
     """
 
-    path: str | Path
+    path: str | Path | Image
     band: str
     title: str
     detail: str = ""
@@ -78,7 +78,7 @@ def strip(rows: Sequence[Sequence[Tile]]) -> PIL.Image.Image:
 def _picture(tile: Tile) -> PIL.Image.Image | str:
     """The tile's picture, or why there is none."""
     try:
-        return PIL.ImageOps.contain(thumbnail(read_image(tile.path, tile.band), Band(tile.band)), _TILE)
+        return PIL.ImageOps.contain(thumbnail(as_image(tile.path, tile.band), Band(tile.band)), _TILE)
     except ImageFault as fault:
         return fault.reason
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -26,12 +27,18 @@ from ..metrics import (
 )
 from ..nn.encoder import count_parameters
 from ..progress import note
-from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
+from ..results import Result
+from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, distinct
 from .directions import Direction, Example, Sides, directions
 from .embed import Embedding, embed
 from .rerank import DEFAULT_RERANK, Reranked, SecondLook
 from .rerank import rerank as rerank_sides
 from .search import DEFAULT_MEMORY
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .report import LookUp
 
 __all__ = ["MISALIGNED", "Benchmark", "Run", "benchmark"]
 
@@ -85,8 +92,8 @@ class Run:
     examples: list[Example] = field(repr=False, compare=False)
 
 
-@dataclass(frozen=True)
-class Benchmark:
+@dataclass(frozen=True, repr=False)
+class Benchmark(Result):
     """What :func:`benchmark` measured.
 
     Attributes:
@@ -94,14 +101,16 @@ class Benchmark:
         runs: one per model and direction.
         comparisons: for each direction, each model against the best one, on the same queries.
         faults: images left out, with their reasons.
+        frames: what was measured.
     """
 
     protocol: dict[str, object]
     runs: list[Run]
     comparisons: list[dict[str, object]]
     faults: list[ImageFault]
+    frames: Frames = field(compare=False)
 
-    def to_json(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Return the content of ``results.json``."""
         runs = []
         for run in self.runs:
@@ -114,7 +123,7 @@ class Benchmark:
             "left_out": [{"path": fault.path, "reason": fault.reason} for fault in self.faults],
         }
 
-    def to_table(self) -> pd.DataFrame:
+    def to_pandas(self) -> pd.DataFrame:
         """Return one row per run, flat."""
         rows = []
         for run in self.runs:
@@ -176,21 +185,38 @@ class Benchmark:
             )
         return pd.DataFrame(rows)
 
+    def plot(self) -> Figure:
+        """Draw R@1 of each model and direction with its interval; see :mod:`crossband.reports.plots`."""
+        from ..reports.plots import plot_recall
+
+        return plot_recall(self.to_pandas())
+
+    def report(self, folder: str | Path, published: LookUp | None = None) -> Path:
+        """Write ``results.json``, ``results.csv`` and ``report.html`` into a folder; gives the page.
+
+        The page's pictures are read again from the frames that were measured. ``published`` looks up a paper's
+        figures of a dataset and a model, as :func:`crossband.papers.rgbt_retrieval.published_retrieval`.
+        """
+        from .report import write_report
+
+        out = self.write(folder)
+        return write_report(self, self.frames, out, published=published)
+
     def write(self, out: str | Path) -> Path:
         """Write ``results.json`` and ``results.csv``; return the folder."""
         out = make_folder(out)
-        write_file(out / "results.json", json.dumps(self.to_json(), indent=1) + "\n")
-        write_file(out / "results.csv", self.to_table().to_csv(index=False))
+        write_file(out / "results.json", json.dumps(self.to_dict(), indent=1) + "\n")
+        write_file(out / "results.csv", self.to_pandas().to_csv(index=False))
         return out
 
 
 def benchmark(
     frames: Frames,
-    models: Sequence[str] = (DEFAULT_DESCRIPTOR,),
+    models: str | Descriptor | Sequence[str | Descriptor] = DEFAULT_DESCRIPTOR,
     query: str = "all",
     gallery: str = "all",
     *,
-    store: str | Path,
+    store: str | Path | None = None,
     protocol: str = "exact",
     misaligned: bool = True,
     own_means: bool = True,
@@ -206,9 +232,10 @@ def benchmark(
 
     Args:
         frames: two or more frames with two bands.
-        models: descriptors by name, text or file.
+        models: one or more descriptors: a name, text or file, or a :class:`Descriptor`.
         query: a band, or ``all``; ``gallery`` likewise.
-        store: the folder of the descriptor store; a second run computes nothing again.
+        store: the folder of the descriptor store, in the user's cache where ``None``; a second run computes
+            nothing again.
         protocol: ``exact``, ``place`` or ``within:METERS``.
         misaligned: also measure with one band misaligned.
         own_means: center each band by its own mean in these frames; else by the means that came with a
@@ -227,10 +254,10 @@ def benchmark(
         raise CrossbandError(f"{rerank} items cannot be re-ranked; choose 1 or more, or 0 for none")
     runs: list[Run] = []
     faults: dict[tuple[str, str], ImageFault] = {}
-    for name in dict.fromkeys(models):
-        descriptor = Descriptor.load(name, options)
+    for model in distinct(models):
+        descriptor = Descriptor.of(model, options)
         look = SecondLook.of(descriptor) if rerank else None
-        plan = _Plan(rule, Path(store), misaligned, own_means, look, rerank, max_memory, workers)
+        plan = _Plan(rule, store, misaligned, own_means, look, rerank, max_memory, workers)
         for run, found in _measure(frames, descriptor, ways, plan):
             runs.append(run)
             faults.update(((fault.path, fault.reason), fault) for fault in found)
@@ -248,7 +275,7 @@ def benchmark(
         "reranked": rerank,
         "interval": "95 %, bootstrap over queries (2000 resamples, seed 0); Clopper-Pearson where all agree",
     }
-    return Benchmark(described, runs, _comparisons(runs), list(faults.values()))
+    return Benchmark(described, runs, _comparisons(runs), list(faults.values()), frames)
 
 
 @dataclass(frozen=True)
@@ -256,7 +283,7 @@ class _Plan:
     """What is the same for every model, but for what re-ranks its lists."""
 
     rule: Protocol
-    store: Path
+    store: str | Path | None
     misaligned: bool
     own_means: bool
     look: SecondLook | None

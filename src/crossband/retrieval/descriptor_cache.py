@@ -22,6 +22,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from ..errors import CrossbandError
+from ..files import cache_folder
 
 __all__ = ["ArrayRows", "DescriptorStore", "Rows", "StoredRows"]
 
@@ -81,7 +82,7 @@ class DescriptorStore:
     Several processes may add to the same store; rows added by another are seen at the next opening.
 
     Args:
-        folder: where stores lie.
+        folder: where stores lie; in the user's cache (:func:`crossband.files.cache_folder`) where ``None``.
         fingerprint: what identifies the way of describing.
 
     Raises:
@@ -96,7 +97,8 @@ class DescriptorStore:
         array([[1., 1., 1., 1.]], dtype=float32)
     """
 
-    def __init__(self, folder: str | Path, fingerprint: str) -> None:
+    def __init__(self, folder: str | Path | None, fingerprint: str) -> None:
+        folder = cache_folder() / "descriptors" if folder is None else folder
         self.folder = Path(folder) / fingerprint
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

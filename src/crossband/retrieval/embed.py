@@ -22,7 +22,15 @@ from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
 from ..io.images import decode_image, read_bytes
 from ..progress import Progress
-from .descriptor.descriptor import Descriptor, Finish, FinishedRows, unit_length
+from .descriptor.descriptor import (
+    DEFAULT_DESCRIPTOR,
+    DEFAULT_OPTIONS,
+    Descriptor,
+    Finish,
+    FinishedRows,
+    Options,
+    unit_length,
+)
 from .descriptor_cache import DescriptorStore, Rows, StoredRows
 
 if TYPE_CHECKING:
@@ -112,13 +120,14 @@ class _Prepared:
 
 def embed(
     frames: Frames,
-    descriptor: Descriptor,
+    descriptor: str | Descriptor = DEFAULT_DESCRIPTOR,
     bands: Iterable[Band | str] | None = None,
     *,
-    store: str | Path,
+    store: str | Path | None = None,
     workers: int | None = None,
     required: Container[Band] | bool = True,
     look: SecondLook | None = None,
+    options: Options = DEFAULT_OPTIONS,
 ) -> Embedding:
     """Describe every image of some bands, once.
 
@@ -127,19 +136,22 @@ def embed(
 
     Args:
         frames: what to embed.
-        descriptor: how.
+        descriptor: how; a name is loaded with ``options``.
         bands: which bands; all of the frames' by default.
-        store: the folder of the descriptor store; it may serve any number of descriptors and sets.
+        store: the folder of the descriptor store, in the user's cache where ``None``; it may serve any number
+            of descriptors and sets.
         workers: threads that read, and on a CPU as many that run the encoder; one for each core by default.
         required: whether a band without one usable image is an error, or the bands of which it is one;
             otherwise such a band is left out.
         look: what will re-rank; its local features are made of the same reading of each image and kept in the same folder.
+        options: how images are read and where weights lie.
 
     Raises:
         CrossbandError: no frames have the band, or none of a band's images can be used.
     """
     wanted = [parse_band(band) for band in bands] if bands is not None else list(frames.bands)
     jobs = list(_jobs(frames, wanted))
+    descriptor = Descriptor.of(descriptor, options)
     stored = [DescriptorStore(store, one.fingerprint) for one in _ways(descriptor, look)]
     lanes = _Lanes.for_device(descriptor.device, workers)
     done: list[_Prepared] = []

@@ -6,8 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 
 from .. import __version__
@@ -19,6 +21,7 @@ from ..io import read_image
 from ..metrics import CentroidCondition, Hubness, ModalityGap, Protocol, hubness, modality_gap, recall_at
 from ..metrics.ranking import Ranks
 from ..progress import note
+from ..results import Result
 from .benchmark import Benchmark, benchmark
 from .descriptor import (
     DEFAULT_DESCRIPTOR,
@@ -27,6 +30,7 @@ from .descriptor import (
     Finish,
     FinishedRows,
     Options,
+    distinct,
 )
 from .descriptor_cache import Rows
 from .directions import Direction, Example, Sides, directions
@@ -34,6 +38,11 @@ from .embed import Embedding, embed
 from .projection import principal_scores, project
 from .search import DEFAULT_MEMORY, distance_blocks, exact_search
 from .similarity_map import DEFAULT_MASKS, Masks, SimilarityMap, similarity_map
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .report import LookUp
 
 __all__ = ["DistanceCurve", "Explanation", "Heat", "ModelExplanation", "Plane", "explain"]
 
@@ -129,7 +138,7 @@ class ModelExplanation:
     centroids: CentroidCondition | None
     heats: list[Heat] = field(repr=False)
 
-    def to_json(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Return a plain mapping, without pictures."""
         return {
             "model": self.model,
@@ -187,29 +196,72 @@ class ModelExplanation:
         }
 
 
-@dataclass(frozen=True)
-class Explanation:
+@dataclass(frozen=True, repr=False)
+class Explanation(Result):
     """What :func:`explain` gives: the figures, and what lies behind them."""
 
     result: Benchmark
     models: list[ModelExplanation]
 
+    def to_dict(self) -> dict[str, object]:
+        """The content of ``explanation.json``."""
+        return {"crossband": __version__, "models": [model.to_dict() for model in self.models]}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a model: its recall, the gap between the bands with and without centering, and its hubs."""
+        rows = []
+        for model in self.models:
+            gap = {f"R@1 {name}": recall for name, (_, recall) in (model.gap or {}).items()}
+            rows.append(
+                {
+                    "model": model.model,
+                    "query": model.query_band,
+                    "gallery": model.gallery_band,
+                    "R@1": model.recall_1,
+                    **gap,
+                    "hub": model.hub,
+                    "hub_answers": int(model.hubs.counts.max()),
+                    "hubness": model.hubs.skewness,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def plot(self) -> Figure:
+        """Draw the first projection of the first model, both bands in one plane.
+
+        Raises:
+            CrossbandError: nothing was projected.
+        """
+        from .figures import plot_plane
+
+        drawn = [(model, plane) for model in self.models for plane in model.planes]
+        if not drawn:
+            raise CrossbandError("nothing was projected; explain with projections", parameter="projections")
+        model, plane = drawn[0]
+        return plot_plane(plane, (model.query_band, model.gallery_band))
+
+    def report(self, folder: str | Path, published: LookUp | None = None) -> Path:
+        """Write ``explanation.json``, ``results.json`` and ``report.html`` into a folder; gives the page."""
+        from .report import write_report
+
+        out = self.write(folder)
+        return write_report(self.result, self.result.frames, out, self, published)
+
     def write(self, out: str | Path) -> Path:
         """Write ``explanation.json`` next to the benchmark's own files; return the folder."""
         out = make_folder(out)
         self.result.write(out)
-        content = {"crossband": __version__, "models": [model.to_json() for model in self.models]}
-        write_file(out / "explanation.json", json.dumps(content) + "\n")
+        write_file(out / "explanation.json", json.dumps(self.to_dict()) + "\n")
         return out
 
 
 def explain(
     frames: Frames,
-    models: Sequence[str] = (DEFAULT_DESCRIPTOR,),
+    models: str | Descriptor | Sequence[str | Descriptor] = DEFAULT_DESCRIPTOR,
     query: str = "rgb",
     gallery: str = "tir",
     *,
-    store: str | Path,
+    store: str | Path | None = None,
     queries: Sequence[str] | None = None,
     protocol: str = "exact",
     projections: Sequence[str] = ("tsne", "pca"),
@@ -264,8 +316,8 @@ def explain(
     )
     chosen = _choose(result, list(queries) if queries else None, each)
     explained = []
-    for name in dict.fromkeys(models):
-        descriptor = Descriptor.load(name, options)
+    for model in distinct(models):
+        descriptor = Descriptor.of(model, options)
         embedding = embed(frames, descriptor, [way.query, way.gallery], store=store, workers=workers)
         view = _View(embedding, way, rule, max_memory)
         explained.append(view.explain(chosen, projections, masks, workers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ..bands import Band
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..progress import note
-from .descriptor.descriptor import Descriptor, unit_length
+from .descriptor.descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, unit_length
 from .descriptor_cache import Rows
 from .embed import Embedding, embed
 
@@ -19,9 +20,15 @@ __all__ = ["fit_descriptor", "principal_axes"]
 
 
 def fit_descriptor(
-    sets: list[Frames], descriptor: Descriptor, size: int, *, store: str | Path, whiten: float = 0.5
+    sets: Frames | Sequence[Frames],
+    model: str | Descriptor = DEFAULT_DESCRIPTOR,
+    dim: int = 256,
+    *,
+    whiten: float = 0.5,
+    store: str | Path | None = None,
+    options: Options = DEFAULT_OPTIONS,
 ) -> Descriptor:
-    """Fit principal axes to frames, for descriptors of ``size`` dims.
+    """Shrink a descriptor to ``dim`` dimensions by principal axes, whitened, fitted without labels.
 
     Each band of each set is centered by its own mean before the axes are fitted, so that they describe what
     differs between scenes and not what differs between bands or cameras. The means of all sets together are
@@ -29,58 +36,60 @@ def fit_descriptor(
 
     Args:
         sets: one or more sets of frames; never the ones to be searched, if figures are to be believed.
-        descriptor: what to shrink; centering is switched on.
-        size: dims of the result.
-        store: the folder of the descriptor store.
+        model: what to shrink; centering is switched on.
+        dim: of the vectors.
         whiten: the exponent of the singular values that axes are divided by: 0 none, 1 whole whitening.
 
+        store: the folder of the descriptor store, in the user's cache where ``None``.
+        options: how images are read and where weights lie, for a model by name.
+
     Raises:
-        CrossbandError: fewer images than ``size``.
+        CrossbandError: fewer images than ``dim``.
     """
+    sets = [sets] if isinstance(sets, Frames) else list(sets)
+    descriptor = Descriptor.of(model, options)
     if not sets or any(not len(frames) for frames in sets):
         raise CrossbandError("a set to fit on has no frames")
     embeddings = [embed(frames, descriptor, store=store) for frames in sets]
     for fault in (fault for embedding in embeddings for fault in embedding.faults):
         note(f"left out: {fault}")
     centered = np.concatenate([part for embedding in embeddings for part in _centered(embedding)])
-    axes = principal_axes(centered, size, whiten)
-    name = f"{descriptor.name}+pca{size}"
+    axes = principal_axes(centered, dim, whiten)
+    name = f"{descriptor.name}+pca{dim}"
     return replace(descriptor, name=name, center=True, axes=axes, means=_common_means(embeddings))
 
 
-def principal_axes(centered: np.ndarray, size: int, whiten: float = 0.5) -> np.ndarray:
-    """Compute principal axes ``(d, size)`` of centered rows ``(n, d)``.
-
-    Each axis is divided by its singular value to the power ``whiten``, relative to the first: with 1 all
-    projections have the variance of the first, with 0 their own.
+def principal_axes(centered: np.ndarray, dim: int, whiten: float = 0.5) -> np.ndarray:
+    """Principal axes ``(d, dim)`` of centered rows ``(n, d)``, each divided by its singular value to the
+    power ``whiten``, the first by one: with 1 all projections have the variance of the first, with 0 their own.
 
     Jegou and Chum, "Negative evidences and co-occurences in image retrieval", ECCV 2012. Through the Gram
     matrix when there are fewer rows than dims.
 
     Raises:
-        CrossbandError: the rows span fewer than ``size`` dimensions.
+        CrossbandError: the rows span fewer than ``dim`` dimensions.
 
     Example:
-        >>> rows = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+        >>> rows = np.random.default_rng(0).normal(dim=(50, 8)).astype(np.float32)
         >>> projected = rows @ principal_axes(rows, 3, whiten=1.0)
         >>> bool(np.allclose(np.corrcoef(projected.T), np.eye(3), atol=0.1))
         True
     """
     n, d = centered.shape
-    if n <= size or d < size:
+    if n <= dim or d < dim:
         raise CrossbandError(
-            f"{size} dims need more than {size} images and descriptors of at least {size} dims; "
-            f"there are {n} images of {d} dims; give more images or ask for fewer dims"
+            f"{dim} axes need more than {dim} images and at least {dim} numbers an image; "
+            f"there are {n} images of {d} numbers; give more images or ask for fewer axes"
         )
     if n < d:
         values, left = np.linalg.eigh(_gram(centered.T))
-        singular = np.sqrt(values[::-1][:size].clip(0))
-        axes = centered.T @ (left[:, ::-1][:, :size] / np.maximum(singular, 1e-12)).astype(np.float32)
+        singular = np.sqrt(values[::-1][:dim].clip(0))
+        axes = centered.T @ (left[:, ::-1][:, :dim] / np.maximum(singular, 1e-12)).astype(np.float32)
     else:
         values, axes = np.linalg.eigh(_gram(centered))
-        singular, axes = np.sqrt(values[::-1][:size].clip(0)), axes[:, ::-1][:, :size]
+        singular, axes = np.sqrt(values[::-1][:dim].clip(0)), axes[:, ::-1][:, :dim]
     if not singular[-1] > 1e-6 * singular[0]:
-        raise CrossbandError(f"these images vary along fewer than {size} directions; ask for fewer dims")
+        raise CrossbandError(f"these images vary in fewer than {dim} directions; ask for fewer axes")
     scale = (singular / singular[0]) ** whiten
     return np.ascontiguousarray(axes / scale, np.float32)
 

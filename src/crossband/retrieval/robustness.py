@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -15,10 +16,14 @@ from ..files import make_folder, write_file
 from ..frames import Frames
 from ..metrics import Protocol, recall_at
 from ..progress import note
-from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options
+from ..results import Result, save_figure
+from .descriptor.descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, distinct
 from .directions import Sides, directions
 from .embed import embed
 from .search import DEFAULT_MEMORY
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["AMOUNTS", "RobustnessCurve", "robustness"]
 
@@ -30,8 +35,8 @@ AMOUNTS: dict[str, tuple[float, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class RobustnessCurve:
+@dataclass(frozen=True, repr=False)
+class RobustnessCurve(Result):
     """What :func:`robustness` measured.
 
     Attributes:
@@ -40,23 +45,35 @@ class RobustnessCurve:
 
     points: pd.DataFrame
 
-    def write(self, out: str | Path) -> Path:
-        """Write ``robustness.csv`` and ``robustness.png``; return the folder."""
+    def to_dict(self) -> dict[str, object]:
+        """Return ``{"points": [...]}``, one mapping for each row."""
+        return {"points": self.points.to_dict("records")}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the points."""
+        return self.points
+
+    def plot(self) -> Figure:
+        """Draw R@1 over each kind of misalignment; see :func:`crossband.reports.plots.plot_robustness`."""
         from ..reports.plots import plot_robustness
 
-        out = make_folder(out)
+        return plot_robustness(self.points)
+
+    def report(self, folder: str | Path) -> Path:
+        """Write ``robustness.csv`` and ``robustness.png`` into a folder; gives the folder."""
+        out = make_folder(folder)
         write_file(out / "robustness.csv", self.points.to_csv(index=False))
-        write_file(out / "robustness.png", plot_robustness(self.points).savefig)
+        save_figure(self.plot(), out / "robustness.png")
         return out
 
 
 def robustness(
     frames: Frames,
-    models: Sequence[str] = (DEFAULT_DESCRIPTOR,),
+    models: str | Descriptor | Sequence[str | Descriptor] = DEFAULT_DESCRIPTOR,
     query: str = "all",
     gallery: str = "all",
     *,
-    store: str | Path,
+    store: str | Path | None = None,
     protocol: str = "exact",
     amounts: Mapping[str, Sequence[float]] | None = None,
     options: Options = DEFAULT_OPTIONS,
@@ -84,8 +101,8 @@ def robustness(
     bands = sorted({band for way in ways for band in (way.query, way.gallery)}, key=list(Band).index)
     galleries = [band for band in bands if any(way.gallery is band for way in ways)]
     points: list[dict[str, object]] = []
-    for name in dict.fromkeys(models):
-        descriptor = Descriptor.load(name, options)
+    for model in distinct(models):
+        descriptor = Descriptor.of(model, options)
         plain = embed(frames, descriptor, bands, store=store, workers=workers)
         for fault in plain.faults:
             note(f"left out: {fault}")

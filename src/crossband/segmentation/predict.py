@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import PIL.Image
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,11 @@ from ..models import create_segmenter
 from ..models.packaged import checkpoint_for
 from ..nn.reparam import reparameterize
 from ..progress import note, track
+from ..results import Result, Rows
 from .classes import palette
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["LoadedSegmenter", "Segmented", "load_segmenter", "segment"]
 
@@ -86,8 +90,8 @@ class LoadedSegmenter:
         return logits[0].argmax(0).to(torch.uint8).cpu().numpy()
 
 
-@dataclass(frozen=True)
-class Segmented:
+@dataclass(frozen=True, repr=False)
+class Segmented(Result):
     """What came of one frame.
 
     Attributes:
@@ -103,15 +107,25 @@ class Segmented:
     shares: dict[str, float]
     without: dict[str, dict[str, float]]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain mapping."""
-        return {
-            "frame": self.frame,
-            "labels": self.labels,
-            "overlay": self.overlay,
-            "shares": self.shares,
-            "without": self.without,
-        }
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the share of each class that is there, percent; a row more for each band left out."""
+        rows = [("", self.shares), *self.without.items()]
+        return pd.DataFrame(
+            [
+                {
+                    "frame": self.frame,
+                    "without": band,
+                    **{name: share for name, share in shares.items() if share},
+                }
+                for band, shares in rows
+            ]
+        )
+
+    def plot(self) -> Figure:
+        """Draw the written overlay."""
+        from ..reports.plots import picture_figure
+
+        return picture_figure(PIL.Image.open(self.overlay))
 
 
 def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegmenter:
@@ -144,7 +158,7 @@ def segment(
     units: str | None = None,
     without: Sequence[str] = (),
     device: str = "cpu",
-) -> list[Segmented]:
+) -> Rows[Segmented]:
     """Segment images and write label maps, overlays and ``segments.json``.
 
     ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
@@ -170,13 +184,13 @@ def segment(
     if lacking:
         note(f"some frames have no {', '.join(lacking)}; it is read as black, which costs accuracy")
     folder = make_folder(out)
-    found = []
+    found: Rows[Segmented] = Rows()
     for name, frame in track(frames.items(), len(frames), "segmenting"):
         paths = {band: path for band, path in frame.paths.items() if band in model.bands}
         pictures = {band: read_image(path, band, units) for band, path in paths.items()}
         truth = None if frame.labels is None else read_labels(frame.labels)
         found.append(_segmented(model, name, pictures, truth, lost, folder))
-    write_file(folder / "segments.json", json.dumps([one.to_json() for one in found], indent=1))
+    found.to_json(folder / "segments.json")
     return found
 
 

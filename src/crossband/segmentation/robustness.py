@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,12 @@ from ..files import make_folder, write_file
 from ..frames import Frames
 from ..io import read_image
 from ..metrics.segmentation import score_confusion
+from ..results import Result, save_figure
 from .evaluation import confusion_of
 from .predict import load_segmenter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["DISTURBANCES", "SegmentationCurve", "disturb", "segmentation_robustness"]
 
@@ -39,8 +44,8 @@ _PLAIN_DEPTH = 30.0  # meters, where a frame's depth is not known
 _AIR_LIGHT = 0.7
 
 
-@dataclass(frozen=True)
-class SegmentationCurve:
+@dataclass(frozen=True, repr=False)
+class SegmentationCurve(Result):
     """mIoU under disturbances.
 
     Attributes:
@@ -49,18 +54,29 @@ class SegmentationCurve:
 
     points: pd.DataFrame
 
-    def write(self, out: str | Path) -> Path:
-        """Write ``segmentation_robustness.csv`` and ``.png``; return the picture.
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"points": [...]}``, one mapping for each row."""
+        return {"points": self.points.to_dict("records")}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the points."""
+        return self.points
+
+    def plot(self) -> Figure:
+        """Draw mIoU over each disturbance; see :func:`crossband.reports.plots.plot_segmentation_robustness`."""
+        from ..reports.plots import plot_segmentation_robustness
+
+        return plot_segmentation_robustness(self.points)
+
+    def report(self, folder: str | Path) -> Path:
+        """Write ``segmentation_robustness.csv`` and ``.png`` into a folder; gives the picture.
 
         Raises:
             CrossbandError: the folder cannot be written.
         """
-        from ..reports.plots import plot_segmentation_robustness
-
-        folder = make_folder(out)
-        write_file(folder / "segmentation_robustness.csv", lambda path: self.points.to_csv(path, index=False))
-        figure = plot_segmentation_robustness(self.points)
-        return write_file(folder / "segmentation_robustness.png", lambda path: figure.savefig(path))
+        out = make_folder(folder)
+        write_file(out / "segmentation_robustness.csv", lambda path: self.points.to_csv(path, index=False))
+        return save_figure(self.plot(), out / "segmentation_robustness.png")
 
 
 def segmentation_robustness(

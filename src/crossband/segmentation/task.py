@@ -329,7 +329,7 @@ class Segmentation(Task):
             if not rows.any():
                 continue
             protocol = self.recipe.scoring.protocol
-            scores = score_confusion(matrices[rows].sum(0), protocol).to_json(self.classes)
+            scores = score_confusion(matrices[rows].sum(0), protocol).to_dict(self.classes)
             interval = score_interval(matrices[rows], groups[rows].tolist(), protocol)
             scores |= {
                 "n_frames": int(rows.sum()),

@@ -16,6 +16,7 @@ from ..files import write_file
 from ..frames import Frames
 from ..progress import Progress
 from .city import City, build_city
+from .export import check_layout, export_layout
 from .files import is_complete, record_of
 from .labels import CATEGORIES
 from .map_tiles import write_map
@@ -31,16 +32,17 @@ _LARGEST, _SMALLEST = 4096, 16
 
 
 def simulate(
-    preset: str,
-    frames: int,
-    size: tuple[int, int],
-    seed: int,
-    out: str | Path,
+    preset: str = "retrieval",
+    frames: int = 100,
+    size: tuple[int, int] = (256, 320),
+    seed: int = 0,
+    out: str | Path = "city",
     *,
     workers: int | None = None,
     misaligned: bool = False,
     eight_bit: bool = False,
     samples: int = 4,
+    layout: str | None = None,
 ) -> Frames:
     """Render the multispectral city: RGB, NIR and thermal, with every label.
 
@@ -61,6 +63,7 @@ def simulate(
             flow from each RGB pixel to it is written to ``flow/``.
         eight_bit: also write ``tir8/``, the thermal image after automatic gain control.
         samples: rays per pixel, 1 or 4.
+        layout: also export to ``out/LAYOUT``: ``mfnet``, ``pst900`` or ``coco``.
 
     Returns:
         The manifest that was written.
@@ -69,6 +72,8 @@ def simulate(
         CrossbandError: unknown preset, impossible number or size, a folder that cannot be written or that
             holds another simulation, or Embree is not installed.
     """
+    if layout is not None:
+        check_layout(layout)
     job = _checked(preset, frames, size, seed, samples, misaligned, eight_bit)
     folder = _prepared(Path(out), job)
     count = max(1, min(workers or os.cpu_count() or 1, -(-frames // 5)))
@@ -88,6 +93,8 @@ def simulate(
             f"cannot write {folder} ({error.strerror}); choose another folder", parameter="out"
         ) from None
     table.write(folder / "frames.parquet")
+    if layout is not None:
+        export_layout(layout, table, folder / layout)
     return table
 
 

@@ -5,24 +5,29 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 
 from ..checkpoints import load_network, read_metadata
 from ..devices import choose_device
 from ..errors import CrossbandError, MissingExtraError
 from ..files import make_folder, write_file
+from ..results import Result
 from .recipe import Recipe, read_recipe
 from .task import Task, find_task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Training", "evaluate", "train", "write_json"]
 
 
-@dataclass(frozen=True)
-class Training:
+@dataclass(frozen=True, repr=False)
+class Training(Result):
     """What a run came to.
 
     Attributes:
@@ -38,9 +43,20 @@ class Training:
     epoch: int
     seconds: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain mapping."""
-        return asdict(self)
+    def to_pandas(self) -> pd.DataFrame:
+        """Return every score of the run's log: ``epoch`` and a column for each."""
+        from .logs import read_log
+
+        rows = pd.DataFrame(read_log(Path(self.checkpoint).parent), columns=["step", "epoch", "name", "value"])
+        rows = rows.astype({"epoch": int, "value": float})
+        return rows.pivot_table(index="epoch", columns="name", values="value", aggfunc="last").reset_index()
+
+    def plot(self) -> Figure:
+        """Draw the monitored score over the epochs, and the epoch that was kept."""
+        from ..reports.plots import plot_curve
+
+        table = self.to_pandas().dropna(subset=[self.monitor])
+        return plot_curve(table, "epoch", self.monitor, self.epoch)
 
 
 def train(

@@ -71,7 +71,7 @@ class ReidCurve:
         """Each probe's own nAUC, percent, float64; their mean is that of all."""
         return np.array([nauc((np.arange(1, LAST_RANK + 1) >= rank) * 100.0) for rank in self.ranks.kept])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return a plain mapping."""
         return {
             "protocol": "other-frames",

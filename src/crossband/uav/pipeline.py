@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..progress import track
+from ..results import Result
 from .flight import Flight, open_flight
 from .match import bhattacharyya, combined, mser_distance, object_crop, signature
 from .networks import Detector, Networks
 from .semantic_map import SemanticMap, read_map
 from .stages import Position, align, detect, localize
-from .translate import Thermal, read_photograph, translate
+from .translate import Thermal, read_photograph, translate_photograph
 
 __all__ = ["ObjectMatch", "ReidResult", "geojson", "match", "reid"]
 
@@ -57,8 +59,8 @@ class ObjectMatch:
     confidence: float
 
 
-@dataclass(frozen=True)
-class ReidResult:
+@dataclass(frozen=True, repr=False)
+class ReidResult(Result):
     """What the chain found.
 
     Attributes:
@@ -79,9 +81,14 @@ class ReidResult:
     n_frames: int
     ambient: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return a plain mapping."""
-        return {"crossband": "thermal-reid-1", **asdict(self)}
+        return {"crossband": "thermal-reid-1", **super().to_dict()}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row per match."""
+        columns = list(ObjectMatch.__dataclass_fields__)
+        return pd.DataFrame([asdict(one) for one in self.matches], columns=columns)
 
 
 def reid(
@@ -126,12 +133,12 @@ def reid(
     labels = align(frames, ground, positions, folder) if networks.detector.network.semantics else None
     found = detect(frames, networks.detector, folder, labels)
     ambient = frames.ambient()
-    thermal = translate(photograph, translator, ambient, _usual_side(found))
+    thermal = translate_photograph(photograph, translator, ambient, _usual_side(found))
     thermal.write(folder / "probe.png")
     result = match(
         thermal, frames, found, positions, ground, networks.detector, calibration.beta, calibration.threshold, k
     )
-    write_file(folder / "matches.json", json.dumps(result.to_json(), indent=1))
+    write_file(folder / "matches.json", json.dumps(result.to_dict(), indent=1))
     write_file(folder / "matches.geojson", json.dumps(geojson(result), indent=1))
     from .figure import save_reid
 

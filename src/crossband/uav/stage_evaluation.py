@@ -39,7 +39,7 @@ from .networks import Labeler, Locator, Networks
 from .semantic_map import read_map
 from .stages import Position, label_image
 from .tasks.localization import Search, localization_scores
-from .translate import Photograph, translate
+from .translate import Photograph, translate_photograph
 
 __all__ = [
     "PROBES",
@@ -106,7 +106,7 @@ class Matcher:
             return signature(crop - own + ambient, ambient)
         photograph = cut_out(self.scenes, where)
         if probe == "translated":
-            made = translate(photograph, self.network, ambient)
+            made = translate_photograph(photograph, self.network, ambient)
             return signature(object_crop(made.kelvin, made.box), ambient)
         low, high = self._stretch(flight)
         gray = (photograph.pixels * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0).numpy()
@@ -115,7 +115,7 @@ class Matcher:
     def translated_crop(self, where: tuple[int, int], flight: str) -> torch.Tensor:
         """Crop a probe's translation as :func:`.protocol.object_crops` crops thermal boxes."""
         ambient = self.ambient(flight)
-        made = translate(cut_out(self.scenes, where), self.network, ambient)
+        made = translate_photograph(cut_out(self.scenes, where), self.network, ambient)
         kelvin = torch.from_numpy(object_crop(made.kelvin, made.box))[None]
         scaled = ((kelvin - ambient) / (8 * KELVIN_A_UNIT) + 0.5).clamp(0, 1)
         return resized(scaled, (_CROP, _CROP)).expand(3, -1, -1)[None]
@@ -160,7 +160,7 @@ def measure_matching(val: Matcher, test: Matcher) -> dict[str, Any]:
     """Measure each kind of probe on test, with the beta that is best for it on val.
 
     Returns:
-        by probe ``beta``, ``val_nauc`` and the figures of :meth:`ReidCurve.to_json`; ``parts``: histogram
+        by probe ``beta``, ``val_nauc`` and the figures of :meth:`ReidCurve.to_dict`; ``parts``: histogram
         alone (beta 1) and regions alone (beta 0) of the translated probes; and ``translated_less_gray``: the
         difference in nAUC on the same probes, with its interval.
     """
@@ -171,7 +171,7 @@ def measure_matching(val: Matcher, test: Matcher) -> dict[str, Any]:
         beta = calibrate_beta(scores, BETAS)
         curve = test.curve(probe, beta)
         areas[probe] = curve.areas
-        found[probe] = {"beta": beta, "val_nauc": max(scores), **curve.to_json()}
+        found[probe] = {"beta": beta, "val_nauc": max(scores), **curve.to_dict()}
     parts = {name: test.curve("translated", beta).nauc for name, beta in (("histogram", 1.0), ("regions", 0.0))}
     shuffled = test.curve("translated", 0.0)
     gain = areas["translated"] - areas["gray"]
@@ -359,7 +359,7 @@ def measure_detection(
     scenes: Scenes, found: Callable[[Scenes], list[np.ndarray]], classes: list[str]
 ) -> dict[str, Any]:
     """Measure COCO's mAP of detections; see :mod:`crossband.metrics.detection`."""
-    return score_detections(found(scenes), scenes.boxes, classes).to_json()
+    return score_detections(found(scenes), scenes.boxes, classes).to_dict()
 
 
 def measure_chain(
@@ -406,7 +406,7 @@ def measure_chain(
         else:
             ranks.append(len(mine) + 1)
 
-    curve = score_ranks(Ranks(np.array(ranks)), float(np.mean(sizes))).to_json()
+    curve = score_ranks(Ranks(np.array(ranks)), float(np.mean(sizes))).to_dict()
     return {
         **curve,
         "protocol": "other-frames, detections",

@@ -32,6 +32,7 @@ from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..io import read_image
 from ..progress import track
+from ..results import Result
 from .align import align_labels
 from .flight import Flight
 from .ground_classes import OBJECT, UNKNOWN
@@ -53,8 +54,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Position:
+@dataclass(frozen=True, repr=False)
+class Position(Result):
     """Where a frame was taken.
 
     Attributes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,9 +14,14 @@ from ..data.scenes import resized
 from ..errors import CrossbandError
 from ..io import read_image
 from ..models.thermal_gan import ThermalGAN
+from ..results import Result
 
-__all__ = ["Photograph", "Thermal", "object_box", "read_photograph", "translate"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
+__all__ = ["Photograph", "Thermal", "object_box", "read_photograph", "translate", "translate_photograph"]
+
+_MILD = 288.15  # kelvin, 15 degrees Celsius
 _MARGIN = 1 / 6
 _LARGEST = 1024  # pixels of the longer side that are translated; a network this size sees no more
 
@@ -33,8 +39,8 @@ class Photograph:
     box: tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
-class Thermal:
+@dataclass(frozen=True, repr=False)
+class Thermal(Result):
     """A translated photograph.
 
     Attributes:
@@ -49,6 +55,21 @@ class Thermal:
     ambient: float
     low: float
     high: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return its figures, without the pixels."""
+        return {"ambient": self.ambient, "low": self.low, "high": self.high, "box": list(self.box)}
+
+    def plot(self) -> Figure:
+        """Draw it in degrees Celsius."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(5, 4), layout="constrained", dpi=130)
+        ax = figure.subplots()
+        image = ax.imshow(self.kelvin - 273.15, cmap="inferno")
+        ax.set_axis_off()
+        figure.colorbar(image, label="degrees Celsius", shrink=0.8)
+        return figure
 
     @property
     def centikelvin(self) -> np.ndarray:
@@ -115,9 +136,52 @@ def object_box(
 
 
 def translate(
+    photo: str | Path,
+    model: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    flight: str | Path | None = None,
+    ambient: float | None = None,
+    device: str = "cpu",
+) -> Thermal:
+    """Make what a thermal camera would see of a color photograph.
+
+    Args:
+        photo: an image with three channels.
+        model: a checkpoint of the task ``translation``; the packaged network without.
+        out: where it is written as 16-bit PNG, centikelvin; nowhere where ``None``.
+        flight: the flight whose temperature it is to have.
+        ambient: or that temperature, kelvin; 15 degrees Celsius where neither is known, which is said.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        CrossbandError: both a flight and a temperature; a file that is missing or wrong.
+    """
+    from ..models.packaged import checkpoint_for
+    from ..progress import note
+    from .flight import open_flight
+    from .networks import load_translator
+
+    if flight is not None and ambient is not None:
+        raise CrossbandError(
+            "a scene has one temperature; give a flight or the ambient temperature, not both",
+            parameter="flight",
+        )
+    network, _ = load_translator(checkpoint_for("translation", model), device)
+    if flight is None and ambient is None:
+        note(f"a photograph has no temperature of its own: {_MILD} K is taken; a flight or ambient says it")
+        ambient = _MILD
+    level = open_flight(flight).ambient() if flight is not None else float(ambient or 0)
+    made = translate_photograph(read_photograph(photo), network, level)
+    if out is not None:
+        made.write(out)
+    return made
+
+
+def translate_photograph(
     photograph: Photograph, network: ThermalGAN, ambient: float, longest: float | None = None
 ) -> Thermal:
-    """Translate a photograph.
+    """Translate a photograph by a loaded network.
 
     Args:
         photograph: what is translated.

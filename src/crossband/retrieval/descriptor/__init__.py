@@ -1,6 +1,6 @@
 """Descriptors: image to one vector. What a name means, how vectors are made, and the file they are kept in."""
 
-from .descriptor import DEFAULT_OPTIONS, Descriptor, Finish, FinishedRows, Options, unit_length
+from .descriptor import DEFAULT_OPTIONS, Descriptor, Finish, FinishedRows, Options, distinct, unit_length
 from .file import descriptor_metadata, list_packed, read_descriptor
 from .spec import DEFAULT_DESCRIPTOR, PACKED, PRESETS, DescriptorSpec, encoder_name
 
@@ -15,6 +15,7 @@ __all__ = [
     "FinishedRows",
     "Options",
     "descriptor_metadata",
+    "distinct",
     "encoder_name",
     "list_packed",
     "read_descriptor",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from ...nn import Encoder, Pooling
 from ..descriptor_cache import StoredRows
 from .spec import DEFAULT_DESCRIPTOR, PACKED, DescriptorSpec, names_encoder
 
-__all__ = ["DEFAULT_OPTIONS", "Descriptor", "Finish", "FinishedRows", "Options", "unit_length"]
+__all__ = ["DEFAULT_OPTIONS", "Descriptor", "Finish", "FinishedRows", "Options", "distinct", "unit_length"]
 
 _PREPROCESSING = 1  # raise it when the same image and options give another tensor than before
 
@@ -196,6 +196,11 @@ class Descriptor:
             device=device,
         )
 
+    @classmethod
+    def of(cls, model: str | Path | Descriptor, options: Options = DEFAULT_OPTIONS) -> Descriptor:
+        """Return a descriptor as it is, and load one that is given by name."""
+        return model if isinstance(model, Descriptor) else cls.load(str(model), options)
+
     @property
     def fingerprint(self) -> str:
         """Identifies what makes the pooled vector: weights, layer, pooling and preprocessing."""
@@ -244,6 +249,18 @@ class Descriptor:
             "preprocess": self.preprocess.describe(),
             "preprocessing": _PREPROCESSING,
         }
+
+
+def distinct(models: str | Path | Descriptor | Sequence[str | Descriptor]) -> list[str | Descriptor]:
+    """Return one model or several as a list in which no name stands twice.
+
+    Example:
+        >>> distinct("hog"), distinct(["hog", "crossband", "hog"])
+        (['hog'], ['hog', 'crossband'])
+    """
+    given = [models] if isinstance(models, str | Path | Descriptor) else list(models)
+    named = {one.name if isinstance(one, Descriptor) else str(one): one for one in given}
+    return [one if isinstance(one, Descriptor) else name for name, one in named.items()]
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:

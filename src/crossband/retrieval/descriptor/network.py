@@ -17,8 +17,8 @@ class DescriptorNetwork(nn.Module):
     """Turn preprocessed images into the vectors of a descriptor; the same as its gallery keeps.
 
     What takes each band's mean away needs to know the band: :attr:`band`, where a call says no other. The means
-    are those that came with a trained or fitted descriptor. A descriptor that is centered by the means of the set at hand (``crossband``)
-    gives its vectors before that; :meth:`Descriptor.finish` does the rest.
+    are those that came with a trained or fitted descriptor. One centered by the means of the set at hand
+    (``crossband``) gives its vectors before that; :meth:`Descriptor.finish` does the rest.
 
     Args:
         descriptor: what is made a module.

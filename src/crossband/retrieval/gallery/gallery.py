@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ from ...datasets import images_by_stem, open_frames
 from ...errors import CrossbandError, DamagedFileError, ImageFault, unknown_name
 from ...files import write_file
 from ...frames import Frames
-from ...io import read_bytes, read_image
-from ...progress import Progress, note
+from ...io import as_image, read_bytes
+from ...progress import Progress, note, track
+from ...results import Result
 from ..descriptor import (
     DEFAULT_DESCRIPTOR,
     DEFAULT_OPTIONS,
@@ -43,6 +44,7 @@ from ..descriptor import (
 from ..descriptor_cache import ArrayRows, Rows
 from ..embed import BandEmbedding, Embedding, content_digest, embed, mean_vector
 from ..search import DEFAULT_MEMORY, exact_search
+from ..search_result import SearchResult, as_images
 from .lance import METADATA, GalleryStore, LanceStore, row_schema
 
 try:
@@ -85,8 +87,8 @@ class Match:
         return {**known, "distance": self.distance, **self.metadata}
 
 
-@dataclass(frozen=True)
-class Added:
+@dataclass(frozen=True, repr=False)
+class Added(Result):
     """What an addition did, counted by what the store said of it.
 
     Attributes:
@@ -293,16 +295,16 @@ class Gallery:
         return self.rows.delete(where)
 
     def describe(
-        self, path: str | Path, band: Band | str, units: str | None = None, finish: Finish | None = None
+        self, image: Any, band: Band | str, units: str | None = None, finish: Finish | None = None
     ) -> np.ndarray:
-        """Describe one image as the gallery does: its final vector ``(k,)``.
+        """Describe one image as the gallery does: its final vector ``(k,)``; see :func:`crossband.io.as_image`.
 
         Raises:
             ImageFault: the image cannot be used.
             CrossbandError: the gallery centers its bands and knows no mean of this one.
         """
         band = parse_band(band)
-        tensor = self.descriptor.preprocess(read_image(path, band, units), band)
+        tensor = self.descriptor.preprocess(as_image(image, band, units), band)
         pooled = _as_stored(self.descriptor.pooled(tensor[None]).numpy())
         return (finish or self.descriptor.finish(None))(pooled, band)[0]
 
@@ -323,6 +325,41 @@ class Gallery:
             return self.descriptor.finish({band: mean_vector(embedding.bands[band].pooled)})
 
     def search(
+        self,
+        images: Any,
+        k: int = 10,
+        *,
+        band: Band | str = "rgb",
+        where: str | None = None,
+        units: str | None = None,
+        finish: Finish | None = None,
+        max_memory: int = DEFAULT_MEMORY,
+    ) -> SearchResult:
+        """Search by one image or many; the network stays loaded for the next search.
+
+        Args:
+            images: a path, an array ``(H, W)`` or ``(H, W, 3)``, a PIL image, or a sequence of these.
+            k: how many matches of each.
+            band: of the images.
+            where: an SQL condition on the metadata, as in ``camera = 'north'``.
+            units: of thermal pixels.
+            finish: of :meth:`calibrated`, for a band that the gallery has no mean of.
+            max_memory: bytes that the gallery may take in memory.
+
+        Raises:
+            ImageFault: an image cannot be used.
+            CrossbandError: as :meth:`nearest`.
+        """
+        asked = as_images(images)
+        names = [str(one) if isinstance(one, str | Path) else f"image {n}" for n, one in enumerate(asked, 1)]
+        shown = [one if isinstance(one, str | Path) else as_image(one, band, units) for one in asked]
+        found = []
+        for one in track(shown, len(shown), "searching", "images"):
+            vector = self.describe(one, band, units, finish)
+            found.append(self.nearest(vector, k, where, max_memory=max_memory))
+        return SearchResult(names, parse_band(band).value, found, shown)
+
+    def nearest(
         self,
         vector: np.ndarray,
         k: int = 10,
@@ -536,8 +573,8 @@ class _Quantized:
 def index(
     frames: Frames,
     gallery: str | Path,
-    model: str | None = None,
-    bands: list[str] | None = None,
+    model: str | Descriptor | None = None,
+    bands: str | Sequence[str] | None = None,
     *,
     options: Options = DEFAULT_OPTIONS,
     dtype: str | None = None,
@@ -567,6 +604,7 @@ def index(
     if str(gallery).strip() == "":
         raise CrossbandError("the gallery's folder is empty text; name one", parameter="gallery")
     folder = Path(gallery)
+    bands = [bands] if isinstance(bands, str) else bands
     kept = list(dict.fromkeys(parse_band(band) for band in bands)) if bands else list(frames.bands)
     for band in kept:
         frames.paths(band)  # refused now where the frames lack it, before any work
@@ -588,7 +626,7 @@ def index(
 def _created(
     frames: Frames,
     folder: Path,
-    model: str | None,
+    model: str | Descriptor | None,
     kept: list[Band],
     options: Options,
     dtype: str | None,
@@ -596,7 +634,7 @@ def _created(
     workers: int | None,
 ) -> Gallery:
     """A gallery with the means of frames; the one that another process made meanwhile, if one did."""
-    descriptor = Descriptor.load(model or DEFAULT_DESCRIPTOR, options)
+    descriptor = Descriptor.of(model or DEFAULT_DESCRIPTOR, options)
     embedding = embed(frames, descriptor, store=work, workers=workers, required=kept)
     for band in frames.bands:
         if band not in embedding.bands and descriptor.center and band not in (descriptor.means or {}):
@@ -684,7 +722,7 @@ def _flock(handle: int | None, *, alone: bool, wait: bool = False) -> bool:
 
 
 def search(
-    image: str | Path,
+    image: Any,
     gallery: str | Path,
     k: int = 10,
     *,
@@ -695,11 +733,11 @@ def search(
     store: str | Path | None = None,
     options: Options = DEFAULT_OPTIONS,
     max_memory: int = DEFAULT_MEMORY,
-) -> list[Match]:
-    """Search a gallery by one image; see :meth:`Gallery.search`.
+) -> SearchResult:
+    """Search a gallery by one image or many; see :meth:`Gallery.search`.
 
     Args:
-        image: the query.
+        image: the query, or several; a path, an array or a PIL image each.
         band: the query's band.
         where: an SQL condition on the metadata.
         units: of a thermal query's pixels, and of those of ``calibrate``.
@@ -717,7 +755,7 @@ def search(
         sample = Frames.make(images, calibrate)
         sample = sample if units is None else sample.assign(tir_units=units)
         finish = opened.calibrated(band, sample, store=store)
-    return opened.search(opened.describe(image, band, units, finish), k, where, max_memory=max_memory)
+    return opened.search(image, k, band=band, where=where, units=units, finish=finish, max_memory=max_memory)
 
 
 def query_image(
@@ -879,14 +917,14 @@ def file_digest(path: Path, units: str | None) -> str | None:
         return None
 
 
-def _check_same(gallery: Gallery, model: str | None, options: Options, dtype: str | None) -> None:
+def _check_same(gallery: Gallery, model: str | Descriptor | None, options: Options, dtype: str | None) -> None:
     """Refuse what is given by hand and is not the gallery's own."""
     own = gallery.descriptor.preprocess
     if model is not None:
         # how images are read is the gallery's own, whatever the options
-        wanted = replace(Descriptor.load(model, options), preprocess=own)
+        wanted = replace(Descriptor.of(model, options), preprocess=own)
         if wanted.identity != gallery.descriptor.identity:
-            raise _other(gallery, "model", gallery.descriptor.name, model)
+            raise _other(gallery, "model", gallery.descriptor.name, str(getattr(model, "name", model)))
     if options.size not in (DEFAULT_OPTIONS.size, own.size):
         sizes = [f"{width}x{height}" for height, width in (own.size, options.size)]
         raise _other(gallery, "size", *sizes)

@@ -302,7 +302,7 @@ class Places(Task):
         head = self.network.aggregator
         if isinstance(head, NetVLAD) and head.whiten and head.whitening is None:
             head.fit_whitening(torch.from_numpy(describe(self.network, self.items, np.arange(len(self.items)))))
-        return {name: self._score(self._pair(pair)).to_json() for name, pair in self.recipe.data.test.items()}
+        return {name: self._score(self._pair(pair)).to_dict() for name, pair in self.recipe.data.test.items()}
 
     def _pair(self, pair: SplitPair) -> _Pair:
         data = self.recipe.data

@@ -215,7 +215,7 @@ class DetectionTask(SceneTask):
             mine = boxes.copy()
             mine[:, 4] = [number[int(kind)] for kind in boxes[:, 4]]
             rows.append(mine[mine[:, 4] >= 0])
-        return score_detections(self.detections(scenes), rows, self.classes).to_json()
+        return score_detections(self.detections(scenes), rows, self.classes).to_dict()
 
     def metadata(self) -> dict[str, Any]:
         """The classes, the prior boxes, and the units of the thermal images."""

@@ -198,7 +198,7 @@ class ObjectTask(SceneTask):
 
         See :mod:`crossband.uav.evaluation`.
         """
-        return score_crops(scenes, self.describe).to_json()
+        return score_crops(scenes, self.describe).to_dict()
 
     def describe(self, scenes: Scenes, where: Crops, band: str) -> np.ndarray:
         """Compute unit vectors of crops, float32 ``(n, dim)``."""

@@ -1,0 +1,108 @@
+"""Where is the same object? In a gallery of frames, or in a thermal flight and on its map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import CrossbandError
+from .results import Result
+
+if TYPE_CHECKING:
+    from .frames import Frames
+    from .reid.search import ReidNetwork
+
+__all__ = ["reid"]
+
+
+def reid(
+    query: str | Path | Mapping[str, str | Path],
+    gallery: str | Path | Frames | None = None,
+    checkpoint: str | Path | ReidNetwork | None = None,
+    *,
+    flight: str | Path | None = None,
+    map: str | Path | None = None,
+    models: str | Path | None = None,
+    k: int = 10,
+    band: str = "rgb",
+    query_bands: Sequence[str] | None = None,
+    gallery_bands: Sequence[str] | None = None,
+    camera: Sequence[str] = (),
+    after: str | None = None,
+    before: str | None = None,
+    rerank: bool = False,
+    box: Sequence[float] | None = None,
+    radius: float | None = None,
+    where: Mapping[str, Sequence[str]] | None = None,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+    device: str = "cpu",
+) -> Result:
+    """Find the frames, or the places, that show the object of a query.
+
+    In a ``gallery`` over any bands, cameras and hours, by a ``checkpoint`` of re-identification
+    (:func:`crossband.reid.search.reid`); or, of a color photograph, in a thermal ``flight`` and on its ``map``,
+    by a folder of ``models`` (:func:`crossband.uav.pipeline.reid`).
+
+    Args:
+        query: an image, the name of a frame of the gallery, or band -> image.
+        gallery: frames to search: a manifest, a folder, or frames.
+        checkpoint: gallery: of a recipe of re-identification; the packaged network without.
+        flight: or a thermal flight: a folder or a video.
+        map: flight: a folder with ``tiles.json``, or a georeferenced label raster.
+        models: flight: the folder of networks.
+        k: how many matches.
+        band: gallery: of a query that is one image.
+        query_bands: gallery: of those the query has, which to use; all by default.
+        gallery_bands: gallery: likewise.
+        camera: gallery: only frames of these.
+        after: gallery: not earlier, ISO 8601 or seconds; ``before`` not later.
+        before: see ``after``.
+        rerank: gallery: by k-reciprocal neighbors.
+        box: flight: left, top, right, bottom of the object in the photograph, pixels.
+        radius: flight: meters searched around each rough position.
+        where: flight: column of its table -> values that are kept.
+        out: gallery: a picture of the matches, .jpg or .png, if wanted; flight: the folder, ``uav`` by default.
+        store: gallery: a folder where descriptors are kept for the next query.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        CrossbandError: neither a whole gallery nor a whole flight, or a file that is missing or wrong.
+    """
+    if gallery is not None and flight is None:
+        from .models.packaged import checkpoint_for
+        from .reid.search import reid as in_gallery
+
+        network = checkpoint
+        if network is None or isinstance(network, str | Path):
+            network = checkpoint_for("reidentification", network)
+        found = in_gallery(
+            query,
+            gallery,
+            network,
+            k,
+            band=band,
+            cameras=camera,
+            rerank=rerank,
+            store=store,
+            device=device,
+            query_bands=query_bands,
+            gallery_bands=gallery_bands,
+            after=after,
+            before=before,
+        )
+        if out is not None:
+            found.save_strip(out)
+        return found
+    if flight is None or map is None or models is None or gallery is not None or isinstance(query, Mapping):
+        raise CrossbandError(
+            "reid searches a gallery, by a checkpoint, or of one photograph a flight, with its map and models; "
+            "give one of the two, whole"
+        )
+    from .uav.pipeline import reid as in_flight
+
+    kept = {name: list(values) for name, values in where.items()} if where else None
+    return in_flight(
+        query, flight, map, models, out or "uav", box=box, k=k, radius=radius, where=kept, device=device
+    )

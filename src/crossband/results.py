@@ -1,0 +1,140 @@
+"""What every result can do: become a dictionary, JSON, a table, and show itself in a notebook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .files import make_folder, write_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["Result", "Rows", "save_figure"]
+
+_SHOWN = 10  # rows of a table that a result shows of itself
+_WIDE = 12  # columns of it
+
+
+class Result:
+    """The base of what functions find; a subclass says what it holds, as a dataclass with ``repr=False``.
+
+    A subclass overrides :meth:`to_dict` where its fields are not plain values, and :meth:`to_pandas` where
+    it is more than one row.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values only, as JSON holds them."""
+        if not is_dataclass(self):
+            raise TypeError(f"{type(self).__name__} does not say how it becomes a dictionary")
+        return _plain(asdict(self))
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """Return :meth:`to_dict` as JSON text, and write it to a file if one is given.
+
+        Raises:
+            CrossbandError: the file cannot be written.
+        """
+        text = json.dumps(self._content(), indent=1, default=_value)
+        if path is not None:
+            make_folder(Path(path).parent)
+            write_file(path, text + "\n")
+        return text
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a table; one row of what is a single value, where a subclass does not say more."""
+        import pandas as pd
+
+        flat = {name: value for name, value in self.to_dict().items() if not isinstance(value, list | dict)}
+        return pd.DataFrame([flat])
+
+    def _content(self) -> Any:
+        return self.to_dict()
+
+    def _title(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        table = self.to_pandas()
+        shown = table.to_string(max_rows=_SHOWN, max_cols=_WIDE, index=False, float_format="{:.4g}".format)
+        return f"{self._title()}\n{shown}"
+
+    def _repr_html_(self) -> str:
+        table = self.to_pandas()
+        shown = table.to_html(
+            max_rows=_SHOWN, max_cols=_WIDE, index=False, float_format="{:.4g}".format, border=0
+        )
+        return f"<p><b>{self._title()}</b></p>{shown}"
+
+
+R = TypeVar("R", bound=Result)
+
+
+class Rows(list[R], Result):
+    """Results of one kind, a list of them: one row of the table each.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(repr=False)
+        ... class Cost(Result):
+        ...     model: str
+        ...     seconds: float
+        >>> Rows([Cost("hog", 0.25), Cost("crossband", 2)])
+        2 x Cost
+            model  seconds
+              hog     0.25
+        crossband        2
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"rows": [...]}``, each a plain mapping; :meth:`to_json` writes the list alone."""
+        return {"rows": self._content()}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row for each."""
+        import pandas as pd
+
+        tables = [one.to_pandas() for one in self]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+    def _content(self) -> list[dict[str, Any]]:
+        return [one.to_dict() for one in self]
+
+    def _title(self) -> str:
+        names = sorted({type(one).__name__ for one in self}) or ["nothing"]
+        return f"{len(self)} x {', '.join(names)}"
+
+    __repr__ = Result.__repr__
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as the picture that the path's suffix says.
+
+    Raises:
+        CrossbandError: it cannot be written.
+    """
+    make_folder(Path(path).parent)
+    return write_file(path, lambda partial: figure.savefig(partial))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(inner) for inner in value]
+    return value if isinstance(value, str | int | float | bool | None) else _value(value)
+
+
+def _value(value: Any) -> Any:
+    """Arrays and tensors as lists, numbers of numpy as numbers, tables as records, the rest as text."""
+    if hasattr(value, "to_dict") and hasattr(value, "columns"):
+        return _plain(value.to_dict("records"))
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [_plain(inner) for inner in value]
+    return str(value)

@@ -1,0 +1,83 @@
+"""Objects in the frames of a thermal flight, from a folder of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..files import make_folder
+from ..results import Result, Rows
+from .flight import open_flight
+from .networks import Networks
+from .semantic_map import read_map
+from .stages import align, localize
+from .stages import detect as run_stage
+
+__all__ = ["Detection", "detect"]
+
+
+@dataclass(frozen=True, repr=False)
+class Detection(Result):
+    """One object.
+
+    Attributes:
+        frame: where it is seen.
+        kind: its class.
+        score: 0 to 1.
+        left, top, right, bottom: of its box, pixels of the frame.
+    """
+
+    frame: str
+    kind: str
+    score: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def detect(
+    flight: str | Path,
+    models: str | Path | None = None,
+    map: str | Path | None = None,
+    out: str | Path = "uav",
+    *,
+    least: float = 0.2,
+    radius: float | None = None,
+    where: Mapping[str, Sequence[str]] | None = None,
+    device: str = "cpu",
+) -> Rows[Detection]:
+    """Detect objects in the frames of a thermal flight.
+
+    Args:
+        flight: a folder of frames, or a video; see :mod:`.flight`.
+        models: the folder of networks; see :mod:`.networks`; the packaged ones without.
+        map: see :func:`crossband.localize`; for a network that reads it.
+        out: the folder of ``detections.jsonl``; started again, it goes on.
+        least: score of an object, at least.
+        radius: meters searched around each rough position, where the map is read.
+        where: column of the flight's table -> values that are kept.
+        device: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        CrossbandError: a flight, map or network that is missing or wrong.
+    """
+    networks, folder, labels = (
+        Networks(None if models is None else Path(models), device),
+        make_folder(out),
+        None,
+    )
+    frames = open_flight(flight, {name: list(kept) for name, kept in where.items()} if where else None)
+    if networks.detector.network.semantics and map is not None:
+        ground = read_map(map)
+        positions = localize(frames, ground, networks.labeler, networks.locator, folder, radius)
+        labels = align(frames, ground, positions, folder)
+    names = networks.detector.classes
+    return Rows(
+        Detection(frame, names[int(box[5])], float(box[4]), *(float(side) for side in box[:4]))
+        for frame, boxes in zip(
+            frames.names, run_stage(frames, networks.detector, folder, labels, least), strict=True
+        )
+        for box in boxes
+    )
