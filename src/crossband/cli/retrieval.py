@@ -10,28 +10,19 @@ import typer
 from ._app import app
 from ._arguments import (
     BandsQuery,
-    DeviceOption,
+    Comparing,
     FramesArgument,
     JsonOption,
-    MemoryOption,
     ModelsOption,
-    NormalizeOption,
-    ProtocolOption,
-    RootOption,
-    SizeOption,
-    StandardizeOption,
-    StoreOption,
-    UnitsOption,
-    WeightsOption,
-    WorkersOption,
-    model_names,
-    read_options,
+    Reading,
+    takes,
     with_units,
 )
 from ._printing import print_json, print_table
 
 
 @app.command()
+@takes(Comparing)
 def benchmark(
     source: FramesArgument,
     models: ModelsOption = "crossband",
@@ -40,7 +31,6 @@ def benchmark(
     out: Annotated[Path, typer.Option(help="where results.json, results.csv and report.html go")] = Path(
         "crossband-out"
     ),
-    protocol: ProtocolOption = "exact",
     misaligned: Annotated[bool, typer.Option(help="also measure with one band moved")] = True,
     own_means: Annotated[
         bool,
@@ -50,45 +40,27 @@ def benchmark(
         int | None,
         typer.Option(min=1, help="items of each list that models with a second look (patch_netvlad) re-rank"),
     ] = None,
-    size: SizeOption = "320x320",
-    normalize: NormalizeOption = None,
-    set_statistics: StandardizeOption = False,
-    units: UnitsOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    store: StoreOption = None,
-    max_memory: MemoryOption = "2G",
-    workers: WorkersOption = None,
-    root: RootOption = None,
+    *,
+    comparing: Comparing,
     as_json: JsonOption = False,
 ) -> None:
     """Which model finds the right image in the other band? All directions, from one pass a model.
 
     Example: crossband benchmark recordings --models crossband,hog --query rgb --gallery tir --out results
     """
-    from ..datasets import open_frames
-    from ..files import make_folder
     from ..papers.rgbt_retrieval import published_retrieval
     from ..retrieval import benchmark as run
     from ..retrieval.report import write_report
-    from ..retrieval.search import parse_memory
 
-    frames = with_units(open_frames(source, root), units)
-    options = read_options(size, normalize, weights, device, frames if set_statistics else None)
-    make_folder(out)
+    frames, settings = comparing.run(source, models, out)
     result = run(
         frames,
-        model_names(models),
-        query,
-        gallery,
-        store=store or out / "store",
-        protocol=protocol,
+        query=query,
+        gallery=gallery,
         misaligned=misaligned,
         own_means=own_means,
         rerank=rerank,
-        options=options,
-        max_memory=parse_memory(max_memory),
-        workers=workers,
+        **settings,
     )
     result.write(out)
     report = write_report(result, frames, out, published=published_retrieval)
@@ -100,6 +72,7 @@ def benchmark(
 
 
 @app.command()
+@takes(Comparing)
 def explain(
     source: FramesArgument,
     models: ModelsOption = "crossband",
@@ -115,46 +88,27 @@ def explain(
     projections: Annotated[str, typer.Option(help="comma-separated: tsne, pca, umap")] = "tsne,pca",
     window: Annotated[int, typer.Option(min=0, help="side of the masks in pixels; 0 draws no heat maps")] = 40,
     stride: Annotated[int, typer.Option(min=1, help="pixels between masks")] = 16,
-    protocol: ProtocolOption = "exact",
-    size: SizeOption = "320x320",
-    normalize: NormalizeOption = None,
-    set_statistics: StandardizeOption = False,
-    units: UnitsOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    store: StoreOption = None,
-    max_memory: MemoryOption = "2G",
-    workers: WorkersOption = None,
-    root: RootOption = None,
+    *,
+    comparing: Comparing,
 ) -> None:
     """Why does a model find what it finds? Heat maps, distances, projections and gaps, all in report.html.
 
     Example: crossband explain recordings --models crossband,hog --out results
     """
-    from ..datasets import open_frames
-    from ..files import make_folder
     from ..papers.rgbt_retrieval import published_retrieval
     from ..retrieval import explain as run
     from ..retrieval.report import write_report
-    from ..retrieval.search import parse_memory
     from ..retrieval.similarity_map import Masks
 
-    frames = with_units(open_frames(source, root), units)
-    options = read_options(size, normalize, weights, device, frames if set_statistics else None)
-    make_folder(out)
+    frames, settings = comparing.run(source, models, out)
     found = run(
         frames,
-        model_names(models),
-        query,
-        gallery,
-        store=store or out / "store",
+        query=query,
+        gallery=gallery,
         queries=frame,
-        protocol=protocol,
         projections=[name for name in projections.split(",") if name],
         masks=Masks(window, stride) if window else None,
-        options=options,
-        max_memory=parse_memory(max_memory),
-        workers=workers,
+        **settings,
     )
     found.write(out)
     report = write_report(found.result, frames, out, found, published_retrieval)
@@ -163,6 +117,7 @@ def explain(
 
 
 @app.command()
+@takes(Comparing)
 def robustness(
     source: FramesArgument,
     models: ModelsOption = "crossband",
@@ -171,41 +126,22 @@ def robustness(
     out: Annotated[Path, typer.Option(help="where robustness.csv and robustness.png go")] = Path(
         "crossband-out"
     ),
-    protocol: ProtocolOption = "exact",
-    size: SizeOption = "320x320",
-    normalize: NormalizeOption = None,
-    set_statistics: StandardizeOption = False,
-    units: UnitsOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    store: StoreOption = None,
-    max_memory: MemoryOption = "2G",
-    workers: WorkersOption = None,
-    root: RootOption = None,
+    *,
+    comparing: Comparing,
     as_json: JsonOption = False,
 ) -> None:
     """How much misalignment does a model stand? Recall as one band is shifted, scaled or turned.
 
     Example: crossband robustness recordings --models crossband,hog --out results
     """
-    from ..datasets import open_frames
-    from ..files import make_folder
     from ..retrieval import robustness as run
-    from ..retrieval.search import parse_memory
 
-    frames = with_units(open_frames(source, root), units)
-    options = read_options(size, normalize, weights, device, frames if set_statistics else None)
-    make_folder(out)
+    frames, settings = comparing.run(source, models, out)
     curve = run(
         frames,
-        model_names(models),
-        query,
-        gallery,
-        store=store or out / "store",
-        protocol=protocol,
-        options=options,
-        max_memory=parse_memory(max_memory),
-        workers=workers,
+        query=query,
+        gallery=gallery,
+        **settings,
     )
     curve.write(out)
     if as_json:
@@ -216,6 +152,7 @@ def robustness(
 
 
 @app.command()
+@takes(Reading)
 def fit(
     sources: Annotated[
         list[str], typer.Argument(metavar="FRAMES...", help="sets to fit on, never those to search")
@@ -225,13 +162,8 @@ def fit(
     dim: Annotated[int, typer.Option(min=2, help="numbers a vector")] = 256,
     whiten: Annotated[float, typer.Option(min=0, max=1, help="0 keeps the variances, 1 equals them")] = 0.5,
     split: Annotated[str | None, typer.Option(help="fit on this split only")] = None,
-    size: SizeOption = "320x320",
-    normalize: NormalizeOption = None,
-    set_statistics: StandardizeOption = False,
-    units: UnitsOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    store: StoreOption = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Shrink a descriptor to a few numbers: principal axes, whitened, fitted without labels.
 
@@ -242,10 +174,9 @@ def fit(
     from ..datasets import open_frames
     from ..retrieval import Descriptor, fit_descriptor
 
-    sets = [with_units(open_frames(source), units) for source in sources]
+    sets = [with_units(open_frames(source), reading.units) for source in sources]
     sets = [frames.split(split) for frames in sets] if split else sets
-    options = read_options(size, normalize, weights, device, sets if set_statistics else None)
-    descriptor = Descriptor.load(model, options)
-    fitted = fit_descriptor(sets, descriptor, dim, store=store or out.parent / "store", whiten=whiten)
+    descriptor = Descriptor.load(model, reading.options(sets))
+    fitted = fit_descriptor(sets, descriptor, dim, store=reading.store or out.parent / "store", whiten=whiten)
     images = sum(int(frames.table[band.value].notna().sum()) for frames in sets for band in frames.bands)
     print(f"{fitted.save(out)}: {dim} numbers, fitted on {images} images")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..datasets import open_frames, scan
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
 from ..io import read_image
-from .parts import Data, Part
+from .parts import Part, Splits, queries_of
 from .preprocess import Preprocess, Statistics, measure_statistics
 from .transforms import Photometry, ViewShift
 
@@ -54,31 +55,43 @@ def is_here(part: Part, root: Path) -> bool:
     return (path / "frames.parquet").is_file() if part.simulate is not None else path.exists()
 
 
-def make_preprocess(data: Data, expected: Statistics, train: Frames) -> Preprocess:
+def make_preprocess(
+    size: tuple[int, int],
+    normalization: Mapping[str, str],
+    expected: Statistics,
+    measured_on: Frames | None = None,
+) -> Preprocess:
     """How a recipe's images become tensors.
 
     Args:
-        data: the recipe's; its sizes, normalizations and statistics count.
+        size: (height, width) in pixels.
+        normalization: a normalization's name, a band; the others keep their defaults.
         expected: what the encoder's weights expect their input to be standardized by.
-        train: what the statistics are measured on, where the recipe says so.
+        measured_on: frames whose own statistics, in the bands that they have, take the place of ``expected``.
     """
-    normalization = dict(Preprocess().normalization)
-    normalization |= {Band(band): Normalization.parse(name) for band, name in data.normalization.items()}
-    preprocess = Preprocess(data.size, dict.fromkeys(BANDS, expected), normalization)
-    if data.statistics == "encoder":
+    given = {parse_band(band): Normalization.parse(name) for band, name in normalization.items()}
+    preprocess = Preprocess(size, dict.fromkeys(BANDS, expected), {**Preprocess().normalization, **given})
+    if measured_on is None:
         return preprocess
-    measured = measure_statistics(train, preprocess)
-    return Preprocess(data.size, {**preprocess.statistics, **measured}, normalization)
+    measured = measure_statistics(measured_on, preprocess)
+    return replace(preprocess, statistics={**preprocess.statistics, **measured})
 
 
-def check_apart(val: Frames, tests: Iterable[Frames], bands: Iterable[str]) -> None:
-    """See that no query of val is a query of a test set.
+def check_apart(data: Splits, root: Path, bands: Iterable[str]) -> None:
+    """See that no query of val is a query of a test set that is here.
+
+    Args:
+        data: the recipe's.
+        root: the folder that the recipe's frames are relative to.
+        bands: the bands of a query.
 
     Raises:
         CrossbandError: one is; a checkpoint would be selected on test.
     """
-    mine = _image_paths(val, bands)
-    for test in tests:
+    bands = list(bands)
+    mine = _image_paths(part_frames(queries_of(data.val), root), bands)
+    tests = [queries_of(test) for test in data.test.values()]
+    for test in [part_frames(test, root) for test in tests if is_here(test, root)]:
         shared = mine & _image_paths(test, bands)
         if shared:
             raise CrossbandError(

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 
 from ..bands import parse_band
-from ..data.items import FrameItems, check_apart, is_here, make_preprocess, part_frames
+from ..data.items import FrameItems, check_apart, make_preprocess, part_frames
 from ..data.parts import Data, Part, SplitPair, Strict
 from ..data.transforms import Flip, PaddedCrop, Photometry, ViewShift
 from ..errors import CrossbandError, unknown_name
@@ -191,7 +191,10 @@ class Reidentification(Task):
             freeze_batchnorm=model.freeze_batchnorm,
             train_from=model.train_from,
         )
-        self.preprocess = make_preprocess(data, self.network.statistics, train)
+        measured = train if data.statistics == "measured" else None
+        self.preprocess = make_preprocess(
+            data.size, data.normalization, self.network.statistics, measured_on=measured
+        )
         self.items = FrameItems(train, data.bands, self.preprocess, data.cache_mb)
         self.criterion = StreamsLoss(loss.coherence, loss.class_aware, loss.triplet, loss.margin)
         self.monitor = f"val/{recipe.scoring.select}"
@@ -205,9 +208,8 @@ class Reidentification(Task):
     def check(self) -> None:
         """No query of val is a query of a test set that is here, and val can be scored at all."""
         data = self.recipe.data
-        tests = [pair.queries for pair in data.test.values() if is_here(pair.queries, self._root)]
+        check_apart(data, self._root, data.bands)
         val = part_frames(data.val.queries, self._root)
-        check_apart(val, [part_frames(part, self._root) for part in tests], data.bands)
         reid_labels(val, part_frames(data.val.gallery, self._root), self.recipe.scoring.protocol)
 
     def samples(self, epoch: int) -> np.ndarray:

@@ -14,11 +14,11 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import nn
 
-from ..bands import BANDS, Normalization, parse_band
-from ..data.items import check_apart, is_here, part_frames
+from ..bands import parse_band
+from ..data.items import check_apart, make_preprocess, part_frames
 from ..data.labeled import LabeledFrames
-from ..data.parts import Part, Strict
-from ..data.preprocess import IMAGENET, Preprocess, Statistics, measure_statistics
+from ..data.parts import Part, Splits, Strict
+from ..data.preprocess import IMAGENET, Preprocess, Statistics
 from ..data.transforms import LabeledView, Photometry
 from ..errors import CrossbandError
 from ..frames import Frames
@@ -36,7 +36,7 @@ __all__ = ["Segmentation", "SegmentationRecipe"]
 _UNIT = Statistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
-class SegmentationData(Strict):
+class SegmentationData(Splits[Part]):
     """Which labeled frames, bands and pixels.
 
     Attributes:
@@ -57,9 +57,6 @@ class SegmentationData(Strict):
         photometry: strength of the photometric augmentation, 0 to 1.
     """
 
-    train: Part
-    val: Part
-    test: dict[str, Part] = Field(default_factory=dict)
     bands: list[str] = Field(default_factory=lambda: ["rgb", "tir"])
     classes: str | list[str] = "mfnet"
     size: tuple[int, int] = (480, 640)
@@ -81,8 +78,6 @@ class SegmentationData(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if "test" in self.val.where.get("split", []) or self.val in self.test.values():
-            raise CrossbandError("a checkpoint is selected on val, never on test; data.val is a test set")
         if self.crop is not None and (self.crop[0] > self.size[0] or self.crop[1] > self.size[1]):
             raise CrossbandError(f"data.crop {self.crop} is larger than data.size {self.size}")
         if not 0 < self.zoom[0] <= self.zoom[1]:
@@ -190,16 +185,10 @@ class Segmentation(Task):
         self.preprocess = self._preprocess()
 
     def _preprocess(self) -> Preprocess:
-        data, plain = self.recipe.data, Preprocess()
-        normalization = {**plain.normalization}
-        for band, name in data.normalization.items():
-            normalization[parse_band(band)] = Normalization.parse(name)
-        start = dict.fromkeys(BANDS, IMAGENET if data.statistics == "imagenet" else _UNIT)
-        preprocess = Preprocess(data.size, start, normalization)
-        if data.statistics != "measured":
-            return preprocess
-        measured = measure_statistics(part_frames(data.train, self._root), preprocess)
-        return Preprocess(data.size, {**start, **measured}, normalization)
+        data = self.recipe.data
+        train = part_frames(data.train, self._root) if data.statistics == "measured" else None
+        expected = IMAGENET if data.statistics == "imagenet" else _UNIT
+        return make_preprocess(data.size, data.normalization, expected, measured_on=train)
 
     def _labeled(self, frames: Frames) -> LabeledFrames:
         data = self.recipe.data
@@ -207,10 +196,7 @@ class Segmentation(Task):
 
     def check(self) -> None:
         """Val shares no image with a test set that is here; read what training needs."""
-        data = self.recipe.data
-        tests = [part for part in data.test.values() if is_here(part, self._root)]
-        val = part_frames(data.val, self._root)
-        check_apart(val, [part_frames(part, self._root) for part in tests], data.bands)
+        check_apart(self.recipe.data, self._root, self.recipe.data.bands)
         self._read_train()
 
     def _read_train(self) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from ..data.items import check_apart, is_here, part_frames
-from ..data.parts import Part, Strict
+from ..data.items import check_apart, part_frames
+from ..data.parts import Part, Splits
 from ..data.scenes import Scenes
 from ..errors import CrossbandError
 from .recipe import Recipe
@@ -22,7 +22,7 @@ from .task import Task
 __all__ = ["SceneData", "SceneRecipe", "SceneTask"]
 
 
-class SceneData(Strict):
+class SceneData(Splits[Part]):
     """Which frames, and which crops of them.
 
     Attributes:
@@ -35,9 +35,6 @@ class SceneData(Strict):
         cache_mb: memory for decoded images.
     """
 
-    train: Part
-    val: Part
-    test: dict[str, Part] = Field(default_factory=dict)
     size: int = Field(default=256, ge=16)
     scales: tuple[float, float] = (1.0, 1.0)
     crops: int = Field(default=1, ge=1)
@@ -45,8 +42,6 @@ class SceneData(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if "test" in self.val.where.get("split", []) or self.val in self.test.values():
-            raise CrossbandError("a checkpoint is selected on val, never on test; data.val is a test set")
         if not 0 < self.scales[0] <= self.scales[1]:
             raise CrossbandError(f"data.scales are the least and the most, not {self.scales}")
         return self
@@ -90,9 +85,7 @@ class SceneTask(Task):
 
     def check(self) -> None:
         """Val shares no image with a test part that is here."""
-        here = [part for part in self.recipe.data.test.values() if is_here(part, self._root)]
-        bands = [band.value for band in self.val.frames.bands]
-        check_apart(self.val.frames, [part_frames(part, self._root) for part in here], bands)
+        check_apart(self.recipe.data, self._root, [band.value for band in self.val.frames.bands])
 
     def samples(self, epoch: int) -> np.ndarray:
         """Frames in random order."""

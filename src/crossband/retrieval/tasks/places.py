@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from ...data.items import Items, check_apart, is_here, make_preprocess, part_frames
+from ...data.items import Items, check_apart, make_preprocess, part_frames
 from ...data.parts import Data, SplitPair, Strict
 from ...data.transforms import Photometry, ViewShift
 from ...errors import CrossbandError
@@ -154,7 +154,12 @@ class Places(Task):
         )
         self.trained_parameters = self.network.set_trainable(recipe.data.size, model.train_from)
         train = _placed(part_frames(recipe.data.train, root), recipe.sampling.measure)
-        self.preprocess = make_preprocess(recipe.data, self.network.encoder.statistics, train)
+        self.preprocess = make_preprocess(
+            recipe.data.size,
+            recipe.data.normalization,
+            self.network.encoder.statistics,
+            measured_on=train if recipe.data.statistics == "measured" else None,
+        )
         bands = [*recipe.data.query_bands, *recipe.data.gallery_bands]
         self.items = Items(train, bands, self.preprocess, recipe.data.cache_mb)
         self._query_items = self.items.of_bands(recipe.data.query_bands)
@@ -178,10 +183,7 @@ class Places(Task):
 
     def check(self) -> None:
         """No query of val is a query of a test set that is here."""
-        data = self.recipe.data
-        tests = [pair.queries for pair in data.test.values() if is_here(pair.queries, self._root)]
-        val = part_frames(data.val.queries, self._root)
-        check_apart(val, [part_frames(part, self._root) for part in tests], data.query_bands)
+        check_apart(self.recipe.data, self._root, self.recipe.data.query_bands)
 
     def prepare(self) -> None:
         """NetVLAD's centers, from local features of training images of all bands."""
