@@ -14,9 +14,9 @@ from ..bands import BANDS, Band, Normalization, parse_band
 from ..datasets import open_frames, scan
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
-from ..io import read_image
 from .parts import Part, Splits, queries_of
 from .preprocess import Preprocess, Statistics, measure_statistics
+from .reader import FrameReader
 from .transforms import Photometry, ViewShift
 
 __all__ = ["FrameItems", "Items", "check_apart", "is_here", "make_preprocess", "part_frames"]
@@ -123,16 +123,12 @@ class Items:
 
     def __init__(self, frames: Frames, bands: Iterable[str], preprocess: Preprocess, cache_mb: int = 0) -> None:
         self.frames, self.preprocess = frames, preprocess
-        found: list[tuple[int, Band, Path]] = []
+        found: list[tuple[int, Band]] = []
         for band in (parse_band(name) for name in dict.fromkeys(bands)):
-            found += [(row, band, path) for row, path in enumerate(frames.paths(band)) if path is not None]
-        self.rows = np.array([row for row, _, _ in found], np.int64)
-        self.bands = [band for _, band, _ in found]
-        self._paths = [path for _, _, path in found]
-        self._units = frames.units()
-        height, width = preprocess.size
-        self._most = (cache_mb << 20) // (3 * 4 * height * width)
-        self._cache: dict[int, torch.Tensor] = {}
+            found += [(row, band) for row, path in enumerate(frames.paths(band)) if path is not None]
+        self.rows = np.array([row for row, _ in found], np.int64)
+        self.bands = [band for _, band in found]
+        self._reader = FrameReader(frames, cache_mb, preprocess)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -156,14 +152,7 @@ class Items:
         Raises:
             ImageFault: it cannot be read.
         """
-        if item in self._cache:
-            return self._cache[item]
-        band = self.bands[item]
-        image = read_image(self._paths[item], band, self._units[self.rows[item]])
-        pixels = self.preprocess.unit(image, band)
-        if len(self._cache) < self._most:
-            self._cache[item] = pixels
-        return pixels
+        return self._reader.unit(int(self.rows[item]), self.bands[item])
 
     def standardized(self, pixels: torch.Tensor, band: Band) -> torch.Tensor:
         """What a network reads, float32 ``(3, H, W)``, of an image in [0, 1]."""
