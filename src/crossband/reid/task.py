@@ -161,10 +161,6 @@ class ReidRecipe(Recipe):
 class Reidentification(Task):
     """Trains a :class:`~crossband.models.streams.Streams`.
 
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-
     Raises:
         CrossbandError: frames, bands or identities that are missing.
     """
@@ -173,9 +169,8 @@ class Reidentification(Task):
     network: Streams
 
     def __init__(self, recipe: ReidRecipe, root: Path) -> None:
-        self.recipe, self._root = recipe, root
+        super().__init__(recipe, root)
         data, model, loss = recipe.data, recipe.model, recipe.loss
-        torch.manual_seed(recipe.seed)
         train = _trainable(part_frames(data.train, root), data.bands)
         names, self._labels = np.unique(train.table["identity"].to_numpy(str), return_inverse=True)
         self.classes = names.tolist()

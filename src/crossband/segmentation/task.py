@@ -155,10 +155,6 @@ class SegmentationRecipe(Recipe):
 class Segmentation(Task):
     """Trains a registered segmentation network.
 
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-
     Raises:
         CrossbandError: frames, bands or labels that are missing.
     """
@@ -167,8 +163,7 @@ class Segmentation(Task):
     monitor = "val/miou"
 
     def __init__(self, recipe: SegmentationRecipe, root: Path) -> None:
-        self.recipe, self._root = recipe, root
-        torch.manual_seed(recipe.seed)
+        super().__init__(recipe, root)
         data, model = recipe.data, recipe.model
         self.classes = class_names(data.classes)
         self.network, self.weights_digest = create_segmenter(

@@ -54,20 +54,14 @@ class SceneRecipe(Recipe):
 
 
 class SceneTask(Task):
-    """A task that learns from crops of frames, each frame ``data.crops`` times an epoch.
-
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-    """
+    """A task that learns from crops of frames, each frame ``data.crops`` times an epoch."""
 
     recipe: SceneRecipe
     needs: tuple[str, ...] = ()
     """Columns that every part has to have."""
 
     def __init__(self, recipe: SceneRecipe, root: Path) -> None:
-        self.recipe, self._root = recipe, root
-        torch.manual_seed(recipe.seed)
+        super().__init__(recipe, root)
         self.train = self._scenes(recipe.data.train)
         self._val: Scenes | None = None
 

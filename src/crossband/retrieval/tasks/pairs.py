@@ -143,10 +143,6 @@ class PairRecipe(Recipe):
 class Pairs(Task):
     """Trains a :class:`~crossband.models.pair_descriptor.PairDescriptor`.
 
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-
     Raises:
         CrossbandError: frames or bands that are missing.
     """
@@ -156,8 +152,7 @@ class Pairs(Task):
     monitor = "val/recall"
 
     def __init__(self, recipe: PairRecipe, root: Path) -> None:
-        self.recipe, self._root = recipe, root
-        torch.manual_seed(recipe.seed)
+        super().__init__(recipe, root)
         model, data = recipe.model, recipe.data
         self.network, self.weights_digest = create_pair_descriptor(
             model.encoder, model.layer, model.pooling, data.size, model.dim, len(data.bands), model.pretrained

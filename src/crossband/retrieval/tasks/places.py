@@ -128,10 +128,6 @@ class PlaceRecipe(Recipe):
 class Places(Task):
     """Trains a :class:`~crossband.models.place_recognizer.PlaceRecognizer`.
 
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-
     Raises:
         CrossbandError: frames, bands or positions that are missing.
     """
@@ -140,9 +136,7 @@ class Places(Task):
     network: PlaceRecognizer
 
     def __init__(self, recipe: PlaceRecipe, root: Path) -> None:
-        self.recipe = recipe
-        self._root = root
-        torch.manual_seed(recipe.seed)
+        super().__init__(recipe, root)
         model = recipe.model
         self.network, self.weights_digest = create_place_recognizer(
             model.encoder,

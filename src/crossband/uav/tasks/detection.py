@@ -79,12 +79,7 @@ class DetectionRecipe(SceneRecipe):
 
 @register_task("detection", DetectionRecipe)
 class DetectionTask(SceneTask):
-    """Trains a :class:`~crossband.models.yolo_semantic.YoloSemantic`.
-
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-    """
+    """Trains a :class:`~crossband.models.yolo_semantic.YoloSemantic`."""
 
     recipe: DetectionRecipe
     network: YoloSemantic

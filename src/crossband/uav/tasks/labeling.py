@@ -81,12 +81,7 @@ def _city_classes() -> dict[str, int]:
 
 @register_task("labeling", LabelingRecipe)
 class LabelingTask(SceneTask):
-    """Trains a :class:`~crossband.models.geo_gan.GeoGAN`.
-
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-    """
+    """Trains a :class:`~crossband.models.geo_gan.GeoGAN`."""
 
     recipe: LabelingRecipe
     network: GeoGAN

@@ -97,10 +97,6 @@ class _Criterion(nn.Module):
 class TranslationTask(SceneTask):
     """Trains a :class:`~crossband.models.thermal_gan.ThermalGAN` on frames with color, temperatures, classes
     and instances.
-
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
     """
 
     recipe: TranslationRecipe
