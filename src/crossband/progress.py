@@ -84,7 +84,7 @@ class Progress:
             rate,
             TimeRemainingColumn(),
         )
-        bar = Bar(*columns, console=rich.console.Console(stderr=True))
+        bar = Bar(*columns, console=rich.console.Console(stderr=True), redirect_stdout=False)
         bar.add_task(self._what, total=self._total, completed=self._done, unit=self._unit, rate=self._rate)
         bar.start()
         return bar

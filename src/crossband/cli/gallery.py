@@ -51,8 +51,16 @@ def index(
         raise CrossbandError("--gallery names no folder; give one, as in --gallery gallery")
     alone = band[0] if band and len(band) == 1 else None
     frames = reading.frames(source, alone)
-    settings = {"options": reading.options(frames), "store": reading.store, "workers": reading.workers}
-    added = run(frames, gallery, model, band, dtype=dtype, **settings)
+    added = run(
+        frames,
+        gallery,
+        model,
+        band,
+        options=reading.options(frames),
+        dtype=dtype,
+        store=reading.store,
+        workers=reading.workers,
+    )
     for fault in added.faults:
         print(f"left out: {fault}", file=sys.stderr)
     if as_json:
