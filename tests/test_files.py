@@ -32,3 +32,9 @@ def test_a_folder_below_a_file_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CrossbandError, match="file"):
         make_folder(tmp_path / "file" / "out")
+
+
+def test_a_file_goes_into_folders_that_are_not_there_yet(tmp_path):
+    path = write_file(tmp_path / "runs" / "one" / "state.txt", "whole", durable=True)
+    assert path.read_text() == "whole"
+    assert [inside.name for inside in path.parent.iterdir()] == ["state.txt"]

@@ -56,3 +56,16 @@ def test_without_a_terminal_a_line_appears_at_most_every_ten_seconds(clock, caps
 def test_a_note_is_one_line_on_standard_error(capsys):
     note("left out: a.png")
     assert capsys.readouterr() == ("", "left out: a.png\n")
+
+
+def test_on_a_terminal_a_bar_appears_and_standard_output_stays_apart(clock, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with Progress(100, "embedding") as progress:
+        clock(2.5)
+        progress.advance(25)
+        print("a result")
+    out, err = capsys.readouterr()
+    assert out == "a result\n"
+    assert "embedding" in err
+    assert "25/100" in err

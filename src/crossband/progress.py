@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-__all__ = ["note", "track"]
+if TYPE_CHECKING:
+    import rich.progress
+
+__all__ = ["Progress", "note", "track"]
 
 T = TypeVar("T")
+
+_QUIET, _BETWEEN_LINES = 2.0, 10.0  # seconds
 
 
 def track(items: Iterable[T], total: int, what: str, unit: str = "images") -> Iterator[T]:
@@ -33,43 +39,55 @@ class Progress:
     def __init__(self, total: int, what: str, unit: str = "images") -> None:
         self._total, self._what, self._unit = total, what, unit
         self._done = 0
+        self._bar: rich.progress.Progress | None = None
 
     def __enter__(self) -> Progress:
-        import time
-
-        self._clock = time.monotonic
-        self._start = self._clock()
-        self._shown = self._start + 2 - self._period
+        self._start = time.monotonic()
+        self._next = self._start + _QUIET
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._visible and sys.stderr.isatty():
-            self._print(end="\n")
+        if self._bar is not None:
+            self._bar.stop()
 
     def advance(self, n: int = 1) -> None:
         """Advance the bar by ``n``."""
         self._done += n
-        now = self._clock()
-        if now - self._shown >= self._period:
-            self._shown = now
-            self._print(end="" if sys.stderr.isatty() else "\n")
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self._done, rate=self._rate)
+        elif time.monotonic() >= self._next:
+            if sys.stderr.isatty():
+                self._bar = self._show()
+            else:
+                self._next = time.monotonic() + _BETWEEN_LINES
+                note(self._line())
 
     @property
-    def _period(self) -> float:
-        return 0.2 if sys.stderr.isatty() else 10.0
+    def _rate(self) -> str:
+        return f"{self._done / max(time.monotonic() - self._start, 1e-9):.1f}/s"
 
-    @property
-    def _visible(self) -> bool:
-        return self._clock() - self._start >= 2
+    def _line(self) -> str:
+        elapsed = time.monotonic() - self._start
+        left = elapsed / self._done * (self._total - self._done)
+        return f"{self._what} {self._done}/{self._total} {self._unit}, {self._rate}, {left:.0f} s left"
 
-    def _print(self, end: str) -> None:
-        elapsed = max(self._clock() - self._start, 1e-9)
-        rate = self._done / elapsed
-        left = (self._total - self._done) / rate if rate else 0
-        share = self._done / max(self._total, 1)
-        bar = ("#" * round(share * 24)).ljust(24, ".")
-        text = f"{self._what} [{bar}] {self._done}/{self._total} {self._unit}, {rate:.1f}/s, {left:.0f} s left"
-        print(("\r\x1b[K" if sys.stderr.isatty() else "") + text, end=end, file=sys.stderr, flush=True)
+    def _show(self) -> rich.progress.Progress:
+        import rich.console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        rate = TextColumn("{task.fields[unit]}, {task.fields[rate]}")
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            rate,
+            TimeRemainingColumn(),
+        )
+        bar = Bar(*columns, console=rich.console.Console(stderr=True), redirect_stdout=False)
+        bar.add_task(self._what, total=self._total, completed=self._done, unit=self._unit, rate=self._rate)
+        bar.start()
+        return bar
 
 
 def note(text: str) -> None:

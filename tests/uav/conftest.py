@@ -14,13 +14,14 @@ import torch
 
 from crossband.checkpoints import write_checkpoint
 from crossband.frames import Frames
+from crossband.geo import METERS_PER_DEGREE
 from crossband.models.geo_gan import GeoGAN
 from crossband.models.thermal_gan import ThermalGAN
 from crossband.models.tile_distance import TileDistance
 from crossband.models.yolo_semantic import YoloSemantic
 from crossband.uav.ground_classes import GROUND, LABELS
 from crossband.uav.projection import Pose
-from crossband.uav.semantic_map import METERS_PER_DEGREE, SemanticMap
+from crossband.uav.semantic_map import SemanticMap
 
 SIDE, SIZE = 160, (48, 64)
 LATITUDE, LONGITUDE = 48.7, 9.1

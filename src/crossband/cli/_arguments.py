@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -67,6 +69,98 @@ WhereOption = Annotated[
     list[str] | None, typer.Option(help="COLUMN=VALUE of the flight's table; may be repeated")
 ]
 GalleryOption = Annotated[Path, typer.Option(help="the gallery's folder")]
+
+
+def takes(kind: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a verb the options that a dataclass declares as fields; the verb gets them as one value.
+
+    Args:
+        kind: the dataclass; one parameter of the verb is annotated with it.
+    """
+
+    def change(verb: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(verb).parameters
+        hints = get_type_hints(verb, include_extras=True)
+        shared = get_type_hints(kind, include_extras=True)
+        (taken,) = [name for name, hint in hints.items() if hint is kind]
+
+        def run(**given: Any) -> None:
+            verb(**{name: given.pop(name) for name in own if name != taken}, **{taken: kind(**given)})
+
+        parameters = []
+        for name, parameter in own.items():
+            if name != taken:
+                parameters.append(parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY))
+                continue
+            parameters += [
+                inspect.Parameter(
+                    field.name, parameter.KEYWORD_ONLY, default=field.default, annotation=shared[field.name]
+                )
+                for field in fields(kind)
+            ]
+        run.__name__, run.__doc__, run.__module__ = verb.__name__, verb.__doc__, verb.__module__
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return change
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a verb reads images and describes them."""
+
+    size: SizeOption = "320x320"
+    normalize: NormalizeOption = None
+    set_statistics: StandardizeOption = False
+    units: UnitsOption = None
+    weights: WeightsOption = None
+    device: DeviceOption = "auto"
+    store: StoreOption = None
+
+    def options(self, measured: Frames | list[Frames]) -> Options:
+        """As the library has them; the statistics are of the frames given where that is wanted."""
+        measure = measured if self.set_statistics else None
+        return read_options(self.size, self.normalize, self.weights, self.device, measure)
+
+
+@dataclass(frozen=True)
+class FramesReading(Reading):
+    """Likewise, of one set of frames."""
+
+    workers: WorkersOption = None
+    root: RootOption = None
+
+    def frames(self, source: str, band: str | None = None) -> Frames:
+        """The frames of a manifest or a folder."""
+        from ..datasets import open_frames
+
+        return with_units(open_frames(source, self.root, band), self.units)
+
+
+@dataclass(frozen=True)
+class Comparing(FramesReading):
+    """Likewise, of models that are compared, and how a right answer is told."""
+
+    protocol: ProtocolOption = "exact"
+    max_memory: MemoryOption = "2G"
+
+    def run(self, source: str, models: str, out: Path) -> tuple[Frames, dict[str, Any]]:
+        """The frames, and what :func:`crossband.benchmark` and its like take by name."""
+        from ..files import make_folder
+        from ..retrieval.search import parse_memory
+
+        frames = self.frames(source)
+        options = self.options(frames)
+        make_folder(out)
+        return frames, {
+            "models": model_names(models),
+            "store": self.store or out / "store",
+            "protocol": self.protocol,
+            "options": options,
+            "max_memory": parse_memory(self.max_memory),
+            "workers": self.workers,
+        }
 
 
 def conditions(where: list[str] | None) -> dict[str, list[str]] | None:

@@ -13,24 +13,20 @@ from ._app import app, gallery_app
 from ._arguments import (
     DeviceOption,
     FramesArgument,
+    FramesReading,
     GalleryOption,
     JsonOption,
     MemoryOption,
-    NormalizeOption,
-    RootOption,
-    SizeOption,
-    StandardizeOption,
     StoreOption,
     UnitsOption,
     WeightsOption,
-    WorkersOption,
-    read_options,
-    with_units,
+    takes,
 )
 from ._printing import print_json, print_table
 
 
 @app.command()
+@takes(FramesReading)
 def index(
     source: FramesArgument,
     gallery: GalleryOption,
@@ -41,30 +37,30 @@ def index(
     dtype: Annotated[
         str | None, typer.Option(help="float32 (the default), or int8 for a quarter of the disk")
     ] = None,
-    size: SizeOption = "320x320",
-    normalize: NormalizeOption = None,
-    set_statistics: StandardizeOption = False,
-    units: UnitsOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    store: StoreOption = None,
-    workers: WorkersOption = None,
-    root: RootOption = None,
+    *,
+    reading: FramesReading,
     as_json: JsonOption = False,
 ) -> None:
     """Add images to a gallery for searching; what is already there is not computed again.
 
     Example: crossband index recordings --gallery gallery --band tir
     """
-    from ..datasets import open_frames
     from ..retrieval import index as run
 
     if not gallery.name and not (gallery / "gallery.json").is_file():
         raise CrossbandError("--gallery is empty; give a folder, as in --gallery gallery")
     alone = band[0] if band and len(band) == 1 else None
-    frames = with_units(open_frames(source, root, alone), units)
-    options = read_options(size, normalize, weights, device, frames if set_statistics else None)
-    added = run(frames, gallery, model, band, options=options, dtype=dtype, store=store, workers=workers)
+    frames = reading.frames(source, alone)
+    added = run(
+        frames,
+        gallery,
+        model,
+        band,
+        options=reading.options(frames),
+        dtype=dtype,
+        store=reading.store,
+        workers=reading.workers,
+    )
     for fault in added.faults:
         print(f"left out: {fault}", file=sys.stderr)
     if as_json:

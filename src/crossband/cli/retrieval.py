@@ -10,29 +10,20 @@ import typer
 from ._app import app
 from ._arguments import (
     BandsQuery,
-    DeviceOption,
+    Comparing,
     FramesArgument,
     JsonOption,
-    MemoryOption,
     ModelsOption,
-    NormalizeOption,
-    ProtocolOption,
+    Reading,
     RerankOption,
-    RootOption,
-    SizeOption,
-    StandardizeOption,
-    StoreOption,
-    UnitsOption,
-    WeightsOption,
-    WorkersOption,
-    model_names,
-    read_options,
+    takes,
     with_units,
 )
 from ._printing import print_json, print_table
 
 
 @app.command()
+@takes(Comparing)
 def benchmark(
     source: FramesArgument,
     models: ModelsOption = "crossband",
@@ -41,7 +32,6 @@ def benchmark(
     out: Annotated[Path, typer.Option(help="folder for results.json, results.csv and report.html")] = Path(
         "crossband-out"
     ),
-    protocol: ProtocolOption = "exact",
     misaligned: Annotated[bool, typer.Option(help="also measure with one band misaligned")] = True,
     own_means: Annotated[
         bool,
@@ -50,16 +40,8 @@ def benchmark(
         ),
     ] = True,
     rerank: RerankOption = 10,
-    size: SizeOption = "320x320",
-    normalize: NormalizeOption = None,
-    set_statistics: StandardizeOption = False,
-    units: UnitsOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    store: StoreOption = None,
-    max_memory: MemoryOption = "2G",
-    workers: WorkersOption = None,
-    root: RootOption = None,
+    *,
+    comparing: Comparing,
     as_json: JsonOption = False,
 ) -> None:
     """Measure which model finds the right image in the other band, in every direction.
@@ -68,28 +50,18 @@ def benchmark(
 
     Example: crossband benchmark recordings --models crossband,hog --query rgb --gallery tir --out results
     """
-    from ..datasets import open_frames
-    from ..files import make_folder
     from ..papers.rgbt_retrieval import published_retrieval
     from ..retrieval import benchmark as run
-    from ..retrieval.search import parse_memory
 
-    frames = with_units(open_frames(source, root), units)
-    options = read_options(size, normalize, weights, device, frames if set_statistics else None)
-    make_folder(out)
+    frames, settings = comparing.run(source, models, out)
     result = run(
         frames,
-        model_names(models),
-        query,
-        gallery,
-        store=store or out / "store",
-        protocol=protocol,
+        query=query,
+        gallery=gallery,
         misaligned=misaligned,
         own_means=own_means,
         rerank=rerank,
-        options=options,
-        max_memory=parse_memory(max_memory),
-        workers=workers,
+        **settings,
     )
     report = result.report(out, published_retrieval)
     if as_json:
@@ -100,6 +72,7 @@ def benchmark(
 
 
 @app.command()
+@takes(Comparing)
 def explain(
     source: FramesArgument,
     models: ModelsOption = "crossband",
@@ -117,45 +90,26 @@ def explain(
         int, typer.Option(min=0, help="side of the masks in pixels; 0 skips the similarity maps")
     ] = 40,
     stride: Annotated[int, typer.Option(min=1, help="pixels between masks")] = 16,
-    protocol: ProtocolOption = "exact",
-    size: SizeOption = "320x320",
-    normalize: NormalizeOption = None,
-    set_statistics: StandardizeOption = False,
-    units: UnitsOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    store: StoreOption = None,
-    max_memory: MemoryOption = "2G",
-    workers: WorkersOption = None,
-    root: RootOption = None,
+    *,
+    comparing: Comparing,
 ) -> None:
     """Explain why a model finds what it finds: similarity maps, distances and projections in report.html.
 
     Example: crossband explain recordings --models crossband,hog --out results
     """
-    from ..datasets import open_frames
-    from ..files import make_folder
     from ..papers.rgbt_retrieval import published_retrieval
     from ..retrieval import explain as run
-    from ..retrieval.search import parse_memory
     from ..retrieval.similarity_map import Masks
 
-    frames = with_units(open_frames(source, root), units)
-    options = read_options(size, normalize, weights, device, frames if set_statistics else None)
-    make_folder(out)
+    frames, settings = comparing.run(source, models, out)
     found = run(
         frames,
-        model_names(models),
-        query,
-        gallery,
-        store=store or out / "store",
+        query=query,
+        gallery=gallery,
         queries=frame,
-        protocol=protocol,
         projections=[name for name in projections.split(",") if name],
         masks=Masks(window, stride) if window else None,
-        options=options,
-        max_memory=parse_memory(max_memory),
-        workers=workers,
+        **settings,
     )
     report = found.report(out, published_retrieval)
     print_table(found.result.to_display())
@@ -163,6 +117,7 @@ def explain(
 
 
 @app.command()
+@takes(Comparing)
 def robustness(
     source: FramesArgument,
     models: ModelsOption = "crossband",
@@ -171,41 +126,22 @@ def robustness(
     out: Annotated[Path, typer.Option(help="folder for robustness.csv and robustness.png")] = Path(
         "crossband-out"
     ),
-    protocol: ProtocolOption = "exact",
-    size: SizeOption = "320x320",
-    normalize: NormalizeOption = None,
-    set_statistics: StandardizeOption = False,
-    units: UnitsOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    store: StoreOption = None,
-    max_memory: MemoryOption = "2G",
-    workers: WorkersOption = None,
-    root: RootOption = None,
+    *,
+    comparing: Comparing,
     as_json: JsonOption = False,
 ) -> None:
     """Measure recall as one band is shifted, scaled or turned against the other.
 
     Example: crossband robustness recordings --models crossband,hog --out results
     """
-    from ..datasets import open_frames
-    from ..files import make_folder
     from ..retrieval import robustness as run
-    from ..retrieval.search import parse_memory
 
-    frames = with_units(open_frames(source, root), units)
-    options = read_options(size, normalize, weights, device, frames if set_statistics else None)
-    make_folder(out)
+    frames, settings = comparing.run(source, models, out)
     curve = run(
         frames,
-        model_names(models),
-        query,
-        gallery,
-        store=store or out / "store",
-        protocol=protocol,
-        options=options,
-        max_memory=parse_memory(max_memory),
-        workers=workers,
+        query=query,
+        gallery=gallery,
+        **settings,
     )
     curve.report(out)
     if as_json:
@@ -216,6 +152,7 @@ def robustness(
 
 
 @app.command()
+@takes(Reading)
 def fit(
     sources: Annotated[
         list[str], typer.Argument(metavar="FRAMES...", help="frames to fit on, never those to be searched")
@@ -225,13 +162,8 @@ def fit(
     dim: Annotated[int, typer.Option(min=2, help="dim of the result")] = 256,
     whiten: Annotated[float, typer.Option(min=0, max=1, help="0 keeps the variances, 1 equalizes them")] = 0.5,
     split: Annotated[str | None, typer.Option(help="fit on this split only")] = None,
-    size: SizeOption = "320x320",
-    normalize: NormalizeOption = None,
-    set_statistics: StandardizeOption = False,
-    units: UnitsOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
-    store: StoreOption = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Reduce a descriptor to a few dims: principal axes, whitened, fitted without labels.
 
@@ -242,11 +174,15 @@ def fit(
     from ..datasets import open_frames
     from ..retrieval import fit_descriptor
 
-    sets = [with_units(open_frames(source), units) for source in sources]
+    sets = [with_units(open_frames(source), reading.units) for source in sources]
     sets = [frames.split(split) for frames in sets] if split else sets
-    options = read_options(size, normalize, weights, device, sets if set_statistics else None)
     fitted = fit_descriptor(
-        sets, model, dim, whiten=whiten, store=store or out.parent / "store", options=options
+        sets,
+        model,
+        dim,
+        whiten=whiten,
+        store=reading.store or out.parent / "store",
+        options=reading.options(sets),
     )
     images = sum(int(frames.table[band.value].notna().sum()) for frames in sets for band in frames.bands)
     print(f"{fitted.save(out)}: {dim} dims, fitted on {images} images")

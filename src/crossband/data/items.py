@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from ..bands import BANDS, Band, Normalization, parse_band
 from ..datasets import open_frames, scan
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
-from ..io import read_image
-from .parts import Data, Part
+from .parts import Part, Splits, queries_of
 from .preprocess import Preprocess, Statistics, measure_statistics
+from .reader import FrameReader
 from .transforms import Photometry, ViewShift
 
 __all__ = ["FrameItems", "Items", "check_apart", "is_here", "make_preprocess", "part_frames"]
@@ -82,31 +83,43 @@ def is_here(part: Part, root: Path) -> bool:
     return (path / "frames.parquet").is_file() if part.simulate is not None else path.exists()
 
 
-def make_preprocess(data: Data, expected: Statistics, train: Frames) -> Preprocess:
+def make_preprocess(
+    size: tuple[int, int],
+    normalization: Mapping[str, str],
+    expected: Statistics,
+    measured_on: Frames | None = None,
+) -> Preprocess:
     """Make the preprocessing of a recipe's images.
 
     Args:
-        data: the recipe's; its sizes, normalizations and statistics count.
+        size: (height, width) in pixels.
+        normalization: a normalization's name, a band; the others keep their defaults.
         expected: what the encoder's weights expect their input to be standardized by.
-        train: what the statistics are measured on, where the recipe says so.
+        measured_on: frames whose own statistics, in the bands that they have, take the place of ``expected``.
     """
-    normalization = dict(Preprocess().normalization)
-    normalization |= {Band(band): Normalization.parse(name) for band, name in data.normalization.items()}
-    preprocess = Preprocess(data.size, dict.fromkeys(BANDS, expected), normalization)
-    if data.statistics == "encoder":
+    given = {parse_band(band): Normalization.parse(name) for band, name in normalization.items()}
+    preprocess = Preprocess(size, dict.fromkeys(BANDS, expected), {**Preprocess().normalization, **given})
+    if measured_on is None:
         return preprocess
-    measured = measure_statistics(train, preprocess)
-    return Preprocess(data.size, {**preprocess.statistics, **measured}, normalization)
+    measured = measure_statistics(measured_on, preprocess)
+    return replace(preprocess, statistics={**preprocess.statistics, **measured})
 
 
-def check_apart(val: Frames, tests: Iterable[Frames], bands: Iterable[str]) -> None:
-    """Check that no query of val is a query of a test set.
+def check_apart(data: Splits, root: Path, bands: Iterable[str]) -> None:
+    """Check that no query of val is a query of a test set that is here.
+
+    Args:
+        data: the recipe's.
+        root: the folder that the recipe's frames are relative to.
+        bands: the bands of a query.
 
     Raises:
         CrossbandError: one is; a checkpoint would be selected on test.
     """
-    mine = _image_paths(val, bands)
-    for test in tests:
+    bands = list(bands)
+    mine = _image_paths(part_frames(queries_of(data.val), root), bands)
+    tests = [queries_of(test) for test in data.test.values()]
+    for test in [part_frames(test, root) for test in tests if is_here(test, root)]:
         shared = mine & _image_paths(test, bands)
         if shared:
             raise CrossbandError(
@@ -138,16 +151,12 @@ class Items:
 
     def __init__(self, frames: Frames, bands: Iterable[str], preprocess: Preprocess, cache_mb: int = 0) -> None:
         self.frames, self.preprocess = frames, preprocess
-        found: list[tuple[int, Band, Path]] = []
+        found: list[tuple[int, Band]] = []
         for band in (parse_band(name) for name in dict.fromkeys(bands)):
-            found += [(row, band, path) for row, path in enumerate(frames.paths(band)) if path is not None]
-        self.rows = np.array([row for row, _, _ in found], np.int64)
-        self.bands = [band for _, band, _ in found]
-        self._paths = [path for _, _, path in found]
-        self._units = frames.units()
-        height, width = preprocess.size
-        self._most = (cache_mb << 20) // (3 * 4 * height * width)
-        self._cache: dict[int, torch.Tensor] = {}
+            found += [(row, band) for row, path in enumerate(frames.paths(band)) if path is not None]
+        self.rows = np.array([row for row, _ in found], np.int64)
+        self.bands = [band for _, band in found]
+        self._reader = FrameReader(frames, cache_mb, preprocess)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -171,14 +180,7 @@ class Items:
         Raises:
             ImageFault: it cannot be read.
         """
-        if item in self._cache:
-            return self._cache[item]
-        band = self.bands[item]
-        image = read_image(self._paths[item], band, self._units[self.rows[item]])
-        pixels = self.preprocess.unit(image, band)
-        if len(self._cache) < self._most:
-            self._cache[item] = pixels
-        return pixels
+        return self._reader.unit(int(self.rows[item]), self.bands[item])
 
     def standardized(self, pixels: torch.Tensor, band: Band) -> torch.Tensor:
         """Return what a network reads, float32 ``(3, H, W)``, of an image in [0, 1]."""

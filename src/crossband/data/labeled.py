@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from ..bands import Band, parse_band
 from ..errors import CrossbandError
 from ..frames import Frames
-from ..io import read_image, read_labels
 from ..progress import note, track
 from .preprocess import Preprocess
+from .reader import FrameReader
 
 __all__ = ["LabeledFrames"]
 
@@ -53,13 +53,7 @@ class LabeledFrames:
         if not whole.all():
             note(f"{int((~whole).sum())} of {len(frames)} frames lack one of {', '.join(wanted)}")
         self.frames, self.preprocess, self.classes = frames.select(whole), preprocess, list(classes)
-        self._paths = [[path for path in self.frames.paths(band) if path is not None] for band in self.bands]
-        self._label_paths = [self.frames.root / path for path in self.frames.table["labels"]]
-        self._units = self.frames.units()
-        height, width = preprocess.size
-        channels = sum(3 if band is Band.RGB else 1 for band in self.bands)
-        self._most = (cache_mb << 20) // (4 * channels * height * width)
-        self._cache: dict[int, tuple[torch.Tensor, np.ndarray]] = {}
+        self._reader = FrameReader(self.frames, cache_mb, preprocess)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -70,16 +64,11 @@ class LabeledFrames:
         Raises:
             ImageFault: an image or the labels cannot be read.
         """
-        if row in self._cache:
-            return self._cache[row]
         parts = []
-        for band, paths in zip(self.bands, self._paths, strict=True):
-            pixels = self.preprocess.unit(read_image(paths[row], band, self._units[row]), band)
+        for band in self.bands:
+            pixels = self._reader.unit(row, band)
             parts.append(pixels.expand(3, -1, -1) if band is Band.RGB else pixels[:1])
-        found = torch.cat(parts), read_labels(self._label_paths[row])
-        if len(self._cache) < self._most:
-            self._cache[row] = found
-        return found
+        return torch.cat(parts), self._reader.labels(row)
 
     def sized_labels(self, labels: np.ndarray) -> torch.Tensor:
         """Return labels at the size of the images, by nearest neighbor, int64 ``(H, W)``."""
@@ -99,11 +88,12 @@ class LabeledFrames:
             CrossbandError: a label beyond the last class that is not 255.
         """
         counts = np.zeros(256, np.int64)
-        for path in track(self._label_paths, len(self), "counting classes"):
-            labels = read_labels(path).reshape(-1)
+        for row in track(range(len(self)), len(self), "counting classes"):
+            labels = self._reader.labels(row).reshape(-1)
             found = np.bincount(labels[labels < 256], minlength=256)
             beyond = labels[(labels >= len(self.classes)) & (labels != 255)]
             if beyond.size:
+                path = self._reader.path(row, "labels")
                 raise CrossbandError(
                     f"{path} has the label {int(beyond.max())} but the class list ends at "
                     f"{len(self.classes) - 1}; fix data.classes"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..bands import parse_band
 from ..errors import CrossbandError
 
-__all__ = ["Data", "Part", "Simulated", "SplitPair", "Strict"]
+__all__ = ["Data", "Part", "Simulated", "SplitPair", "Splits", "Strict", "queries_of"]
 
 
 class Strict(BaseModel):
@@ -68,7 +68,38 @@ class SplitPair(Strict):
     gallery: Part
 
 
-class Data(Strict):
+P = TypeVar("P", Part, SplitPair)
+
+
+class Splits(Strict, Generic[P]):
+    """Frames to learn from, to choose a checkpoint by, and to measure, which never choose one.
+
+    Attributes:
+        train: frames to learn from.
+        val: what chooses the checkpoint.
+        test: named parts that are only ever measured.
+    """
+
+    train: Part
+    val: P
+    test: dict[str, P] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _val_is_not_test(self) -> Self:
+        parts = [self.val] if isinstance(self.val, Part) else [self.val.queries, self.val.gallery]
+        if any("test" in part.where.get("split", []) for part in parts):
+            raise CrossbandError("a checkpoint is selected on val, never on test; data.val names split test")
+        if queries_of(self.val) in [queries_of(test) for test in self.test.values()]:
+            raise CrossbandError("a checkpoint is selected on val, never on test; data.val is a test set")
+        return self
+
+
+def queries_of(part: Part | SplitPair) -> Part:
+    """Return the frames that a part asks about: its queries where it has them."""
+    return part if isinstance(part, Part) else part.queries
+
+
+class Data(Splits[SplitPair]):
     """Which frames, bands and pixels.
 
     Attributes:
@@ -86,9 +117,6 @@ class Data(Strict):
         invert_tir: share of thermal images that are inverted while training.
     """
 
-    train: Part
-    val: SplitPair
-    test: dict[str, SplitPair] = Field(default_factory=dict)
     query_bands: list[str] = Field(default_factory=lambda: ["rgb"])
     gallery_bands: list[str] = Field(default_factory=lambda: ["rgb"])
     size: tuple[int, int] = (224, 224)
@@ -105,17 +133,3 @@ class Data(Strict):
         if not bands:
             raise CrossbandError("a recipe needs at least one query band and one gallery band")
         return [parse_band(band).value for band in bands]
-
-    @model_validator(mode="after")
-    def _val_is_not_test(self) -> Self:
-        for part in (self.val.queries, self.val.gallery):
-            chosen = part.where.get("split", [])
-            if any(split == "test" for split in chosen):
-                raise CrossbandError(
-                    "checkpoints are selected on val, never on test; data.val names split test"
-                )
-        if self.val.queries in [pair.queries for pair in self.test.values()]:
-            raise CrossbandError(
-                "checkpoints are selected on val, never on test; data.val.queries is a test set"
-            )
-        return self

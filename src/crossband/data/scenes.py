@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from ..bands import Units, to_kelvin
 from ..errors import CrossbandError
 from ..frames import Frames
-from ..io import read_image
+from .reader import FrameReader
 
 __all__ = [
     "KELVIN_A_UNIT",
@@ -43,8 +43,7 @@ class Scenes:
 
     def __init__(self, frames: Frames, cache_mb: int = 0) -> None:
         self.frames = frames
-        self._left = cache_mb << 20
-        self._cache: dict[tuple[int, str], np.ndarray] = {}
+        self._reader = FrameReader(frames, cache_mb)
         self._units = frames.units()
         self._levels: dict[int, tuple[float, float]] = {}
 
@@ -70,15 +69,7 @@ class Scenes:
         Raises:
             ImageFault: it cannot be read.
         """
-        key = row, column
-        if key in self._cache:
-            return self._cache[key]
-        band = column if column in ("rgb", "nir", "tir") else "rgb"
-        pixels = read_image(self.frames.root / self.frames.table[column].iloc[row], band).pixels
-        if pixels.nbytes <= self._left:
-            self._left -= pixels.nbytes
-            self._cache[key] = pixels
-        return pixels
+        return self._reader.pixels(row, column)
 
     def color(self, row: int) -> torch.Tensor:
         """Return the color image, float32 ``(3, H, W)`` in [0, 1]."""

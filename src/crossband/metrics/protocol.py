@@ -19,11 +19,11 @@ import numpy as np
 
 from ..errors import CrossbandError, unknown_name
 from ..frames import Frames
+from ..geo import EARTH_RADIUS
 
 __all__ = ["PROTOCOLS", "Protocol"]
 
 PROTOCOLS = ("exact", "place", "within:METERS")
-_EARTH_RADIUS_M = 6_371_008.8
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ class Protocol:
             mine, theirs = (frames.table[["x", "y"]].to_numpy(float) for frames in (queries, gallery))
             return PositiveMask(mine, theirs, self.meters)
         # a chord is as good as the arc it cuts off, and needs no plane that is wrong far from its middle
-        half_turn = min(self.meters / (2 * _EARTH_RADIUS_M), np.pi / 2)
-        return PositiveMask(_on_sphere(queries), _on_sphere(gallery), 2 * _EARTH_RADIUS_M * np.sin(half_turn))
+        half_turn = min(self.meters / (2 * EARTH_RADIUS), np.pi / 2)
+        return PositiveMask(_on_sphere(queries), _on_sphere(gallery), 2 * EARTH_RADIUS * np.sin(half_turn))
 
 
 @dataclass(frozen=True)
@@ -134,4 +134,4 @@ def _on_sphere(frames: Frames) -> np.ndarray:
     if not (frames.has("lat") and frames.has("lon")):
         return np.full((len(frames), 3), np.nan)
     lat, lon = np.radians(frames.table[["lat", "lon"]].to_numpy(float)).T
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], 1) * _EARTH_RADIUS_M
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], 1) * EARTH_RADIUS

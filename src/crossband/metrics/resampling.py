@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.stats
 
 from ..errors import CrossbandError
 
 __all__ = ["PairedTest", "bootstrap_interval", "cluster_interval", "paired_test", "recall_interval"]
+
+_MOST_DRAWN = 1 << 22  # numbers drawn at once
 
 
 def bootstrap_interval(
@@ -27,13 +30,7 @@ def bootstrap_interval(
     values = np.asarray(hits, np.float64)
     if not values.size:
         raise CrossbandError("no query counts, so the interval is undefined")
-    generator = np.random.default_rng(seed)
-    means = np.array(
-        [values[generator.integers(len(values), size=len(values))].mean() for _ in range(resamples)]
-    )
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return 100 * float(low), 100 * float(high)
+    return _bootstrap((values,), np.mean, level, resamples, seed)
 
 
 def cluster_interval(
@@ -56,13 +53,10 @@ def cluster_interval(
     if not len(values):
         raise CrossbandError("no query counts, so the interval is undefined")
     _, group = np.unique(groups, return_inverse=True)
-    sums, counts = np.bincount(group, values), np.bincount(group)
-    generator = np.random.default_rng(seed)
-    drawn = generator.integers(len(sums), size=(resamples, len(sums)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return 100 * float(low), 100 * float(high)
+    parts = np.bincount(group, values), np.bincount(group)
+    return _bootstrap(
+        parts, lambda sums, counts, axis: sums.sum(axis) / counts.sum(axis), level, resamples, seed
+    )
 
 
 def recall_interval(hits: np.ndarray, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
@@ -120,13 +114,37 @@ def paired_test(first: np.ndarray, second: np.ndarray, seed: int = 0) -> PairedT
             f"a paired test needs the same queries in both runs: {len(first)} and {len(second)} were given"
         )
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
-    discordant, fewer = only_first + only_second, min(only_first, only_second)
-    tail = sum(math.comb(discordant, i) for i in range(fewer + 1)) / 2**discordant
+    discordant = only_first + only_second
     difference = first.astype(float) - second.astype(float)
     return PairedTest(
         difference=100 * float(difference.mean()),
         ci95=bootstrap_interval(difference, seed=seed),
         only_first=only_first,
         only_second=only_second,
-        p_value=min(1.0, 2 * tail),
+        p_value=float(scipy.stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0,
     )
+
+
+def _bootstrap(
+    samples: tuple[np.ndarray, ...],
+    statistic: Callable[..., np.ndarray],
+    level: float,
+    resamples: int,
+    seed: int,
+) -> tuple[float, float]:
+    """The percentile interval of a statistic, in percent; samples are drawn together, row by row."""
+    if len(samples[0]) == 1:
+        alone = 100 * float(statistic(*samples, axis=0))
+        return alone, alone
+    found = scipy.stats.bootstrap(
+        samples,
+        statistic,
+        n_resamples=resamples,
+        batch=max(1, _MOST_DRAWN // len(samples[0])),
+        confidence_level=level,
+        method="percentile",
+        paired=len(samples) > 1,
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return 100 * float(found.low), 100 * float(found.high)

@@ -18,6 +18,7 @@ from torch import nn
 
 from ..bands import Band, parse_band
 from ..errors import CrossbandError
+from ..nn.batchnorm import freeze_batchnorm
 from ..nn.encoder import Encoder, reached_parameters
 from ..nn.pooling import Pooling
 from ..weights import file_digest, load_state_dict
@@ -92,9 +93,7 @@ class PairDescriptor(nn.Module):
         """Switch to training mode; BatchNorm keeps its statistics, which small batches would spoil."""
         super().train(mode)
         if mode:
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            freeze_batchnorm(self)
         return self
 
     def set_trainable(self, train_from: str | None) -> int:

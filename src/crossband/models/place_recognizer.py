@@ -16,6 +16,7 @@ from torch import nn
 
 from ..errors import CrossbandError
 from ..nn.aggregation import Aggregator, create_aggregator
+from ..nn.batchnorm import freeze_batchnorm
 from ..nn.encoder import Encoder, reached_parameters
 from ..weights import file_digest, load_state_dict
 from ._registry import create_encoder
@@ -61,9 +62,7 @@ class PlaceRecognizer(nn.Module):
         """Switch to training mode; BatchNorm stays in evaluation where its statistics are frozen."""
         super().train(mode)
         if mode and self.freeze_batchnorm:
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            freeze_batchnorm(self)
         return self
 
     def local_features(self, images: torch.Tensor, each: int, generator: torch.Generator) -> torch.Tensor:

@@ -17,6 +17,7 @@ from torch import nn
 from ..bands import parse_band
 from ..data.preprocess import Statistics
 from ..errors import CrossbandError
+from ..nn.batchnorm import freeze_batchnorm
 from ..nn.encoder import Encoder, reached_parameters
 from ..registry import Registry
 from ._registry import create_encoder
@@ -139,9 +140,7 @@ class Streams(nn.Module):
         """Switch to training mode; BatchNorm stays in evaluation where its statistics are frozen."""
         super().train(mode)
         if mode and self.freeze_batchnorm:
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            freeze_batchnorm(self)
         return self
 
 

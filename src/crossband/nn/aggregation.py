@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Callable
 
+import numpy as np
+import scipy.cluster.vq
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -312,21 +315,10 @@ def kmeans(features: torch.Tensor, clusters: int, seed: int = 0, rounds: int = 2
         [[0.05000000074505806], [9.050000190734863]]
     """
     if len(features) < clusters:
-        raise CrossbandError(f"{clusters} clusters need at least as many local features; {len(features)} given")
-    generator = torch.Generator().manual_seed(seed)
-    centers = features[torch.randint(len(features), (1,), generator=generator)]
-    nearest = (features - centers).square().sum(1)
-    for _ in range(clusters - 1):
-        weights = nearest.cpu() if nearest.sum() > 0 else torch.ones(len(features))
-        chosen = features[torch.multinomial(weights, 1, generator=generator)]
-        centers = torch.cat([centers, chosen])
-        nearest = torch.minimum(nearest, (features - chosen).square().sum(1))
-    for _ in range(rounds):
-        owner = (centers.square().sum(1) - 2 * features @ centers.T).argmin(1)
-        counts = torch.bincount(owner, minlength=clusters)[:, None]
-        sums = torch.zeros_like(centers).index_add_(0, owner, features)
-        moved = torch.where(counts > 0, sums / counts.clamp(min=1), centers)
-        if torch.equal(moved, centers):
-            break
-        centers = moved
-    return centers
+        raise CrossbandError(f"{clusters} clusters need as many local features at least; {len(features)} given")
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):  # empty clusters, equal features
+        warnings.simplefilter("ignore", UserWarning)
+        centers, _ = scipy.cluster.vq.kmeans2(
+            features.double().cpu().numpy(), clusters, iter=rounds, minit="++", rng=np.random.default_rng(seed)
+        )
+    return torch.from_numpy(centers).to(features)

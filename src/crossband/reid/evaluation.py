@@ -59,6 +59,12 @@ class FrameVectors:
     weights: np.ndarray
     present: np.ndarray
 
+    def compared(self, descriptor: str) -> np.ndarray:
+        """What is compared, ``(n, m, d)``: features, or scores less each band's mean over identities."""
+        if descriptor == "features":
+            return self.features
+        return self.scores - self.scores.mean(-1, keepdims=True)
+
 
 def fuse(values: np.ndarray, present: np.ndarray, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Sum what a frame has over some bands, at unit length, float32 ``(n, d)``.
@@ -289,7 +295,7 @@ def score_sets(
     """
     vectors, usable = zip(
         *(
-            fuse(_centered(part, descriptor), part.present, chosen)
+            fuse(part.compared(descriptor), part.present, chosen)
             for part, chosen in zip((queries, gallery), columns, strict=True)
         ),
         strict=True,
@@ -323,12 +329,6 @@ def _pair(
     found = score_sets(queries, gallery, (q, g), labels, protocol, descriptor)
     said = ["+".join(names[column] for column in part) for part in (q, g)]
     return BandPair(said[0], said[1], descriptor, *found)
-
-
-def _centered(vectors: FrameVectors, descriptor: str) -> np.ndarray:
-    if descriptor == "features":
-        return vectors.features
-    return vectors.scores - vectors.scores.mean(-1, keepdims=True)
 
 
 def _challenges(tags: Iterable[frozenset[str]]) -> list[str]:

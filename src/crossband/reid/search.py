@@ -254,8 +254,8 @@ def reid(
         )
     descriptor = loaded.descriptor if set(mine) & set(theirs) else "scores"
     asked_vectors = _describe_query(loaded, asked, mine)
-    vector, _ = fuse(_values(asked_vectors, descriptor), asked_vectors.present, mine)
-    rows, _ = fuse(_values(vectors, descriptor)[usable], vectors.present[usable], theirs)
+    vector, _ = fuse(asked_vectors.compared(descriptor), asked_vectors.present, mine)
+    rows, _ = fuse(vectors.compared(descriptor)[usable], vectors.present[usable], theirs)
     distances = next(rerank_blocks(vector, rows))[1][0] if rerank else 1 - rows @ vector[0]
     order = np.argsort(distances, kind="stable")[:k]
     bands = loaded.bands
@@ -344,12 +344,6 @@ def _times(values: pd.Series, where: str) -> pd.Series:
     except (ValueError, OverflowError):
         raise CrossbandError(f"{where} is neither seconds nor ISO 8601, as in 2025-07-18T18:05") from None
     return (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
-
-
-def _values(vectors: FrameVectors, descriptor: str) -> np.ndarray:
-    if descriptor == "features":
-        return vectors.features
-    return vectors.scores - vectors.scores.mean(-1, keepdims=True)
 
 
 def _describe(loaded: ReidNetwork, frames: Frames, store: str | Path | None) -> FrameVectors:

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 
 from ..bands import parse_band
-from ..data.items import FrameItems, check_apart, is_here, make_preprocess, part_frames
+from ..data.items import FrameItems, check_apart, make_preprocess, part_frames
 from ..data.parts import Data, Part, SplitPair, Strict
 from ..data.transforms import Flip, PaddedCrop, Photometry, ViewShift
 from ..errors import CrossbandError, unknown_name
@@ -161,10 +161,6 @@ class ReidRecipe(Recipe):
 class Reidentification(Task):
     """Trains a :class:`~crossband.models.streams.Streams`.
 
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-
     Raises:
         CrossbandError: frames, bands or identities that are missing.
     """
@@ -173,9 +169,8 @@ class Reidentification(Task):
     network: Streams
 
     def __init__(self, recipe: ReidRecipe, root: Path) -> None:
-        self.recipe, self._root = recipe, root
+        super().__init__(recipe, root)
         data, model, loss = recipe.data, recipe.model, recipe.loss
-        torch.manual_seed(recipe.seed)
         train = _trainable(part_frames(data.train, root), data.bands)
         names, self._labels = np.unique(train.table["identity"].to_numpy(str), return_inverse=True)
         self.classes = names.tolist()
@@ -191,7 +186,10 @@ class Reidentification(Task):
             freeze_batchnorm=model.freeze_batchnorm,
             train_from=model.train_from,
         )
-        self.preprocess = make_preprocess(data, self.network.statistics, train)
+        measured = train if data.statistics == "measured" else None
+        self.preprocess = make_preprocess(
+            data.size, data.normalization, self.network.statistics, measured_on=measured
+        )
         self.items = FrameItems(train, data.bands, self.preprocess, data.cache_mb)
         self.criterion = StreamsLoss(loss.coherence, loss.class_aware, loss.triplet, loss.margin)
         self.monitor = f"val/{recipe.scoring.select}"
@@ -207,9 +205,8 @@ class Reidentification(Task):
     def check(self) -> None:
         """Check that val and the test sets share no query, and that val can be scored."""
         data = self.recipe.data
-        tests = [pair.queries for pair in data.test.values() if is_here(pair.queries, self._root)]
+        check_apart(data, self._root, data.bands)
         val = part_frames(data.val.queries, self._root)
-        check_apart(val, [part_frames(part, self._root) for part in tests], data.bands)
         reid_labels(val, part_frames(data.val.gallery, self._root), self.recipe.scoring.protocol)
 
     def samples(self, epoch: int) -> np.ndarray:

@@ -8,6 +8,8 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
+import torch
+from torchvision.utils import draw_segmentation_masks
 
 from ..bands import Band, Normalization
 from ..io import Image
@@ -26,18 +28,19 @@ def overlay(
 
     Args:
         pixels: uint8 ``(H, W, 3)``.
-        labels: ``(H, W)``; class 0 stays as the picture is, as does 255.
+        labels: ``(H, W)``; class 0 stays as the picture is, as does what is no class.
         classes: their names.
         opacity: of the colors.
     """
-    colors = np.vstack([palette(classes), np.zeros((256 - len(classes), 3), np.uint8)])
-    shown = (labels != 0) & (labels != 255)
-    mixed = (1 - opacity) * pixels + opacity * colors[labels]
-    out = np.where(shown[..., None], mixed, pixels)
+    colors = [(int(red), int(green), int(blue)) for red, green, blue in palette(classes)[1:]]
+    masks = torch.from_numpy(labels == np.arange(1, len(classes))[:, None, None])
     edge = np.zeros(labels.shape, bool)
     edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     edge[1:] |= labels[1:] != labels[:-1]
-    return np.where((edge & shown)[..., None], colors[labels], out).round().astype(np.uint8)
+    picture = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+    filled = draw_segmentation_masks(picture, masks, opacity, colors)
+    outlined = draw_segmentation_masks(filled, masks & torch.from_numpy(edge), 1.0, colors)
+    return np.ascontiguousarray(outlined.permute(1, 2, 0).numpy())
 
 
 def overlay_sheet(

@@ -14,11 +14,11 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import nn
 
-from ..bands import BANDS, Normalization, parse_band
-from ..data.items import check_apart, is_here, part_frames
+from ..bands import parse_band
+from ..data.items import check_apart, make_preprocess, part_frames
 from ..data.labeled import LabeledFrames
-from ..data.parts import Part, Strict
-from ..data.preprocess import IMAGENET, Preprocess, Statistics, measure_statistics
+from ..data.parts import Part, Splits, Strict
+from ..data.preprocess import IMAGENET, Preprocess, Statistics
 from ..data.transforms import Blur, LabeledView, Photometry
 from ..errors import CrossbandError
 from ..frames import Frames
@@ -41,7 +41,7 @@ _STATISTICS = {
 }
 
 
-class SegmentationData(Strict):
+class SegmentationData(Splits[Part]):
     """Which labeled frames, bands and pixels.
 
     Attributes:
@@ -65,9 +65,6 @@ class SegmentationData(Strict):
         blur: the share of frames that a Gaussian of 5x5 pixels blurs.
     """
 
-    train: Part
-    val: Part
-    test: dict[str, Part] = Field(default_factory=dict)
     bands: list[str] = Field(default_factory=lambda: ["rgb", "tir"])
     classes: str | list[str] = "mfnet"
     size: tuple[int, int] = (480, 640)
@@ -91,8 +88,6 @@ class SegmentationData(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if "test" in self.val.where.get("split", []) or self.val in self.test.values():
-            raise CrossbandError("checkpoints are selected on val, never on test; data.val is a test set")
         if self.crop is not None and (self.crop[0] > self.size[0] or self.crop[1] > self.size[1]):
             raise CrossbandError(f"data.crop {self.crop} is larger than data.size {self.size}")
         if not 0 < self.zoom[0] <= self.zoom[1]:
@@ -176,10 +171,6 @@ class SegmentationRecipe(Recipe):
 class Segmentation(Task):
     """Trains a registered segmentation network.
 
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-
     Raises:
         CrossbandError: frames, bands or labels that are missing.
     """
@@ -188,8 +179,7 @@ class Segmentation(Task):
     monitor = "val/miou"
 
     def __init__(self, recipe: SegmentationRecipe, root: Path) -> None:
-        self.recipe, self._root = recipe, root
-        torch.manual_seed(recipe.seed)
+        super().__init__(recipe, root)
         data, model = recipe.data, recipe.model
         self.classes = class_names(data.classes)
         self.network = create_segmenter(
@@ -215,27 +205,18 @@ class Segmentation(Task):
         return SegmentationLoss(weights, loss.balance, loss.regression, loss.mean, self._heads)
 
     def _preprocess(self) -> Preprocess:
-        data, plain = self.recipe.data, Preprocess()
-        normalization = {**plain.normalization}
-        for band, name in data.normalization.items():
-            normalization[parse_band(band)] = Normalization.parse(name)
-        start = dict.fromkeys(BANDS, _STATISTICS.get(data.statistics, _STATISTICS["unit"]))
-        preprocess = Preprocess(data.size, start, normalization)
-        if data.statistics != "measured":
-            return preprocess
-        measured = measure_statistics(part_frames(data.train, self._root), preprocess)
-        return Preprocess(data.size, {**start, **measured}, normalization)
+        data = self.recipe.data
+        train = part_frames(data.train, self._root) if data.statistics == "measured" else None
+        expected = _STATISTICS.get(data.statistics, _STATISTICS["unit"])
+        return make_preprocess(data.size, data.normalization, expected, measured_on=train)
 
     def _labeled(self, frames: Frames) -> LabeledFrames:
         data = self.recipe.data
         return LabeledFrames(frames, data.bands, self.preprocess, self.classes, data.cache_mb)
 
     def check(self) -> None:
-        """Check that val shares no image with a test set, and read what training needs."""
-        data = self.recipe.data
-        tests = [part for part in data.test.values() if is_here(part, self._root)]
-        val = part_frames(data.val, self._root)
-        check_apart(val, [part_frames(part, self._root) for part in tests], data.bands)
+        """Check that val shares no image with a test set that is here, and read what training needs."""
+        check_apart(self.recipe.data, self._root, self.recipe.data.bands)
         self._read_train()
 
     def _read_train(self) -> None:

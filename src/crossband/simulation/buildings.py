@@ -155,15 +155,15 @@ def _gable(building: Building, rng: np.random.Generator) -> list[Mesh]:
     (x0, y0), (x1, y1), top = building.low, building.high, building.height
     over, along_x = 0.45, (x1 - x0) >= (y1 - y0)
     rise = 0.42 * (min(x1 - x0, y1 - y0) / 2 + over)
+    eaves = [
+        (x0 - over, y0 - over),
+        (x1 + over, y0 - over),
+        (x1 + over, y1 + over),
+        (x0 - over, y1 + over),
+    ]
     if along_x:
         middle = (y0 + y1) / 2
         a, b = (x0 - over, middle, top + rise), (x1 + over, middle, top + rise)
-        eaves = [
-            (x0 - over, y0 - over),
-            (x1 + over, y0 - over),
-            (x1 + over, y1 + over),
-            (x0 - over, y1 + over),
-        ]
         ends = [
             ((x1, y0, top), (x1, y1, top), (x1, middle, top + rise - 0.2)),
             ((x0, y1, top), (x0, y0, top), (x0, middle, top + rise - 0.2)),
@@ -175,12 +175,6 @@ def _gable(building: Building, rng: np.random.Generator) -> list[Mesh]:
     else:
         middle = (x0 + x1) / 2
         a, b = (middle, y0 - over, top + rise), (middle, y1 + over, top + rise)
-        eaves = [
-            (x0 - over, y0 - over),
-            (x1 + over, y0 - over),
-            (x1 + over, y1 + over),
-            (x0 - over, y1 + over),
-        ]
         ends = [
             ((x0, y0, top), (x1, y0, top), (middle, y0, top + rise - 0.2)),
             ((x1, y1, top), (x0, y1, top), (middle, y1, top + rise - 0.2)),

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from ..data.items import check_apart, is_here, part_frames
-from ..data.parts import Part, Strict
+from ..data.items import check_apart, part_frames
+from ..data.parts import Part, Splits
 from ..data.scenes import Scenes
 from ..errors import CrossbandError
 from .recipe import Recipe
@@ -22,7 +22,7 @@ from .task import Task
 __all__ = ["SceneData", "SceneRecipe", "SceneTask"]
 
 
-class SceneData(Strict):
+class SceneData(Splits[Part]):
     """Which frames, and which crops of them.
 
     Attributes:
@@ -36,9 +36,6 @@ class SceneData(Strict):
         cache_mb: memory for decoded images.
     """
 
-    train: Part
-    val: Part
-    test: dict[str, Part] = Field(default_factory=dict)
     size: int = Field(default=256, ge=16)
     scales: tuple[float, float] = (1.0, 1.0)
     turns: bool = True
@@ -47,8 +44,6 @@ class SceneData(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if "test" in self.val.where.get("split", []) or self.val in self.test.values():
-            raise CrossbandError("checkpoints are selected on val, never on test; data.val is a test set")
         if not 0 < self.scales[0] <= self.scales[1]:
             raise CrossbandError(f"data.scales takes the smallest and the largest, not {self.scales}")
         return self
@@ -61,20 +56,14 @@ class SceneRecipe(Recipe):
 
 
 class SceneTask(Task):
-    """A task that learns from crops of frames, each frame ``data.crops`` times per epoch.
-
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-    """
+    """A task that learns from crops of frames, each frame ``data.crops`` times per epoch."""
 
     recipe: SceneRecipe
     needs: tuple[str, ...] = ()
     """Columns that every part has to have."""
 
     def __init__(self, recipe: SceneRecipe, root: Path) -> None:
-        self.recipe, self._root = recipe, root
-        torch.manual_seed(recipe.seed)
+        super().__init__(recipe, root)
         self.train = self._scenes(recipe.data.train)
         self._val: Scenes | None = None
 
@@ -91,10 +80,8 @@ class SceneTask(Task):
         return self._val
 
     def check(self) -> None:
-        """Check that val shares no image with a test part."""
-        here = [part for part in self.recipe.data.test.values() if is_here(part, self._root)]
-        bands = [band.value for band in self.val.frames.bands]
-        check_apart(self.val.frames, [part_frames(part, self._root) for part in here], bands)
+        """Check that val shares no image with a test part that is here."""
+        check_apart(self.recipe.data, self._root, [band.value for band in self.val.frames.bands])
 
     def samples(self, epoch: int) -> np.ndarray:
         """Draw frames in random order."""

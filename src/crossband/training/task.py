@@ -28,6 +28,10 @@ Batch = dict[str, torch.Tensor]
 class Task(abc.ABC):
     """One run's data, network, loss and score.
 
+    Args:
+        recipe: what the run depends on.
+        root: the folder that the recipe's frames are relative to.
+
     Attributes:
         recipe: what the run depends on.
         network: what is trained and kept.
@@ -41,6 +45,10 @@ class Task(abc.ABC):
     criterion: nn.Module
     monitor: str
     precision: str = "32-true"
+
+    def __init__(self, recipe: Recipe, root: Path) -> None:
+        self.recipe, self._root = recipe, root
+        torch.manual_seed(recipe.seed)
 
     def prepare(self) -> None:
         """Set what depends on data before the first step, such as cluster centers; nothing by default."""

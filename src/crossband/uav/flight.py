@@ -23,9 +23,10 @@ import numpy as np
 import pandas as pd
 
 from ..bands import Units, parse_units, to_kelvin
+from ..data.reader import FrameReader
 from ..errors import CrossbandError, MissingExtraError
 from ..frames import Frames, leaves_folder
-from ..io import IMAGE_SUFFIXES, MAX_PIXELS, read_image
+from ..io import IMAGE_SUFFIXES, MAX_PIXELS
 from .projection import Pose
 from .semantic_map import SemanticMap
 
@@ -207,17 +208,14 @@ def _made(
 
 def _manifest_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
     frames = Frames.read(path)
-    frames = frames.select(frames.table["tir"].notna().to_numpy(bool)) if frames.has("tir") else frames
-    paths = frames.paths("tir")
+    if not frames.has("tir"):
+        raise CrossbandError(f"the flight {path} has no thermal images; its column tir names them")
+    frames = frames.select(frames.table["tir"].notna().to_numpy(bool))
+    reader = FrameReader(frames)
     table = frames.table.copy()
     table["units"] = [units or "counts" for units in frames.units()]
-
-    def read(row: int) -> np.ndarray:
-        found = paths[row]
-        assert found is not None
-        return read_image(found, "tir").pixels
-
-    return _made(table, path.parent if path.name == "frames.parquet" else path, read, where)
+    source = path.parent if path.name == "frames.parquet" else path
+    return _made(table, source, lambda row: reader.pixels(row, "tir"), where)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -242,8 +240,8 @@ def _sequence_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight
         if leaves_folder(name):
             raise CrossbandError(f"images must stay inside the flight's folder; flight.csv has {name!r}")
     table["frame"] = [Path(name).with_suffix("").as_posix() for name in table["file"]]
-    files = [folder / name for name in table["file"]]
-    return _made(table, folder, lambda row: read_image(files[row], "tir").pixels, where)
+    reader = FrameReader(Frames(table[["frame"]].assign(tir=table["file"]), folder))
+    return _made(table, folder, lambda row: reader.pixels(row, "tir"), where)
 
 
 def _video_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:

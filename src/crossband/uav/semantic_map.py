@@ -17,14 +17,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import CrossbandError, MissingExtraError
+from ..geo import METERS_PER_DEGREE
 from ..io import MAX_PIXELS, read_image
 from .ground_classes import GROUND, OBJECT, UNKNOWN, label_table
 from .projection import Pose, sample
 
-__all__ = ["METERS_PER_DEGREE", "SemanticMap", "read_map"]
-
-METERS_PER_DEGREE = 111_320.0
-"""Of latitude; the same as the city's."""
+__all__ = ["SemanticMap", "read_map"]
 
 
 @dataclass(frozen=True)

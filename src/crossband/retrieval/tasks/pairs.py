@@ -11,16 +11,16 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from ...bands import BANDS, Band, Normalization, parse_band
-from ...data.items import FrameItems, check_apart, is_here, part_frames
-from ...data.parts import Part, Strict
-from ...data.preprocess import Preprocess, Warp
+from ...bands import parse_band
+from ...data.items import FrameItems, check_apart, make_preprocess, part_frames
+from ...data.parts import Part, Splits, Strict
+from ...data.preprocess import Warp
 from ...data.transforms import Flip, Photometry, ViewShift
 from ...errors import CrossbandError
 from ...frames import Frames
@@ -57,7 +57,7 @@ class Misalignment(Strict):
         return Warp(self.shift * shift, math.exp(math.log(self.scale) * scale), self.rotate * rotate)
 
 
-class PairData(Strict):
+class PairData(Splits[Part]):
     """Which frames, bands and pixels.
 
     Attributes:
@@ -76,9 +76,6 @@ class PairData(Strict):
         tested: the misalignment that val and test are measured with besides none: shift, scale, degrees.
     """
 
-    train: Part
-    val: Part
-    test: dict[str, Part] = Field(default_factory=dict)
     bands: list[str] = Field(default_factory=lambda: ["rgb", "tir"])
     size: tuple[int, int] = (320, 320)
     normalization: dict[str, str] = Field(default_factory=dict)
@@ -97,12 +94,6 @@ class PairData(Strict):
         if len(known) < 2:
             raise CrossbandError("pairs need at least two bands; data.bands has one")
         return known
-
-    @model_validator(mode="after")
-    def _val_is_not_test(self) -> Self:
-        if "test" in self.val.where.get("split", []) or self.val in self.test.values():
-            raise CrossbandError("checkpoints are selected on val, never on test; data.val is a test set")
-        return self
 
 
 class PairModel(Strict):
@@ -152,10 +143,6 @@ class PairRecipe(Recipe):
 class Pairs(Task):
     """Trains a :class:`~crossband.models.pair_descriptor.PairDescriptor`.
 
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-
     Raises:
         CrossbandError: frames or bands that are missing.
     """
@@ -165,18 +152,14 @@ class Pairs(Task):
     monitor = "val/recall"
 
     def __init__(self, recipe: PairRecipe, root: Path) -> None:
-        self.recipe, self._root = recipe, root
-        torch.manual_seed(recipe.seed)
+        super().__init__(recipe, root)
         model, data = recipe.model, recipe.data
         self.network, self.weights_digest = create_pair_descriptor(
             model.encoder, model.layer, model.pooling, data.size, model.dim, len(data.bands), model.pretrained
         )
         self.trained_parameters = self.network.set_trainable(model.train_from)
         self.criterion = torch.nn.Identity()
-        normalization = dict(Preprocess().normalization)
-        normalization |= {Band(band): Normalization.parse(name) for band, name in data.normalization.items()}
-        statistics = dict.fromkeys(BANDS, self.network.encoder.statistics)
-        self.preprocess = Preprocess(data.size, statistics, normalization)
+        self.preprocess = make_preprocess(data.size, data.normalization, self.network.encoder.statistics)
         self.items = self._items(part_frames(data.train, root))
         self._light = Photometry(data.photometry, data.invert_tir)
         self._geometry = (ViewShift(data.crop), Flip(data.flip))
@@ -195,13 +178,9 @@ class Pairs(Task):
     def check(self) -> None:
         """Check that val has pairs and shares no frame with a test set."""
         data = self.recipe.data
-        tests = [part_frames(part, self._root) for part in data.test.values() if is_here(part, self._root)]
-        val = part_frames(data.val, self._root)
-        if not (self._items(val).listed.sum(1) > 1).any():
-            raise CrossbandError(
-                "no frames of data.val have two of the bands; checkpoints are selected on pairs"
-            )
-        check_apart(val, tests, data.bands)
+        if not (self._items(part_frames(data.val, self._root)).listed.sum(1) > 1).any():
+            raise CrossbandError("no frame of data.val has two of the bands; a checkpoint is selected on pairs")
+        check_apart(data, self._root, data.bands)
 
     def prepare(self) -> None:
         """Fit the principal axes to start from.

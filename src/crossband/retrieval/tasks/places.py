@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from ...data.items import Items, check_apart, is_here, make_preprocess, part_frames
+from ...data.items import Items, check_apart, make_preprocess, part_frames
 from ...data.parts import Data, SplitPair, Strict
 from ...data.transforms import Photometry, ViewShift
 from ...errors import CrossbandError
@@ -128,10 +128,6 @@ class PlaceRecipe(Recipe):
 class Places(Task):
     """Trains a :class:`~crossband.models.place_recognizer.PlaceRecognizer`.
 
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-
     Raises:
         CrossbandError: frames, bands or positions that are missing.
     """
@@ -140,9 +136,7 @@ class Places(Task):
     network: PlaceRecognizer
 
     def __init__(self, recipe: PlaceRecipe, root: Path) -> None:
-        self.recipe = recipe
-        self._root = root
-        torch.manual_seed(recipe.seed)
+        super().__init__(recipe, root)
         model = recipe.model
         self.network, self.weights_digest = create_place_recognizer(
             model.encoder,
@@ -154,7 +148,12 @@ class Places(Task):
         )
         self.trained_parameters = self.network.set_trainable(recipe.data.size, model.train_from)
         train = _placed(part_frames(recipe.data.train, root), recipe.sampling.measure)
-        self.preprocess = make_preprocess(recipe.data, self.network.encoder.statistics, train)
+        self.preprocess = make_preprocess(
+            recipe.data.size,
+            recipe.data.normalization,
+            self.network.encoder.statistics,
+            measured_on=train if recipe.data.statistics == "measured" else None,
+        )
         bands = [*recipe.data.query_bands, *recipe.data.gallery_bands]
         self.items = Items(train, bands, self.preprocess, recipe.data.cache_mb)
         self._query_items = self.items.of_bands(recipe.data.query_bands)
@@ -177,11 +176,8 @@ class Places(Task):
         return ContrastiveLoss(**options) if loss.name == "contrastive" else TripletLoss(**options)
 
     def check(self) -> None:
-        """Check that val and the test sets share no query."""
-        data = self.recipe.data
-        tests = [pair.queries for pair in data.test.values() if is_here(pair.queries, self._root)]
-        val = part_frames(data.val.queries, self._root)
-        check_apart(val, [part_frames(part, self._root) for part in tests], data.query_bands)
+        """Check that no query of val is a query of a test set that is here."""
+        check_apart(self.recipe.data, self._root, self.recipe.data.query_bands)
 
     def prepare(self) -> None:
         """Set NetVLAD's centers from local features of training images of all bands."""

@@ -104,12 +104,7 @@ class DetectionRecipe(SceneRecipe):
 
 @register_task("detection", DetectionRecipe)
 class DetectionTask(SceneTask):
-    """Trains a detector.
-
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-    """
+    """Trains a detector."""
 
     recipe: DetectionRecipe
     network: YoloSemantic | CenterDetector

@@ -93,12 +93,7 @@ def _city_classes() -> dict[str, int]:
 
 @register_task("labeling", LabelingRecipe)
 class LabelingTask(SceneTask):
-    """Trains a labeling network.
-
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-    """
+    """Trains a labeling network."""
 
     recipe: LabelingRecipe
     network: GeoGAN | EncoderLabeler

@@ -107,12 +107,7 @@ class LocalizationRecipe(SceneRecipe):
 
 @register_task("localization", LocalizationRecipe)
 class LocalizationTask(SceneTask):
-    """Trains a :class:`~crossband.models.tile_distance.TileDistance`.
-
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-    """
+    """Trains a :class:`~crossband.models.tile_distance.TileDistance`."""
 
     recipe: LocalizationRecipe
     network: TileDistance

@@ -119,12 +119,7 @@ class _Classes(nn.Module):
 
 @register_task("objects", ObjectRecipe)
 class ObjectTask(SceneTask):
-    """Trains an :class:`ObjectNetwork` on objects with boxes and instances.
-
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
-    """
+    """Trains an :class:`ObjectNetwork` on objects with boxes and instances."""
 
     recipe: ObjectRecipe
     network: ObjectNetwork

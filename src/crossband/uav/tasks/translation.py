@@ -98,10 +98,6 @@ class TranslationTask(SceneTask):
     """Trains a :class:`~crossband.models.thermal_gan.ThermalGAN`.
 
     The frames have color, temperatures, classes and instances.
-
-    Args:
-        recipe: what the run depends on.
-        root: the folder that the recipe's frames are relative to.
     """
 
     recipe: TranslationRecipe

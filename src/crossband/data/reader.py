@@ -1,0 +1,111 @@
+"""The one reader of frames' images for networks, and its one cache: bounded, and safe among threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from ..bands import BANDS, Band
+from ..frames import Frames
+from ..io import Image, read_image, read_labels
+from .preprocess import Preprocess
+
+__all__ = ["FrameReader"]
+
+Value = TypeVar("Value", np.ndarray, torch.Tensor)
+
+
+class FrameReader:
+    """Reads the images and label maps of some frames; what has been read is kept while there is memory for it.
+
+    Nothing that is kept makes room for another: where every epoch reads all frames in a new order, no other
+    rule has more hits. What is given back is shared and must not be written to.
+
+    Args:
+        frames: whose files are read.
+        cache_mb: memory for what has been read; beyond it files are read again.
+        preprocess: how :meth:`unit` makes a tensor of an image.
+
+    Example:
+        >>> from crossband.simulation import simulate
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     reader = FrameReader(simulate("places", 1, (64, 48), 0, folder), cache_mb=1)
+        ...     reader.pixels(0, "rgb").shape, reader.pixels(0, "rgb") is reader.pixels(0, "rgb")
+        ((48, 64, 3), True)
+    """
+
+    def __init__(self, frames: Frames, cache_mb: int = 0, preprocess: Preprocess | None = None) -> None:
+        self.frames, self.preprocess = frames, preprocess or Preprocess()
+        self._units = frames.units()
+        self._kept = _Kept(cache_mb << 20)
+
+    def path(self, row: int, column: str) -> Path:
+        """The file of a frame in a column; the frame has one."""
+        return self.frames.root / self.frames.table[column].iloc[row]
+
+    def image(self, row: int, column: str) -> Image:
+        """An image as the file holds it, with its units; not kept.
+
+        Args:
+            row: the frame.
+            column: a band, or a column of layers, which are read as color is.
+
+        Raises:
+            ImageFault: it cannot be read.
+        """
+        band = Band(column) if column in BANDS else Band.RGB
+        return read_image(self.path(row, column), band, self._units[row])
+
+    def pixels(self, row: int, column: str) -> np.ndarray:
+        """The pixels of a column as the file holds them.
+
+        Raises:
+            ImageFault: they cannot be read.
+        """
+        return self._kept.get((row, column, "pixels"), lambda: self.image(row, column).pixels)
+
+    def unit(self, row: int, band: Band) -> torch.Tensor:
+        """An image in [0, 1], float32 ``(1 or 3, H, W)``, of the size that networks read.
+
+        Raises:
+            ImageFault: it cannot be read.
+        """
+        key = (row, band.value, "unit")
+        return self._kept.get(key, lambda: self.preprocess.unit(self.image(row, band.value), band))
+
+    def labels(self, row: int) -> np.ndarray:
+        """A label map as the file holds it, integers ``(H, W)``.
+
+        Raises:
+            ImageFault: it cannot be read.
+        """
+        return self._kept.get((row, "labels", "labels"), lambda: read_labels(self.path(row, "labels")))
+
+
+class _Kept:
+    """Values by key, up to a number of bytes. A copy in another process starts empty."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+        self._values: dict[object, np.ndarray | torch.Tensor] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: object, make: Callable[[], Value]) -> Value:
+        found = self._values.get(key)
+        if found is not None:
+            return found  # type: ignore[return-value]  # a key is of one kind
+        made = make()
+        with self._lock:
+            if key not in self._values and made.nbytes <= self._left:
+                self._left -= made.nbytes
+                self._values[key] = made
+        return made
+
+    def __reduce__(self) -> tuple[type[_Kept], tuple[int]]:
+        return _Kept, (self._most,)
