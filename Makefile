@@ -6,11 +6,12 @@ STAMP := $(VENV)/.installed
 DATA ?=
 OUT ?= out/demo
 
-.PHONY: help install demo test lint bench docs clean
+.PHONY: help install demo test lint bench docs examples clean
 help:
 	@echo "make demo [DATA=folder]  the main job, from nothing to report.html"
 	@echo "make test                the test suite, offline"
-	@echo "make lint | bench | docs | install | clean"
+	@echo "make docs                the documentation site, into site/"
+	@echo "make lint | bench | examples | install | clean"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("crossband needs Python 3.11 or newer; run make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -36,6 +37,10 @@ bench: install
 
 docs: install
 	$(BIN)/python docs/build.py
+	$(BIN)/mkdocs build --quiet
+
+examples: install
+	$(BIN)/python -m pytest tests/test_examples.py
 
 clean:
-	rm -rf $(VENV) out build
+	rm -rf $(VENV) out build site
