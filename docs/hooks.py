@@ -20,7 +20,9 @@ NOT_LOADED = {"alternate", "canonical", "next", "prev"}
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages whose text lies elsewhere in the repository."""
     made = {page: _root_page(name) for page, name in PAGES.items()}
-    made |= {f"examples/{path.stem}.md": _notebook(path) for path in sorted((ROOT / "examples").glob("*.ipynb"))}
+    made |= {
+        f"examples/{path.stem}.md": _notebook(path) for path in sorted((ROOT / "examples").glob("*.ipynb"))
+    }
     made |= {"api/index.md": _names_page()}
     made |= {f"api/{folder.name}.md": _package_page(folder) for folder in _packages()}
     for page, text in made.items():
@@ -41,7 +43,9 @@ def foreign_resources(site: Path) -> list[str]:
     for page in sorted(site.rglob("*.html")):
         parser = _Loaded()
         parser.feed(page.read_text(encoding="utf-8"))
-        faults += [f"{page.relative_to(site)}: {address}" for address in parser.addresses if _is_foreign(address)]
+        faults += [
+            f"{page.relative_to(site)}: {address}" for address in parser.addresses if _is_foreign(address)
+        ]
     for sheet in sorted(site.rglob("*.css")):
         found = re.findall(r"(?:url\(|@import)\s*['\"]?([^'\")]+)", sheet.read_text(encoding="utf-8"))
         faults += [f"{sheet.relative_to(site)}: {address}" for address in found if _is_foreign(address)]
@@ -83,7 +87,9 @@ def _notebook(path: Path) -> str:
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
         parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
-    return "\n\n".join(parts) + f"\n\n*The notebook: `examples/{path.name}`; `make examples` runs all of them.*\n"
+    return (
+        "\n\n".join(parts) + f"\n\n*The notebook: `examples/{path.name}`; `make examples` runs all of them.*\n"
+    )
 
 
 def _packages() -> list[Path]:
@@ -93,7 +99,9 @@ def _packages() -> list[Path]:
 def _names_page() -> str:
     """The package itself, and the modules that lie directly in it."""
     lines = ["# API reference", "", "What `import crossband` gives, by the module that holds it.", ""]
-    public = re.search(r"_PUBLIC = \{(.*?)\n\}", (PACKAGE / "__init__.py").read_text(encoding="utf-8"), re.DOTALL)
+    public = re.search(
+        r"_PUBLIC = \{(.*?)\n\}", (PACKAGE / "__init__.py").read_text(encoding="utf-8"), re.DOTALL
+    )
     for name, module in re.findall(r'"(\w+)": "([\w.]+)"', public[1] if public else ""):
         target = f"crossband.{module}.{name}"
         lines.append(f'- <autoref identifier="{target}" optional>`crossband.{name}`</autoref>')

@@ -52,7 +52,9 @@ def with_tables(text: str) -> str:
         rules = [i for i in range(at, end) if _RULE.match(lines[i])]
         if len(rules) < 2:
             raise ValueError(f"a table without an end: {lines[at]}")
-        head = _table(lines[rules[0] + 1 : rules[1]], columns) if len(rules) > 2 else ["|" + " |" * len(columns)]
+        head = (
+            _table(lines[rules[0] + 1 : rules[1]], columns) if len(rules) > 2 else ["|" + " |" * len(columns)]
+        )
         body = _table(lines[rules[-2] + 1 : rules[-1]], columns)
         out += ["", *head, "|" + "---|" * len(columns), *body, ""]
         at = rules[-1] + 1
