@@ -117,7 +117,7 @@ class Scenes:
 def thermal_input(pixels: np.ndarray, units: Units | str) -> torch.Tensor:
     """Return a thermal image as the networks read it, float32 ``(1, H, W)``.
 
-    About 0 at its median, a unit is 12 K.
+    The median is 0, and a unit is 12 K.
 
     Counts have no kelvin: there a unit is a quarter of the range between the 1st and the 99th percentile.
     Pixels that are no number count as the median.
@@ -143,7 +143,7 @@ def thermal_input(pixels: np.ndarray, units: Units | str) -> torch.Tensor:
 class Crop:
     """A part of a frame at another scale, perhaps mirrored and turned by quarters.
 
-    The same for all layers.
+    The crop is the same for all layers.
 
     Attributes:
         left, top: pixels of the frame.

@@ -53,7 +53,7 @@ def weighted_cross_entropy(
 ) -> torch.Tensor:
     """Compute equation (7), the weighted cross entropy of a label map.
 
-    A mean over pixels, not over their weights.
+    It is a mean over pixels, not over their weights.
 
     The paper speaks of a sigmoid before the loss; classes exclude each other, so the logarithm here is of a
     softmax.
