@@ -1,7 +1,8 @@
 """Accuracy on RoadScene, with the paper's row beside ours.
 
 ``python -m benchmarks.roadscene ../shared/data --weights ../shared/weights`` writes the table into
-docs/retrieval.md and its main rows into README.md. The compact descriptor's axes are fitted on EPFL RGB-NIR and LLVIP, never on RoadScene.
+docs/retrieval.md and its main rows into README.md. The compact descriptor's axes are fitted on EPFL RGB-NIR and
+LLVIP, never on RoadScene.
 """
 
 from __future__ import annotations
