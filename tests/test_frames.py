@@ -114,7 +114,7 @@ def test_a_link_below_the_root_is_followed(tmp_path, make_pairs):
             [{"frame": "a", "rgb": "a"}, {"frame": "a", "rgb": "b"}],
             "frame names must be unique; 'a' appears twice",
         ),
-        ([{"frame": None, "rgb": "a"}], "some rows have an empty 'frame'"),
+        ([{"frame": None, "rgb": "a"}], "some have an empty 'frame'"),
         ([{"frame": "a", "place": "b"}], "at least one of rgb, nir, tir"),
         ([{"rgb": "a"}], "a column 'frame'"),
         ([{"frame": "a", "rgb": "a", "x": "north"}], "column 'x' of the manifest must hold numbers"),

@@ -63,7 +63,7 @@ def test_an_export_says_how_far_it_differs(crossband, tmp_path):  # noqa: F811
         (("profile", "mfnets"), "unknown model 'mfnets'; did you mean mfnet"),
         (("profile", "mfnet", "width=3"), "unknown option of mfnet 'width'"),
         (("profile", "mfnet", "width"), "a model option is KEY=VALUE"),
-        (("export", "mfnet", "--out", "a.pt"), "an export is a .onnx file"),
+        (("export", "mfnet", "--out", "a.pt"), "--out takes a .onnx file"),
         (("segment", "a.png", "--checkpoint", "none.safetensors"), "no image a.png"),
         (("segment-robustness", ".", "--checkpoint", "x"), "no bands recognized"),
         (("reproduce", "rsfnets", "--data-root", "."), "unknown paper 'rsfnets'; there are hamnet"),

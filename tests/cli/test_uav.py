@@ -52,7 +52,7 @@ def test_the_verbs_of_the_chain(world, networks, photo, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["translate", "a.png", "--model", "m", "--out", "o.png"], "no temperature of its own"),
+        (["translate", "a.png", "--model", "m", "--out", "o.png"], "carries no ambient temperature"),
         (["localize", "nowhere", "--map", "m", "--models", "m", "--where", "x"], "COLUMN=VALUE"),
         (
             ["reid", "a.png", "--flight", "f", "--map", "m", "--models", "m", "--box", "1,2"],

@@ -32,5 +32,5 @@ def test_parts_are_splits(plant):
 
 def test_an_image_without_identity_is_named(plant):
     root = plant(["color/car.jpg", "thermal/car7_01.png"])
-    with pytest.raises(CrossbandError, match=r"car\.jpg names no identity"):
+    with pytest.raises(CrossbandError, match=r"car\.jpg does not name an identity"):
         scan(root, kind="color_thermal_objects")

@@ -40,8 +40,8 @@ def test_another_layout_is_refused(plant):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "is no JSON"),
-        ('{"images": []}', "is no COCO file"),
+        ("{", "is not valid JSON"),
+        ('{"images": []}', "is not a COCO box file"),
         ('{"images": [], "categories": [], "annotations": 3}', "no COCO"),
     ],
 )

@@ -53,7 +53,7 @@ def test_the_layout_is_recognized_and_missing_positions_are_named(oxford):
     (oxford / TRAIN / "gps" / "ins.csv").write_text("timestamp,x\n1,2\n")
     with pytest.raises(CrossbandError, match=r"ins\.csv lacks northing, easting, yaw"):
         scan(oxford)
-    with pytest.raises(CrossbandError, match="nearest are odometry"):
+    with pytest.raises(CrossbandError, match="did you mean odometry"):
         read_oxford_radar_robotcar(oxford, "odometri")  # type: ignore[arg-type]
 
 

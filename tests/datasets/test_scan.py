@@ -65,7 +65,7 @@ def test_groups_of_frames_whose_folder_is_not_utf8_are_left_out_with_a_note(plan
 
 def test_a_root_is_of_a_manifest_only(plant):
     root = plant(["rgb/a.png", "tir/a.png"])
-    with pytest.raises(CrossbandError, match=r"--root says where .* has no manifest"):
+    with pytest.raises(CrossbandError, match=r"--root tells where .* has no manifest"):
         open_frames(root, "/nope")
     scan(root).write(root / "frames.parquet")
     with pytest.raises(CrossbandError, match="give --root"):
@@ -187,8 +187,8 @@ def test_an_unknown_dataset_names_the_nearest():
     [
         ([], "no bands recognized in"),
         (["a.png", "b.png"], "no bands recognized in"),
-        (["rgb/a.png", "tir/b.png"], "no file stem is in two of the folders .*rgb 'a' and tir 'b'"),
-        (["rgb/a.png", "tir/a.txt"], "no image in the tir folder"),
+        (["rgb/a.png", "tir/b.png"], "no file stem occurs in two of the folders .*rgb 'a' and tir 'b'"),
+        (["rgb/a.png", "tir/a.txt"], "no images in the tir folder"),
         (["rgb/a.png", "rgb/a.jpg", "tir/a.png"], r"a.jpg and a.png in .* have the same stem; keep one"),
     ],
 )
@@ -252,5 +252,5 @@ def test_a_picture_or_nothing_in_place_of_a_folder_is_one_sentence(tmp_path, mak
     folder = make_pairs(tmp_path / "pairs", n=2) / "rgb"
     with pytest.raises(CrossbandError, match="is a single image; give its folder"):
         open_frames(folder / "0000.png")
-    with pytest.raises(CrossbandError, match="there is no"):
+    with pytest.raises(CrossbandError, match="does not exist"):
         open_frames(folder / "gone")

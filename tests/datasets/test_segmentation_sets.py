@@ -52,7 +52,7 @@ def test_an_mfnet_list_that_contradicts_is_refused(tmp_path):
     with pytest.raises(CrossbandError, match=r"00003D is in val.txt and in test.txt"):
         scan(root)
     (root / "val.txt").write_text("00009D\n")
-    with pytest.raises(CrossbandError, match="'00009D', which has no image and labels"):
+    with pytest.raises(CrossbandError, match="'00009D', which has no image or labels"):
         scan(root)
 
 

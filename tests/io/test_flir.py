@@ -100,7 +100,7 @@ def test_a_thermal_image_above_the_limit_is_refused(file):
         read_image(file, "tir", max_pixels=47)
 
 
-def test_without_flyr_the_mend_is_said(file, monkeypatch):
+def test_without_flyr_the_fix_is_said(file, monkeypatch):
     real_import = builtins.__import__
 
     def without_flyr(name, *args, **kwargs):

@@ -116,7 +116,7 @@ def test_weights_of_another_network_are_refused_with_the_file_named(tmp_path):
     other, _ = create_model("squeezenet1_0", pretrained=False)
     path = tmp_path / "squeezenet1_1.safetensors"
     save_file(other.body.state_dict(), path)
-    with pytest.raises(CrossbandError, match=f"{re.escape(str(path))} holds the weights of another network"):
+    with pytest.raises(CrossbandError, match=f"{re.escape(str(path))} holds the weights of a different network"):
         create_model("squeezenet1_1", weights=tmp_path)
 
 
@@ -124,7 +124,7 @@ def test_weights_with_a_key_too_few_are_refused(tmp_path):
     state = find_model("squeezenet1_1").build().body.state_dict()
     state.popitem()
     save_file(state, tmp_path / "w.safetensors")
-    with pytest.raises(CrossbandError, match="another network"):
+    with pytest.raises(CrossbandError, match="a different network"):
         create_model("squeezenet1_1", weights=tmp_path / "w.safetensors")
 
 

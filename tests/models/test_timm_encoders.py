@@ -85,7 +85,7 @@ def test_a_whole_checkpoint_loads_and_one_without_its_classifier_does_not(tmp_pa
     encoder, _ = create_model("timm/resnet10t", tmp_path / "whole.safetensors")
     assert torch.equal(encoder.body.conv1[0].weight, state["conv1.0.weight"])
     save_file({key: state[key] for key in state if not key.startswith("fc")}, tmp_path / "part.safetensors")
-    with pytest.raises(CrossbandError, match="another network"):
+    with pytest.raises(CrossbandError, match="a different network"):
         create_model("timm/resnet10t", tmp_path / "part.safetensors")
 
 
@@ -100,7 +100,7 @@ def test_a_network_of_several_branches_is_read_at_its_last_map(tmp_path):
         assert torch.allclose(encoder(images), features(images)[-1], atol=1e-6)
     state.popitem()
     save_file(state, tmp_path / "part.safetensors")
-    with pytest.raises(CrossbandError, match="another network"):
+    with pytest.raises(CrossbandError, match="a different network"):
         create_model("timm/hrnet_w18_small", tmp_path / "part.safetensors")
 
 

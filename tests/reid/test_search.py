@@ -123,11 +123,11 @@ def test_the_strip_shows_every_band_and_marks_right_and_wrong(made, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"query": "nobody"}, "neither an image nor the name of a frame"),
+        ({"query": "nobody"}, "neither an image file nor the name of a gallery frame"),
         ({"query": {"tir": "gone.png"}}, r"no image .*gone\.png"),
         ({"cameras": ["c7"]}, "unknown camera 'c7'"),
         ({"after": "yesterday"}, "--after is neither seconds nor ISO 8601"),
-        ({"after": "2030-01-01T00:00"}, "nothing is left of the gallery"),
+        ({"after": "2030-01-01T00:00"}, "no gallery items match the filter"),
         ({"query_bands": ["lwir"]}, "band"),
     ],
 )

@@ -52,8 +52,8 @@ def test_a_name_is_encoder_layer_pooling_and_center(small, name, layer, pooling,
         ("efficientnet_lite", r"unknown model 'efficientnet_lite'; did you mean .*efficientnet_lite0"),
         ("hog@cell", r"unknown layer 'cell'; did you mean cells"),
         ("hog:mean", r"unknown pooling 'mean'"),
-        ("hog:center", r"has one pooling"),
-        ("hog:avg+max", r"has one pooling"),
+        ("hog:center", r"takes one pooling"),
+        ("hog:avg+max", r"takes one pooling"),
         ("nowhere.safetensors", r"no descriptor file nowhere\.safetensors"),
     ],
 )
@@ -206,7 +206,7 @@ def test_projected_vectors_have_unit_length_and_the_axes_number():
     np.testing.assert_allclose(finished, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-4)
 
 
-def test_a_band_without_a_mean_is_one_sentence_with_two_mends():
+def test_a_band_without_a_mean_is_one_sentence_with_two_fixes():
     with pytest.raises(CrossbandError, match=r"the band nir cannot be centered.*known: tir.*--calibrate"):
         Finish({Band.TIR: np.zeros(5)})(np.ones((1, 5), np.float32), Band.NIR)
 

@@ -128,7 +128,7 @@ def test_a_band_without_one_usable_image_is_one_sentence(tmp_path, make_pairs, h
     frames = open_frames(make_pairs(tmp_path / "a", n=2))
     for path in frames.paths("tir"):
         path.write_text("not an image")
-    with pytest.raises(CrossbandError, match=r"no tir image can be used: .*0000\.png: not an image"):
+    with pytest.raises(CrossbandError, match=r"none of the tir images can be used: .*0000\.png: not an image"):
         embed(frames, hog, store=tmp_path / "store")
 
 
@@ -143,7 +143,7 @@ def test_pixels_the_normalization_does_not_fit_are_a_fault_of_each_image(tmp_pat
     from crossband.retrieval import Descriptor
 
     kelvin = Descriptor.load("hog", replace(small, normalization={"tir": "kelvin:260:320"}))
-    with pytest.raises(CrossbandError, match=r"no tir image can be used: .*--units"):
+    with pytest.raises(CrossbandError, match=r"none of the tir images can be used: .*--units"):
         embed(pairs, kelvin, store=tmp_path)
     assert embed(pairs.assign(tir_units="centikelvin"), kelvin, store=tmp_path).faults == []
 
@@ -230,5 +230,5 @@ def test_only_some_bands_may_be_required(tmp_path, make_pairs, hog):
     assert list(embed(frames, hog, store=tmp_path / "store", required=[Band.TIR]).bands) == [Band.TIR]
     assert list(embed(frames, hog, store=tmp_path / "store", required=False).bands) == [Band.TIR]
     for required in (True, [Band.RGB]):
-        with pytest.raises(CrossbandError, match=r"no rgb image can be used: .*empty file"):
+        with pytest.raises(CrossbandError, match=r"none of the rgb images can be used: .*empty file"):
             embed(frames, hog, store=tmp_path / "store", required=required)

@@ -58,7 +58,7 @@ def test_too_few_images_are_one_sentence():
 
 def test_images_that_vary_in_too_few_directions_are_one_sentence():
     flat = rows(50, 3) @ np.ones((3, 20), np.float32)
-    with pytest.raises(CrossbandError, match="ask for fewer axes"):
+    with pytest.raises(CrossbandError, match="ask for fewer dims"):
         principal_axes(flat, 4)
 
 

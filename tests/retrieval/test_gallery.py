@@ -224,7 +224,7 @@ def test_a_query_is_described_by_what_lies_in_the_gallery(thermal, pairs, small)
     assert gallery.search(gallery.describe(pairs.paths("tir")[2], "tir"), 1)[0].distance < 0.02
 
 
-def test_a_band_without_a_mean_is_refused_and_calibration_mends_it(tmp_path, described, pairs, small, store):
+def test_a_band_without_a_mean_is_refused_and_calibration_fixes_it(tmp_path, described, pairs, small, store):
     only = Frames.make(described.table.drop(columns=["rgb", "nir"]), described.root)
     index(only, tmp_path / "g", "hog", options=small, store=store)
     with pytest.raises(CrossbandError, match=r"the band rgb cannot be centered.*--calibrate"):
@@ -340,7 +340,7 @@ def test_a_gallery_that_cannot_be_written_is_one_sentence(tmp_path, described, s
 def test_an_interrupted_creation_is_begun_again(tmp_path, described, thermal, small, store):
     half = shutil.copytree(thermal, tmp_path / "g")
     (half / "gallery.json").unlink()  # written last: without it there is no gallery
-    with pytest.raises(CrossbandError, match="no gallery in"):
+    with pytest.raises(CrossbandError, match="no gallery at"):
         Gallery.open(half)
     index(described, half, "hog", ["tir"], options=small, store=store)
     assert len(Gallery.open(half)) == 12
@@ -511,7 +511,7 @@ def test_a_run_stopped_by_hand_keeps_its_working_folder_to_continue(tmp_path, de
     assert not (tmp_path / "g" / ".embedding").exists()
 
 
-def test_an_interrupted_creation_is_mended_with_another_size_and_dtype(
+def test_an_interrupted_creation_is_repaired_with_another_size_and_dtype(
     tmp_path, described, thermal, small, store
 ):
     half = shutil.copytree(thermal, tmp_path / "g")

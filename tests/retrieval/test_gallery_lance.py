@@ -75,7 +75,7 @@ def test_a_condition_that_cannot_be_read_is_one_sentence(store, call):
         "read": lambda: store.read(["key"], "nowhere = 1"),
         "search": lambda: store.search(np.zeros(SIZE, np.float32), 1, "nowhere = 1"),
     }
-    with pytest.raises(CrossbandError, match="--where 'nowhere = 1' is no condition"):
+    with pytest.raises(CrossbandError, match="--where 'nowhere = 1' is not a valid condition"):
         calls[call]()
     assert store.count() == 1
 

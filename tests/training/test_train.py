@@ -50,7 +50,7 @@ def test_a_checkpoint_says_what_it_is_and_loads_strictly(recipe, street, tmp_pat
     results = evaluate(None, done.checkpoint, tmp_path / "results", data_root=street)
     assert json.loads((tmp_path / "results" / "results.json").read_text()) == results
     assert results["tests"]["night"]["n_queries"] == 5
-    with pytest.raises(CrossbandError, match="another network"):
+    with pytest.raises(CrossbandError, match="a different network"):
         evaluate(
             content,
             done.checkpoint,
@@ -118,7 +118,7 @@ def test_a_run_of_an_earlier_version_with_fewer_keys_goes_on(recipe, street, tmp
     del said["trainer"]["validate_every"]
     write_state(tmp_path / "state.pt", {**state, "recipe": json.dumps(said)})
     assert run(recipe(), tmp_path, street).best == done.best
-    with pytest.raises(CrossbandError, match="another recipe"):
+    with pytest.raises(CrossbandError, match="a different recipe"):
         run(recipe(trainer={"validate_every": 2}), tmp_path, street)
 
 

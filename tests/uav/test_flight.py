@@ -83,9 +83,9 @@ def test_a_flight_without_metadata_names_what_is_missing(tmp_path, column):
     ("changes", "said"),
     [
         ({"altitude": 0.0}, "not above 0"),
-        ({"heading": "north"}, "heading that is no number"),
+        ({"heading": "north"}, "heading that is not a number"),
         ({"file": "../a.png"}, "stay inside"),
-        ({"file": None}, "names no file"),
+        ({"file": None}, "has rows without a file"),
     ],
 )
 def test_metadata_that_cannot_be_are_named(tmp_path, changes, said):
