@@ -54,7 +54,7 @@ def test_a_name_is_encoder_layer_pooling_and_center(small, name, layer, pooling,
         ("hog:mean", r"unknown pooling 'mean'"),
         ("hog:center", r"takes one pooling"),
         ("hog:avg+max", r"takes one pooling"),
-        ("nowhere.safetensors", r"no descriptor file nowhere\.safetensors"),
+        ("nowhere.safetensors", r"no descriptor file at nowhere\.safetensors"),
     ],
 )
 def test_a_wrong_name_is_one_sentence(name, sentence):
