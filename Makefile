@@ -7,12 +7,13 @@ DATA ?=
 OUT ?= out/demo
 JOBS ?= 2
 
-.PHONY: help install demo test test-fast lint bench docs clean
+.PHONY: help install demo test test-fast lint bench docs examples clean
 help:
 	@echo "make demo [DATA=folder]  the main job, from nothing to report.html"
 	@echo "make test                the test suite, offline; JOBS=2 processes"
 	@echo "make test-fast           the tests that take under two seconds each"
-	@echo "make lint | bench | docs | install | clean"
+	@echo "make docs                the documentation site, into site/"
+	@echo "make lint | bench | examples | install | clean"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("crossband needs Python 3.11 or newer; run make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -41,6 +42,10 @@ bench: install
 
 docs: install
 	$(BIN)/python docs/build.py
+	$(BIN)/mkdocs build --quiet
+
+examples: install
+	$(BIN)/python -m pytest tests/test_examples.py
 
 clean:
-	rm -rf $(VENV) out build
+	rm -rf $(VENV) out build site

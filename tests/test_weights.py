@@ -81,7 +81,7 @@ def test_weights_given_that_are_not_there_are_not_passed_over(tmp_path):
         find_weights(WeightsSource("net", url=URL), tmp_path / "nowhere")
 
 
-def test_nothing_found_is_one_sentence_with_the_file_the_places_and_the_mend(tmp_path, monkeypatch):
+def test_nothing_found_is_one_sentence_with_the_file_the_places_and_the_fix(tmp_path, monkeypatch):
     monkeypatch.setenv("CROSSBAND_WEIGHTS", "elsewhere")
     with pytest.raises(CrossbandError) as caught:
         find_weights(WeightsSource("net", url=URL), tmp_path)

@@ -1,4 +1,4 @@
-"""Write what a run produces: whole or not at all, and with a sentence where it cannot be written."""
+"""Write what a run produces: all or nothing, and with a sentence where it cannot be written."""
 
 from __future__ import annotations
 

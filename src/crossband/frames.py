@@ -214,7 +214,7 @@ class Frames:
     def every(self, n: int) -> Frames:
         """Return each ``n``-th frame of each sequence (of the table, where there are none).
 
-        The paper's sampling of temporally correlated sets.
+        This is the paper's sampling of temporally correlated sets.
         """
         if n <= 1:
             return self

@@ -121,7 +121,7 @@ def profile(
 def check_size(network: nn.Module, shape: tuple[int, ...]) -> None:
     """Check that a network reads images of a shape ``(B, C, H, W)``.
 
-    Nothing of that size is allocated.
+    The check allocates nothing of that size.
 
     Raises:
         CrossbandError: a side is not from 1 to 8192, or the network cannot read it.

@@ -296,7 +296,7 @@ def test_stopping_by_hand_says_that_the_command_continues(crossband, monkeypatch
     monkeypatch.setattr("crossband.datasets.open_frames", stop)
     done = crossband("benchmark", ".")
     assert done.status == 130
-    assert "continues where it was" in done.err.strip().splitlines()[-1]
+    assert "run the same command to resume" in done.err.strip().splitlines()[-1]
 
 
 def test_a_defect_of_ours_is_not_dressed_up_as_a_mistake(crossband, monkeypatch):

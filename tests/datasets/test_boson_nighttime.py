@@ -60,7 +60,7 @@ def test_a_real_hdf5_file_is_extracted(tmp_path):
     assert scan(tmp_path / "out").names == ["val/@1@2", "val/@3@4"]
 
 
-def test_without_h5py_the_mend_is_said(tmp_path, monkeypatch):
+def test_without_h5py_the_fix_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(CrossbandError, match="h5py"):
         extract_boson_nighttime(tmp_path, tmp_path / "out")

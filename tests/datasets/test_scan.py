@@ -195,7 +195,7 @@ def test_images_that_a_folder_s_manifest_does_not_list_are_said(tmp_path, make_p
     assert not capsys.readouterr().err
     (root / "tir" / "new.png").write_bytes((root / "tir" / "0000.png").read_bytes())
     assert len(open_frames(root)) == 3
-    assert "1 images beside those" in capsys.readouterr().err
+    assert "1 images that" in capsys.readouterr().err
 
 
 def test_a_flat_folder_is_of_the_band_that_is_said(tmp_path, make_pairs):

@@ -206,7 +206,7 @@ def test_a_query_is_described_by_what_lies_in_the_gallery(thermal, pairs, small)
     assert gallery.nearest(gallery.describe(pairs.paths("tir")[2], "tir"), 1)[0].distance < 0.02
 
 
-def test_a_band_without_a_mean_is_refused_and_calibration_mends_it(tmp_path, described, pairs, small, store):
+def test_a_band_without_a_mean_is_refused_and_calibration_fixes_it(tmp_path, described, pairs, small, store):
     only = Frames.make(described.table.drop(columns=["rgb", "nir"]), described.root)
     index(only, tmp_path / "g", "hog", options=small, store=store)
     with pytest.raises(CrossbandError, match=r"rgb"):
@@ -444,7 +444,7 @@ def test_a_run_stopped_by_hand_keeps_its_working_folder_to_continue(tmp_path, de
     assert not (tmp_path / "g" / ".embedding").exists()
 
 
-def test_an_interrupted_creation_is_mended_with_another_size_and_dtype(
+def test_an_interrupted_creation_is_repaired_with_another_size_and_dtype(
     tmp_path, described, thermal, small, store
 ):
     half = shutil.copytree(thermal, tmp_path / "g")

@@ -158,7 +158,7 @@ def test_evaluate_measures_every_direction(scenes, trained):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"data": {"bands": ["rgb"]}}, "two bands at least"),
+        ({"data": {"bands": ["rgb"]}}, "at least two bands"),
         ({"data": {"bands": ["rgb", "nir"]}}, "no frames of .* have the band nir"),
         ({"data": {"val": {"frames": "three"}}}, "selected on val, never on test"),
         ({"model": {"dim": 9999}}, "9999 dims cannot be made"),
@@ -223,8 +223,8 @@ def forged(trained: Path, out: Path, change: Any, tensors: dict[str, torch.Tenso
     [
         (lambda a: a["recipe"]["data"].update(bands=["rgb", "x"]), "unknown band"),
         (lambda a: a["recipe"]["data"].update(bands=["rgb", "rgb"]), "names a band twice"),
-        (lambda a: a["recipe"]["data"].update(size=[4096, 4096]), "have two sizes"),
-        (lambda a: a["recipe"]["data"].update(size=[99999, 48]), "no sensible size"),
+        (lambda a: a["recipe"]["data"].update(size=[4096, 4096]), "sizes contradict each other"),
+        (lambda a: a["recipe"]["data"].update(size=[99999, 48]), "its image size is not valid"),
         (lambda a: a["recipe"]["data"].update(size=[float("inf"), 48]), "cannot convert float infinity"),
         (lambda a: a["recipe"]["model"].update(dim=17), "tensors are not those"),
         (lambda a: a["recipe"].pop("model"), "model"),

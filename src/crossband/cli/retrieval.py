@@ -167,7 +167,7 @@ def fit(
 ) -> None:
     """Reduce a descriptor to a few dims: principal axes, whitened, fitted without labels.
 
-    The file stands wherever a model's name can.
+    The file can be used wherever a model's name can.
 
     Example: crossband fit llvip epfl --model efficientnet_lite0@blocks.4:avg8 --out small.safetensors
     """

@@ -77,7 +77,7 @@ def _joined(parts: Iterable[Part], root: Path) -> Frames:
 def is_here(part: Part, root: Path) -> bool:
     """Return whether a part's frames are there.
 
-    Nothing is simulated, and what is half simulated is not there.
+    Nothing is simulated; a half-finished simulation does not count.
     """
     path = root / part.frames
     return (path / "frames.parquet").is_file() if part.simulate is not None else path.exists()

@@ -126,7 +126,9 @@ def thermal_levels(pixels: np.ndarray, units: Units | str) -> tuple[float, float
 def thermal_input(
     pixels: np.ndarray, units: Units | str, levels: tuple[float, float] | None = None
 ) -> torch.Tensor:
-    """A thermal image as the networks read it, float32 ``(1, H, W)``: about 0 at its median, a unit is 12 K.
+    """Scale a thermal image as the networks read it, float32 ``(1, H, W)``.
+
+    The median is about 0, and a unit is 12 K.
 
     Counts have no kelvin: there a unit is a quarter of the range between the 1st and the 99th percentile.
     Pixels that are no number count as the median.
@@ -150,7 +152,7 @@ def thermal_input(
 class Crop:
     """A part of a frame at another scale, perhaps mirrored and turned by quarters.
 
-    The same for all layers.
+    The crop is the same for all layers.
 
     Attributes:
         left, top: pixels of the frame.

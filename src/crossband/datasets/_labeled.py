@@ -23,7 +23,7 @@ def day_or_night(name: str) -> str | None:
 def listed_names(path: Path, known: Iterable[str]) -> list[str]:
     """Return the names of a list, one per line, with or without a suffix.
 
-    None where there is no such file.
+    The list is empty where there is no such file.
 
     Names ending in ``_flip``, which MFNet's own script makes mirrored copies under, are passed over.
 

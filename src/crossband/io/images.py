@@ -283,7 +283,7 @@ def _is_picture(channel: np.ndarray) -> bool:
 def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a label map as the file holds it, integers ``(H, W)``.
 
-    Of a PNG with a palette, the numbers of its colors.
+    For a PNG with a palette these are the indices of its colors.
 
     Raises:
         ImageFault: missing, not an image, too large, or a color image.

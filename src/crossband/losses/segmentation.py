@@ -63,7 +63,7 @@ def weighted_cross_entropy(
     ignore: int = 255,
     mean: str = "pixels",
 ) -> torch.Tensor:
-    """Give the weighted cross-entropy of a label map, equation (7).
+    """Compute the weighted cross-entropy of a label map, equation (7).
 
     The paper speaks of a sigmoid before the loss; classes exclude each other, so the logarithm here is of a
     softmax.

@@ -12,10 +12,9 @@ __all__ = ["nauc"]
 def nauc(curve: np.ndarray) -> float:
     """Compute the normalized area under a CMC curve, by the trapezoidal rule over its ranks.
 
-    Same unit.
-
-    1 to 20 is the range that table 2 of the ThermalReID paper (ISPRS Archives XLIV-2/W1-2021) must mean: the
-    areas under chords through its five ranks are 1 to 3 below its nAUC, as they are under a concave curve.
+    The area has the curve's unit. 1 to 20 is the range that table 2 of the ThermalReID paper (ISPRS Archives
+    XLIV-2/W1-2021) must mean: the areas under chords through its five ranks are 1 to 3 below its nAUC, as
+    they are under a concave curve.
 
     Args:
         curve: ``(n,)``, rank 1 to n, as of :func:`crossband.metrics.ranking.cmc`.

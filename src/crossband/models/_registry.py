@@ -149,7 +149,7 @@ def create_encoder(name: str, weights: str | Path | None = None, pretrained: boo
 def list_models(pattern: str = "*") -> list[ModelInfo]:
     """List every registered model that matches a pattern, as in ``resnet*``, by name.
 
-    None is built that says its own size.
+    A model that states its own size is not built.
     """
     return [_info(entry) for entry in MODELS.list(pattern)]
 

@@ -24,7 +24,7 @@ _PARTS = (1, 2, 3)  # stripes of the three branches
 class MgnStream(nn.Module):
     """Three branches after ``res_conv4_1``.
 
-    The whole, two stripes and the whole, three stripes and the whole.
+    They see the whole; two stripes and the whole; three stripes and the whole.
 
     Identities are told from each whole before its reduction and from each stripe after it; the embeddings for
     the triplet loss are the wholes after it.

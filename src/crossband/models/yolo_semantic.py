@@ -80,7 +80,7 @@ class YoloSemantic(nn.Module):
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Return raw outputs of the three scales, ``(N, A, 5 + classes, V, U)``.
 
-        X, y, width, height, objectness, classes.
+        The values are x, y, width, height, objectness and the classes.
 
         Args:
             images: ``(N, 1 + semantics, H, W)``; sides that are no multiple of 32 are filled with zeros at the

@@ -68,7 +68,7 @@ def remove_last_stride(stage: nn.Module) -> None:
 def late_branch(stages: list[nn.Sequential], strided: bool) -> nn.Sequential:
     """Return a copy of what follows the third stage's first block, to be trained on its own.
 
-    ``res_conv4_2`` on.
+    The copy begins at ``res_conv4_2``.
 
     Args:
         stages: of :func:`resnet_stages`.

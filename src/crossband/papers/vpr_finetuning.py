@@ -120,7 +120,7 @@ PUBLISHED_FCM: dict[str, list[PublishedFcm]] = {
 def published_rows(recipe: str) -> list[PublishedFcm]:
     """Return the rows of a recipe called ``DATASET_POOLING_BACKBONE_LOSS``, one per test.
 
-    None where there are none.
+    The list is empty where there are none.
 
     Example:
         >>> published_rows("cold_gem_vgg16_arcface")[0].fcm[1.0]

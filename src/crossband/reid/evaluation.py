@@ -69,7 +69,7 @@ class FrameVectors:
 def fuse(values: np.ndarray, present: np.ndarray, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Sum what a frame has over some bands, at unit length, float32 ``(n, d)``.
 
-    And which frames have any of these bands, boolean ``(n,)``.
+    The second result says which frames have any of these bands, boolean ``(n,)``.
 
     Example:
         >>> values = np.array([[[3.0, 0.0], [0.0, 4.0]], [[1.0, 0.0], [0.0, 1.0]]], np.float32)

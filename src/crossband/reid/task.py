@@ -226,7 +226,7 @@ class Reidentification(Task):
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the mean over the batch's frames.
 
-        A band that could not be read does not count, and is said once.
+        A band that could not be read does not count, with one note.
         """
         self._watch(batch["frame"].cpu().numpy(), batch["present"].cpu().numpy())
         return self.criterion(self.network(batch["images"], batch["present"]), batch["label"])

@@ -161,7 +161,7 @@ def segment(
 ) -> Rows[Segmented]:
     """Segment images and write label maps, overlays and ``segments.json``.
 
-    ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
+    The files are ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
 
     Args:
         images: pictures, folders of pairs, or manifests. A picture is the RGB image of its frame, or all of it

@@ -147,7 +147,7 @@ MATERIALS: dict[M, Material] = {
 def column(name: str) -> np.ndarray:
     """Return one property of every material as an array by material number.
 
-    Float32, ``(n,)`` or ``(n, 3)``, read-only.
+    The array is float32, ``(n,)`` or ``(n, 3)``, and read-only.
 
     Example:
         >>> bool(column("nir")[M.LEAVES] > 3 * column("nir")[M.ASPHALT])

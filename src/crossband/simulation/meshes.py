@@ -114,7 +114,7 @@ class Mesh:
     def painted(self, *colors: Sequence[float]) -> Mesh:
         """Return the mesh with colors in place of the marks.
 
-        ``(-1, 0, 0)`` becomes the first color, ``(-2, 0, 0)`` the second, and so on.
+        The mark ``(-1, 0, 0)`` becomes the first color, ``(-2, 0, 0)`` the second, and so on.
         """
         color = self.color.copy()
         for number, paint in enumerate(colors, start=1):

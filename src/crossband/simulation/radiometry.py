@@ -43,7 +43,7 @@ def radiance(temperature: np.ndarray | float, low: float = BAND_LOW, high: float
 def band_radiance(temperature: np.ndarray) -> np.ndarray:
     """Look up the radiance in 8-14 um from a table of 0.05 K steps (relative error below 1e-6).
 
-    Float32.
+    The result is float32.
 
     Temperatures outside 150 to 1200 K take the value of the nearer end.
     """

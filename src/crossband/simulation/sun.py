@@ -58,7 +58,7 @@ def sun_direction(day_of_year: float, hour: np.ndarray | float, latitude: float)
 def air_mass(sine_elevation: np.ndarray | float) -> np.ndarray:
     """Compute the relative optical air mass; Kasten and Young, Applied Optics 28 (1989), eq. 3.
 
-    38 at the horizon.
+    It is 38 at the horizon.
 
     Example:
         >>> round(float(air_mass(1.0)), 2)
@@ -71,7 +71,7 @@ def air_mass(sine_elevation: np.ndarray | float) -> np.ndarray:
 def clear_sky(sine_elevation: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
     """Compute the irradiance of a clear day in W m-2.
 
-    (direct on a surface facing the sun, diffuse on the horizontal).
+    The pair is (direct on a surface facing the sun, diffuse on the horizontal).
 
     Source: direct = 1.361 kW x 0.7^(AM^0.678), Meinel and Meinel, Applied Solar Energy (1976); the
     diffuse part is a tenth of the direct beam, ibid. Both are 0 at night.

@@ -91,7 +91,7 @@ def sky_emissivity(dew_point: float, cloud: float) -> float:
 def sky_window_radiance_share(up: np.ndarray, dew_point: float, cloud: float) -> np.ndarray:
     """Compute the sky's emissivity in 8-14 um by direction, float32, 0 to 1.
 
-    Cold overhead, air at the horizon.
+    The sky is cold overhead and as warm as the air at the horizon.
 
     Source: the angular law of Martin and Berdahl (1984), eq. 6, ``1 - e = (1 - e0) exp(b (1.7 - 1/cos))``
     with b = 0.308. In the window the clear air is more transparent than over the whole spectrum: its

@@ -50,7 +50,7 @@ class Job:
 def render_share(job: Job, out: Path, index: int, count: int) -> Iterator[str]:
     """Render and write the missing frames of process ``index`` of ``count``, yielding their names.
 
-    Yields the name of each frame when it is complete.
+    A name comes when its frame is complete.
     """
     city = build_city(job.seed)
     shots = plan(job.preset, city, job.frames, (job.height, job.width), job.seed)

@@ -15,7 +15,7 @@ __all__ = ["describe", "rank_and_world", "spread"]
 
 
 def describe(network: nn.Module, items: Items, chosen: np.ndarray, batch_size: int = 16) -> np.ndarray:
-    """Describe images on every process, float32 ``(len(chosen), dim)``; each computes its share.
+    """Describe images on every process, float32 ``(len(chosen), dim)``.
 
     Each computes its share.
 

@@ -156,7 +156,7 @@ def rank_in_flights(
 def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: float = 0.15) -> torch.Tensor:
     """Crop objects, float32 ``(n, 3, size, size)`` in [0, 1].
 
-    The thermal one about ambient at 0.5.
+    Thermal crops have the ambient temperature at 0.5.
     """
     found = []
     for row, number in where:

@@ -129,7 +129,7 @@ def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list
 def with_rough_positions(flight: Flight, ground: SemanticMap, meters: float, seed: int = 0) -> Flight:
     """Displace a flight's positions by up to some meters, in any direction.
 
-    To measure what finds them.
+    This measures what corrects them.
 
     Each sequence has an error of its own, as of a receiver that is off, and each frame a small one.
 

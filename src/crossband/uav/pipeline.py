@@ -107,7 +107,7 @@ def reid(
     """Find the object of a photograph in a thermal flight.
 
     Writes below ``out``: ``probe.png`` (16-bit centikelvin), the files of the stages, ``matches.json``,
-    ``matches.geojson`` and ``matches.jpg``. Started again, it goes on where it was; another photograph over the
+    ``matches.geojson`` and ``matches.jpg``. Started again, it resumes; another photograph over the
     same flight takes what is there.
 
     Args:

@@ -126,7 +126,7 @@ class StageFile:
 def label_image(labeler: Labeler, pixels: np.ndarray, units: Units | str = "counts") -> np.ndarray:
     """Label one image, uint8 ``(H, W)``.
 
-    An index of :data:`~crossband.uav.ground_classes.LABELS`.
+    Each pixel is an index of :data:`~crossband.uav.ground_classes.LABELS`.
 
     Args:
         labeler: the network.
@@ -147,7 +147,7 @@ def label_image(labeler: Labeler, pixels: np.ndarray, units: Units | str = "coun
 def open_tiles(locator: Locator, ground: SemanticMap, folder: Path) -> TileIndex:
     """Open the tiles of a map, computed once for each map and network.
 
-    They are kept in a gallery below ``folder``.
+    The tiles are kept in a gallery below ``folder``.
     """
     digest = hashlib.sha256(
         ground.labels.tobytes() + repr((ground.meters, locator.digest)).encode()

@@ -44,7 +44,7 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
 def row_schema(size: int, dtype: str) -> pa.Schema:
     """Return the schema of a gallery's rows.
 
-    ``key`` (frame and band), what is known of the frame, and the vector.
+    The columns are ``key`` (frame and band), what is known of the frame, and the vector.
 
     The key is marked as primary: without the mark, two writers that insert the same key at the same time
     both succeed, and it appears twice.

@@ -2,7 +2,7 @@
 
 Each step shows some frames in all their bands, cut alike and then shifted, scaled and turned a little against
 each other; among its batch, a frame in one band has to choose itself in the other (the N-pair loss of Sohn,
-NeurIPS 2016, both ways). The checkpoint stands wherever a descriptor's name can.
+NeurIPS 2016, both ways). The checkpoint can be used wherever a descriptor name can.
 """
 
 from __future__ import annotations

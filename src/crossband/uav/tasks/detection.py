@@ -267,7 +267,7 @@ def fitted_priors(sides: np.ndarray, count: int) -> list[list[list[float]]]:
 def crop_boxes(crop: Crop, boxes: np.ndarray) -> torch.Tensor:
     """Return the boxes in a crop, float32 ``(n, 5)``: class, left, top, right, bottom in its pixels.
 
-    Those of which less than 40 % is left are not.
+    Boxes of which less than 40 % is left are dropped.
     """
     if not len(boxes):
         return torch.zeros(0, 5)

@@ -158,7 +158,7 @@ def build_labeler(model: LabelingModel, pretrained: bool) -> GeoGAN | EncoderLab
 def confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
     """Count pixels by class, int64 ``(classes, classes)``: rows are the truth.
 
-    Pixels of unknown truth count not.
+    Pixels of unknown truth are ignored.
 
     Example:
         >>> confusion(np.array([0, 0, 1, 255]), np.array([0, 1, 1, 0]), 2).tolist()
@@ -172,7 +172,7 @@ def confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
 def mean_iou(matrix: np.ndarray) -> np.ndarray:
     """Compute the intersection over union of each class, float64 in [0, 1].
 
-    Not a number where neither truth nor answer has it. One matrix is of the whole set.
+    It is NaN where neither truth nor answer has the class. One matrix is of the whole set.
 
     Example:
         >>> mean_iou(np.array([[1, 1], [0, 2]])).round(2).tolist()
