@@ -27,8 +27,8 @@ RECIPES = {
         "has the label 2 and the class list ends at 1",
     ),
     "band": ({"data": {"bands": ["rgb", "nir"]}}, "have no nir"),
-    "loss": ({"loss": {"regression": "l3"}}, "unknown ... 'l3' ... l1, l2, smooth_l1"),
-    "protocol": ({"scoring": {"protocol": "own"}}, "unknown ... 'own' ... objects, present, rtfnet"),
+    "loss": ({"loss": {"regression": "l3"}}, "loss.regression: ... there are smooth_l1, l1, l2"),
+    "protocol": ({"scoring": {"protocol": "own"}}, "scoring.protocol: ... there are present, rtfnet, objects"),
     "network": ({"model": {"name": "rsfnet5"}}, "unknown segmentation network 'rsfnet5'"),
 }
 
