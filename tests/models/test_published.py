@@ -357,6 +357,7 @@ def test_sgm_loads_its_file_and_runs(tmp_path):
     assert torch.equal(encoder.body.aggregation.centers, state["aggregation.centroids"])
 
 
+@pytest.mark.slow
 def test_netvlad_is_the_ports_formula():
     torch.manual_seed(0)
     from crossband.models.netvlad import PatchNetVLAD, rename_netvlad

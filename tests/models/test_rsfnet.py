@@ -45,6 +45,7 @@ def test_parameters_are_those_of_the_tables(millions, options):
     assert count_parameters(on_paper("rsfnet", PLAIN | options)) / 1e6 == pytest.approx(millions, abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "mfnet", "pst900"),
     [

@@ -23,6 +23,7 @@ LARGE = (
 NAMES = [info.name for info in list_segmenters()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LARGE])
 def test_a_network_learns_and_gives_logits_of_the_images_size(name):
     torch.manual_seed(0)
@@ -48,11 +49,13 @@ def test_what_a_network_gives_depends_on_both_bands(name):
             assert not torch.allclose(network(lost), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_network_has_the_parameters_that_it_says(name):
     assert find_segmenter(name).params == count_segmenter(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "millions", "thop"), [("mfnet", 0.736, 8.42), ("rtfnet152", 254.51, 336.69)])
 def test_published_counts(name, millions, thop):
     with torch.device("meta"):
