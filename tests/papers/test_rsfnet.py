@@ -40,6 +40,7 @@ def test_each_recipe_is_the_papers_setting(subtests):
             assert recipe.trainer.epochs == {"mfnet": 300, "pst900": 100}[dataset]
 
 
+@pytest.mark.slow
 def test_each_recipes_network_has_the_published_counts(subtests):
     named = [path for path in OF_THE_PAPER if path.stem.startswith("mfnet_")]
     assert {path.stem.partition("_")[2] for path in named} > set(OPEN)
@@ -54,6 +55,7 @@ def test_each_recipes_network_has_the_published_counts(subtests):
                     assert ours == pytest.approx(published, abs=off, rel=None if off else 0.008), figure
 
 
+@pytest.mark.slow
 def test_a_row_without_data_says_why_and_keeps_the_counts(tmp_path):
     done = reproduce("rsfnet", tmp_path, rows=["mfnet_rsfnet50_18"], out=tmp_path / "out")
     assert "no checkpoint" in done.missing["mfnet_rsfnet50_18"]

@@ -108,6 +108,7 @@ def learned(yard, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_it_learns_what_each_band_shows(learned, yard):
     losses = figures(learned, "train/loss")
     assert losses[-1] < 0.6 * losses[0]
@@ -126,6 +127,7 @@ def test_the_checkpoint_says_what_a_reader_needs(learned):
     assert account["scores"]["val/miou"] == max(figures(learned, "val/miou"))
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_one_left_alone(yard, tmp_path, monkeypatch):
     from crossband.segmentation.task import Segmentation
 
