@@ -119,6 +119,7 @@ def test_it_learns_what_each_band_shows(learned, yard):
     assert scores["ci95"]["miou"][0] <= scores["miou"] <= scores["ci95"]["miou"][1]
 
 
+@pytest.mark.slow
 def test_the_checkpoint_says_what_a_reader_needs(learned):
     account = read_account(learned / "best.safetensors")
     assert account["classes"] == ["nothing", "bright", "warm"]
