@@ -56,7 +56,7 @@ def same(path: Path, pixels: np.ndarray, band: str = "rgb") -> bool:
     ids=lambda given: given if isinstance(given, str) else f"{given.dtype}-{given.shape}",
 )
 def test_pixels_are_kept(tmp_path, name, pixels):
-    assert same(pillow_file(tmp_path, pixels, name, lossless=True), pixels, "tir")
+    assert same(pillow_file(tmp_path, pixels, name, lossless=True), pixels)
 
 
 def test_sixteen_bit_color_png_is_not_narrowed(tmp_path):

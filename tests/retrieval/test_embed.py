@@ -195,6 +195,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_without_computing_what_was_on_disk(tmp_path, make_pairs, hog):
     root, folder = make_pairs(tmp_path / "a", n=40), tmp_path / "store"
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(root), str(folder)]

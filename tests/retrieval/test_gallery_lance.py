@@ -176,6 +176,7 @@ def batch(number: int, version: str) -> pa.Table:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_after_kill_9_it_holds_exactly_whole_batches_and_all_acknowledged_ones(tmp_path, seed):
     uri = tmp_path / "rows.lance"
@@ -280,6 +281,7 @@ SAME_KEYS = """
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_the_same_keys_at_once_write_them_once(tmp_path):
     uri = tmp_path / "rows.lance"
     LanceStore(uri, row_schema(SIZE, "float32"))

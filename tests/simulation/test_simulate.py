@@ -52,6 +52,7 @@ def test_boxes_lie_around_their_instances(drive):
         assert inside.sum() >= box["area"] >= 12
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(drive, tmp_path):
     simulate("driving", 7, TINY, 0, tmp_path, workers=2, samples=1, eight_bit=True)
     first, second = _content(drive.root), _content(tmp_path)
@@ -59,6 +60,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(drive, tm
     assert [name for name in first if first[name] != second[name]] == []
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_where_it_was(drive, tmp_path, monkeypatch):
     job = module._checked("driving", 7, TINY, 0, 1, False, True)
     folder = module._prepared(tmp_path / "resumed", job)

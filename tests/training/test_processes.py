@@ -55,6 +55,7 @@ def finish(process: subprocess.Popen) -> None:
     assert process.returncode == 0, errors
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_losses_and_the_weights_of_one(recipe, start, street, tmp_path):
     two = start(recipe(trainer={"epochs": 1, "processes": 2}), "2")
     train(read_recipe(recipe(trainer={"epochs": 1})), (), tmp_path / "1", data_root=street)
@@ -66,6 +67,7 @@ def test_two_processes_have_the_losses_and_the_weights_of_one(recipe, start, str
     assert figures(tmp_path / "1", "val/fcm@2") == figures(tmp_path / "2", "val/fcm@2")
 
 
+@pytest.mark.slow
 def test_a_process_killed_by_the_system_goes_on_to_the_same_weights(
     recipe, start, street, tmp_path, one_thread
 ):
