@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from crossband.simulation.cameras import drive, nadir, plan_route
 from crossband.simulation.city import build_city, geographic
