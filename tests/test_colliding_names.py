@@ -13,7 +13,7 @@ from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.retrieval import Gallery, Options, embed, index
 
-from .segmentation.test_segment import checkpoint_of
+from .segmentation.test_predict import checkpoint_of
 
 PAIRS = [("A", "a"), ("a/b", "a_b"), ("Äpfel", "äpfel"), ("1", "01"), ("x.y", "x")]
 over_names = pytest.mark.parametrize("names", PAIRS, ids="-".join)

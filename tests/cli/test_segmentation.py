@@ -7,7 +7,7 @@ import json
 import PIL.Image
 import pytest
 
-from ..segmentation.test_segment import CLASSES, checkpoint_of
+from ..segmentation.test_predict import CLASSES, checkpoint_of
 
 
 @pytest.mark.slow

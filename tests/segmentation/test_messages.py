@@ -12,7 +12,7 @@ from crossband.segmentation.pseudo_labels import fine_grained_saliency, pseudo_l
 from crossband.training import read_recipe, train
 
 from ..messages import assert_says
-from .test_segment import checkpoint, labeled  # noqa: F401  (fixtures)
+from .test_predict import checkpoint, labeled  # noqa: F401  (fixtures)
 from .test_task import recipe, yard  # noqa: F401  (a fixture)
 
 RECIPES = {
