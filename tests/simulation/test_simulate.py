@@ -74,6 +74,7 @@ def test_a_stopped_run_goes_on_where_it_was(drive, tmp_path, monkeypatch):
     assert _content(folder) == _content(drive.root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["retrieval", "places", "vehicles", "uav"])
 def test_presets_fill_their_columns(preset, tmp_path):
     frames = simulate(preset, 5, TINY, 0, tmp_path, workers=1, samples=1)
@@ -103,6 +104,7 @@ def test_presets_fill_their_columns(preset, tmp_path):
         assert (tmp_path / "probes" / "probes.json").is_file()
 
 
+@pytest.mark.slow
 def test_misaligned_frames_have_a_flow(tmp_path):
     frames = simulate("driving", 1, TINY, 0, tmp_path, workers=1, samples=1, misaligned=True)
     flow = read_image(frames.root / frames.table["flow"][0]).pixels

@@ -566,6 +566,7 @@ def test_a_gallery_keeps_to_its_bands_when_more_is_indexed(tmp_path, make_pairs)
     assert Gallery.info(tmp_path / "gallery")["bands"] == {"tir": 4}
 
 
+@pytest.mark.slow
 def test_a_gallery_of_one_band_keeps_the_means_that_came_with_a_trained_descriptor(make_pairs, tmp_path):
     images = sorted((make_pairs(tmp_path / "thermal", n=3, bands=("tir",)) / "tir").iterdir())
     thermal = Frames.make([{"frame": path.stem, "tir": path.name} for path in images], images[0].parent)

@@ -120,6 +120,7 @@ def test_two_writers_at_once_both_keep_their_rows(tmp_path):
     assert len(keys) == len(set(keys)) == 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [None, "camera = 'rare'"], ids=["all", "one in a hundred"])
 def test_the_index_keeps_recall_with_a_filter_that_leaves_one_in_a_hundred(tmp_path, where):
     rng = np.random.default_rng(0)
