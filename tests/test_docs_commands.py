@@ -65,6 +65,7 @@ def type_in(line: str) -> None:
     say_where_and_when("my_pairs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "docs/retrieval.md", "docs/explain.md", "docs/simulate.md"])
 def test_what_a_page_shows_runs_in_its_order(workplace, page):
     shown = blocks(page)

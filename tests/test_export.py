@@ -13,7 +13,7 @@ from crossband.errors import CrossbandError
 from crossband.export import export, onnx_session
 from crossband.segmentation import load_segmenter
 
-from .segmentation.test_segment import CLASSES, checkpoint_of
+from .segmentation.test_predict import CLASSES, checkpoint_of
 
 onnx = pytest.importorskip("onnx", reason="export is an extra: crossband[export]")
 pytest.importorskip("onnxruntime", reason="export is an extra: crossband[export]")

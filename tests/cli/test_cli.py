@@ -53,6 +53,7 @@ def test_help_and_version_import_neither_torch_nor_pandas():
         assert done.stdout
 
 
+@pytest.mark.slow
 def test_the_installed_command_runs():
     for command in ([Path(sys.executable).with_name("crossband")], [sys.executable, "-m", "crossband"]):
         done = subprocess.run([*command, "--version"], capture_output=True, text=True)
@@ -115,6 +116,7 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path, make_pairs):
     assert done.stdout.startswith(b"a\\udcff/frames.parquet: 1 frames")
 
 
+@pytest.mark.slow
 def test_a_configuration_measured_on_the_set_can_be_indexed_fitted_and_moved(crossband, pairs, store):
     own = (*HOG[2:], "--store", store, "--set-statistics")
     assert crossband("index", pairs, "--gallery", "g", "--model", "hog", *own).status == 0
@@ -134,6 +136,7 @@ def test_demo_writes_a_report_of_the_data_it_is_given(crossband, pairs):
     assert "report.html" in done.out
 
 
+@pytest.mark.slow
 def test_demo_makes_its_own_data_when_there_is_none(crossband, monkeypatch):
     module = importlib.import_module("crossband.demo")  # crossband.demo is the function
     monkeypatch.setattr(module, "_FRAMES", 4)

@@ -24,7 +24,11 @@ COMMANDS = {
     "search, no gallery": (("search", "a.png"), "--gallery", "--help"),
     "search, no option": (("search", "--folder", "x"), "--folder", "--help"),
     "search, k no number": (("search", "a.png", "--gallery", "g", "-k", "many"), "-k", "--help"),
-    "search, gallery gone": (("search", "a.png", "--gallery", "none"), "no gallery in none", "index"),
+    "search, gallery gone": (
+        ("search", "pairs/rgb/0000.png", "--gallery", "none"),
+        "no gallery in none",
+        "index",
+    ),
     "workers": (("benchmark", ".", "--workers", "0"), "--workers", "--help"),
     "dim": (("fit", ".", "--out", "s", "--dim", "1"), "--dim", "--help"),
     "folder without images": (
@@ -194,7 +198,7 @@ def test_what_is_no_size_is_repeated(crossband, pairs, size):
         ("truncated", "truncated"),
         ("empty", "empty file (0 bytes)"),
         ("bomb", "decompression bomb: 65535 x 65535"),
-        ("missing", "missing"),
+        ("missing", "there is no image"),
         ("folder", "not a file"),
     ],
 )

@@ -7,9 +7,10 @@ import json
 import PIL.Image
 import pytest
 
-from ..segmentation.test_segment import CLASSES, checkpoint_of
+from ..segmentation.test_predict import CLASSES, checkpoint_of
 
 
+@pytest.mark.slow
 def test_profile_prints_what_the_design_says(crossband):
     done = crossband(
         "profile", "mfnet", "--size", "64x48", "--rounds", 2, "--form", "deployed", "--device", "cpu", "--json"

@@ -25,6 +25,7 @@ def photo(world, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_the_verbs_of_the_chain(world, networks, photo, tmp_path, capsys):
     flight = world / "world"
     common = ["--models", networks, "--out", tmp_path / "out", "--where", "sequence=flight1", "--json"]

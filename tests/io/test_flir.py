@@ -69,7 +69,7 @@ def test_near_infrared_is_the_files_own_picture(file):
 @pytest.mark.parametrize("cut", [900, 1400])
 def test_damaged_records_are_a_named_fault(tmp_path, cut):
     (tmp_path / "a.jpg").write_bytes(radiometric_jpeg(cut=cut))
-    with pytest.raises(ImageFault, match="its FLIR records cannot be read"):
+    with pytest.raises(ImageFault, match=r"a\.jpg"):
         read_image(tmp_path / "a.jpg", "tir")
 
 

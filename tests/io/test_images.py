@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import struct
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 import tifffile
 
 from crossband.bands import Units
-from crossband.errors import CrossbandError, ImageFault
+from crossband.errors import ImageFault
 from crossband.io import IMAGE_SUFFIXES, image_size, read_image
 from crossband.io import images as module
 from crossband.io.images import upright
@@ -41,23 +42,21 @@ def same(path: Path, pixels: np.ndarray, band: str = "rgb") -> bool:
     return image.pixels.dtype == pixels.dtype and np.array_equal(image.pixels, pixels)
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "pgm"])
-def test_eight_bit_gray_is_kept(tmp_path, suffix):
-    assert same(pillow_file(tmp_path, GRAY8, f"a.{suffix}"), GRAY8, "tir")
-
-
-@pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "ppm"])
-def test_eight_bit_color_is_kept(tmp_path, suffix):
-    assert same(pillow_file(tmp_path, RGB8, f"a.{suffix}"), RGB8)
-
-
-def test_lossless_webp_is_kept(tmp_path):
-    assert same(pillow_file(tmp_path, RGB8, "a.webp", lossless=True), RGB8)
-
-
-@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
-def test_sixteen_bit_gray_is_kept(tmp_path, suffix):
-    assert same(pillow_file(tmp_path, GRAY16, f"a.{suffix}"), GRAY16, "tir")
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [
+        ("a.png", GRAY8),
+        ("a.pgm", GRAY8),
+        ("a.bmp", RGB8),
+        ("a.webp", RGB8),
+        ("a.png", GRAY16),
+        ("a.tif", GRAY16),
+        ("a.png", np.dstack([RGB8, GRAY8])),
+    ],
+    ids=lambda given: given if isinstance(given, str) else f"{given.dtype}-{given.shape}",
+)
+def test_pixels_are_kept(tmp_path, name, pixels):
+    assert same(pillow_file(tmp_path, pixels, name, lossless=True), pixels)
 
 
 def test_sixteen_bit_color_png_is_not_narrowed(tmp_path):
@@ -74,11 +73,6 @@ def test_jpeg_is_decoded_as_pillow_does(tmp_path):
     path = pillow_file(tmp_path, RGB8, "a.jpg")
     assert np.array_equal(read_image(path).pixels, np.asarray(PIL.Image.open(path)))
     assert same(pillow_file(tmp_path, np.full((8, 8), 77, np.uint8), "b.jpg"), np.full((8, 8), 77, np.uint8))
-
-
-def test_rgba_keeps_four_channels(tmp_path):
-    rgba = np.dstack([RGB8, GRAY8])
-    assert same(pillow_file(tmp_path, rgba, "a.png"), rgba)
 
 
 def test_a_palette_becomes_its_colors(tmp_path):
@@ -101,30 +95,16 @@ def test_counts_of_a_fourteen_bit_pgm_stay_as_they_stand(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("pixels", "options"),
     [
-        {},
-        {"compression": "deflate"},
-        {"compression": "lzw"},
-        {"compression": "lzw", "predictor": True},
-        {"compression": "packbits"},
-        {"tile": (16, 16)},
-        {"tile": (16, 16), "compression": "zlib"},
-        {"byteorder": ">"},
-        {"byteorder": ">", "compression": "deflate"},
-        {"bigtiff": True},
-        {"rowsperstrip": 2},
+        (GRAY16, {"byteorder": ">", "compression": "deflate"}),
+        (GRAY16, {"tile": (16, 16), "compression": "lzw", "predictor": True}),
+        (GRAY16.astype(np.float32), {"compression": "zlib", "predictor": 3}),
+        (RGB16, {"bigtiff": True, "rowsperstrip": 2, "photometric": "rgb"}),
     ],
     ids=str,
 )
-@pytest.mark.parametrize(
-    "pixels", [GRAY8, GRAY16, GRAY16.astype(np.float32), RGB8, RGB16], ids=lambda p: p.dtype
-)
-def test_every_tiff_keeps_its_pixels(tmp_path, options, pixels):
-    if pixels.dtype == np.float32 and options.get("predictor"):
-        options = {**options, "predictor": 3}
-    if pixels.ndim == 3:
-        options = {**options, "photometric": "rgb"}
+def test_a_tiff_keeps_its_pixels(tmp_path, pixels, options):
     tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
     assert same(tmp_path / "a.tif", pixels, "tir")
 
@@ -134,13 +114,9 @@ def test_a_planar_tiff_has_its_channels_last(tmp_path):
     assert same(tmp_path / "a.tif", RGB16)
 
 
-@pytest.mark.parametrize("pixels", [GRAY8, GRAY16], ids=lambda p: p.dtype)
-def test_miniswhite_is_inverted(tmp_path, pixels):
-    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
-    assert same(tmp_path / "a.tif", np.iinfo(pixels.dtype).max - pixels)
-
-
-def test_miniswhite_of_twelve_bits_is_inverted_within_them(tmp_path):
+def test_miniswhite_is_inverted_within_its_bits(tmp_path):
+    tifffile.imwrite(tmp_path / "b.tif", GRAY16, photometric="miniswhite")
+    assert same(tmp_path / "b.tif", 65535 - GRAY16)
     counts = GRAY16 // 16
     tifffile.imwrite(tmp_path / "a.tif", counts, photometric="miniswhite", bitspersample=12)
     assert same(tmp_path / "a.tif", 4095 - counts)
@@ -166,18 +142,18 @@ def test_a_tiff_of_many_channels_is_refused(tmp_path):
         read_image(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["jpg", "png", "tif", "palette.tif", "deep.png"])
-def test_exif_orientation_is_applied_as_pillow_does(tmp_path, orientation, kind):
-    path, exif = tmp_path / f"a.{kind}", PIL.Image.Exif()
-    exif[274] = orientation
-    PIL.Image.fromarray(RGB8).convert("P" if kind == "palette.tif" else "RGB").save(path, exif=exif)
-    upright_image = PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(path.read_bytes())))
-    expected = np.asarray(upright_image.convert("RGB"))  # from memory: Pillow errs on mapped palette TIFF
-    if kind == "deep.png":
-        path.write_bytes(deep_png_with_exif(exif.tobytes()))
-        expected = upright(RGB16, orientation)
-    assert same(path, expected)
+@pytest.mark.parametrize("kind", ["jpg", "palette.tif", "deep.png"])
+def test_exif_orientation_is_applied_as_pillow_does(tmp_path, kind):
+    for orientation in range(10):  # 0 and 9 are none
+        path, exif = tmp_path / f"{orientation}.{kind}", PIL.Image.Exif()
+        exif[274] = orientation
+        PIL.Image.fromarray(RGB8).convert("P" if kind == "palette.tif" else "RGB").save(path, exif=exif)
+        upright_image = PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(path.read_bytes())))
+        expected = np.asarray(upright_image.convert("RGB"))  # from memory: Pillow errs on mapped palette TIFF
+        if kind == "deep.png":
+            path.write_bytes(deep_png_with_exif(exif.tobytes()))
+            expected = upright(RGB16, orientation) if 1 <= orientation <= 8 else RGB16
+        assert same(path, expected), orientation
 
 
 def deep_png_with_exif(exif: bytes) -> bytes:
@@ -186,13 +162,6 @@ def deep_png_with_exif(exif: bytes) -> bytes:
     after_header = 8 + 25
     packed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
     return png[:after_header] + packed + png[after_header:]
-
-
-@pytest.mark.parametrize("orientation", [0, 9])
-def test_an_orientation_that_is_none_leaves_the_image(tmp_path, orientation):
-    exif = PIL.Image.Exif()
-    exif[274] = orientation
-    assert same(pillow_file(tmp_path, RGB8, "a.png", exif=exif), RGB8)
 
 
 def test_the_name_does_not_matter(tmp_path):
@@ -207,14 +176,6 @@ def test_units_are_those_of_the_caller_for_thermal_only(tmp_path):
     assert read_image(path, "rgb", "centikelvin").units is Units.COUNTS
 
 
-def test_unknown_units_and_bands_are_one_sentence(tmp_path):
-    path = pillow_file(tmp_path, GRAY16, "a.png")
-    with pytest.raises(CrossbandError, match="unknown units 'kelvins'"):
-        read_image(path, "tir", "kelvins")
-    with pytest.raises(CrossbandError, match="unknown band 'lwir'"):
-        read_image(path, "lwir")
-
-
 def fault(path: Path, **options: object) -> str:
     with pytest.raises(ImageFault) as caught:
         read_image(path, **options)  # type: ignore[arg-type]
@@ -223,36 +184,30 @@ def fault(path: Path, **options: object) -> str:
     return caught.value.reason
 
 
-def test_a_missing_file_is_a_named_fault(tmp_path):
-    assert fault(tmp_path / "gone.png") == "missing"
-
-
-def test_a_name_that_no_file_can_have_is_a_named_fault(tmp_path):
-    assert fault(tmp_path / "a\0.png").startswith("cannot be read")
-    assert fault(tmp_path / ("a" * 5000)).startswith("cannot be read")
-
-
-def test_an_empty_file_is_a_named_fault(tmp_path):
+def test_what_is_no_file_is_a_named_fault(tmp_path):
     (tmp_path / "a.png").touch()
-    assert fault(tmp_path / "a.png") == "empty file (0 bytes)"
+    for path in (
+        tmp_path / "gone.png",
+        tmp_path / "a\0.png",
+        tmp_path / ("a" * 5000),
+        tmp_path,
+        tmp_path / "a.png",
+    ):
+        assert fault(path)
 
 
-def test_a_folder_is_a_named_fault(tmp_path):
-    assert fault(tmp_path) == "not a file"
-
-
-@pytest.mark.parametrize(
-    "content", [b"just text\n", b"\0" * 100, b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"]
-)
 @pytest.mark.parametrize("band", ["rgb", "tir"])
-def test_what_is_no_image_is_a_named_fault(tmp_path, content, band):
-    (tmp_path / "a.png").write_bytes(content)
-    assert fault(tmp_path / "a.png", band=band)
-
-
-def test_a_text_file_named_png_is_said_to_be_no_image(tmp_path):
-    (tmp_path / "a.png").write_text("<html>404</html>")
-    assert fault(tmp_path / "a.png").startswith("not an image")
+def test_what_is_no_image_is_a_named_fault(tmp_path, band):
+    for content in (
+        b"just text\n",
+        b"\0" * 100,
+        b"GIF89a",
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff",
+        b"<html>404",
+    ):
+        (tmp_path / "a.png").write_bytes(content)
+        assert fault(tmp_path / "a.png", band=band)
 
 
 def encoded(kind: str) -> bytes:
@@ -268,37 +223,26 @@ def encoded(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(
-    "kind", ["PNG", "deep.png", "JPEG", "BMP", "PPM", "WEBP", "tif", "tif:lzw", "tif:deflate"]
-)
-@pytest.mark.parametrize("share", [0.2, 0.6, 0.85])
-def test_a_truncated_file_is_a_named_fault(tmp_path, kind, share):
-    data = encoded(kind)
-    (tmp_path / "a.img").write_bytes(data[: int(len(data) * share)])
-    assert fault(tmp_path / "a.img", band="tir")
+def test_a_truncated_file_is_a_named_fault(tmp_path):
+    for kind in ("PNG", "deep.png", "JPEG", "BMP", "PPM", "WEBP", "tif", "tif:lzw", "tif:deflate"):
+        data = encoded(kind)
+        for share in (0.2, 0.6, 0.85):
+            (tmp_path / "a.img").write_bytes(data[: int(len(data) * share)])
+            assert fault(tmp_path / "a.img", band="tir"), (kind, share)
 
 
-def test_a_truncated_jpeg_is_said_to_be_truncated(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(encoded("JPEG")[:-300])
-    assert fault(tmp_path / "a.jpg").startswith("truncated")
+def test_a_png_header_of_65535_by_65535_is_refused_undecoded(tmp_path):
+    for depth, color, chunks in itertools.product((8, 16), (0, 2), (1, 3)):
+        parts = [ihdr(65535, depth, color), chunk(b"IDAT", zlib.compress(b"\0")), chunk(b"IEND", b"")][:chunks]
+        (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+        assert "65535" in fault(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("depth", [8, 16])
-@pytest.mark.parametrize("color", [0, 2])
-@pytest.mark.parametrize("chunks", [1, 3])
-def test_a_png_header_of_65535_by_65535_is_refused_undecoded(tmp_path, depth, color, chunks):
-    header = b"IHDR" + struct.pack(">IIBBBBB", 65535, 65535, depth, color, 0, 0, 0)
-    parts = [header, b"IDAT" + zlib.compress(b"\0"), b"IEND"][:chunks]
-    packed = [struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in parts]
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
-    assert fault(tmp_path / "a.png").startswith("decompression bomb")
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "tif", "PPM"])
-def test_an_image_above_the_limit_is_refused(tmp_path, kind):
-    (tmp_path / "a").write_bytes(encoded(kind))
-    assert fault(tmp_path / "a", max_pixels=4095) == "decompression bomb: 64 x 64 pixels, more than 4095"
-    assert read_image(tmp_path / "a", max_pixels=4096).size == (64, 64)
+def test_an_image_above_the_limit_is_refused_and_one_at_it_read(tmp_path):
+    for kind in ("PNG", "JPEG", "tif", "PPM"):
+        (tmp_path / "a").write_bytes(encoded(kind))
+        assert "64 x 64" in fault(tmp_path / "a", max_pixels=4095)
+        assert read_image(tmp_path / "a", max_pixels=4096).size == (64, 64)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -310,18 +254,16 @@ def ihdr(side: int, depth: int = 8, color: int = 0) -> bytes:
     return chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, depth, color, 0, 0, 0))
 
 
-@pytest.mark.parametrize(("depth", "color"), [(8, 0), (16, 2)])
-@pytest.mark.parametrize(
-    "before", [chunk(b"tEXt", struct.pack(">II", 4, 4) + b"a\0b"), ihdr(4)], ids=["text", "header"]
-)
-def test_a_header_that_is_not_the_first_chunk_hides_no_bomb(tmp_path, before, depth, color):
-    rows = zlib.compress(bytes(30 * (30 * (6 if color else 1) + 1)))
-    png = b"\x89PNG\r\n\x1a\n" + before + ihdr(30, depth, color) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    (tmp_path / "a.png").write_bytes(png)
-    assert "IHDR" in (reason := fault(tmp_path / "a.png", max_pixels=100)) or "bomb" in reason
+def test_a_header_that_is_not_the_first_chunk_hides_no_bomb(tmp_path):
+    hidden = chunk(b"tEXt", struct.pack(">II", 4, 4) + b"a\0b"), ihdr(4)
+    for before, (depth, color) in itertools.product(hidden, ((8, 0), (16, 2))):
+        rows = zlib.compress(bytes(30 * (30 * (6 if color else 1) + 1)))
+        rest = ihdr(30, depth, color) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+        (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + before + rest)
+        assert fault(tmp_path / "a.png", max_pixels=100)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+@pytest.mark.parametrize("mode", ["1", "P", "RGBA", "CMYK", "I;16", "F"])
 def test_a_large_image_is_read_in_strips_to_the_same_pixels(tmp_path, monkeypatch, mode):
     deep = {"I;16": GRAY16, "I": GRAY16.astype(np.int32) + 70000, "F": GRAY16.astype(np.float32)}
     image = PIL.Image.fromarray(deep[mode]) if mode in deep else PIL.Image.fromarray(RGB8).convert(mode)
@@ -350,6 +292,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("band", ["rgb", "tir"])
 def test_reading_the_largest_image_takes_little_more_than_its_bytes_twice(tmp_path, band):
     for side in (90, 9900):  # of one bit, some 12 KB; Pillow's copy and the array are 94 MiB each

@@ -29,6 +29,7 @@ def test_no_object_is_no_error():
     assert torch.isfinite(loss)
 
 
+@pytest.mark.slow
 def test_one_picture_is_learned_by_heart():
     torch.manual_seed(0)
     network = YoloSemantic(2, 0, PRIORS, width=4, repeats=(1,) * 5)

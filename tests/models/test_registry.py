@@ -87,6 +87,7 @@ def test_every_model_says_its_task_license_and_source():
         assert info.weights in ("here", "download", "absent")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_has_the_size_that_it_says(name):
     entry = find_model(name)

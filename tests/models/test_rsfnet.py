@@ -60,6 +60,7 @@ def test_counts_are_those_that_the_tables_print(options, millions, mfnet, pst900
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "classes", "wanted"),
     [

@@ -101,6 +101,7 @@ def test_what_a_network_gives_depends_on_both_bands(name):
             assert not torch.allclose(network(lost), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_network_has_the_parameters_that_it_says(name):
     assert find_segmenter(name).params == count_segmenter(name)

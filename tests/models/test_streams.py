@@ -26,6 +26,7 @@ def images(n: int = 4, m: int = 3) -> torch.Tensor:
     return torch.randn(n, m, 3, 48, 32, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 def test_every_kind_of_stream_has_features_scores_and_gradients():
     wanted = {"ide": "squeezenet1_1", "pcb": "resnet18", "mgn": "resnet18", "abd": "resnet18"}
     assert [entry.name for entry in list_streams()] == sorted(wanted)

@@ -95,6 +95,7 @@ class _Shared(nn.Module):
         return made + self.norm(made)
 
 
+@pytest.mark.slow
 def test_batchnorm_is_folded_where_nothing_else_reads_the_convolution():
     example = torch.rand(1, 4, 64, 64)
     for name, left in (("rtfnet18", 10), ("mfnet", 0), ("rsfnet50_18", 0)):

@@ -106,7 +106,7 @@ def test_reproduce_trains_a_row_and_writes_it_beside_the_paper(tmp_path):
     (tmp_path / "recipes" / "rgbn300_resnet50_msn.yaml").write_text(yaml.safe_dump(recipe))
     given = {"out": tmp_path / "out", "recipes": tmp_path / "recipes"}
     nothing = reproduce("hamnet", tmp_path / "data", **given)
-    assert "reproduce --train makes it" in nothing.missing["rgbn300_resnet50_msn"]
+    assert "best.safetensors" in nothing.missing["rgbn300_resnet50_msn"]
     done = reproduce("hamnet", tmp_path / "data", mode="train", **given)
     assert not done.missing
     by_figure = {row["figure"]: row for row in done.rows}

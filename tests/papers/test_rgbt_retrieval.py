@@ -71,6 +71,7 @@ def test_each_figure_stands_beside_the_papers_with_the_difference(data, tmp_path
     assert saved["rows"] == done.rows
 
 
+@pytest.mark.slow
 def test_the_models_that_the_paper_reranks_are_reranked(data, tmp_path, monkeypatch):
     torch.manual_seed(1)
     state = find_model("r2former").build().body.state_dict()

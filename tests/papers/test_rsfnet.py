@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crossband.reports.published_rsfnet_tables import DAY_NIGHT
 
 from crossband.papers import reproduce
 from crossband.papers.rsfnet import PUBLISHED, beside_published, draw
-from crossband.reports.published_rsfnet_tables import DAY_NIGHT
 from crossband.training import read_recipe
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "rsfnet"
@@ -59,6 +59,7 @@ def test_a_recipes_network_has_the_published_counts(path):
     assert thop["ours"] == pytest.approx(wanted[1], abs=0.1 if egfnet else 0.0151)
 
 
+@pytest.mark.slow
 def test_a_row_without_data_says_why_and_keeps_the_counts(tmp_path):
     done = reproduce("rsfnet", tmp_path, rows=["mfnet_rsfnet50_18"], out=tmp_path / "out")
     assert "no checkpoint" in done.missing["mfnet_rsfnet50_18"]

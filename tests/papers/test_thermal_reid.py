@@ -56,6 +56,7 @@ def recipes(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_every_stage_is_trained_measured_and_set_beside_the_paper(recipes, tmp_path, monkeypatch):
     import crossband.uav.stage_evaluation as experiment
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from crossband import cli
 from crossband.data.items import FrameItems
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
@@ -140,36 +140,25 @@ def test_a_damaged_query_and_a_damaged_gallery_image_are_said(made, tmp_path, ca
         reid(tmp_path / "vehicles" / "rgb" / "v0c0.png", tmp_path / "vehicles", checkpoint)
 
 
-def test_the_command_prints_what_the_function_finds(made, tmp_path):
+def test_the_command_prints_what_the_function_finds(made, tmp_path, monkeypatch, capsys):
     root, checkpoint = made
     car = root / "vehicles"
     query = f"rgb={car / 'rgb' / 'v4c1.png'},tir={car / 'tir' / 'v4c1.png'}"
-    command = [
-        sys.executable,
-        "-c",
-        "from crossband.cli import main; main()",
-        "reid",
-        query,
-        "--gallery",
-        str(car),
-        "--checkpoint",
-        str(checkpoint),
-        "-k",
-        "3",
-        "--camera",
-        "c1",
-        "--out",
-        str(tmp_path / "s.png"),
-        "--json",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    command = ["reid", query, "--gallery", car, "--checkpoint", checkpoint, "--json"]
+
+    def run(*options: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["crossband", *map(str, (*command, *options))])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return int(caught.value.code or 0), *capsys.readouterr()
+
+    status, out, err = run("-k", 3, "--camera", "c1", "--out", tmp_path / "s.png")
+    assert status == 0, err
+    said = json.loads(out)
     assert said["query_bands"] == ["rgb", "tir"]
     assert said["n_gallery"] == 6
     assert len(said["matches"]) == 3
     assert (tmp_path / "s.png").is_file()
-    again = subprocess.run([*command[:-1], "--after", "never"], capture_output=True, text=True, check=False)
-    assert again.returncode == 2
-    assert again.stderr.count("\n") == 1
-    assert "Traceback" not in again.stderr
+    status, out, err = run("--after", "never")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "Traceback" not in err

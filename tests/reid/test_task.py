@@ -118,6 +118,7 @@ def test_streams_share_no_weights(vehicles):
     assert not (pointers[1] & pointers[2])
 
 
+@pytest.mark.slow
 def test_training_learns_the_identities_it_is_shown(vehicles):
     task = task_of(vehicles, data={"crop": 0, "flip": 0.0}, optimizer={"lr": 3e-3}, loss={"class_aware": 1.0})
     torch.manual_seed(0)

@@ -219,7 +219,7 @@ def test_processes_may_add_to_one_store_at_once(tmp_path):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(30)
+        worker.join(300)
     store = DescriptorStore(tmp_path, "model")
     keys = [str(i) for i in range(90)]
     assert store.select(keys).rows(0, 90)[:, 0].tolist() == list(range(90))

@@ -46,6 +46,7 @@ def explained(tmp_path_factory, make_pairs):
     return found, frames, write_report(found.result, frames, out, found)
 
 
+@pytest.mark.slow
 def test_the_explanation_holds_every_part(explained):
     found, frames, page = explained
     content = json.loads((page.parent / "explanation.json").read_text())

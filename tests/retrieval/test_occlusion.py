@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 import timm
 import torch
 import torchvision
@@ -35,6 +36,7 @@ def changed(image: torch.Tensor, corners: list[tuple[int, int]]) -> torch.Tensor
     return images
 
 
+@pytest.mark.slow
 def test_every_corner_gives_the_maps_of_whole_passes():
     image = torch.rand(3, 224, 256)
     corners = [(0, 0), (0, 240), (208, 0), (208, 240), (101, 77), (13, 130), (190, 64)]
@@ -74,6 +76,7 @@ def test_crops_follow_what_changes_from_layer_to_layer():
     assert all(after[0] <= before[0] for before, after in itertools.pairwise(sizes))
 
 
+@pytest.mark.slow
 def test_what_a_level_says_is_changed_is_all_that_changes():
     image, corners = torch.rand(3, 224, 224), [(0, 0), (90, 133), (208, 17)]
     for name, encoder in encoders().items():

@@ -22,7 +22,7 @@ def test_principal_scores_are_scikit_learns_but_for_the_sign(clusters):
     assert np.allclose(np.abs(ours), np.abs(theirs), atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["pca", "tsne", "umap"])
+@pytest.mark.parametrize("method", ["pca", "tsne", pytest.param("umap", marks=pytest.mark.slow)])
 def test_clusters_stay_together(clusters, method):
     if method == "umap":
         pytest.importorskip("umap")

@@ -12,7 +12,7 @@ from crossband.segmentation.pseudo_labels import fine_grained_saliency, pseudo_l
 from crossband.training import read_recipe, train
 
 from ..messages import assert_says
-from .test_segment import checkpoint, labeled  # noqa: F401  (fixtures)
+from .test_predict import checkpoint, labeled  # noqa: F401  (fixtures)
 from .test_task import recipe, yard  # noqa: F401  (a fixture)
 
 RECIPES = {
@@ -27,8 +27,8 @@ RECIPES = {
         "has the label 2 and the class list ends at 1",
     ),
     "band": ({"data": {"bands": ["rgb", "nir"]}}, "have no nir"),
-    "loss": ({"loss": {"regression": "l3"}}, "unknown ... 'l3' ... l1, l2, smooth_l1"),
-    "protocol": ({"scoring": {"protocol": "own"}}, "unknown ... 'own' ... objects, present, rtfnet"),
+    "loss": ({"loss": {"regression": "l3"}}, "loss.regression: ... there are smooth_l1, l1, l2"),
+    "protocol": ({"scoring": {"protocol": "own"}}, "scoring.protocol: ... there are present, rtfnet, objects"),
     "network": ({"model": {"name": "rsfnet5"}}, "unknown segmentation network 'rsfnet5'"),
 }
 

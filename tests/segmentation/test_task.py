@@ -108,6 +108,7 @@ def learned(yard, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_it_learns_what_each_band_shows(learned, yard):
     losses = figures(learned, "train/loss")
     assert losses[-1] < 0.6 * losses[0]
@@ -118,6 +119,7 @@ def test_it_learns_what_each_band_shows(learned, yard):
     assert scores["ci95"]["miou"][0] <= scores["miou"] <= scores["ci95"]["miou"][1]
 
 
+@pytest.mark.slow
 def test_the_checkpoint_says_what_a_reader_needs(learned):
     metadata = read_metadata(learned / "best.safetensors")
     assert metadata["classes"] == ["nothing", "bright", "warm"]
@@ -126,6 +128,7 @@ def test_the_checkpoint_says_what_a_reader_needs(learned):
     assert metadata["scores"]["val/miou"] == max(figures(learned, "val/miou"))
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_one_left_alone(yard, tmp_path, monkeypatch):
     from crossband.segmentation.task import Segmentation
 

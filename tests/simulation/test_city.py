@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from crossband.simulation.cameras import drive, nadir, plan_route
 from crossband.simulation.city import build_city, geographic
@@ -8,6 +9,7 @@ from crossband.simulation.raycast import Scene
 from crossband.simulation.traffic import fleet_vehicle, make_traffic
 
 
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_city_and_another_is_not(city):
     again, other = build_city(0), build_city(1)
     assert np.array_equal(again.mesh.corners, city.mesh.corners)

@@ -23,6 +23,7 @@ def pair(studio):
     return shot, studio.take(shot, Misalignment(), samples=4)
 
 
+@pytest.mark.slow
 def test_the_flow_warps_one_camera_onto_the_other_within_half_a_pixel(studio, pair):
     """Found by search: of all small shifts of the flow, none matches the aligned picture better."""
     shot, take = pair

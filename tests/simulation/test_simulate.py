@@ -52,6 +52,7 @@ def test_boxes_lie_around_their_instances(drive):
         assert inside.sum() >= box["area"] >= 12
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(drive, tmp_path):
     simulate("driving", 7, TINY, 0, tmp_path, workers=2, samples=1, eight_bit=True)
     first, second = _content(drive.root), _content(tmp_path)
@@ -59,6 +60,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(drive, tm
     assert [name for name in first if first[name] != second[name]] == []
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_where_it_was(drive, tmp_path, monkeypatch):
     job = module._checked("driving", 7, TINY, 0, 1, False, True)
     folder = module._prepared(tmp_path / "resumed", job)
@@ -72,6 +74,7 @@ def test_a_stopped_run_goes_on_where_it_was(drive, tmp_path, monkeypatch):
     assert _content(folder) == _content(drive.root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["retrieval", "places", "vehicles", "uav"])
 def test_presets_fill_their_columns(preset, tmp_path):
     frames = simulate(preset, 5, TINY, 0, tmp_path, workers=1, samples=1)
@@ -101,6 +104,7 @@ def test_presets_fill_their_columns(preset, tmp_path):
         assert (tmp_path / "probes" / "probes.json").is_file()
 
 
+@pytest.mark.slow
 def test_misaligned_frames_have_a_flow(tmp_path):
     frames = simulate("driving", 1, TINY, 0, tmp_path, workers=1, samples=1, misaligned=True)
     flow = read_image(frames.root / frames.table["flow"][0]).pixels

@@ -69,6 +69,7 @@ class Killed(BaseException):
     """A death in the middle."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("death", [3, 4, 5, 7])
 def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
     recipe, street, tmp_path, monkeypatch, death

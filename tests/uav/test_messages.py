@@ -27,7 +27,7 @@ from crossband.uav.tasks.objects import _keep_resolution
 from ..messages import assert_says
 from .conftest import blocks
 from .test_flight import sequence, video
-from .test_maps import write_raster
+from .test_semantic_map import write_raster
 
 
 @dataclass

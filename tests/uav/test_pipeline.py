@@ -27,7 +27,9 @@ def photo(world, tmp_path):
 
 
 def run(photo, world, networks, out, **options):
-    return reid(photo, world / "world", world / "world", networks, out, **options)
+    """Search one of the three flights."""
+    one = {"where": {"sequence": ["flight0"]}, **options}
+    return reid(photo, world / "world", world / "world", networks, out, **one)
 
 
 def test_from_photograph_to_ranked_objects_on_the_map(photo, world, networks, tmp_path):
@@ -47,6 +49,7 @@ def test_from_photograph_to_ranked_objects_on_the_map(photo, world, networks, tm
     assert read_image(tmp_path / "out" / "probe.png", "tir").pixels.dtype == np.uint16
 
 
+@pytest.mark.slow
 def test_a_second_run_takes_what_is_there_and_a_torn_one_goes_on(photo, world, networks, tmp_path, monkeypatch):
     out = tmp_path / "out"
     first = run(photo, world, networks, out)
@@ -63,6 +66,7 @@ def test_a_second_run_takes_what_is_there_and_a_torn_one_goes_on(photo, world, n
     assert path.read_text() == "".join(lines)
 
 
+@pytest.mark.slow
 def test_another_network_starts_the_stage_anew(photo, world, networks, tmp_path, monkeypatch):
     out = tmp_path / "out"
     run(photo, world, networks, out)

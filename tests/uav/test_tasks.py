@@ -62,6 +62,7 @@ def made(recipe, task, **changes):
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", SMALL)
 def test_a_task_trains_selects_on_val_and_is_measured(recipe, world, tmp_path, task):
     done = train(read_recipe(made(recipe, task)), (), tmp_path, data_root=world)

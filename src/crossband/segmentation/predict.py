@@ -206,7 +206,7 @@ def _segmented(
 
     labels = model.labels(pictures)
     others = {band: model.labels(pictures, [band]) for band in lost if band in pictures and len(pictures) > 1}
-    stem = name.replace("/", "_")
+    stem = _stem(name)
     files = folder / f"{stem}_labels.png", folder / f"{stem}_overlay.png"
     write_file(files[0], lambda path: _palette_image(labels, model.classes).save(path))
     further = {f"without {band}": other for band, other in others.items()}
@@ -255,7 +255,22 @@ def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]
             _add(found, name, _Frame({band: path for band, path in each.items() if path is not None}, truth))
     if not found:
         raise CrossbandError("nothing to segment; give images, a folder of pairs, or a manifest")
+    _check_files(found)
     return found
+
+
+def _check_files(names: Iterable[str]) -> None:
+    """Refuse names whose files would be one, here or where upper and lower case are the same."""
+    taken: dict[str, str] = {}
+    for name in names:
+        other = taken.setdefault(_stem(name).casefold(), name)
+        if other != name:
+            raise CrossbandError(f"the results of {other} and {name} would be one file; rename one")
+
+
+def _stem(name: str) -> str:
+    """What the files of a frame begin with."""
+    return name.replace("/", "_")
 
 
 def _add(found: dict[str, _Frame], name: str, frame: _Frame) -> None:

@@ -153,6 +153,7 @@ def test_fog_takes_the_contrast_of_far_things_and_less_of_thermal():
     assert float(foggy[3, :, 12:].std() / frame[3, :, 12:].std()) > 5 * float(far)
 
 
+@pytest.mark.slow
 def test_curves_hold_every_disturbance_by_day_and_night(checkpoint, labeled, tmp_path):
     alone = checkpoint_of(tmp_path / "tir.safetensors", ("tir",))
     curve = segmentation_robustness(labeled, {"both": checkpoint, "tir": alone})

@@ -19,7 +19,7 @@ from crossband.retrieval import Descriptor, Options
 from crossband.training import evaluate, read_recipe, train
 from crossband.training.task import find_task
 
-from ..conftest import blobs
+from ...conftest import blobs
 
 
 def write_scenes(root: Path, seed: int, n: int = 24) -> Path:

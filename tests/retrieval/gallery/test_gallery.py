@@ -234,6 +234,7 @@ def test_int8_rows_are_a_quarter_and_rank_like_float32_ones(tmp_path, described,
         assert all(match.distance == pytest.approx(distances[match.frame], abs=0.02) for match in coarse)
 
 
+@pytest.mark.slow
 def test_int8_keeps_the_recall_of_random_unit_vectors(tmp_path, hog):
     rng = np.random.default_rng(0)
     rows = unit_length(rng.normal(size=(400, 64)).astype(np.float32))
@@ -353,6 +354,7 @@ INDEX = """
 """
 
 
+@pytest.mark.slow
 def test_two_runs_that_index_the_same_frames_at_once_add_them_once(tmp_path, pairs):
     command = [sys.executable, "-c", textwrap.dedent(INDEX), str(pairs.root), str(tmp_path / "g")]
     runs = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in "ab"]
@@ -564,6 +566,7 @@ def test_a_gallery_keeps_to_its_bands_when_more_is_indexed(tmp_path, make_pairs)
     assert Gallery.info(tmp_path / "gallery")["bands"] == {"tir": 4}
 
 
+@pytest.mark.slow
 def test_a_gallery_of_one_band_keeps_the_means_that_came_with_a_trained_descriptor(make_pairs, tmp_path):
     images = sorted((make_pairs(tmp_path / "thermal", n=3, bands=("tir",)) / "tir").iterdir())
     thermal = Frames.make([{"frame": path.stem, "tir": path.name} for path in images], images[0].parent)

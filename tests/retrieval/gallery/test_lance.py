@@ -120,6 +120,7 @@ def test_two_writers_at_once_both_keep_their_rows(tmp_path):
     assert len(keys) == len(set(keys)) == 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [None, "camera = 'rare'"], ids=["all", "one in a hundred"])
 def test_the_index_keeps_recall_with_a_filter_that_leaves_one_in_a_hundred(tmp_path, where):
     rng = np.random.default_rng(0)
@@ -151,7 +152,7 @@ def test_distances_of_the_index_are_squared_euclidean_of_the_whole_vectors(tmp_p
 
 WRITER = """
     import sys
-    from tests.retrieval.test_gallery_lance import BATCH, LanceStore, batch
+    from tests.retrieval.gallery.test_lance import BATCH, LanceStore, batch
 
     store = LanceStore(sys.argv[1])
     number = int(sys.argv[2])
@@ -176,6 +177,7 @@ def batch(number: int, version: str) -> pa.Table:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_after_kill_9_it_holds_exactly_whole_batches_and_all_acknowledged_ones(tmp_path, seed):
     uri = tmp_path / "rows.lance"
@@ -184,7 +186,7 @@ def test_after_kill_9_it_holds_exactly_whole_batches_and_all_acknowledged_ones(t
         [sys.executable, "-c", textwrap.dedent(WRITER), str(uri), "1"],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env={**os.environ, "CROSSBAND_OFFLINE": "1"},
     )
     try:
@@ -269,7 +271,7 @@ def test_rows_stream_in_bounded_batches_in_their_order(store):
 
 SAME_KEYS = """
     import sys, time
-    from tests.retrieval.test_gallery_lance import LanceStore, rows
+    from tests.retrieval.gallery.test_lance import LanceStore, rows
 
     store = LanceStore(sys.argv[1])
     print("ready", flush=True)
@@ -280,12 +282,13 @@ SAME_KEYS = """
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_the_same_keys_at_once_write_them_once(tmp_path):
     uri = tmp_path / "rows.lance"
     LanceStore(uri, row_schema(SIZE, "float32"))
     command = [sys.executable, "-c", textwrap.dedent(SAME_KEYS), str(uri)]
     writers = [
-        subprocess.Popen(command, stdin=-1, stdout=-1, text=True, cwd=Path(__file__).parents[2]) for _ in "ab"
+        subprocess.Popen(command, stdin=-1, stdout=-1, text=True, cwd=Path(__file__).parents[3]) for _ in "ab"
     ]
     for writer in writers:
         assert writer.stdout.readline() == "ready\n"

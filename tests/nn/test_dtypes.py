@@ -1,0 +1,49 @@
+"""Every aggregator and pooling gives the same vector in each dtype on each device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from crossband.nn import Pooling
+from crossband.nn.aggregation import AGGREGATORS, create_aggregator
+
+from ..devices import TOLERANCE, over_devices, over_dtypes
+from .test_aggregation import OPTIONS, maps
+
+POOLINGS = ("normflat", "flat", "avg", "avg2", "gem", "gem2", "max", "max2")
+
+
+def given(dtype: torch.dtype, device: str) -> torch.Tensor:
+    """Maps of numbers that bfloat16 can hold, so that all dtypes read the same."""
+    return maps(2, 5, 4, 5).bfloat16().to(device, dtype)
+
+
+def assert_near(ours: torch.Tensor, wanted: torch.Tensor, dtype: torch.dtype) -> None:
+    off = (ours.double().cpu() - wanted.double()).abs().max() / wanted.double().abs().max()
+    assert float(off) <= max(TOLERANCE[dtype], 1e-6)  # what comes out may be float32
+
+
+@over_devices
+@over_dtypes
+@pytest.mark.parametrize("name", sorted(AGGREGATORS))
+def test_an_aggregator_agrees_with_itself_in_float64_on_the_cpu(name, dtype, device):
+    torch.manual_seed(0)
+    aggregator = create_aggregator(name, 5, **OPTIONS[name]).double().eval()
+    with torch.inference_mode():
+        wanted = aggregator(given(torch.float64, "cpu"))
+        # in mixed precision the weights stay float32
+        weights = torch.float32 if dtype is torch.bfloat16 else dtype
+        ours = aggregator.to(device, weights)(given(dtype, device))
+    assert ours.device.type == device
+    assert_near(ours, wanted, dtype)
+
+
+@over_devices
+@over_dtypes
+@pytest.mark.parametrize("name", POOLINGS)
+def test_a_pooling_agrees_with_itself_in_float64_on_the_cpu(name, dtype, device):
+    pool = Pooling.parse(name)
+    ours = pool(given(dtype, device))
+    assert ours.device.type == device
+    assert_near(ours, pool(given(torch.float64, "cpu")), dtype)
