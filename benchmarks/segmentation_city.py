@@ -62,26 +62,26 @@ def table(out: Path) -> str:
         found = results(out, name)
         if not found:
             continue
-        cells = [_mean([one["iou"][c] for one in found]) for c in shown]
+        cells = [mean([one["iou"][c] for one in found]) for c in shown]
         figures = [
             title,
             str(len(found)),
-            _with_interval(found),
-            _mean([one["macc"] for one in found]),
-            _mean([one["day"]["miou"] for one in found]),
-            _with_interval([one["night"] for one in found]),
+            interval(found),
+            mean([one["macc"] for one in found]),
+            mean([one["day"]["miou"] for one in found]),
+            interval([one["night"] for one in found]),
             *cells,
         ]
         rows.append(f"| {' | '.join(figures)} |")
     return "\n".join(rows)
 
 
-def _mean(values: list[float | None]) -> str:
+def mean(values: list[float | None]) -> str:
     known = [value for value in values if value is not None]
     return f"{np.mean(known):.1f}" if known else "-"
 
 
-def _with_interval(found: list[dict[str, Any]]) -> str:
+def interval(found: list[dict[str, Any]]) -> str:
     """The mean over seeds; of one seed its interval over drives, of several their range."""
     values = [one["miou"] for one in found]
     low, high = found[0]["ci95"]["miou"] if len(found) == 1 else (min(values), max(values))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crossband.bands import BANDS, Band
-from crossband.data.transforms import LabeledView, Photometry, ViewShift
+from crossband.data.transforms import Blur, LabeledView, Photometry, ViewShift
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -87,3 +87,15 @@ def test_what_lies_beyond_the_border_is_ignored():
     _, known = LabeledView(zoom=(0.5, 0.5), crop=(48, 64))(images, labels, torch.Generator().manual_seed(0))
     assert int((known != 255).sum()) == 24 * 32
     assert LabeledView()(images, labels, torch.Generator())[1].equal(labels)
+
+
+def test_a_share_of_frames_is_blurred_as_opencv_does_it():
+    image = torch.rand(4, 20, 24, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    assert Blur()(image, generator) is image
+    found = [Blur(0.5)(image, generator) for _ in range(200)]
+    assert 70 < sum(one is not image for one in found) < 130
+    blurred = Blur(1.0)(image, generator)
+    cv2 = pytest.importorskip("cv2", reason="OpenCV is an extra: crossband[vision]")
+    wanted = cv2.GaussianBlur(image.permute(1, 2, 0).numpy(), (5, 5), 0)
+    assert torch.allclose(blurred, torch.from_numpy(wanted).permute(2, 0, 1), atol=1e-5)

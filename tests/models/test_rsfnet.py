@@ -14,7 +14,8 @@ from crossband.nn.encoder import count_parameters
 from crossband.nn.spatial_fusion import ResidualSpatialFusion
 
 PLAIN = {"multi_branch": False}
-# options, and what tables VI to IX and XII print: parameters in millions, thop's 10^9 at 480x640 and at 720x1280
+# options, and what tables VI to IX and XII print: parameters in millions, thop's 10^9 at 480x640 and at
+# 720x1280
 ROWS: list[tuple[dict[str, Any], float, float, float]] = [
     ({}, 44.53, 64.69, 194.56),
     ({"second": "resnet34"}, 54.64, 76.03, 228.67),
@@ -35,8 +36,8 @@ ROWS: list[tuple[dict[str, Any], float, float, float]] = [
     ({"confident": False, "fusion": "sum"}, 43.11, 58.60, 176.27),
     ({"confident": False, "fusion": "concat"}, 43.42, 59.11, 177.81),
 ]
-# where the printed figure is 0.01 from ours: reduced 128 (FLOPs) and 256 (parameters); without pseudo-labels the paper
-# prints the FLOPs with them, at 720x1280 0.007 more
+# where the printed figure is 0.01 from ours: reduced 128 (FLOPs) and 256 (parameters); without pseudo-labels
+# the paper prints the FLOPs with them, at 720x1280 0.007 more
 OFF = 0.0151
 
 

@@ -23,7 +23,7 @@ NAMES = [info.name for info in list_segmenters()]
 # what makes a network small enough to be trained and exported here; the same code runs
 SMALL: dict[str, dict[str, Any]] = {
     "rsfnet": {"first": "resnet18", "second": "resnet18", "widths": [16, 16, 16, 16], "reduced": 8},
-    **dict.fromkeys(("egfnet", "mtanet", "abmdrnet"), {"encoder": "resnet18"}),
+    **{name: {"encoder": "resnet18"} for name in ("egfnet", "mtanet", "abmdrnet")},
 }
 # the same as one that is tried, but for depth
 LARGE = (
@@ -107,7 +107,8 @@ def test_a_network_has_the_parameters_that_it_says(name):
     assert find_segmenter(name).params == count_segmenter(name)
 
 
-# name, options, classes, bands: parameters, to the last one; see docs/segmentation.md for where the facts are from
+# name, options, classes, bands: parameters, to the last one; see docs/segmentation.md for where the facts are
+# from
 EXACT: list[tuple[str, dict[str, Any], int, int, int]] = [
     ("frrn_a", {}, 17_747_449, 17_746_249, 17_747_253),
     ("frrn_b", {}, 24_756_345, 24_755_145, 24_756_149),
@@ -177,8 +178,9 @@ def test_the_border_net_of_dfn_is_what_the_figures_with_and_without_it_differ_by
 
 
 def test_why_thop_printed_more_for_pstnet():
-    """Table III's 31.04 M and 163.64 G: its ResNet, registered twice, has its parameters counted twice and, as each
-    registration hooks it once more, its operations four times; on an RGB part of 5 classes whatever the dataset."""
+    """Table III's 31.04 M and 163.64 G: its ResNet, registered twice, has its parameters counted twice and, as
+    each registration hooks it once more, its operations four times; on an RGB part of 5 classes whatever the
+    dataset."""
     network = on_paper("pstnet")
     with torch.device("meta"):
         five = torch.nn.Conv2d(64, 5, 1)

@@ -68,7 +68,8 @@ def test_a_row_without_data_says_why_and_keeps_the_counts(tmp_path):
     assert found["parameters, M"] == (44.53, pytest.approx(44.53, abs=0.02))
 
 
-# misprints: EGFNet's color cone on MFNet, BiSeNetV1's survivor on PST900; accuracies whose mean is not the printed one
+# misprints: EGFNet's color cone on MFNet, BiSeNetV1's survivor on PST900; accuracies whose mean is not the
+# printed one
 MISPRINTS = {("egfnet", "mfnet"), ("bisenetv1_rgb", "pst900")}
 
 

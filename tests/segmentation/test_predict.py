@@ -27,13 +27,15 @@ from ..conftest import write_pairs
 CLASSES = ["nothing", "car", "person"]
 
 
-def checkpoint_of(path: Path, bands: tuple[str, ...] = ("rgb", "tir"), **options: object) -> Path:
+def checkpoint_of(
+    path: Path, bands: tuple[str, ...] = ("rgb", "tir"), classes: list[str] = CLASSES, **options: object
+) -> Path:
     """A checkpoint of a network that nobody trained."""
     torch.manual_seed(0)
     name = "mfnet" if len(bands) > 1 and not options else "rsfnet"
     small = {"first": "timm/test_resnet", "second": "timm/test_resnet", "widths": [8, 8, 8, 8], "reduced": 4}
     given = {} if name == "mfnet" else {**small, **options}
-    network = create_segmenter(name, len(CLASSES), bands, options=given)
+    network, _ = create_segmenter(name, len(classes), bands, options=given)
     for key, parameter in network.named_parameters():
         if key.endswith("bias"):
             parameter.data.zero_()  # else one class is everywhere
@@ -41,7 +43,7 @@ def checkpoint_of(path: Path, bands: tuple[str, ...] = ("rgb", "tir"), **options
     preprocess = Preprocess((48, 64), dict.fromkeys(BANDS, unit))
     metadata = {
         "recipe": {"task": "segmentation", "model": {"name": name, "options": given, "pretrained": False}},
-        "classes": CLASSES,
+        "classes": classes,
         "bands": list(bands),
         "preprocess": preprocess.describe(),
     }
@@ -101,6 +103,45 @@ def test_a_picture_is_taken_with_its_thermal_image_or_without(checkpoint, labele
     PIL.Image.fromarray(rgba).save(tmp_path / "whole.png")
     segment([tmp_path / "whole.png"], checkpoint, tmp_path / "d")
     assert "some frames have no" not in capsys.readouterr().err
+
+
+def test_several_networks_answers_stand_side_by_side_with_the_truth(checkpoint, labeled, tmp_path):
+    other = checkpoint_of(tmp_path / "other.safetensors", fusion="sum")
+    manifest = labeled.write(labeled.root / "frames.parquet")
+    found = segment([manifest], checkpoint, tmp_path / "out", compare={"sum": other, "again": checkpoint})
+    sheets = sorted((tmp_path / "out").glob("*_compared.png"))
+    assert len(sheets) == len(found) == 4
+    picture = np.asarray(PIL.Image.open(sheets[0]).convert("RGB"))
+    tiles = tile_colors(picture, 6)  # rgb, tir, labels, and three answers
+    assert np.array_equal(tiles[3], tiles[5])  # the same network twice
+    truth = read_labels(labeled.root / "labels" / "0.png")
+    assert {tuple(c) for c in tiles[2].reshape(-1, 3)} == {tuple(palette(CLASSES)[n]) for n in np.unique(truth)}
+    wrong = checkpoint_of(tmp_path / "wrong.safetensors", classes=["nothing", "else", "there"])
+    with pytest.raises(CrossbandError, match="other classes"):
+        segment([labeled.root], checkpoint, tmp_path / "o", compare={"wrong": wrong})
+
+
+def tile_colors(sheet: np.ndarray, n: int) -> list[np.ndarray]:
+    """The tiles of a sheet of two rows, as reports.overlays lays them out: 480 wide, 8 apart, 26 for the
+    caption."""
+    columns, tall = n // 2, 360
+    return [
+        sheet[8 + row * (tall + 34) : 8 + row * (tall + 34) + tall, 8 + column * 488 : 488 + column * 488]
+        for row in range(2)
+        for column in range(columns)
+    ]
+
+
+def test_what_is_wrong_is_named(checkpoint, labeled, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CrossbandError, match="has no image called 0001"):
+        segment([labeled.root / "rgb" / "0001.png"], checkpoint, tmp_path / "o", tir=tmp_path / "empty")
+    with pytest.raises(CrossbandError, match="two frames are called 0000"):
+        segment([labeled.root / b / "0000.png" for b in ("rgb", "tir")], checkpoint, tmp_path / "o")
+    network = torch.nn.Linear(1, 1)
+    other = write_checkpoint(tmp_path / "other.safetensors", network, {"recipe": {"task": "places"}})
+    with pytest.raises(CrossbandError, match="holds a network for places, not for segmentation"):
+        load_segmenter(other)
 
 
 def test_a_loaded_network_is_the_deployed_form_of_the_trained_one(tmp_path):

@@ -165,6 +165,37 @@ def test_pseudo_labels_are_for_networks_that_learn_confidences(yard, tmp_path):
     assert ("wanted" in task.read(np.array([0]), torch.Generator())) is False
 
 
+def test_the_authors_training_learns_with_its_heads_and_two_rates(yard, tmp_path):
+    """Auxiliary heads, boxed pseudo-labels, a mean over weights, blur, and encoders at a tenth of the rate."""
+    from crossband.training.engine import make_optimizer
+    from crossband.training.task import find_task
+
+    content = recipe(
+        data={"blur": 0.5},
+        loss={"pseudo_labels": "boxed", "mean": "weights"},
+        optimizer={"name": "sgd", "lr": 0.005, "head_lr": 0.05, "weight_decay": 5e-4},
+    )
+    content["model"]["options"] |= {"auxiliary": True, "skip": "before"}
+    task = find_task("segmentation").build(read_recipe(content), yard)
+    groups = make_optimizer(task, task.recipe.optimizer).param_groups
+    slow = sum(p.numel() for group in groups if group["lr"] == 0.005 for p in group["params"])
+    assert slow == sum(p.numel() for p in task.network.encoder.parameters())
+    assert {group["lr"] for group in groups} == {0.005, 0.05}
+    train(content, (), tmp_path / "run", data_root=yard)
+    assert len(figures(tmp_path / "run", "train/loss")) == 2
+    assert "auxiliary.stride8.0.0.weight" in load_file(tmp_path / "run" / "best.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("bisenetv2", {"auxiliary": True}), ("egfnet", {"auxiliary": True, "encoder": "resnet18"}), ("mfnet", {})],
+)
+def test_every_kind_of_network_trains(yard, tmp_path, name, options):
+    content = recipe(model={"name": name, "options": options}, trainer={"epochs": 1})
+    train(content, (), tmp_path / "run", data_root=yard)
+    assert (tmp_path / "run" / "best.safetensors").is_file()
+
+
 def test_a_base_is_changed_key_by_key(tmp_path):
     (tmp_path / "base.yaml").write_text(
         "task: segmentation\ndata: {train: {frames: a}, val: {frames: b}}\nmodel: {name: mfnet, options: {}}\n"

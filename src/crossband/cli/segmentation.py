@@ -37,6 +37,9 @@ def segment_(
     without: Annotated[
         list[str] | None, typer.Option(help="also segment without this band; may be repeated")
     ] = None,
+    compare: Annotated[
+        str | None, typer.Option(metavar="[NAME=]FILE,...", help="further checkpoints, drawn side by side")
+    ] = None,
     units: UnitsOption = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     as_json: JsonOption = False,
@@ -51,8 +54,20 @@ def segment_(
 
     from ..segmentation import segment
 
+    named = {}
+    for given in listed(compare) if compare else ():
+        name, _, file = given.rpartition("=")
+        named[name or (Path(file).parent.name if Path(file).stem == "best" else Path(file).stem)] = file
     found = segment(
-        images, checkpoint, out, tir=tir, nir=nir, units=units, without=without or (), device=device
+        images,
+        checkpoint,
+        out,
+        tir=tir,
+        nir=nir,
+        units=units,
+        without=without or (),
+        compare=named,
+        device=device,
     )
     if as_json:
         print_json([one.to_dict() for one in found])
@@ -65,7 +80,7 @@ def segment_(
                 {"frame": f"  without {band}", **{name: share for name, share in shares.items() if share}}
             )
     print_table(pd.DataFrame(rows))
-    print(f"overlays and label maps: {out}")
+    print(f"overlays and label maps{' and comparisons' if named else ''}: {out}")
 
 
 @app.command("segment-robustness")

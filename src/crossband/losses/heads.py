@@ -1,7 +1,7 @@
 """Losses of the further outputs that segmentation networks have while they train.
 
-Each takes an output and the labels ``(B, H, W)``, where 255 does not count, and gives a scalar. Outputs of another
-size than the labels are resized to it.
+Each takes an output and the labels ``(B, H, W)``, where 255 does not count, and gives a scalar. Outputs of
+another size than the labels are resized to it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torchvision.ops import sigmoid_focal_loss
 __all__ = ["HEAD_LOSSES", "borders", "cell_targets"]
 
 _IGNORE = 255
-# of background and foreground, and of inside and border, as EGFNet (Zhou et al., AAAI 2022) weighs them on MFNet
+# of background and foreground, and of inside and border, as EGFNet (Zhou et al., AAAI 2022) weighs them on
+# MFNet
 _FOREGROUND_WEIGHTS = (1.5121, 10.2388)
 _BORDER_WEIGHTS = (1.4459, 23.7228)
 
@@ -116,7 +117,7 @@ HEAD_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "border_focal": lambda output, labels: _focal(output, borders(labels)),
     "cells": _cells,
 }
-"""By what an output is compared with, of outputs ``(B, C, h, w)``: ``foreground`` (labeled or not) and ``border`` of
-two classes or, as ``..._logit``, of one logit; ``border_focal`` by the focal loss (gamma 2, alpha 0.25) of DFN;
-``cells`` the classes of the cells of a grid, by the focal loss of CAANet. Two more are known to
+"""By what an output is compared with, of outputs ``(B, C, h, w)``: ``foreground`` (labeled or not) and
+``border`` of two classes or, as ``..._logit``, of one logit; ``border_focal`` by the focal loss (gamma 2, alpha
+0.25) of DFN; ``cells`` the classes of the cells of a grid, by the focal loss of CAANet. Two more are known to
 :class:`~crossband.losses.segmentation.SegmentationLoss`: ``classes`` and ``confidence``."""

@@ -31,8 +31,8 @@ CONFIDENCE_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
 
 
 MEANS = ("pixels", "weights")
-"""What the sum over pixels is divided by: their count, as equation (7), or the sum of their weights, as torch's own
-mean and the authors' code."""
+"""What the sum over pixels is divided by: their count, as equation (7), or the sum of their weights, as torch's
+own mean and the authors' code."""
 
 
 def class_weights(counts: torch.Tensor, offset: float = 1.05) -> torch.Tensor:

@@ -43,7 +43,8 @@ class DeepStemResNet(nn.Module):
         if dilated:
             dilate(self.body.layer3, 2)
             dilate(self.body.layer4, 4)
-        self.channels = tuple(width * block.expansion for width in (64, 128, 256, 512))  # type: ignore[operator]
+        expansion = 1 if block is BasicBlock else 4
+        self.channels = tuple(width * expansion for width in (64, 128, 256, 512))
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Four maps of images ``(B, C, H, W)``, at strides 4 to 32, or 4, 8, 8 and 8 where dilated."""

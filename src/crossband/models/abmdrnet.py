@@ -1,10 +1,10 @@
 """ABMDRNet: two encoders, and a third that fuses them channel by channel and looks for context.
 
-Zhang, Zhao, Luo, Zhang, Huang and Han, "ABMDRNet: Adaptive-weighted Bi-directional Modality Difference Reduction Network
-for RGB-T Semantic Segmentation", CVPR 2021. Its own code was never published; the layers are those of the segmentation
-path of its authors' follow-up (MDRNet+, TNNLS 2023), which has the 64.60 million parameters that later papers print for
-ABMDRNet. The translation of one band into the other, by which the paper trains the encoders to lose their differences, is
-no part of that path and is not here.
+Zhang, Zhao, Luo, Zhang, Huang and Han, "ABMDRNet: Adaptive-weighted Bi-directional Modality Difference
+Reduction Network for RGB-T Semantic Segmentation", CVPR 2021. Its own code was never published; the layers are
+those of the segmentation path of its authors' follow-up (MDRNet+, TNNLS 2023), which has the 64.60 million
+parameters that later papers print for ABMDRNet. The translation of one band into the other, by which the paper
+trains the encoders to lose their differences, is no part of that path and is not here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class ABMDRNet(nn.Module):
     """Label map of two streams of images.
 
     Args:
-        first, second, third: ResNets in five pieces, of which the first four are used, and of the third not the stem.
+        first, second, third: ResNets in five pieces, of which the first four are used, and of the third not the
+            stem.
         widths: channels of the pieces' maps.
         split: the channels of the input that each stream reads; a single one is seen three times.
         classes: how many.

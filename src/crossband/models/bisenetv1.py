@@ -1,8 +1,8 @@
 """BiSeNet: a shallow path at stride 8 for detail beside a ResNet for context.
 
-Yu, Wang, Peng, Gao, Yu and Sang, "BiSeNet: Bilateral Segmentation Network for Real-time Semantic Segmentation", ECCV
-2018, with the layers of the first author's later release: 12.90 million parameters on ResNet-18 for RGB + thermal. The
-49.0 million of the paper's own table are reached by no public code.
+Yu, Wang, Peng, Gao, Yu and Sang, "BiSeNet: Bilateral Segmentation Network for Real-time Semantic Segmentation",
+ECCV 2018, with the layers of the first author's later release: 12.90 million parameters on ResNet-18 for RGB +
+thermal. The 49.0 million of the paper's own table are reached by no public code.
 """
 
 from __future__ import annotations

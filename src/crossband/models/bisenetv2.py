@@ -1,8 +1,8 @@
 """BiSeNet V2: a wide, shallow branch for detail and a narrow, deep one for meaning, each guiding the other.
 
 Yu, Gao, Wang, Yu, Shen and Sang, "BiSeNet V2: Bilateral Network with Guided Aggregation for Real-time Semantic
-Segmentation", IJCV 2021, with the layers that two public implementations share (CoinCheung's and mmsegmentation's):
-3.35 million parameters, trained from scratch.
+Segmentation", IJCV 2021, with the layers that two public implementations share (CoinCheung's and
+mmsegmentation's): 3.35 million parameters, trained from scratch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """CAANet: pixels attend to what each class looks like in their part of the image and in all of it.
 
-Liu, Liu, Jiang and Wang, "Partial Class Activation Attention for Semantic Segmentation", CVPR 2022, with the layers of
-the authors' code: a dilated ResNet-101 with a deep stem of 32, 32 and 64 channels and one attention module on a grid of
-4x4 cells.
+Liu, Liu, Jiang and Wang, "Partial Class Activation Attention for Semantic Segmentation", CVPR 2022, with the
+layers of the authors' code: a dilated ResNet-101 with a deep stem of 32, 32 and 64 channels and one attention
+module on a grid of 4x4 cells.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class _PartAttention(nn.Module):
 
     def _cut(self, maps: torch.Tensor) -> torch.Tensor:
         """``(B, C, H, W)`` to the pixels of each cell, ``(B, cells, pixels, C)``."""
-        g, (batch, channels, height, width) = self.grid, map(int, maps.shape)
+        g, (channels, height, width) = self.grid, map(int, maps.shape[1:])
         parts = maps.reshape(-1, channels, g, height // g, g, width // g)
         return parts.permute(0, 2, 4, 3, 5, 1).reshape(-1, g * g, height * width // (g * g), channels)
 

@@ -1,8 +1,8 @@
 """DFN: a network that makes each class smooth inside, beside one that learns where classes border.
 
-Yu, Wang, Peng, Gao, Yu and Sang, "Learning a Discriminative Feature Network for Semantic Segmentation", CVPR 2018, with
-the layers of the first author's later release: a deep-stem ResNet-101 that is not dilated. The border net and three of
-the four smooth heads are for training alone.
+Yu, Wang, Peng, Gao, Yu and Sang, "Learning a Discriminative Feature Network for Semantic Segmentation", CVPR
+2018, with the layers of the first author's later release: a deep-stem ResNet-101 that is not dilated. The
+border net and three of the four smooth heads are for training alone.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """EGFNet: both bands through one encoder, and edges as prior knowledge.
 
-Zhou, Dong, Xu and Qian, "Edge-aware Guidance Fusion Network for RGB-Thermal Scene Parsing", AAAI 2022, with the layers of
-the authors' code: one ResNet-152 for both bands, five fusions of 64 channels, an edge map of Sobel filters that weighs
-what is said. It has the 62.78 million parameters that Li et al. print, its side outputs included; a convolution that the
-release declares and never runs is left out.
+Zhou, Dong, Xu and Qian, "Edge-aware Guidance Fusion Network for RGB-Thermal Scene Parsing", AAAI 2022, with the
+layers of the authors' code: one ResNet-152 for both bands, five fusions of 64 channels, an edge map of Sobel
+filters that weighs what is said. It has the 62.78 million parameters that Li et al. print, its side outputs
+included; a convolution that the release declares and never runs is left out.
 
-While training it gives five maps: two of classes and three of two classes. The released loss takes three, so which of
-the sides are borders and which foreground is inferred: the finest two learn borders, the third the foreground.
+While training it gives five maps: two of classes and three of two classes. The released loss takes three, so
+which of the sides are borders and which foreground is inferred: the finest two learn borders, the third the
+foreground.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class EGFNet(nn.Module):
         return self._logits(self._fused(images), images, edge_map(*images.split(self.split, 1)))
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits; those of ``semantic``; and two classes each of ``border1``, ``border2`` and ``foreground``."""
+        """Logits; those of ``semantic``; and two classes each of ``border1``, ``border2`` and
+        ``foreground``."""
         fused = self._fused(images)
         edges = edge_map(*images.split(self.split, 1))
         logits = self._logits(fused, images, edges)

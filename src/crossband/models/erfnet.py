@@ -1,8 +1,9 @@
 """ERFNet: factorized residual blocks, small enough for a camera.
 
 Romera, Alvarez, Bergasa and Arroyo, "ERFNet: Efficient Residual Factorized ConvNet for Real-time Semantic
-Segmentation", T-ITS 2017, of 2.06 million parameters; and the variant of 2.92 million in PST900's repository, with
-which the figures of that dataset's own table were made: a third round of dilated blocks, and 4x4 kernels on the way up.
+Segmentation", T-ITS 2017, of 2.06 million parameters; and the variant of 2.92 million in PST900's repository,
+with which the figures of that dataset's own table were made: a third round of dilated blocks, and 4x4 kernels
+on the way up.
 """
 
 from __future__ import annotations

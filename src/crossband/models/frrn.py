@@ -1,8 +1,9 @@
 """FRRN: a stream of residuals at full size beside one that is pooled and enlarged again.
 
-Pohlen, Hermans, Mathias and Leibe, "Full-Resolution Residual Networks for Semantic Segmentation in Street Scenes", CVPR
-2017, with the layers of the authors' code: models A and B, base width 48, residual stream 32. Both streams run at full
-size, so it is the slowest of tables II to V; there are no ImageNet weights to start from.
+Pohlen, Hermans, Mathias and Leibe, "Full-Resolution Residual Networks for Semantic Segmentation in Street
+Scenes", CVPR 2017, with the layers of the authors' code: models A and B, base width 48, residual stream 32.
+Both streams run at full size, so it is the slowest of tables II to V; there are no ImageNet weights to start
+from.
 """
 
 from __future__ import annotations
@@ -56,16 +57,20 @@ class FRRN(nn.Module):
         """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
         y = self.start(images)
         z = self.split(y)
-        for units in self.encoder_scales:
+        for units in _lists(self.encoder_scales):
             y = F.max_pool2d(y, 2)
             for unit in units:
                 y, z = unit(y, z)
-        for units in self.decoder_scales:
-            stride = units[0].stride
+        for units in _lists(self.decoder_scales):
+            stride = next(unit.stride for unit in units if isinstance(unit, _Unit))
             y = resized(y, (z.shape[-2] // stride, z.shape[-1] // stride))
             for unit in units:
                 y, z = unit(y, z)
         return self.end(torch.cat([resized(y, z.shape[-2:]), z], 1))
+
+
+def _lists(scales: nn.ModuleList) -> list[nn.ModuleList]:
+    return [units for units in scales if isinstance(units, nn.ModuleList)]
 
 
 class _Residual(nn.Module):

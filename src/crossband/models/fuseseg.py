@@ -1,12 +1,12 @@
 """FuseSeg: two DenseNets, added up on the way down and joined again on the way up.
 
-Sun, Zuo, Yun, Wang and Liu, "FuseSeg: Semantic Segmentation of Urban Scenes Based on RGB and Thermal Data Fusion", T-ASE
-2021: after each of six levels the thermal map is added to the RGB map (first fusion); on the way up each sum is
-concatenated with the decoder's map of its size (second fusion) and passes two 3x3 convolutions.
+Sun, Zuo, Yun, Wang and Liu, "FuseSeg: Semantic Segmentation of Urban Scenes Based on RGB and Thermal Data
+Fusion", T-ASE 2021: after each of six levels the thermal map is added to the RGB map (first fusion); on the way
+up each sum is concatenated with the decoder's map of its size (second fusion) and passes two 3x3 convolutions.
 
-The authors' code was not to be had. The levels follow the paper's text; the decoder's inner width (twice a level's) and
-the 3x3 kernel of its first upsampling are fitted to the 141.52 million parameters that it prints, which this network
-has. Its 192.97 G by thop are 0.2 % below the printed 193.40.
+The authors' code was not to be had. The levels follow the paper's text; the decoder's inner width (twice a
+level's) and the 3x3 kernel of its first upsampling are fitted to the 141.52 million parameters that it prints,
+which this network has. Its 192.97 G by thop are 0.2 % below the printed 193.40.
 """
 
 from __future__ import annotations
@@ -99,8 +99,9 @@ def _levels(body: nn.Module) -> tuple[nn.ModuleList, list[int]]:
     """A DenseNet in the six pieces after which the streams are added, and their channels; the last one is a
     transition that ImageNet's network does not have."""
     f = dict(dict(body.named_children())["features"].named_children())
-    deep = f["norm5"].num_features
-    last = _Transition(int(deep), int(deep) // 2)
+    widths = [getattr(f[name], "num_features", 0) for name in ("norm0", "norm5")]
+    stem, deep = int(widths[0]), int(widths[1])
+    last = _Transition(deep, deep // 2)
     pieces = nn.ModuleList(
         (
             nn.Sequential(f["conv0"], f["norm0"], f["relu0"]),
@@ -111,9 +112,9 @@ def _levels(body: nn.Module) -> tuple[nn.ModuleList, list[int]]:
             nn.Sequential(f["denseblock4"], last),
         )
     )
-    stem = f["norm0"].num_features
-    transitions = [dict(f[f"transition{n}"].named_children())["conv"].out_channels for n in (1, 2, 3)]
-    return pieces, [int(width) for width in (stem, stem, *transitions, int(deep) // 2)]  # type: ignore[arg-type]
+    convolutions = [f[f"transition{n}"].get_submodule("conv") for n in (1, 2, 3)]
+    transitions = [conv.out_channels for conv in convolutions if isinstance(conv, nn.Conv2d)]
+    return pieces, [stem, stem, *transitions, deep // 2]
 
 
 def build_fuseseg(

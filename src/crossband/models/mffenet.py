@@ -1,8 +1,9 @@
 """MFFENet: the RGB maps are added into the thermal encoder at every level, and all levels are joined at once.
 
-Zhou, Lin, Lei, Yu and Hwang, "MFFENet: Multiscale Feature Fusion and Enhancement Network for RGB-Thermal Urban Road Scene
-Parsing", TMM 2022. The authors published no code and no count; the layers are those of an unofficial implementation that
-follows the paper's text: two DenseNet-121, compact ASPP, spatial attention, and three outputs while training.
+Zhou, Lin, Lei, Yu and Hwang, "MFFENet: Multiscale Feature Fusion and Enhancement Network for RGB-Thermal Urban
+Road Scene Parsing", TMM 2022. The authors published no code and no count; the layers are those of an unofficial
+implementation that follows the paper's text: two DenseNet-121, compact ASPP, spatial attention, and three
+outputs while training.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """MTANet, as a reconstruction: no layer of it is known to be the authors'.
 
-Zhou, Dong, Lei and Yu, "MTANet: Multitask-Aware Network with Hierarchical Multimodal Fusion for RGB-T Urban Scene
-Understanding", TIV 2022. No code was published. Known are two ResNet-152, a hierarchical multimodal fusion, a high-level
-semantic module, fusion at three levels, and supervision by borders, foreground and classes (the abstract), besides 121.58
-million parameters and 264.96 G by thop (Li et al., table III). This design has all of these parts and 121.56 million and
-264.21 G; how the parts look inside is ours.
+Zhou, Dong, Lei and Yu, "MTANet: Multitask-Aware Network with Hierarchical Multimodal Fusion for RGB-T Urban
+Scene Understanding", TIV 2022. No code was published. Known are two ResNet-152, a hierarchical multimodal
+fusion, a high-level semantic module, fusion at three levels, and supervision by borders, foreground and classes
+(the abstract), besides 121.58 million parameters and 264.96 G by thop (Li et al., table III). This design has
+all of these parts and 121.56 million and 264.21 G; how the parts look inside is ours.
 """
 
 from __future__ import annotations
@@ -105,14 +105,14 @@ class _Fusion(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         w = _WIDTH
-        self.dilated = nn.ModuleList(
+        self.first, self.second = (
             nn.ModuleList(conv_unit(w, w, dilation=d) for d in _DILATIONS) for _ in range(2)
         )
         self.scales, self.mix = conv_unit(8 * w, w), conv_unit(3 * w, w)
         self.body = nn.Sequential(conv_unit(w, w), conv_unit(w, w, relu=False))
 
     def forward(self, one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:
-        seen = [part(x) for parts, x in zip(self.dilated, (one, two), strict=True) for part in parts]  # type: ignore[call-overload]
+        seen = [*(part(one) for part in self.first), *(part(two) for part in self.second)]
         b = self.mix(torch.cat([one + two, one * two, self.scales(torch.cat(seen, 1))], 1))
         return (b + self.body(b)).relu()
 

@@ -1,8 +1,9 @@
 """PSPNet: a dilated ResNet, and a head that sees its map together with its means over four grids.
 
-Zhao, Shi, Qi, Wang and Jia, "Pyramid Scene Parsing Network", CVPR 2017, as the first author released it: a deep stem
-of 64, 64 and 128 channels, stages 3 and 4 dilated 2 and 4, grids of 1, 2, 3 and 6, all resizing with corners aligned.
-It has the 65.70 million parameters that model zoos give for it (68.07 with its auxiliary head).
+Zhao, Shi, Qi, Wang and Jia, "Pyramid Scene Parsing Network", CVPR 2017, as the first author released it: a deep
+stem of 64, 64 and 128 channels, stages 3 and 4 dilated 2 and 4, grids of 1, 2, 3 and 6, all resizing with
+corners aligned. It has the 65.70 million parameters that model zoos give for it (68.07 with its auxiliary
+head).
 """
 
 from __future__ import annotations

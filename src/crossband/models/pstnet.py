@@ -1,15 +1,15 @@
 """PSTNet: an RGB network, whose scores are then corrected with the thermal image.
 
-Shivakumar et al., "PST900: RGB-Thermal Calibration, Dataset and Segmentation Network", ICRA 2020: a U-Net on ResNet-18
-segments the RGB image; its scores, the thermal and the RGB image together go through a small network of ERFNet's
-blocks. The layers are those of the authors' code, told in words.
+Shivakumar et al., "PST900: RGB-Thermal Calibration, Dataset and Segmentation Network", ICRA 2020: a U-Net on
+ResNet-18 segments the RGB image; its scores, the thermal and the RGB image together go through a small network
+of ERFNet's blocks. The layers are those of the authors' code, told in words.
 
-It has 19.87 million parameters and 130 G by thop. The 31.04 million and 163.64 G of Li et al.'s table III are thop
-0.0.31's, which counts the parameters of the ResNet twice and its operations four times because the release registers it
-whole and in pieces, on a network whose RGB part has 5 classes whatever the dataset.
+It has 19.87 million parameters and 130 G by thop. The 31.04 million and 163.64 G of Li et al.'s table III are
+thop 0.0.31's, which counts the parameters of the ResNet twice and its operations four times because the release
+registers it whole and in pieces, on a network whose RGB part has 5 classes whatever the dataset.
 
-The authors train the RGB network first and freeze it. Here ``auxiliary=True`` trains both at once to the same end: the
-RGB network by its own scores alone, the fusion on scores through which no gradient passes.
+The authors train the RGB network first and freeze it. Here ``auxiliary=True`` trains both at once to the same
+end: the RGB network by its own scores alone, the fusion on scores through which no gradient passes.
 """
 
 from __future__ import annotations

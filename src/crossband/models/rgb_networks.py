@@ -1,9 +1,10 @@
 """Networks of one stream, which read RGB or all bands as further channels (3c and 4c of tables II to V of Li et
 al.).
 
-DeepLabV3+ (Chen et al., ECCV 2018) is that of segmentation_models_pytorch, on a ResNet dilated to stride 16; HRNet
-(Sun et al., 2019) is timm's backbone with the head of HRNetV2: all four maps at stride 4, one 1 x 1 convolution of
-them together (with a bias besides its BatchNorm, as in the authors' release), one to the classes.
+DeepLabV3+ (Chen et al., ECCV 2018) is that of segmentation_models_pytorch, on a ResNet dilated to stride 16;
+HRNet (Sun et al., 2019) is timm's backbone with the head of HRNetV2: all four maps at stride 4, one 1 x 1
+convolution of them together (with a bias besides its BatchNorm, as in the authors' release), one to the
+classes.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class HRNetSegmenter(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, whose last rows and columns are repeated up to
-        multiples of 32, which the branches need to fit each other."""
+        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, whose last rows and columns are repeated up
+        to multiples of 32, which the branches need to fit each other."""
         height, width = images.shape[-2:]
         padded = F.pad(images, (0, -width % 32, 0, -height % 32), mode="replicate")
         maps = self.features(padded)[-4:]

@@ -1,13 +1,14 @@
 """RSFNet: two encoders of different size, fused position by position at every stage.
 
-Li, Chen, Lin and Xu, "Residual Spatial Fusion Network for RGB-Thermal Semantic Segmentation", 2023. The authors'
-code appeared after the paper; this network is written from a description of its layers in words and figures, and
-has the counts of tables VI to XII: 16 of 18 parameter counts to the last printed digit, two by 0.01 million.
+Li, Chen, Lin and Xu, "Residual Spatial Fusion Network for RGB-Thermal Semantic Segmentation", 2023. The
+authors' code appeared after the paper; this network is written from a description of its layers in words and
+figures, and has the counts of tables VI to XII: 16 of 18 parameter counts to the last printed digit, two by
+0.01 million.
 
 Where the code says what the paper does not, it is followed: no ReLU between the stem's norm and its pooling; a
-recalibration with a residual and without BatchNorm; gates that add up to one; a fusion in which both streams pass the
-K x K convolution; a head on the sum of both decoders. The head's inner width is 64, which all counts of the paper
-ask for but that of GMA; the code has 128.
+recalibration with a residual and without BatchNorm; gates that add up to one; a fusion in which both streams
+pass the K x K convolution; a head on the sum of both decoders. The head's inner width is 64, which all counts
+of the paper ask for but that of GMA; the code has 128.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class RSFNet(nn.Module):
     @property
     def encoder(self) -> nn.ModuleList:
         """The streams' encoders, which learn at a rate of their own."""
-        return nn.ModuleList(stream.encoder for stream in self.streams)
+        return nn.ModuleList(stream.encoder for stream in self.streams if isinstance(stream, _Stream))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
@@ -99,8 +100,8 @@ class RSFNet(nn.Module):
         return resized(self.head(maps[-1]), images.shape[-2:], align_corners=True)
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits, and what else is trained: ``confidence`` ``(B, streams)``, which of two streams adds up to one,
-        and logits ``stride16`` and ``stride8``."""
+        """Logits, and what else is trained: ``confidence`` ``(B, streams)``, which of two streams adds up to
+        one, and logits ``stride16`` and ``stride8``."""
         maps, gates = self._decoded(images)
         further: Heads = {"confidence": gates} if "confidence" in self.heads else {}
         for (name, part), found in zip((self.auxiliary or {}).items(), maps[:2], strict=False):
@@ -119,7 +120,9 @@ class RSFNet(nn.Module):
             fused = [fuse(a, b, gates) for fuse, a, b in zip(self.fusions, *features, strict=True)]
             features = ([first for first, _ in fused], [second for _, second in fused])
         decoded = [decode(stream) for decode, stream in zip(self.decoders, features, strict=True)]
-        return [torch.stack(maps).sum(0) if len(maps) > 1 else maps[0] for maps in zip(*decoded)], gates
+        return [
+            torch.stack(maps).sum(0) if len(maps) > 1 else maps[0] for maps in zip(*decoded, strict=True)
+        ], gates
 
 
 def _head(channels: int, inner: int, classes: int) -> nn.Sequential:
@@ -177,8 +180,8 @@ class _DecoderBlock(nn.Module):
 
 
 def _as_theirs(encoder: StageEncoder) -> StageEncoder:
-    """A ResNet whose stem goes from its norm straight to its pooling, as in the authors' code; a VGG whose pooling
-    rounds up, as table XII's FLOPs of 720x1280 images ask for; others as they are."""
+    """A ResNet whose stem goes from its norm straight to its pooling, as in the authors' code; a VGG whose
+    pooling rounds up, as table XII's FLOPs of 720x1280 images ask for; others as they are."""
     if not isinstance(encoder, Stages):
         return encoder
     if hasattr(encoder.stages[0], "bn1"):

@@ -2,14 +2,14 @@
 
 Three numbers hide behind the word. ``macs`` are multiply-adds of convolutions and matrix products, as torch's
 own counter sees them; ``flops`` are twice that; ``thop`` is what the package of that name printed when most
-papers on RGB-thermal networks were written, version 0.0.31: multiply-adds of every *module* (what is called as a
-function does not count) and one for each output of a convolution that has a bias, two for each element of a
-BatchNorm, one for each of a LeakyReLU, transposed convolutions as if each output saw the whole kernel, and nothing
-for nearest upsampling, LayerNorm or attention.
+papers on RGB-thermal networks were written, version 0.0.31: multiply-adds of every *module* (what is called as
+a function does not count) and one for each output of a convolution that has a bias, two for each element of a
+BatchNorm, one for each of a LeakyReLU, transposed convolutions as if each output saw the whole kernel, and
+nothing for nearest upsampling, LayerNorm or attention.
 
-That version also counts what is registered at two places twice in parameters and four times in operations, so a network
-that keeps its backbone whole and in pieces was printed too large (PSTNet: 163.64 G in papers, by the same rules 130.34).
-Here a module counts once for each time it runs.
+That version also counts what is registered at two places twice in parameters and four times in operations, so a
+network that keeps its backbone whole and in pieces was printed too large (PSTNet: 163.64 G in papers, by the
+same rules 130.34). Here a module counts once for each time it runs.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-__all__ = ["Head", "HasHeads", "Heads", "WithHeads"]
+__all__ = ["HasHeads", "Head", "Heads", "WithHeads"]
 
 Heads = dict[str, torch.Tensor]
 

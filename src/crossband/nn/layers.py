@@ -106,8 +106,8 @@ class GridMeans(nn.AdaptiveAvgPool2d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """``(B, C, H, W)`` to ``(B, C, rows, columns)``."""
         size = self.output_size
-        rows, columns = (size, size) if isinstance(size, int) else size
-        return grid_means(input, int(rows), int(columns))  # type: ignore[arg-type]
+        rows, columns = (size, size) if isinstance(size, int) else (size[0], size[1])  # type: ignore[index]
+        return grid_means(input, rows or int(input.shape[-2]), columns or int(input.shape[-1]))
 
 
 def _cells(side: int, parts: int, like: torch.Tensor) -> torch.Tensor:

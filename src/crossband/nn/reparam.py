@@ -1,8 +1,8 @@
 """Structural re-parameterization: several branches while training, one convolution once trained.
 
 Ding et al., "RepVGG", CVPR 2021, and "Diverse Branch Block", CVPR 2021; the branches are those of Li et al.,
-"Residual Spatial Fusion Network for RGB-Thermal Semantic Segmentation", figure 4: K x K and 1 x 1, each with its
-BatchNorm, and the series 1 x 1 then 1 x K and 1 x 1 then K x 1, which in the authors' code have none.
+"Residual Spatial Fusion Network for RGB-Thermal Semantic Segmentation", figure 4: K x K and 1 x 1, each with
+its BatchNorm, and the series 1 x 1 then 1 x K and 1 x 1 then K x 1, which in the authors' code have none.
 
 The input is padded before the branches, not inside them. So a series sees, beyond the border, what its first
 convolution makes of zeros, and is one convolution exactly, with a BatchNorm between the two as well.
@@ -128,7 +128,7 @@ class MultiBranchConv2d(nn.Module):
         self.wide, self.tall = (
             nn.Sequential(
                 nn.Conv2d(channels, channels, 1, groups=groups, bias=False),
-                nn.Conv2d(channels, channels, shape, bias=False, **spread),
+                nn.Conv2d(channels, channels, shape, stride, dilation=dilation, groups=groups, bias=False),
             )
             for shape in ((1, k), (k, 1))
         )
@@ -158,9 +158,9 @@ class MultiBranchConv2d(nn.Module):
         return one
 
     def _series(self, branch: nn.Sequential) -> Kernel:
-        none = branch[0].weight.new_zeros(self.channels, dtype=torch.float64)
-        first, second = ((part.weight.double(), none) for part in branch)
-        return series_kernel(first, second, self.groups)
+        weights = [part.weight.double() for part in branch if isinstance(part, nn.Conv2d)]
+        none = weights[0].new_zeros(self.channels)
+        return series_kernel((weights[0], none), (weights[1], none), self.groups)
 
 
 def reparameterize(model: nn.Module) -> nn.Module:

@@ -36,7 +36,8 @@ class Recalibration(nn.Module):
     """Weigh the channels, then bring them to a common width: equations (2) and (3).
 
     The weights come from a one-dimensional convolution over the pooled channels, whose width grows with their
-    count as in ECA-Net (Wang et al., CVPR 2020). In the authors' code the weighted map is added to the map itself.
+    count as in ECA-Net (Wang et al., CVPR 2020). In the authors' code the weighted map is added to the map
+    itself.
 
     Args:
         channels: of the encoder's map.
@@ -91,9 +92,10 @@ def normalized_gates(confidence: torch.Tensor) -> torch.Tensor:
 class ResidualSpatialFusion(nn.Module):
     """Each stream's features, weighed position by position by the other stream, and the fusion gate.
 
-    Both streams are reduced and pass a K x K convolution: u and v. The first goes on with u times the sigmoid of v
-    beside its reduced map, the second with v times the sigmoid of u. What is recovered from that is added to the
-    stream, times its gate. Section III-D, and the authors' code where the text is silent.
+    Both streams are reduced and pass a K x K convolution: u and v. The first goes on with u times the sigmoid
+        of v
+    beside its reduced map, the second with v times the sigmoid of u. What is recovered from that is added to
+    the stream, times its gate. Section III-D, and the authors' code where the text is silent.
 
     Args:
         channels: of both streams.
@@ -101,8 +103,8 @@ class ResidualSpatialFusion(nn.Module):
         kernel_size: K of the convolution that makes the weights.
         multi_branch: whether that convolution has further branches while training, for
             :func:`~crossband.nn.reparam.reparameterize` to merge.
-        skip: ``after`` adds the stream to the gated fusion, as the paper's formula; ``before`` gates both together,
-            as the authors' training script does it.
+        skip: ``after`` adds the stream to the gated fusion, as the paper's formula; ``before`` gates both
+            together, as the authors' training script does it.
 
     Raises:
         CrossbandError: another ``skip``.
@@ -129,7 +131,8 @@ class ResidualSpatialFusion(nn.Module):
         self.skip = skip
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, gates: torch.Tensor) -> Pair:
-        """Fuse maps ``(B, channels, H, W)`` of both streams with their gates ``(B, 2)`` to maps of that shape."""
+        """Fuse maps ``(B, channels, H, W)`` of both streams with their gates ``(B, 2)`` to maps of that
+        shape."""
         one, two = self.first.reduce(first), self.second.reduce(second)
         u, v = self.first.spread(one), self.second.spread(two)
         gate = gates[..., None, None, None]
@@ -184,9 +187,9 @@ class Concatenation(nn.Module):
 class GatedAttention(nn.Module):
     """Each stream, refined by itself, attends by the other's queries and keys: the GMA of table VII.
 
-    Chen et al., "DPANet: Depth Potentiality-Aware Gated Attention Network", IEEE TIP 2020, section III-C, with the
-    stage's width in place of its fixed 256 channels. Keys and values are averaged to at most ``positions`` a side,
-    without which stage 1 of a 480x640 image has 370 million weights; no count depends on it.
+    Chen et al., "DPANet: Depth Potentiality-Aware Gated Attention Network", IEEE TIP 2020, section III-C, with
+    the stage's width in place of its fixed 256 channels. Keys and values are averaged to at most ``positions``
+    a side, without which stage 1 of a 480x640 image has 370 million weights; no count depends on it.
 
     Args:
         channels: of both streams.

@@ -1,8 +1,8 @@
 """Tables II to V of Li et al., RSFNet, 2023, as printed: a line a network, by the name of its recipe.
 
-``_rgb`` are the rows "3c". FRRN is taken for model B, BiSeNetV1 has ResNet-18. Two figures are misprints of the paper that
-no mean bears out, and stand as printed: EGFNet's IoU of color_cone on MFNet (8.3), BiSeNetV1 3c's of survivor on PST900
-(5.7).
+``_rgb`` are the rows "3c". FRRN is taken for model B, BiSeNetV1 has ResNet-18. Two figures are misprints of the
+paper that no mean bears out, and stand as printed: EGFNet's IoU of color_cone on MFNet (8.3), BiSeNetV1 3c's of
+survivor on PST900 (5.7).
 """
 
 from __future__ import annotations

@@ -164,43 +164,38 @@ def plot_cost(points: pd.DataFrame, cost: str, score: str) -> Figure:
     """Plot a score against a cost, one circle a network, the larger the more frames it does per second.
 
     Args:
-        points: with the columns ``name``, ``whose`` (a color each), ``gflops``, ``miou`` and ``fps`` (empty where it
-            is not known: a cross).
+        points: with the columns ``name``, ``whose`` (a color each), ``gflops``, ``miou`` and ``fps`` (empty
+            where it is not known: a cross).
         cost: the label of ``gflops``.
         score: the label of ``miou``.
     """
     figure = Figure(figsize=(7.4, 4.6), layout="constrained", dpi=130)
     ax = figure.subplots()
-    largest = points["fps"].astype(float).max()
+    largest = float(points["fps"].astype(float).max())
+    sizes = (30 + 900 * points["fps"].astype(float) / largest).fillna(40.0)
     for number, (whose, mine) in enumerate(points.groupby("whose", sort=True)):
         color = PALETTE[number % len(PALETTE)]
-        fps = mine["fps"].astype(float)
-        known = fps.notna()
-        sizes = 30 + 900 * fps[known] / largest
-        ax.scatter(mine["gflops"][known], mine["miou"][known], sizes, color=color, alpha=0.45, label=whose)
-        ax.scatter(
-            mine["gflops"][~known],
-            mine["miou"][~known],
-            40,
-            color=color,
-            marker="x",
-            label=None if known.any() else whose,
-        )
+        for known, marker in ((mine["fps"].notna(), "o"), (mine["fps"].isna(), "x")):
+            there = mine[known]
+            ax.scatter(
+                there["gflops"], there["miou"], sizes[there.index], color=color, alpha=0.5, marker=marker
+            )
+        ax.plot([], [], "o", color=color, alpha=0.5, label=whose)
     middle = float(points["gflops"].min() + points["gflops"].max()) / 2
-    for x, y, name in _apart(points):
-        right = x > middle
+    for x, y, name, row in _apart(points):
+        right, offset = x > middle, 3 + float(sizes[row]) ** 0.5 / 2
         ax.annotate(
             name,
             (x, y),
-            xytext=(-9 if right else 9, 0),
+            (-offset if right else offset, 0),
             textcoords="offset points",
-            fontsize=8,
             ha="right" if right else "left",
             va="center",
+            fontsize=8,
             color=INK,
         )
     ax.set(xlabel=cost, ylabel=score)
-    ax.margins(x=0.08, y=0.12)
+    ax.margins(x=0.1, y=0.12)
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
     if points["whose"].nunique() > 1:
@@ -208,15 +203,15 @@ def plot_cost(points: pd.DataFrame, cost: str, score: str) -> Figure:
     return figure
 
 
-def _apart(points: pd.DataFrame) -> list[tuple[float, float, str]]:
+def _apart(points: pd.DataFrame) -> list[tuple[float, float, str, int]]:
     """Where the names stand: beside their circles, moved up where two would lie on each other."""
     least = max(float(points["miou"].max() - points["miou"].min()), 1.0) * 0.045
     reach = max(float(points["gflops"].max() - points["gflops"].min()), 1.0) * 0.3
-    placed: list[tuple[float, float, str]] = []
-    for row in points.sort_values("miou").itertuples():
-        x, y = float(row.gflops), float(row.miou)  # type: ignore[arg-type]
-        for other_x, other_y, _ in placed:
+    placed: list[tuple[float, float, str, int]] = []
+    for number, row in points.sort_values("miou").iterrows():
+        x, y = float(row["gflops"]), float(row["miou"])
+        for other_x, other_y, *_ in placed:
             if abs(x - other_x) < reach and y < other_y + least:
                 y = other_y + least
-        placed.append((x, y, str(row.name)))
+        placed.append((x, y, str(row["name"]), int(number)))  # type: ignore[call-overload]
     return placed

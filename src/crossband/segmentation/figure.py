@@ -15,7 +15,7 @@ from ..bands import Band, Normalization
 from ..io import Image
 from .classes import palette
 
-__all__ = ["overlay", "overlay_sheet"]
+__all__ = ["comparison_sheet", "overlay", "overlay_sheet"]
 
 _GAP, _CAPTION, _LEGEND, _WIDE = 8, 26, 34, 480
 _INK = "#222222"
@@ -69,6 +69,28 @@ def overlay_sheet(
     maps = {} if truth is None else {"labels": truth}
     maps |= {"segmentation": labels, **(others or {})}
     tiles += [(name, _over(ground, one, classes)) for name, one in maps.items()]
+    present = sorted({int(value) for one in maps.values() for value in np.unique(one)})
+    return _sheet(tiles, classes, [value for value in present if 0 < value < len(classes)])
+
+
+def comparison_sheet(
+    images: Mapping[Band, Image],
+    answers: Mapping[str, np.ndarray],
+    classes: Sequence[str],
+    truth: np.ndarray | None = None,
+) -> PIL.Image.Image:
+    """Lay a frame's bands, its true labels and several networks' label maps side by side with a legend.
+
+    Args:
+        images: the frame's bands.
+        answers: the label map of each network, by its name; sizes may differ.
+        classes: their names.
+        truth: the true labels, where they are known.
+    """
+    tiles = [(band.value, _eight_bit(image)) for band, image in images.items()]
+    maps = {**({} if truth is None else {"labels": truth}), **answers}
+    colors = np.vstack([palette(classes), np.full((256 - len(classes), 3), 255, np.uint8)])
+    tiles += [(name, colors[one]) for name, one in maps.items()]
     present = sorted({int(value) for one in maps.values() for value in np.unique(one)})
     return _sheet(tiles, classes, [value for value in present if 0 < value < len(classes)])
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,11 +158,10 @@ def segment(
     nir: str | Path | None = None,
     units: str | None = None,
     without: Sequence[str] = (),
+    compare: Mapping[str, str | Path] | None = None,
     device: str = "cpu",
-) -> Rows[Segmented]:
-    """Segment images and write label maps, overlays and ``segments.json``.
-
-    The files are ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
+) -> list[Segmented]:
+    """Write label maps of images: ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
 
     Args:
         images: pictures, folders of pairs, or manifests. A picture is the RGB image of its frame, or all of it
@@ -172,6 +172,8 @@ def segment(
         nir: the same for near infrared.
         units: of thermal pixels.
         without: bands that are left out in a second pass, to see what they bring.
+        compare: further checkpoints by a name each, of the same classes: ``OUT/NAME_compared.png`` then has the
+            bands, the true labels where they are known, and every network's answer side by side.
         device: where the network runs.
 
     Raises:
@@ -179,19 +181,51 @@ def segment(
     """
     lost = [parse_band(band) for band in without]
     frames = _frames(images, {Band.TIR: tir, Band.NIR: nir})
-    model = load_segmenter(checkpoint_for("segmentation", checkpoint), device)
+    model = load_segmenter(checkpoint, device)
+    rivals = {name: load_segmenter(path, device) for name, path in (compare or {}).items()}
+    for name, rival in rivals.items():
+        if rival.classes != model.classes:
+            raise CrossbandError(
+                f"{name} tells other classes apart than {checkpoint}; compare networks of one dataset"
+            )
     lacking = sorted({band for one in frames.values() for band in model.bands if band not in one.paths})
     if lacking:
         note(f"some frames have no {', '.join(lacking)}; it is read as black, which costs accuracy")
     folder = make_folder(out)
     found: Rows[Segmented] = Rows()
     for name, frame in track(frames.items(), len(frames), "segmenting"):
-        paths = {band: path for band, path in frame.paths.items() if band in model.bands}
+        read = {*model.bands, *(band for rival in rivals.values() for band in rival.bands)}
+        paths = {band: path for band, path in frame.paths.items() if band in read}
         pictures = {band: read_image(path, band, units) for band, path in paths.items()}
         truth = None if frame.labels is None else read_labels(frame.labels)
         found.append(_segmented(model, name, pictures, truth, lost, folder))
-    found.to_json(folder / "segments.json")
+        if rivals:
+            answers = {_name_of(checkpoint): read_labels(found[-1].labels)}
+            answers |= {rival: one.labels(pictures) for rival, one in rivals.items()}
+            _write_comparison(
+                folder / f"{name.replace('/', '_')}_compared.png", pictures, answers, model.classes, truth
+            )
+    write_file(folder / "segments.json", json.dumps([one.to_json() for one in found], indent=1))
     return found
+
+
+def _name_of(checkpoint: str | Path) -> str:
+    """What a checkpoint is called in a picture: its run's folder, or the file where that says nothing."""
+    path = Path(checkpoint)
+    return path.parent.name if path.stem == "best" and path.parent.name else path.stem
+
+
+def _write_comparison(
+    path: Path,
+    pictures: dict[Band, Image],
+    answers: dict[str, np.ndarray],
+    classes: list[str],
+    truth: np.ndarray | None,
+) -> None:
+    from .figure import comparison_sheet
+
+    sheet = comparison_sheet(pictures, answers, classes, truth)
+    write_file(path, lambda partial: sheet.save(partial))
 
 
 def _segmented(

@@ -118,10 +118,10 @@ class SegmentationLossPart(Strict):
         balance: lambda, the weight of the confidences' regression to the pseudo-labels; they are computed only
             where the network learns confidences and this is not 0.
         regression: ``smooth_l1``, ``l1`` or ``l2``.
-        pseudo_labels: ``whole`` compares all that stands out with the labels, as the paper's text; ``boxed`` what
-            stands out inside the labels' bounding boxes, as the authors' code.
-        mean: the cross-entropy's sum is divided by the ``pixels``, as equation (7), or by their ``weights``, as in
-            the authors' code.
+        pseudo_labels: ``whole`` compares all that stands out with the labels, as the paper's text; ``boxed``
+            what stands out inside the labels' bounding boxes, as the authors' code.
+        mean: the cross-entropy's sum is divided by the ``pixels``, as equation (7), or by their ``weights``, as
+            in the authors' code.
     """
 
     weights: bool = True
