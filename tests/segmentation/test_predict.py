@@ -14,6 +14,7 @@ import torch
 from crossband.bands import BANDS, Band
 from crossband.checkpoints import write_checkpoint
 from crossband.data.preprocess import Preprocess, Statistics
+from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.io import read_labels
 from crossband.models import create_segmenter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,6 @@ from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..io import IMAGE_SUFFIXES, Image, read_image, read_labels
 from ..models import create_segmenter
-from ..models.packaged import checkpoint_for
 from ..nn.reparam import reparameterize
 from ..progress import note, track
 from ..results import Result, Rows
@@ -160,8 +158,10 @@ def segment(
     without: Sequence[str] = (),
     compare: Mapping[str, str | Path] | None = None,
     device: str = "cpu",
-) -> list[Segmented]:
-    """Write label maps of images: ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
+) -> Rows[Segmented]:
+    """Segment images and write label maps, overlays and ``segments.json``.
+
+    ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
 
     Args:
         images: pictures, folders of pairs, or manifests. A picture is the RGB image of its frame, or all of it
@@ -181,6 +181,7 @@ def segment(
     """
     lost = [parse_band(band) for band in without]
     frames = _frames(images, {Band.TIR: tir, Band.NIR: nir})
+    checkpoint = checkpoint_for("segmentation", checkpoint)
     model = load_segmenter(checkpoint, device)
     rivals = {name: load_segmenter(path, device) for name, path in (compare or {}).items()}
     for name, rival in rivals.items():
@@ -205,7 +206,7 @@ def segment(
             _write_comparison(
                 folder / f"{name.replace('/', '_')}_compared.png", pictures, answers, model.classes, truth
             )
-    write_file(folder / "segments.json", json.dumps([one.to_json() for one in found], indent=1))
+    found.to_json(folder / "segments.json")
     return found
 
 

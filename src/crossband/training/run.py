@@ -26,31 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Training", "evaluate", "train", "write_json"]
 
 
-@dataclass(frozen=True)
-class Paper:
-    """Where a paper's recipes and figures are.
-
-    Attributes:
-        recipes: the folder below ``recipes``.
-        published: the module of :mod:`crossband.reports` whose ``beside_published(row, recipe, results)`` gives
-            a row's figures next to the paper's; ``draw(rows, out)``, where it has one, makes the paper's
-            figures.
-    """
-
-    recipes: str
-    published: str
-
-
-PAPERS = {
-    "vpr-finetuning": Paper("vpr", "published_vpr"),
-    "rsfnet": Paper("rsfnet", "published_rsfnet"),
-    "hamnet": Paper("reid", "published_hamnet"),
-    "thermal-reid": Paper("thermal_reid", "published_thermal_reid"),
-}
-
-
-@dataclass(frozen=True)
-class Training:
+@dataclass(frozen=True, repr=False)
+class Training(Result):
     """What a run came to.
 
     Attributes:
