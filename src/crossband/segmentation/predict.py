@@ -22,6 +22,7 @@ from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..io import IMAGE_SUFFIXES, Image, read_image, read_labels
 from ..models import create_segmenter
+from ..models.packaged import checkpoint_for
 from ..nn.reparam import reparameterize
 from ..progress import note, track
 from ..results import Result, Rows
