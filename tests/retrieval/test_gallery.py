@@ -88,7 +88,7 @@ def test_k_beyond_the_gallery_gives_all_of_it(thermal, pairs):
 
 @pytest.mark.parametrize("k", [0, -1])
 def test_k_below_one_is_one_sentence(thermal, pairs, k):
-    with pytest.raises(CrossbandError, match="-k is at least 1"):
+    with pytest.raises(CrossbandError, match="k is at least 1"):
         search(pairs.paths("rgb")[0], thermal, k)
 
 
