@@ -172,8 +172,11 @@ def _of_flight(path: Path, task: str | None, device: str) -> nn.Module:
 
     if task == "translation":
         return networks.load_translator(path, device)[0]
-    read = {"labeling": networks.read_labeler, "localization": networks.read_locator}
-    read |= {"detection": networks.read_detector}  # type: ignore[dict-item]
-    if task not in read:
-        raise unknown_name("task", str(task), ["segmentation", "reidentification", "places", "pairs", *read])
-    return read[task](path, device).network
+    if task == "labeling":
+        return networks.read_labeler(path, device).network
+    if task == "localization":
+        return networks.read_locator(path, device).network
+    if task == "detection":
+        return networks.read_detector(path, device).network
+    known = ["segmentation", "reidentification", "places", "pairs", "translation", "labeling", "localization"]
+    raise unknown_name("task", str(task), [*known, "detection"])

@@ -73,8 +73,6 @@ def reid(
     if gallery is not None and checkpoint is not None and flight is None:
         from .reid.search import reid as in_gallery
 
-        chosen = {"query_bands": query_bands, "gallery_bands": gallery_bands}
-        times = {"after": after, "before": before}
         found = in_gallery(
             query,
             gallery,
@@ -85,8 +83,10 @@ def reid(
             rerank=rerank,
             store=store,
             device=device,
-            **chosen,
-            **times,
+            query_bands=query_bands,
+            gallery_bands=gallery_bands,
+            after=after,
+            before=before,
         )
         if out is not None:
             found.save_strip(out)

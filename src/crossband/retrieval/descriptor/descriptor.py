@@ -94,7 +94,7 @@ class Options:
         )
 
 
-DEFAULT_OPTIONS = Options()
+DEFAULT_OPTIONS: Options = Options()
 
 
 @dataclass(frozen=True)
