@@ -72,8 +72,8 @@ def test_a_route_stays_on_the_road(city):
 
 def test_cameras_project_where_their_rays_go(city):
     for camera in (
-        drive(plan_route(city, np.random.default_rng(0)), 30.0, (64, 48)),
-        nadir((5, 6, 70), 30, (64, 48), 50),
+        drive(plan_route(city, np.random.default_rng(0)), 30.0, (48, 64)),
+        nadir((5, 6, 70), 30, (48, 64), 50),
     ):
         columns, rows = np.array([3.0, 60.0]), np.array([40.0, 7.5])
         points = camera.position + camera.directions(columns, rows) * 20
@@ -85,7 +85,7 @@ def test_cameras_project_where_their_rays_go(city):
 
 
 def test_the_top_of_a_nadir_image_points_to_its_heading():
-    camera = nadir((0, 0, 50), 90, (64, 48), 50)
+    camera = nadir((0, 0, 50), 90, (48, 64), 50)
     ahead = camera.position + camera.directions(np.array([32.0]), np.array([0.5]))[0] * 50
     assert ahead[0] > 5
     assert abs(ahead[1]) < 0.5

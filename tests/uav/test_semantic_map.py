@@ -109,7 +109,7 @@ def test_a_pixel_comes_back_from_the_ground(heading, pitch):
 def test_the_camera_is_the_citys(oblique):
     cameras = pytest.importorskip("crossband.simulation.cameras")
     eye, target = np.array([100.0, 50.0, 40.0]), np.array([130.0, 90.0, 0.0])
-    theirs = cameras.look(eye, target, (64, 48), 50.0) if oblique else cameras.nadir(eye, 123.0, (64, 48), 50.0)
+    theirs = cameras.look(eye, target, (48, 64), 50.0) if oblique else cameras.nadir(eye, 123.0, (48, 64), 50.0)
     ours = Pose(100.0, 50.0, 40.0, theirs.heading, theirs.pitch, theirs.focal, 48, 64)
     points = np.array([[110.0, 60.0, 0.0], [95.0, 70.0, 0.0]])
     for mine, other in zip(ours.to_pixels(points[:, 0], points[:, 1]), theirs.project(points)[:2], strict=True):

@@ -63,7 +63,7 @@ class Options:
         )
 
 
-DEFAULT_OPTIONS = Options()
+DEFAULT_OPTIONS: Options = Options()
 
 
 @dataclass(frozen=True)
