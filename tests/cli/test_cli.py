@@ -447,7 +447,7 @@ def test_bad_weights_of_another_network(crossband, pairs, tmp_path):
     refused(
         crossband("benchmark", pairs, "--models", "resnet18", "--weights", "."),
         "resnet18.pth",
-        "another network",
+        "a different network",
     )
 
 
@@ -572,7 +572,7 @@ def test_bad_a_missing_manifest(crossband):
 
 def test_bad_a_manifest_that_is_none(crossband, tmp_path):
     (tmp_path / "f.parquet").write_text("text")
-    refused(crossband("benchmark", "f.parquet", *HOG), "f.parquet is no manifest")
+    refused(crossband("benchmark", "f.parquet", *HOG), "f.parquet is not a manifest")
 
 
 def test_bad_a_manifest_that_leaves_its_folder(crossband, tmp_path):

@@ -64,9 +64,9 @@ def test_an_export_says_how_far_it_differs(crossband, tmp_path):  # noqa: F811
         (("profile", "mfnet", "width=3"), "unknown option of mfnet 'width'"),
         (("profile", "mfnet", "width"), "a model option is KEY=VALUE"),
         (("export", "mfnet", "--out", "a.pt"), "--out takes a .onnx file"),
-        (("segment", "a.png", "--checkpoint", "none.safetensors"), "no image a.png"),
+        (("segment", "a.png", "--checkpoint", "none.safetensors"), "no image at a.png"),
         (("segment-robustness", ".", "--checkpoint", "x"), "no bands recognized"),
-        (("reproduce", "rsfnets", "--data-root", "."), "unknown paper 'rsfnets'; there are hamnet"),
+        (("reproduce", "rsfnets", "--data-root", "."), "unknown paper 'rsfnets'; did you mean rsfnet"),
     ],
 )
 def test_a_mistake_is_one_sentence(crossband, arguments, sentence):  # noqa: F811

@@ -42,7 +42,7 @@ def test_another_layout_is_refused(plant):
     [
         ("{", "is not valid JSON"),
         ('{"images": []}', "is not a COCO box file"),
-        ('{"images": [], "categories": [], "annotations": 3}', "no COCO"),
+        ('{"images": [], "categories": [], "annotations": 3}', "not a COCO"),
     ],
 )
 def test_a_broken_file_of_boxes_is_named(plant, text, said):

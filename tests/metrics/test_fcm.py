@@ -89,8 +89,8 @@ def test_what_cannot_be_measured_is_said():
         fraction_of_correct_matches(np.zeros(0), [5])
     with pytest.raises(CrossbandError, match="at least one threshold"):
         score_matches(np.array([[0]]), walk(1, 0), walk(1, 0), [])
-    with pytest.raises(CrossbandError, match="unknown measure of place 'meters'; did you mean meters"):
-        near_mask(walk(1, 0), walk(1, 0), 5, "meters")
+    with pytest.raises(CrossbandError, match="unknown measure of place 'metrs'; did you mean meters"):
+        near_mask(walk(1, 0), walk(1, 0), 5, "metrs")
     bare = Frames.make([{"frame": "a", "rgb": "a.png"}], ".")
     with pytest.raises(CrossbandError, match="needs the columns x and y"):
         near_mask(bare, bare, 5)

@@ -490,7 +490,7 @@ def test_a_band_nobody_keeps_may_be_damaged_and_no_working_folder_stays_behind(
     frames = open_frames(make_pairs(tmp_path / "pairs", n=4))
     for path in frames.paths("rgb"):
         path.write_bytes(b"")
-    with pytest.raises(CrossbandError, match="no rgb image can be used"):
+    with pytest.raises(CrossbandError, match="none of the rgb images can be used"):
         index(frames, tmp_path / "g", "hog", options=small)
     assert not (tmp_path / "g").exists()
     assert index(frames, tmp_path / "g", "hog", ["tir"], options=small).added == 4

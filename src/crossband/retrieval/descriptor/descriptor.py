@@ -337,7 +337,7 @@ def descriptor_metadata(path: Path) -> dict[str, Any]:
     """
     metadata = _metadata(path)
     if metadata.get("format") != _FORMAT:
-        raise CrossbandError(f"{path} is not a crossband descriptor file; crossband fit writes one")
+        raise CrossbandError(f"{path} is not a descriptor file of crossband; crossband fit writes one")
     for name in ("name", "encoder", "weights", "layer", "pooling"):
         if not isinstance(metadata.get(name), str):
             raise _no_descriptor(path, f"its {name} is not text")
