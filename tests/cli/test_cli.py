@@ -479,9 +479,7 @@ def test_bad_a_gallery_where_a_file_is(crossband, pairs, tmp_path, store):
 
 @pytest.mark.parametrize("size", ["320", "320x", "axb", "8x8", "0x64", "99999x64", "-64x64", "64x64x64", ""])
 def test_bad_sizes(crossband, pairs, size):
-    refused(
-        crossband("benchmark", pairs, "--models", "hog", f"--size={size}"), "--size takes WIDTHxHEIGHT", repr(size)
-    )
+    refused(crossband("benchmark", pairs, "--models", "hog", f"--size={size}"), "--size takes", repr(size))
 
 
 def test_bad_a_size_the_network_cannot_take(crossband, pairs, tmp_path, store):
