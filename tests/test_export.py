@@ -19,6 +19,7 @@ onnx = pytest.importorskip("onnx", reason="export is an extra: crossband[export]
 pytest.importorskip("onnxruntime", reason="export is an extra: crossband[export]")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mfnet", "rtfnet18", "pstnet", "hrnet18"])
 def test_networks_are_exported_with_the_same_output(tmp_path, name):
     done = export(name, tmp_path / "a.onnx", size=(64, 96))
