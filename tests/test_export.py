@@ -19,6 +19,7 @@ onnx = pytest.importorskip("onnx", reason="export is an extra: crossband[export]
 pytest.importorskip("onnxruntime", reason="export is an extra: crossband[export]")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mfnet", "rtfnet18", "pstnet", "hrnet18"])
 def test_networks_are_exported_with_the_same_output(tmp_path, name):
     done = export(name, tmp_path / "a.onnx", size=(64, 96))
@@ -55,6 +56,6 @@ def test_a_file_that_gives_something_else_is_not_kept(tmp_path, monkeypatch):
             p.data -= 0.1
 
     monkeypatch.setattr(module, "write_onnx", wrong)
-    with pytest.raises(CrossbandError, match="mfnet"):
+    with pytest.raises(CrossbandError, match="differs"):
         export("mfnet", tmp_path / "a.onnx", size=(32, 32))
     assert list(tmp_path.iterdir()) == []

@@ -106,6 +106,7 @@ def weights(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_benchmark_reranks_what_can_look_twice(pairs, weights, tmp_path, capsys):
     options = Options(size=(64, 64), device="cpu", weights=weights)
     given = {"store": tmp_path / "store", "options": options, "misaligned": True}
@@ -125,6 +126,7 @@ def test_a_benchmark_reranks_what_can_look_twice(pairs, weights, tmp_path, capsy
     assert both.to_dict()["protocol"]["reranked"] == 10
 
 
+@pytest.mark.slow
 def test_the_second_look_is_that_of_the_local_features_of_the_same_images(pairs, weights, tmp_path):
     descriptor = Descriptor.load("r2former", Options(size=(64, 64), device="cpu", weights=weights))
     look = SecondLook.of(descriptor)

@@ -112,6 +112,7 @@ def test_rows_on_disk_are_searched_as_those_in_memory(tmp_path, memory):
     check(gallery[:30], gallery, 10, memory, rows=rows)
 
 
+@pytest.mark.slow
 def test_memory_stays_within_what_is_allowed():
     rng = np.random.default_rng(7)
     gallery = ArrayRows(rng.normal(size=(2000, 512)).astype(np.float32))

@@ -33,6 +33,7 @@ def one_at_a_time(descriptor, image, band, reference, finish, masks):
     return total / count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["efficientnet_lite0@blocks.4:avg5s3+center", "hog", "efficientnet_lite0"])
 def test_batched_masks_give_the_map_of_one_at_a_time(name):
     torch.manual_seed(0)

@@ -32,6 +32,7 @@ def run(photo, world, networks, out, **options):
     return reid(photo, world / "world", world / "world", networks, out, **one)
 
 
+@pytest.mark.slow
 def test_from_photograph_to_ranked_objects_on_the_map(photo, world, networks, tmp_path):
     found = run(photo, world, networks, tmp_path / "out", k=7)
     assert [match.rank for match in found.matches] == list(range(1, 8))
@@ -80,6 +81,7 @@ def test_another_network_starts_the_stage_anew(photo, world, networks, tmp_path,
     assert (out / "detections.jsonl").read_text().splitlines()[0] != before
 
 
+@pytest.mark.slow
 def test_a_photograph_without_the_object_is_answered_by_not_there(photo, world, networks, tmp_path):
     strict = tmp_path / "models"
     shutil.copytree(networks, strict)
