@@ -1,16 +1,18 @@
 """Re-ranking, "same place" and registration, measured: the tables of docs/matching.md.
 
 ``python -m benchmarks.matching axes OUT --city CITY --m3svd M3SVD`` learns the axes of the local features,
-``... calibrate OUT ...`` the probability of one place, both on the simulated city (another seed than the demo's) and
-M3SVD (MIT) alone. ``... recall``, ``... align`` and ``... speed`` measure, on sets that neither has seen; each prints
-rows and, with ``--write``, puts them into docs/matching.md.
+``... calibrate OUT ...`` the probability of one place, both on the simulated city (another seed than the
+demo's) and M3SVD (MIT) alone. ``... recall``, ``... align`` and ``... speed`` measure, on sets that neither
+has seen; each prints rows and, with ``--write``, puts them into docs/matching.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +71,7 @@ def images(frames: Frames, every: int = 1) -> list[tuple[Path, Band]]:
 
 
 def local(
-    descriptor: Descriptor, features: LocalFeatures, path: Path, band: Band, warp: Warp | None
+    descriptor: Descriptor, features: LocalFeatures, band: Band, path: Path, warp: Warp | None
 ) -> torch.Tensor:
     pixels = replace(descriptor.preprocess, warp=warp)(read_image(path, band), band)
     with torch.inference_mode():
@@ -83,7 +85,7 @@ def axes(sets: list[Frames], out: Path) -> Path:
     total: torch.Tensor | float = 0.0
     chosen = [one for frames in sets for one in images(frames, 2)]
     for path, band in track(chosen, len(chosen), "axes"):
-        found = local(descriptor, features, path, band, None).double()
+        found = local(descriptor, features, band, path, None).double()
         total = total + found.T @ found
     assert isinstance(total, torch.Tensor)
     vectors = torch.linalg.eigh(total)[1].flip(1)[:, :DIM]
@@ -92,27 +94,25 @@ def axes(sets: list[Frames], out: Path) -> Path:
 
 
 def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 3, seed: int = 0) -> SamePlace:
-    """Fit the probability of one place: right pairs under random misalignments, and as many wrong ones that look
-    alike (the best by strength of several)."""
+    """Fit the probability of one place: right pairs under random misalignments, and as many wrong ones: of
+    several, the one whose matches look best."""
     from sklearn.linear_model import LogisticRegression
 
     descriptor, rng = Descriptor.load(), np.random.default_rng(seed)
     reranker = MatchReranker(descriptor.encoder, descriptor.preprocess.size)
     rows, right = [], []
-    for name, frames in sets:
+    pool = ThreadPoolExecutor(6)
+    for name, frames in track(sets, len(sets), "calibrating", "sets"):
         first, second = frames.bands[:2]
         places = place_codes(name, frames)
         warps = [
             Warp(float(rng.uniform(-0.1, 0.1)), float(rng.uniform(0.87, 1.15)), float(rng.uniform(-8, 8)))
             for _ in range(len(frames))
         ]
+        still: list[Warp | None] = [None] * len(frames)
         mine, theirs = (
-            [
-                local(descriptor, reranker.features, p, band, w if moved else None)
-                for p, w in track(list(zip(frames.paths(band), warps, strict=True)), len(frames), name)
-                if p
-            ]
-            for band, moved in ((first, False), (second, True))
+            list(pool.map(partial(local, descriptor, reranker.features, band), frames.paths(band), moves))
+            for band, moves in ((first, still), (second, warps))
         )
         for row, code in enumerate(places):
             apart = np.flatnonzero(places != code)
@@ -123,6 +123,7 @@ def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 3, seed: 
                 rows.append(found.features()[which])
                 right.append(which == 0)
     x, y = np.array(rows), np.array(right)
+    np.savez(out.with_suffix(".npz"), features=x, right=y)
     scale = x.std(0)
     fitted = LogisticRegression(C=1.0).fit(x / scale, y)
     model = SamePlace(
@@ -143,7 +144,7 @@ def place_codes(name: str, frames: Frames) -> np.ndarray:
 
 
 def recall(frames: Frames, store: Path, warps: dict[str, Warp | None], k: int = 10) -> list[str]:
-    """Rows of the table: R@1 of the descriptor and re-ranked, both ways, and how "same place" can be trusted."""
+    """Rows of the table: R@1 of the descriptor and re-ranked, both ways; how far "same place" holds."""
     descriptor = Descriptor.load()
     look = SecondLook.of(descriptor)
     assert look is not None

@@ -10,11 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 from crossband.bands import Band
+from crossband.datasets import open_frames
+from crossband.errors import CrossbandError
 from crossband.metrics import Ranks
 from crossband.metrics.protocol import PositiveMask, Protocol
-from crossband.models import find_model
+from crossband.models import find_model, list_rerankers
 from crossband.nn.reranker import Reranker
-from crossband.retrieval import Descriptor, Options, benchmark, embed
+from crossband.retrieval import Descriptor, Options, benchmark, embed, index, search
 from crossband.retrieval.directions import Direction, Sides
 from crossband.retrieval.rerank import Reranked, SecondLook, rerank
 
@@ -107,15 +109,14 @@ def weights(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_benchmark_reranks_what_can_look_twice(pairs, weights, tmp_path, capsys):
+def test_a_benchmark_reranks_what_can_look_twice(pairs, weights, tmp_path):
     options = Options(size=(64, 64), device="cpu", weights=weights)
     given = {"store": tmp_path / "store", "options": options, "misaligned": True}
-    plain = benchmark(pairs, ["r2former"], "rgb", "tir", **given).runs[0]
+    plain = benchmark(pairs, ["r2former"], "rgb", "tir", rerank=0, **given).runs[0]
     both = benchmark(pairs, ["r2former", "hog"], "rgb", "tir", rerank=10, **given)
     twice, hog = both.runs
     assert plain.reranked is None
     assert hog.reranked is None
-    assert "hog cannot re-rank" in capsys.readouterr().err
     assert twice.reranked == 10
     assert twice.misaligned is not None
     behind = plain.ranks.ranks > 10
@@ -145,3 +146,45 @@ def test_the_second_look_is_that_of_the_local_features_of_the_same_images(pairs,
 
 
 WAY_BANDS = [Band.RGB, Band.TIR]
+
+
+def test_models_that_nothing_reranks_keep_their_order(pairs, small, tmp_path):
+    (run,) = benchmark(pairs, ["hog"], "rgb", "tir", store=tmp_path, rerank=5, options=small).runs
+    assert run.reranked is None
+    assert run.recall == run.recall_descriptor
+    assert list_rerankers() == ["patch_netvlad", "r2former"]
+
+
+LITE = "efficientnet_lite0@blocks.4:avg+center"
+
+
+def test_a_benchmark_says_what_a_search_gives_and_what_the_descriptor_alone_would(pairs, small, tmp_path):
+    given = {"store": tmp_path / "store", "options": small}
+    (plain,) = benchmark(pairs, [LITE], "rgb", "tir", rerank=0, **given).runs
+    (run,) = benchmark(pairs, [LITE], "rgb", "tir", rerank=5, **given).runs
+    assert plain.recall == plain.recall_descriptor == run.recall_descriptor
+    assert plain.misaligned == run.misaligned_descriptor
+    assert (plain.reranked, plain.same_place) == (None, None)
+    assert run.reranked == 5
+    assert run.same_place["n"] == sum(n for _, _, n in run.same_place["bins"])
+    with pytest.raises(CrossbandError, match="-1 items"):
+        benchmark(pairs, [LITE], "rgb", "tir", rerank=-1, **given)
+
+
+def test_a_gallery_that_keeps_local_features_needs_no_images(make_pairs, small, tmp_path):
+    root = make_pairs(tmp_path / "pairs", n=6, bands=("rgb", "tir"))
+    frames = open_frames(root)
+    index(frames, tmp_path / "plain", LITE, ["tir"], options=small)
+    index(frames, tmp_path / "kept", LITE, ["tir"], options=small, local=True)
+    query = root / "rgb" / "0002.png"
+    by_images = search(query, tmp_path / "plain", 4, options=small)
+    assert all(match.inliers is not None and 0 <= match.same_place <= 1 for match in by_images)
+    assert {"distance", "inliers", "same_place"} <= by_images[0].to_dict().keys()
+    unchanged = search(query, tmp_path / "plain", 4, options=small, rerank=0)
+    assert [match.inliers for match in unchanged] == [None] * 4
+    for image in (root / "tir").iterdir():
+        image.unlink()
+    by_kept = search(query, tmp_path / "kept", 4, options=small)
+    assert [(m.frame, m.inliers) for m in by_kept] == [(m.frame, m.inliers) for m in by_images]
+    without = search(query, tmp_path / "plain", 4, options=small)
+    assert [match.frame for match in without] == [match.frame for match in unchanged]

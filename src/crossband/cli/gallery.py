@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,12 +17,16 @@ from ._arguments import (
     GalleryOption,
     JsonOption,
     MemoryOption,
+    RerankOption,
     StoreOption,
     UnitsOption,
     WeightsOption,
     takes,
 )
 from ._printing import print_json, print_table
+
+if TYPE_CHECKING:
+    from ..retrieval.search_result import SearchResult
 
 
 @app.command()
@@ -37,6 +41,10 @@ def index(
     dtype: Annotated[
         str | None, typer.Option(help="float32 (the default), or int8 for a quarter of the disk")
     ] = None,
+    local: Annotated[
+        bool,
+        typer.Option("--local", help="keep local features too, 100 kB per image, to re-rank without images"),
+    ] = False,
     *,
     reading: FramesReading,
     as_json: JsonOption = False,
@@ -60,6 +68,7 @@ def index(
         dtype=dtype,
         store=reading.store,
         workers=reading.workers,
+        local=local,
     )
     for fault in added.faults:
         print(f"left out: {fault}", file=sys.stderr)
@@ -91,6 +100,10 @@ def search(
     calibrate: Annotated[
         str | None, typer.Option(help="folder of images of the query's band, to learn its mean from")
     ] = None,
+    rerank: RerankOption = 10,
+    likely: Annotated[
+        float, typer.Option(min=0, max=1, help="least probability of the same place that counts as found")
+    ] = 0.5,
     strip: Annotated[Path | None, typer.Option(help="write a picture of the query and its matches")] = None,
     units: UnitsOption = None,
     weights: WeightsOption = None,
@@ -120,13 +133,26 @@ def search(
         store=store,
         options=Options(weights=weights, device=device),
         max_memory=parse_memory(max_memory),
+        rerank=rerank,
     )
+    _say_same_place(matches, likely)
     if strip is not None:
         print(f"strip: {matches.save_strip(strip)}", file=sys.stderr)
     if as_json:
         print_json([match.to_dict() for match in matches])
     else:
         print_table(matches.to_pandas().drop(columns="query"))
+
+
+def _say_same_place(matches: SearchResult, likely: float) -> None:
+    """Say on standard error whether the first match shows the query's place."""
+    if not len(matches) or matches[0].same_place is None:
+        return
+    probable = matches[0].same_place
+    if probable >= likely:
+        print(f"same place: {probable:.2f} ({matches[0].frame})", file=sys.stderr)
+    else:
+        print(f"probably not in this gallery (same place: {probable:.2f} at best)", file=sys.stderr)
 
 
 @gallery_app.command("info")

@@ -1,10 +1,10 @@
 """Registration of two images of different cameras: a transform, its uncertainty, and whether it is one scene.
 
 Coarse to fine. Local features are matched at one or more relative sizes, each partner's position is refined to
-below a cell by parabolas through the similarities around it, and a transform is fitted to the matches (MAGSAC++,
-Barath et al., CVPR 2020; OpenCV's USAC). It is then refined on the locally normalized gradient images by the enhanced
-correlation coefficient (Evangelidis and Psarakis, PAMI 2008), once on each half of a checkerboard as well: how far
-the two halves disagree is the measure of the error.
+below a cell by parabolas through the similarities around it, and a transform is fitted to the matches
+(MAGSAC++, Barath et al., CVPR 2020; OpenCV's USAC). It is then refined on the locally normalized gradient
+images by the enhanced correlation coefficient (Evangelidis and Psarakis, PAMI 2008), once on each half of a
+checkerboard as well: how far the two halves disagree is the measure of the error.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ class Aligner:
         height, width = image.pixels.shape[:2]
         if min(height, width) < _SMALLEST:
             raise CrossbandError(
-                f"{path} has {width}x{height} pixels, too few to be aligned; give images of {_SMALLEST} or more a side"
+                f"{path} has {width}x{height} pixels, too few to be aligned; "
+                f"give images of {_SMALLEST} or more a side"
             )
         unit = Preprocess((height, width), dict.fromkeys(Band, IMAGENET)).unit(image, band).numpy()
         gray = unit[0] if len(unit) == 1 else np.tensordot((0.299, 0.587, 0.114), unit, 1)
@@ -212,7 +213,7 @@ class Aligner:
         if whole is not None:
             matrix = np.linalg.inv(scales[1]) @ whole @ scales[0]
             halves = [
-                _correlated(ours, theirs, whole, self.model, mask, cell) for mask in _checkerboard(ours.shape)
+                _correlated(ours, theirs, start, self.model, mask, cell) for mask in _checkerboard(ours.shape)
             ]
             back = [np.linalg.inv(scales[1]) @ half @ scales[0] for half in halves if half is not None]
             error = corner_error(back[0], back[1], first.size) / 2 if len(back) == 2 else error
@@ -239,8 +240,8 @@ def corner_error(one: np.ndarray, other: np.ndarray, size: tuple[int, int]) -> f
 
 
 def fitted(pairs: np.ndarray, model: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """A transform of matches ``(m, 4)`` by MAGSAC++, ``(3, 3)``, and which it explains; a model of fewer degrees of
-    freedom where matches are few."""
+    """A transform of matches ``(m, 4)`` by MAGSAC++, ``(3, 3)``, and which it explains; a simpler model where
+    matches are few."""
     here, there = np.ascontiguousarray(pairs[:, :2]), np.ascontiguousarray(pairs[:, 2:])
     if model == "homography" and len(pairs) >= 12:
         matrix, inside = cv2.findHomography(
@@ -266,8 +267,8 @@ def _moved(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _below_a_cell(surfaces: np.ndarray, peaks: np.ndarray) -> np.ndarray:
-    """Where parabolas through the similarities ``(m, rows, columns)`` beside each peak have theirs: (column, row),
-    at most half a cell from it."""
+    """Where parabolas through the similarities ``(m, rows, columns)`` beside each peak have theirs: (column,
+    row), at most half a cell from it."""
     n, rows, columns = surfaces.shape
     y, x = np.divmod(peaks, columns)
     which = np.arange(n)
@@ -298,12 +299,12 @@ def _checkerboard(shape: Sequence[int], across: int = 8) -> list[np.ndarray]:
 def _correlated(
     ours: np.ndarray, theirs: np.ndarray, start: np.ndarray, model: str, mask: np.ndarray | None, cell: float
 ) -> np.ndarray | None:
-    """The transform from one gradient image to another that correlates them most, near one that is known; ``None``
-    where none is found, or one that is farther from it than matches can be wrong."""
+    """The transform from one gradient image to another that correlates them most, near one that is known;
+    ``None`` where none is found, or one that is farther from it than matches can be wrong."""
     motion = cv2.MOTION_HOMOGRAPHY if model == "homography" else cv2.MOTION_AFFINE
     matrix = (start / start[2, 2]).astype(np.float32)
     whole = np.full(theirs.shape, 255, np.uint8)  # of the second image; the first one's own mask weighs it
-    for blur, most in _ROUNDS if mask is None else _ROUNDS[1:]:
+    for blur, most in _ROUNDS:
         given = matrix if motion == cv2.MOTION_HOMOGRAPHY else matrix[:2]
         seen = whole
         if mask is not None:  # OpenCV masks the second image: the first one's half as it falls there

@@ -1,8 +1,8 @@
 """The locally normalized gradient image: what several bands have in common, as a picture that a network reads.
 
-Bands share the places of edges, not their signs or strengths. So the image becomes the magnitude of its gradient,
-divided by what is usual around it, which makes a dark street as clear as a bright one. As input of the encoder it
-finds more than the image itself (docs/matching.md).
+Bands share the places of edges, not their signs or strengths. So the image becomes the magnitude of its
+gradient, divided by what is usual around it, which makes a dark street as clear as a bright one. As input of
+the encoder it finds more than the image itself (docs/matching.md).
 """
 
 from __future__ import annotations

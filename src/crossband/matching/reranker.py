@@ -36,6 +36,8 @@ class MatchReranker(Reranker):
         False
     """
 
+    scale = 127.0  # of unit vectors
+
     def __init__(
         self,
         encoder: Encoder,

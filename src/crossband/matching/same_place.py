@@ -19,7 +19,7 @@ from ..files import write_file
 __all__ = ["Evidence", "SamePlace"]
 
 PACKED = Path(__file__).with_name("same_place.json")
-_FEATURES = 4
+_FEATURES = 3
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,9 @@ class Evidence:
         return np.sqrt(self.inliers * self.share)
 
     def features(self) -> np.ndarray:
-        """What the regression reads, float64 ``(k, 4)``."""
-        return np.stack([self.strength(), self.share, self.spread, self.similarity], 1)
+        """What the regression reads, float64 ``(k, 3)``. The cosine is not among them: between right pairs of
+        bands that see different things it is lower than between chance matches of wrong ones."""
+        return np.stack([self.strength(), self.share, self.spread], 1)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class SamePlace:
         fitted_on: the sets, in words.
 
     Example:
-        >>> model = SamePlace((1.0, 0.0, 0.0, 0.0), -2.0, "nothing")
+        >>> model = SamePlace((1.0, 0.0, 0.0), -2.0, "nothing")
         >>> model.probability(Evidence.of([(0, 0, 0, 0), (400, 1, 1, 1)])).round(2).tolist()
         [0.12, 0.98]
     """

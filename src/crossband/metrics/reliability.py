@@ -31,7 +31,8 @@ def reliability(probabilities: np.ndarray, right: np.ndarray, bins: int = 10) ->
     """Compare probabilities with what was so, in bins of equal width.
 
     Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015:
-    the expected calibration error is the mean of ``|probability - share|`` over the bins, weighted by their counts.
+    the expected calibration error is the mean of ``|probability - share|`` over the bins, weighted by their
+    counts.
 
     Args:
         probabilities: float ``(n,)``, in [0, 1].

@@ -33,9 +33,12 @@ class Reranker(nn.Module, ABC):
 
     Attributes:
         channels: dims of one local feature.
+        scale: what makes int8 of a number of a local feature, so that they are kept in a quarter of the space;
+            0 keeps float16.
     """
 
     channels: int
+    scale: float = 0.0
 
     @abstractmethod
     def forward(self, images: torch.Tensor) -> torch.Tensor:

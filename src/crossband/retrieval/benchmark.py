@@ -58,10 +58,10 @@ class Run:
     Recall and the like are in percent. ``misaligned`` is the recall when the images of one band are first
     moved by :data:`MISALIGNED` (of two bands, the later in the order rgb, nir, tir). ``by_condition`` is R@1 of
     the queries of each ``condition`` that the frames name, among the whole gallery. ``reranked`` is how many
-    items of each list were compared once more, or ``None``. ``recall`` and ``misaligned`` are what a search gives,
-    re-ranked where the model can; ``recall_descriptor`` and ``misaligned_descriptor`` are the descriptor's alone.
-    ``same_place`` says how far the probability of one place can be trusted, on each query's most probable right
-    item and its most probable wrong one among those compared.
+    items of each list were compared once more, or ``None``. ``recall`` and ``misaligned`` are what a search
+    gives, re-ranked where the model can; ``recall_descriptor`` and ``misaligned_descriptor`` are the
+    descriptor's alone. ``same_place`` says how far the probability of one place can be trusted, on each
+    query's most probable right item and its most probable wrong one among those compared.
     """
 
     model: str

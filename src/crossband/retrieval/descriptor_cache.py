@@ -84,6 +84,7 @@ class DescriptorStore:
     Args:
         folder: where stores lie; in the user's cache (:func:`crossband.files.cache_folder`) where ``None``.
         fingerprint: what identifies the way of describing.
+        scale: 0 keeps float16; else rows are int8, ``round(scale * number)``, half the size.
 
     Raises:
         CrossbandError: the folder cannot be written, or what is in it cannot be read.
@@ -97,8 +98,9 @@ class DescriptorStore:
         array([[1., 1., 1., 1.]], dtype=float32)
     """
 
-    def __init__(self, folder: str | Path | None, fingerprint: str) -> None:
+    def __init__(self, folder: str | Path | None, fingerprint: str, scale: float = 0.0) -> None:
         folder = cache_folder() / "descriptors" if folder is None else folder
+        self._scale = scale
         self.folder = Path(folder) / fingerprint
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -129,6 +131,9 @@ class DescriptorStore:
             CrossbandError: a number that float16 cannot hold.
         """
         row = np.asarray(vector)
+        if self._scale:
+            self._wait(key, np.clip(np.rint(row * self._scale), -127, 127).astype(np.int8))
+            return
         with np.errstate(over="ignore"):
             half = row.astype(np.float16)
         if not np.isfinite(half).all():
@@ -136,8 +141,11 @@ class DescriptorStore:
                 "a descriptor holds values that are NaN or beyond 65504, which the float16 store "
                 "cannot keep; use the pooling normflat"
             )
-        self._pending[key] = half
-        full = len(self._pending) * half.nbytes >= _SHARD_BYTES
+        self._wait(key, half)
+
+    def _wait(self, key: str, row: np.ndarray) -> None:
+        self._pending[key] = row
+        full = len(self._pending) * row.nbytes >= _SHARD_BYTES
         if full or time.monotonic() - self._flushed >= _SHARD_SECONDS:
             self.flush()
 
@@ -170,7 +178,7 @@ class DescriptorStore:
         """
         self.flush()
         where = np.array([self._where[key] for key in keys], np.int64).reshape(-1, 2)
-        return StoredRows(self._shards, self._width, where)
+        return StoredRows(self._shards, self._width, where, self._scale)
 
     def _open(self, listing: Path) -> None:
         path = listing.with_suffix(".npy")
@@ -185,6 +193,8 @@ class DescriptorStore:
             self._add_shard(path, keys, shard)
 
     def _add_shard(self, path: Path, keys: list[str], shard: np.ndarray) -> None:
+        if shard.dtype != (np.int8 if self._scale else np.float16):
+            return
         if shard.ndim == 2 and len(keys) == len(shard) and shard.shape[1] == (self._width or shard.shape[1]):
             self._width = shard.shape[1]
             self._where.update((key, (len(self._shards), row)) for row, key in enumerate(keys))
@@ -208,7 +218,8 @@ class StoredRows:
     A shard is open only while it is read, so a store may have more of them than a process may open files.
     """
 
-    def __init__(self, shards: list[Path], width: int, where: np.ndarray) -> None:
+    def __init__(self, shards: list[Path], width: int, where: np.ndarray, scale: float = 0.0) -> None:
+        self._scale = scale
         self._shards = shards
         self._width = width
         self._where = where  # (n, 2): shard, row in it
@@ -236,11 +247,11 @@ class StoredRows:
                 out[mine] = _load(self._shards[shard])[where[mine, 1]]
             except (OSError, ValueError) as error:
                 raise _unreadable(self._shards[shard], error) from None
-        return out
+        return out / np.float32(self._scale) if self._scale else out
 
     def subset(self, index: np.ndarray) -> StoredRows:
         """Return some of the rows, still on disk."""
-        return StoredRows(self._shards, self._width, self._where[index])
+        return StoredRows(self._shards, self._width, self._where[index], self._scale)
 
 
 def _load(shard: Path) -> np.ndarray:

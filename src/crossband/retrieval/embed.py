@@ -127,6 +127,7 @@ def embed(
     workers: int | None = None,
     required: Container[Band] | bool = True,
     look: SecondLook | None = None,
+    local_store: str | Path | None = None,
     options: Options = DEFAULT_OPTIONS,
 ) -> Embedding:
     """Describe every image of some bands, once.
@@ -143,7 +144,9 @@ def embed(
         workers: threads that read, and on a CPU as many that run the encoder; one for each core by default.
         required: whether a band without one usable image is an error, or the bands of which it is one;
             otherwise such a band is left out.
-        look: what will re-rank; its local features are made of the same reading of each image and kept in the same folder.
+        look: what will re-rank; its local features are made of the same reading of each image and kept in the
+            same folder.
+        local_store: another folder for them.
         options: how images are read and where weights lie.
 
     Raises:
@@ -152,7 +155,9 @@ def embed(
     wanted = [parse_band(band) for band in bands] if bands is not None else list(frames.bands)
     jobs = list(_jobs(frames, wanted))
     descriptor = Descriptor.of(descriptor, options)
-    stored = [DescriptorStore(store, one.fingerprint) for one in _ways(descriptor, look)]
+    stored = [DescriptorStore(store, descriptor.fingerprint)]
+    if look is not None:
+        stored.append(look.store(local_store or store))
     lanes = _Lanes.for_device(descriptor.device, workers)
     done: list[_Prepared] = []
     computed = 0
@@ -188,10 +193,6 @@ def embed(
     return Embedding(descriptor, frames, parts[0], faults, computed, seconds, local)
 
 
-def _ways(descriptor: Descriptor, look: SecondLook | None) -> list[Descriptor]:
-    return [descriptor] if look is None else [descriptor, look.descriptor]
-
-
 @dataclass(frozen=True)
 class _Lanes:
     """How the work is spread.
@@ -221,8 +222,8 @@ def _described(
     lanes: _Lanes,
     look: SecondLook | None,
 ) -> Iterator[tuple[list[_Prepared], list[np.ndarray]]]:
-    """Groups of images in order, each with the vectors of those that were not stored, for each store; reading runs ahead of
-    the encoder, and nothing runs more than a few batches ahead of what is taken."""
+    """Groups of images in order, each with the vectors of those that were not stored, for each store; reading
+    runs ahead of the encoder, and nothing runs more than a few batches ahead of what is taken."""
 
     def forward(group: list[_Prepared]) -> list[np.ndarray]:
         fresh = [item.tensor for item in group if item.tensor is not None]

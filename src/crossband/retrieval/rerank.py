@@ -2,23 +2,27 @@
 
 What compares them is a :class:`crossband.nn.reranker.Reranker`: the model's own where it has one (R2Former,
 Patch-NetVLAD), else matches of its encoder's maps that a similarity explains
-(:class:`crossband.matching.MatchReranker`), where the encoder names maps that are good for it. Local features are
-made when an image is read for its descriptor, and stored as descriptors are, so that a run that was stopped goes
-on, and a second one computes none again.
+(:class:`crossband.matching.MatchReranker`), where the encoder names maps that are good for it. Local features
+are made when an image is read for its descriptor, and stored as descriptors are, so that a run that was stopped
+goes on, and a second one computes none again.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from ..bands import Band
 from ..data.preprocess import Warp
 from ..errors import CrossbandError
+from ..io import as_image
 from ..matching import MatchReranker
 from ..metrics import Ranks
 from ..metrics.protocol import PositiveMask
@@ -28,10 +32,11 @@ from ..nn import Encoder, Pooling
 from ..nn.reranker import Reranker, Verdict
 from ..progress import track
 from .descriptor import Descriptor
+from .descriptor_cache import DescriptorStore
 from .directions import Sides
 from .search import DEFAULT_MEMORY, exact_search
 
-__all__ = ["DEFAULT_RERANK", "Reranked", "SecondLook", "rerank"]
+__all__ = ["DEFAULT_RERANK", "LocalReader", "Reranked", "SecondLook", "rerank"]
 
 DEFAULT_RERANK = 10
 
@@ -73,6 +78,15 @@ class SecondLook:
         """The pooled vectors ``(B, d)`` of preprocessed images ``(B, 3, h, w)`` and their local features,
         flattened; float32 on the CPU."""
         return descriptor.pooled(images), self.descriptor.pooled(images)
+
+    def store(self, folder: str | Path | None) -> DescriptorStore:
+        """Return the store of local features in a folder."""
+        return DescriptorStore(folder, self.descriptor.fingerprint, self.reranker.scale)
+
+    def features(self, row: np.ndarray) -> torch.Tensor:
+        """Local features ``(n, channels)`` of a stored row, where the re-ranker reads them."""
+        device = next((p.device for p in self.reranker.parameters()), torch.device("cpu"))
+        return torch.from_numpy(np.ascontiguousarray(row)).reshape(-1, self.reranker.channels).to(device)
 
     def with_warp(self, warp: Warp | None) -> SecondLook:
         """The same, of images that are first misaligned by ``warp``."""
@@ -184,3 +198,45 @@ def rerank(
 
     columns, distances, scores = (np.take_along_axis(a, order, 1) for a in (columns, distances, scores))
     return Reranked(columns, distances, scores, ordered("inliers"), ordered("same_place"))
+
+
+class LocalReader:
+    """Local features of single images: kept ones, or made of what the files hold.
+
+    Args:
+        look: what re-ranks.
+        folder: where a gallery keeps local features; it need not be there.
+    """
+
+    def __init__(self, look: SecondLook, folder: Path) -> None:
+        self._look = look
+        self._kept = look.store(folder) if folder.is_dir() else None
+
+    def of_image(self, image: Any, band: Band, units: str | None = None) -> torch.Tensor:
+        """Return those of an image, rounded as kept ones are.
+
+        Raises:
+            ImageFault: it cannot be used.
+        """
+        preprocess = self._look.descriptor.preprocess
+        tensor = preprocess(as_image(image, band, units), band)
+        row = self._look.descriptor.pooled(tensor[None]).numpy()[0]
+        scale = self._look.reranker.scale
+        if scale:
+            row = np.clip(np.rint(row * scale), -127, 127) / np.float32(scale)
+        return self._look.features(row.astype(np.float32))
+
+    def of_item(self, content: str, path: str, band: Band, units: str | None) -> torch.Tensor | None:
+        """Return those of an item of a gallery; ``None`` where it is not kept and its image is not there."""
+        key = f"{content}-{band.value}"
+        if self._kept is not None and key in self._kept:
+            return self._look.features(self._kept.select([key]).rows(0, 1)[0])
+        try:
+            return self.of_image(path, band, units)
+        except CrossbandError:
+            return None
+
+    def judge(self, query: torch.Tensor, items: Sequence[torch.Tensor], distances: np.ndarray) -> Verdict:
+        """Judge some items by their local features and their distances."""
+        with torch.inference_mode():
+            return self._look.reranker.judge(query, iter(items), distances)

@@ -8,13 +8,14 @@ described by what lies in the folder, so it can never be described differently f
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from ..descriptor import (
 )
 from ..descriptor_cache import ArrayRows, Rows
 from ..embed import BandEmbedding, Embedding, content_digest, embed, mean_vector
+from ..rerank import DEFAULT_RERANK, LocalReader, SecondLook
 from ..search import DEFAULT_MEMORY, exact_search
 from ..search_result import SearchResult, as_images
 from .lance import METADATA, GalleryStore, LanceStore, row_schema
@@ -72,6 +74,9 @@ class Match:
         frame: the frame's name; ``band`` and ``path`` of its image.
         distance: Euclidean, between final vectors.
         metadata: what the manifest said of the frame, without what it left empty.
+        inliers: matches of local features that one similarity explains; ``None`` where it was not compared.
+        same_place: the probability that query and item show one place; ``None`` likewise.
+        content: identifies what the image file held when it was indexed.
     """
 
     rank: int
@@ -80,11 +85,15 @@ class Match:
     path: str
     distance: float
     metadata: dict[str, object]
+    inliers: int | None = None
+    same_place: float | None = None
+    content: str = field(default="", repr=False, compare=False)
 
     def to_dict(self) -> dict[str, object]:
         """Return a flat record for JSON."""
         known = {"rank": self.rank, "frame": self.frame, "band": self.band, "path": self.path}
-        return {**known, "distance": self.distance, **self.metadata}
+        compared = {"inliers": self.inliers, "same_place": self.same_place}
+        return {**known, "distance": self.distance, **compared, **self.metadata}
 
 
 @dataclass(frozen=True, repr=False)
@@ -239,7 +248,65 @@ class Gallery:
     def __len__(self) -> int:
         return self.rows.count()
 
-    def add(self, frames: Frames, bands: list[Band], *, store: str | Path, workers: int | None = None) -> Added:
+    @functools.cached_property
+    def look(self) -> SecondLook | None:
+        """What re-ranks its lists, or ``None``."""
+        return SecondLook.of(self.descriptor)
+
+    @property
+    def local_folder(self) -> Path:
+        """Where the local features of its images are kept, if they are."""
+        return self.folder / "local"
+
+    def rerank(
+        self, image: Any, band: Band | str, matches: list[Match], first: int, units: str | None = None
+    ) -> list[Match]:
+        """Compare the first items of a list with the query once more, and put them in that order.
+
+        Local features come from the gallery where it keeps them, else from the images where they are still
+        as they were; a list of which one item has neither stays as it is, with a note.
+
+        Args:
+            image: the query; ``band`` its band, ``units`` of its thermal pixels.
+            matches: as :meth:`nearest` gives them.
+            first: how many are compared; what lies behind stays.
+        """
+        if self.look is None or not matches or first < 1:
+            return matches
+        some, rest = matches[:first], matches[first:]
+        reader = LocalReader(self.look, self.local_folder)
+        asked = reader.of_image(image, parse_band(band), units)
+        found = []
+        for match in some:
+            features = reader.of_item(match.content, match.path, parse_band(match.band), None)
+            if features is None:
+                note(
+                    f"not re-ranked: {match.path} is not readable; galleries with local features need no images"
+                )
+                return matches
+            found.append(features)
+        verdict = reader.judge(asked, found, np.array([m.distance for m in some]))
+        order = np.argsort(-verdict.scores, kind="stable")
+        ordered = [
+            replace(
+                some[i],
+                rank=rank,
+                inliers=None if verdict.inliers is None else int(verdict.inliers[i]),
+                same_place=None if verdict.same_place is None else float(verdict.same_place[i]),
+            )
+            for rank, i in enumerate(order, 1)
+        ]
+        return ordered + rest
+
+    def add(
+        self,
+        frames: Frames,
+        bands: list[Band],
+        *,
+        store: str | Path,
+        workers: int | None = None,
+        local: bool = False,
+    ) -> Added:
         """Add the images of frames, or replace those whose content changed, batch by batch.
 
         Each batch is all or nothing. Where only the path or the metadata changed, the vector stays and nothing
@@ -249,8 +316,10 @@ class Gallery:
             frames: what to add.
             bands: which of their bands.
             store: the folder of the descriptor store, where a killed run continues.
+            local: also keep the local features of what is added; a gallery that keeps some keeps all.
         """
         self.keep_bands(bands)
+        look = self.look if local or self.local_folder.is_dir() else None
         there = _There.of(self.rows)
         done = Added(0, 0, [])
         for band in bands:
@@ -262,7 +331,16 @@ class Gallery:
             if fresh:
                 rows = np.array([item.row for item in fresh], int)
                 part, keys = frames.select(rows), [item.key for item in fresh]
-                embedding = embed(part, self.descriptor, [band], store=store, workers=workers, required=False)
+                embedding = embed(
+                    part,
+                    self.descriptor,
+                    [band],
+                    store=store,
+                    workers=workers,
+                    required=False,
+                    look=look,
+                    local_store=self.local_folder,
+                )
                 new, old = 0, 0
                 if band in embedding.bands:
                     new, old = self._add_rows(part, embedding.bands[band], keys)
@@ -334,6 +412,7 @@ class Gallery:
         units: str | None = None,
         finish: Finish | None = None,
         max_memory: int = DEFAULT_MEMORY,
+        rerank: int = DEFAULT_RERANK,
     ) -> SearchResult:
         """Search by one image or many; the network stays loaded for the next search.
 
@@ -345,6 +424,7 @@ class Gallery:
             units: of thermal pixels.
             finish: of :meth:`calibrated`, for a band that the gallery has no mean of.
             max_memory: bytes that the gallery may take in memory.
+            rerank: how many of the nearest are compared once more, by local features; 0 leaves their order.
 
         Raises:
             ImageFault: an image cannot be used.
@@ -356,7 +436,9 @@ class Gallery:
         found = []
         for one in track(shown, len(shown), "searching", "images"):
             vector = self.describe(one, band, units, finish)
-            found.append(self.nearest(vector, k, where, max_memory=max_memory))
+            first = rerank if k > 0 and self.look is not None else 0
+            matches = self.nearest(vector, max(k, first) if first else k, where, max_memory=max_memory)
+            found.append(self.rerank(one, band, matches, first, units)[:k] if first else matches)
         return SearchResult(names, parse_band(band).value, found, shown)
 
     def nearest(
@@ -580,6 +662,7 @@ def index(
     dtype: str | None = None,
     store: str | Path | None = None,
     workers: int | None = None,
+    local: bool = False,
 ) -> Added:
     """Add the images of frames to a gallery, creating it where it does not exist.
 
@@ -597,6 +680,8 @@ def index(
         store: the folder of the descriptor store; without it, one inside the gallery that is removed at
             the end. A run that is stopped or killed continues from it.
         workers: threads that read.
+        local: keep the local features of the images too, about 100 kB each, so that searches are re-ranked
+            without the images; only images that are added now.
 
     Raises:
         CrossbandError: another model than the gallery's, or nothing that can be indexed.
@@ -620,7 +705,7 @@ def index(
             kept = kept if bands else opened.bands(kept)
         else:
             opened = _created(frames, folder, model, kept, options, dtype, work, workers)
-        return opened.add(frames, kept, store=work, workers=workers)
+        return opened.add(frames, kept, store=work, workers=workers, local=local)
 
 
 def _created(
@@ -733,6 +818,7 @@ def search(
     store: str | Path | None = None,
     options: Options = DEFAULT_OPTIONS,
     max_memory: int = DEFAULT_MEMORY,
+    rerank: int = DEFAULT_RERANK,
 ) -> SearchResult:
     """Search a gallery by one image or many; see :meth:`Gallery.search`.
 
@@ -745,6 +831,7 @@ def search(
         store: the folder of the descriptor store, for those images; without it, a temporary one.
         options: where weights lie, and the device.
         max_memory: bytes that the gallery may take in memory.
+        rerank: how many of the nearest are compared once more, by local features; 0 leaves their order.
     """
     opened = Gallery.open(gallery, options)
     finish = None
@@ -755,7 +842,9 @@ def search(
         sample = Frames.make(images, calibrate)
         sample = sample if units is None else sample.assign(tir_units=units)
         finish = opened.calibrated(band, sample, store=store)
-    return opened.search(image, k, band=band, where=where, units=units, finish=finish, max_memory=max_memory)
+    return opened.search(
+        image, k, band=band, where=where, units=units, finish=finish, max_memory=max_memory, rerank=rerank
+    )
 
 
 def query_image(
@@ -970,5 +1059,8 @@ def _matches(table: pd.DataFrame, distances: np.ndarray) -> list[Match]:
     matches = []
     for rank, (row, distance) in enumerate(zip(table.to_dict("records"), distances, strict=True), 1):
         metadata = {name: row[name] for name in METADATA if not pd.isna(row[name])}
-        matches.append(Match(rank, row["frame"], row["band"], row["path"], float(distance), metadata))
+        content = row["digest"].partition("-")[0]
+        matches.append(
+            Match(rank, row["frame"], row["band"], row["path"], float(distance), metadata, content=content)
+        )
     return matches

@@ -1,0 +1,274 @@
+"""Two cameras that are mounted together: one transform for all their pairs.
+
+Each pair is registered by itself first. Pairs that show no common scene, or whose transform is far from the
+others', are left out and named. The transform of the rig is the one whose corners lie at the medians of the
+pairs' corners, which a third of wrong pairs does not move. Where cameras stand apart, near things lie
+elsewhere than far ones (parallax), and no one transform is right: then the pairs, which see other depths,
+disagree by more than each of them is unsure, and that is said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..bands import Band, parse_band
+from ..errors import CrossbandError
+from ..files import make_folder, write_file
+from ..frames import Frames
+from ..io import read_image
+from ..progress import note, track
+from .align import MODELS, Aligner, Registration, corners
+
+__all__ = ["Rig", "fit_rig"]
+
+_FORMAT = "crossband-rig-1"
+_LEAST = 3  # pairs
+_FAR = 3.0  # times the pairs' usual deviation from the rig: not this rig's pair
+_SLACK = 0.01  # of the diagonal: what any pair may be off
+_PARALLAX = 0.01  # of the diagonal: pairs that disagree by more are not explained by one transform
+
+
+@dataclass(frozen=True)
+class Rig:
+    """The transform between two cameras.
+
+    Attributes:
+        matrix: float64 ``(3, 3)``: from pixels (column, row) of the first band to pixels of the second.
+        model: ``similarity``, ``affine`` or ``homography``.
+        first: the band it goes from, and the (height, width) of its images.
+        second: the band it goes to, likewise.
+        pairs: the frames it was made from.
+        left_out: the other frames, each with the reason.
+        error_px: the estimated mean error of a corner, in pixels of the second band.
+        spread_px: how far pairs disagree about a corner: the median over them.
+        one_transform: whether one transform explains the pairs; ``False`` where parallax does not allow it.
+    """
+
+    matrix: np.ndarray
+    model: str
+    first: tuple[Band, tuple[int, int]]
+    second: tuple[Band, tuple[int, int]]
+    pairs: tuple[str, ...]
+    left_out: dict[str, str]
+    error_px: float
+    spread_px: float
+    one_transform: bool
+
+    def to_json(self) -> dict[str, object]:
+        """The content of ``rig.json``."""
+        sides = {
+            name: {"band": band.value, "size": list(size)}
+            for name, (band, size) in (("first", self.first), ("second", self.second))
+        }
+        return {
+            "format": _FORMAT,
+            "matrix": self.matrix.tolist(),
+            "model": self.model,
+            **sides,
+            "pairs": list(self.pairs),
+            "left_out": self.left_out,
+            "error_px": self.error_px,
+            "spread_px": self.spread_px,
+            "one_transform": self.one_transform,
+        }
+
+    def write(self, path: str | Path) -> Path:
+        """Write ``rig.json``."""
+        return write_file(path, json.dumps(self.to_json(), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: str | Path) -> Rig:
+        """Read what :meth:`write` wrote, checked.
+
+        Raises:
+            CrossbandError: no such file, or no rig.
+        """
+        try:
+            said = json.loads(Path(path).read_text(encoding="utf-8"))
+            if said["format"] != _FORMAT or said["model"] not in MODELS:
+                raise ValueError("another format")
+            matrix = np.array(said["matrix"], float)
+            if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
+                raise ValueError("its matrix is no transform")
+            first, second = (
+                (parse_band(said[name]["band"]), (int(said[name]["size"][0]), int(said[name]["size"][1])))
+                for name in ("first", "second")
+            )
+            if not all(1 <= side <= 1 << 15 for _, size in (first, second) for side in size):
+                raise ValueError("its sizes are no images'")
+            return cls(
+                matrix,
+                said["model"],
+                first,
+                second,
+                tuple(map(str, said["pairs"])),
+                dict(said["left_out"]),
+                float(said["error_px"]),
+                float(said["spread_px"]),
+                bool(said["one_transform"]),
+            )
+        except FileNotFoundError:
+            raise CrossbandError(f"there is no {path}; crossband align FOLDER --rig writes one") from None
+        except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError, CrossbandError) as error:
+            raise CrossbandError(
+                f"{path} is no rig ({error}); crossband align FOLDER --rig writes one"
+            ) from None
+
+    def warp(self, pixels: np.ndarray, band: Band) -> np.ndarray:
+        """An image of the second band as the first camera would have seen it; nothing is known where it is 0.
+
+        Raises:
+            CrossbandError: another band, or images of another size than the rig was made from.
+        """
+        if band is not self.second[0] or pixels.shape[:2] != self.second[1]:
+            height, width = self.second[1]
+            raise CrossbandError(
+                f"this rig is of {self.second[0].value} images of {width}x{height}, not of {band.value} images "
+                f"of {pixels.shape[1]}x{pixels.shape[0]}"
+            )
+        height, width = self.first[1]
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpPerspective(np.ascontiguousarray(pixels), self.matrix, (width, height), flags=flags)
+
+    def apply(self, frames: Frames, out: str | Path) -> Frames:
+        """Write copies of the second band's images, laid onto the first's, and a manifest of both.
+
+        Raises:
+            CrossbandError: images of another size than the rig's, or a folder that cannot be written.
+        """
+        out = make_folder(out)
+        first, second = self.first[0], self.second[0]
+        chosen = both(frames, first, second)
+        rows = []
+        for name, ours, theirs in track(chosen, len(chosen), "aligning", "frames"):
+            row: dict[str, object] = {"frame": name}
+            for band, path in ((first, ours), (second, theirs)):
+                pixels = read_image(path, band).pixels
+                if band is second:
+                    pixels = self.warp(pixels, band)
+                target = out / band.value / f"{name}.png"
+                make_folder(target.parent)
+                write_file(target, partial(_save, pixels=pixels))
+                row[band.value] = target.relative_to(out).as_posix()
+            rows.append(row)
+        aligned = Frames.make(rows, out)
+        aligned.write(out / "frames.parquet")
+        return aligned
+
+
+def fit_rig(
+    frames: Frames,
+    model: str = "homography",
+    first: str | None = None,
+    second: str | None = None,
+    most: int = 40,
+    weights: str | Path | None = None,
+) -> Rig:
+    """One transform between the two cameras of some frames.
+
+    Args:
+        frames: three or more frames with both bands.
+        model: ``similarity``, ``affine`` or ``homography``.
+        first: the band to go from, and ``second`` the band to go to; the frames' first two by default.
+        most: pairs that are looked at, at regular steps.
+        weights: where to look for the network's weights first.
+
+    Raises:
+        CrossbandError: too few pairs, images of several sizes, or pairs that have no transform in common.
+    """
+    bands = [parse_band(name) for name in (first, second) if name] or list(frames.bands[:2])
+    if len(bands) != 2:
+        raise CrossbandError("a rig is of two bands; these frames have one")
+    pairs = both(frames, *bands)
+    pairs = pairs[:: max(1, -(-len(pairs) // most))]
+    if len(pairs) < _LEAST:
+        raise CrossbandError(
+            f"{len(pairs)} pairs are too few for a rig; give {_LEAST} or more frames with both bands"
+        )
+    aligner = Aligner(model, weights)
+    found: dict[str, Registration] = {}
+    left_out: dict[str, str] = {}
+    sizes: set[tuple[tuple[int, int], tuple[int, int]]] = set()
+    for name, ours, theirs in track(pairs, len(pairs), "registering", "pairs"):
+        try:
+            one, other = aligner.read(ours, bands[0]), aligner.read(theirs, bands[1])
+            sizes.add((one.size, other.size))
+            found[name] = aligner.align(one, other)
+        except CrossbandError as error:
+            left_out[name] = str(error)
+    if len(sizes) > 1:
+        raise CrossbandError("the images of a band have several sizes, so they are not of one camera")
+    if len(found) < _LEAST:
+        raise CrossbandError(
+            f"only {len(found)} of {len(pairs)} pairs can be registered, too few for a rig: "
+            f"{next(iter(left_out.values()), '')}"
+        )
+    ((size, other_size),) = sizes
+    return _common(found, left_out, model, (bands[0], size), (bands[1], other_size))
+
+
+def _common(
+    found: dict[str, Registration],
+    left_out: dict[str, str],
+    model: str,
+    first: tuple[Band, tuple[int, int]],
+    second: tuple[Band, tuple[int, int]],
+) -> Rig:
+    places = corners(first[1])
+    moved = {name: _through(one.matrix, places) for name, one in found.items()}
+    diagonal = float(np.hypot(*second[1]))
+    middle = np.median(list(moved.values()), axis=0)
+    off = {name: float(np.linalg.norm(where - middle, axis=1).mean()) for name, where in moved.items()}
+    usual = float(np.median(list(off.values())))
+    limit = max(_FAR * 1.4826 * usual, _SLACK * diagonal)
+    kept = [name for name, distance in off.items() if distance <= limit]
+    for name, distance in off.items():
+        if distance > limit:
+            left_out[name] = f"its transform is {distance:.0f} pixels from the others'"
+    if len(kept) < max(_LEAST, len(found) / 2):
+        raise CrossbandError(
+            f"{len(kept)} of {len(found)} pairs agree on a transform, too few: the cameras moved, "
+            "or frames are mixed up"
+        )
+    where = np.stack([moved[name] for name in kept])
+    middle = np.median(where, axis=0)
+    spread = np.linalg.norm(where - middle, axis=2).mean(1)
+    spread_px = float(np.median(spread))
+    own = float(np.median([found[name].error_px for name in kept]))
+    matrix = cv2.getPerspectiveTransform(places.astype(np.float32), middle.astype(np.float32)).astype(float)
+    if model != "homography":  # least squares on corners that are nearly one already
+        two = np.linalg.lstsq(np.concatenate([places, np.ones((4, 1))], 1), middle, rcond=None)[0].T
+        matrix = np.vstack([two, [0, 0, 1]])
+    fits = spread_px <= max(_PARALLAX * diagonal, 3 * own)
+    if not fits:
+        note(
+            f"pairs disagree by {spread_px:.1f} pixels, more than each is unsure ({own:.1f}): depth differs "
+            "(parallax) or the cameras moved; one transform does not fit"
+        )
+    error = 1.2533 * spread_px / np.sqrt(len(kept))  # of a median
+    return Rig(matrix, model, first, second, tuple(kept), left_out, float(error), spread_px, fits)
+
+
+def both(frames: Frames, first: Band, second: Band) -> list[tuple[str, Path, Path]]:
+    """The name and the two images of each frame that has both bands."""
+    whole: Sequence[tuple[str, Path | None, Path | None]] = list(
+        zip(frames.names, frames.paths(first), frames.paths(second), strict=True)
+    )
+    return [(name, ours, theirs) for name, ours, theirs in whole if ours is not None and theirs is not None]
+
+
+def _through(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return cv2.perspectiveTransform(points[None], matrix)[0]
+
+
+def _save(path: Path, pixels: np.ndarray) -> None:
+    import PIL.Image
+
+    PIL.Image.fromarray(pixels).save(path)
