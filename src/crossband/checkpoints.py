@@ -7,7 +7,8 @@ tensors, numbers, text and their containers and refuses objects.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ from .errors import CrossbandError, DamagedFileError, MissingWeightsError
 from .files import write_file
 
 __all__ = [
+    "complete_metadata",
     "file_metadata",
     "load_network",
     "read_metadata",
     "read_state",
-    "told",
     "write_checkpoint",
     "write_state",
     "write_tensors",
@@ -88,20 +89,20 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     return metadata
 
 
-def told(metadata: Mapping[str, Any], path: str | Path, *keys: str) -> Any:
-    """Return what a checkpoint's metadata say at a place, as in ``told(metadata, path, "recipe", "task")``.
+@contextmanager
+def complete_metadata(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong where metadata lack a key, or hold another kind of value, into one sentence.
 
     Raises:
-        DamagedFileError: they say nothing there.
+        DamagedFileError: of any of that.
     """
-    found: Any = metadata
-    for key in keys:
-        found = found.get(key) if isinstance(found, Mapping) else None
-        if found is None:
-            raise DamagedFileError(
-                f"{path} is an incomplete checkpoint: it does not say {'.'.join(keys)}; train it again"
-            )
-    return found
+    try:
+        yield
+    except CrossbandError as error:
+        raise DamagedFileError(f"{path} is an incomplete checkpoint: {error}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:100]
+        raise DamagedFileError(f"{path} is an incomplete checkpoint ({reason}); train it again") from None
 
 
 def file_metadata(path: str | Path, what: str, maker: str) -> dict[str, Any]:

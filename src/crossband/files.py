@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from safetensors import SafetensorError
 
 from .errors import CrossbandError
 
-__all__ = ["cache_folder", "make_folder", "write_file"]
+__all__ = ["cache_folder", "make_folder", "read_json", "results_kind", "write_file"]
 
 
 def cache_folder() -> Path:
@@ -45,6 +48,50 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
+def read_json(path: str | Path, largest: int = 1 << 29) -> Any:
+    """Read a JSON file that somebody else wrote, bounded in size and depth, every number finite.
+
+    Args:
+        path: the file.
+        largest: bytes.
+
+    Raises:
+        CrossbandError: missing, too large, nested too deep, no JSON, or a number beyond what a float holds.
+    """
+    try:
+        if (size := Path(path).stat().st_size) > largest:
+            raise CrossbandError(f"{path} has {size >> 20} MB, more than {largest >> 20}; split it")
+        text = Path(path).read_text(encoding="utf-8")
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except OSError as error:
+        raise CrossbandError(f"{path} cannot be read ({error.strerror})") from None
+    except RecursionError:
+        raise CrossbandError(f"{path} is not valid JSON: it is nested too deep") from None
+    except ValueError as error:
+        raise CrossbandError(f"{path} is not valid JSON: {' '.join(str(error).split())[:120]}") from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value
+
+
+def results_kind(path: str | Path) -> set[str]:
+    """Return the keys of a file of results, which tell the verb that wrote it; none without such a file.
+
+    Example:
+        >>> results_kind("gone.json")
+        set()
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return set()
+    return set(content) if isinstance(content, dict) else set()
+
+
 def write_file(path: str | Path, write: str | Callable[[Path], object], *, durable: bool = False) -> Path:
     """Write a file beside its place and move it there once it is whole; its folder is made if need be.
 
@@ -71,7 +118,7 @@ def write_file(path: str | Path, write: str | Callable[[Path], object], *, durab
         if callable(write):
             write(partial)
         else:
-            partial.write_text(write, encoding="utf-8")
+            partial.write_text(write, encoding="utf-8", errors="backslashreplace")  # a name may be no UTF-8
         partial.chmod(mode)
         if durable:
             _flush(partial)

@@ -88,7 +88,7 @@ class Frames:
             raise CrossbandError(f"no manifest at {path}; crossband data scan writes one")
         try:
             table, recorded = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
-        except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
+        except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError, RecursionError) as error:
             reason = " ".join(str(error).split())[:120]
             raise CrossbandError(f"{path} is not a manifest (Parquet or CSV): {reason}") from None
         if root is None:  # relative to the real folder: ".." of a linked one is another
@@ -251,9 +251,9 @@ def leaves_folder(path: str) -> bool:
         >>> leaves_folder("rgb/a.png"), leaves_folder("../a.png"), leaves_folder("/etc/passwd")
         (False, True, True)
     """
-    windows_drive = len(path) > 1 and path[1] == ":"
+    drive = path[1:2] == ":" and (path[2:3] in ("/", "\\", "") or os.name == "nt")  # 1:05.png is a name
     parts = path.replace("\\", "/").split("/")
-    return path.startswith(("/", "\\", "~")) or windows_drive or ".." in parts or "\0" in path
+    return path.startswith(("/", "\\")) or drive or parts[0] == "~" or ".." in parts or "\0" in path
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
@@ -268,31 +268,48 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
                     f"column {column!r} of the manifest must hold numbers; one of its values is not a number"
                 ) from None
         else:
-            table[column] = _as_text(table[column])
+            as_is = column == "frame" or column in _PATH_COLUMNS  # a file's name may begin with a blank
+            table[column] = _as_text(_no_bytes(table[column], column), as_is)
     known = [column for column in COLUMNS if column in table]
     return table[known + [column for column in table if column not in COLUMNS]]
 
 
-def _as_text(values: pd.Series) -> pd.Series:
-    """Strings without blanks around them, NA where empty; a whole number is written without a point."""
+def _no_bytes(values: pd.Series, column: str) -> pd.Series:
+    """Text that a file keeps as bytes, as text.
+
+    Raises:
+        CrossbandError: it is no UTF-8, or no single value a row.
+    """
+    if values.dtype != object:
+        return values
+    try:
+        return values.map(lambda v: v.decode("utf-8") if isinstance(v, bytes) else v)
+    except UnicodeDecodeError:
+        raise CrossbandError(f"column {column!r} of the manifest holds text; a value is no UTF-8") from None
+
+
+def _as_text(values: pd.Series, as_is: bool) -> pd.Series:
+    """Strings, without blanks around them unless they are to stay; NA where nothing is left. A whole number is
+    written without a point."""
     if pd.api.types.is_float_dtype(values):  # integers with a gap arrive as floats
         values = values.convert_dtypes()
     text = values.astype("string")
-    text = text.str.strip() if len(text) else text
-    return text.mask(text == "")
+    bare = text.str.strip() if len(text) else text
+    return (text if as_is else bare).mask(bare == "")
 
 
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, str]:
     with open(path, "rb") as file:
         arrow = pa.parquet.read_table(file)
     recorded = (arrow.schema.metadata or {}).get(_ROOT_KEY, b".").decode()
-    return arrow.to_pandas(), recorded
+    # what pandas left in the file of its own index is not ours, and may say anything
+    return arrow.replace_schema_metadata(None).to_pandas(), recorded
 
 
 def _read_csv(path: Path) -> tuple[pd.DataFrame, str]:
     with open(path, encoding="utf-8-sig") as file:
         first = file.readline()
-    recorded = first.removeprefix("# root:").strip() if first.startswith("# root:") else "."
+    recorded = first.removeprefix("# root:").strip(" \r\n") if first.startswith("# root:") else "."
     text = {column for column, kind in COLUMNS.items() if kind == "string"}
     table = pd.read_csv(
         path,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     import rich.progress
 
-__all__ = ["Progress", "note", "track"]
+__all__ = ["Progress", "note", "printable", "track"]
 
 T = TypeVar("T")
 
@@ -91,5 +91,16 @@ class Progress:
 
 
 def note(text: str) -> None:
-    """Print one line on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Print one line on standard error, without signs that no terminal should get from a file's name."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Return a text without control signs and without what is not UTF-8.
+
+    Example:
+        >>> printable("a\\x1b[2J\\udcff.png")
+        'a\\\\x1b[2J\\\\udcff.png'
+    """
+    plain = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in plain)

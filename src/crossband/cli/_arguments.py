@@ -35,6 +35,14 @@ StandardizeOption = Annotated[
     bool,
     typer.Option("--set-statistics", help="standardize each band by its own mean and deviation in FRAMES"),
 ]
+ViewOption = Annotated[
+    list[str] | None,
+    typer.Option("--view", help="BAND=LEFT,TOP,WIDTH,HEIGHT that the other band sees too; shares or pixels"),
+]
+TurnOption = Annotated[
+    list[str] | None,
+    typer.Option("--turn", help="BAND=90, 180, 270 (counterclockwise) or mirror, to be upright"),
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto")]
 StoreOption = Annotated[
     Path | None, typer.Option(help="descriptor cache, shared by runs", envvar="CROSSBAND_STORE")
@@ -113,6 +121,8 @@ class Reading:
     size: SizeOption = "320x320"
     normalize: NormalizeOption = None
     set_statistics: StandardizeOption = False
+    view: ViewOption = None
+    turn: TurnOption = None
     units: UnitsOption = None
     weights: WeightsOption = None
     device: DeviceOption = "auto"
@@ -121,7 +131,7 @@ class Reading:
     def options(self, measured: Frames | list[Frames]) -> Options:
         """As the library has them; the statistics are of the frames given where that is wanted."""
         measure = measured if self.set_statistics else None
-        return read_options(self.size, self.normalize, self.weights, self.device, measure)
+        return read_options(self.size, self.normalize, self.weights, self.device, measure, self.view, self.turn)
 
 
 @dataclass(frozen=True)
@@ -174,6 +184,19 @@ def conditions(where: list[str] | None) -> dict[str, list[str]] | None:
     return found or None
 
 
+def named_path(text: str) -> tuple[str, str]:
+    """The name and the path of [NAME=]PATH; a name ends at the first ``=``, since a path may hold one too.
+
+    Example:
+        >>> named_path("both=out/lr=0.1/best.safetensors")
+        ('both', 'out/lr=0.1/best.safetensors')
+    """
+    name, equals, path = text.partition("=")
+    if not equals or Path(text).exists() or "/" in name:
+        return text, text
+    return name, path
+
+
 def model_names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
@@ -187,17 +210,14 @@ def listed(text: str) -> list[str]:
 
 def key_values(given: Iterable[str]) -> dict[str, Any]:
     """Parse KEY=VALUE pairs whose values are YAML."""
-    import yaml  # type: ignore[import-untyped]
+    from ..training.safe_yaml import parse_yaml
 
     found: dict[str, Any] = {}
     for text in given:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise CrossbandError(f"a model option is KEY=VALUE, as in kernel_size=7, not {text!r}")
-        try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise CrossbandError(f"the value of {text!r} is not valid YAML") from None
+        found[key] = parse_yaml(value, f"the value of {text[:80]!r}")
     return found
 
 
@@ -207,11 +227,13 @@ def read_options(
     weights: Path | None,
     device: str,
     measure: Frames | list[Frames] | None = None,
+    view: list[str] | None = None,
+    turn: list[str] | None = None,
 ) -> Options:
     from dataclasses import replace
 
     from ..bands import parse_band
-    from ..data.preprocess import IMAGENET, measure_statistics
+    from ..data.preprocess import IMAGENET, Placement, measure_statistics
     from ..retrieval import Options
 
     sides = read_size(size)
@@ -223,7 +245,8 @@ def read_options(
         if not equals:
             raise CrossbandError(f"--normalize takes BAND=NAME, as in tir=percentile, not {entry!r}")
         names[parse_band(band)] = name
-    options = Options(size=sides, normalization=names, weights=weights, device=device)
+    rig = Placement.parse(turn or (), view or ())
+    options = Options(sides, weights, names, device=device, rig=rig or None)
     if measure is None:
         return options
     return replace(options, statistics=measure_statistics(measure, options.preprocess(IMAGENET)))

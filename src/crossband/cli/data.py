@@ -24,7 +24,10 @@ def data_scan(
     rgb_suffix: Annotated[str | None, typer.Option(help="suffix of RGB image stems, as in _rgb")] = None,
     nir_suffix: Annotated[str | None, typer.Option(help="suffix of near-infrared image stems")] = None,
     tir_suffix: Annotated[str | None, typer.Option(help="suffix of thermal image stems")] = None,
-    every: Annotated[int, typer.Option(min=1, help="keep every n-th frame of a sequence")] = 1,
+    every: Annotated[int, typer.Option(min=1, max=10**9, help="keep every n-th frame of a sequence")] = 1,
+    tolerance: Annotated[
+        float, typer.Option(help="seconds between a frame's images, where frames are paired by time")
+    ] = 0.05,
     units: UnitsOption = None,
 ) -> None:
     """Turn a folder into a manifest: one row per frame, one image path per band.
@@ -35,16 +38,33 @@ def data_scan(
 
     given = {"rgb": rgb_suffix, "nir": nir_suffix, "tir": tir_suffix}
     suffixes = {band: suffix for band, suffix in given.items() if suffix}
-    frames = scan(root, kind=kind, rgb=rgb, nir=nir, tir=tir, suffixes=suffixes or None, every=every)
+    frames = scan(
+        root, kind=kind, rgb=rgb, nir=nir, tir=tir, suffixes=suffixes or None, every=every, tolerance=tolerance
+    )
     frames = with_units(frames, units)
     path = frames.write(out or frames.root / "frames.parquet")
     counts = ", ".join(f"{int(frames.table[band.value].notna().sum())} {band.value}" for band in frames.bands)
     print(f"{path}: {len(frames)} frames, {counts}")
 
 
+@data_app.command("extract")
+def data_extract(
+    source: Annotated[Path, typer.Argument(help="a TIFF of several pages, a FLIR .seq or .csq, or a video")],
+    out: Annotated[Path, typer.Option(help="the folder to write")],
+    every: Annotated[int, typer.Option(min=1, max=10**9, help="keep each n-th image")] = 1,
+) -> None:
+    """Take a file of several images apart, an image a file, in its own depth.
+
+    Example: crossband data extract flight.seq --out recordings/thermal
+    """
+    from ..datasets.extract import extract
+
+    print(f"{out}: {len(extract(source, out, every))} images")
+
+
 @data_app.command("check")
 def data_check(source: FramesArgument, root: RootOption = None, as_json: JsonOption = False) -> None:
-    """List every fault of every image: missing, damaged, of the wrong size, constant, twice there.
+    """List every fault of every image: missing, damaged, constant, twice there, one band twice.
 
     The exit status is 2 when there is a fault.
 
@@ -56,10 +76,15 @@ def data_check(source: FramesArgument, root: RootOption = None, as_json: JsonOpt
     audit = check_frames(open_frames(source, root))
     table = audit.to_pandas()
     if as_json:
-        print_json({"frames": audit.n_frames, "images": audit.n_images, "faults": table.to_dict("records")})
+        found = {"frames": audit.n_frames, "images": audit.n_images, "faults": table.to_dict("records")}
+        print_json({**found, "remarks": audit.remarks})
     else:
         for fault in audit.faults:
             print(f"{fault.path}: {fault.kind}: {fault.reason}")
+        for line in audit.remarks:
+            print(f"remark: {line}")
         print(f"{audit.n_images} images of {audit.n_frames} frames, {len(audit.faults)} faults")
     if audit.faults:
-        raise CrossbandError(f"{len(audit.faults)} faults in {source}; fix those files, or let runs skip them")
+        lost = sum(fault.kind == "unreadable" for fault in audit.faults)
+        runs = "runs use them as they are" if not lost else f"runs leave {lost} out, which cannot be read"
+        raise CrossbandError(f"{len(audit.faults)} faults in {source}; fix those files ({runs})")

@@ -63,6 +63,28 @@ def reid_(
     from ..object_search import reid
     from ..uav.pipeline import parse_box
 
+    for_gallery = {
+        "--band": band != "rgb",
+        "--query-bands": query_bands,
+        "--gallery-bands": gallery_bands,
+        "--camera": camera,
+        "--after": after,
+        "--before": before,
+        "--rerank": rerank,
+        "--store": store,
+        "--checkpoint": checkpoint,
+    }
+    for_flight = {
+        "--box": box,
+        "--radius": radius is not None,
+        "--where": where,
+        "--map": map_,
+        "--models": models,
+    }
+    if gallery is not None and flight is None:
+        _refuse_unused(for_flight, "a flight (--flight)")
+    if flight is not None and gallery is None:
+        _refuse_unused(for_gallery, "a gallery (--gallery)")
     whole = (gallery and not flight) or (flight and map_ and models and not gallery)
     if not whole:
         raise CrossbandError(
@@ -113,3 +135,10 @@ def _images_by_band(query: str) -> str | dict[str, str]:
     if Path(query).exists() or not all(equals and band.isalpha() for band, equals, _ in parts):
         return query
     return {band: path for band, _, path in parts}
+
+
+def _refuse_unused(given: dict[str, Any], what: str) -> None:
+    """Refuse options that would do nothing."""
+    unused = [name for name, value in given.items() if value]
+    if unused:
+        raise CrossbandError(f"{', '.join(unused)} only serves {what}; leave it out")

@@ -52,8 +52,10 @@ def benchmark(
     """
     from ..papers.rgbt_retrieval import published_retrieval
     from ..retrieval import benchmark as run
+    from ..retrieval.benchmark import check_own_results
 
     frames, settings = comparing.run(source, models, out)
+    check_own_results(out)
     result = run(
         frames,
         query=query,
@@ -78,7 +80,7 @@ def explain(
     models: ModelsOption = "crossband",
     query: Annotated[str, typer.Option(help="a band")] = "rgb",
     gallery: Annotated[str, typer.Option(help="another band")] = "tir",
-    out: Annotated[Path, typer.Option(help="folder for explanation.json, results.json and report.html")] = Path(
+    out: Annotated[Path, typer.Option(help="folder for explanation.json, .csv and .html")] = Path(
         "crossband-out"
     ),
     frame: Annotated[
@@ -93,7 +95,7 @@ def explain(
     *,
     comparing: Comparing,
 ) -> None:
-    """Explain why a model finds what it finds: similarity maps, distances and projections in report.html.
+    """Explain why a model finds what it finds: similarity maps, distances, projections in explanation.html.
 
     Example: crossband explain recordings --models crossband,hog --out results
     """

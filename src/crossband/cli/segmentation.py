@@ -16,6 +16,7 @@ from ._arguments import (
     UnitsOption,
     key_values,
     listed,
+    named_path,
     read_size,
 )
 from ._printing import print_json, print_table
@@ -41,7 +42,7 @@ def segment_(
         str | None, typer.Option(metavar="[NAME=]FILE,...", help="further checkpoints, drawn side by side")
     ] = None,
     units: UnitsOption = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
     as_json: JsonOption = False,
 ) -> None:
     """Segment images: a PNG of classes, a colored overlay, and the share of each class.
@@ -90,7 +91,7 @@ def segment_robustness_(
     out: Annotated[Path, typer.Option(help="folder for the curves")] = Path("crossband-out"),
     split: Annotated[str | None, typer.Option(help="of the frames")] = None,
     protocol: Annotated[str, typer.Option(help="present, rtfnet or objects")] = "present",
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -104,7 +105,7 @@ def segment_robustness_(
 
     frames = open_frames(source, root)
     make_folder(out)
-    named = {name or file: file for name, _, file in (given.rpartition("=") for given in checkpoint)}
+    named = dict(map(named_path, checkpoint))
     curve = segmentation_robustness(
         frames.split(split) if split else frames, named, protocol=protocol, device=device
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,17 @@ from ..bands import Band
 from ..errors import ImageFault
 from ..frames import Frames
 from ..io.images import MAX_PIXELS, decode_image, read_bytes
+from ..io.remarks import Remark, RemarkLog
 from ..progress import track
 from ..results import Result
 
-__all__ = ["Audit", "Fault", "check_frames"]
+__all__ = ["Audit", "Fault", "check_frames", "look_at_some", "same_picture"]
+
+_GRID = 64  # places along a side at which two bands are compared
+# of one band's variance, what the other's levels explain: real pairs stay below in all
+# but single frames and palettes of real cameras lie above, so most frames of a set have to
+_FUNCTION = 0.93
+_EQUAL = "the pixels are equal"
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Fault:
         frame: the frame's name.
         band: the band of the image, or ``labels`` or ``boxes``.
         path: the file.
-        kind: ``unreadable``, ``constant``, ``size`` or ``duplicate``.
+        kind: ``unreadable``, ``constant``, ``duplicate`` or ``band twice``.
         reason: what is wrong, in words.
     """
 
@@ -47,12 +54,14 @@ class Audit(Result):
     Attributes:
         n_frames: frames looked at.
         n_images: images looked at.
-        faults: every fault, in the frames' order.
+        faults: every fault, in the frames' order; runs leave those out that are ``unreadable``.
+        remarks: what is to be known of images that can be used, a line a kind.
     """
 
     n_frames: int
     n_images: int
     faults: list[Fault]
+    remarks: list[str] = field(default_factory=list)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row for each fault."""
@@ -61,11 +70,12 @@ class Audit(Result):
 
 @dataclass(frozen=True)
 class _Look:
-    """What one image shows: its size and the hash of its bytes, or why it cannot be read."""
+    """What one image shows: its size, the hash of its bytes and some pixels; or why it cannot be read."""
 
     size: tuple[int, int] | None = None
     digest: bytes = b""
-    constant: bool = False
+    grid: np.ndarray | None = None
+    remarks: tuple[Remark, ...] = ()
     fault: str = ""
 
 
@@ -73,8 +83,10 @@ def check_frames(frames: Frames, max_pixels: int = MAX_PIXELS, workers: int = 2)
     """Decode every image once and list what is wrong; nothing stops it.
 
     Found are: missing, empty, truncated or damaged files, files that are no image, decompression bombs,
-    constant images (also all-NaN ones), images of a frame with unequal sizes, and the same file content
-    under two names in one band. Of label maps and boxes it is looked only whether the file is there.
+    constant images (also all-NaN ones), the same file content under two names in one band, and one band that is
+    another one again, pixel by pixel. Remarks are no faults: a band that may be a palette of another, further
+    pages, holes, temperatures that cannot be right, bands of unequal shape. Of label maps and boxes it is
+    looked only whether the file is there.
 
     Args:
         frames: the manifest.
@@ -91,31 +103,117 @@ def check_frames(frames: Frames, max_pixels: int = MAX_PIXELS, workers: int = 2)
         for row, path in enumerate(frames.paths(band))
         if path is not None
     ]
+    units = frames.units()
     with ThreadPoolExecutor(workers) as pool:
-        looks = list(
-            track(pool.map(lambda job: _look(job[2], job[1], max_pixels), jobs), len(jobs), "checking")
-        )
+        found = pool.map(lambda job: _look(job[2], job[1], units[job[0]], max_pixels), jobs)
+        looks = list(track(found, len(jobs), "checking"))
     seen = {(row, band): look for (row, band, _), look in zip(jobs, looks, strict=True)}
     where = {(row, band): str(path) for row, band, path in jobs}
-    faults = sorted([*_faults(frames, seen, where), *_missing(frames)], key=lambda pair: pair[0])
-    return Audit(len(frames), len(jobs), [fault for _, fault in faults])
+    twice = list(_twice(frames, seen, where))
+    equal = [(row, fault) for row, fault in twice if fault.reason.endswith(_EQUAL)]
+    faults = [*_faults(frames, seen, where), *equal, *_missing(frames)]
+    ordered = [fault for _, fault in sorted(faults, key=lambda pair: pair[0])]
+    log = _remarks(frames, seen, where)
+    for row, fault in twice:
+        if (row, fault) not in equal:  # bands may be as much alike, and be two
+            log.add(where[row, Band(fault.band)], [Remark(fault.kind, fault.reason)])
+    return Audit(len(frames), len(jobs), ordered, log.lines())
 
 
-def _look(path: Path, band: Band, max_pixels: int) -> _Look:
+def look_at_some(frames: Frames, most: int = 6) -> list[str]:
+    """Remarks on a few frames at equal steps, a line a kind: what every run should know before it starts.
+
+    Args:
+        frames: the manifest; images that cannot be read are no matter here.
+        most: frames looked at.
+
+    Example:
+        >>> look_at_some(Frames.make([{"frame": "a", "rgb": "gone.png"}], root="."))
+        []
+    """
+    count = min(most, len(frames))
+    rows = np.unique(np.linspace(0, max(len(frames) - 1, 0), count).astype(int)).tolist()
+    units = frames.units()
+    seen, where = {}, {}
+    for band in frames.bands:
+        paths = frames.paths(band)
+        for row in rows:
+            path = paths[row]
+            if path is not None and not (look := _look(path, band, units[row], MAX_PIXELS)).fault:
+                seen[row, band], where[row, band] = look, str(path)
+    log = RemarkLog()
+    for (row, band), look in seen.items():
+        log.add(where[row, band], look.remarks)
+    for row, fault in _twice(frames, seen, where):
+        log.add(where[row, Band(fault.band)], [Remark(fault.kind, fault.reason)])
+    return log.lines()
+
+
+def _look(path: Path, band: Band, units: str | None, max_pixels: int) -> _Look:
     try:
         data = read_bytes(path)
-        image = decode_image(data, path, band, max_pixels=max_pixels)
+        image = decode_image(data, path, band, units, max_pixels)
     except ImageFault as fault:
         return _Look(fault=fault.reason)
-    pixels = image.pixels[np.isfinite(image.pixels)] if image.pixels.dtype.kind == "f" else image.pixels
-    constant = not pixels.size or bool(pixels.min() == pixels.max())
-    return _Look(image.size, hashlib.blake2b(data, digest_size=16).digest(), constant)
+    digest = hashlib.blake2b(data, digest_size=16).digest()
+    return _Look(image.size, digest, _grid(image.pixels), image.remarks)
+
+
+def _grid(pixels: np.ndarray) -> np.ndarray:
+    """Pixels at 64x64 places, none of them mixed; one channel where three are alike."""
+    rows, columns = ((np.arange(_GRID) + 0.5) / _GRID * side for side in pixels.shape[:2])
+    some = pixels[rows.astype(int)][:, columns.astype(int)]
+    if some.ndim == 3 and (some[..., :1] == some[..., 1:3]).all():
+        some = some[..., 0]
+    return some[..., :3] if some.ndim == 3 else some
+
+
+def same_picture(one: np.ndarray, other: np.ndarray) -> str | None:
+    """Why two bands' pixels at the same places are one picture, or ``None``: equal, or the one a function of
+    the other, as a palette is.
+
+    Args:
+        one: ``(n, n)`` or ``(n, n, 3)``; ``other`` likewise.
+
+    Example:
+        >>> ramp = np.add.outer(np.arange(64), np.arange(64) ** 2)
+        >>> same_picture(ramp, (ramp % 7).astype(np.uint8)) is None, same_picture(ramp, 3 * ramp + 1)
+        (True, 'the one is a palette or another depth of the other')
+    """
+    if one.shape == other.shape and one.dtype == other.dtype and np.array_equal(one, other):
+        return _EQUAL
+    for told, teller in ((one, other), (other, one)):
+        if told.ndim == 2 and _explained(told, teller) > _FUNCTION:
+            return "the one is a palette or another depth of the other"
+    return None
+
+
+def _explained(told: np.ndarray, teller: np.ndarray) -> float:
+    """The share of a picture's variance that another's colors or gray levels explain, for as many as there
+    are."""
+    values = told.astype(np.float64).ravel()
+    good = np.isfinite(values)
+    if teller.ndim == 3:
+        codes = (teller.astype(np.int64) * 16 // (int(teller.max()) + 1)).reshape(-1, 3) @ (256, 16, 1)
+    else:
+        gray = teller.astype(np.float64).ravel()
+        good &= np.isfinite(gray)
+        codes = np.zeros(gray.size, np.int64)
+        codes[good] = np.searchsorted(np.quantile(gray[good], np.linspace(0, 1, 129)[1:-1]), gray[good])
+    values, codes = values[good], codes[good]
+    _, codes = np.unique(codes, return_inverse=True)
+    counts = np.bincount(codes)
+    if values.size <= 2 * len(counts) or values.var() == 0:
+        return 0.0
+    means = np.bincount(codes, values) / counts
+    within = float(np.square(values - means[codes]).sum()) / (values.size - len(counts))
+    return 1 - within / float(values.var())
 
 
 def _faults(
     frames: Frames, looks: dict[tuple[int, Band], _Look], paths: dict[tuple[int, Band], str]
 ) -> Iterator[tuple[int, Fault]]:
-    """Each fault with the row of its frame."""
+    """Each fault of one image with the row of its frame."""
     names = frames.names
     first: dict[tuple[Band, bytes], int] = {}
     for (row, band), look in looks.items():
@@ -126,15 +224,49 @@ def _faults(
         if look.fault:
             yield fault("unreadable", look.fault)
             continue
-        if look.constant:
+        if any(remark.kind == "constant" for remark in look.remarks):
             yield fault("constant", "every pixel has the same value")
         other = first.setdefault((band, look.digest), row)
         if other != row:
             yield fault("duplicate", f"the same file content as frame {names[other]}")
-        sizes = {b.value: looks[row, b].size for b in frames.bands if (row, b) in looks and looks[row, b].size}
-        if len(set(sizes.values())) > 1 and band.value == next(iter(sizes)):
-            text = ", ".join(f"{name} {size[1]}x{size[0]}" for name, size in sizes.items() if size)
-            yield fault("size", f"unequal sizes in one frame: {text}")
+
+
+def _twice(
+    frames: Frames, looks: dict[tuple[int, Band], _Look], paths: dict[tuple[int, Band], str]
+) -> Iterator[tuple[int, Fault]]:
+    """Frames of which one band is another one again, where most of the frames with both are such."""
+    for place, band in enumerate(frames.bands):
+        for other in frames.bands[:place]:
+            found, pairs = [], 0
+            for row in range(len(frames)):
+                one, two = looks.get((row, other)), looks.get((row, band))
+                if one is None or two is None or one.grid is None or two.grid is None:
+                    continue
+                pairs += 1
+                if (reason := same_picture(one.grid, two.grid)) is not None:
+                    text = f"{other.value} and {band.value} are one band: {reason}"
+                    fault = Fault(frames.names[row], band.value, paths[row, band], "band twice", text)
+                    found.append((row, fault))
+            if 2 * len(found) > pairs:
+                yield from found
+
+
+def _remarks(
+    frames: Frames, looks: dict[tuple[int, Band], _Look], paths: dict[tuple[int, Band], str]
+) -> RemarkLog:
+    """What is no fault."""
+    log = RemarkLog()
+    for (row, band), look in looks.items():
+        log.add(paths[row, band], [remark for remark in look.remarks if remark.kind != "constant"])
+        shapes = {b: looks[row, b].size for b in frames.bands if (row, b) in looks}
+        sizes = {b: size for b, size in shapes.items() if size is not None}
+        ratios = [size[0] / size[1] for size in sizes.values()]
+        if band is next(iter(sizes), None) and max(ratios) > 1.02 * min(ratios):
+            text = ", ".join(f"{b.value} {size[0]}x{size[1]}" for b, size in sizes.items())
+            log.add(
+                paths[row, band], [Remark("unequal shapes", f"the bands are stretched on each other: {text}")]
+            )
+    return log
 
 
 def _missing(frames: Frames) -> Iterator[tuple[int, Fault]]:

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..bands import parse_band
 from ..errors import CrossbandError
+from ..frames import leaves_folder
 
-__all__ = ["Data", "Part", "Simulated", "SplitPair", "Splits", "Strict", "queries_of"]
+__all__ = ["MAX_SEED", "Data", "Part", "Simulated", "SplitPair", "Splits", "Strict", "queries_of"]
+
+_LONGEST_TEXT = 4000
+_LARGEST = 1e12  # of a number that nothing else bounds
+MAX_SEED = (1 << 63) - 1
+Side = Annotated[int, Field(ge=1, le=8192)]
 
 
 class Strict(BaseModel):
     """A part of a recipe: every key is known, and nothing changes once it is read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: Any) -> Any:
+        """Refuse true and false where a number stands, and names that no file can have."""
+        if isinstance(given, dict):
+            for name, value in given.items():
+                field = cls.model_fields.get(str(name))
+                if isinstance(value, bool) and field is not None and field.annotation in (int, float):
+                    raise ValueError(f"{name} is a number, not {str(value).lower()}")
+                if isinstance(value, int | float) and abs(value) > _LARGEST and name != "seed":
+                    raise ValueError(f"{name} is at most {_LARGEST:g}")
+                if isinstance(value, str) and ("\0" in value or len(value) > _LONGEST_TEXT):
+                    raise ValueError(f"{name} holds a zero byte, or more than {_LONGEST_TEXT} characters")
+        return given
 
 
 class Simulated(Strict):
@@ -29,9 +50,9 @@ class Simulated(Strict):
     """
 
     preset: str = "places"
-    frames: int = Field(default=400, ge=1)
-    size: tuple[int, int] = (128, 160)
-    seed: int = 0
+    frames: int = Field(default=400, ge=1, le=1_000_000)
+    size: tuple[Side, Side] = (128, 160)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
 
 
 class Part(Strict):
@@ -51,9 +72,16 @@ class Part(Strict):
     kind: str | None = None
     where: dict[str, list[str]] = Field(default_factory=dict)
     leave_out: dict[str, list[str]] = Field(default_factory=dict)
-    every: int = Field(default=1, ge=1)
+    every: int = Field(default=1, ge=1, le=1_000_000_000)
     simulate: Simulated | None = None
     also: list[Part] = Field(default_factory=list)
+
+    @field_validator("frames")
+    @classmethod
+    def _inside(cls, frames: str) -> str:
+        if not frames.strip() or leaves_folder(frames):
+            raise CrossbandError(f"frames lie in the data's root; {frames[:100]!r} does not")
+        return frames
 
 
 class SplitPair(Strict):
@@ -119,10 +147,10 @@ class Data(Splits[SplitPair]):
 
     query_bands: list[str] = Field(default_factory=lambda: ["rgb"])
     gallery_bands: list[str] = Field(default_factory=lambda: ["rgb"])
-    size: tuple[int, int] = (224, 224)
+    size: tuple[Side, Side] = (224, 224)
     normalization: dict[str, str] = Field(default_factory=dict)
     statistics: Literal["encoder", "measured"] = "encoder"
-    cache_mb: int = Field(default=0, ge=0)
+    cache_mb: int = Field(default=0, ge=0, le=1 << 22)
     photometry: float = Field(default=0.0, ge=0, le=1)
     view_shift: float = Field(default=0.0, ge=0, le=0.9)
     invert_tir: float = Field(default=0.0, ge=0, le=1)

@@ -10,16 +10,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..bands import BANDS, Band, Normalization, default_normalization
+from ..bands import BANDS, Band, Normalization, default_normalization, parse_band
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import Image, read_image
 from ..progress import track
 
-__all__ = ["IMAGENET", "Preprocess", "Statistics", "Warp", "measure_statistics"]
+__all__ = ["IMAGENET", "Placement", "Preprocess", "Statistics", "Warp", "measure_statistics"]
 
 
 _STRIP_PIXELS = 1 << 22
+_TURNS = ("0", "90", "180", "270", "mirror")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,75 @@ class Warp:
 
 
 @dataclass(frozen=True)
+class Placement:
+    """How the images of a band are brought to the view of the others on a rig: turned, then cut.
+
+    Attributes:
+        turn: ``0``, ``90``, ``180`` or ``270`` degrees counterclockwise, as they are seen, or ``mirror``.
+        view: (left, top, width, height) of what is kept, as shares of the turned image where none is above 1,
+        else
+            in its pixels; ``None`` keeps all.
+
+    Example:
+        >>> Placement("180", (0.0, 0.0, 0.5, 1.0))(np.array([[1, 2], [3, 4]])).tolist()
+        [[4], [2]]
+    """
+
+    turn: str = "0"
+    view: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.turn not in _TURNS:
+            raise CrossbandError(f"--turn is BAND= one of {', '.join(_TURNS)}, not {self.turn!r}")
+        if self.view is not None:
+            left, top, width, height = self.view
+            if not (0 <= left < 1e6 and 0 <= top < 1e6 and 0 < width < 1e6 and 0 < height < 1e6):
+                raise CrossbandError(f"--view is BAND=LEFT,TOP,WIDTH,HEIGHT above 0, not {self.view}")
+
+    @classmethod
+    def parse(cls, turns: Sequence[str], views: Sequence[str]) -> dict[Band, Placement]:
+        """What ``BAND=TURN`` and ``BAND=LEFT,TOP,WIDTH,HEIGHT`` mean, a band.
+
+        Raises:
+            CrossbandError: a text that is none of them, or an unknown band.
+
+        Example:
+            >>> Placement.parse(["tir=180"], ["rgb=0.1,0.1,0.5,0.5"])[Band.TIR]
+            Placement(turn='180', view=None)
+        """
+        found: dict[Band, Placement] = {}
+        for text in turns:
+            band, _, turn = text.partition("=")
+            found[parse_band(band)] = cls(turn)
+        for text in views:
+            name, _, numbers = text.partition("=")
+            band = parse_band(name)
+            try:
+                left, top, width, height = (float(number) for number in numbers.split(","))
+            except ValueError:
+                raise CrossbandError(f"--view is BAND=LEFT,TOP,WIDTH,HEIGHT, not {text!r}") from None
+            found[band] = cls(found[band].turn if band in found else "0", (left, top, width, height))
+        return found
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels ``(H, W[, C])`` turned and cut.
+
+        Raises:
+            CrossbandError: nothing of the image lies in the view.
+        """
+        turned = pixels[:, ::-1] if self.turn == "mirror" else np.rot90(pixels, int(self.turn) // 90)
+        if self.view is None:
+            return np.ascontiguousarray(turned)
+        height, width = turned.shape[:2]
+        scale = (width, height, width, height) if max(self.view) <= 1 else (1, 1, 1, 1)
+        left, top, wide, high = (round(value * side) for value, side in zip(self.view, scale, strict=True))
+        part = turned[top : top + max(high, 1), left : left + max(wide, 1)]
+        if not part.size:
+            raise CrossbandError(f"the view {self.view} lies outside an image of {width}x{height}")
+        return np.ascontiguousarray(part)
+
+
+@dataclass(frozen=True)
 class Preprocess:
     """How an image of a band becomes a tensor; part of the identity of a descriptor.
 
@@ -74,6 +144,7 @@ class Preprocess:
         statistics: what the pixels are standardized by, a band; one entry serves all bands not named.
         normalization: the map to [0, 1], a band.
         warp: a misalignment to simulate, or ``None``.
+        rig: what is done first to the images of a band: turned upright, cut to the view of the other.
 
     Example:
         >>> image = Image(np.full((10, 20), 29315, np.uint16))
@@ -87,6 +158,7 @@ class Preprocess:
         default_factory=lambda: {band: default_normalization(band) for band in BANDS}
     )
     warp: Warp | None = None
+    rig: Mapping[Band, Placement] = field(default_factory=dict)
 
     def unit(self, image: Image, band: Band) -> torch.Tensor:
         """Return the image in [0, 1], resized, float32 ``(1 or 3, H, W)``.
@@ -96,6 +168,8 @@ class Preprocess:
         own values, after normalization for floating-point maps and before it for 8-bit color.
         """
         pixels = image.pixels[..., :3] if image.pixels.ndim == 3 else image.pixels
+        if band in self.rig:
+            pixels = self.rig[band](pixels)
         if band is Band.TIR and pixels.ndim == 3:
             pixels = _luminance(pixels)
         normalize = self.normalization[band]
@@ -140,6 +214,7 @@ class Preprocess:
             "statistics": {b.value: [list(s.mean), list(s.std)] for b, s in self.statistics.items()},
             "normalization": {band.value: str(n) for band, n in self.normalization.items()},
             "warp": None if self.warp is None else [self.warp.shift, self.warp.scale, self.warp.rotate],
+            **({"rig": {b.value: [p.turn, p.view] for b, p in self.rig.items()}} if self.rig else {}),
         }
 
     @classmethod
@@ -156,6 +231,10 @@ class Preprocess:
             statistics={Band(b): Statistics(tuple(m), tuple(s)) for b, (m, s) in a["statistics"].items()},
             normalization={Band(b): Normalization.parse(n) for b, n in a["normalization"].items()},
             warp=None if a["warp"] is None else Warp(*a["warp"]),
+            rig={
+                Band(b): Placement(str(turn), None if view is None else (view[0], view[1], view[2], view[3]))
+                for b, (turn, view) in a.get("rig", {}).items()
+            },
         )
 
     def _warped(self, image: torch.Tensor) -> torch.Tensor:

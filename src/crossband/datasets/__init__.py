@@ -7,24 +7,43 @@ import os
 from pathlib import Path
 
 from ..bands import Band, parse_band
+from ..data.check import look_at_some
 from ..errors import CrossbandError
 from ..frames import Frames
-from ..io import IMAGE_SUFFIXES
+from ..io import is_image_file
 from ..progress import note
+from ._account import LeftOut, account_lines, metadata
+from ._moments import TOLERANCE, guess_dji, pair_dji, with_positions
 from ._pairs import (
+    frames_by_key,
     guess_folders,
+    guess_nested,
+    guess_prefixes,
     guess_radiometric,
     guess_suffixes,
     pair_folders,
+    pair_nested,
+    pair_prefixes,
     pair_radiometric,
     pair_suffixes,
 )
-from ._registry import Dataset, dataset, images_by_stem, list_datasets, register_dataset
+from ._registry import (
+    Dataset,
+    dataset,
+    images_by_stem,
+    is_text,
+    list_datasets,
+    note_once,
+    register_dataset,
+)
 
 __all__ = [
     "Dataset",
+    "LeftOut",
+    "metadata",
     "dataset",
     "images_by_stem",
+    "is_text",
     "list_datasets",
     "open_frames",
     "register_dataset",
@@ -41,6 +60,7 @@ def scan(
     tir: str | Path | None = None,
     suffixes: dict[str, str] | None = None,
     every: int = 1,
+    tolerance: float = TOLERANCE,
 ) -> Frames:
     """Read a folder as frames.
 
@@ -56,6 +76,7 @@ def scan(
         rgb: the folder of RGB images, when given by hand; ``nir`` and ``tir`` likewise.
         suffixes: the end of a stem by band, as in ``{"rgb": "_rgb", "tir": "_ir"}``.
         every: keep each n-th frame of a sequence.
+        tolerance: seconds that the images of a frame may be apart, where names or EXIF are all that pairs them.
 
     Raises:
         CrossbandError: no folder, no image, no common stem, or a layout nobody recognizes.
@@ -76,21 +97,29 @@ def scan(
             if root is not None
             else Path(os.path.commonpath([f.resolve() for f in folders.values()]))
         )
-        return pair_folders(common, **folders).every(every)
+        return _said(common, pair_folders(common, tolerance, **folders), tuple(folders.values())).every(every)
     if root is None:
         raise CrossbandError("nothing to scan; give a folder, or those of rgb and tir images", parameter="rgb")
     root = Path(root)
     if not root.is_dir():
         raise CrossbandError(f"no folder {root}")
     if suffixes:
-        return pair_suffixes(root, {parse_band(name): end for name, end in suffixes.items()}).every(every)
-    if kind is not None:
-        return dataset(kind).read(root).every(every)
-    return _recognize(root).every(every)
+        frames = pair_suffixes(root, {parse_band(name): end for name, end in suffixes.items()})
+    else:
+        frames = dataset(kind).read(root) if kind is not None else _recognize(root, tolerance)
+    return _said(root, frames).every(every)
+
+
+def _said(root: Path, frames: Frames, folders: tuple[Path, ...] = ()) -> Frames:
+    """The frames, after it is said which files below the folder, or those folders of it, are in none."""
+    for folder in folders or (root,):
+        for line in account_lines(metadata(folder, frames)):
+            note_once(f"left out of {folder}: {line}")
+    return _looked_at(with_positions(frames))
 
 
 def open_frames(source: str | Path, root: str | Path | None = None, band: Band | str | None = None) -> Frames:
-    """Open a manifest, a folder's ``frames.parquet``, or a folder as :func:`scan` recognizes it.
+    """Open a manifest, a folder's ``frames.parquet`` or ``frames.csv``, or a folder as :func:`scan` recognizes it.
 
     Images that a folder's manifest does not list are counted in a note.
 
@@ -105,23 +134,24 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
     source = Path(source)
     if not source.exists():
         raise CrossbandError(f"{source} does not exist; give a folder of images or a manifest")
-    if source.suffix.lower() in IMAGE_SUFFIXES and source.is_file():
+    if source.is_file() and source.suffix.lower() not in (".parquet", ".csv") and is_image_file(source):
         raise CrossbandError(f"{source} is a single image; give its folder, or a manifest")
     if not source.is_dir():
-        return Frames.read(source, root)
-    manifest = source / "frames.parquet"
-    if manifest.is_file():
+        return _looked_at(Frames.read(source, root))
+    manifest = next((m for m in (source / "frames.parquet", source / "frames.csv") if m.is_file()), None)
+    if manifest is not None:
         frames = Frames.read(manifest, root)
         _say_unlisted(frames, manifest)
-        return frames
+        return _looked_at(frames)
     if (
         band is not None
         and (single := images_by_stem(source))
         and not any(p.is_dir() for p in source.iterdir())
     ):
         with contextlib.suppress(CrossbandError):
-            return scan(source)
-        return Frames.make([{"frame": key, band: path.name} for key, path in single.items()], source)
+            return _said(source, _recognize(source, TOLERANCE))
+        rows = [{"frame": key, band: path.name} for key, path in single.items()]
+        return _said(source, Frames.make(rows, source))
     if root is not None:
         raise CrossbandError(
             f"a root says where a manifest's images are, and {source} has no manifest; give their own folder",
@@ -130,11 +160,18 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
     return scan(source)
 
 
+def _looked_at(frames: Frames) -> Frames:
+    """The frames, after a few are looked at and what seems wrong is said."""
+    for line in look_at_some(frames):
+        note_once(line)
+    return frames
+
+
 def _say_unlisted(frames: Frames, manifest: Path) -> None:
     """Say that there are images beside those a manifest lists: new ones are not passed over in silence."""
     listed = {path for band in frames.bands for path in frames.paths(band) if path is not None}
     folders = {path.parent for path in listed if path.parent.is_dir()}
-    there = sum(p.suffix.lower() in IMAGE_SUFFIXES for folder in folders for p in folder.iterdir())
+    there = sum(is_image_file(p) for folder in folders for p in folder.iterdir() if p.is_file())
     if there > len(listed):
         note(
             f"{there - len(listed)} images beside those that {manifest} lists are left out; "
@@ -142,7 +179,7 @@ def _say_unlisted(frames: Frames, manifest: Path) -> None:
         )
 
 
-def _recognize(root: Path) -> Frames:
+def _recognize(root: Path, tolerance: float) -> Frames:
     known = [entry for entry in list_datasets() if entry.found_in(root)]
     if len(known) > 1:
         names = ", ".join(entry.name for entry in known)
@@ -151,10 +188,21 @@ def _recognize(root: Path) -> Frames:
         return known[0].read(root)
     folders = guess_folders(root)
     if folders:
-        return pair_folders(root, **{band.value: folder for band, folder in folders.items()})
+        return pair_folders(root, tolerance, **{band.value: folder for band, folder in folders.items()})
+    if guess_dji(root):
+        images, others = pair_dji(root)
+        if others:
+            note_once(f"{others} images of DJI's other cameras (zoom, say) are in no frame")
+        return frames_by_key(root, images, str(root))
+    nested = guess_nested(root)
+    if nested:
+        return pair_nested(root, nested, tolerance)
     suffixes = guess_suffixes(root)
     if suffixes:
         return pair_suffixes(root, suffixes)
+    prefixes = guess_prefixes(root)
+    if prefixes:
+        return pair_prefixes(root, prefixes)
     if guess_radiometric(root):
         return pair_radiometric(root)
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):

@@ -12,21 +12,31 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+import pandas as pd
+
 from ..bands import Band, parse_band
-from ..errors import CrossbandError
+from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
+from ..io import read_bytes
+from ..io.dji import is_dji_thermal
 from ..io.flir import has_flir_records
 from ..progress import note, track
+from ._account import photographs
+from ._moments import TOLERANCE, check_tolerance, pair_by_time
 from ._registry import images_by_stem, is_text, note_once
 
 __all__ = [
     "Group",
     "frames_by_key",
     "guess_folders",
+    "guess_nested",
+    "guess_prefixes",
     "guess_radiometric",
     "guess_suffixes",
     "pair_folders",
     "pair_groups",
+    "pair_nested",
+    "pair_prefixes",
     "pair_radiometric",
     "pair_suffixes",
 ]
@@ -41,13 +51,16 @@ _HINTS: dict[Band, tuple[str, ...]] = {
 }
 
 
-def pair_folders(root: Path, **folders: Path | None) -> Frames:
+def pair_folders(root: Path, tolerance: float = TOLERANCE, **folders: Path | None) -> Frames:
     """Pair the images of one folder per band: the same stem (or relative path) is one frame.
+
+    Where no stem is common and names or EXIF say when an image was taken, the nearest in time are one.
 
     A frame that lacks a band is kept, with that band empty, as long as some frames have both.
 
     Args:
         root: the manifest's root; paths are written relative to it.
+        tolerance: seconds that a frame's images are apart, at most, where they are paired by time.
         folders: ``rgb=``, ``nir=``, ``tir=`` folder.
 
     Raises:
@@ -58,6 +71,12 @@ def pair_folders(root: Path, **folders: Path | None) -> Frames:
     for band, found in images.items():
         if not found:
             raise CrossbandError(f"no images in the {band.value} folder {given[band]}")
+    if len(images) > 1 and not set.intersection(*(set(found) for found in images.values())):
+        timed = pair_by_time(images, check_tolerance(tolerance))
+        if timed is not None and _share_a_key(timed[0]):
+            note_once(f"no file stem is common; paired by time, at most {tolerance:g} s apart")
+            frames = frames_by_key(root, timed[0], "")
+            return frames.assign(time=[timed[1].get(name) for name in frames.names])
     return frames_by_key(root, images, f"the folders {' and '.join(str(f) for f in given.values())}")
 
 
@@ -142,12 +161,19 @@ def pair_radiometric(root: Path) -> Frames:
         CrossbandError: no image carries them.
     """
     images = images_by_stem(root, recursive=True)
-    found = {key: path for key, path in images.items() if has_flir_records(path)}
+    found = {key: path for key, path in images.items() if has_flir_records(path) or _is_dji(path)}
     if not found:
         raise CrossbandError(f"no radiometric JPEGs in {root}")
     if len(found) < len(images):
-        note(f"{len(images) - len(found)} of {len(images)} images hold no temperatures and are left out")
-    return frames_by_key(root, {Band.RGB: found, Band.TIR: found}, str(root))
+        note(f"{len(images) - len(found)} of {len(images)} images carry no temperatures and are left out")
+    carries = photographs(found.values())
+    color = {key: path for key, path in found.items() if carries[path]}
+    if len(color) < len(found):
+        note_once(
+            f"{len(found) - len(color)} of {len(found)} files carry no photograph: their picture is the "
+            "thermal image in false color, and no rgb"
+        )
+    return frames_by_key(root, {Band.RGB: color, Band.TIR: found} if color else {Band.TIR: found}, str(root))
 
 
 def frames_by_key(root: Path, images: Mapping[Band, Mapping[str, Path]], where: str) -> Frames:
@@ -178,10 +204,74 @@ def frames_by_key(root: Path, images: Mapping[Band, Mapping[str, Path]], where: 
     return Frames.make(rows, root)
 
 
+def _share_a_key(images: Mapping[Band, Mapping[str, Path]]) -> bool:
+    keys = [key for found in images.values() for key in found]
+    return len(set(keys)) < len(keys)
+
+
+def guess_nested(root: Path, deepest: int = 4) -> list[Group]:
+    """The folders below ``root`` whose subfolders tell bands, each a sequence, as in ``set00/V000/visible`` and
+    ``flight1/RGB``; empty where none does."""
+    found, waiting = [], [(root, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        bands = guess_folders(folder) if depth else {}
+        if bands:
+            name = folder.relative_to(root).as_posix()
+            found.append(Group(name, bands, {"sequence": name}))
+        elif depth < deepest:
+            inner = (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX")))
+            waiting += [(path, depth + 1) for path in inner if not path.is_symlink()]
+    return sorted(found, key=lambda group: _natural(group.name))
+
+
+def pair_nested(root: Path, groups: list[Group], tolerance: float) -> Frames:
+    """Frames ``SEQUENCE/STEM`` of folders that each hold a folder a band; see :func:`pair_folders`."""
+    tables = []
+    for group in track(groups, len(groups), "scanning", "folders"):
+        part = pair_folders(root, tolerance, **{band.value: folder for band, folder in group.folders.items()})
+        names = [f"{group.name}/{name}" for name in part.names]
+        tables.append(part.assign(frame=names, **group.columns).table)
+    return Frames.make(pd.concat(tables, ignore_index=True), root)
+
+
+def guess_prefixes(root: Path) -> dict[Band, str]:
+    """The beginnings of file names below ``root`` that tell a band (``rgb_`` and ``thermal_``); empty when
+    fewer than two do."""
+    stems = [Path(key).name for key in images_by_stem(root, recursive=True)]
+    found: dict[Band, str] = {}
+    for band, hints in _HINTS.items():
+        for hint in hints:
+            starts = {s[: len(hint) + 1] for s in stems if s.lower().startswith((hint + "_", hint + "-"))}
+            if len(starts) == 1:
+                found[band] = starts.pop()
+                break
+    return found if len(found) > 1 else {}
+
+
+def pair_prefixes(root: Path, prefixes: Mapping[Band, str]) -> Frames:
+    """Frames from one folder (and those below it) where the beginning of a name tells the band."""
+    images: dict[Band, dict[str, Path]] = {band: {} for band in prefixes}
+    for key, path in images_by_stem(root, recursive=True).items():
+        folder, _, name = key.rpartition("/")
+        for band, prefix in sorted(prefixes.items(), key=lambda item: -len(item[1])):
+            if name.startswith(prefix) and name != prefix:
+                images[band][f"{folder}/{name[len(prefix) :]}".lstrip("/")] = path
+                break
+    return frames_by_key(root, images, str(root))
+
+
 def guess_radiometric(root: Path, look_at: int = 16) -> bool:
-    """Return whether one of the first images below ``root`` carries FLIR records."""
+    """Return whether one of the first images below ``root`` carries FLIR records, or DJI's counts."""
     images = images_by_stem(root, recursive=True).values()
-    return any(has_flir_records(path) for path in islice(images, look_at))
+    return any(has_flir_records(path) or _is_dji(path) for path in islice(images, look_at))
+
+
+def _is_dji(path: Path) -> bool:
+    try:
+        return is_dji_thermal(read_bytes(path))
+    except ImageFault:
+        return False
 
 
 def guess_folders(root: Path) -> dict[Band, Path]:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from ..errors import CrossbandError
 from ..frames import Frames
-from ..io import IMAGE_SUFFIXES
+from ..io import is_image_file
 from ..progress import note
 from ..registry import Registry
 
 __all__ = [
     "Dataset",
     "dataset",
+    "files_below",
     "images_by_stem",
     "is_text",
     "list_datasets",
@@ -94,8 +95,9 @@ def dataset(name: str) -> Dataset:
 def images_by_stem(folder: Path, recursive: bool = False) -> dict[str, Path]:
     """Return the images of a folder by stem, in order of their names.
 
-    With ``recursive`` the key is the path below the folder without its suffix. Linked folders are followed,
-    hidden ones are not looked into, and files whose names are not UTF-8 are left out, which is said.
+    With ``recursive`` the key is the path below the folder without its suffix. An image is told by its suffix, or
+    by its first bytes. Linked folders are followed, hidden ones are not looked into, and files whose names are
+    not UTF-8 are left out, which is said.
 
     Raises:
         CrossbandError: no such folder, or two images share a stem.
@@ -109,8 +111,8 @@ def images_by_stem(folder: Path, recursive: bool = False) -> dict[str, Path]:
     images: dict[str, Path] = {}
     unnamed: list[str] = []
     for path in sorted(_files_below(folder) if recursive else folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file():
-            key = path.relative_to(folder).with_suffix("").as_posix()
+        if not path.name.startswith(".") and is_image_file(path) and path.is_file():
+            key = _without_suffix(path.relative_to(folder).as_posix())
             if not is_text(key):
                 unnamed.append(path.name)
                 continue
@@ -123,6 +125,22 @@ def images_by_stem(folder: Path, recursive: bool = False) -> dict[str, Path]:
         example = os.fsencode(unnamed[0])
         note_once(f"{len(unnamed)} images of {folder} are left out: names like {example!r} are not UTF-8")
     return images
+
+
+def _without_suffix(name: str) -> str:
+    """The name without its suffix; ``1628000000.040`` has none: a number of seconds is no name of a kind.
+
+    Example:
+        >>> _without_suffix("a/1628000000.040.png"), _without_suffix("b.RJPG")
+        ('a/1628000000.040', 'b')
+    """
+    head, _, tail = name.rpartition(".")
+    return head if head and not tail.isdigit() and "/" not in tail else name
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, hidden ones and their folders left out; linked folders are followed."""
+    yield from (path for path in _files_below(folder) if not path.name.startswith("."))
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

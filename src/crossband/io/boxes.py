@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..errors import CrossbandError
+from ..files import read_json
 from ..frames import Frames
 
 __all__ = ["Boxes", "read_boxes"]
@@ -66,8 +65,7 @@ class _Coco:
     """One file."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        content = self._content()
+        content = read_json(path, _LARGEST)
         try:
             categories = sorted(content["categories"], key=lambda category: int(category["id"]))
             self.classes = [str(category["name"]) for category in categories]
@@ -83,18 +81,8 @@ class _Coco:
                     corners = (x, y, x + width, y + height)
                     row = (*corners, names[int(box["category_id"])], float(box.get("instance", -1)))
                     self._boxes.setdefault(images[int(box["image_id"])], []).append(row)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise CrossbandError(f"{path} is not a COCO box file: {type(error).__name__} {error}") from None
-
-    def _content(self) -> dict[str, Any]:
-        try:
-            if self._path.stat().st_size > _LARGEST:
-                raise CrossbandError(f"{self._path} is larger than {_LARGEST >> 20} MB; split it")
-            return json.loads(self._path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise CrossbandError(f"no boxes at {self._path} ({error.strerror})") from None
-        except ValueError as error:
-            raise CrossbandError(f"{self._path} is not valid JSON: {error}") from None
 
     def of(self, frame: str) -> list[tuple[float, float, float, float, str, float]]:
         """The boxes of a frame."""

@@ -24,6 +24,7 @@ import PIL.Image
 
 from ..bands import Band, Units, parse_band, parse_units
 from ..errors import ImageFault
+from .composite import parts_of
 from .dji import is_dji_thermal, read_dji_counts
 from .flir import fff_frames, fff_size, is_fff, is_radiometric_jpeg, read_kelvin, read_photograph
 from .netpbm import netpbm_size, read_netpbm
@@ -326,6 +327,8 @@ def read_bytes(path: str | Path) -> bytes:
     Raises:
         ImageFault: missing, empty, unreadable, or larger than 1 GiB.
     """
+    if (parts := parts_of(path)) is not None:
+        return _together(path, parts)
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
@@ -343,6 +346,23 @@ def read_bytes(path: str | Path) -> bytes:
     if not data:
         raise ImageFault(path, "empty file (0 bytes)")
     return data
+
+
+def _together(path: str | Path, parts: list[Path]) -> bytes:
+    """Three gray files as one PPM of 8 or 16 bits.
+
+    Raises:
+        ImageFault: one cannot be read, or they differ in size or depth.
+    """
+    channels = [read_image(part).pixels for part in parts]
+    first = channels[0]
+    if any(c.ndim != 2 or c.shape != first.shape or c.dtype != first.dtype for c in channels):
+        raise ImageFault(path, "its three files are not gray images of one size and depth")
+    if first.dtype not in (np.uint8, np.uint16):
+        raise ImageFault(path, f"its three files are of {first.dtype}, no whole numbers")
+    head = f"P6\n{first.shape[1]} {first.shape[0]}\n{np.iinfo(first.dtype).max}\n".encode()
+    pixels = np.stack(channels, -1)
+    return head + (pixels.astype(">u2") if first.dtype == np.uint16 else pixels).tobytes()
 
 
 @contextmanager

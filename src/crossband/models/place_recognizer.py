@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import CrossbandError
-from ..nn.aggregation import Aggregator, create_aggregator
+from ..nn.aggregation import Aggregator, NetVLAD, create_aggregator
 from ..nn.batchnorm import freeze_batchnorm
 from ..nn.encoder import Encoder, reached_parameters
 from ..weights import file_digest, load_state_dict
@@ -158,6 +158,13 @@ def load_place_encoder(path: Path, metadata: Mapping[str, Any]) -> tuple[Encoder
     try:
         with torch.device("meta"):
             needed, _ = create_place_recognizer(**options, pretrained=False)
+            head = needed.aggregator
+            if isinstance(head, NetVLAD) and head.whiten:
+                if "aggregator.whiten_axes" not in state:
+                    raise CrossbandError(
+                        "it lacks the whitening its recipe asks for; the same crossband train once more adds it"
+                    )
+                head.expect_whitening()
         shapes = {name: value.shape for name, value in needed.state_dict().items()}
         if shapes != {name: value.shape for name, value in state.items()}:
             raise CrossbandError("its tensors do not match its recipe")

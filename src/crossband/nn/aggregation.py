@@ -161,10 +161,27 @@ class NetVLAD(Aggregator):
         if not 0 <= whiten <= self.full_dim:
             raise CrossbandError(f"NetVLAD of {self.full_dim} dims cannot keep {whiten} of them")
         self.whiten = whiten
-        self.whitening: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.register_buffer("whiten_mean", None)
+        self.register_buffer("whiten_axes", None)
         self.centers = nn.Parameter(F.normalize(torch.randn(clusters, channels), dim=1))
         self.weights = nn.Parameter(2 * (alpha or 10.0) * self.centers.detach().clone())
         self.bias = nn.Parameter(torch.zeros(clusters))
+
+    @property
+    def whitening(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Mean and axes ``(D, whiten)``, once they are known; then they are part of the state that is saved."""
+        mean, axes = self._buffers["whiten_mean"], self._buffers["whiten_axes"]
+        return None if mean is None or axes is None else (mean, axes)
+
+    def expect_whitening(self) -> None:
+        """Make room for the axes of a state that is loaded next."""
+        self.whiten_mean = self.centers.new_zeros(self.full_dim)
+        self.whiten_axes = self.centers.new_zeros(self.full_dim, self.whiten)
+
+    def _load_from_state_dict(self, state: dict[str, torch.Tensor], prefix: str, *args: object) -> None:
+        if self.whiten and f"{prefix}whiten_axes" in state and self.whitening is None:
+            self.expect_whitening()
+        super()._load_from_state_dict(state, prefix, *args)
 
     @property
     def dim(self) -> int:  # type: ignore[override]
@@ -214,8 +231,6 @@ class NetVLAD(Aggregator):
     def fit_whitening(self, vectors: torch.Tensor) -> None:
         """Set the whitening from full descriptors ``(n, C * K)``, n above ``whiten``.
 
-        It is no part of the state that is saved, and is fitted again from the same images.
-
         Raises:
             CrossbandError: no whitening was asked for, or too few descriptors.
         """
@@ -226,7 +241,9 @@ class NetVLAD(Aggregator):
         mean = vectors.mean(0)
         _, singular, axes = torch.linalg.svd(vectors - mean, full_matrices=False)
         scale = (singular[: self.whiten] / math.sqrt(len(vectors) - 1)).clamp(min=1e-6)
-        self.whitening = mean, axes[: self.whiten].T / scale
+        device = self.centers.device
+        self.whiten_mean = mean.to(device).contiguous()
+        self.whiten_axes = (axes[: self.whiten].T / scale).to(device).contiguous()
 
 
 def _full_precision(maps: torch.Tensor) -> contextlib.AbstractContextManager[object]:

@@ -19,8 +19,12 @@ def describe_frames(network: Streams, items: FrameItems, batch_size: int = 16) -
     shapes: dict[str, tuple[int, ...]] = {}
 
     def compute(part: np.ndarray) -> torch.Tensor:
-        images, present = (tensor.to(next(network.parameters()).device) for tensor in items.batch(part))
-        if shapes and not present.any():  # nothing to look at in a whole batch
+        device = next(network.parameters()).device
+        images, present = (tensor.to(device) for tensor in items.batch(part))
+        if not present.any():  # nothing to look at in a whole batch; what comes out of the others is as wide
+            if not shapes:
+                one = _told(network(images[:1], torch.ones_like(present[:1])))
+                shapes.update({name: tuple(value.shape[1:]) for name, value in one.items()})
             return torch.zeros(len(part), sum(int(np.prod(shape)) for shape in shapes.values()))
         found = _told(network(images, present))
         shapes.update({name: tuple(value.shape[1:]) for name, value in found.items()})

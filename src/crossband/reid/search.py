@@ -14,7 +14,7 @@ import pandas as pd
 import PIL.Image
 
 from ..bands import parse_band
-from ..checkpoints import load_network
+from ..checkpoints import complete_metadata, load_network
 from ..data.items import FrameItems
 from ..data.preprocess import Preprocess
 from ..datasets import open_frames
@@ -72,26 +72,28 @@ def load_reid(checkpoint: str | Path, device: str = "cpu") -> ReidNetwork:
 
     metadata = read_metadata(checkpoint)
     recipe = metadata["recipe"]
+    where = choose_device(device)
     if recipe.get("task") != "reidentification":
         raise CrossbandError(
             f"{checkpoint} was trained for {recipe.get('task')}; crossband train recipes/reid/city_msn.yaml "
             "makes one that re-identifies"
         )
-    model, data = recipe["model"], recipe["data"]
-    network, _ = create_streams(
-        data["bands"],
-        len(metadata["classes"]),
-        model["stream"],
-        model["encoder"],
-        layer=model["layer"],
-        size=tuple(data["size"]),
-        options=model["options"],
-        pretrained=False,
-    )
+    with complete_metadata(checkpoint):
+        model, data = recipe["model"], recipe["data"]
+        network, _ = create_streams(
+            data["bands"],
+            len(metadata["classes"]),
+            model["stream"],
+            model["encoder"],
+            layer=model["layer"],
+            size=tuple(data["size"]),
+            options=model["options"],
+            pretrained=False,
+        )
+        preprocess = Preprocess.from_description(metadata["preprocess"])
+        descriptor = recipe["scoring"].get("descriptor", "features")
     load_network(checkpoint, network)
-    preprocess = Preprocess.from_description(metadata["preprocess"])
-    descriptor = recipe["scoring"].get("descriptor", "features")
-    network = network.eval().requires_grad_(False).to(choose_device(device))
+    network = network.eval().requires_grad_(False).to(where)
     return ReidNetwork(network, preprocess, file_digest(Path(checkpoint)), descriptor)
 
 
@@ -232,7 +234,7 @@ def reid(
         after: only frames at this time or later, as in the column ``time``; ``before`` or earlier.
         rerank: by k-reciprocal neighbors within the gallery.
         store: a folder where the gallery's descriptors are kept for the next query.
-        device: ``cpu``, ``cuda`` or ``auto``.
+        device: where the network of a checkpoint runs: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
         CrossbandError: no such query, gallery, checkpoint, band or column, or nothing left to search.

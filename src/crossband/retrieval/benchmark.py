@@ -16,7 +16,7 @@ from ..allocator import process_peak_mb
 from ..bands import Band
 from ..data.preprocess import Warp
 from ..errors import CrossbandError, ImageFault
-from ..files import make_folder, write_file
+from ..files import make_folder, results_kind, write_file
 from ..frames import Frames
 from ..metrics import (
     Protocol,
@@ -33,7 +33,7 @@ from .directions import Direction, Example, Sides, directions
 from .embed import Embedding, embed
 from .rerank import DEFAULT_RERANK, Reranked, SecondLook
 from .rerank import rerank as rerank_sides
-from .search import DEFAULT_MEMORY
+from .search import DEFAULT_MEMORY, exact_search
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +61,8 @@ class Run:
     items of each list were compared once more, or ``None``. ``recall`` and ``misaligned`` are what a search
     gives, re-ranked where the model can; ``recall_descriptor`` and ``misaligned_descriptor`` are the
     descriptor's alone. ``same_place`` says how far the probability of one place can be trusted, on each
-    query's most probable right item and its most probable wrong one among those compared.
+    query's most probable right item and its most probable wrong one among those compared. ``remark`` says
+    what the failures have in common, where they have.
     """
 
     model: str
@@ -87,6 +88,7 @@ class Run:
     peak_memory_mb: float | None
     reranked: int | None
     same_place: dict[str, object] | None
+    remark: str | None
     ranks: Ranks = field(repr=False, compare=False)
     query_frames: tuple[str, ...] = field(repr=False, compare=False)
     examples: list[Example] = field(repr=False, compare=False)
@@ -205,9 +207,21 @@ class Benchmark(Result):
     def write(self, out: str | Path) -> Path:
         """Write ``results.json`` and ``results.csv``; return the folder."""
         out = make_folder(out)
+        check_own_results(out)
         write_file(out / "results.json", json.dumps(self.to_dict(), indent=1) + "\n")
         write_file(out / "results.csv", self.to_pandas().to_csv(index=False))
         return out
+
+
+def check_own_results(out: str | Path) -> None:
+    """Refuse a folder whose ``results.json`` another verb wrote.
+
+    Raises:
+        CrossbandError: it holds no runs of a benchmark.
+    """
+    path = Path(out) / "results.json"
+    if path.is_file() and "runs" not in results_kind(path):
+        raise CrossbandError(f"{path} is of another verb and stays; choose another folder", parameter="out")
 
 
 def benchmark(
@@ -346,6 +360,24 @@ class _Described:
         return Sides.of(self.plain, way, own_means=own_means)
 
 
+def _offset(sides: Sides, ranks: Ranks, plan: _Plan, frames: Frames) -> str | None:
+    """What most answers have in common where most are wrong: a constant step from the query in the frames'
+    order, as between recordings of which one began late."""
+    if plan.rule.name != "exact" or sides.same_band or recall_at(ranks, 1) >= 50 or ranks.n_queries < 5:
+        return None
+    _, found = exact_search(sides.queries, sides.gallery, 1, plan.max_memory)
+    order = {name: row for row, name in enumerate(frames.names)}
+    queries = np.array([order[name] for name in sides.query_frames.names])
+    answers = np.array([order[name] for name in sides.gallery_frames.names])[found[:, 0]]
+    steps, counts = np.unique(answers - queries, return_counts=True)
+    step, count = int(steps[counts.argmax()]), int(counts.max())
+    if step == 0 or count < 0.5 * len(queries):
+        return None
+    way = "earlier" if step < 0 else "later"
+    far = "the frame one" if abs(step) == 1 else f"the frame {abs(step)}"
+    return f"{count} of {len(queries)} queries find {far} {way}: are the recordings offset?"
+
+
 def _measure(
     frames: Frames, descriptor: Descriptor, ways: list[Direction], plan: _Plan
 ) -> Iterator[tuple[Run, list[ImageFault]]]:
@@ -363,6 +395,8 @@ def _measure(
         if not ranks.n_queries:
             note(f"left out: {way}, where no query has a positive in the gallery")
             continue
+        if offset := _offset(sides, ranks, plan, frames):
+            note(f"{descriptor.name}, {way}: {offset}")
         pair = frozenset((way.query, way.gallery))
         if pair not in ckas:
             ckas[pair] = sides.cka(plan.max_memory)
@@ -399,6 +433,7 @@ def _measure(
                 same_place=lists.trust(plan.rule.positives(sides.query_frames, sides.gallery_frames))
                 if lists
                 else None,
+                remark=offset,
                 ranks=ranks,
                 query_frames=tuple(sides.query_frames.names),
                 examples=sides.examples(

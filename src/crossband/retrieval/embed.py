@@ -21,6 +21,7 @@ from ..data.preprocess import Preprocess
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
 from ..io.images import decode_image, read_bytes
+from ..io.remarks import Remark, RemarkLog
 from ..progress import Progress
 from .descriptor.descriptor import (
     DEFAULT_DESCRIPTOR,
@@ -116,6 +117,7 @@ class _Prepared:
     key: str = ""
     tensor: torch.Tensor | None = None
     fault: ImageFault | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 def embed(
@@ -177,6 +179,7 @@ def embed(
         for kept in stored:
             kept.flush()  # stopped by hand or by an error, what was computed is kept
     seconds = time.perf_counter() - start
+    _say_remarks(done)
     faults = [item.fault for item in done if item.fault is not None]
     parts: list[dict[Band, BandEmbedding]] = [{} for _ in stored]
     for band in wanted:
@@ -191,6 +194,14 @@ def embed(
     if look is not None:
         local = Embedding(look.descriptor, frames, parts[1], faults, computed, seconds)
     return Embedding(descriptor, frames, parts[0], faults, computed, seconds, local)
+
+
+def _say_remarks(done: list[_Prepared]) -> None:
+    """What is to be known of the images that were read now, a line a kind."""
+    log = RemarkLog()
+    for item in done:
+        log.add(item.job.path, item.remarks)
+    log.say()
 
 
 @dataclass(frozen=True)
@@ -293,7 +304,7 @@ def _read(job: _Job, preprocess: Preprocess, stored: list[DescriptorStore]) -> _
         if all(key in kept for kept in stored):
             return _Prepared(job, digest, key)
         image = decode_image(data, job.path, job.band, job.units)
-        return _Prepared(job, digest, key, preprocess(image, job.band))
+        return _Prepared(job, digest, key, preprocess(image, job.band), remarks=image.remarks)
     except ImageFault as fault:
         return _Prepared(job, fault=fault)
     except CrossbandError as error:

@@ -35,7 +35,7 @@ from .descriptor import (
 from .descriptor_cache import Rows
 from .directions import Direction, Example, Sides, directions
 from .embed import Embedding, embed
-from .projection import principal_scores, project
+from .projection import check_projection, principal_scores, project
 from .search import DEFAULT_MEMORY, distance_blocks, exact_search
 from .similarity_map import DEFAULT_MASKS, Masks, SimilarityMap, similarity_map
 
@@ -248,10 +248,15 @@ class Explanation(Result):
         return write_report(self.result, self.result.frames, out, self, published)
 
     def write(self, out: str | Path) -> Path:
-        """Write ``explanation.json`` next to the benchmark's own files; return the folder."""
+        """Write ``explanation.json`` and ``explanation.csv``; return the folder.
+
+        A benchmark's own files in the folder stay.
+        """
         out = make_folder(out)
-        self.result.write(out)
-        write_file(out / "explanation.json", json.dumps(self.to_dict()) + "\n")
+        write_file(out / "explanation.csv", self.result.to_pandas().to_csv(index=False))
+        models = [model.to_dict() for model in self.models]
+        content = {"crossband": __version__, "benchmark": self.result.to_dict(), "models": models}
+        write_file(out / "explanation.json", json.dumps(content) + "\n")
         return out
 
 
@@ -295,6 +300,8 @@ def explain(
         CrossbandError: as :func:`crossband.retrieval.benchmark`; one band twice, or a query that is not there.
     """
     rule = Protocol.parse(protocol)
+    for method in projections:
+        check_projection(method)
     ways = directions(frames, query, gallery, rule)
     if len(ways) != 1 or ways[0].query is ways[0].gallery:
         raise CrossbandError(

@@ -11,7 +11,7 @@ from ..errors import CrossbandError, MissingExtraError, unknown_name
 from .descriptor_cache import Rows
 from .search import DEFAULT_MEMORY, gram_matrix
 
-__all__ = ["PROJECTIONS", "principal_scores", "project"]
+__all__ = ["PROJECTIONS", "check_projection", "principal_scores", "project"]
 
 _COMPONENTS = 50  # what t-SNE and UMAP read
 
@@ -47,11 +47,20 @@ def project(scores: np.ndarray, method: str, seed: int = 0) -> np.ndarray:
     Raises:
         CrossbandError: an unknown method, a library that is missing, or fewer than four descriptors.
     """
-    if method not in PROJECTIONS:
-        raise unknown_name("projection", method, PROJECTIONS)
+    check_projection(method)
     if len(scores) < 4:
         raise CrossbandError(f"a projection needs at least four descriptors; there are {len(scores)}")
     return PROJECTIONS[method](scores, seed)
+
+
+def check_projection(method: str) -> None:
+    """Refuse a projection that is none, before any work.
+
+    Raises:
+        CrossbandError: an unknown name; a library that is missing is another matter.
+    """
+    if method not in PROJECTIONS:
+        raise unknown_name("projection", method, PROJECTIONS)
 
 
 def _pca(scores: np.ndarray, seed: int) -> np.ndarray:

@@ -61,7 +61,7 @@ def write_report(
     explanation: Explanation | None = None,
     published: LookUp | None = None,
 ) -> Path:
-    """Write ``report.html`` for a benchmark, and what explains it; return the file."""
+    """Write ``report.html`` for a benchmark, or ``explanation.html`` for what explains one; return the file."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("crossband", "reports"),
         autoescape=True,
@@ -82,7 +82,7 @@ def write_report(
         comparisons=result.comparisons,
         sections=[] if explanation is None else sections(explanation, frames),
     )
-    return write_file(Path(out) / "report.html", page)
+    return write_file(Path(out) / ("report.html" if explanation is None else "explanation.html"), page)
 
 
 def _lines(result: Benchmark, frames: Frames, way: tuple[str, str], published: LookUp | None) -> list[_Line]:

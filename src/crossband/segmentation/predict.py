@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bands import Band, parse_band
-from ..checkpoints import load_network, read_metadata
+from ..checkpoints import complete_metadata, load_network, read_metadata
 from ..data.preprocess import Preprocess
 from ..devices import choose_device
-from ..errors import CrossbandError
+from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, write_file
-from ..io import IMAGE_SUFFIXES, Image, read_image, read_labels
+from ..io import Image, RemarkLog, is_image_file, read_image, read_labels
 from ..models import create_segmenter
 from ..models.packaged import checkpoint_for
 from ..nn.reparam import reparameterize
@@ -42,6 +43,7 @@ class _Frame:
 
     paths: Paths
     labels: Path | None = None
+    units: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,14 +140,15 @@ def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegment
     recipe = metadata.get("recipe", {})
     if recipe.get("task") != "segmentation":
         raise CrossbandError(f"{checkpoint} is a checkpoint of the task {recipe.get('task')}, not segmentation")
-    bands = tuple(parse_band(band) for band in metadata["bands"])
-    model = recipe["model"]
-    network = create_segmenter(model["name"], len(metadata["classes"]), bands, options=model["options"])
+    where = choose_device(device)
+    with complete_metadata(checkpoint):
+        bands = tuple(parse_band(band) for band in metadata["bands"])
+        classes = [str(name) for name in metadata["classes"]]
+        model = recipe["model"]
+        network = create_segmenter(model["name"], len(classes), bands, options=model["options"])
+        preprocess = Preprocess.from_description(metadata["preprocess"])
     load_network(checkpoint, network)
-    preprocess = Preprocess.from_description(metadata["preprocess"])
-    return LoadedSegmenter(
-        reparameterize(network.eval()).to(choose_device(device)), bands, metadata["classes"], preprocess
-    )
+    return LoadedSegmenter(reparameterize(network.eval()).to(where), bands, classes, preprocess)
 
 
 def segment(
@@ -177,8 +180,10 @@ def segment(
             bands, the true labels where they are known, and every network's answer side by side.
         device: where the network runs.
 
+    A frame with an image that cannot be read is left out, which is said; so is a true label map.
+
     Raises:
-        CrossbandError: an image that is missing or cannot be read, or a checkpoint of another task.
+        CrossbandError: no frame that can be read, or a checkpoint of another task.
     """
     lost = [parse_band(band) for band in without]
     frames = _frames(images, {Band.TIR: tir, Band.NIR: nir})
@@ -195,18 +200,26 @@ def segment(
         note(f"some frames have no {', '.join(lacking)}; it is read as black, which costs accuracy")
     folder = make_folder(out)
     found: Rows[Segmented] = Rows()
+    left_out: list[CrossbandError] = []
+    stems, remarks = unique_stems(frames), RemarkLog()
+    read = {*model.bands, *(band for rival in rivals.values() for band in rival.bands)}
     for name, frame in track(frames.items(), len(frames), "segmenting"):
-        read = {*model.bands, *(band for rival in rivals.values() for band in rival.bands)}
-        paths = {band: path for band, path in frame.paths.items() if band in read}
-        pictures = {band: read_image(path, band, units) for band, path in paths.items()}
-        truth = None if frame.labels is None else read_labels(frame.labels)
-        found.append(_segmented(model, name, pictures, truth, lost, folder))
+        try:
+            pictures = _pictures(frame, read, units or frame.units, remarks)
+            truth = _truth(frame, left_out)
+            found.append(_segmented(model, name, stems[name], pictures, truth, lost, folder))
+        except ImageFault as fault:
+            left_out.append(fault)
+            continue
         if rivals:
             answers = {_name_of(checkpoint): read_labels(found[-1].labels)}
             answers |= {rival: one.labels(pictures) for rival, one in rivals.items()}
-            _write_comparison(
-                folder / f"{name.replace('/', '_')}_compared.png", pictures, answers, model.classes, truth
-            )
+            _write_comparison(folder / f"{stems[name]}_compared.png", pictures, answers, model.classes, truth)
+    for lost_one in left_out:
+        note(f"left out: {lost_one}")
+    remarks.say()
+    if not found:
+        raise CrossbandError(f"none of {len(frames)} frames can be segmented: {left_out[0]}")
     found.to_json(folder / "segments.json")
     return found
 
@@ -230,9 +243,50 @@ def _write_comparison(
     write_file(path, lambda partial: sheet.save(partial))
 
 
+def _pictures(
+    frame: _Frame, bands: Collection[Band], units: str | None, remarks: RemarkLog
+) -> dict[Band, Image]:
+    """The images of a frame that the network reads, each in its own depth."""
+    found = {}
+    for band, path in frame.paths.items():
+        if band in bands:
+            found[band] = read_image(path, band, units)
+            remarks.add(path, found[band].remarks)
+    if not found:
+        some = next(iter(frame.paths.values()))
+        raise ImageFault(some, f"its frame has none of the bands {', '.join(bands)}")
+    return found
+
+
+def _truth(frame: _Frame, left_out: list[CrossbandError]) -> np.ndarray | None:
+    """The true labels, where there are any that can be read."""
+    try:
+        return None if frame.labels is None else read_labels(frame.labels)
+    except ImageFault as fault:
+        left_out.append(fault)
+        return None
+
+
+def unique_stems(names: Iterable[str]) -> dict[str, str]:
+    """Return a file's stem for each frame: its name with folders as ``_``, and a number where two would be one file.
+
+    Example:
+        >>> unique_stems(["a/b", "a_b", "c"])
+        {'a/b': 'a_b', 'a_b': 'a_b~2', 'c': 'c'}
+    """
+    found: dict[str, str] = {}
+    taken: dict[str, int] = {}
+    for name in names:
+        stem = name.replace("/", "_")
+        seen = taken[stem.lower()] = taken.get(stem.lower(), 0) + 1  # some disks know no upper case
+        found[name] = stem if seen == 1 else f"{stem}~{seen}"
+    return found
+
+
 def _segmented(
     model: LoadedSegmenter,
     name: str,
+    stem: str,
     pictures: dict[Band, Image],
     truth: np.ndarray | None,
     lost: list[Band],
@@ -242,7 +296,6 @@ def _segmented(
 
     labels = model.labels(pictures)
     others = {band: model.labels(pictures, [band]) for band in lost if band in pictures and len(pictures) > 1}
-    stem = _stem(name)
     files = folder / f"{stem}_labels.png", folder / f"{stem}_overlay.png"
     write_file(files[0], lambda path: _palette_image(labels, model.classes).save(path))
     further = {f"without {band}": other for band, other in others.items()}
@@ -274,21 +327,23 @@ def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]
 
     found: dict[str, _Frame] = {}
     for source in map(Path, sources):
-        if source.is_file() and source.suffix.lower() in IMAGE_SUFFIXES:
+        if source.is_file() and is_image_file(source):
             paths = {Band.RGB: source}
-            if read_image(source, Band.TIR).pixels.ndim < read_image(source).pixels.ndim == 3:
-                paths[Band.TIR] = source  # four channels, both bands
+            with contextlib.suppress(ImageFault):  # said when its turn comes
+                if read_image(source, Band.TIR).pixels.ndim < read_image(source).pixels.ndim == 3:
+                    paths[Band.TIR] = source  # four channels, both bands
             paths |= {band: _partner(source, where) for band, where in beside.items() if where is not None}
             _add(found, source.stem, _Frame(paths))
             continue
-        if source.suffix.lower() in IMAGE_SUFFIXES and not source.exists():
+        if is_image_file(source) and not source.exists():
             raise CrossbandError(f"no image at {source}; give an existing image, or a folder of pairs")
         frames = open_frames(source)
         for row, name in enumerate(frames.names):
             each = {band: frames.paths(band)[row] for band in frames.bands}
+            paths = {band: path for band, path in each.items() if path is not None}
             labels = frames.table["labels"].iloc[row] if frames.has("labels") else None
             truth = frames.root / labels if isinstance(labels, str) else None
-            _add(found, name, _Frame({band: path for band, path in each.items() if path is not None}, truth))
+            _add(found, name, _Frame(paths, truth, frames.units()[row]))
     if not found:
         raise CrossbandError("nothing to segment; give images, a folder of pairs, or a manifest")
     _check_files(found)
@@ -320,7 +375,7 @@ def _partner(image: Path, where: str | Path) -> Path:
     where = Path(where)
     if not where.is_dir():
         return where
-    matches = sorted(p for p in where.iterdir() if p.stem == image.stem and p.suffix.lower() in IMAGE_SUFFIXES)
+    matches = sorted(p for p in where.iterdir() if p.stem == image.stem and is_image_file(p))
     if not matches:
         raise CrossbandError(f"{where} has no image called {image.stem}; give the file itself")
     return matches[0]

@@ -9,18 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
-import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, Field, model_validator
 
-from ..data.parts import Strict
+from ..data.parts import MAX_SEED, Strict
 from ..errors import CrossbandError, nearest
+from .safe_yaml import parse_yaml, read_yaml
 
 __all__ = ["Optimizer", "Recipe", "TrainerSettings", "read_recipe"]
 
 _MOST_BASES = 4
+_LONGEST_MESSAGE = 200  # characters of what a recipe says that stand in a sentence
+
+
+"""A side of an image, pixels."""
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""A share below one."""
 
 
 class Optimizer(Strict):
@@ -45,18 +51,18 @@ class Optimizer(Strict):
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: float = Field(default=1e-5, gt=0)
-    head_lr: float | None = Field(default=None, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    lr: float = Field(default=1e-5, gt=0, le=1e3)
+    head_lr: float | None = Field(default=None, gt=0, le=1e3)
+    weight_decay: float = Field(default=0.0, ge=0, le=1e3)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     schedule: Literal["constant", "cosine", "exponential", "poly", "steps"] = "constant"
     decay: float = Field(default=0.9, gt=0, le=1)
-    power: float = Field(default=0.9, gt=0)
-    milestones: list[int] = Field(default_factory=list)
+    power: float = Field(default=0.9, gt=0, le=100)
+    milestones: list[Annotated[int, Field(ge=0, le=1_000_000)]] = Field(default_factory=list)
     warmup: float = Field(default=0.0, ge=0, lt=1)
     warmup_from: float = Field(default=0.0, ge=0, le=1)
-    clip: float = Field(default=0.0, ge=0)
+    clip: float = Field(default=0.0, ge=0, le=1e9)
 
 
 class TrainerSettings(Strict):
@@ -80,17 +86,17 @@ class TrainerSettings(Strict):
             (at first less, so that it follows), as 0.999; 0 keeps the last.
     """
 
-    epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=4, ge=1)
-    accumulate: int = Field(default=1, ge=1)
+    epochs: int = Field(default=30, ge=1, le=1_000_000)
+    batch_size: int = Field(default=4, ge=1, le=65_536)
+    accumulate: int = Field(default=1, ge=1, le=65_536)
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    processes: int = Field(default=1, ge=1)
-    workers: int = Field(default=0, ge=0)
-    patience: int = Field(default=0, ge=0)
-    validate_every: int = Field(default=1, ge=1)
+    processes: int = Field(default=1, ge=1, le=256)
+    workers: int = Field(default=0, ge=0, le=256)
+    patience: int = Field(default=0, ge=0, le=1_000_000)
+    validate_every: int = Field(default=1, ge=1, le=1_000_000)
     select_on: str = "val"
-    save_seconds: float = Field(default=60.0, ge=0)
+    save_seconds: float = Field(default=60.0, ge=0, le=1e9)
     average: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -123,7 +129,7 @@ class Recipe(Strict):
     paper: str | None = None
     row: str | None = None
     chosen: dict[str, str] = Field(default_factory=dict)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     data: Strict
     optimizer: Optimizer = Optimizer()
     trainer: TrainerSettings = TrainerSettings()
@@ -151,7 +157,7 @@ def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iter
     where = source if isinstance(source, str | Path) else "the recipe"
     for override in overrides:
         _override(content, override)
-    if not isinstance(content.get("task"), str):
+    if not isinstance(content.get("task"), str) or len(content["task"]) > _LONGEST_MESSAGE:
         raise CrossbandError(f"{where} has no task; add one, as in task: places")
     kind = find_task(content["task"]).recipe
     try:
@@ -161,22 +167,16 @@ def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iter
 
 
 def _read_yaml(path: Path, depth: int = 0) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CrossbandError(
-            f"no recipe at {path} ({error.strerror}); recipes/ holds the papers' recipes"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CrossbandError(f"{path} is not valid YAML: {' '.join(str(error).split())[:120]}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise CrossbandError(f"{path} is not a recipe: a mapping of keys to values is expected")
     if "base" not in content:
         return content
     base = content.pop("base")
-    if depth >= _MOST_BASES or not isinstance(base, str) or Path(base).name != base:
+    named = isinstance(base, str) and base and "\0" not in base and Path(base).name == base
+    if depth >= _MOST_BASES or not named:
         raise CrossbandError(
-            f"{path} has the base {base!r}; name a recipe in the same folder, not one of its own"
+            f"{path} has the base {str(base)[:80]!r}; name a recipe in the same folder, not one of its own"
         )
     return _merged(_read_yaml(path.with_name(base), depth + 1), content)
 
@@ -198,10 +198,7 @@ def _override(content: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise CrossbandError(f"an override is KEY=VALUE, as in optimizer.lr=1e-4, not {text!r}")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise CrossbandError(f"the value of {text!r} is not valid YAML") from None
+    parsed = parse_yaml(value, f"the value of {text[:80]!r}")
     *parents, last = key.split(".")
     for parent in parents:
         inner = content.setdefault(parent, {})
@@ -224,7 +221,7 @@ def _number(value: Any) -> Any:
 
 def _sentence(error: pydantic.ValidationError, kind: type[BaseModel]) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"])[:_LONGEST_MESSAGE]
     if first["type"] == "extra_forbidden":
         known = _keys_at(kind, first["loc"][:-1])
         close = nearest(str(first["loc"][-1]), known, n=1)
@@ -232,7 +229,8 @@ def _sentence(error: pydantic.ValidationError, kind: type[BaseModel]) -> str:
         return f"unknown key {where!r}; {hint}"
     if first["type"] == "missing":
         return f"the key {where!r} is missing"
-    return f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+    message = first["msg"][:_LONGEST_MESSAGE]
+    return f"{where}: {message[:1].lower()}{message[1:]}"
 
 
 def _keys_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -15,7 +15,7 @@ import torch
 from ..checkpoints import load_network, read_metadata
 from ..devices import choose_device
 from ..errors import CrossbandError, MissingExtraError
-from ..files import make_folder, write_file
+from ..files import make_folder, results_kind, write_file
 from ..results import Result
 from .recipe import Recipe, read_recipe
 from .task import Task, find_task
@@ -96,6 +96,7 @@ def train(
         task = _build(given, data_root)
         task.check()
         fit(task, folder)
+        task.complete(folder / BEST)
     metadata = read_metadata(folder / BEST)
     best = metadata["scores"][task.monitor]
     return Training(str(folder / BEST), task.monitor, best, metadata["epoch"], time.perf_counter() - start)
@@ -124,6 +125,8 @@ def evaluate(
     Raises:
         CrossbandError: neither recipe nor checkpoint, or one that does not fit the other.
     """
+    if out is not None:
+        _check_own(Path(out) / "results.json")
     if recipe is None:
         if checkpoint is None:
             raise CrossbandError("nothing to evaluate; give a recipe, a checkpoint, or both")
@@ -147,6 +150,7 @@ def evaluate(
         "tests": tests,
     }
     if out is not None:
+        _check_own(Path(out) / "results.json")
         write_json(Path(out) / "results.json", results)
     return results
 
@@ -159,6 +163,16 @@ def _version() -> str:
     from .. import __version__
 
     return __version__
+
+
+def _check_own(path: Path) -> None:
+    """Refuse to take the place of another verb's results.
+
+    Raises:
+        CrossbandError: the file is there and holds no tests of a network.
+    """
+    if path.is_file() and "tests" not in results_kind(path):
+        raise CrossbandError(f"{path} is of another verb and stays; choose another folder", parameter="out")
 
 
 def write_json(path: Path, value: Any) -> None:

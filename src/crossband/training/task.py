@@ -54,6 +54,11 @@ class Task(abc.ABC):
         """Set what depends on data before the first step, such as cluster centers; nothing by default."""
         return
 
+    def complete(self, checkpoint: Path) -> None:
+        """Add to a finished run's checkpoint what is only known at its end; nothing by default. A run that was
+        finished and is started again comes here too."""
+        return
+
     def check(self) -> None:
         """Check for what would spoil a run before it starts; nothing by default.
 

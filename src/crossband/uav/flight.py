@@ -24,9 +24,11 @@ import pandas as pd
 
 from ..bands import Units, parse_units, to_kelvin
 from ..data.reader import FrameReader
-from ..errors import CrossbandError, MissingExtraError
+from ..errors import CrossbandError
 from ..frames import Frames, leaves_folder
-from ..io import IMAGE_SUFFIXES, MAX_PIXELS
+from ..io import IMAGE_SUFFIXES, read_image
+from ..io.exif import read_exif
+from ..io.video import read_video
 from .projection import Pose
 from .semantic_map import SemanticMap
 
@@ -106,10 +108,7 @@ def open_flight(path: str | Path, where: dict[str, list[str]] | None = None) -> 
     if manifest.is_file() and manifest.suffix in (".parquet", ".csv"):
         return _manifest_flight(manifest, where)
     if path.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
-        raise CrossbandError(
-            f"{path} has images but no metadata; write {path / 'flight.csv'} with the columns file, "
-            f"{', '.join(_NEEDED)}"
-        )
+        return _exif_flight(path, where)
     raise CrossbandError(
         f"no flight at {path}: a folder with frames.parquet or flight.csv, or a video "
         f"({', '.join(sorted(VIDEO_SUFFIXES))}), is expected"
@@ -223,7 +222,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise CrossbandError(f"{path} is larger than {_LARGEST_TABLE >> 20} MB; split the flight")
     try:
         return pd.read_csv(path, dtype={"file": "string", "units": "string", "sequence": "string"})
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, UnicodeDecodeError, OverflowError) as error:
         raise CrossbandError(f"{path} is not a table: {' '.join(str(error).split())[:100]}") from None
 
 
@@ -232,8 +231,22 @@ def _with_units(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(units=units)
 
 
+def _with_exif(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The table, with what it lacks from the images' own EXIF and XMP where all of them say it."""
+    lacking = [name for name in (*_NEEDED, "pitch") if name not in table]
+    if "file" not in table or not lacking or not len(table):
+        return table
+    told = [{} if leaves_folder(str(name)) else read_exif(folder / str(name)) for name in table["file"]]
+    table = table.copy()
+    for name in lacking:
+        values = [said.get(name) for said in told]
+        if None not in values:
+            table[name] = values
+    return table
+
+
 def _sequence_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight:
-    table = _with_units(_read_table(folder / "flight.csv"))
+    table = _with_exif(_with_units(_read_table(folder / "flight.csv")), folder)
     if "file" not in table or table["file"].isna().any():
         raise CrossbandError(f"{folder / 'flight.csv'} has rows without a file; fill its column 'file'")
     for name in table["file"]:
@@ -242,6 +255,22 @@ def _sequence_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight
     table["frame"] = [Path(name).with_suffix("").as_posix() for name in table["file"]]
     reader = FrameReader(Frames(table[["frame"]].assign(tir=table["file"]), folder))
     return _made(table, folder, lambda row: reader.pixels(row, "tir"), where)
+
+
+def _exif_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight:
+    """A folder of images that say themselves where they were taken (EXIF, and DJI's XMP)."""
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    told = [read_exif(file) for file in files]
+    rows = [{"file": file.name, "units": "counts", **said} for file, said in zip(files, told, strict=True)]
+    table = pd.DataFrame(rows)
+    table["frame"] = [file.stem for file in files]
+    lacking = [name for name in _NEEDED if name not in table or not table[name].notna().all()]
+    if lacking:
+        raise CrossbandError(
+            f"the images of {folder} do not all say {', '.join(lacking)} in EXIF or XMP; write "
+            f"{folder / 'flight.csv'} with the columns file, {', '.join(_NEEDED)}"
+        )
+    return _made(table, folder, lambda row: read_image(files[row], "tir").pixels, where)
 
 
 def _video_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
@@ -282,28 +311,3 @@ class _Video:
         raise CrossbandError(
             f"the video {self._path} has {self._next} frames, its table asks for number {number}; fix the table"
         )
-
-
-def read_video(path: str | Path) -> Iterator[np.ndarray]:
-    """Read the frames of a video, uint8 or uint16 ``(H, W)`` for gray ones and ``(H, W, 3)`` for color.
-
-    Raises:
-        CrossbandError: no video, PyAV is missing, or too large.
-    """
-    try:
-        import av
-    except ModuleNotFoundError:
-        raise MissingExtraError("reading video needs PyAV; pip install 'crossband[uav]'") from None
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise CrossbandError(f"{path} has no video stream")
-            stream = container.streams.video[0]
-            if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
-                raise CrossbandError(f"the frames of {path} have more than {MAX_PIXELS} pixels")
-            for frame in container.decode(stream):
-                # gray ones in their own depth: a conversion between depths would scale the values
-                gray = frame.format.name.startswith("gray")
-                yield frame.to_ndarray() if gray else frame.to_ndarray(format="rgb24")
-    except (av.FFmpegError, ValueError) as error:
-        raise CrossbandError(f"{path} is not a readable video: {' '.join(str(error).split())[:100]}") from None

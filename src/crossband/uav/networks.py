@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from ..bands import Units
-from ..checkpoints import load_network, read_metadata
+from ..checkpoints import complete_metadata, load_network, read_metadata
 from ..data.scenes import thermal_input
 from ..devices import choose_device
 from ..errors import CrossbandError, DamagedFileError, MissingWeightsError
@@ -147,8 +147,10 @@ def read_labeler(path: str | Path, device: str = "cpu") -> Labeler:
         return build_labeler(LabelingModel(**metadata["recipe"]["model"]), pretrained=False)
 
     network, digest = _load(Path(path), "labeling", build, device)
-    model = read_metadata(path)["recipe"]["model"]
-    return Labeler(network, model["band"], model["zoom"], digest)
+    metadata = read_metadata(path)
+    with complete_metadata(path):
+        model = metadata["recipe"]["model"]
+        return Labeler(network, model["band"], model["zoom"], digest)
 
 
 def read_locator(path: str | Path, device: str = "cpu") -> Locator:
@@ -159,10 +161,12 @@ def read_locator(path: str | Path, device: str = "cpu") -> Locator:
         lambda metadata: TileDistance(len(GROUND), **metadata["recipe"]["model"]),
         device,
     )
-    search = read_metadata(path)["recipe"]["search"]
-    return Locator(
-        network, search["tile"], search["stride"], search["radius"], search.get("prior", 0.0), digest
-    )
+    metadata = read_metadata(path)
+    with complete_metadata(path):
+        search = metadata["recipe"]["search"]
+        return Locator(
+            network, search["tile"], search["stride"], search["radius"], search.get("prior", 0.0), digest
+        )
 
 
 def read_detector(path: str | Path, device: str = "cpu") -> Detector:
@@ -176,8 +180,9 @@ def read_detector(path: str | Path, device: str = "cpu") -> Detector:
 
     network, digest = _load(Path(path), "detection", build, device)
     metadata = read_metadata(path)
-    units = tuple(metadata.get("units", ()))
-    return Detector(network, metadata["classes"], metadata["recipe"]["model"]["zoom"], digest, units)
+    with complete_metadata(path):
+        units = tuple(metadata.get("units", ()))
+        return Detector(network, metadata["classes"], metadata["recipe"]["model"]["zoom"], digest, units)
 
 
 def _load(path: Path, task: str, build: Callable[[dict[str, Any]], N], device: str) -> tuple[N, str]:

@@ -7,7 +7,6 @@ meters east and north of its south-west corner, equirectangular about that corne
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +16,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import CrossbandError, MissingExtraError
+from ..files import read_json
 from ..geo import METERS_PER_DEGREE
 from ..io import MAX_PIXELS, read_image
+from ..io.tiff import is_tiff
 from .ground_classes import GROUND, OBJECT, UNKNOWN, label_table
 from .projection import Pose, sample
 
 __all__ = ["SemanticMap", "read_map"]
+
+_LARGEST_INDEX = 1 << 26  # bytes of tiles.json
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def read_map(path: str | Path, meters: float = 0.5) -> SemanticMap:
         if (folder / "tiles.json").is_file():
             return _read_tiles(folder)
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in (".tif", ".tiff", ".vrt"))
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in (".tif", ".tiff"))
         if len(found) == 1:
             return _read_raster(found[0], meters)
         raise CrossbandError(f"no map in {path}: tiles.json of crossband simulate, or one GeoTIFF, is expected")
@@ -133,15 +136,26 @@ def read_map(path: str | Path, meters: float = 0.5) -> SemanticMap:
     return _read_raster(path, meters)
 
 
+def _check_file(path: Path) -> None:
+    """Refuse what would be waited for, a pipe say."""
+    if not path.is_file():
+        raise CrossbandError(f"no map at {path}: not a file")
+
+
 def _read_tiles(folder: Path) -> SemanticMap:
     """The city's own form."""
+    index = read_json(folder / "tiles.json", _LARGEST_INDEX)
     try:
-        index = json.loads((folder / "tiles.json").read_text(encoding="utf-8"))
         meters, side, tiles = float(index["meters_per_pixel"]), float(index["tile_meters"]), index["tiles"]
         table = _ground(label_table({str(k): int(v) for k, v in index["classes"].items()}))
         places = [(str(tile["file"]), float(tile["x"]), float(tile["y"])) for tile in tiles]
         corner = min(float(tile["south"]) for tile in tiles), min(float(tile["west"]) for tile in tiles)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if not (1e-3 <= meters <= 1e4 and meters <= side <= 1e6 and places):
+            raise ValueError(f"meters_per_pixel {meters:g} and tile_meters {side:g} make no tile")
+        reach = max(max(abs(x), abs(y)) for _, x, y in places)
+        if not (reach < 1e7 and abs(corner[0]) <= 90 and abs(corner[1]) <= 180):
+            raise ValueError("a tile that is not on the earth")
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise CrossbandError(
             f"{folder / 'tiles.json'} has no georeference of its tiles ({type(error).__name__}: {error}); "
             f"each needs "
@@ -171,6 +185,7 @@ def _read_raster(path: Path, meters: float) -> SemanticMap:
         from rasterio.warp import Resampling, reproject, transform_bounds
     except ModuleNotFoundError:
         raise MissingExtraError("a georeferenced raster needs rasterio; pip install 'crossband[uav]'") from None
+    _check_file(path)
     try:
         with _quiet_open(rasterio, path) as raster:
             if raster.crs is None or raster.transform.is_identity:
@@ -180,8 +195,15 @@ def _read_raster(path: Path, meters: float) -> SemanticMap:
                     "-a_srs and -a_ullr say"
                 )
             if not np.issubdtype(np.dtype(raster.dtypes[0]), np.integer):
-                raise CrossbandError(f"{path} holds {raster.dtypes[0]}; a label raster needs integers")
-            west, south, east, north = transform_bounds(raster.crs, "EPSG:4326", *raster.bounds)
+                raise CrossbandError(
+                    f"{path} holds {raster.dtypes[0]}, no labels; a label raster has whole dims"
+                )
+            try:
+                west, south, east, north = transform_bounds(raster.crs, "EPSG:4326", *raster.bounds)
+            except Exception:  # the engine's errors have classes that nothing exports
+                west = south = east = north = math.nan
+            if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):  # also where one is no number
+                raise CrossbandError(f"{path} has a georeference that is not on the earth; write a real one")
             across = METERS_PER_DEGREE * math.cos(math.radians(south))
             width = math.ceil((east - west) * across / meters - 1e-6)
             height = math.ceil((north - south) * METERS_PER_DEGREE / meters - 1e-6)
@@ -208,7 +230,7 @@ def _read_raster(path: Path, meters: float) -> SemanticMap:
                 dst_nodata=UNKNOWN,
                 resampling=Resampling.nearest,
             )
-    except rasterio.errors.RasterioError as error:
+    except (rasterio.errors.RasterioError, OSError, ValueError, ArithmeticError) as error:
         raise CrossbandError(
             f"{path} is not a georeferenced raster: {' '.join(str(error).split())[:120]}"
         ) from None
@@ -226,18 +248,23 @@ def _quiet_open(rasterio: Any, path: Path) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        return rasterio.open(path)
+        # what looks like one file may be a recipe for others (VRT, ...), local or on the network: GeoTIFF
+        # alone, told by its first bytes, and nothing beside it is opened
+        with open(path, "rb") as file:
+            if not is_tiff(file.read(4)):
+                raise CrossbandError(f"{path} is no GeoTIFF; a map is one, or a folder with tiles.json")
+        settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+        with rasterio.Env(**settings):
+            return rasterio.open(path, driver="GTiff")
 
 
 def _raster_classes(path: Path, raster: Any) -> Mapping[str, int]:
     beside = path.with_suffix(".json")
     if beside.is_file():
         try:
-            return {str(name): int(number) for name, number in json.loads(beside.read_text("utf-8")).items()}
-        except (ValueError, AttributeError, TypeError):
-            raise CrossbandError(
-                f'{beside} is not a mapping from classes to values, as in {{"road": 1}}'
-            ) from None
+            return {str(name): int(number) for name, number in read_json(beside, _LARGEST_INDEX).items()}
+        except (ValueError, AttributeError, TypeError, ArithmeticError):
+            raise CrossbandError(f'{beside} is no mapping of classes to numbers, as in {{"road": 1}}') from None
     named = {name: int(number) for number, name in raster.tags(1).items() if number.isdigit()}
     return named or {name: number for number, name in enumerate(GROUND)}
 

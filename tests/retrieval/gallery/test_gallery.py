@@ -429,7 +429,7 @@ def test_a_band_nobody_keeps_may_be_damaged_and_no_working_folder_stays_behind(
         index(frames, tmp_path / "g", "hog", options=small)
     assert not (tmp_path / "g").exists()
     assert index(frames, tmp_path / "g", "hog", ["tir"], options=small).added == 4
-    assert "rgb queries will need images to calibrate" in capsys.readouterr().err
+    assert "rgb queries are best given" in capsys.readouterr().err
 
 
 def test_a_run_stopped_by_hand_keeps_its_working_folder_to_continue(tmp_path, described, small, monkeypatch):

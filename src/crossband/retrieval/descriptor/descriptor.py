@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from ...bands import BANDS, Band, Normalization
-from ...data.preprocess import Preprocess, Statistics, Warp
+from ...data.preprocess import Placement, Preprocess, Statistics, Warp
 from ...devices import choose_device
 from ...errors import CrossbandError
 from ...models import create_encoder
@@ -41,6 +41,7 @@ class Options:
         normalization: a normalization's name, a band; the others keep their defaults.
         statistics: mean and standard deviation, a band; the others keep the encoder's.
         device: ``cpu``, ``cuda`` or ``auto``.
+        rig: how a band's images are turned and cut to the view of the others.
     """
 
     size: tuple[int, int] = (320, 320)
@@ -48,6 +49,7 @@ class Options:
     normalization: Mapping[str, str] | None = None
     statistics: Mapping[Band, Statistics] | None = None
     device: str = "auto"
+    rig: Mapping[Band, Placement] | None = None
 
     def preprocess(self, statistics: Statistics) -> Preprocess:
         """How images are read, for an encoder whose weights expect some statistics."""
@@ -60,6 +62,7 @@ class Options:
                 band: Normalization.parse(given[band]) if band in given else default.normalization[band]
                 for band in BANDS
             },
+            rig=self.rig or {},
         )
 
 

@@ -26,7 +26,7 @@ import pyarrow.compute
 
 from ... import __version__
 from ...bands import Band, Normalization, parse_band
-from ...datasets import images_by_stem, open_frames
+from ...datasets import images_by_stem, is_text, open_frames
 from ...errors import CrossbandError, DamagedFileError, ImageFault, unknown_name
 from ...files import write_file
 from ...frames import Frames
@@ -47,6 +47,7 @@ from ..embed import BandEmbedding, Embedding, content_digest, embed, mean_vector
 from ..rerank import DEFAULT_RERANK, LocalReader, SecondLook
 from ..search import DEFAULT_MEMORY, exact_search
 from ..search_result import SearchResult, as_images
+from ..shipped import shipped_means
 from .lance import METADATA, GalleryStore, LanceStore, row_schema
 
 try:
@@ -63,6 +64,7 @@ _EXACT_UP_TO = 1_000_000
 _STREAM_BYTES = 8 << 20  # of vectors at a time: the store reads many such batches ahead
 _ROW_BYTES = 512  # what a row takes in memory besides its vector
 _DTYPES = ("float32", "int8")
+_LEAST_FOR_A_MEAN = 5  # images; with one, RoadScene loses 4 points at worst, with five one
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class Gallery:
         self.folder, self.descriptor, self.rows = folder, descriptor, rows
         self._scale = scale  # 0 for float32 rows; else int8 = round(scale * number)
         self._memory: tuple[object, pa.Table, Rows] | None = None
+        self._said = False
 
     @classmethod
     def create(
@@ -384,7 +387,22 @@ class Gallery:
         band = parse_band(band)
         tensor = self.descriptor.preprocess(as_image(image, band, units), band)
         pooled = _as_stored(self.descriptor.pooled(tensor[None]).numpy())
-        return (finish or self.descriptor.finish(None))(pooled, band)[0]
+        return (finish or self._finish(band))(pooled, band)[0]
+
+    def _finish(self, band: Band) -> Finish:
+        """What finishes a query: with the mean that ships where the gallery saw no image of its band."""
+        known = self.descriptor.means or {}
+        shipped = {} if band in known else shipped_means(self.descriptor)
+        if band not in shipped:
+            return self.descriptor.finish(None)
+        if not self._said:
+            self._said = True
+            note(
+                f"the gallery saw no {band.value} image, so {band.value} queries are centered by the mean that "
+                f"comes with crossband; {_LEAST_FOR_A_MEAN} images of the query's camera or more in "
+                "--calibrate FOLDER, or frames with both bands in the gallery, find more"
+            )
+        return self.descriptor.finish({band: shipped[band]})
 
     def calibrated(self, band: Band | str, images: Frames, *, store: str | Path | None = None) -> Finish:
         """Return what finishes vectors of a band without a mean, learned from some of its images.
@@ -393,6 +411,9 @@ class Gallery:
             band: the band.
             images: frames that have it; images that cannot be used are left out, with a note.
             store: the folder of the descriptor store; without it, a temporary one.
+
+        Raises:
+            CrossbandError: fewer than five different images that can be used.
         """
         band = parse_band(band)
         with contextlib.ExitStack() as stack:
@@ -400,7 +421,16 @@ class Gallery:
             embedding = embed(images, self.descriptor, [band], store=work)
             for fault in embedding.faults:
                 note(f"left out of the calibration: {fault}")
-            return self.descriptor.finish({band: mean_vector(embedding.bands[band].pooled)})
+            part = embedding.bands[band]
+            different = [part.digests.index(digest) for digest in dict.fromkeys(part.digests)]
+            if len(different) < _LEAST_FOR_A_MEAN:
+                raise CrossbandError(
+                    f"--calibrate has {len(different)} different {band.value} images, too few for a mean (that "
+                    f"of one image is the image itself); give {_LEAST_FOR_A_MEAN} or more, of other places "
+                    "than the query's, or leave it out"
+                )
+            mean = mean_vector(ArrayRows(part.pooled.take(np.array(different))))
+            return self.descriptor.finish({band: mean})
 
     def search(
         self,
@@ -695,6 +725,10 @@ def index(
         frames.paths(band)  # refused now where the frames lack it, before any work
     if dtype is not None:
         _check_dtype(dtype)
+    if not is_text(os.path.realpath(frames.root)):
+        raise CrossbandError(
+            f"a gallery keeps paths as UTF-8, and the folder {os.fsencode(frames.root)!r} is none; rename it"
+        )
     there = (folder / "gallery.json").exists()
     if not there and folder == Path():  # what an empty variable of a shell becomes
         raise CrossbandError("no gallery is made in the current folder itself; name one", parameter="gallery")
@@ -723,7 +757,9 @@ def _created(
     embedding = embed(frames, descriptor, store=work, workers=workers, required=kept)
     for band in frames.bands:
         if band not in embedding.bands and descriptor.center and band not in (descriptor.means or {}):
-            note(f"no {band.value} image can be used, so {band.value} queries will need images to calibrate by")
+            note(
+                f"no {band.value} image can be used; {band.value} queries are best given images to calibrate by"
+            )
     means = {**(descriptor.means or {}), **embedding.means()} if descriptor.center else None
     descriptor = replace(descriptor, means=means)
     try:
@@ -1024,6 +1060,8 @@ def _check_same(gallery: Gallery, model: str | Descriptor | None, options: Optio
     for band, statistics in (options.statistics or {}).items():
         if statistics != own.statistics[band]:
             raise _other(gallery, "set_statistics", f"other statistics of {band}", "these")
+    if options.rig and dict(options.rig) != dict(own.rig):
+        raise _other(gallery, "view", "another view or turn", "these")
     has = gallery.rows.dtype
     if dtype not in (None, has):
         raise _other(gallery, "dtype", has, str(dtype))

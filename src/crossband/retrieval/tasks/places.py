@@ -6,15 +6,16 @@ Alijani and Rahtu, "Supervised Fine-tuning Evaluation for Long-term Visual Place
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
 
+from ...checkpoints import load_network, write_checkpoint
 from ...data.items import Items, check_apart, make_preprocess, part_frames
 from ...data.parts import Data, SplitPair, Strict
 from ...data.transforms import Photometry, ViewShift
@@ -30,7 +31,7 @@ from ...training.recipe import Recipe
 from ...training.task import Task, register_task
 from ..descriptor_cache import ArrayRows
 from ..mining import mine_tuples
-from ..search import exact_search
+from ..search import distance_blocks, exact_search
 
 __all__ = ["PlaceLoss", "PlaceModel", "PlaceRecipe", "Places", "Sampling"]
 
@@ -110,8 +111,10 @@ class Scoring(Strict):
     """
 
     measure: Literal["meters", "index"] = "meters"
-    thresholds: list[float] = Field(default_factory=lambda: [25.0, 10.0, 5.0, 2.0])
-    select: float | None = None
+    thresholds: list[Annotated[float, Field(gt=0)]] = Field(
+        default_factory=lambda: [25.0, 10.0, 5.0, 2.0], min_length=1, max_length=100
+    )
+    select: float | None = Field(default=None, gt=0)
 
 
 class PlaceRecipe(Recipe):
@@ -295,10 +298,23 @@ class Places(Task):
 
         Where the recipe asks for whitened descriptors, the axes are fitted on the training images first.
         """
+        self._whiten()
+        return {name: self._score(self._pair(pair)).to_dict() for name, pair in self.recipe.data.test.items()}
+
+    def complete(self, checkpoint: Path) -> None:
+        """Fit the whitening of the training images' descriptors by the best network, where the recipe asks."""
+        head = self.network.aggregator
+        if not isinstance(head, NetVLAD) or not head.whiten:
+            return
+        metadata = load_network(checkpoint, self.network)
+        if head.whitening is None:
+            self._whiten()
+            write_checkpoint(checkpoint, self.network, {**metadata, "dim": self.network.dim})
+
+    def _whiten(self) -> None:
         head = self.network.aggregator
         if isinstance(head, NetVLAD) and head.whiten and head.whitening is None:
             head.fit_whitening(torch.from_numpy(describe(self.network, self.items, np.arange(len(self.items)))))
-        return {name: self._score(self._pair(pair)).to_dict() for name, pair in self.recipe.data.test.items()}
 
     def _pair(self, pair: SplitPair) -> _Pair:
         data = self.recipe.data
@@ -310,10 +326,18 @@ class Places(Task):
 
     def _score(self, pair: _Pair) -> PlaceScores:
         vectors = [describe(self.network, part, np.arange(len(part))) for part in (pair.queries, pair.gallery)]
-        _, rows = exact_search(ArrayRows(vectors[0]), ArrayRows(vectors[1]), 10)
+        for part, found in zip((pair.queries, pair.gallery), vectors, strict=True):
+            lost = np.flatnonzero(~np.isfinite(found).all(1))
+            if len(lost):
+                first = part.name(int(lost[0]))
+                raise CrossbandError(
+                    f"the network gives no numbers for {len(lost)} of {len(found)} images, {first} first; its "
+                    "weights are damaged, or diverged in training"
+                )
         scoring = self.recipe.scoring
         thresholds = sorted({*scoring.thresholds, scoring.select or min(scoring.thresholds)}, reverse=True)
         queries, gallery = (_with_index(part) for part in (pair.queries, pair.gallery))
+        rows = _nearest(vectors[0], vectors[1], queries, gallery, scoring.measure)
         return score_matches(rows, queries, gallery, thresholds, scoring.measure, scoring.select)
 
     def metadata(self) -> dict[str, Any]:
@@ -377,6 +401,26 @@ def _with_index(items: Items) -> Frames:
     frames = items.near_frames(np.arange(len(items)))
     table = frames.table.assign(index=place_index(items.frames)[items.rows])
     return Frames(table, frames.root)
+
+
+def _nearest(
+    mine: np.ndarray, theirs: np.ndarray, queries: Frames, gallery: Frames, measure: str, k: int = 10
+) -> np.ndarray:
+    """The ``k`` nearest gallery rows of each query; of equally near ones those come first that lie farthest
+    from the query's place, so that a tie counts against the network as it does in ``benchmark``."""
+    distances, rows = exact_search(ArrayRows(mine), ArrayRows(theirs), k + 1)
+    tied = np.flatnonzero((np.diff(distances, axis=1) <= 0).any(1))
+    if len(tied):
+        places = near_mask(queries, gallery, 1.0, measure)
+        for query, (_, block) in zip(tied, _rows_of(mine[tied], theirs), strict=True):
+            away = np.square(places.queries[query].astype(float) - places.gallery).sum(1)
+            rows[query] = np.lexsort((-np.nan_to_num(away, nan=np.inf), block))[: rows.shape[1]]
+    return rows[:, :k]
+
+
+def _rows_of(mine: np.ndarray, theirs: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    for start, block in distance_blocks(ArrayRows(mine), ArrayRows(theirs)):
+        yield from enumerate(block, start)
 
 
 def _exactly(rows: np.ndarray, n: int) -> np.ndarray:

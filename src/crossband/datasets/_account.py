@@ -1,0 +1,137 @@
+"""What became of every file of a folder that was scanned: in a frame, or why not, by kind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import ImageFault
+from ..frames import Frames
+from ..io import is_image_file, read_bytes
+from ..io.composite import parts_of
+from ..io.flir import fff_frames, has_flir_records, has_photograph
+from ..io.tiff import is_tiff, page_count
+from ._registry import files_below, is_text
+
+__all__ = ["LeftOut", "metadata", "account_lines"]
+
+_OWN = ("frames.parquet", "frames.csv")  # of crossband itself
+_MOST_LINES = 8
+_PATHS = ("rgb", "nir", "tir", "labels", "boxes")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files, or images in files, that are in no frame.
+
+    Attributes:
+        kind: why, as in ``images in no frame``.
+        files: all of them, relative to the folder; of those that are read in part, too.
+        text: more of the first one.
+    """
+
+    kind: str
+    files: tuple[str, ...]
+    text: str = ""
+
+    def __str__(self) -> str:
+        first = self.files[0] + (f": {self.text}" if self.text else "")
+        return f"{len(self.files)} {self.kind}, first {first}"
+
+
+def metadata(root: str | Path, frames: Frames) -> list[LeftOut]:
+    """Every file below a folder that is in no frame, and every file of which only a part is, by kind.
+
+    Hidden files are not looked at, and a manifest of crossband's own is none of them.
+
+    Args:
+        root: the folder that was scanned.
+        frames: what the scan made of it.
+
+    Example:
+        >>> import tempfile, PIL.Image
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     PIL.Image.new("L", (4, 4)).save(Path(root) / "a.png")
+        ...     _ = (Path(root) / "log.txt").write_text("x")
+        ...     [str(one) for one in metadata(root, Frames.make([{"frame": "a", "rgb": "a.png"}], root))]
+        ['1 .txt files, first log.txt']
+    """
+    root = Path(root)
+    taken = _taken(frames)
+    kinds: dict[str, list[str]] = {}
+    for path in sorted(files_below(root)):
+        name = path.relative_to(root).as_posix()
+        if path.absolute() in taken or name in _OWN:
+            continue
+        kinds.setdefault(_kind(path), []).append(name)
+    found = [LeftOut(kind, tuple(names)) for kind, names in sorted(kinds.items(), key=_images_first)]
+    return found + _parts(root, frames)
+
+
+def account_lines(left_out: Iterable[LeftOut]) -> list[str]:
+    """One line a kind, and one for the kinds beyond the eighth."""
+    lines = [str(one) for one in left_out]
+    rest = lines[_MOST_LINES:]
+    return lines[:_MOST_LINES] + ([f"files of {len(rest)} more kinds"] if rest else [])
+
+
+def _taken(frames: Frames) -> set[Path]:
+    columns = [column for column in _PATHS if column in frames.table]
+    paths = pd.concat([frames.table[column].dropna() for column in columns]) if columns else []
+    whole = [frames.root / path for path in paths]
+    return {part.absolute() for path in whole for part in parts_of(path) or [path]}
+
+
+def _kind(path: Path) -> str:
+    if not is_text(path.as_posix()):
+        return "files whose names are not UTF-8"
+    if is_image_file(path):
+        return "images in no frame"
+    return f"{path.suffix.lower()} files" if path.suffix else "files without a suffix"
+
+
+def _images_first(item: tuple[str, list[str]]) -> tuple[bool, str]:
+    return not item[0].startswith("images"), item[0]
+
+
+def _parts(root: Path, frames: Frames) -> list[LeftOut]:
+    """Files that hold more images than the one that is read."""
+    found: dict[str, tuple[list[str], str]] = {}
+    for band in frames.bands:
+        for path in frames.paths(band):
+            kind = None if path is None else _more_than_one(path)
+            if kind is not None and path is not None:
+                name = os.path.relpath(path, root)
+                found.setdefault(kind[0], ([], kind[1]))[0].append(name)
+    return [LeftOut(kind, tuple(dict.fromkeys(names)), text) for kind, (names, text) in found.items()]
+
+
+def _more_than_one(path: Path) -> tuple[str, str] | None:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(64)
+        if not is_tiff(head) and head[:4] != b"FFF\0":
+            return None
+        data = read_bytes(path)
+        n = page_count(data) if is_tiff(data) else len(fff_frames(data))
+    except (OSError, ValueError, ImageFault):
+        return None
+    except Exception:  # a damaged TIFF; it is said where it is read
+        return None
+    text = f"{n} images, of which the first is read; crossband data extract takes them apart"
+    return ("files of several images", text) if n > 1 else None
+
+
+def photographs(paths: Iterable[Path]) -> dict[Path, bool]:
+    """Of radiometric JPEGs, whether each carries a photograph."""
+    found = {}
+    for path in paths:
+        try:
+            found[path] = has_flir_records(path) and has_photograph(read_bytes(path))
+        except ImageFault:
+            found[path] = False
+    return found

@@ -1,0 +1,80 @@
+"""Take files of several images apart: TIFF with pages, FLIR's SEQ and CSQ, and pairs of videos."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import tifffile
+
+from ..errors import CrossbandError
+from ..files import make_folder, write_file
+from ..io import MAX_PIXELS, read_bytes
+from ..io.flir import fff_frames, is_fff, read_kelvin
+from ..io.tiff import is_tiff, page_count, read_tiff
+from ..io.video import read_video
+from ..progress import track
+
+__all__ = ["extract"]
+
+
+def extract(path: str | Path, out: str | Path, every: int = 1) -> list[Path]:
+    """Write each image of a file as a file of its own, in its own depth: ``OUT/STEM_000000.tif``, from 0 on.
+
+    TIFF pages stay as they are, frames of SEQ and CSQ become kelvin (float32), and those of a video PNG. What
+    is there already stays, so that a run that was stopped goes on.
+
+    Args:
+        path: a TIFF, SEQ, CSQ, FFF or video.
+        out: the folder.
+        every: keep each n-th image.
+
+    Raises:
+        CrossbandError: nothing of that kind, or an image that cannot be read; it is named.
+    """
+    path, folder, written = Path(path), make_folder(out), []
+    if every < 1:
+        raise CrossbandError(f"--every is 1 or more, not {every}")
+    for number, pixels in _images(path, every):
+        plain = pixels.dtype == np.uint8
+        target = folder / f"{path.stem}_{number:06d}.{'png' if plain else 'tif'}"
+        if not target.exists():
+            if plain:
+                write_file(target, PIL.Image.fromarray(pixels).save)
+            else:
+                write_file(target, functools.partial(tifffile.imwrite, data=pixels))
+        written.append(target)
+    return written
+
+
+def _images(path: Path, every: int) -> Iterator[tuple[int, np.ndarray]]:
+    if not path.is_file():
+        raise CrossbandError(f"there is no {path}; give a TIFF, SEQ, CSQ or video")
+    with open(path, "rb") as file:
+        head = file.read(64)
+    if not is_tiff(head) and not is_fff(head):
+        yield from _of_video(path, every)
+        return
+    data = read_bytes(path)
+    places = [] if is_tiff(data) else fff_frames(data)
+    numbers = range(0, page_count(data) if is_tiff(data) else len(places), every)
+    for number in track(numbers, len(numbers), f"taking {path.name} apart"):
+        try:
+            if is_tiff(data):
+                pixels = read_tiff(data, MAX_PIXELS, masked=False, page=number)[0]
+            else:
+                pixels = read_kelvin(data[slice(*places[number])])
+        except ValueError as error:
+            raise CrossbandError(f"{path}, image {number}: {error}") from None
+        if pixels is None:
+            raise CrossbandError(f"{path}: pages in a color space that is not read; convert it to RGB")
+        yield number, pixels
+
+
+def _of_video(path: Path, every: int) -> Iterator[tuple[int, np.ndarray]]:
+    for number, pixels in enumerate(read_video(path)):
+        if number % every == 0:
+            yield number, pixels

@@ -1,0 +1,42 @@
+"""The frames of a video, one after the other, in their own depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CrossbandError
+from .images import MAX_PIXELS
+
+__all__ = ["read_video"]
+
+
+def read_video(path: str | Path) -> Iterator[np.ndarray]:
+    """The frames of a video, uint8 or uint16 ``(H, W)`` for gray ones and ``(H, W, 3)`` for color.
+
+    Raises:
+        CrossbandError: no video, PyAV is missing, or too large.
+    """
+    try:
+        import av
+    except ModuleNotFoundError:
+        raise CrossbandError("reading video needs PyAV; pip install 'crossband[uav]'") from None
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise CrossbandError(f"{path} has no video in it")
+            stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise CrossbandError(f"{path} has video of a kind that is not read; convert it, to FFV1 say")
+            if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
+                raise CrossbandError(f"the frames of {path} have more than {MAX_PIXELS} pixels")
+            for frame in container.decode(stream):
+                # gray ones in their own depth: a conversion between depths would scale the values
+                gray = frame.format.name.startswith("gray")
+                yield frame.to_ndarray() if gray else frame.to_ndarray(format="rgb24")
+    except (av.FFmpegError, ValueError) as error:
+        raise CrossbandError(
+            f"{path} is no video that can be read: {' '.join(str(error).split())[:100]}"
+        ) from None

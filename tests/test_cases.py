@@ -1,0 +1,348 @@
+"""Every case of ``../shared/cases`` gives the right value by its own README; skipped where there are none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossband.data.check import check_frames
+from crossband.data.preprocess import Placement
+from crossband.datasets import metadata, open_frames, scan
+from crossband.errors import CrossbandError
+from crossband.io import read_image
+from crossband.retrieval import Gallery, Options, benchmark, index, search
+
+from .conftest import SHARED
+
+CASES = SHARED / "cases"
+SMALL = Options(size=(64, 64), device="cpu")
+pytestmark = [
+    pytest.mark.shared,
+    pytest.mark.skipif(not CASES.is_dir(), reason="no ../shared/cases: these inputs are not redistributed"),
+]
+
+
+def run(*arguments: object, cwd: Path | None = None, timeout: int = 300) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def crossband(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return run("-m", "crossband", *arguments, cwd=cwd)
+
+
+@pytest.fixture
+def case(tmp_path):
+    """``case(number)``: a copy of a case's folder, made by its own script where it has one."""
+
+    def made(number: str) -> Path:
+        [source] = CASES.glob(f"{number}_*")
+        folder = tmp_path / source.name
+        shutil.copytree(source, folder)
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755)
+        if (folder / "make.py").is_file():
+            done = run(folder / "make.py", cwd=Path(__file__).parents[1])
+            assert done.returncode == 0, done.stderr
+        return folder
+
+    return made
+
+
+def script(number: str, name: str = "make.py") -> str:
+    [source] = CASES.glob(f"{number}_*")
+    done = run(source / name)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def test_01_a_little_endian_directory_reads_as_a_big_endian_one():
+    folder = CASES / "01_zenmuse_little_endian"
+    little, big = (
+        read_image(folder / f"{n}.jpg", "tir").pixels for n in ("zenmuse_little_endian", "handheld_big_endian")
+    )
+    assert little.shape == (12, 16)
+    assert np.abs(little - big).max() < 0.1
+
+
+def test_03_the_other_pages_are_said(case, capsys):
+    folder = case("03")
+    frames = scan(folder / "rec")
+    assert any("6 images" in str(one) for one in metadata(folder / "rec", frames))
+    assert "flight.tiff" in capsys.readouterr().err
+    assert any(line.startswith("pages") for line in check_frames(frames).remarks)
+
+
+def test_04_one_picture_finds_its_thermal_frame_and_one_image_is_no_mean(tmp_path):
+    roadscene = SHARED / "data" / "roadscene"
+    names = ["FLIR_00006", "FLIR_00306", "FLIR_01130", "FLIR_04071"]
+    for folder in ("night", "one"):
+        (tmp_path / folder).mkdir()
+    for name in names:
+        shutil.copy(roadscene / "cropinfrared" / f"{name}.jpg", tmp_path / "night")
+    photo = shutil.copy(roadscene / "crop_LR_visible" / f"{names[0]}.jpg", tmp_path / "one" / "photo.jpg")
+    index(open_frames(tmp_path / "night", band="tir"), tmp_path / "g", bands=["tir"])
+    found = search(photo, tmp_path / "g", 4)
+    assert found[0].frame == names[0]
+    assert len({match.distance for match in found}) == 4
+    with pytest.raises(CrossbandError, match="5 or more"):
+        search(photo, tmp_path / "g", 4, calibrate=tmp_path / "one")
+
+
+def test_05_cameras_of_two_resolutions_are_no_fault(case):
+    assert crossband("data", "check", case("05") / "rig").returncode == 0
+
+
+def test_06_one_bad_frame_is_left_out_and_said(case, capsys):
+    from crossband.segmentation import predict, segment
+
+    from .segmentation.test_segment import checkpoint_of
+
+    folder = case("06")
+    found = segment([folder / "rec"], checkpoint_of(folder / "s.safetensors"), folder / "out")
+    assert [one.frame for one in found] == ["0", "2"]
+    assert capsys.readouterr().err.count("left out: ") == 1
+    assert predict.unique_stems(["a/b", "a_b"])["a/b"] != predict.unique_stems(["a/b", "a_b"])["a_b"]
+
+
+def test_07_positions_and_times_come_from_exif(case, tmp_path):
+    frames = scan(case("07") / "flight")
+    table = frames.table
+    assert table["lat"].tolist() == pytest.approx([46.5, 46.50018, 46.50036, 46.50054], abs=1e-6)
+    assert table["lon"].tolist() == pytest.approx([6.6] * 4, abs=1e-6)
+    assert table["time"].tolist() == [f"2026-07-01T10:00:0{i}" for i in range(4)]
+    assert table["altitude"].tolist() == pytest.approx([60.0, 60.1, 60.2, 60.3])
+    assert benchmark(
+        frames, ["hog"], store=tmp_path, protocol="within:25", misaligned=False, options=SMALL
+    ).runs
+
+
+def test_08_nested_folders_are_sequences(case):
+    folder = case("08")
+    assert len(scan(folder / "kaist")) == 6
+    flights = scan(folder / "flights")
+    assert flights.names[0] == "flight1/I00000"
+    assert flights.bands == ("rgb", "tir")
+
+
+def test_09_pairs_are_at_most_the_tolerance_apart(case):
+    table = scan(case("09") / "bag", tolerance=0.05).table
+    both = table[table["rgb"].notna() & table["tir"].notna()]
+    apart = [float(Path(t).stem) - float(Path(r).stem) for r, t in zip(both["rgb"], both["tir"], strict=True)]
+    assert apart == pytest.approx([0.04] * 5, abs=1e-3)
+    assert (table["tir"].isna().sum(), table["rgb"].isna().sum()) == (1, 1)
+
+
+def test_10_micasense_has_color_from_three_files(case):
+    frames = scan(case("10") / "SYNC0000SET")
+    assert len(frames) == 3
+    assert read_image(frames.paths("rgb")[0]).pixels.shape == (308, 412, 3)
+    kelvin = read_image(frames.paths("tir")[0], "tir", "centikelvin").pixels / 100
+    assert 290 < kelvin.min() < 294 < 307 < kelvin.max() < 311  # 293.15 to 308, resized by a cubic
+
+
+def test_12_explaining_leaves_the_benchmarks_files(tmp_path, make_pairs):
+    pairs, out = make_pairs(tmp_path / "pairs", n=6), tmp_path / "r"
+    common = ("--models", "hog", "--size", "64x48", "--out", out)
+    assert crossband("benchmark", pairs, *common).returncode == 0
+    before = {path.name: path.read_bytes() for path in out.glob("re*.*")}
+    done = crossband("explain", pairs, *common, "--window", "0", "--projections", "pca")
+    assert done.returncode == 0, done.stderr
+    assert {name: (out / name).read_bytes() for name in before} == before
+
+
+def test_13_what_was_not_taken_is_said(case, capsys):
+    folder = case("13")
+    scan(folder / "sfx", suffixes={"rgb": "_a", "tir": "_b"})
+    said = capsys.readouterr().err
+    assert "2 images in no frame" in said
+    assert "VisionVI_0a.png" in said
+    mixed = scan(folder / "mixed")
+    assert "3.seq" in capsys.readouterr().err
+    assert mixed.table["tir"].tolist()[1] == "thermal/1.RJPG"
+
+
+def recall(frames, tmp_path, name, options=None):
+    from dataclasses import replace
+
+    options = replace(options or Options(), size=(160, 160), device="cpu")
+    done = benchmark(
+        frames, ["crossband"], "rgb", "tir", store=tmp_path / f"store{name}", misaligned=False, options=options
+    )
+    return done.runs[0]
+
+
+def test_14_a_view_said_once_gives_what_cut_images_give(case, tmp_path):
+    folder = case("14")
+    rig = Options(rig=Placement.parse([], ["rgb=0.27,0.27,0.46,0.46"]))
+    plain, cut = (scan(folder / name) for name in ("as_the_rig_gives_it", "rgb_cropped"))
+    without, with_view, right = (
+        recall(frames, tmp_path, i, options).recall["1"]
+        for i, (frames, options) in enumerate([(plain, None), (plain, rig), (cut, None)])
+    )
+    assert with_view >= right - 5
+    assert with_view > without + 20
+
+
+def test_15_a_constant_offset_is_said(case, tmp_path):
+    run = recall(scan(case("15") / "rec"), tmp_path, "o")
+    assert run.recall["1"] < 10
+    assert "one earlier: are the recordings offset?" in run.remark
+
+
+def test_16_a_turn_said_once_gives_what_upright_images_give(case, tmp_path):
+    frames = scan(case("16") / "rec")
+    assert recall(frames, tmp_path, "a").recall["1"] < 50
+    assert recall(frames, tmp_path, "b", Options(rig=Placement.parse(["tir=180"], []))).recall["1"] >= 95
+
+
+def test_17_dji_names_pair_and_counts_are_said_to_have_no_temperature(case):
+    folder = case("17")
+    for name in ("m30t", "late", "m2ea"):
+        frames = scan(folder / name)
+        assert frames.table[["rgb", "tir"]].notna().all().all()
+        assert len(frames) == 3
+    image = read_image(frames.paths("tir")[0], "tir")
+    assert image.pixels.dtype == np.uint16
+    assert "R-JPEG" in [remark.kind for remark in image.remarks]
+
+
+def test_18_a_second_flight_of_the_same_names_is_other_items(case):
+    folder = case("18")
+    done = [index(open_frames(folder / f), folder / "g", "hog", ["tir"], options=SMALL) for f in ("f1", "f2")]
+    assert [one.added for one in done] == [4, 4]
+    assert Gallery.info(folder / "g")["items"] == 8
+
+
+def test_20_a_palette_picture_is_no_photograph(case, tmp_path):
+    case("01")  # whose script the other one uses
+    folder = case("20")
+    frames = scan(folder / "card")
+    assert frames.bands == ("tir",)
+    assert len(frames) == 8
+    with pytest.raises(CrossbandError, match="needs two"):
+        benchmark(frames, ["hog"], store=tmp_path / "s", options=SMALL)
+
+
+def test_31_netpbm_keeps_its_depth():
+    assert "uint16 distinct values in file 18 -> read 18" in script("31")
+
+
+def test_32_a_tile_bomb_takes_no_memory():
+    said = script("32")
+    assert "accepted" not in said
+    assert float(said.split("peak RSS ")[1].split()[0]) < 1
+
+
+def test_33_the_second_band_is_indexed_after_a_kill():
+    assert "items: 40" in script("33")
+
+
+def test_34_files_have_the_mode_that_the_umask_gives():
+    lines = script("34").splitlines()
+    assert all(line.startswith(("-rw-r--r--", "drwxr-xr-x")) for line in lines[:3])
+    assert lines[-1] == "40"
+
+
+def test_35_ties_count_against_a_network_and_no_numbers_are_refused():
+    from crossband.frames import Frames
+    from crossband.retrieval.tasks.places import _nearest
+
+    rows = [{"frame": str(i), "rgb": "a.png", "x": 100.0 * i, "y": 0.0} for i in range(30)]
+    frames = Frames.make(rows, ".")
+    dead = np.zeros((30, 4), np.float32)
+    found = _nearest(dead, dead, frames, frames, "meters")
+    assert found.shape == (30, 10)
+    assert not (found == np.arange(30)[:, None]).any()
+    alive = np.eye(30, dtype=np.float32)
+    assert (_nearest(alive, alive, frames, frames, "meters")[:, 0] == np.arange(30)).all()
+
+
+def test_36_hostile_recipes_are_one_sentence(tmp_path):
+    from crossband.training.recipe import read_recipe
+
+    texts = {
+        "date": "task: places\nrow: 2020-13-45\n",
+        "int": "seed: !!int abc\n",
+        "ts": "row: !!timestamp x\n",
+        "base": 'base: ""\n',
+        "base0": 'base: "a\\0b"\n',
+        "deep": "a: " + "[" * 5000 + "]" * 5000,
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+        with pytest.raises(CrossbandError):
+            read_recipe(tmp_path / f"{name}.yaml")
+
+
+def test_37_lying_metadata_of_a_manifest_is_no_traceback(tmp_path):
+    assert "Traceback" not in script("37", "repro.py")
+
+
+def test_38_blanks_and_other_signs_in_names_are_names(tmp_path, make_pairs):
+    source = make_pairs(tmp_path / "source", n=2)
+    for number, name in enumerate((" a", "~a", "1:05", "a ")):
+        root = tmp_path / str(number)
+        root.mkdir()
+        for band in ("rgb", "tir"):
+            shutil.copy(source / band / "0000.png", root / f"{name}_{band}.png")
+            shutil.copy(source / band / "0001.png", root / f"b_{band}.png")
+        frames = open_frames(scan(root).write(root / "frames.csv"))
+        assert name in frames.names
+        assert check_frames(frames).faults == []
+
+
+def test_39_a_folder_whose_name_is_not_utf8_is_measured_and_no_traceback(tmp_path, make_pairs):
+    root = make_pairs(tmp_path / "pairs", n=6).rename(tmp_path / "par\udcff")
+    done = crossband("benchmark", root, "--models", "hog", "--size", "64x48", "--out", tmp_path / "o")
+    assert done.returncode == 0, done.stderr
+    done = crossband("index", root, "--gallery", tmp_path / "g", "--model", "hog")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+
+
+def test_41_hostile_boxes_are_a_sentence():
+    assert [line.split()[0] for line in script("41", "repro.py").splitlines()] == ["CrossbandError"] * 2
+
+
+def test_44_a_state_or_checkpoint_of_the_wrong_kind_is_a_sentence(tmp_path):
+    import struct
+
+    import torch
+
+    from crossband.checkpoints import read_metadata, read_state
+
+    for state in ([1], {}):
+        torch.save(state, tmp_path / "state.pt")
+        with pytest.raises(CrossbandError):
+            read_state(tmp_path / "state.pt")
+    for text in ("5", "[]", '{"format":"crossband-checkpoint-1"}'):
+        head = json.dumps({"__metadata__": {"crossband": text}}).encode()
+        (tmp_path / "c.safetensors").write_bytes(struct.pack("<Q", len(head)) + head)
+        with pytest.raises(CrossbandError):
+            read_metadata(tmp_path / "c.safetensors")
+
+
+def test_45_a_map_asks_no_server():
+    pytest.importorskip("rasterio")
+    assert "requests the server saw: []" in script("45", "repro.py")
+
+
+def test_46_hostile_maps_and_videos_are_a_sentence():
+    pytest.importorskip("rasterio")
+    pytest.importorskip("av")
+    assert "TRACEBACK" not in script("46", "repro.py")
