@@ -24,7 +24,6 @@ _MOST_BASES = 4
 _LONGEST_MESSAGE = 200  # characters of what a recipe says that stand in a sentence
 
 
-"""A side of an image, pixels."""
 Share = Annotated[float, Field(ge=0, lt=1)]
 """A share below one."""
 
