@@ -20,7 +20,7 @@ class Row:
     far that may be trusted."""
 
     name: str
-    published: tuple[float | None, float | None]
+    published: tuple[str | None, str | None]
     source: str
     confidence: str
     options: dict[str, Any] | None = None
@@ -33,14 +33,16 @@ _CODE = "the authors' code, in words and figures"
 _MEMORY = "published figure from memory of model zoos or its paper"
 _PST = {"classes": 5, "size": (720, 1280)}
 ROWS = (
-    Row("rsfnet50_18", (44.53, 64.69), _CODE, "very high"),
-    Row("rsfnet161_121", (44.10, 95.02), _CODE, "very high"),
-    Row("rsfnet101_34", (73.63, 98.82), _CODE, "very high"),
-    Row("rsfnet50_18", (44.53, 194.56), _CODE, "very high", note="PST900", **_PST),
-    Row("rsfnet50_18", (43.11, 58.60), _CODE, "very high", {"fusion": "sum", "confident": False}, note="sum"),
+    Row("rsfnet50_18", ("44.53", "64.69"), _CODE, "very high"),
+    Row("rsfnet161_121", ("44.10", "95.02"), _CODE, "very high"),
+    Row("rsfnet101_34", ("73.63", "98.82"), _CODE, "very high"),
+    Row("rsfnet50_18", ("44.53", "194.56"), _CODE, "very high", note="PST900", **_PST),
+    Row(
+        "rsfnet50_18", ("43.11", "58.60"), _CODE, "very high", {"fusion": "sum", "confident": False}, note="sum"
+    ),
     Row(
         "rsfnet50_18",
-        (43.42, 59.11),
+        ("43.42", "59.11"),
         _CODE,
         "very high",
         {"fusion": "concat", "confident": False},
@@ -48,7 +50,7 @@ ROWS = (
     ),
     Row(
         "rsfnet50_18",
-        (52.05, 73.80),
+        ("52.05", "73.80"),
         "DPANet's code, its width varied",
         "medium: head width picked by the count",
         {"fusion": "gma", "head": 128},
@@ -56,42 +58,42 @@ ROWS = (
     ),
     Row(
         "rsfnet50_18",
-        (52.05, 222.37),
+        ("52.05", "222.37"),
         "DPANet's code, its width varied",
         "medium: 0.47 G unexplained",
         {"fusion": "gma", "head": 128},
         note="GMA, PST900",
         **_PST,
     ),
-    Row("mfnet", (0.74, 8.42), "its code", "very high"),
-    Row("rtfnet152", (254.51, 336.69), "its code", "very high"),
-    Row("pstnet", (31.04, 163.64), "its code", "very high: thop counts the ResNet twice, see below"),
+    Row("mfnet", ("0.74", "8.42"), "its code", "very high"),
+    Row("rtfnet152", ("254.51", "336.69"), "its code", "very high"),
+    Row("pstnet", ("31.04", "163.64"), "its code", "very high: thop counts the ResNet twice, see below"),
     Row(
         "fuseseg",
-        (141.52, 193.40),
+        ("141.52", "193.40"),
         "its paper and an unofficial code",
         "medium: two widths fitted to the count",
     ),
-    Row("egfnet", (62.78, 201.09), _CODE, "very high", note="with its side outputs, as published"),
+    Row("egfnet", ("62.78", "201.09"), _CODE, "very high", note="with its side outputs, as published"),
     Row(
         "mtanet",
-        (121.58, 264.96),
+        ("121.58", "264.96"),
         "none: abstract and counts",
         "low: **a reconstruction**",
         note="with its side outputs, as published",
     ),
     Row(
         "abmdrnet",
-        (64.60, 194.33),
+        ("64.60", "194.33"),
         "its authors' follow-up's code",
         "high; published figures quoted in later papers, of convolutions alone (ours 194.30)",
     ),
     Row("mffenet", (None, None), "an unofficial code", "medium"),
-    Row("frrn_a", (17.7, None), _CODE, f"very high; {_MEMORY}"),
-    Row("frrn_b", (24.8, None), _CODE, f"very high; {_MEMORY}"),
-    Row("pspnet101", (65.70, None), "its author's code", f"very high; {_MEMORY}"),
+    Row("frrn_a", ("17.7", None), _CODE, f"very high; {_MEMORY}"),
+    Row("frrn_b", ("24.8", None), _CODE, f"very high; {_MEMORY}"),
+    Row("pspnet101", ("65.70", None), "its author's code", f"very high; {_MEMORY}"),
     Row("bisenetv1", (None, None), "its first author's code", "layers very high; no count to check against"),
-    Row("bisenetv2", (3.4, None), "two public implementations", f"very high; {_MEMORY}"),
+    Row("bisenetv2", ("3.4", None), "two public implementations", f"very high; {_MEMORY}"),
     Row(
         "dfn101",
         (None, None),
@@ -100,8 +102,8 @@ ROWS = (
         note="with its border net and all heads",
     ),
     Row("caanet101", (None, None), _CODE, "layers very high; no count to check against"),
-    Row("hrnet48", (65.8, None), "its code, by timm", f"very high; {_MEMORY}"),
-    Row("erfnet", (2.1, None), _CODE, "very high; published figure from its paper"),
+    Row("hrnet48", ("65.8", None), "its code, by timm", f"very high; {_MEMORY}"),
+    Row("erfnet", ("2.1", None), _CODE, "very high; published figure from its paper"),
     Row("erfnet_pst900", (None, None), "PST900's code", "very high", note="PST900", **_PST),
 )
 
@@ -123,10 +125,10 @@ def _line(row: Row, cost: Cost) -> str:
     cells = [
         f"`{row.name}`" + (f" ({row.note})" if row.note else ""),
         f"{round(cost.params_m * 1e6):,}",
-        _shown(params),
+        params or "not given",
         _difference(cost.params_m, params),
         f"{cost.thop_g:.2f}",
-        _shown(thop),
+        thop or "not given",
         _difference(cost.thop_g, thop),
         row.source,
         row.confidence,
@@ -134,17 +136,13 @@ def _line(row: Row, cost: Cost) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _shown(value: float | None) -> str:
-    return "not given" if value is None else f"{value:g}" if value < 10 else f"{value:.2f}"
-
-
-def _difference(ours: float, published: float | None) -> str:
-    """At the decimals that were printed; 0 where ours rounds to it."""
+def _difference(ours: float, published: str | None) -> str:
+    """Ours less what was printed; 0 where ours is that to the printed decimals."""
     if published is None:
         return "-"
-    decimals = 1 if round(published, 1) == published and published < 100 else 2
-    off = round(ours, decimals) - published
-    return "0" if abs(off) < 10**-decimals / 2 else f"{off:+.2f}"
+    half = 0.5 * 10.0 ** -len(published.partition(".")[2])
+    off = ours - float(published)
+    return "0" if abs(off) <= half else f"{off:+.2f}"
 
 
 def main() -> str:

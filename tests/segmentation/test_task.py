@@ -191,7 +191,11 @@ def test_the_authors_training_learns_with_its_heads_and_two_rates(yard, tmp_path
     [("bisenetv2", {"auxiliary": True}), ("egfnet", {"auxiliary": True, "encoder": "resnet18"}), ("mfnet", {})],
 )
 def test_every_kind_of_network_trains(yard, tmp_path, name, options):
-    content = recipe(model={"name": name, "options": options}, trainer={"epochs": 1})
+    content = recipe(
+        model={"name": name, "options": options},
+        trainer={"epochs": 1},
+        optimizer={"name": "adamw", "lr": 1e-4},
+    )
     train(content, (), tmp_path / "run", data_root=yard)
     assert (tmp_path / "run" / "best.safetensors").is_file()
 

@@ -42,7 +42,7 @@ class ViewShift:
 
 @dataclass(frozen=True)
 class Blur:
-    """A Gaussian blur of 5x5 pixels of some frames, the same for all bands of a frame; OpenCV's own kernel of that size.
+    """A Gaussian blur of 5x5 pixels of some frames, all bands of a frame alike; OpenCV's own kernel.
 
     Attributes:
         share: of the frames that are blurred, 0 to 1.
