@@ -1,8 +1,8 @@
 """Pack a trained network with its figures, and write its card into docs/models.md.
 
 ``python -m benchmarks.models pack NAME CHECKPOINT DATA --images N --hours H`` writes the checkpoint in float16
-as ``src/crossband/models/NAME.safetensors``, measured as such on the test part of its recipe below DATA, with its
-card inside and in docs/models.md. ``python -m benchmarks.models card NAME DATA`` measures a packaged one again.
+as ``src/crossband/models/NAME.safetensors``, measured as such on the test part of its recipe below DATA, with
+its card inside and in docs/models.md. ``python -m benchmarks.models card NAME DATA`` measures a packaged one.
 """
 
 from __future__ import annotations

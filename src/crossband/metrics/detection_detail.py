@@ -118,6 +118,8 @@ def map50_interval(
     values = []
     for _ in range(rounds):
         times = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))[group].astype(float)
-        values.append(np.nanmean([one.average_precision(times) for one in matched]))
+        each = np.array([one.average_precision(times) for one in matched])
+        if np.isfinite(each).any():  # a draw may be without any true box
+            values.append(np.nanmean(each))
     low, high = np.percentile(values, (2.5, 97.5))
     return 100 * float(low), 100 * float(high)
