@@ -10,7 +10,7 @@ from crossband.bands import Band
 from crossband.errors import CrossbandError
 from crossband.io import Image
 from crossband.reports.strips import Tile, strip, thumbnail
-from crossband.retrieval.gallery.gallery import Match
+from crossband.retrieval.gallery import Match
 from crossband.retrieval.search_result import SearchResult
 
 GREEN, RED = (26, 152, 80), (215, 48, 39)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from crossband.bands import Band
+from crossband.cli.gallery import query_image
 from crossband.data.preprocess import Statistics
 from crossband.frames import Frames
 from crossband.metrics.protocol import Protocol
@@ -29,7 +30,6 @@ from crossband.retrieval.descriptor.descriptor import Finish
 from crossband.retrieval.descriptor_cache import DescriptorStore
 from crossband.retrieval.directions import directions
 from crossband.retrieval.fit import principal_axes
-from crossband.retrieval.gallery.gallery import query_image
 from crossband.retrieval.gallery.lance import LanceStore, row_schema
 from crossband.retrieval.projection import project
 from crossband.retrieval.search import ArrayRows, exact_search, gram_matrix, parse_memory

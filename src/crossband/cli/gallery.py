@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import CrossbandError
+from ..errors import CrossbandError, unknown_name
 from ._app import app, gallery_app
 from ._arguments import (
     DeviceOption,
@@ -118,7 +118,6 @@ def search(
     """
     from ..retrieval import Options
     from ..retrieval import search as run
-    from ..retrieval.gallery.gallery import query_image
     from ..retrieval.search import parse_memory
 
     path, units = query_image(image, band, frames, units)
@@ -142,6 +141,32 @@ def search(
         print_json([match.to_dict() for match in matches])
     else:
         print_table(matches.to_pandas().drop(columns="query"))
+
+
+def query_image(
+    name: str, band: str, frames: str | Path | None = None, units: str | None = None
+) -> tuple[Path, str | None]:
+    """Return the image file and units of a query: a path, or a frame's name in a manifest.
+
+    Raises:
+        CrossbandError: no such frame, or it lacks the band.
+    """
+    from ..datasets import open_frames
+
+    if frames is None:
+        if not Path(name).exists():
+            raise CrossbandError(
+                f"there is no image {name}; for the name of a frame, give its frames too", parameter="frames"
+            )
+        return Path(name), units
+    table = open_frames(frames)
+    if name not in table.names:
+        raise unknown_name("frame", name, table.names)
+    row = table.names.index(name)
+    path = table.paths(band)[row]
+    if path is None:
+        raise CrossbandError(f"frame {name!r} has no {band} image; choose another band", parameter="band")
+    return path, units or table.units()[row]
 
 
 def _say_same_place(matches: SearchResult, likely: float) -> None:

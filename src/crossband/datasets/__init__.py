@@ -40,11 +40,11 @@ from ._registry import (
 __all__ = [
     "Dataset",
     "LeftOut",
-    "metadata",
     "dataset",
     "images_by_stem",
     "is_text",
     "list_datasets",
+    "metadata",
     "open_frames",
     "register_dataset",
     "scan",
@@ -119,7 +119,7 @@ def _said(root: Path, frames: Frames, folders: tuple[Path, ...] = ()) -> Frames:
 
 
 def open_frames(source: str | Path, root: str | Path | None = None, band: Band | str | None = None) -> Frames:
-    """Open a manifest, a folder's ``frames.parquet`` or ``frames.csv``, or a folder as :func:`scan` recognizes it.
+    """Open a manifest, a folder's ``frames.parquet`` or ``frames.csv``, or a folder as :func:`scan` does.
 
     Images that a folder's manifest does not list are counted in a note.
 

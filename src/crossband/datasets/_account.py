@@ -17,7 +17,7 @@ from ..io.flir import fff_frames, has_flir_records, has_photograph
 from ..io.tiff import is_tiff, page_count
 from ._registry import files_below, is_text
 
-__all__ = ["LeftOut", "metadata", "account_lines"]
+__all__ = ["LeftOut", "account_lines", "metadata"]
 
 _OWN = ("frames.parquet", "frames.csv")  # of crossband itself
 _MOST_LINES = 8

@@ -95,9 +95,9 @@ def dataset(name: str) -> Dataset:
 def images_by_stem(folder: Path, recursive: bool = False) -> dict[str, Path]:
     """Return the images of a folder by stem, in order of their names.
 
-    With ``recursive`` the key is the path below the folder without its suffix. An image is told by its suffix, or
-    by its first bytes. Linked folders are followed, hidden ones are not looked into, and files whose names are
-    not UTF-8 are left out, which is said.
+    With ``recursive`` the key is the path below the folder without its suffix. An image is told by its suffix,
+    or by its first bytes. Linked folders are followed, hidden ones are not looked into, and files whose names
+    are not UTF-8 are left out, which is said.
 
     Raises:
         CrossbandError: no such folder, or two images share a stem.

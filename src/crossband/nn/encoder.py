@@ -84,7 +84,7 @@ class Encoder(nn.Module):
         return maps
 
     def maps(self, images: torch.Tensor, layers: Sequence[str]) -> list[torch.Tensor]:
-        """Return the maps ``(B, C, H, W)`` of several layers, from one pass that ends where the last one is reached.
+        """Return the maps ``(B, C, H, W)`` of several layers, from one pass that ends at the last one.
 
         Args:
             images: ``(B, 3, h, w)``, float32 and standardized.

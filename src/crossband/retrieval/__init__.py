@@ -5,7 +5,7 @@ from .descriptor import DEFAULT_DESCRIPTOR, PACKED, PRESETS, Descriptor, Options
 from .embed import Embedding, embed
 from .explain import Explanation, explain
 from .fit import fit_descriptor
-from .gallery.gallery import Gallery, index, search
+from .gallery import Gallery, index, search
 from .robustness import RobustnessCurve, robustness
 from .search import exact_search
 

@@ -18,7 +18,7 @@ from ..results import Result
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .gallery.gallery import Match
+    from .gallery.exact import Match
 
 __all__ = ["SearchResult"]
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from crossband.bands import Band
+from crossband.cli.gallery import query_image
 from crossband.datasets import open_frames, scan
 from crossband.errors import CrossbandError, ImageFault
 from crossband.frames import Frames
 from crossband.retrieval import Gallery, Options, index, search
 from crossband.retrieval.descriptor.descriptor import unit_length
 from crossband.retrieval.gallery import gallery as module
-from crossband.retrieval.gallery.gallery import query_image
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +170,9 @@ def test_rows_in_whatever_batches_are_the_same(tmp_path, described, thermal, sma
 
 
 def test_batches_are_bounded_in_bytes_so_that_flattened_maps_fit():
-    assert module._rows_at_once(256) == module._BATCH
-    assert module._rows_at_once(400_000) * 400_000 * 4 <= module._BATCH_BYTES
-    assert module._rows_at_once(1 << 40) == 1
+    assert module.rows_at_once(256) == module._BATCH
+    assert module.rows_at_once(400_000) * 400_000 * 4 <= module._BATCH_BYTES
+    assert module.rows_at_once(1 << 40) == 1
 
 
 def test_a_gallery_made_by_another_model_is_refused(changeable, described, small, store):

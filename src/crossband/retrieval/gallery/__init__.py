@@ -1,5 +1,7 @@
 """Galleries: descriptors kept on disk to be searched."""
 
-from .gallery import Gallery, Match, index, search
+from .exact import Match
+from .gallery import Added, Gallery, search
+from .indexing import index
 
-__all__ = ["Gallery", "Match", "index", "search"]
+__all__ = ["Added", "Gallery", "Match", "index", "search"]

@@ -1,0 +1,120 @@
+"""Exact search among the rows of a gallery, some at a time, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
+
+from ...errors import DamagedFileError
+from ..descriptor_cache import ArrayRows, Rows
+from ..search import exact_search
+from .lance import METADATA
+
+__all__ = ["Match", "Part", "Quantized", "matches_of", "vectors_of", "nearest"]
+
+
+@dataclass(frozen=True)
+class Match:
+    """One item found.
+
+    Attributes:
+        rank: 1 is best.
+        frame: the frame's name; ``band`` and ``path`` of its image.
+        distance: Euclidean, between final vectors.
+        metadata: what the manifest said of the frame, without what it left empty.
+        inliers: matches of local features that one similarity explains; ``None`` where it was not compared.
+        same_place: the probability that query and item show one place; ``None`` likewise.
+        content: identifies what the image file held when it was indexed.
+    """
+
+    rank: int
+    frame: str
+    band: str
+    path: str
+    distance: float
+    metadata: dict[str, object]
+    inliers: int | None = None
+    same_place: float | None = None
+    content: str = field(default="", repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return a flat record for JSON."""
+        known = {"rank": self.rank, "frame": self.frame, "band": self.band, "path": self.path}
+        compared = {"inliers": self.inliers, "same_place": self.same_place}
+        return {**known, "distance": self.distance, **compared, **self.metadata}
+
+
+def matches_of(table: pd.DataFrame, distances: np.ndarray) -> list[Match]:
+    matches = []
+    for rank, (row, distance) in enumerate(zip(table.to_dict("records"), distances, strict=True), 1):
+        metadata = {name: row[name] for name in METADATA if not pd.isna(row[name])}
+        content = row["digest"].partition("-")[0]
+        matches.append(
+            Match(rank, row["frame"], row["band"], row["path"], float(distance), metadata, content=content)
+        )
+    return matches
+
+
+Part = tuple[pa.Table, Rows, np.ndarray | None]
+
+
+def vectors_of(batch: pa.Table) -> np.ndarray:
+    """The vectors of some rows ``(n, k)``, not copied where they lie in one piece.
+
+    Raises:
+        CrossbandError: a row without one.
+    """
+    vectors = batch["vector"].combine_chunks()
+    numbers = vectors.flatten()
+    if vectors.null_count or numbers.null_count:
+        raise DamagedFileError(
+            "a row of the gallery has no vector; index its frames into another", parameter="gallery"
+        )
+    return numbers.to_numpy(zero_copy_only=False).reshape(len(batch), -1)
+
+
+def nearest(query: np.ndarray, parts: Iterable[Part], k: int, memory: int) -> list[Match]:
+    """The nearest rows of all parts, exactly; of equally near ones, those that come first."""
+    tables: list[pa.Table] = []
+    squared = np.empty(0)
+    for table, rows, keep in parts:
+        found = exact_search(ArrayRows(query[None]), rows, k, memory, keep)[1][0]
+        both = np.concatenate([squared, _squared(query, rows, found, memory)])
+        order = np.argsort(both, kind="stable")[:k]
+        if len(squared) == k and order.max(initial=0) < k:
+            continue  # none is nearer than what is there
+        squared = both[order]
+        tables = [pa.concat_tables([*tables, table.take(found)]).take(order)]
+    return matches_of(tables[0].to_pandas(), np.sqrt(squared)) if tables else []
+
+
+def _squared(query: np.ndarray, rows: Rows, found: np.ndarray, memory: int) -> np.ndarray:
+    """Squared distances to some rows in double precision, so that those of several parts compare."""
+    step = max(1, memory // (16 * len(query)))
+    some = [
+        np.square(rows.take(found[start : start + step]) - query.astype(np.float64)).sum(1)
+        for start in range(0, len(found), step)
+    ]
+    return np.concatenate([np.empty(0), *some])
+
+
+class Quantized:
+    """int8 rows as the values they stand for."""
+
+    def __init__(self, rows: np.ndarray, scale: float) -> None:
+        self._rows, self._scale = rows, np.float32(scale)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._rows.shape[0], self._rows.shape[1]
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        return self._rows[start:stop].astype(np.float32) / self._scale
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        return self._rows[index].astype(np.float32) / self._scale

@@ -1,0 +1,164 @@
+"""Put the images of frames into a gallery: make it with the means of every band, or add to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ...bands import Band, Normalization, parse_band
+from ...datasets import is_text
+from ...errors import CrossbandError
+from ...frames import Frames
+from ...progress import note
+from ..descriptor import (
+    DEFAULT_DESCRIPTOR,
+    DEFAULT_OPTIONS,
+    Descriptor,
+    Options,
+)
+from ..embed import Embedding, embed
+from .gallery import Added, Gallery, check_dtype, rows_at_once
+from .locks import working_folder
+
+__all__ = ["index"]
+
+
+def index(
+    frames: Frames,
+    gallery: str | Path,
+    model: str | Descriptor | None = None,
+    bands: str | Sequence[str] | None = None,
+    *,
+    options: Options = DEFAULT_OPTIONS,
+    dtype: str | None = None,
+    store: str | Path | None = None,
+    workers: int | None = None,
+    local: bool = False,
+) -> Added:
+    """Add the images of frames to a gallery, creating it where it does not exist.
+
+    A new gallery takes the mean of **every** band the frames have, not only of those it keeps, so that
+    queries of the other bands can be centered. The means never change afterwards.
+
+    Args:
+        frames: what to index.
+        gallery: the gallery's folder.
+        model: the descriptor; for a gallery that is there, its own, and any other is refused.
+        bands: the bands to keep; without them all of the frames', in a gallery that is there those it has.
+        options: how images are read and where weights lie; for a gallery that is there, how images are read
+            is its own, and what is given otherwise than the default is refused where it differs.
+        dtype: ``float32``, as by default, or ``int8``; for a gallery that is there, its own.
+        store: the folder of the descriptor store; without it, one inside the gallery that is removed at
+            the end. A run that is stopped or killed continues from it.
+        workers: threads that read.
+        local: keep the local features of the images too, about 100 kB each, so that searches are re-ranked
+            without the images; only images that are added now.
+
+    Raises:
+        CrossbandError: another model than the gallery's, or nothing that can be indexed.
+    """
+    if str(gallery).strip() == "":
+        raise CrossbandError("the gallery's folder is empty text; name one", parameter="gallery")
+    folder = Path(gallery)
+    bands = [bands] if isinstance(bands, str) else bands
+    kept = list(dict.fromkeys(parse_band(band) for band in bands)) if bands else list(frames.bands)
+    for band in kept:
+        frames.paths(band)  # refused now where the frames lack it, before any work
+    if dtype is not None:
+        check_dtype(dtype)
+    if not is_text(os.path.realpath(frames.root)):
+        raise CrossbandError(
+            f"a gallery keeps paths as UTF-8, and the folder {os.fsencode(frames.root)!r} is none; rename it"
+        )
+    there = (folder / "gallery.json").exists()
+    if not there and folder == Path():  # what an empty variable of a shell becomes
+        raise CrossbandError("no gallery is made in the current folder itself; name one", parameter="gallery")
+    with working_folder(folder, store) as work:
+        if there:
+            opened = Gallery.open(folder, options)
+            _check_same(opened, model, options, dtype)
+            kept = kept if bands else opened.bands(kept)
+        else:
+            opened = _created(frames, folder, model, kept, options, dtype, work, workers)
+        return opened.add(frames, kept, store=work, workers=workers, local=local)
+
+
+def _created(
+    frames: Frames,
+    folder: Path,
+    model: str | Descriptor | None,
+    kept: list[Band],
+    options: Options,
+    dtype: str | None,
+    work: Path,
+    workers: int | None,
+) -> Gallery:
+    """A gallery with the means of frames; the one that another process made meanwhile, if one did."""
+    descriptor = Descriptor.of(model or DEFAULT_DESCRIPTOR, options)
+    embedding = embed(frames, descriptor, store=work, workers=workers, required=kept)
+    for band in frames.bands:
+        if band not in embedding.bands and descriptor.center and band not in (descriptor.means or {}):
+            note(
+                f"no {band.value} image can be used; {band.value} queries are best given images to calibrate by"
+            )
+    means = {**(descriptor.means or {}), **embedding.means()} if descriptor.center else None
+    descriptor = replace(descriptor, means=means)
+    try:
+        sample = _sample(embedding, descriptor, kept)
+        return Gallery.create(folder, descriptor, sample, dtype or "float32", kept)
+    except CrossbandError:
+        if not (folder / "gallery.json").exists():
+            raise
+    opened = Gallery.open(folder, options)
+    _check_same(opened, model, options, dtype)
+    return opened
+
+
+def _check_same(gallery: Gallery, model: str | Descriptor | None, options: Options, dtype: str | None) -> None:
+    """Refuse what is given by hand and is not the gallery's own."""
+    own = gallery.descriptor.preprocess
+    if model is not None:
+        # how images are read is the gallery's own, whatever the options
+        wanted = replace(Descriptor.of(model, options), preprocess=own)
+        if wanted.identity != gallery.descriptor.identity:
+            raise _other(gallery, "model", gallery.descriptor.name, str(getattr(model, "name", model)))
+    if options.size not in (DEFAULT_OPTIONS.size, own.size):
+        sizes = [f"{width}x{height}" for height, width in (own.size, options.size)]
+        raise _other(gallery, "size", *sizes)
+    for name, text in (options.normalization or {}).items():
+        band = parse_band(name)
+        if (given := Normalization.parse(text)) != own.normalization[band]:
+            raise _other(gallery, "normalization", f"{band}={own.normalization[band]}", f"{band}={given}")
+    for band, statistics in (options.statistics or {}).items():
+        if statistics != own.statistics[band]:
+            raise _other(gallery, "set_statistics", f"other statistics of {band}", "these")
+    if options.rig and dict(options.rig) != dict(own.rig):
+        raise _other(gallery, "view", "another view or turn", "these")
+    has = gallery.rows.dtype
+    if dtype not in (None, has):
+        raise _other(gallery, "dtype", has, str(dtype))
+
+
+def _other(gallery: Gallery, option: str, has: str, given: str) -> CrossbandError:
+    return CrossbandError(
+        f"the gallery {gallery.folder} was made with {has}, not with {given}; "
+        f"leave the {option.replace('_', ' ')} out, or index into another gallery",
+        parameter=option,
+    )
+
+
+def _sample(embedding: Embedding, descriptor: Descriptor, bands: list[Band]) -> np.ndarray:
+    """Some final vectors of the bands to keep."""
+    finish = descriptor.finish(None)
+    parts = [embedding.bands[band] for band in bands if band in embedding.bands]
+    if not parts:
+        have = ", ".join(band.value for band in embedding.bands)
+        raise CrossbandError(f"none of the bands {', '.join(bands)} is in these frames, which have {have}")
+    most = [rows_at_once(part.pooled.shape[1]) for part in parts]
+    return np.concatenate(
+        [finish(part.pooled.rows(0, n), part.band) for n, part in zip(most, parts, strict=True)]
+    )
