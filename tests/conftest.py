@@ -79,4 +79,4 @@ def _byte(values: np.ndarray) -> np.ndarray:
     return (values.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-from .street import recipe, street  # noqa: F401  (fixtures)
+from .street import recipe, street  # noqa: E402, F401  (fixtures)

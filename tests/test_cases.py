@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossband.data.check import check_frames
 from crossband.data.preprocess import Placement
 from crossband.datasets import metadata, open_frames, scan
+from crossband.datasets.check import check_frames
 from crossband.errors import CrossbandError
 from crossband.io import read_image
 from crossband.retrieval import Gallery, Options, benchmark, index, search

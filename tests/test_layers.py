@@ -16,7 +16,18 @@ SOURCE = Path(__file__).parents[1] / "src" / "crossband"
 
 LAYERS = (
     {"errors"},
-    {"files", "progress", "registry", "allocator", "geo", "bands", "checkpoints", "weights"},
+    {
+        "files",
+        "progress",
+        "registry",
+        "allocator",
+        "geo",
+        "bands",
+        "checkpoints",
+        "weights",
+        "devices",
+        "results",
+    },
     {"frames", "io"},
     {"nn", "data", "datasets", "simulation"},
     {"models", "losses", "metrics"},
@@ -24,7 +35,7 @@ LAYERS = (
     {"retrieval", "matching"},
     {"reid", "segmentation", "uav"},
     {"papers"},
-    {"demo", "export", "profile"},
+    {"demo", "export", "factory", "object_search", "profile"},
     {"cli", "server", "__main__"},
 )
 """From the bottom to the top. Packages of one layer may import one another, if no circle comes of it."""

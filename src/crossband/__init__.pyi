@@ -1,10 +1,10 @@
 """The public names of crossband; each is imported on first use."""
 
 from .bands import Band as Band
-from .data.check import check_frames as check_frames
 from .datasets import list_datasets as list_datasets
 from .datasets import open_frames as open_frames
 from .datasets import scan as scan
+from .datasets.check import check_frames as check_frames
 from .demo import demo as demo
 from .errors import CrossbandError as CrossbandError
 from .errors import DamagedFileError as DamagedFileError

@@ -92,7 +92,7 @@ def test_threads_that_read_the_same_frames_agree_and_stay_within_the_memory(fram
 def test_a_copy_for_another_process_reads_the_same(frames):
     reader = FrameReader(frames, cache_mb=8)
     kept = reader.pixels(0, "rgb")
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(reader)).pixels(0, "rgb"), kept)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(reader)).pixels(0, "rgb"), kept)  # noqa: S301
 
 
 def test_a_file_that_is_not_there_is_named(frames):

@@ -8,8 +8,8 @@ import pytest
 
 cv2 = pytest.importorskip("cv2")
 
-from crossband.errors import CrossbandError
-from crossband.matching.align import Aligner, corner_error
+from crossband.errors import CrossbandError  # noqa: E402
+from crossband.matching.align import Aligner, corner_error  # noqa: E402
 
 
 def scene(seed: int, side: int = 360) -> np.ndarray:

@@ -12,7 +12,7 @@ def _reference_cka(x: np.ndarray, y: np.ndarray) -> float:
     """HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) with tr(KHLH) written out."""
     n = len(x)
     h = np.eye(n) - np.ones((n, n)) / n
-    k, l = x @ x.T, y @ y.T
+    k, l = x @ x.T, y @ y.T  # noqa: E741
 
     def hsic(a: np.ndarray, b: np.ndarray) -> float:
         return np.trace(a @ h @ b @ h) / (n - 1) ** 2

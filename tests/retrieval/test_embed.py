@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from crossband.bands import Band
-from crossband.data.check import check_frames
 from crossband.data.preprocess import Warp
 from crossband.datasets import open_frames
+from crossband.datasets.check import check_frames
 from crossband.errors import CrossbandError
 from crossband.io import read_image
 from crossband.retrieval import embed

@@ -70,8 +70,8 @@ def data_check(source: FramesArgument, root: RootOption = None, as_json: JsonOpt
 
     Example: crossband data check recordings/frames.parquet
     """
-    from ..data.check import check_frames
     from ..datasets import open_frames
+    from ..datasets.check import check_frames
 
     audit = check_frames(open_frames(source, root))
     table = audit.to_pandas()

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 from ..bands import Band, parse_band
-from ..data.check import look_at_some
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import is_image_file
@@ -36,6 +35,7 @@ from ._registry import (
     note_once,
     register_dataset,
 )
+from .check import look_at_some
 
 __all__ = [
     "Dataset",

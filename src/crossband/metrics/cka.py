@@ -24,7 +24,7 @@ def linear_cka(x: np.ndarray, y: np.ndarray) -> float:
     return cka_from_grams(x @ x.T, y @ y.T)
 
 
-def cka_from_grams(k: np.ndarray, l: np.ndarray) -> float:
+def cka_from_grams(k: np.ndarray, l: np.ndarray) -> float:  # noqa: E741 (the paper's letters)
     """Compute CKA from two Gram matrices ``(n, n)``.
 
     ``<HKH, HLH> / (|HKH| |HLH|)`` with ``H = I - 11^T / n``.
@@ -36,7 +36,7 @@ def cka_from_grams(k: np.ndarray, l: np.ndarray) -> float:
         raise CrossbandError(
             f"CKA needs the same frames in both bands: {k.shape[0]} and {l.shape[0]} were given"
         )
-    k, l = _centered(k), _centered(l)
+    k, l = _centered(k), _centered(l)  # noqa: E741
     norms = np.linalg.norm(k) * np.linalg.norm(l)
     if not norms > 0:
         raise CrossbandError("CKA is undefined: all descriptors of one band are equal")

@@ -150,7 +150,7 @@ def list_packaged(pattern: str = "*") -> list[ModelInfo]:
         if not fnmatch.fnmatchcase(card.name, pattern):
             continue
         with safe_open(path, framework="numpy") as file:
-            shapes = [file.get_slice(key).get_shape() for key in file.keys()]
+            shapes = [file.get_slice(key).get_shape() for key in file.keys()]  # noqa: SIM118
         params = sum(math.prod(shape) for shape in shapes)
         figures = ", ".join(f"{name} {value:.1f}" for name, value in card.figures.items())
         found.append(

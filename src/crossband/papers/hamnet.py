@@ -200,7 +200,7 @@ def beside_published(name: str, recipe: Any, results: Mapping[str, Any] | None) 
     Example:
         >>> beside_published("rgbn300_resnet50_pcb", None, None)[0]
         {'table': '4', 'test': 'rgbn300', 'method': 'PCB', 'backbone': 'ResNet50', 'figure': 'mAP', 'published': 57.7, 'ours': None}
-    """
+    """  # noqa: E501
     row = PUBLISHED_REID.get(name)
     if row is None:
         return []

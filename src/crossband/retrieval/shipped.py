@@ -45,5 +45,5 @@ def shipped_means(descriptor: Descriptor) -> Mapping[Band, np.ndarray]:
 def _read() -> tuple[dict[str, str], dict[Band, np.ndarray]]:
     with safe_open(SHIPPED, framework="numpy") as file:
         made_by = json.loads(file.metadata()["crossband"])
-        means = {band: file.get_tensor(band.value) for band in BANDS if band.value in file.keys()}
+        means = {band: file.get_tensor(band.value) for band in BANDS if band.value in file.keys()}  # noqa: SIM118
     return {key: made_by[key] for key in ("weights", "layer", "pooling")}, means

@@ -142,7 +142,7 @@ def list_packed(pattern: str = "*") -> list[ModelInfo]:
     for name in sorted(fnmatch.filter(PACKED, pattern)):
         metadata = _metadata(PACKED[name])
         with safe_open(PACKED[name], framework="numpy") as file:
-            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}
+            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
         buffers = ("means", "running_mean", "running_var", "num_batches_tracked")
         params = sum(math.prod(shape) for key, shape in shapes.items() if not key.endswith(buffers))
         height, width = metadata["recipe"]["data"]["size"]

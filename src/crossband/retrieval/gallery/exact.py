@@ -15,7 +15,7 @@ from ..descriptor_cache import ArrayRows, Rows
 from ..search import exact_search
 from .lance import METADATA
 
-__all__ = ["Match", "Part", "Quantized", "matches_of", "vectors_of", "nearest"]
+__all__ = ["Match", "Part", "Quantized", "matches_of", "nearest", "vectors_of"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Match:
 
 
 def matches_of(table: pd.DataFrame, distances: np.ndarray) -> list[Match]:
+    """Make the matches of found rows, nearest first."""
     matches = []
     for rank, (row, distance) in enumerate(zip(table.to_dict("records"), distances, strict=True), 1):
         metadata = {name: row[name] for name in METADATA if not pd.isna(row[name])}
@@ -111,10 +112,13 @@ class Quantized:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and dims."""
         return self._rows.shape[0], self._rows.shape[1]
 
     def rows(self, start: int, stop: int) -> np.ndarray:
+        """Return some rows, float32."""
         return self._rows[start:stop].astype(np.float32) / self._scale
 
     def take(self, index: np.ndarray) -> np.ndarray:
+        """Return rows by number, float32."""
         return self._rows[index].astype(np.float32) / self._scale

@@ -44,7 +44,7 @@ from ..rerank import DEFAULT_RERANK, LocalReader, SecondLook
 from ..search import DEFAULT_MEMORY
 from ..search_result import SearchResult, as_images
 from ..shipped import shipped_means
-from .exact import Match, Part, Quantized, matches_of, vectors_of, nearest
+from .exact import Match, Part, Quantized, matches_of, nearest, vectors_of
 from .items import Indexed, Item, known_columns
 from .lance import GalleryStore, LanceStore, row_schema
 from .locks import alone_in
@@ -552,6 +552,7 @@ class Gallery:
 
 
 def check_dtype(dtype: str) -> None:
+    """Refuse a dtype that no gallery has."""
     if dtype not in _DTYPES:
         raise CrossbandError(f"a gallery holds {' or '.join(_DTYPES)}, not {dtype!r}")
 

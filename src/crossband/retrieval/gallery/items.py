@@ -57,6 +57,7 @@ class Indexed:
 
     @classmethod
     def of(cls, rows: GalleryStore) -> Indexed:
+        """Read what the rows say of their images."""
         table = rows.read(["key", "frame", "band", "path", "digest"]).to_pydict()
         by_name: dict[tuple[str, str], list[str]] = {}
         for key, frame, band in zip(table["key"], table["frame"], table["band"], strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from crossband.data.check import check_frames, look_at_some
+from crossband.datasets.check import check_frames, look_at_some
 from crossband.frames import Frames
 
 
