@@ -158,7 +158,10 @@ class Benchmark(Result):
         return pd.DataFrame(rows)
 
     def to_display(self) -> pd.DataFrame:
-        """Return a table for people: the main figures and what they need beside them."""
+        """Return a table for people: the main figures and what they need beside them.
+
+        ``alone`` is R@1 by the descriptor alone, before the first items of each list are re-ranked.
+        """
         rows = []
         for run in self.runs:
             low, high = run.recall_ci95["1"]
@@ -171,8 +174,8 @@ class Benchmark(Result):
                     "95 %": f"{low:.1f}-{high:.1f}",
                     "R@5": run.recall["5"],
                     "misaligned": run.misaligned["1"] if run.misaligned else None,
-                    "descriptor": run.recall_descriptor["1"] if run.reranked else None,
-                    "its misaligned": run.misaligned_descriptor["1"]
+                    "alone": run.recall_descriptor["1"] if run.reranked else None,
+                    "alone, misaligned": run.misaligned_descriptor["1"]
                     if run.misaligned_descriptor and run.reranked
                     else None,
                     **(run.by_condition or {}),
@@ -185,7 +188,7 @@ class Benchmark(Result):
                     "images/s": run.images_per_s,
                 }
             )
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows).astype({"re-ranked": "Int64", "dropped": "Int64"})
 
     def plot(self) -> Figure:
         """Draw R@1 of each model and direction with its interval; see :mod:`crossband.reports.plots`."""
