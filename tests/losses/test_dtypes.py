@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from crossband.losses.heterogeneity import (
+from crossband.losses.hamnet import (
     batch_hard_triplet_loss,
     identification_loss,
     multi_stream_loss,

@@ -1,6 +1,6 @@
 """Losses: pure functions, each with a thin module on top."""
 
-from .heterogeneity import (
+from .hamnet import (
     StreamsLoss,
     batch_hard_triplet_loss,
     class_aware_loss,

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..data.items import FrameItems
-from ..losses.heterogeneity import class_aware_weights
+from ..losses.hamnet import class_aware_weights
 from ..models.streams import Streams, StreamsOutput
 from ..training.distributed import spread
 from .evaluation import FrameVectors
