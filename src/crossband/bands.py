@@ -110,8 +110,8 @@ def to_kelvin(pixels: np.ndarray, units: Units | str) -> np.ndarray:
             return np.add(pixels, 273.15, out=np.empty(pixels.shape, np.float32), dtype=np.float64)
         case _:
             raise CrossbandError(
-                "thermal pixels in counts have no temperature; say their units with "
-                "the units centikelvin, kelvin or celsius, or the manifest's column tir_units",
+                "thermal pixels in counts have no temperature; give their units (centikelvin, "
+                "kelvin or celsius), here or in the manifest's column tir_units",
                 parameter="units",
             )
 

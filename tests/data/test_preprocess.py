@@ -131,8 +131,9 @@ def test_a_fixed_range_of_kelvin_maps_the_same_temperature_to_the_same_number():
 
 def test_kelvin_on_counts_is_refused_in_one_sentence():
     kelvin = {**Preprocess().normalization, Band.TIR: Normalization.parse("kelvin:270:310")}
-    with pytest.raises(CrossbandError, match="--units"):
+    with pytest.raises(CrossbandError, match="units") as caught:
         Preprocess((4, 4), NEUTRAL, kelvin)(Image(np.ones((4, 4), np.uint16)), "tir")
+    assert caught.value.parameter == "units"
 
 
 def test_resizing_bytes_agrees_with_resizing_numbers_to_a_gray_level():

@@ -51,13 +51,13 @@ FOLDERS = {
     "no pair": (
         ["rgb/a.png", "tir/b.png"],
         scan,
-        "no file stem is in two of the folders ... rgb 'a' and tir 'b'",
+        "no file stem occurs in two of the folders ... rgb 'a' and tir 'b'",
     ),
-    "no image": (["rgb/a.png", "tir/a.txt"], scan, "no image in the tir folder"),
+    "no image": (["rgb/a.png", "tir/a.txt"], scan, "no images in the tir folder"),
     "one stem twice": (
         ["rgb/a.png", "rgb/a.jpg", "tir/a.png"],
         scan,
-        "a.jpg and a.png in ... share a stem; keep one",
+        "a.jpg and a.png in ... have the same stem; keep one",
     ),
     "a dataset below": (
         ["M3FD_Fusion/Vis/00000.png", "M3FD_Fusion/Ir/00000.png"],
@@ -67,7 +67,7 @@ FOLDERS = {
     "two datasets": (
         ["Vis/00000.png", "Ir/00000.png", "crop_LR_visible/a.jpg", "cropinfrared/a.jpg"],
         scan,
-        "looks like m3fd, roadscene; say which with --kind",
+        "looks like m3fd, roadscene; say which kind it is",
     ),
     "gone": ([], lambda root: scan(root / "gone"), "no folder ... gone"),
     "a band gone": ([], lambda root: scan(rgb=root / "gone", tir=root), "no folder ... gone"),
@@ -77,14 +77,18 @@ FOLDERS = {
         lambda root: scan(root / "b", rgb=root / "rgb", tir=root / "tir"),
         "lies outside",
     ),
-    "a picture": (["a.png"], lambda root: open_frames(root / "a.png"), "is one picture; give the folder"),
-    "no such": (["a.png"], lambda root: open_frames(root / "gone"), "there is no"),
+    "a picture": (["a.png"], lambda root: open_frames(root / "a.png"), "is a single image; give its folder"),
+    "no such": (["a.png"], lambda root: open_frames(root / "gone"), "gone does not exist; give a folder"),
     "root without manifest": (
         ["rgb/a.png", "tir/a.png"],
         lambda root: open_frames(root, "/nope"),
-        "--root says where ... has no manifest",
+        "a root says where ... has no manifest",
     ),
-    "root of another": (["rgb/a.png", "tir/a.png"], manifest_elsewhere, "give --root"),
+    "root of another": (
+        ["rgb/a.png", "tir/a.png"],
+        manifest_elsewhere,
+        "should lie in /nope, which is no folder",
+    ),
     "unknown band": (
         ["a_t.png"],
         lambda root: scan(root, suffixes={"thermal": "_t"}),
@@ -92,11 +96,11 @@ FOLDERS = {
     ),
     "unknown dataset": ([], lambda root: dataset("lvip"), "unknown dataset 'lvip'; did you mean llvip"),
     "llvip": (["a.jpg"], as_kind("llvip"), "does not have the layout visible/train and infrared/train"),
-    "hit_uav": ([NIGHT], as_kind("hit_uav"), "the layout of HIT-UAV"),
+    "hit_uav": ([NIGHT], as_kind("hit_uav"), "does not have HIT-UAV's layout"),
     "color_thermal_objects": (
         ["color/car.jpg", "thermal/car7_01.png"],
         as_kind("color_thermal_objects"),
-        "car.jpg names no identity",
+        "car.jpg does not name an identity",
     ),
     "ino": (
         ["INO_A/INO_A_RGB.avi", "INO_A/INO_A_T.avi"],
@@ -109,7 +113,7 @@ FOLDERS = {
             "seq4_cloudy1/std_cam/mine.jpeg",
         ],
         scan,
-        "mine.jpeg is not named after its pose",
+        "mine.jpeg is not named by its pose",
     ),
     "boson_nighttime": (
         ["train_database/@1@2.png", "train_queries/@1@2.png", "train_queries/one.png"],
@@ -124,7 +128,7 @@ FOLDERS = {
     "rgbn300": (
         ["bounding_box_train/rgb/car.png", "bounding_box_train/nir/car.png"],
         as_kind("rgbn300"),
-        "car is not named after identity and camera",
+        "car is not named by identity and camera",
     ),
     "rgbnt201": (
         [f"test/{band}/mine.jpg" for band in ("RGB", "NI", "TI")],
@@ -154,19 +158,19 @@ FOLDERS = {
 }
 
 FILES = {
-    "hit_uav, no JSON": ([NIGHT], {COCO: "{"}, boxes, "is no JSON"),
-    "hit_uav, no list": ([NIGHT], {COCO: '{"images": []}'}, boxes, "is no COCO file"),
+    "hit_uav, no JSON": ([NIGHT], {COCO: "{"}, boxes, "val.json is not valid JSON"),
+    "hit_uav, no list": ([NIGHT], {COCO: '{"images": []}'}, boxes, "val.json is not a COCO box file"),
     "hit_uav, a number": (
         [NIGHT],
         {COCO: json.dumps({"images": [], "categories": [], "annotations": 3})},
         boxes,
-        "no COCO",
+        "val.json is not a COCO box file",
     ),
     "flir_adas": (
         FLIR,
         {"rgb_to_thermal_vid_map.json": "[]"},
         scan,
-        "rgb_to_thermal_vid_map.json is no map",
+        "rgb_to_thermal_vid_map.json is not a map",
     ),
     "mfnet, twice": (
         MFNET,
@@ -178,7 +182,7 @@ FILES = {
         MFNET,
         {"val.txt": "00009D\n", "test.txt": "00003D\n"},
         scan,
-        "'00009D', which has no image and labels",
+        "'00009D', which has no image or labels",
     ),
     "oxford, columns": (
         [f"{DRIVE}/mono_left/0000000.png"],
@@ -222,4 +226,4 @@ def test_panels_say_how_they_are_split(tmp_path):
 
 def test_a_picture_in_color_is_no_label_map(tmp_path):
     PIL.Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "a.png")
-    assert_says(lambda: read_labels(tmp_path / "a.png"), "a picture in color")
+    assert_says(lambda: read_labels(tmp_path / "a.png"), "one class per pixel ... a color image")

@@ -65,11 +65,13 @@ def test_groups_of_frames_whose_folder_is_not_utf8_are_left_out_with_a_note(plan
 
 def test_a_root_is_of_a_manifest_only(plant):
     root = plant(["rgb/a.png", "tir/a.png"])
-    with pytest.raises(CrossbandError, match=r"--root"):
+    with pytest.raises(CrossbandError, match=r"no manifest") as caught:
         open_frames(root, "/nope")
+    assert caught.value.parameter == "root"
     scan(root).write(root / "frames.parquet")
-    with pytest.raises(CrossbandError, match="--root"):
+    with pytest.raises(CrossbandError, match="/nope") as caught:
         open_frames(root, "/nope")
+    assert caught.value.parameter == "root"
     assert open_frames(root, root).root == root
 
 
@@ -120,7 +122,7 @@ def test_radiometric_jpegs_are_both_bands(plant, capsys):
         ("FLIR0001", "FLIR0001.jpg", "FLIR0001.jpg"),
         ("FLIR0002", "FLIR0002.jpg", "FLIR0002.jpg"),
     ]
-    assert "1 of 3 images hold no temperatures and are left out" in capsys.readouterr().err
+    assert "1 of 3 images carry no temperatures and are left out" in capsys.readouterr().err
 
 
 def test_a_recognized_layout_that_fits_two_is_refused(plant):
@@ -155,6 +157,7 @@ def test_every_folder_is_claimed_by_one_dataset_at_most(plant):
         "color_thermal_objects": ["color/a_1.png", "thermal/a_1.png"],
         "rgbnt100": ["rgbnt100.txt", "query/rgb/a.png"],
         "rgbn300": ["rgbn300.txt", "query/rgb/a.png"],
+        "micasense": [f"SYNC0000SET/000/IMG_0000_{band}.tif" for band in range(1, 6)],
         "msvr310": ["query3/0001/vis/a.jpg", "query3/0001/ni/a.jpg", "query3/0001/th/a.jpg"],
     }
     assert set(trees) == {entry.name for entry in list_datasets()}
@@ -195,7 +198,7 @@ def test_images_that_a_folder_s_manifest_does_not_list_are_said(tmp_path, make_p
     assert "beside those" not in capsys.readouterr().err
     (root / "tir" / "new.png").write_bytes((root / "tir" / "0000.png").read_bytes())
     assert len(open_frames(root)) == 3
-    assert "1 images that" in capsys.readouterr().err
+    assert "1 images beside those that" in capsys.readouterr().err
 
 
 def test_a_flat_folder_is_of_the_band_that_is_said(tmp_path, make_pairs):

@@ -172,8 +172,8 @@ def test_constants_that_are_none_are_a_named_fault(tmp_path):
     ("name", "size", "low", "middle", "high"),
     [
         # by ExifTool's constants and the radiometric equation, outside this project
-        ("thermal_parser_DJI_XTR.jpg", (640, 512), 289.40, 300.95, 332.57),
-        ("thermal_parser_FLIR_E40.jpg", (160, 120), 291.01, 294.14, 297.82),
+        ("thermal_parser_DJI_XTR.jpg", (512, 640), 289.40, 300.95, 332.57),
+        ("thermal_parser_FLIR_E40.jpg", (120, 160), 291.01, 294.14, 297.82),
     ],
 )
 def test_real_files_have_their_temperatures(shared, name, size, low, middle, high):

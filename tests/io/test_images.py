@@ -138,7 +138,7 @@ def test_a_tiff_of_many_channels_is_refused(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.tif", np.zeros((5, 7, 6), np.uint8), photometric="minisblack", planarconfig=1
     )
-    with pytest.raises(ImageFault, match="6 channels; give one band per file"):
+    with pytest.raises(ImageFault, match="6 channels; give one band a file"):
         read_image(tmp_path / "a.tif")
 
 

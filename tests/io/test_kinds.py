@@ -103,7 +103,7 @@ def test_the_counts_of_a_dji_file_are_read_and_its_temperatures_said_to_be_none(
     assert np.array_equal(image.pixels, COUNTS)
     assert image.units is Units.COUNTS
     assert [remark.kind for remark in image.remarks] == ["R-JPEG"]
-    assert read_image(tmp_path / "a.JPG", "rgb").size == size
+    assert read_image(tmp_path / "a.JPG", "rgb").size == (size[1], size[0])
 
 
 def test_other_segments_are_no_counts(tmp_path):
@@ -119,7 +119,7 @@ def test_real_dji_counts_show_what_their_picture_shows(shared, name):
     path = shared / "data" / "radiometric" / f"thermal_parser_{name}"
     counts, picture = read_image(path, "tir"), read_image(path, "rgb")
     assert counts.pixels.dtype == np.uint16
-    assert counts.size == (640, 512)
+    assert counts.size == (512, 640)
     # a palette's color says the count: within one color counts hardly differ
     colors = (picture.pixels[..., :3] // 16).astype(int) @ (256, 16, 1)
     values, count = counts.pixels.astype(float).ravel(), np.bincount(colors.ravel())

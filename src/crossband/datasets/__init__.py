@@ -64,9 +64,6 @@ def scan(
 ) -> Frames:
     """Read a folder as frames.
 
-    It is a known dataset, one folder per band, one folder with a suffix per band, or radiometric JPEGs that are
-    both bands; the first of these that fits.
-
     A known dataset, one folder per band, one folder with a suffix per band, or radiometric JPEGs that are both
     bands; the first of these that fits.
 
@@ -195,7 +192,10 @@ def _recognize(root: Path, tolerance: float) -> Frames:
             note_once(f"{others} images of DJI's other cameras (zoom, say) are in no frame")
         return frames_by_key(root, images, str(root))
     nested = guess_nested(root)
+    below = _dataset_below(root)
     if nested:
+        if below is not None and all(Path(group.name).parts[0] == below.name for group in nested):
+            raise _wrapped(root, below)
         return pair_nested(root, nested, tolerance)
     suffixes = guess_suffixes(root)
     if suffixes:
@@ -205,14 +205,22 @@ def _recognize(root: Path, tolerance: float) -> Frames:
         return pair_prefixes(root, prefixes)
     if guess_radiometric(root):
         return pair_radiometric(root)
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if any(entry.found_in(folder) for entry in list_datasets()):
-            raise CrossbandError(
-                f"no bands recognized in {root}, but {folder} is a known dataset; scan that folder"
-            )
+    if below is not None:
+        raise _wrapped(root, below)
     raise CrossbandError(
         f"no bands recognized in {root}: expected a known dataset, two folders named after their bands "
         "(visible and infrared, say), file names ending in _rgb and _tir, or radiometric JPEGs; "
         "else give the folders of rgb and tir images, or the suffixes of their names",
         parameter="rgb",
     )
+
+
+def _dataset_below(root: Path) -> Path | None:
+    """The first folder in ``root`` that is a known dataset, as an archive's own folder is."""
+    inside = sorted(path for path in root.iterdir() if path.is_dir())
+    return next((path for path in inside if any(entry.found_in(path) for entry in list_datasets())), None)
+
+
+def _wrapped(root: Path, below: Path) -> CrossbandError:
+    """The error for a folder around a known dataset, whose splits and sequences only its own reader tells."""
+    return CrossbandError(f"no bands recognized in {root}, but {below} is a known dataset; scan that folder")
