@@ -269,10 +269,10 @@ MESSAGES = {
         lambda at: query_image("003", "tir", at.pairs.write(at.folder / "f.parquet")),
         "unknown frame '003'; did you mean ... 0003",
     ),
-    "gallery": (lambda at: Gallery.open(at.folder), "no gallery in"),
-    "gallery, rows": (lambda at: LanceStore(at.folder / "nothing"), "no gallery can be opened"),
-    "gallery, rows gone": (without_rows, "no gallery can be opened"),
-    "gallery, empty": (emptied, "it is empty; crossband index fills it"),
+    "gallery": (lambda at: Gallery.open(at.folder), "no gallery at"),
+    "gallery, rows": (lambda at: LanceStore(at.folder / "nothing"), "cannot open a gallery at"),
+    "gallery, rows gone": (without_rows, "cannot open a gallery at"),
+    "gallery, empty": (emptied, "is empty; crossband index fills it"),
     "gallery, no name": (
         lambda at: index(at.pairs, "", "hog", options=at.small, store=at.store),
         "name one",
@@ -311,7 +311,7 @@ MESSAGES = {
     ),
     "gallery, two": (
         lambda at: of_another(at, "descriptor.safetensors"),
-        "one of them is of another gallery",
+        "one of them belongs to another gallery",
     ),
     "gallery, two accounts": (
         lambda at: of_another(at, "descriptor.safetensors", "gallery.json"),
