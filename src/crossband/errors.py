@@ -67,14 +67,14 @@ class ImageFault(CrossbandError):
         reason: a short reason, without the path.
     """
 
-    def __init__(self, path: object, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+    def __init__(self, path: object, reason: str, *, parameter: str = "") -> None:
+        super().__init__(f"{path}: {reason}", parameter=parameter)
         self.path = str(path)
         self.reason = reason
 
-    def __reduce__(self) -> tuple[type[ImageFault], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[ImageFault], tuple[str, str], dict[str, str]]:
         """Pickle by what it was made from: workers in other processes raise it too."""
-        return type(self), (self.path, self.reason)
+        return type(self), (self.path, self.reason), {"parameter": self.parameter}
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:

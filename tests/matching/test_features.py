@@ -8,13 +8,13 @@ import torch
 from crossband.errors import CrossbandError
 from crossband.matching import LocalFeatures
 from crossband.matching.gradients import gradient_image
-from crossband.models import create_model
+from crossband.models import create_encoder
 from crossband.nn import Encoder
 
 
 @pytest.fixture(scope="module")
 def features() -> LocalFeatures:
-    return LocalFeatures.of(create_model("efficientnet_lite0")[0])
+    return LocalFeatures.of(create_encoder("efficientnet_lite0"))
 
 
 def test_features_are_short_unit_vectors_of_their_own_image(features):

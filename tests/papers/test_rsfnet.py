@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crossband.reports.published_rsfnet_tables import DAY_NIGHT
-
 from crossband.papers import reproduce
+from crossband.papers._rsfnet_tables import DAY_NIGHT
 from crossband.papers.rsfnet import PUBLISHED, beside_published, draw
 from crossband.training import read_recipe
 

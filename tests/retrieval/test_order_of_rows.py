@@ -46,7 +46,7 @@ def test_a_gallery_finds_the_same_frames_at_the_same_distances(tmp_path, pairs, 
     for name, frames in (("a", pairs), ("b", pairs.select(order))):
         index(frames, tmp_path / name, "hog", ["tir"], options=small, store=tmp_path / "store")
         gallery = Gallery.open(tmp_path / name)
-        matches = gallery.search(gallery.describe(pairs.paths("rgb")[4], "rgb"), 12)
+        matches = gallery.nearest(gallery.describe(pairs.paths("rgb")[4], "rgb"), 12)
         found.append({match.frame: match.distance for match in matches})
     assert found[0].keys() == found[1].keys()
     assert [found[1][name] for name in found[0]] == pytest.approx(list(found[0].values()), abs=1e-3)

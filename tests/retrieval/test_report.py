@@ -114,6 +114,7 @@ def test_the_paper_s_row_stands_beside_ours_for_its_own_datasets_only(tmp_path, 
         [replaced(run, model="squeezenet1_1", size=(320, 320)) for run in result.runs],
         [],
         result.faults,
+        result.frames,
     )
 
     def written(one: Benchmark) -> str:

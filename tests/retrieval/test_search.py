@@ -170,8 +170,9 @@ def test_a_size_is_a_number_and_a_unit(text, size):
 
 @pytest.mark.parametrize("text", ["", "much", "2X", "-1G", "0", "inf", "nan", "1e999G"])
 def test_what_is_no_size_is_one_sentence(text):
-    with pytest.raises(CrossbandError, match="--max-memory"):
+    with pytest.raises(CrossbandError, match="is no size; write 512M") as caught:
         parse_memory(text)
+    assert caught.value.parameter == "max_memory"
 
 
 @pytest.mark.parametrize("n", [12, 200])

@@ -28,8 +28,8 @@ def gradient_image(gray: torch.Tensor) -> torch.Tensor:
     Example:
         >>> edge = torch.zeros(1, 1, 32, 32); edge[..., 16:] = 0.1
         >>> found = gradient_image(edge)
-        >>> found.shape, int(found[0, 0, 16].argmax()) in (15, 16), bool(torch.allclose(found, found.flip(2)))
-        (torch.Size([1, 1, 32, 32]), True, True)
+        >>> found.shape, found[0, 0, 16, [2, 15, 16, 29]].round(decimals=3).tolist()
+        (torch.Size([1, 1, 32, 32]), [0.0, 1.0, 1.0, 0.0])
     """
     smooth = F.pad(_blurred(gray, _SMOOTH), (1, 1, 1, 1), mode="replicate")
     sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=gray.dtype, device=gray.device)

@@ -80,7 +80,7 @@ class SamePlace:
 
     Example:
         >>> model = SamePlace((1.0, 0.0, 0.0), -2.0, "nothing")
-        >>> model.probability(Evidence.of([(0, 0, 0, 0), (400, 1, 1, 1)])).round(2).tolist()
+        >>> model.probability(Evidence.of([(0, 0, 0, 0), (36, 1, 1, 1)])).round(2).tolist()
         [0.12, 0.98]
     """
 

@@ -189,7 +189,9 @@ def embed(
                 part[band] = _part(band, good, kept)
         elif required if isinstance(required, bool) else band in required:
             first = next(item.fault for item in done if item.job.band is band)
-            raise CrossbandError(f"no {band.value} image can be used: {first}")
+            raise CrossbandError(
+                f"no {band.value} image can be used: {first}", parameter=first.parameter if first else ""
+            )
     local = None
     if look is not None:
         local = Embedding(look.descriptor, frames, parts[1], faults, computed, seconds)
@@ -308,7 +310,7 @@ def _read(job: _Job, preprocess: Preprocess, stored: list[DescriptorStore]) -> _
     except ImageFault as fault:
         return _Prepared(job, fault=fault)
     except CrossbandError as error:
-        return _Prepared(job, fault=ImageFault(job.path, str(error)))
+        return _Prepared(job, fault=ImageFault(job.path, str(error), parameter=error.parameter))
 
 
 def content_digest(data: bytes, units: str | None) -> str:

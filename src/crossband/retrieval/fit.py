@@ -70,7 +70,7 @@ def principal_axes(centered: np.ndarray, dim: int, whiten: float = 0.5) -> np.nd
         CrossbandError: the rows span fewer than ``dim`` dimensions.
 
     Example:
-        >>> rows = np.random.default_rng(0).normal(dim=(50, 8)).astype(np.float32)
+        >>> rows = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
         >>> projected = rows @ principal_axes(rows, 3, whiten=1.0)
         >>> bool(np.allclose(np.corrcoef(projected.T), np.eye(3), atol=0.1))
         True

@@ -226,7 +226,7 @@ def forged(trained: Path, out: Path, change: Any, tensors: dict[str, torch.Tenso
         (lambda a: a["recipe"]["data"].update(size=[4096, 4096]), "sizes contradict each other"),
         (lambda a: a["recipe"]["data"].update(size=[99999, 48]), "its image size is not valid"),
         (lambda a: a["recipe"]["data"].update(size=[float("inf"), 48]), "cannot convert float infinity"),
-        (lambda a: a["recipe"]["model"].update(dim=17), "tensors are not those"),
+        (lambda a: a["recipe"]["model"].update(dim=17), "its tensors do not match its recipe"),
         (lambda a: a["recipe"].pop("model"), "model"),
     ],
 )
