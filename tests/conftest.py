@@ -41,7 +41,8 @@ def write_pairs(
     """Write ``n`` frames of structured random images whose bands are correlated, as PNG.
 
     A frame is a smooth random scene of its own. ``rgb`` is 8-bit color of it, ``nir`` a brighter 8-bit
-    gray, and ``tir`` 16-bit centikelvin that fall monotonously with the luminance; each has its own noise.
+    gray, and ``tir`` 16-bit centikelvin that fall with the luminance and with a warmth that no color shows, so
+    that it is no palette of the color; each has its own noise.
 
     Args:
         root: the folder, made where absent; one folder per band below it.
@@ -55,10 +56,11 @@ def write_pairs(
         scene = np.stack([blobs(rng, size) for _ in range(3)], axis=-1)
         scene = 0.7 * scene[..., :1] + 0.3 * scene
         luminance = scene @ (0.299, 0.587, 0.114)
+        warmth = blobs(np.random.default_rng((seed, index, 1)), size)
         pixels = {
             "rgb": _byte(scene + rng.normal(0, 0.02, scene.shape)),
             "nir": _byte(np.sqrt(luminance) + rng.normal(0, 0.02, luminance.shape)),
-            "tir": (30500 - 2500 * luminance**1.5 + rng.normal(0, 25, luminance.shape)).astype(np.uint16),
+            "tir": (30900 - 2500 * luminance**1.5 - 900 * warmth + rng.normal(0, 25, luminance.shape)).astype(np.uint16),
         }
         for band in bands:
             folder = root / band

@@ -15,6 +15,8 @@ from ..models._segmentation import band_channels, find_segmenter
 from ..nn.counting import Cost, count_cost
 from ..nn.heads import HasHeads, WithHeads
 from ..segmentation.classes import class_names
+from ._registry import Reproduction, Request, register_paper
+from ._reproduce import reproduce_recipes
 from ._rsfnet_tables import ACCURACY, DAY_NIGHT, FPS, IOU, PST900_IOU, table
 
 __all__ = [
@@ -265,3 +267,10 @@ def draw(rows: Sequence[Mapping[str, Any]], out: Path) -> list[Path]:
     figure = plot_cost(pd.DataFrame(points), "thop's FLOPs at 480x640, G", "mIoU on MFNet, %")
     write_file(path, lambda partial: figure.savefig(partial, format="png"))
     return [path]
+
+
+@register_paper("rsfnet", "RSFNet: residual spatial fusion network for RGB-thermal semantic segmentation")
+def _reproduce(request: Request) -> Reproduction:
+    done = reproduce_recipes("rsfnet", "rsfnet", beside_published, request)
+    draw(done.rows, request.out)
+    return done
