@@ -22,7 +22,7 @@ def without_parts() -> StreamsOutput:
 
 
 MESSAGES = {
-    "arcface": (lambda: ArcFaceLoss(3, 1), "needs two at least"),
+    "arcface": (lambda: ArcFaceLoss(3, 1), "needs at least two classes"),
     "contrastive": (lambda: ContrastiveLoss(0.0), "above 0"),
     "triplet": (lambda: TripletLoss(0.0), "above 0"),
     "streams, weight": (lambda: StreamsLoss(coherence=-1.0), "0 or more"),

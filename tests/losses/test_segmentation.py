@@ -102,7 +102,7 @@ def test_the_whole_loss_adds_lambda_times_the_regression_and_the_heads_by_their_
     side = 0.4 * F.cross_entropy(further["side"], labels).item()
     edge = F.binary_cross_entropy_with_logits(further["edge"], torch.zeros(1, 1, 4, 4)).item()
     assert (both - plain).item() == pytest.approx(regression + side + edge, rel=1e-4)
-    with pytest.raises(CrossbandError, match="unknown loss of the confidence 'l3'; the nearest are l"):
+    with pytest.raises(CrossbandError, match="unknown loss of the confidence 'l3'; did you mean l2"):
         SegmentationLoss(None, regression="l3")
     with pytest.raises(CrossbandError, match="target of a head"):
         SegmentationLoss(None, heads={"edge": Head("borders")})

@@ -19,7 +19,7 @@ def scenes(seed: int, images: int = 12):
         count = int(rng.integers(0, 9))
         corner, side = rng.uniform(0, 80, (count, 2)), rng.uniform(5, 30, (count, 2))
         kind = rng.integers(0, 2, (count, 1))
-        truth.append(np.concatenate([corner, side, kind], 1))
+        truth.append(np.concatenate([corner, corner + side, kind], 1))
         near = corner + rng.normal(0, 3, (count, 2))
         boxes = np.concatenate(
             [near, near + side * rng.uniform(0.8, 1.2, (count, 2)), rng.uniform(0, 1, (count, 1)), kind], 1

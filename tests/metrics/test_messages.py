@@ -36,23 +36,23 @@ def check(protocol: str, *, same_band: bool = False, **columns: object) -> None:
 
 
 MESSAGES = {
-    "ranking, recall": (lambda: recall_at(Ranks(np.zeros(3, int)), 5), "no query has a right item"),
-    "ranking, cmc": (lambda: cmc(Ranks(np.zeros(3, int)), 5), "no query has a right item"),
+    "ranking, recall": (lambda: recall_at(Ranks(np.zeros(3, int)), 5), "no query has a positive in the gallery"),
+    "ranking, cmc": (lambda: cmc(Ranks(np.zeros(3, int)), 5), "no query has a positive in the gallery"),
     "resampling, none": (lambda: bootstrap_interval(np.zeros(0, bool)), "no query counts"),
     "resampling, unequal": (
         lambda: paired_test(np.ones(3, bool), np.ones(4, bool)),
-        "the same queries: 3 and 4",
+        "the same queries ... 3 and 4",
     ),
     "cka, unequal": (lambda: cka_from_grams(np.eye(3), np.eye(4)), "3 and 4 were given"),
     "cka, constant": (lambda: linear_cka(np.ones((5, 3)), np.eye(5)), "undefined"),
     "hubness": (lambda: hubness(np.empty((0, 1), int), 3), "at least one query"),
     "gap": (lambda: modality_gap(np.ones((1, 2)), np.ones((1, 2))), "two or more frames"),
     "centroid": (lambda: centroid_condition(np.zeros((2, 3)), "ab", np.zeros((2, 3)), "ac"), "there are 1"),
-    "detection": (lambda: score_detections([NO_BOX], [NO_BOX], ["a"]), "no mAP"),
+    "detection": (lambda: score_detections([NO_BOX], [NO_BOX], ["a"]), "mAP is undefined"),
     "fcm, none": (lambda: fraction_of_correct_matches(np.zeros(0), [5]), "there is no query"),
     "fcm, threshold": (
         lambda: score_matches(np.array([[0]]), frames(1, x=1.0, y=0.0), frames(1, x=1.0, y=0.0), []),
-        "one threshold at least",
+        "at least one threshold",
     ),
     "fcm, columns": (lambda: near_mask(frames(1), frames(1), 5), "needs the columns x and y"),
     "fcm, measure": (

@@ -42,7 +42,7 @@ class Shared(nn.Module):
 
 
 def encode(name: str, height: int, width: int, layer: str | None = None) -> torch.Tensor:
-    encoder, _ = create_encoder(name, pretrained=False)
+    encoder = create_encoder(name, pretrained=False)
     return encoder(torch.zeros(1, 3, height, width), layer)
 
 
@@ -75,7 +75,7 @@ MESSAGES = {
     "fusion": (lambda: create_fusion("concatenate", 8), "unknown fusion 'concatenate'; did you mean concat"),
     "U-Net": (lambda: UNet(1, 1, depth=0), "depth"),
     "kernels in series": (lambda: series_kernel(KERNEL, KERNEL), "only a 1x1 convolution merges"),
-    "even kernel": (lambda: MultiBranchConv2d(4, 4), "an odd one"),
+    "even kernel": (lambda: MultiBranchConv2d(4, 4), "use an odd size"),
     "training mode": (
         lambda: reparameterize(MultiBranchConv2d(4, 3).train()),
         "training mode has no deployed form; call model.eval()",

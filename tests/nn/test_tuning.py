@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from crossband.errors import CrossbandError
-from crossband.models import create_model
+from crossband.models import create_encoder
 from crossband.nn.tuning import FixedDepthwise, fix_depthwise, fold_norms
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v2"])
 def test_a_folded_and_fixed_encoder_gives_the_maps_of_the_plain_one(name):
     torch.manual_seed(0)
-    encoder, _ = create_model(name, pretrained=False)
+    encoder = create_encoder(name, pretrained=False)
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm2d):  # statistics that are not those of a new layer
             module.running_mean.normal_(0, 0.1)

@@ -54,13 +54,13 @@ def match_class(
 
     Args:
         found: of each image ``(n, 6)``: left, top, right, bottom in pixels, score, class.
-        truth: of each image ``(m, 5 or more)``: x, y, width, height in pixels, class.
+        truth: of each image ``(m, 5 or more)``: left, top, right, bottom in pixels, class.
         kind: the class.
         least: IoU of a detection and its true box.
         most: best detections of an image, of all classes, that count.
 
     Example:
-        >>> truth = [np.array([[10, 10, 20, 20, 0.0]])]
+        >>> truth = [np.array([[10, 10, 30, 30, 0.0]])]
         >>> boxes = [np.array([[10, 10, 30, 30, 0.6, 0.0], [50, 50, 60, 60, 0.9, 0.0]])]
         >>> match_class(boxes, truth, 0).average_precision()
         0.5
@@ -71,8 +71,7 @@ def match_class(
         mine = boxes[np.argsort(-boxes[:, 4], kind="stable")][:most]
         mine, wanted = mine[mine[:, 5] == kind], real[real[:, 4] == kind]
         counts[image] = len(wanted)
-        corners = np.concatenate([wanted[:, :2], wanted[:, :2] + wanted[:, 2:4]], 1)
-        iou = _iou(mine[:, :4], corners) if len(mine) and len(wanted) else np.zeros((len(mine), len(wanted)))
+        iou = _iou(mine[:, :4], wanted[:, :4]) if len(mine) and len(wanted) else np.zeros((len(mine), len(wanted)))
         for row in range(len(mine)):
             best = int(iou[row].argmax()) if len(wanted) else -1
             hit = best >= 0 and iou[row, best] >= least
@@ -90,7 +89,7 @@ def false_alarms(matched: Matched, recall: float = 0.9) -> float | None:
     ``None`` where they never are.
 
     Example:
-        >>> truth = [np.array([[10, 10, 20, 20, 0.0]])]
+        >>> truth = [np.array([[10, 10, 30, 30, 0.0]])]
         >>> boxes = [np.array([[10, 10, 30, 30, 0.6, 0.0], [50, 50, 60, 60, 0.9, 0.0]])]
         >>> false_alarms(match_class(boxes, truth, 0))
         1.0

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...data.parts import Strict
-from ...data.scenes import Crop, Scenes, sides_of, zoomed
+from ...data.scenes import Crop, Scenes, middle_of, sides_of, zoomed
 from ...io.boxes import read_boxes
 from ...losses.center import center_loss
 from ...losses.yolo import yolo_loss
@@ -116,7 +116,7 @@ class DetectionTask(SceneTask):
         model = recipe.model
         self.classes = read_boxes(self.train.frames).classes
         boxes = np.concatenate(self.train.boxes)
-        priors = fitted_priors(boxes[:, 2:4] * model.zoom, model.priors)
+        priors = fitted_priors(sides_of(boxes) * model.zoom, model.priors)
         self.network = build_detector(model, len(self.classes), priors)
         self._reads_map = self.network.semantics > 0
         self._priors = priors if isinstance(self.network, YoloSemantic) else []
@@ -172,8 +172,7 @@ class DetectionTask(SceneTask):
         around = None
         if len(boxes) and float(torch.rand((), generator=generator)) < self.recipe.loss.around:
             weights = torch.from_numpy(self._rarity[boxes[:, 4].astype(int)])
-            x, y, width, height = boxes[int(torch.multinomial(weights, 1, generator=generator)), :4]
-            around = (float(x + width / 2), float(y + height / 2))
+            around = middle_of(boxes[int(torch.multinomial(weights, 1, generator=generator))])
         data = self.recipe.data
         crop = Crop.draw(image.shape, size, data.scales, generator, around, data.turns)
         lit = _lit(crop(image), self.recipe.loss.light, generator)
