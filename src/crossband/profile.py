@@ -76,7 +76,7 @@ def profile(
     dtype: str = "float32",
     threads: int | None = None,
 ) -> Rows[Profile]:
-    """The cost of a network, in each of its forms.
+    """Measure the cost of a network, in each of its forms.
 
     Args:
         model: a segmentation network, an encoder (cut where a descriptor's text says, as in
@@ -146,7 +146,9 @@ def network_of(
     classes: int = 9,
     options: Mapping[str, Any] | None = None,
 ) -> tuple[nn.Module, int]:
-    """A network of :func:`crossband.create_model`, and the channels of its input; encoders without weights.
+    """Build a network of :func:`crossband.create_model`, and tell the channels of its input.
+
+    Encoders come without weights.
 
     Args:
         model: a segmentation network, an encoder, or a segmentation's checkpoint.

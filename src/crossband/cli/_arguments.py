@@ -129,7 +129,7 @@ class Reading:
     store: StoreOption = None
 
     def options(self, measured: Frames | list[Frames]) -> Options:
-        """As the library has them; the statistics are of the frames given where that is wanted."""
+        """Return the options as the library has them; the frames' own statistics where that is wanted."""
         measure = measured if self.set_statistics else None
         return read_options(self.size, self.normalize, self.weights, self.device, measure, self.view, self.turn)
 
@@ -142,7 +142,7 @@ class FramesReading(Reading):
     root: RootOption = None
 
     def frames(self, source: str, band: str | None = None) -> Frames:
-        """The frames of a manifest or a folder."""
+        """Open the frames of a manifest or a folder."""
         from ..datasets import open_frames
 
         return with_units(open_frames(source, self.root, band), self.units)
@@ -156,7 +156,7 @@ class Comparing(FramesReading):
     max_memory: MemoryOption = "2G"
 
     def run(self, source: str, models: str, out: Path) -> tuple[Frames, dict[str, Any]]:
-        """The frames, and what :func:`crossband.benchmark` and its like take by name."""
+        """Return the frames, and what :func:`crossband.benchmark` and its like take by name."""
         from ..files import make_folder
         from ..retrieval.search import parse_memory
 
@@ -185,7 +185,9 @@ def conditions(where: list[str] | None) -> dict[str, list[str]] | None:
 
 
 def named_path(text: str) -> tuple[str, str]:
-    """The name and the path of [NAME=]PATH; a name ends at the first ``=``, since a path may hold one too.
+    """Split [NAME=]PATH into name and path.
+
+    A name ends at the first ``=``, since a path may hold one too.
 
     Example:
         >>> named_path("both=out/lr=0.1/best.safetensors")

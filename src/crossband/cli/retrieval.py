@@ -95,7 +95,7 @@ def explain(
     *,
     comparing: Comparing,
 ) -> None:
-    """Explain why a model finds what it finds: similarity maps, distances, projections in explanation.html.
+    """Explain in explanation.html why a model finds what it finds: similarity maps, distances, and more.
 
     Example: crossband explain recordings --models crossband,hog --out results
     """

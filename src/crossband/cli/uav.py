@@ -96,7 +96,9 @@ def detect_(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Objects in thermal pictures: boxes as a table, CSV and COCO, and pictures (or a video) with them drawn.
+    """Find objects in thermal pictures.
+
+    Boxes as a table, CSV and COCO, and pictures (or a video) with them drawn.
 
     Example: crossband detect thermal.jpg
 

@@ -94,7 +94,7 @@ class Placement:
 
     @classmethod
     def parse(cls, turns: Sequence[str], views: Sequence[str]) -> dict[Band, Placement]:
-        """What ``BAND=TURN`` and ``BAND=LEFT,TOP,WIDTH,HEIGHT`` mean, a band.
+        """Read what ``BAND=TURN`` and ``BAND=LEFT,TOP,WIDTH,HEIGHT`` mean, a band.
 
         Raises:
             CrossbandError: a text that is none of them, or an unknown band.

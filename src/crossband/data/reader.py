@@ -21,7 +21,9 @@ Value = TypeVar("Value", np.ndarray, torch.Tensor)
 
 
 class FrameReader:
-    """Reads the images and label maps of some frames; what has been read is kept while there is memory for it.
+    """Reads the images and label maps of some frames.
+
+    What has been read is kept while there is memory for it.
 
     Nothing that is kept makes room for another: where every epoch reads all frames in a new order, no other
     rule has more hits. What is given back is shared and must not be written to.
@@ -46,11 +48,11 @@ class FrameReader:
         self._kept = _Kept(cache_mb << 20)
 
     def path(self, row: int, column: str) -> Path:
-        """The file of a frame in a column; the frame has one."""
+        """Return the file of a frame in a column; the frame has one."""
         return self.frames.root / self.frames.table[column].iloc[row]
 
     def image(self, row: int, column: str) -> Image:
-        """An image as the file holds it, with its units; not kept.
+        """Read an image as the file holds it, with its units; not kept.
 
         Args:
             row: the frame.
@@ -63,7 +65,7 @@ class FrameReader:
         return read_image(self.path(row, column), band, self._units[row])
 
     def pixels(self, row: int, column: str) -> np.ndarray:
-        """The pixels of a column as the file holds them.
+        """Read the pixels of a column as the file holds them.
 
         Raises:
             ImageFault: they cannot be read.
@@ -71,7 +73,7 @@ class FrameReader:
         return self._kept.get((row, column, "pixels"), lambda: self.image(row, column).pixels)
 
     def unit(self, row: int, band: Band) -> torch.Tensor:
-        """An image in [0, 1], float32 ``(1 or 3, H, W)``, of the size that networks read.
+        """Read an image in [0, 1], float32 ``(1 or 3, H, W)``, of the size that networks read.
 
         Raises:
             ImageFault: it cannot be read.
@@ -80,7 +82,7 @@ class FrameReader:
         return self._kept.get(key, lambda: self.preprocess.unit(self.image(row, band.value), band))
 
     def labels(self, row: int) -> np.ndarray:
-        """A label map as the file holds it, integers ``(H, W)``.
+        """Read a label map as the file holds it, integers ``(H, W)``.
 
         Raises:
             ImageFault: it cannot be read.

@@ -88,7 +88,7 @@ class Scenes:
         return torch.from_numpy(to_kelvin(self.pixels(row, "tir"), self._units[row] or "counts"))[None]
 
     def thermal(self, row: int) -> torch.Tensor:
-        """What networks read of the thermal image, ``(1, H, W)``; see :func:`thermal_input`."""
+        """Return what networks read of the thermal image, ``(1, H, W)``; see :func:`thermal_input`."""
         pixels, units = self.pixels(row, "tir"), self._units[row] or "counts"
         if row not in self._levels:
             self._levels[row] = thermal_levels(pixels, units)
@@ -112,7 +112,7 @@ class Scenes:
 
 
 def thermal_levels(pixels: np.ndarray, units: Units | str) -> tuple[float, float]:
-    """What is 0 and what is a unit in :func:`thermal_input`, in counts or kelvin."""
+    """Return what is 0 and what is a unit in :func:`thermal_input`, in counts or kelvin."""
     if Units(units) is Units.COUNTS:
         values = pixels.astype(np.float32)
         finite = values[np.isfinite(values)]
@@ -207,7 +207,7 @@ class Crop:
 
 
 def sides_of(boxes: np.ndarray) -> np.ndarray:
-    """Widths and heights ``(..., 2)`` of boxes ``(..., 4 or more)``: left, top, right, bottom.
+    """Return widths and heights ``(..., 2)`` of boxes ``(..., 4 or more)``: left, top, right, bottom.
 
     Example:
         >>> sides_of(np.array([[2, 3, 12, 8]])).tolist()

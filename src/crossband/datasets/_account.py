@@ -44,7 +44,7 @@ class LeftOut:
 
 
 def metadata(root: str | Path, frames: Frames) -> list[LeftOut]:
-    """Every file below a folder that is in no frame, and every file of which only a part is, by kind.
+    """List by kind every file that is in no frame, and every file of which only a part is.
 
     Hidden files are not looked at, and a manifest of crossband's own is none of them.
 
@@ -127,7 +127,7 @@ def _more_than_one(path: Path) -> tuple[str, str] | None:
 
 
 def photographs(paths: Iterable[Path]) -> dict[Path, bool]:
-    """Of radiometric JPEGs, whether each carries a photograph."""
+    """Tell of radiometric JPEGs whether each carries a photograph."""
     found = {}
     for path in paths:
         try:

@@ -23,7 +23,7 @@ _LOOK_AT = 8
 
 
 def seconds_of(stem: str) -> float | None:
-    """Seconds since 1970 of a name that is a time stamp, ``None`` where it is none.
+    """Return seconds since 1970 of a name that is a time stamp, ``None`` where it is none.
 
     Example:
         >>> seconds_of("1628000000.040000"), seconds_of("1628000000040"), seconds_of("0001")
@@ -38,8 +38,10 @@ def seconds_of(stem: str) -> float | None:
 
 
 def moments(images: Mapping[str, Path]) -> dict[str, float] | None:
-    """When each image was taken, seconds: by its name, or by EXIF where no name says; ``None`` where neither
-    says it of all but a few."""
+    """Tell when each image was taken, seconds: by its name, or by EXIF where no name says.
+
+    ``None`` where neither says it of all but a few.
+    """
     named = {key: seconds_of(Path(key).name) for key in images}
     known = {key: value for key, value in named.items() if value is not None}
     if len(known) >= 0.8 * len(images) > 0:
@@ -57,8 +59,10 @@ def moments(images: Mapping[str, Path]) -> dict[str, float] | None:
 def pair_by_time(
     images: Mapping[Band, Mapping[str, Path]], tolerance: float
 ) -> tuple[dict[Band, dict[str, Path]], dict[str, str]] | None:
-    """The same images under common keys, the nearest in time first, each once and never further apart than the
-    tolerance; and the time of each key, ISO 8601. ``None`` where times are not known.
+    """Pair images by time: the nearest first, each once, never further apart than the tolerance.
+
+    Returns the same images under common keys, and the time of each key, ISO 8601; ``None`` where times are not
+    known.
 
     The keys are those of the first band; an image without partner keeps its own.
     """
@@ -109,15 +113,13 @@ def _free(key: str, taken: Mapping[str, Path]) -> str:
 
 
 def guess_dji(root: Path) -> bool:
-    """Whether files below ``root`` are named as DJI's cameras name them: wide or visual ones, and thermal
-    ones."""
+    """Tell whether files below ``root`` are named as DJI's cameras name wide (or visual) and thermal ones."""
     kinds = {match[3].upper() for key in images_by_stem(root, recursive=True) if (match := _dji(key))}
     return "T" in kinds and bool(kinds & {"W", "V"})
 
 
 def pair_dji(root: Path) -> tuple[dict[Band, dict[str, Path]], int]:
-    """The color and the thermal images of DJI's names under common keys, and how many are of other cameras
-    (zoom).
+    """Pair the color and the thermal images of DJI's names, and count those of other cameras (zoom).
 
     A pair shares its running number, with clocks at most two seconds apart; or, where the camera counts both,
     the thermal image has the number behind the color one's.
@@ -168,8 +170,11 @@ def _clock(text: str | None) -> float | None:
 
 
 def with_positions(frames: Frames) -> Frames:
-    """The frames with ``lat``, ``lon`` and ``time`` of their images' EXIF, and DJI's ``altitude``, ``heading``
-    and ``pitch``, where the frames do not have these columns and the first images say so."""
+    """Fill in positions, times, altitude, heading and pitch by the images' EXIF and DJI's XMP.
+
+    ``lat``, ``lon``, ``time``, ``altitude``, ``heading`` and ``pitch``, where the frames do not have these
+    columns and the first images say so.
+    """
     bands = [(band, frames.paths(band)) for band in reversed(frames.bands)]  # thermal files say most
     first = [path for _, paths in bands for path in paths[:_LOOK_AT] if path is not None]
     if not any(read_exif(path) for path in first):
@@ -187,7 +192,7 @@ def with_positions(frames: Frames) -> Frames:
 
 
 def check_tolerance(tolerance: float) -> float:
-    """The tolerance, seconds.
+    """Check a tolerance and return it, seconds.
 
     Raises:
         CrossbandError: it is not above 0.

@@ -210,8 +210,10 @@ def _share_a_key(images: Mapping[Band, Mapping[str, Path]]) -> bool:
 
 
 def guess_nested(root: Path, deepest: int = 4) -> list[Group]:
-    """The folders below ``root`` whose subfolders tell bands, each a sequence, as in ``set00/V000/visible`` and
-    ``flight1/RGB``; empty where none does."""
+    """Find the folders below ``root`` whose subfolders tell bands, each a sequence; empty where none does.
+
+    As in ``set00/V000/visible`` and ``flight1/RGB``.
+    """
     found, waiting = [], [(root, 0)]
     while waiting:
         folder, depth = waiting.pop()
@@ -226,7 +228,7 @@ def guess_nested(root: Path, deepest: int = 4) -> list[Group]:
 
 
 def pair_nested(root: Path, groups: list[Group], tolerance: float) -> Frames:
-    """Frames ``SEQUENCE/STEM`` of folders that each hold a folder a band; see :func:`pair_folders`."""
+    """Pair frames ``SEQUENCE/STEM`` of folders that each hold a folder a band; see :func:`pair_folders`."""
     tables = []
     for group in track(groups, len(groups), "scanning", "folders"):
         part = pair_folders(root, tolerance, **{band.value: folder for band, folder in group.folders.items()})
@@ -236,8 +238,10 @@ def pair_nested(root: Path, groups: list[Group], tolerance: float) -> Frames:
 
 
 def guess_prefixes(root: Path) -> dict[Band, str]:
-    """The beginnings of file names below ``root`` that tell a band (``rgb_`` and ``thermal_``); empty when
-    fewer than two do."""
+    """Find the beginnings of file names below ``root`` that tell a band (``rgb_`` and ``thermal_``).
+
+    Empty when fewer than two do.
+    """
     stems = [Path(key).name for key in images_by_stem(root, recursive=True)]
     found: dict[Band, str] = {}
     for band, hints in _HINTS.items():
@@ -250,7 +254,7 @@ def guess_prefixes(root: Path) -> dict[Band, str]:
 
 
 def pair_prefixes(root: Path, prefixes: Mapping[Band, str]) -> Frames:
-    """Frames from one folder (and those below it) where the beginning of a name tells the band."""
+    """Pair files of one folder (and those below it) where the beginning of a name tells the band."""
     images: dict[Band, dict[str, Path]] = {band: {} for band in prefixes}
     for key, path in images_by_stem(root, recursive=True).items():
         folder, _, name = key.rpartition("/")

@@ -139,7 +139,7 @@ def _without_suffix(name: str) -> str:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, hidden ones and their folders left out; linked folders are followed."""
+    """List every file below a folder but hidden ones and hidden folders'; linked folders are followed."""
     yield from (path for path in _files_below(folder) if not path.name.startswith("."))
 
 

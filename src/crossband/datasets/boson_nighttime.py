@@ -57,7 +57,7 @@ _PARTS = {"database": Band.RGB, "queries": Band.TIR}
     ),
 )
 def read_boson_nighttime(root: Path) -> Frames:
-    """Frames of Boson-nighttime, extracted, in ``root``.
+    """Read the frames of Boson-nighttime, extracted, in ``root``.
 
     Raises:
         CrossbandError: only the HDF5 files are there, nothing of this layout, or a name without center.

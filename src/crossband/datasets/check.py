@@ -121,7 +121,7 @@ def check_frames(frames: Frames, max_pixels: int = MAX_PIXELS, workers: int = 2)
 
 
 def look_at_some(frames: Frames, most: int = 6) -> list[str]:
-    """Remarks on a few frames at equal steps, a line a kind: what every run should know before it starts.
+    """Remark on a few frames at equal steps, a line a kind: what every run should know before it starts.
 
     Args:
         frames: the manifest; images that cannot be read are no matter here.
@@ -169,8 +169,9 @@ def _grid(pixels: np.ndarray) -> np.ndarray:
 
 
 def same_picture(one: np.ndarray, other: np.ndarray) -> str | None:
-    """Why two bands' pixels at the same places are one picture, or ``None``: equal, or the one a function of
-    the other, as a palette is.
+    """Tell why two bands' pixels at the same places are one picture, or return ``None``.
+
+    They are equal, or the one is a function of the other, as a palette is.
 
     Args:
         one: ``(n, n)`` or ``(n, n, 3)``; ``other`` likewise.

@@ -22,7 +22,9 @@ __all__ = ["extract"]
 
 
 def extract(path: str | Path, out: str | Path, every: int = 1) -> list[Path]:
-    """Write each image of a file as a file of its own, in its own depth: ``OUT/STEM_000000.tif``, from 0 on.
+    """Write each image of a file as a file of its own, in its own depth.
+
+    They are ``OUT/STEM_000000.tif`` and so on, from 0 on.
 
     TIFF pages stay as they are, frames of SEQ and CSQ become kelvin (float32), and those of a video PNG. What
     is there already stays, so that a run that was stopped goes on.

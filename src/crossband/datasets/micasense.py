@@ -34,7 +34,7 @@ _DEPTHS = ("", "*/", "*/*/")
     marks=tuple(tuple(f"{depth}IMG_*_{band}.tif" for band in range(1, 5)) for depth in _DEPTHS),
 )
 def read_micasense(root: Path) -> Frames:
-    """Frames of a card of captures.
+    """Read the frames of a card of captures.
 
     Raises:
         CrossbandError: no file of that name.

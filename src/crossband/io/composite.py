@@ -15,7 +15,7 @@ _THREE = re.compile(r"(.*)\{([A-Za-z0-9]{1,16}),([A-Za-z0-9]{1,16}),([A-Za-z0-9]
 
 
 def parts_of(path: str | Path) -> list[Path] | None:
-    """The files of red, green and blue of a path that names three, ``None`` of any other.
+    """Return the files of red, green and blue of a path that names three, ``None`` of any other.
 
     Example:
         >>> [part.name for part in parts_of("a/IMG_0000_{3,2,1}.tif")]

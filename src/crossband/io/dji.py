@@ -19,7 +19,7 @@ _COUNTS, _PARAMETERS, _FRAME = 0xE3, 0xE4, (0xC0, 0xC1, 0xC2)
 
 
 def is_dji_thermal(data: bytes) -> bool:
-    """Whether the bytes are a JPEG whose APP3 segments hold one 16-bit count a pixel.
+    """Tell whether the bytes are a JPEG whose APP3 segments hold one 16-bit count a pixel.
 
     Example:
         >>> is_dji_thermal(b"not a JPEG")
@@ -29,7 +29,7 @@ def is_dji_thermal(data: bytes) -> bool:
 
 
 def read_dji_counts(data: bytes) -> np.ndarray:
-    """The counts, uint16 ``(H, W)``.
+    """Read the counts, uint16 ``(H, W)``.
 
     Raises:
         ValueError: there are none.

@@ -25,8 +25,9 @@ _FORMATS = ("JPEG", "TIFF", "PNG", "WEBP")
 
 
 def read_exif(path: str | Path) -> dict[str, Any]:
-    """What a file says of where and when it was taken; nothing is decoded, and what cannot be read is not
-    there.
+    """Read what a file says of where and when it was taken; nothing is decoded.
+
+    What cannot be read is not there.
 
     Returns:
         of ``lat`` and ``lon`` (degrees), ``time`` (ISO 8601, with what there is of a second), ``altitude``

@@ -50,7 +50,7 @@ class _Record:
 
 
 def is_radiometric_jpeg(data: bytes) -> bool:
-    """Whether the bytes are (the beginning of) a JPEG that carries FLIR records.
+    """Tell whether the bytes are (the beginning of) a JPEG that carries FLIR records.
 
     Example:
         >>> is_radiometric_jpeg(b"not a JPEG")
@@ -60,7 +60,7 @@ def is_radiometric_jpeg(data: bytes) -> bool:
 
 
 def is_fff(data: bytes) -> bool:
-    """Whether the bytes begin as an FFF file does.
+    """Tell whether the bytes begin as an FFF file does.
 
     Example:
         >>> is_fff(b"FFF\\0" + bytes(60))
@@ -84,7 +84,7 @@ def has_flir_records(path: Path) -> bool:
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The marker and the payload of each segment before a JPEG's picture; a last one may be cut short."""
+    """Yield marker and payload of each segment before a JPEG's picture; a last one may be cut short."""
     at = 2 if data[:2] == b"\xff\xd8" else len(data)
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
@@ -98,7 +98,7 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def record_file(data: bytes) -> bytes:
-    """The FFF file that a JPEG carries in its APP1 segments, or the bytes themselves where they are one.
+    """Return the FFF file in the APP1 segments of a JPEG, or the bytes themselves where they are one.
 
     Raises:
         ValueError: a part is missing, or twice there.
@@ -121,7 +121,7 @@ def record_file(data: bytes) -> bytes:
 
 
 def fff_frames(data: bytes) -> list[tuple[int, int]]:
-    """Where each frame of an FFF, SEQ or CSQ file begins and ends, in bytes; nothing is decoded.
+    """Find where each frame of an FFF, SEQ or CSQ file begins and ends, in bytes; nothing is decoded.
 
     Example:
         >>> fff_frames(b"no sequence")
@@ -138,7 +138,7 @@ def fff_frames(data: bytes) -> list[tuple[int, int]]:
 
 
 def fff_size(data: bytes) -> tuple[int, int]:
-    """(width, height) of the (first) thermal image of an FFF file, from the head of its record.
+    """Return (width, height) of the (first) thermal image of an FFF file, from the head of its record.
 
     Raises:
         ValueError: the records cannot be read.
@@ -151,7 +151,7 @@ def fff_size(data: bytes) -> tuple[int, int]:
 
 
 def has_photograph(data: bytes) -> bool:
-    """Whether the records of a file hold a photograph; what cannot be read holds none.
+    """Tell whether the records of a file hold a photograph; what cannot be read holds none.
 
     Example:
         >>> has_photograph(b"FFF")
@@ -164,7 +164,9 @@ def has_photograph(data: bytes) -> bool:
 
 
 def read_kelvin(data: bytes) -> np.ndarray:
-    """Temperatures in kelvin, float32 ``(H, W)``, of a radiometric JPEG or an FFF file (of several, the first).
+    """Read the temperatures, kelvin, float32 ``(H, W)``, of a radiometric JPEG or an FFF file.
+
+    Of an FFF file that holds several images, the first.
 
     Raises:
         ValueError: the records cannot be read.
@@ -179,7 +181,9 @@ def read_kelvin(data: bytes) -> np.ndarray:
 
 
 def read_photograph(data: bytes) -> bytes | np.ndarray | None:
-    """The photograph among the records: a file in a file, pixels where those need mending, or ``None``.
+    """Return the photograph among the records, or ``None``.
+
+    A file in a file, or pixels where those need mending.
 
     FLIR's PNG photographs hold Y, Cb and Cr in the place of red, green and blue; they come out in color.
     """

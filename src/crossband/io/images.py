@@ -239,7 +239,7 @@ def _decode_numbers(data: bytes, max_pixels: int) -> tuple[np.ndarray, Units | N
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a file is to be read as an image: by its name, or where that says nothing, by its first bytes.
+    """Tell by its name whether a file is to be read as an image, else by its first bytes.
 
     Example:
         >>> is_image_file(Path("a.PNG")), is_image_file(Path(__file__))
@@ -312,7 +312,7 @@ def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) from the file's header, before any orientation; nothing is decoded.
+    """Read (height, width) from the file's header, before any orientation; nothing is decoded.
 
     Raises:
         ImageFault: missing, empty, or not an image.

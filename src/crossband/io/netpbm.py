@@ -15,7 +15,7 @@ _HEADER = re.compile(rb"P([2356])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})"
 
 
 def netpbm_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) of a PGM or PPM, ``None`` where the bytes are none.
+    """Return (width, height) of a PGM or PPM, ``None`` where the bytes are none.
 
     Example:
         >>> netpbm_size(b"P5 3 2 255 ......")
@@ -26,7 +26,7 @@ def netpbm_size(data: bytes) -> tuple[int, int] | None:
 
 
 def read_netpbm(data: bytes, scaled: bool) -> tuple[np.ndarray, list[Remark]]:
-    """The pixels of a PGM or PPM: uint8 ``(H, W[, 3])`` up to a maxval of 255, else uint16.
+    """Read the pixels of a PGM or PPM: uint8 ``(H, W[, 3])`` up to a maxval of 255, else uint16.
 
     Args:
         data: the whole file.

@@ -66,7 +66,7 @@ class RemarkLog:
 
 
 def suspicions(pixels: np.ndarray, units: Units | str, thermal: bool = True) -> list[Remark]:
-    """What looks wrong with pixels, looked at cheaply; nothing is changed.
+    """Tell what looks wrong with pixels, looked at cheaply; nothing is changed.
 
     Args:
         pixels: of any shape and type.

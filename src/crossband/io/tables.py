@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?|[nN]a[n
 
 
 def is_npy(data: bytes) -> bool:
-    """Whether the bytes begin as an ``.npy`` file does.
+    """Tell whether the bytes begin as an ``.npy`` file does.
 
     Example:
         >>> is_npy(b"PNG")
@@ -26,7 +26,7 @@ def is_npy(data: bytes) -> bool:
 
 
 def npy_size(data: bytes) -> tuple[int, int]:
-    """(width, height) of an array of numbers ``(H, W)``, from its header.
+    """Return (width, height) of an array of numbers ``(H, W)``, from its header.
 
     Raises:
         ValueError: no header, objects, or no two dimensions.
@@ -36,7 +36,7 @@ def npy_size(data: bytes) -> tuple[int, int]:
 
 
 def read_npy(data: bytes) -> np.ndarray:
-    """The array, as it is stored; nothing is unpickled.
+    """Read the array as it is stored; nothing is unpickled.
 
     Raises:
         ValueError: truncated, objects, or no two dimensions.
@@ -64,8 +64,9 @@ def _npy_header(data: bytes) -> tuple[np.dtype, tuple[int, int]]:
 
 
 def table_size(head: bytes) -> tuple[int, int] | None:
-    """(columns, ``LEAST_SIDE``) where the beginning of a text holds a row of so many numbers; a table of
-    temperatures has many columns, and a log has few.
+    """Return (columns, ``LEAST_SIDE``) where a text begins with a row of so many numbers.
+
+    A table of temperatures has many columns, and a log has few.
 
     Example:
         >>> table_size((";".join(["21,5"] * 20) + "\\n").encode()), table_size(b"time,lat,lon\\n1,2,3\\n")
@@ -81,9 +82,10 @@ def table_size(head: bytes) -> tuple[int, int] | None:
 
 
 def read_table(data: bytes, max_pixels: int) -> np.ndarray:
-    """The longest block of rows with equally many numbers, float32 ``(H, W)``; lines before and after it, a
-    head say, are passed over. Fields are separated by semicolons or tabs, and numbers may have a decimal comma;
-    or by commas or blanks.
+    """Read the longest block of rows with equally many numbers, float32 ``(H, W)``.
+
+    Lines before and after it, a head say, are passed over. Fields are separated by semicolons or tabs, and
+    numbers may have a decimal comma; or by commas or blanks.
 
     Raises:
         ValueError: no such block, or too large.

@@ -21,7 +21,7 @@ _PLAIN = ("MINISBLACK", "MINISWHITE", "RGB")
 
 
 def is_tiff(data: bytes) -> bool:
-    """Whether the bytes begin as a TIFF does.
+    """Tell whether the bytes begin as a TIFF does.
 
     Example:
         >>> is_tiff(b"II*\\0")
@@ -31,14 +31,14 @@ def is_tiff(data: bytes) -> bool:
 
 
 def tiff_size(data: bytes) -> tuple[int, int]:
-    """(width, height) of the first page, from its header."""
+    """Return (width, height) of the first page, from its header."""
     with _open(data) as file:
         page = file.pages[0]
         return int(page.imagewidth), int(page.imagelength)
 
 
 def page_count(data: bytes) -> int:
-    """How many pages hold an image like the first one's; smaller copies of it do not count."""
+    """Count the pages that hold an image like the first one's; smaller copies of it do not count."""
     with _open(data) as file:
         return len(_pages(file))
 
@@ -46,7 +46,7 @@ def page_count(data: bytes) -> int:
 def read_tiff(
     data: bytes, max_pixels: int, masked: bool, page: int = 0
 ) -> tuple[np.ndarray | None, int, list[Remark]]:
-    """The pixels of one page as stored, ``(H, W[, C])``, their EXIF orientation, and what is to be said.
+    """Read the pixels of one page as stored, ``(H, W[, C])``, their EXIF orientation, and remarks.
 
     Args:
         data: the whole file.
@@ -115,7 +115,9 @@ def _plain_type(
 
 
 def narrowed(pixels: np.ndarray) -> tuple[np.ndarray, list[Remark]]:
-    """Numbers of any type as uint16 where they fit, else float32; what does not fit there is nothing, and said.
+    """Return numbers of any type as uint16 where they fit, else float32.
+
+    What does not fit there is nothing, and said.
 
     Example:
         >>> narrowed(np.array([[1e300, 2.0]]))[0].tolist()

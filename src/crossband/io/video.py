@@ -14,7 +14,7 @@ __all__ = ["read_video"]
 
 
 def read_video(path: str | Path) -> Iterator[np.ndarray]:
-    """The frames of a video, uint8 or uint16 ``(H, W)`` for gray ones and ``(H, W, 3)`` for color.
+    """Yield a video's frames, uint8 or uint16: ``(H, W)`` of gray ones, ``(H, W, 3)`` of color.
 
     Raises:
         CrossbandError: no video, PyAV is missing, or too large.

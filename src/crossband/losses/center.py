@@ -19,7 +19,7 @@ _BOXES = 3.0  # weight of the boxes' loss
 
 
 def draw_centers(targets: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """A Gaussian around each object's center, 1 at its cell, float32 ``(n, *shape)``.
+    """Draw a Gaussian around each object's center, 1 at its cell, float32 ``(n, *shape)``.
 
     Args:
         targets: ``(n, 6)``: image, class, left, top, right, bottom in pixels.
@@ -43,7 +43,7 @@ def draw_centers(targets: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
 def center_loss(
     network: CenterDetector, outputs: tuple[torch.Tensor, torch.Tensor], targets: torch.Tensor
 ) -> torch.Tensor:
-    """The focal loss for each object, and three times the boxes' loss, a scalar.
+    """Compute the focal loss for each object, and three times the boxes' loss, a scalar.
 
     Args:
         network: whose outputs these are.

@@ -44,7 +44,9 @@ def borders(labels: torch.Tensor, ignore: int = _IGNORE) -> torch.Tensor:
 def cell_targets(
     labels: torch.Tensor, classes: int, cells: tuple[int, int], least: float = 0.01
 ) -> torch.Tensor:
-    """Which classes each cell of a grid shows: 1, 0, or NaN where one covers some of the cell but too little.
+    """Tell which classes each cell of a grid shows: 1 or 0.
+
+    NaN where one covers some of the cell but too little.
 
     Liu et al., "Partial Class Activation Attention for Semantic Segmentation", CVPR 2022.
 

@@ -123,7 +123,7 @@ def confidence_loss(confidence: torch.Tensor, wanted: torch.Tensor, name: str = 
 
 
 class SegmentationLoss(nn.Module):
-    """Equation (6): the segmentation loss, ``balance`` times the confidences' regression, and further heads.
+    """Equation (6): the segmentation loss, the confidences' regression, and the further heads' losses.
 
     Args:
         weights: of the classes, or ``None``.

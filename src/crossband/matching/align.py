@@ -62,7 +62,7 @@ class Registration:
     matches: np.ndarray
 
     def to_json(self) -> dict[str, object]:
-        """A plain mapping."""
+        """Return a plain mapping."""
         return {
             "matrix": self.matrix.tolist(),
             "model": self.model,
@@ -155,8 +155,10 @@ class Aligner:
         return self._refined(first, second, rough, pairs[inside], likely)
 
     def matches(self, first: _Picture, second: _Picture) -> tuple[np.ndarray, float]:
-        """Matches ``(m, 4)`` that one similarity explains, in pixels of both, at the relative size at which
-        there are most, and the probability of one scene."""
+        """Match two images: ``(m, 4)`` that one similarity explains, and the probability of one scene.
+
+        Matches are in pixels of both, at the relative size at which there are most.
+        """
         best: tuple[float, np.ndarray, float] = (-1.0, np.empty((0, 4)), 0.0)
         for ours, theirs in ((_BASE, _BASE), (2 * _BASE, _BASE), (_BASE, 2 * _BASE)):
             found, evidence = self._matched(first.scaled(ours, _CELL), second.scaled(theirs, _CELL))
@@ -222,13 +224,13 @@ class Aligner:
 
 
 def corners(size: tuple[int, int]) -> np.ndarray:
-    """The corners of an image of (height, width), as (column, row) ``(4, 2)``."""
+    """Return the corners of an image of (height, width), as (column, row) ``(4, 2)``."""
     height, width = size
     return np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
 
 
 def corner_error(one: np.ndarray, other: np.ndarray, size: tuple[int, int]) -> float:
-    """The mean distance between where two transforms take the corners of an image of (height, width).
+    """Compute how far apart two transforms take the corners of an image of (height, width), on average.
 
     Example:
         >>> moved = np.eye(3); moved[:2, 2] = 3, 4
@@ -240,8 +242,10 @@ def corner_error(one: np.ndarray, other: np.ndarray, size: tuple[int, int]) -> f
 
 
 def fitted(pairs: np.ndarray, model: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """A transform of matches ``(m, 4)`` by MAGSAC++, ``(3, 3)``, and which it explains; a simpler model where
-    matches are few."""
+    """Fit a transform ``(3, 3)`` to matches ``(m, 4)`` by MAGSAC++, and tell which it explains.
+
+    A simpler model where matches are few.
+    """
     here, there = np.ascontiguousarray(pairs[:, :2]), np.ascontiguousarray(pairs[:, 2:])
     if model == "homography" and len(pairs) >= 12:
         matrix, inside = cv2.findHomography(

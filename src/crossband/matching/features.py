@@ -60,14 +60,16 @@ class LocalFeatures(nn.Module):
 
     @classmethod
     def of(cls, encoder: Encoder) -> LocalFeatures:
-        """The features of an encoder's own layers, short where axes of theirs come with the package."""
+        """Build the features of an encoder's own layers, short where axes of theirs come with the package."""
         features = cls(encoder)
         axes = load_file(PACKED_AXES).get("+".join(features.layers))
         return features if axes is None else cls(encoder, axes=axes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Local features ``(B, n, dim)``, of unit length, row by row of the grid, of standardized images
-        ``(B, 3, h, w)``."""
+        """Describe standardized images ``(B, 3, h, w)`` by local features ``(B, n, dim)``.
+
+        They are of unit length, row by row of the grid.
+        """
         edges = restandardized(images, self.encoder.statistics)
         maps = self.encoder.maps(edges.contiguous(memory_format=torch.channels_last), self.layers)
         size = max((tuple(m.shape[-2:]) for m in maps), key=lambda hw: hw[0] * hw[1])
@@ -85,7 +87,7 @@ class LocalFeatures(nn.Module):
         return F.normalize(joined, dim=2).contiguous()
 
     def grid(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns of the positions of an image of ``size`` (height, width)."""
+        """Return rows and columns of the positions of an image of ``size`` (height, width)."""
         if size not in self._grids:
             device = next((p.device for p in self.encoder.parameters()), torch.device("cpu"))
             with torch.inference_mode():

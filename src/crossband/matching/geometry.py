@@ -42,7 +42,7 @@ def consensus(
     side: float = 40.0,
     draws: int = _DRAWS,
 ) -> Consensus:
-    """The similarity that most matches agree with, refined on them by least squares.
+    """Find the similarity that most matches agree with, refined on them by least squares.
 
     Args:
         here: complex ``(m,)``: positions, column + 1j row.

@@ -23,7 +23,7 @@ _MOST = 2.5  # times what is usual around it
 
 
 def gradient_image(gray: torch.Tensor) -> torch.Tensor:
-    """The locally normalized gradient, in [0, 1], of gray images ``(B, 1, H, W)`` in [0, 1].
+    """Compute the locally normalized gradient, in [0, 1], of gray images ``(B, 1, H, W)`` in [0, 1].
 
     Example:
         >>> edge = torch.zeros(1, 1, 32, 32); edge[..., 16:] = 0.1
@@ -38,7 +38,7 @@ def gradient_image(gray: torch.Tensor) -> torch.Tensor:
 
 
 def restandardized(images: torch.Tensor, statistics: Statistics) -> torch.Tensor:
-    """The gradient image of each of standardized images ``(B, 3, H, W)``, standardized likewise."""
+    """Return the gradient image of each of standardized images ``(B, 3, H, W)``, standardized likewise."""
     mean, std = (
         torch.tensor(values, dtype=images.dtype, device=images.device)[:, None, None]
         for values in (statistics.mean, statistics.std)

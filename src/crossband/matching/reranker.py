@@ -57,7 +57,7 @@ class MatchReranker(Reranker):
 
     @staticmethod
     def possible(encoder: Encoder) -> bool:
-        """Whether an encoder names layers of local features."""
+        """Tell whether an encoder names layers of local features."""
         return bool(encoder.local_layers)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -65,16 +65,16 @@ class MatchReranker(Reranker):
         return self.features(images)
 
     def evidence(self, query: torch.Tensor, candidates: Iterable[torch.Tensor]) -> Evidence:
-        """What speaks for one place, of each candidate; see :class:`Reranker` for the arguments."""
+        """Collect what speaks for one place, of each candidate; see :class:`Reranker` for the arguments."""
         asked = query[self._chosen]
         return Evidence.of([self._compared(asked, candidate) for candidate in candidates])
 
     def scores(self, query: torch.Tensor, candidates: Iterable[torch.Tensor]) -> np.ndarray:
-        """Inliers over the root of the mutual matches."""
+        """Return inliers over the root of the mutual matches."""
         return self.evidence(query, candidates).strength()
 
     def judge(self, query: torch.Tensor, candidates: Iterable[torch.Tensor], distances: np.ndarray) -> Verdict:
-        """The same, less the distance of the descriptors in deviations of the list's, weighted."""
+        """Return the scores less the distance of the descriptors, in deviations of the list's, weighted."""
         found = self.evidence(query, candidates)
         apart = np.asarray(distances, float)
         deviations = (apart - apart.mean()) / max(float(apart.std()), 1e-9)

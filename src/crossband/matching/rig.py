@@ -62,7 +62,7 @@ class Rig:
     one_transform: bool
 
     def to_json(self) -> dict[str, object]:
-        """The content of ``rig.json``."""
+        """Return the content of ``rig.json``."""
         sides = {
             name: {"band": band.value, "size": list(size)}
             for name, (band, size) in (("first", self.first), ("second", self.second))
@@ -122,7 +122,7 @@ class Rig:
             ) from None
 
     def warp(self, pixels: np.ndarray, band: Band) -> np.ndarray:
-        """An image of the second band as the first camera would have seen it; nothing is known where it is 0.
+        """Show an image of the second band as the first camera would have seen it; 0 where nothing is known.
 
         Raises:
             CrossbandError: another band, or images of another size than the rig was made from.
@@ -257,7 +257,7 @@ def _common(
 
 
 def both(frames: Frames, first: Band, second: Band) -> list[tuple[str, Path, Path]]:
-    """The name and the two images of each frame that has both bands."""
+    """Yield the name and the two images of each frame that has both bands."""
     whole: Sequence[tuple[str, Path | None, Path | None]] = list(
         zip(frames.names, frames.paths(first), frames.paths(second), strict=True)
     )

@@ -49,8 +49,10 @@ class Evidence:
     def row(
         here: np.ndarray, inliers: np.ndarray, similarity: np.ndarray, grid: tuple[int, int]
     ) -> tuple[float, float, float, float]:
-        """One pair's: complex positions of the matches ``(m,)``, which are inliers, their cosines, and the
-        (rows, columns) that positions lie in."""
+        """Return one pair's positions, inliers, cosines, and the (rows, columns) that positions lie in.
+
+        The positions of the matches ``(m,)`` are complex numbers.
+        """
         n = int(inliers.sum())
         if n < 3:
             return float(n), 0.0, 0.0, 0.0
@@ -60,12 +62,15 @@ class Evidence:
         return float(n), n / len(here), min(narrow, 1.0), float(similarity[inliers].mean())
 
     def strength(self) -> np.ndarray:
-        """Inliers over the root of all mutual matches, float64 ``(k,)``: what candidates are ordered by."""
+        """Compute inliers over the root of all mutual matches, float64 ``(k,)``, which order candidates."""
         return np.sqrt(self.inliers * self.share)
 
     def features(self) -> np.ndarray:
-        """What the regression reads, float64 ``(k, 3)``. The cosine is not among them: between right pairs of
-        bands that see different things it is lower than between chance matches of wrong ones."""
+        """Return what the regression reads, float64 ``(k, 3)``.
+
+        The cosine is not among them: between right pairs of bands that see different things it is lower than
+        between chance matches of wrong ones.
+        """
         return np.stack([self.strength(), self.share, self.spread], 1)
 
 
@@ -90,7 +95,7 @@ class SamePlace:
 
     @classmethod
     def packaged(cls) -> SamePlace:
-        """The one that comes with the package."""
+        """Load the one that comes with the package."""
         return cls.read(PACKED)
 
     @classmethod
@@ -114,6 +119,6 @@ class SamePlace:
         return write_file(path, json.dumps(asdict(self), indent=1) + "\n")
 
     def probability(self, evidence: Evidence) -> np.ndarray:
-        """The probability of one place, float64 ``(k,)`` in [0, 1]."""
+        """Return the probability of one place, float64 ``(k,)`` in [0, 1]."""
         odds = evidence.features() @ np.array(self.weights) + self.bias
         return 1 / (1 + np.exp(-np.clip(odds, -50, 50)))

@@ -41,7 +41,7 @@ class DetectionScores:
     n_detections: int
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain mapping, with the protocol's name."""
+        """Return a plain mapping, with the protocol's name."""
         return {"protocol": COCO_PROTOCOL, **asdict(self)}
 
 

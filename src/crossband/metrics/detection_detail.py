@@ -103,7 +103,9 @@ def false_alarms(matched: Matched, recall: float = 0.9) -> float | None:
 def map50_interval(
     matched: Sequence[Matched], groups: Sequence[Hashable], rounds: int = 500, seed: int = 0
 ) -> tuple[float, float]:
-    """The 95 % interval of the mean AP over classes, percent, by drawing groups of images (sequences) again.
+    """Return the 95 % interval of the mean AP over classes, percent.
+
+    By drawing groups of images (sequences) again.
 
     Args:
         matched: of each class.

@@ -131,7 +131,7 @@ class PlaceScores:
     n_gallery: int
 
     def to_dict(self) -> dict[str, object]:
-        """A plain mapping; thresholds and N as text, as JSON keys are."""
+        """Return a plain mapping; thresholds and N as text, as JSON keys are."""
         result = asdict(self)
         for name in ("fcm", "fcm_ci95", "recall"):
             result[name] = {

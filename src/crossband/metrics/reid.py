@@ -174,7 +174,7 @@ class ReidScores:
         }
 
     def to_dict(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
-        """Figures in percent, and what was kept and dropped."""
+        """Return figures in percent, and what was kept and dropped."""
         return {
             "mAP": self.mean_ap,
             "mINP": self.mean_inp,

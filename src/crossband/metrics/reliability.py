@@ -60,8 +60,9 @@ def reliability(probabilities: np.ndarray, right: np.ndarray, bins: int = 10) ->
 
 
 def auroc(scores: np.ndarray, right: np.ndarray) -> float | None:
-    """The probability that a right one scores higher than a wrong one, a tie counting half; ``None`` where
-    there are not both.
+    """Compute the probability that a right one scores higher than a wrong one, a tie counting half.
+
+    ``None`` where there are not both.
 
     Example:
         >>> auroc(np.array([0.1, 0.4, 0.4]), np.array([False, False, True]))

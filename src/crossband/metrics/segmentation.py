@@ -77,7 +77,7 @@ class SegmentationScores:
     n_pixels: int
 
     def to_dict(self, names: Sequence[str] = ()) -> dict[str, Any]:
-        """A plain mapping; classes by name where names are given, and ``None`` for NaN."""
+        """Return a plain mapping; classes by name where names are given, and ``None`` for NaN."""
         keys = list(names) or [str(i) for i in range(len(self.iou))]
         return {
             "protocol": self.protocol,

@@ -117,7 +117,9 @@ def find_model(name: str, also: Iterable[str] = ()) -> ModelEntry:
 
 
 def create_encoder(name: str, weights: str | Path | None = None, pretrained: bool = True) -> Encoder:
-    """Build an encoder in evaluation mode with its weights; see :func:`crossband.create_model` for all kinds.
+    """Build an encoder with its weights, in evaluation mode.
+
+    See :func:`crossband.create_model` for models of all kinds.
 
     Args:
         name: see :func:`list_models`; ``timm/NAME`` for any model of timm.

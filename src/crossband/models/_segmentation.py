@@ -232,7 +232,7 @@ def create_pieces(
 
 
 def three_channels(images: torch.Tensor) -> torch.Tensor:
-    """Images ``(B, C, H, W)``, a single channel repeated to three."""
+    """Return images ``(B, C, H, W)``, a single channel repeated to three."""
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 

@@ -53,7 +53,7 @@ class ABMDRNet(nn.Module):
         self.head = nn.Conv2d(a, classes, 1, bias=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
         maps = self._fused(images)
         x = maps[3]
         for up, mix, own in zip(self.up, self.mix, maps[2::-1], strict=False):

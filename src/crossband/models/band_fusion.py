@@ -52,7 +52,7 @@ class BandFusion(nn.Module):
         self.score = nn.Sequential(_convolution(width), nn.Conv2d(width, classes, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of standardized bands one after another, ``(B, C, H, W)``."""
+        """Return logits ``(B, classes, H, W)`` of standardized bands one after another, ``(B, C, H, W)``."""
         height, width = images.shape[-2:]
         there = torch.stack([_varies(part) for part in images.split(self.channels, 1)], 1)
         images = F.pad(images, (0, -width % 32, 0, -height % 32))

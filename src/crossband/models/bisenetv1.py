@@ -55,11 +55,11 @@ class BiSeNetV1(nn.Module):
         self.heads: Mapping[str, Head] = dict.fromkeys(names, Head("classes"))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``; a batch of two at least while training."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``; B at least 2 while training."""
         return self._logits(images, self._context(images)[1])
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits, and those of ``stride16`` and ``stride8``."""
+        """Return logits, and those of ``stride16`` and ``stride8``."""
         context = self._context(images)
         further = {
             name: resized(part(found), images.shape[-2:], align_corners=True)

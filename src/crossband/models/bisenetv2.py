@@ -63,11 +63,11 @@ class BiSeNetV2(nn.Module):
         self.heads: Mapping[str, Head] = dict.fromkeys(self.boosters, Head("classes"))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``; a batch of two at least while training."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``; B at least 2 while training."""
         return self._logits(images, self._semantic(images)[-1])
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits, and those of ``stride4``, ``stride8``, ``stride16`` and ``stride32``."""
+        """Return logits, and those of ``stride4``, ``stride8``, ``stride16`` and ``stride32``."""
         maps = self._semantic(images)
         further = {
             name: resized(booster(found), images.shape[-2:])

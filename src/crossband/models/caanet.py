@@ -52,11 +52,11 @@ class CAANet(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
         return self._logits(self.encoder(images)[3], images)[0]
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits, those of ``stage3``, and those of the classes of the ``cells`` ``(B, classes, g, g)``."""
+        """Return logits, those of ``stage3``, and the classes' of the ``cells`` ``(B, classes, g, g)``."""
         maps = self.encoder(images)
         logits, cells = self._logits(maps[3], images)
         if self.auxiliary is None:

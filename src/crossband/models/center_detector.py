@@ -71,8 +71,9 @@ class CenterDetector(nn.Module):
         nn.init.constant_(self.sides[-1].bias, 0.7)  # type: ignore[arg-type]  # about 16 pixels a side
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of the classes ``(N, classes, h, w)``, and distances from a cell's center to left, top, right
-        and bottom ``(N, 4, h, w)``, pixels.
+        """Return logits of the classes ``(N, classes, h, w)``, and distances ``(N, 4, h, w)``, pixels.
+
+        Distances from a cell's center to left, top, right and bottom.
 
         Args:
             images: ``(N, 1, H, W)``; sides that are no multiple of 32 are filled with zeros at the right and
@@ -90,7 +91,7 @@ class CenterDetector(nn.Module):
         return self.heat(x).float(), self.sides(x).float().clamp(max=_LONGEST).exp() * STRIDE
 
     def boxes(self, sides: torch.Tensor) -> torch.Tensor:
-        """Of each cell left, top, right and bottom in pixels, ``(N, 4, h, w)``."""
+        """Return left, top, right and bottom of each cell in pixels, ``(N, 4, h, w)``."""
         rows = (torch.arange(sides.shape[-2], device=sides.device)[:, None] + 0.5) * STRIDE
         columns = (torch.arange(sides.shape[-1], device=sides.device)[None] + 0.5) * STRIDE
         left, top, right, bottom = sides.unbind(1)
@@ -100,7 +101,7 @@ class CenterDetector(nn.Module):
     def detect(
         self, images: torch.Tensor, least: float = 0.05, overlap: float = 0.5, most: int = 100
     ) -> list[torch.Tensor]:
-        """Objects in each image: peaks of the heat maps, after non-maximum suppression within each class.
+        """Find objects in each image: peaks of the heat maps, after non-maximum suppression in each class.
 
         Args:
             images: as of :meth:`forward`.

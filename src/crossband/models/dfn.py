@@ -49,13 +49,15 @@ class DFN(nn.Module):
         }
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``; a batch of two at least while training."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``; B at least 2 while training."""
         smooth = self._smooth(self.encoder(images))
         return resized(self.head(smooth[-1]), images.shape[-2:], align_corners=True)
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits; those of ``stride32``, ``stride16`` and ``stride8``; and one logit each of ``border1`` to
-        ``border4``."""
+        """Return the logits and those of ``stride32``, ``stride16``, ``stride8`` and the four borders.
+
+        ``border1`` to ``border4`` have one logit each.
+        """
         size = images.shape[-2:]
         maps = self.encoder(images)
         smooth = self._smooth(maps)

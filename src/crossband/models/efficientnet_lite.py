@@ -75,17 +75,17 @@ def _build(number: int) -> Encoder:
 
 @_register(0, 3_371_008)
 def build_efficientnet_lite0() -> Encoder:
-    """EfficientNet-Lite0 without weights."""
+    """Build EfficientNet-Lite0 without weights."""
     return _build(0)
 
 
 @_register(1, 4_135_680)
 def build_efficientnet_lite1() -> Encoder:
-    """EfficientNet-Lite1 without weights."""
+    """Build EfficientNet-Lite1 without weights."""
     return _build(1)
 
 
 @_register(2, 4_811_072, 352)
 def build_efficientnet_lite2() -> Encoder:
-    """EfficientNet-Lite2 without weights."""
+    """Build EfficientNet-Lite2 without weights."""
     return _build(2)

@@ -70,12 +70,14 @@ class EGFNet(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
         return self._logits(self._fused(images), images, edge_map(*images.split(self.split, 1)))
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits; those of ``semantic``; and two classes each of ``border1``, ``border2`` and
-        ``foreground``."""
+        """Return the logits and those of ``semantic``, the borders and the foreground.
+
+        ``border1``, ``border2`` and ``foreground`` have two classes each.
+        """
         fused = self._fused(images)
         edges = edge_map(*images.split(self.split, 1))
         logits = self._logits(fused, images, edges)

@@ -12,7 +12,7 @@ __all__ = ["EncoderLabeler"]
 
 
 class EncoderLabeler(nn.Module):
-    """The network of :mod:`.band_fusion` for one band, read and answering as :class:`~.geo_gan.GeoGAN` does.
+    """The network of :mod:`.band_fusion` for one band, read and answering as :class:`~.geo_gan.GeoGAN`.
 
     Args:
         band: ``rgb``, whose images are in [0, 1], or ``tir``, as
@@ -47,9 +47,9 @@ class EncoderLabeler(nn.Module):
         return self.network.get_submodule("encoder")
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Scores of the classes, ``(N, classes, H, W)``."""
+        """Return scores of the classes, ``(N, classes, H, W)``."""
         return self.network(2 * images - 1 if self.band is Band.RGB else 0.5 * images)
 
     def label(self, images: torch.Tensor) -> torch.Tensor:
-        """The best class of each pixel, int64 ``(N, H, W)``."""
+        """Return the best class of each pixel, int64 ``(N, H, W)``."""
         return self(images).argmax(1)

@@ -39,7 +39,7 @@ class Shrink(nn.Module):
         self.norm = nn.BatchNorm2d(channels_out, eps=_EPS)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(B, channels_in, H, W)`` to half of that size."""
+        """Map ``(B, channels_in, H, W)`` to half of that size."""
         return self.norm(torch.cat([self.convolution(x), F.max_pool2d(x, 2, ceil_mode=True)], 1)).relu()
 
 
@@ -69,7 +69,7 @@ class Factorized(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(B, channels, H, W)`` to the same shape."""
+        """Map ``(B, channels, H, W)`` to the same shape."""
         return (x + self.body(x)).relu()
 
 
@@ -119,11 +119,11 @@ class ERFNet(nn.Module):
         self.heads: Mapping[str, Head] = {"stride8": Head("classes")} if auxiliary else {}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``; what lies beyond an odd side is cut off."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``; an odd side's rest is cut off."""
         return self._cut(self.up(self.down(images)), images)
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits, and the encoder's own, ``stride8``."""
+        """Return logits, and the encoder's own, ``stride8``."""
         deep = self.down(images)
         logits = self._cut(self.up(deep), images)
         if self.auxiliary is None:

@@ -54,7 +54,7 @@ class FRRN(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
         y = self.start(images)
         z = self.split(y)
         for units in _lists(self.encoder_scales):

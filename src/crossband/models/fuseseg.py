@@ -58,7 +58,7 @@ class FuseSeg(nn.Module):
         return nn.ModuleList((self.first, self.second))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, 64 pixels a side at least."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, 64 pixels a side at least."""
         one, two = images.split(self.split, 1)
         sums = []
         for first, second in zip(self.first, self.second, strict=True):

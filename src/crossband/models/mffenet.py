@@ -56,11 +56,11 @@ class MFFENet(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, 64 pixels a side at least."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, 64 pixels a side at least."""
         return self._logits(self._doubled(self._joined(images)), images)
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits, and one logit each of ``foreground`` and ``border``."""
+        """Return logits, and one logit each of ``foreground`` and ``border``."""
         joined = self._joined(images)
         doubled = self._doubled(joined)
         further: Heads = {}

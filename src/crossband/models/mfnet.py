@@ -85,7 +85,7 @@ class MFNet(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
         one, two = images.split(self.split, 1)
         maps = [torch.cat(pair, 1) for pair in zip(self.first(one), self.second(two), strict=True)]
         x = maps[4]

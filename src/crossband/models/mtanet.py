@@ -63,11 +63,11 @@ class MTANet(nn.Module):
         self.heads: Mapping[str, Head] = names
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
         return self._outputs(images)[0]
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits, and two classes each of ``border`` and ``foreground``."""
+        """Return logits, and two classes each of ``border`` and ``foreground``."""
         logits, low, middle = self._outputs(images)
         further = {}
         for (name, part), found in zip(self.auxiliary.items(), (low, middle), strict=False):

@@ -95,7 +95,7 @@ def pack(checkpoint: str | Path, card: Card, folder: str | Path = FOLDER) -> Pat
 
 
 def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names, shapes and values of some tensors, in the order of their names."""
+    """Compute SHA-256 over names, shapes and values of some tensors, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()
@@ -105,12 +105,12 @@ def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def packaged_path(task: str, folder: Path | None = None) -> Path | None:
-    """The packaged network of a task, or ``None``."""
+    """Return the packaged network of a task, or ``None``."""
     return next((path for path, card in _cards(folder or FOLDER).items() if card.task == task), None)
 
 
 def card_of(path: str | Path) -> Card | None:
-    """The card in a file, or ``None`` where it has none."""
+    """Return the card in a file, or ``None`` where it has none."""
     with safe_open(path, framework="numpy") as file:
         said = json.loads((file.metadata() or {}).get("crossband", "{}")).get("card")
     known = {one.name for one in fields(Card)}
@@ -118,7 +118,7 @@ def card_of(path: str | Path) -> Card | None:
 
 
 def checkpoint_for(task: str, given: str | Path | None, option: str = "--checkpoint") -> Path:
-    """The checkpoint a user gave, or else the packaged one of a task, which is said on standard error.
+    """Return the checkpoint a user gave, or else the packaged one, which is said on standard error.
 
     Args:
         task: of the recipes that train it.
@@ -144,7 +144,7 @@ def checkpoint_for(task: str, given: str | Path | None, option: str = "--checkpo
 
 
 def list_packaged(pattern: str = "*") -> list[ModelInfo]:
-    """The packaged networks whose names match a pattern, as lines of ``crossband models``."""
+    """List the packaged networks whose names match a pattern, as lines of ``crossband models``."""
     found = []
     for path, card in _cards(FOLDER).items():
         if not fnmatch.fnmatchcase(card.name, pattern):

@@ -52,11 +52,11 @@ class PSPNet(nn.Module):
         self.heads: Mapping[str, Head] = {"stage3": Head("classes", 0.4)} if auxiliary else {}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``; a batch of two at least while training."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``; B at least 2 while training."""
         return self._logits(self.encoder(images)[3], images)
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits, and those of ``stage3``."""
+        """Return logits, and those of ``stage3``."""
         maps = self.encoder(images)
         further: Heads = {}
         if self.auxiliary is not None:

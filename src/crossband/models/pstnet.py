@@ -53,11 +53,11 @@ class PSTNet(nn.Module):
         self.heads: Mapping[str, Head] = {"color": Head("classes")} if auxiliary else {}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
         return self._corrected(self.color(images[:, : self.split[0]]), images)
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits, and the RGB network's own, ``color``."""
+        """Return logits, and the RGB network's own, ``color``."""
         scores = self.color(images[:, : self.split[0]])
         if not self.heads:
             return self._corrected(scores, images), {}

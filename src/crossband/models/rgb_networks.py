@@ -43,8 +43,11 @@ class HRNetSegmenter(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, whose last rows and columns are repeated up
-        to multiples of 32, which the branches need to fit each other."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``.
+
+        Their last rows and columns are repeated up to multiples of 32, which the branches need to fit each
+        other.
+        """
         height, width = images.shape[-2:]
         padded = F.pad(images, (0, -width % 32, 0, -height % 32), mode="replicate")
         maps = self.features(padded)[-4:]

@@ -95,13 +95,16 @@ class RSFNet(nn.Module):
         return nn.ModuleList(stream.encoder for stream in self.streams if isinstance(stream, _Stream))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``."""
         maps, _ = self._decoded(images)
         return resized(self.head(maps[-1]), images.shape[-2:], align_corners=True)
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits, and what else is trained: ``confidence`` ``(B, streams)``, which of two streams adds up to
-        one, and logits ``stride16`` and ``stride8``."""
+        """Return the logits, and what else is trained, by name.
+
+        ``confidence`` ``(B, streams)``, which of two streams adds up to one, and logits ``stride16`` and
+        ``stride8``.
+        """
         maps, gates = self._decoded(images)
         further: Heads = {"confidence": gates} if "confidence" in self.heads else {}
         for (name, part), found in zip((self.auxiliary or {}).items(), maps[:2], strict=False):

@@ -74,8 +74,10 @@ class RTFNet(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``; of sizes that are no multiples of 32 the
-        decoder gives a little more, which is cut off."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``.
+
+        Of sizes that are no multiples of 32 the decoder gives a little more, which is cut off.
+        """
         one, two = images.split(self.split, 1)
         for first, second in zip(self.first, self.second, strict=True):
             two = second(two)

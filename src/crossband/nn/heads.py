@@ -38,7 +38,7 @@ class HasHeads(Protocol):
     heads: Mapping[str, Head]
 
     def with_heads(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, and the further outputs by name."""
+        """Return logits ``(B, classes, H, W)`` of images ``(B, C, H, W)``, and the further outputs by name."""
 
 
 class WithHeads(nn.Module):
@@ -53,5 +53,5 @@ class WithHeads(nn.Module):
         self.network = network
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, Heads]:
-        """Logits and further outputs of images ``(B, C, H, W)``."""
+        """Return logits and further outputs of images ``(B, C, H, W)``."""
         return self.network.with_heads(images)

@@ -92,7 +92,7 @@ class Resize(nn.Upsample):
         super().__init__(mode="bilinear", align_corners=align_corners)
 
     def forward(self, input: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:  # type: ignore[override]
-        """``(B, C, h, w)`` to ``(B, C, *size)``."""
+        """Map ``(B, C, h, w)`` to ``(B, C, *size)``."""
         return resized(input, size, bool(self.align_corners))
 
 
@@ -104,7 +104,7 @@ class GridMeans(nn.AdaptiveAvgPool2d):
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """``(B, C, H, W)`` to ``(B, C, rows, columns)``."""
+        """Map ``(B, C, H, W)`` to ``(B, C, rows, columns)``."""
         size = self.output_size
         rows, columns = (size, size) if isinstance(size, int) else (size[0], size[1])  # type: ignore[index]
         return grid_means(input, rows or int(input.shape[-2]), columns or int(input.shape[-1]))

@@ -54,7 +54,7 @@ class Reranker(nn.Module, ABC):
         """
 
     def judge(self, query: torch.Tensor, candidates: Iterable[torch.Tensor], distances: np.ndarray) -> Verdict:
-        """What the order of the candidates is made from.
+        """Return what the order of the candidates is made from.
 
         Args:
             query: its local features, ``(n, channels)``.

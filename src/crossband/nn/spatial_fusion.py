@@ -53,7 +53,7 @@ class Recalibration(nn.Module):
         self.reduce = nn.Conv2d(channels, out, 1, bias=False)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """``(B, channels, H, W)`` to ``(B, out, H, W)``."""
+        """Map ``(B, channels, H, W)`` to ``(B, out, H, W)``."""
         pooled = self.pool(maps).flatten(1)[:, None]
         weights = self.weigh(pooled).sigmoid()[:, 0, :, None, None]
         return self.reduce(maps + maps * weights)
@@ -74,7 +74,7 @@ class Confidence(nn.Module):
         )
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """``(B, channels, H, W)`` to ``(B,)``."""
+        """Map ``(B, channels, H, W)`` to ``(B,)``."""
         return self.layers(maps)[:, 0].sigmoid()
 
 
@@ -131,8 +131,7 @@ class ResidualSpatialFusion(nn.Module):
         self.skip = skip
 
     def forward(self, first: torch.Tensor, second: torch.Tensor, gates: torch.Tensor) -> Pair:
-        """Fuse maps ``(B, channels, H, W)`` of both streams with their gates ``(B, 2)`` to maps of that
-        shape."""
+        """Fuse maps ``(B, channels, H, W)`` of both streams with their gates ``(B, 2)``; the shape stays."""
         one, two = self.first.reduce(first), self.second.reduce(second)
         u, v = self.first.spread(one), self.second.spread(two)
         gate = gates[..., None, None, None]

@@ -82,7 +82,7 @@ class FixedDepthwise(nn.Conv2d):
     pads_as_tensorflow: bool = False
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """As of :class:`torch.nn.Conv2d`."""
+        """Convolve as :class:`torch.nn.Conv2d` does."""
         padding: Any = self.padding
         if self.pads_as_tensorflow:
             images, padding = _padded(images, self.kernel_size, self.stride), (0, 0)  # type: ignore[arg-type]

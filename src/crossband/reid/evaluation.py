@@ -60,7 +60,7 @@ class FrameVectors:
     present: np.ndarray
 
     def compared(self, descriptor: str) -> np.ndarray:
-        """What is compared, ``(n, m, d)``: features, or scores less each band's mean over identities."""
+        """Return what is compared, ``(n, m, d)``: features, or scores less each band's mean over identities."""
         if descriptor == "features":
             return self.features
         return self.scores - self.scores.mean(-1, keepdims=True)
@@ -117,7 +117,7 @@ class BandPair:
     n_gallery_without_band: int
 
     def to_dict(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
-        """Bands, figures in percent, and counts; figures are ``None`` where no query counts."""
+        """Return bands, figures in percent, and counts; figures are ``None`` where no query counts."""
         said = {"query": self.query, "gallery": self.gallery, "descriptor": self.descriptor}
         missing = {
             "n_queries_without_band": self.n_without_band,
@@ -196,7 +196,7 @@ class ReidEvaluation(Result):
         return found
 
     def to_dict(self, ranks: Iterable[int] = (1, 5, 10)) -> dict[str, Any]:
-        """All of it as JSON holds it; average precisions of the headline pair query by query."""
+        """Return all of it as JSON holds it; average precisions of the headline pair query by query."""
         headline, chosen = self.pairs[self.headline], list(ranks)
         single = headline.to_dict(chosen)
         some = bool(headline.scores.n_queries)

@@ -63,7 +63,7 @@ class ReidNetwork:
 
 
 def load_reid(checkpoint: str | Path, device: str = "cpu") -> ReidNetwork:
-    """The network of a checkpoint of ``crossband train``; neither frames nor ImageNet weights are needed.
+    """Load the network of a checkpoint of ``crossband train``; neither frames nor weights are needed.
 
     Raises:
         CrossbandError: no checkpoint, a damaged one, or one of another task.

@@ -22,7 +22,7 @@ def draw_boxes(
     marks: Sequence[str] | None = None,
     legend: bool = True,
 ) -> PIL.Image.Image:
-    """A picture with its boxes, thin enough to see what is inside, each with its score (or another mark).
+    """Draw boxes into a picture, thin enough to see what is inside, each with its score (or a mark).
 
     Args:
         pixels: uint8 ``(H, W, 3)``.

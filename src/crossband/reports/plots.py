@@ -69,7 +69,7 @@ def picture_figure(picture: PIL.Image.Image) -> Figure:
 
 
 def plot_recall(table: pd.DataFrame) -> Figure:
-    """Draw R@1 of each model with its 95 % interval, and misaligned beside it; one row of axes a direction.
+    """Draw R@1 of each model with its 95 % interval, misaligned beside it; one row of axes a direction.
 
     Args:
         table: as :meth:`crossband.retrieval.Benchmark.to_pandas` gives it.

@@ -204,7 +204,7 @@ class Explanation(Result):
     models: list[ModelExplanation]
 
     def to_dict(self) -> dict[str, object]:
-        """The content of ``explanation.json``."""
+        """Return the content of ``explanation.json``."""
         return {"crossband": __version__, "models": [model.to_dict() for model in self.models]}
 
     def to_pandas(self) -> pd.DataFrame:

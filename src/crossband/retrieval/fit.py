@@ -60,8 +60,10 @@ def fit_descriptor(
 
 
 def principal_axes(centered: np.ndarray, dim: int, whiten: float = 0.5) -> np.ndarray:
-    """Principal axes ``(d, dim)`` of centered rows ``(n, d)``, each divided by its singular value to the
-    power ``whiten``, the first by one: with 1 all projections have the variance of the first, with 0 their own.
+    """Compute the principal axes ``(d, dim)`` of centered rows ``(n, d)``.
+
+    Each is divided by its singular value to the power ``whiten``, the first by one: with 1 all projections
+    have the variance of the first, with 0 their own.
 
     Jegou and Chum, "Negative evidences and co-occurences in image retrieval", ECCV 2012. Through the Gram
     matrix when there are fewer rows than dims.

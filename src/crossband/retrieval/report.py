@@ -61,7 +61,7 @@ def write_report(
     explanation: Explanation | None = None,
     published: LookUp | None = None,
 ) -> Path:
-    """Write ``report.html`` for a benchmark, or ``explanation.html`` for what explains one; return the file."""
+    """Write ``report.html`` of a benchmark, or ``explanation.html`` of an explanation; return the file."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("crossband", "reports"),
         autoescape=True,

@@ -55,7 +55,7 @@ class SecondLook:
 
     @classmethod
     def of(cls, descriptor: Descriptor) -> SecondLook | None:
-        """What re-ranks a descriptor's lists, with its weights; ``None`` where nothing can."""
+        """Make what re-ranks a descriptor's lists, with its weights; ``None`` where nothing can."""
         reranker = _reranker(descriptor)
         if reranker is None:
             return None
@@ -75,8 +75,10 @@ class SecondLook:
         return cls(reranker, local)
 
     def pooled(self, descriptor: Descriptor, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The pooled vectors ``(B, d)`` of preprocessed images ``(B, 3, h, w)`` and their local features,
-        flattened; float32 on the CPU."""
+        """Return pooled vectors ``(B, d)`` and local features, flattened, of images ``(B, 3, h, w)``.
+
+        The images are preprocessed; both are float32 on the CPU.
+        """
         return descriptor.pooled(images), self.descriptor.pooled(images)
 
     def store(self, folder: str | Path | None) -> DescriptorStore:
@@ -89,7 +91,7 @@ class SecondLook:
         return torch.from_numpy(np.ascontiguousarray(row)).reshape(-1, self.reranker.channels).to(device)
 
     def with_warp(self, warp: Warp | None) -> SecondLook:
-        """The same, of images that are first misaligned by ``warp``."""
+        """Return the same, of images that are first misaligned by ``warp``."""
         return replace(self, descriptor=self.descriptor.with_warp(warp))
 
 
@@ -124,8 +126,10 @@ class Reranked:
     same_place: np.ndarray | None = None
 
     def ranks(self, before: Ranks, positives: PositiveMask) -> Ranks:
-        """The ranks after re-ranking: what lies behind the first ``k`` stays there, and a tie counts
-        against the model."""
+        """Return the ranks after re-ranking; what lies behind the first ``k`` stays there.
+
+        A tie counts against the model.
+        """
         ranks = before.ranks.copy()
         for row in np.flatnonzero(ranks).tolist():
             right = positives.block(row, row + 1)[0][self.columns[row]]
@@ -137,8 +141,10 @@ class Reranked:
         return Ranks(ranks)
 
     def trust(self, positives: PositiveMask) -> dict[str, object] | None:
-        """How far ``same_place`` can be trusted: of each query, the most probable right item and the most
-        probable wrong one. ``None`` where there are no probabilities."""
+        """Tell how far ``same_place`` can be trusted; ``None`` where there are no probabilities.
+
+        Of each query, the most probable right item is held against the most probable wrong one.
+        """
         if self.same_place is None:
             return None
         probable, right = [], []

@@ -23,8 +23,9 @@ SHIPPED = Path(__file__).parents[1] / "models" / "crossband_means.safetensors"
 
 
 def shipped_means(descriptor: Descriptor) -> Mapping[Band, np.ndarray]:
-    """The means float32 ``(d,)`` that ship for a descriptor's encoder, weights, layer and pooling, whatever the
-    size of its images; none for other descriptors.
+    """Return the means float32 ``(d,)`` that ship for a descriptor, none for other descriptors.
+
+    They are of its encoder, weights, layer and pooling, whatever the size of its images.
 
     Example:
         >>> sorted(shipped_means(Descriptor.load("crossband")))

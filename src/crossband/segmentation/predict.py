@@ -268,7 +268,7 @@ def _truth(frame: _Frame, left_out: list[CrossbandError]) -> np.ndarray | None:
 
 
 def unique_stems(names: Iterable[str]) -> dict[str, str]:
-    """Return a file's stem for each frame: its name with folders as ``_``, numbered where two would be one.
+    """Return a file's stem for each frame: its name, folders as ``_``, numbered where two would be one.
 
     Example:
         >>> unique_stems(["a/b", "a_b", "c"])

@@ -263,7 +263,7 @@ class Segmentation(Task):
         return batch if self._wanted is None else {**batch, "wanted": self._wanted[row]}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The mean over the batch's pixels, and frames."""
+        """Compute the mean over the batch's pixels, and frames."""
         if not (self._heads and isinstance(self.network, HasHeads)):
             return self.criterion(self.network(batch["images"]), batch["labels"])
         logits, further = self.network.with_heads(batch["images"])

@@ -130,7 +130,7 @@ def _parking(site: Site, x0: float, y0: float, x1: float, y1: float, use: str) -
 
 
 def add_outskirts(site: Site, width: float, height: float) -> None:
-    """Buildings around the city, so that no street ends in the void."""
+    """Add buildings around the city, so that no street ends in the void."""
     for side in range(4):
         s, extent = -40.0, (width if side < 2 else height) + 40.0
         while s < extent:

@@ -61,7 +61,7 @@ class Average:
 
     @contextmanager
     def standing_in(self) -> Iterator[None]:
-        """The network is the average inside, and as it was afterwards."""
+        """Make the network the average inside, and what it was afterwards."""
         if not self.tensors:
             yield
             return

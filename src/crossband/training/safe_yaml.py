@@ -21,7 +21,7 @@ _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float
 
 
 def read_yaml(path: str | Path) -> Any:
-    """The content of a YAML file; see :func:`parse_yaml`.
+    """Read the content of a YAML file; see :func:`parse_yaml`.
 
     Raises:
         CrossbandError: it cannot be read, or is not plain YAML.

@@ -111,7 +111,7 @@ class SceneTask(Task):
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """The network in evaluation, without gradients, in the run's precision; afterwards as it was."""
+        """Put the network in evaluation, without gradients, in the run's precision; afterwards as it was."""
         training, precision = self.network.training, self.precision
         kind = torch.float16 if precision == "16-mixed" else torch.bfloat16
         self.network.eval()

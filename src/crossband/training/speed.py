@@ -33,7 +33,7 @@ class Setting:
     channels_last: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
+        """Return a plain mapping."""
         return asdict(self)
 
 
@@ -43,7 +43,7 @@ def quickest(
     rounds: int = 3,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Setting:
-    """The quickest setting for steps on a batch; the plain one unless another is clearly quicker.
+    """Find the quickest setting for steps on a batch; the plain one unless another is clearly quicker.
 
     The network, its running statistics and the random numbers are as before afterwards; its memory layout is
     that of the setting.

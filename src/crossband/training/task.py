@@ -55,8 +55,10 @@ class Task(abc.ABC):
         return
 
     def complete(self, checkpoint: Path) -> None:
-        """Add to a finished run's checkpoint what is only known at its end; nothing by default. A run that was
-        finished and is started again comes here too."""
+        """Add to a finished run's checkpoint what is only known at its end; nothing by default.
+
+        A run that was finished and is started again comes here too.
+        """
         return
 
     def check(self) -> None:

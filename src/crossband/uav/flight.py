@@ -85,7 +85,7 @@ class Flight:
         return float(np.median([np.median(self.kelvin(int(row))) for row in rows]))
 
     def pose(self, row: int, ground: SemanticMap, size: tuple[int, int]) -> Pose:
-        """The rough pose of a frame in a map's meters; ``size`` is (height, width)."""
+        """Return the rough pose of a frame in a map's meters; ``size`` is (height, width)."""
         return _pose(self.table.iloc[row], ground, size)
 
 
@@ -116,7 +116,9 @@ def open_flight(path: str | Path, where: dict[str, list[str]] | None = None) -> 
 
 
 def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list[Pose]:
-    """The poses of frames with metadata, in a map's meters; ``size`` is (height, width) of their images.
+    """Return the poses of frames with metadata, in a map's meters.
+
+    ``size`` is (height, width) of their images.
 
     Raises:
         CrossbandError: metadata are missing.

@@ -79,8 +79,10 @@ class Locator:
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector, the names of its classes, how much images are enlarged for it, its identity, and the units of
-    the thermal images that it learned from (empty where its checkpoint does not say)."""
+    """A detector: network, class names, enlargement, identity, and the thermal units it learned from.
+
+    The units are empty where its checkpoint does not say; images are enlarged for it so much.
+    """
 
     network: YoloSemantic | CenterDetector
     classes: list[str]
@@ -89,7 +91,7 @@ class Detector:
     units: tuple[str, ...] = ()
 
     def image(self, pixels: np.ndarray, units: Units | str) -> torch.Tensor:
-        """What it reads of a thermal image ``(H, W)``, before it is enlarged: ``(1, H, W)``.
+        """Return what it reads of a thermal image ``(H, W)``, before it is enlarged: ``(1, H, W)``.
 
         One that has never seen kelvin takes them as counts, by their range.
         """

@@ -90,7 +90,9 @@ class _Source:
 def detect_pixels(
     detector: Detector, pixels: np.ndarray, units: Units | str = "counts", least: float = 0.3
 ) -> np.ndarray:
-    """Objects in one thermal image, ``(n, 6)``: left, top, right, bottom in pixels, score, class; best first.
+    """Find objects in one thermal image, ``(n, 6)``, best first.
+
+    A row is left, top, right, bottom in pixels, score, class.
 
     Args:
         detector: of :func:`crossband.uav.networks.read_detector`.
@@ -115,7 +117,7 @@ def detect_pictures(
     units: str | None = None,
     device: str = "cpu",
 ) -> Detected:
-    """Objects in a thermal picture, a folder or manifest of pictures, or a video; started again, it goes on.
+    """Find objects in a thermal picture, a folder or manifest of pictures, or a video; it resumes.
 
     Args:
         source: a file or a folder; pictures of a folder go in the order of their names.

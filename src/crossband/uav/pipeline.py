@@ -253,7 +253,7 @@ def geojson(result: ReidResult) -> dict[str, Any]:
 
 
 def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
-    """The text LEFT,TOP,RIGHT,BOTTOM.
+    """Read the text LEFT,TOP,RIGHT,BOTTOM.
 
     Example:
         >>> parse_box("4,8,24,18")

@@ -49,7 +49,7 @@ class Tracker:
         self._count = 0
 
     def follow(self, boxes: np.ndarray) -> np.ndarray:
-        """The number of each box's track, int64 ``(n,)`` from 1.
+        """Number each box's track, int64 ``(n,)`` from 1.
 
         Args:
             boxes: ``(n, 6)``: left, top, right, bottom in pixels, score, class.
@@ -84,7 +84,7 @@ class Tracker:
 
 
 def track_boxes(frames: Iterable[np.ndarray], overlap: float = 0.2, patience: int = 5) -> list[np.ndarray]:
-    """The track of every box of every frame; see :class:`Tracker`."""
+    """Find the track of every box of every frame; see :class:`Tracker`."""
     tracker = Tracker(overlap, patience)
     return [tracker.follow(boxes) for boxes in frames]
 
@@ -92,7 +92,7 @@ def track_boxes(frames: Iterable[np.ndarray], overlap: float = 0.2, patience: in
 def count_tracks(
     frames: Iterable[np.ndarray], tracks: Iterable[np.ndarray], classes: list[str], least: int = 3
 ) -> dict[str, int]:
-    """How many objects of each class have been seen in ``least`` frames or more."""
+    """Count how many objects of each class have been seen in ``least`` frames or more."""
     seen: dict[tuple[int, int], int] = {}
     for boxes, numbers in zip(frames, tracks, strict=True):
         for box, number in zip(boxes, numbers, strict=True):

@@ -52,7 +52,7 @@ class Options:
     rig: Mapping[Band, Placement] | None = None
 
     def preprocess(self, statistics: Statistics) -> Preprocess:
-        """How images are read, for an encoder whose weights expect some statistics."""
+        """Tell how images are read, for an encoder whose weights expect some statistics."""
         given, measured = self.normalization or {}, self.statistics or {}
         default = Preprocess()
         return Preprocess(
@@ -174,7 +174,7 @@ class Descriptor:
 
     @classmethod
     def load(cls, name: str = DEFAULT_DESCRIPTOR, options: Options = DEFAULT_OPTIONS) -> Descriptor:
-        """The descriptor of a name, a text or a fitted file.
+        """Load the descriptor of a name, a text or a fitted file.
 
         Raises:
             CrossbandError: an unknown encoder, layer or step, or weights that are missing.
@@ -218,7 +218,7 @@ class Descriptor:
         return _digest(metadata)
 
     def with_warp(self, warp: Warp | None) -> Descriptor:
-        """The same descriptor, of images that are first misaligned by ``warp``."""
+        """Return the same descriptor, of images that are first misaligned by ``warp``."""
         return replace(self, preprocess=replace(self.preprocess, warp=warp))
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
@@ -228,7 +228,7 @@ class Descriptor:
             return self.pooling(self.encoder(images, self.layer)).cpu()
 
     def finish(self, means: Mapping[Band, np.ndarray] | None) -> Finish:
-        """What finishes this descriptor's vectors with the means of the sets at hand."""
+        """Make what finishes this descriptor's vectors with the means of the sets at hand."""
         if not self.center:
             return Finish(None, self.axes)
         return Finish({**(self.means or {}), **(means or {})}, self.axes)
@@ -267,7 +267,7 @@ def distinct(models: str | Path | Descriptor | Sequence[str | Descriptor]) -> li
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
-    """Rows scaled to unit Euclidean length, float32; zero rows stay zero."""
+    """Scale rows to unit Euclidean length, float32; zero rows stay zero."""
     norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))[:, None]
     return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
 

@@ -49,7 +49,7 @@ class DescriptorNetwork(nn.Module):
             self.register_buffer(f"mean_{band.value}", torch.from_numpy(mean).to(descriptor.device))
 
     def forward(self, images: torch.Tensor, band: Band | str | None = None) -> torch.Tensor:
-        """Vectors ``(B, dim)`` of images ``(B, 3, h, w)``, float32 and standardized.
+        """Return vectors ``(B, dim)`` of images ``(B, 3, h, w)``, float32 and standardized.
 
         Args:
             images: as :attr:`preprocess` makes them.

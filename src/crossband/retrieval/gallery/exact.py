@@ -65,7 +65,7 @@ Part = tuple[pa.Table, Rows, np.ndarray | None]
 
 
 def vectors_of(batch: pa.Table) -> np.ndarray:
-    """The vectors of some rows ``(n, k)``, not copied where they lie in one piece.
+    """Return the vectors of some rows ``(n, k)``, not copied where they lie in one piece.
 
     Raises:
         CrossbandError: a row without one.
@@ -80,7 +80,7 @@ def vectors_of(batch: pa.Table) -> np.ndarray:
 
 
 def nearest(query: np.ndarray, parts: Iterable[Part], k: int, memory: int) -> list[Match]:
-    """The nearest rows of all parts, exactly; of equally near ones, those that come first."""
+    """Find the nearest rows of all parts, exactly; of equally near ones, those that come first."""
     tables: list[pa.Table] = []
     squared = np.empty(0)
     for table, rows, keep in parts:

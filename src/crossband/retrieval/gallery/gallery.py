@@ -195,8 +195,10 @@ class Gallery:
         }
 
     def bands(self, among: list[Band]) -> list[Band]:
-        """Those of some bands that the gallery is meant to keep, by its own record: where a run was stopped
-        between two, rows of one may be missing altogether."""
+        """Return those of some bands that the gallery is meant to keep, by its own record.
+
+        Where a run was stopped between two, rows of one may be missing altogether.
+        """
         meant = read_metadata(self.folder).get("bands")
         if meant is None:  # of a version that kept no record
             return [band for band in among if self.rows.count(f"band = '{band.value}'")] or among
@@ -216,7 +218,7 @@ class Gallery:
 
     @functools.cached_property
     def look(self) -> SecondLook | None:
-        """What re-ranks its lists, or ``None``."""
+        """Return what re-ranks its lists, or ``None``."""
         return SecondLook.of(self.descriptor)
 
     @property
@@ -341,7 +343,9 @@ class Gallery:
     def describe(
         self, image: Any, band: Band | str, units: str | None = None, finish: Finish | None = None
     ) -> np.ndarray:
-        """Describe one image as the gallery does: its final vector ``(k,)``; see :func:`crossband.io.as_image`.
+        """Describe one image as the gallery does: its final vector ``(k,)``.
+
+        See :func:`crossband.io.as_image` for what an image may be.
 
         Raises:
             ImageFault: the image cannot be used.
@@ -643,5 +647,5 @@ def _as_stored(vectors: np.ndarray) -> np.ndarray:
 
 
 def rows_at_once(size: int) -> int:
-    """How many vectors of ``size`` dims are worked on together."""
+    """Tell how many vectors of ``size`` dims are worked on together."""
     return max(1, min(_BATCH, _BATCH_BYTES // (4 * size)))

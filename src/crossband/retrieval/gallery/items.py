@@ -21,12 +21,12 @@ __all__ = ["Indexed", "Item", "file_digest", "indexed_root", "known_columns", "r
 
 
 def row_key(root: str, frame: str, band: Band) -> str:
-    """Identifies an item: the folder that was indexed, the frame's name in it, the band."""
+    """Identify an item: the folder that was indexed, the frame's name in it, the band."""
     return f"{root}|{frame}|{band.value}"
 
 
 def indexed_root(frames: Frames) -> str:
-    """Identifies the folder that frames lie in: files of the same name under another one are other items."""
+    """Identify the folder that frames lie in: files of the same name under another are other items."""
     return hashlib.blake2b(os.fsencode(os.path.realpath(frames.root)), digest_size=8).hexdigest()
 
 
@@ -70,8 +70,10 @@ class Indexed:
         )
 
     def compared(self, frames: Frames, band: Band) -> tuple[list[Item], list[Item]]:
-        """The images of a band that are not here yet or have another content now, and those of which only name,
-        path or metadata changed."""
+        """Find the images of a band that are new or have another content now, and those of other metadata.
+
+        Of the latter only name, path or metadata changed.
+        """
         root, says = indexed_root(frames), _metadata_digests(frames, band)
         own = [row_key(root, name, band) for name in frames.names]
         taken = {key for key in own if key in self.digests}
@@ -107,7 +109,7 @@ class Indexed:
 
 
 def known_columns(frames: Frames, band: Band, contents: list[str], keys: list[str]) -> pa.Table:
-    """All that a gallery keeps of frames, except the vectors."""
+    """Return all that a gallery keeps of frames, except the vectors."""
     schema = row_schema(1, "float32")
     schema = schema.remove(schema.get_field_index("vector"))
     table, says = frames.table, _metadata_digests(frames, band)

@@ -20,8 +20,11 @@ __all__ = ["alone_in", "working_folder"]
 
 @contextlib.contextmanager
 def working_folder(folder: Path, store: str | Path | None) -> Iterator[Path]:
-    """The folder of the descriptor store: the one given, or one in the gallery. That is removed at the end and
-    on errors by the last process that works in it, and kept by one that is stopped, to continue from."""
+    """Give the folder of the descriptor store: the one named, or one in the gallery.
+
+    The latter is removed at the end and on errors by the last process that works in it, and kept by one that is
+    stopped, to continue from.
+    """
     if store is not None:
         yield Path(store)
         return

@@ -143,7 +143,7 @@ class DetectionTask(SceneTask):
         return torch.cat([thermal, semantic_planes(ground.seen_by(moved))])
 
     def samples(self, epoch: int) -> np.ndarray:
-        """Frames in random order; those with objects of rare classes more often where the recipe says so."""
+        """List frames in random order; those of rare classes more often where the recipe says so."""
         if not self.recipe.loss.balance:
             return super().samples(epoch)
         rng = np.random.default_rng([self.recipe.seed, 11, epoch])
@@ -212,7 +212,7 @@ class DetectionTask(SceneTask):
         return score_detections(self.detections(scenes), rows, self.classes).to_dict()
 
     def metadata(self) -> dict[str, Any]:
-        """The classes, the prior boxes, and the units of the thermal images."""
+        """Return the classes, the prior boxes, and the units of the thermal images."""
         units = sorted({units or "counts" for units in self.train.frames.units()})
         return {"classes": self.classes, "priors": self._priors, "units": units}
 
@@ -220,7 +220,7 @@ class DetectionTask(SceneTask):
 def build_detector(
     model: DetectionModel, classes: int, priors: list[list[list[float]]], pretrained: bool = True
 ) -> YoloSemantic | CenterDetector:
-    """The network of a recipe.
+    """Build the network of a recipe.
 
     Args:
         model: of the recipe.

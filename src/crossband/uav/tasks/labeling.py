@@ -149,7 +149,7 @@ class LabelingTask(SceneTask):
 
 
 def build_labeler(model: LabelingModel, pretrained: bool) -> GeoGAN | EncoderLabeler:
-    """The network of a recipe; not ``pretrained`` for one whose weights are to be loaded."""
+    """Build the network of a recipe; not ``pretrained`` for one whose weights are to be loaded."""
     if model.encoder is not None:
         return EncoderLabeler(model.band, len(LABELS), model.encoder, model.width, pretrained)
     return GeoGAN(3 if model.band == "rgb" else 1, len(LABELS), model.width, model.depth, model.dropout)
