@@ -20,7 +20,7 @@ MESSAGES = {
         "unknown row 'cold_gem_vgg61'",
     ),
     "folder": (lambda at: reproduce("rgbt-retrieval", at / "gone"), "no folder"),
-    "recipe": (lambda at: read_recipe(at), "is no recipe of rgbt-retrieval"),
+    "recipe": (lambda at: read_recipe(at), "is not a recipe of rgbt-retrieval: the key 'size' is missing"),
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from crossband.papers import reproduce
 from crossband.papers._rsfnet_tables import DAY_NIGHT
 from crossband.papers.rsfnet import PUBLISHED, beside_published, draw

@@ -26,10 +26,10 @@ RECIPES = {
     "options": ({"model": {"options": {"color": 3}}}, "stream ide does not take these options"),
 }
 SEARCHES = {
-    "query": ({"query": "nobody"}, "neither an image nor the name of a frame"),
+    "query": ({"query": "nobody"}, "neither an image file nor the name of a gallery frame"),
     "image": ({"query": {"tir": "gone.png"}}, "no image ... gone.png"),
     "camera": ({"cameras": ["c7"]}, "unknown camera 'c7'"),
-    "time": ({"after": "yesterday"}, "--after is neither seconds nor ISO 8601"),
+    "time": ({"after": "yesterday"}, "after is neither seconds nor ISO 8601", "after"),
     "too late": ({"after": "2030-01-01T00:00"}, "nothing is left of the gallery"),
     "band": ({"query_bands": ["lwir"]}, "unknown band 'lwir'"),
 }
@@ -44,12 +44,16 @@ def test_a_recipe_says(vehicles, case):  # noqa: F811
 @pytest.mark.parametrize("case", SEARCHES)
 def test_a_search_says(made, case):  # noqa: F811
     root, checkpoint = made
-    changes, words = SEARCHES[case]
+    changes, words, *parameter = SEARCHES[case]
     given = {"query": "v4c1", **changes}
-    assert_says(lambda: reid(given.pop("query"), root / "vehicles", checkpoint, **given), words)
+    assert_says(
+        lambda: reid(given.pop("query"), root / "vehicles", checkpoint, **given),
+        words,
+        parameter=parameter[0] if parameter else None,
+    )
 
 
 def test_files_and_settings_say(tmp_path):
     other = write_checkpoint(tmp_path / "a.safetensors", torch.nn.Linear(1, 1), {"recipe": {"task": "places"}})
     assert_says(lambda: load_reid(other), "was trained for places")
-    assert_says(lambda: next(rerank_blocks(np.zeros((1, 2)), np.zeros((2, 2)), k1=0)), "re-ranking wants")
+    assert_says(lambda: next(rerank_blocks(np.zeros((1, 2)), np.zeros((2, 2)), k1=0)), "re-ranking needs")

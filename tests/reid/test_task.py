@@ -224,7 +224,7 @@ def test_missing_bands_and_corrupt_images_are_counted_said_and_do_not_stop_an_ep
     loss = {"coherence": 0.001, "class_aware": 1.0}
     run = train(read_recipe(content(loss=loss)), [], tmp_path / "run", data_root=gaps)
     said = capsys.readouterr().err
-    assert said.count("v1c1 (nir) cannot be read and does not count") == 1  # once, not every epoch
+    assert said.count("v1c1 (nir) cannot be read and is left out") == 1  # once, not every epoch
     assert said.count("v2c2 (") == 3
     log = (tmp_path / "run" / "metrics.csv").read_text()
     assert "train/missing_bands,1.0" in log

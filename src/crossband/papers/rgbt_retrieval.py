@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..datasets import dataset, scan
@@ -20,6 +19,8 @@ from ..errors import CrossbandError, unknown_name
 from ..frames import Frames
 from ..models import list_models
 from ..progress import note
+from ..training.recipe import faulty_key
+from ..training.safe_yaml import read_yaml
 from ._registry import Reproduction, Request, find_recipe, register_paper
 
 __all__ = ["Recipe", "read_recipe", "reproduce_rgbt_retrieval", "sample"]
@@ -275,12 +276,11 @@ def read_recipe(recipes: str | Path | None = None) -> Recipe:
         CrossbandError: it is nowhere, or says something that no recipe says.
     """
     path = find_recipe(_RECIPE, recipes)
+    content = read_yaml(path)
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError, OSError) as error:
-        raise CrossbandError(
-            f"{path} is not a recipe of rgbt-retrieval: {' '.join(str(error).split())[:160]}"
-        ) from None
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise CrossbandError(f"{path} is not a recipe of rgbt-retrieval: {faulty_key(error, Recipe)}") from None
 
 
 def sample(frames: Frames, most: int) -> Frames:

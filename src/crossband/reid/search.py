@@ -322,11 +322,11 @@ def _chosen(frames: Frames, cameras: list[str], after: str | None, before: str |
                 raise unknown_name("camera", camera, have)
         keep &= _column(frames, "camera").isin(cameras).to_numpy(bool)
     if after is not None or before is not None:
-        times = _times(_column(frames, "time"), "the column time")
+        times = _times(_column(frames, "time"), "the column time", "")
         if after is not None:
-            keep &= (times >= _times(pd.Series([after]), "after")[0]).to_numpy(bool)
+            keep &= (times >= _times(pd.Series([after]), "after", "after")[0]).to_numpy(bool)
         if before is not None:
-            keep &= (times <= _times(pd.Series([before]), "before")[0]).to_numpy(bool)
+            keep &= (times <= _times(pd.Series([before]), "before", "before")[0]).to_numpy(bool)
     return keep
 
 
@@ -336,7 +336,7 @@ def _column(frames: Frames, column: str) -> pd.Series:
     return frames.table[column]
 
 
-def _times(values: pd.Series, where: str) -> pd.Series:
+def _times(values: pd.Series, where: str, parameter: str) -> pd.Series:
     """Seconds, of numbers or of ISO 8601."""
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.notna().sum() == values.notna().sum():
@@ -344,7 +344,9 @@ def _times(values: pd.Series, where: str) -> pd.Series:
     try:
         moments = pd.to_datetime(values, utc=True, format="ISO8601")
     except (ValueError, OverflowError):
-        raise CrossbandError(f"{where} is neither seconds nor ISO 8601, as in 2025-07-18T18:05") from None
+        raise CrossbandError(
+            f"{where} is neither seconds nor ISO 8601, as in 2025-07-18T18:05", parameter=parameter
+        ) from None
     return (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
 
 

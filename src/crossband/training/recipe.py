@@ -18,7 +18,7 @@ from ..data.parts import MAX_SEED, Strict
 from ..errors import CrossbandError, nearest
 from .safe_yaml import parse_yaml, read_yaml
 
-__all__ = ["Optimizer", "Recipe", "TrainerSettings", "read_recipe"]
+__all__ = ["Optimizer", "Recipe", "TrainerSettings", "faulty_key", "read_recipe"]
 
 _MOST_BASES = 4
 _LONGEST_MESSAGE = 200  # characters of what a recipe says that stand in a sentence
@@ -162,7 +162,7 @@ def read_recipe(source: str | Path | Mapping[str, Any] | Recipe, overrides: Iter
     try:
         return kind.model_validate(content)
     except pydantic.ValidationError as error:
-        raise CrossbandError(f"{where}: {_sentence(error, kind)}") from None
+        raise CrossbandError(f"{where}: {faulty_key(error, kind)}") from None
 
 
 def _read_yaml(path: Path, depth: int = 0) -> dict[str, Any]:
@@ -218,7 +218,8 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _sentence(error: pydantic.ValidationError, kind: type[BaseModel]) -> str:
+def faulty_key(error: pydantic.ValidationError, kind: type[BaseModel]) -> str:
+    """Say in a few words which key of a ``kind`` is at fault and how: the first, where there are several."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])[:_LONGEST_MESSAGE]
     if first["type"] == "extra_forbidden":
