@@ -388,8 +388,8 @@ class Gallery:
             different = [part.digests.index(digest) for digest in dict.fromkeys(part.digests)]
             if len(different) < _LEAST_FOR_A_MEAN:
                 raise CrossbandError(
-                    f"the folder to calibrate from has {len(different)} different {band.value} images, too few for a mean (that "
-                    f"of one image is the image itself); give {_LEAST_FOR_A_MEAN} or more, of other places "
+                    f"the folder to calibrate from has {len(different)} different {band.value} images, too few "
+                    f"for a mean (that of one image is the image itself); give {_LEAST_FOR_A_MEAN} or more, of other places "
                     "than the query's, or leave it out",
                     parameter="calibrate",
                 )
