@@ -389,8 +389,8 @@ class Gallery:
             if len(different) < _LEAST_FOR_A_MEAN:
                 raise CrossbandError(
                     f"the folder to calibrate from has {len(different)} different {band.value} images, too few "
-                    f"for a mean (that of one image is the image itself); give {_LEAST_FOR_A_MEAN} or more, of other places "
-                    "than the query's, or leave it out",
+                    f"for a mean (that of one image is the image itself); give {_LEAST_FOR_A_MEAN} or more, "
+                    "of other places than the query's, or leave it out",
                     parameter="calibrate",
                 )
             mean = mean_vector(ArrayRows(part.pooled.take(np.array(different))))
