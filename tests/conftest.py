@@ -60,7 +60,9 @@ def write_pairs(
         pixels = {
             "rgb": _byte(scene + rng.normal(0, 0.02, scene.shape)),
             "nir": _byte(np.sqrt(luminance) + rng.normal(0, 0.02, luminance.shape)),
-            "tir": (30900 - 2500 * luminance**1.5 - 900 * warmth + rng.normal(0, 25, luminance.shape)).astype(np.uint16),
+            "tir": (30900 - 2500 * luminance**1.5 - 900 * warmth + rng.normal(0, 25, luminance.shape)).astype(
+                np.uint16
+            ),
         }
         for band in bands:
             folder = root / band

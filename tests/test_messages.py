@@ -36,17 +36,20 @@ MESSAGES = {
     ),
     "counts": (lambda: to_kelvin(GRAY16, "counts"), "counts have no temperature ... tir_units"),
     "kelvin of counts": (lambda: normalize("kelvin"), "counts have no temperature"),
-    "8 bits": (lambda: normalize("repeat8"), "repeat8 reads 8-bit pixels, not uint16"),
+    "8 bits": (lambda: normalize("repeat8"), "repeat8 needs 8-bit pixels, not uint16"),
     "range": (lambda: normalize("range", np.zeros((2, 2), np.float32)), "float32; use percentile"),
     "limits": (lambda: normalize("kelvin:300:300"), "needs two limits"),
     "normalization": (lambda: normalize("percentil"), "unknown normalization 'percentil'"),
-    "frames, a name twice": (lambda: make(PAIR, PAIR), "frame names are unique; 'a' stands twice"),
-    "frames, no name": (lambda: make({"frame": None, "rgb": "a"}), "some rows have an empty 'frame'"),
+    "frames, a name twice": (lambda: make(PAIR, PAIR), "frame names must be unique; 'a' appears twice"),
+    "frames, no name": (
+        lambda: make({"frame": None, "rgb": "a"}),
+        "every row of a manifest needs a frame name",
+    ),
     "frames, no image": (lambda: make({"frame": "a", "place": "b"}), "at least one of rgb, nir, tir"),
     "frames, no column": (lambda: make({"rgb": "a"}), "a column 'frame'"),
     "frames, a word": (
         lambda: make({**PAIR, "x": "north"}),
-        "column 'x' of the manifest holds numbers",
+        "column 'x' of the manifest must hold numbers",
     ),
     "frames, units": (
         lambda: make({**PAIR, "tir_units": "fahrenheit"}),
@@ -54,13 +57,13 @@ MESSAGES = {
     ),
     "frames, a path outside": (
         lambda: make({"frame": "a", "rgb": "../a.png"}),
-        "paths stay inside the manifest's folder; rgb has",
+        "paths must stay inside the manifest's folder; rgb has",
     ),
-    "frames, split": (lambda: make(PAIR).split("test"), "no frame in split test; there are gallery"),
+    "frames, split": (lambda: make(PAIR).split("test"), "no frames in split test; there are gallery"),
     "frames, no split": (lambda: make({"frame": "a", "rgb": "a"}).split("test"), "there are none"),
     "frames, band": (
         lambda: make({**PAIR, "tir": "b"}).paths("nir"),
-        "no frame has the band nir; these frames have rgb, tir",
+        "no frames have the band nir; these have rgb, tir",
     ),
     "profile, model": (
         lambda: profile("rsfnet50-18"),
@@ -73,27 +76,30 @@ MESSAGES = {
     "profile, dtype": (lambda: profile("mfnet", dtype="int8"), "unknown dtype 'int8'"),
     "profile, options": (
         lambda: profile("squeezenet1_1", options={"kernel_size": 3}),
-        "is an encoder and takes no options",
+        "squeezenet1_1 ... takes no options",
     ),
     "profile, size": (
         lambda: profile("mfnet", size=(8, 8), rounds=0),
-        "cannot read images of ... choose another --size",
+        "cannot read images of ... choose another size",
     ),
     "export, file": (lambda: export("mfnet", "a.pt"), "an export is a .onnx file"),
-    "weights, no download": (lambda: find_weights(WeightsSource("net")), "no download is known"),
+    "weights, no download": (lambda: find_weights(WeightsSource("net")), "no download is available"),
     "weights, offline": (lambda: find_weights(NET, download=False), "downloads are off"),
 }
 
 FILES = {
-    "manifest, gone": (lambda at: Frames.read(at / "f.csv"), "crossband data scan ROOT --out f.csv"),
-    "manifest, root gone": (lambda at: Frames.read(at / "gone.csv"), "which is no folder; give --root"),
+    "manifest, gone": (
+        lambda at: Frames.read(at / "f.csv"),
+        "no manifest at ... f.csv; crossband data scan writes one",
+    ),
+    "manifest, root gone": (lambda at: Frames.read(at / "gone.csv"), "which is no folder; give their folder"),
     "manifest, suffix": (
         lambda at: make(PAIR, root=at).write(at / "f.txt"),
-        "a .parquet or a .csv file, not f.txt",
+        "a .parquet or .csv file, not f.txt",
     ),
     "manifest, folder": (
         lambda at: make(PAIR, root=at).write(at / "gone.csv" / "f.csv"),
-        "cannot write ... choose another --out",
+        "cannot write ... choose another place",
     ),
     "manifest, mixed": (
         lambda at: make({**PAIR, "own": 1}, {**PAIR, "frame": "b", "own": "x"}, root=at).write(
@@ -105,9 +111,9 @@ FILES = {
     "weights, given": (lambda at: find_weights(NET, at / "nowhere"), "no weights at ... nowhere"),
     "weights, damaged": (
         lambda at: load_state_dict(at / "cut.pth"),
-        "cut.pth holds no weights that can be read safely",
+        "cut.pth holds no weights that can be loaded safely",
     ),
-    "weights, no tensors": (lambda at: load_state_dict(at / "epoch.pth"), "no state dict"),
+    "weights, no tensors": (lambda at: load_state_dict(at / "epoch.pth"), "is not a state dict"),
 }
 
 

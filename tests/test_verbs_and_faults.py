@@ -87,7 +87,7 @@ def fit_(root: Path, out: Path) -> int:
 
 
 def segment_(root: Path, out: Path) -> int:
-    from .segmentation.test_segment import checkpoint_of
+    from .segmentation.test_predict import checkpoint_of
 
     return len(segment([root], checkpoint_of(out / "c.safetensors"), out / "segmented"))
 

@@ -72,7 +72,7 @@ def export(
     """
     path = Path(out)
     if path.suffix != ".onnx":
-        raise CrossbandError(f"--out takes a .onnx file, not {path.name}")
+        raise CrossbandError(f"an export is a .onnx file, not {path.name}", parameter="out")
     _need_onnx()
     network, channels = network_of(model, tuple(map(parse_band, bands)), classes, options)
     metadata = _metadata(model)

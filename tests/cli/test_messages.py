@@ -26,7 +26,7 @@ COMMANDS = {
     "search, k no number": (("search", "a.png", "--gallery", "g", "-k", "many"), "-k", "--help"),
     "search, gallery gone": (
         ("search", "pairs/rgb/0000.png", "--gallery", "none"),
-        "no gallery in none",
+        "no gallery at none",
         "index",
     ),
     "workers": (("benchmark", ".", "--workers", "0"), "--workers", "--help"),
@@ -34,7 +34,7 @@ COMMANDS = {
     "folder without images": (
         ("benchmark", "empty", *HOG),
         "no bands recognized in empty",
-        "--rgb DIR --tir DIR",
+        "the folders of rgb and tir images",
     ),
     "bands without images": (("benchmark", "bands", *HOG), "bands"),
     "one pair": (("benchmark", "one", *HOG), "at least two"),
@@ -42,15 +42,15 @@ COMMANDS = {
     "root": ((*BENCHMARK, "--root", "/nope"), "has no manifest", "--root"),
     "manifest gone": (
         ("benchmark", "gone.parquet", *HOG),
-        "there is no gone.parquet",
+        "gone.parquet does not exist",
         "a folder of images or a manifest",
     ),
-    "manifest of text": (("benchmark", "text.parquet", *HOG), "text.parquet is no manifest"),
+    "manifest of text": (("benchmark", "text.parquet", *HOG), "text.parquet is not a manifest"),
     "manifest that leaves": (("benchmark", "out.csv", *HOG), "stay inside the manifest's folder"),
     "model": (("benchmark", "pairs", "--models", "squeezenet11"), "unknown model", "squeezenet1_1"),
     "model, pattern": (("models", "resnt18"), "unknown model 'resnt18'", "resnet18"),
     "model, preset": (("models", "crosband"), "did you mean crossband"),
-    "model, none": (("benchmark", "pairs", "--models", " , "), "--models names no model"),
+    "model, none": (("benchmark", "pairs", "--models", " , "), "--models is empty"),
     "layer": (("benchmark", "pairs", "--models", "hog@cell"), "unknown layer", "cells"),
     "weights nowhere": (
         ("benchmark", "pairs", "--models", "resnet18"),
@@ -82,21 +82,22 @@ COMMANDS = {
         ("index", "pairs", "--gallery", "file", "--model", "hog", "--size", "64x64", "--store", "store"),
         "cannot write the gallery file",
     ),
-    "size": (("benchmark", "pairs", "--models", "hog", "--size=320"), "--size is WIDTHxHEIGHT", "'320'"),
+    "size": (("benchmark", "pairs", "--models", "hog", "--size=320"), "--size takes WIDTHxHEIGHT", "'320'"),
     "normalize, no band": ((*BENCHMARK, "--normalize", "percentile"), "BAND=NAME"),
     "normalize, band": ((*BENCHMARK, "--normalize", "thermal=percentile"), "unknown band 'thermal'"),
     "normalize, name": ((*BENCHMARK, "--normalize", "tir=stretch"), "unknown normalization 'stretch'"),
     "normalize, limits": ((*BENCHMARK, "--normalize", "tir=kelvin:310:270"), "low < high"),
-    "normalize, counts": ((*BENCHMARK, "--normalize", "tir=kelvin:270:310"), "--units centikelvin"),
+    "normalize, counts": ((*BENCHMARK, "--normalize", "tir=kelvin:270:310"), "centikelvin", "tir_units"),
     "units": ((*BENCHMARK, "--units", "kelvins"), "unknown units 'kelvins'", "kelvin"),
-    "memory": ((*BENCHMARK, "--max-memory=much"), "--max-memory 512M"),
+    "memory": ((*BENCHMARK, "--max-memory=much"), "write 512M", "--max-memory"),
     "memory, too small": (
         (*BENCHMARK, "--store", "store", "--max-memory", "1000"),
-        "at least --max-memory 1M",
+        "at least 1M",
+        "--max-memory",
     ),
     "query band": ((*BENCHMARK, "--query", "thermal"), "unknown band 'thermal'", "tir"),
     "gallery band": ((*BENCHMARK, "--gallery", "thermal"), "unknown band 'thermal'", "tir"),
-    "band nobody has": ((*BENCHMARK, "--gallery", "nir"), "no frame has the band nir"),
+    "band nobody has": ((*BENCHMARK, "--gallery", "nir"), "no frames have the band nir"),
     "protocol": (
         (*BENCHMARK, "--protocol", "within"),
         "unknown protocol 'within'",
@@ -106,10 +107,11 @@ COMMANDS = {
     "query is gallery": (
         (*BENCHMARK, "--query", "rgb", "--gallery", "rgb"),
         "only find itself",
-        "--protocol place",
+        "the protocol place",
+        "--protocol",
     ),
     "too few to fit": ((*FIT, "--dim", "64"), "64 axes need more than 64 images", "there are 12"),
-    "split": ((*FIT, "--split", "trian"), "no frame in split trian"),
+    "split": ((*FIT, "--split", "trian"), "no frames in split trian"),
     "demo, empty": (("demo", "--data", "empty", "--models", "hog"), "no bands recognized in empty"),
     "demo, gone": (("demo", "--data", "gone", "--models", "hog"), "gone"),
     "layout": (("simulate", "--layout", "kitti", "--out", "city"), "unknown layout 'kitti'", "coco"),
@@ -117,13 +119,13 @@ COMMANDS = {
     "paper": (("reproduce", "rsfnets", "--data-root", "."), "unknown paper 'rsfnets'; did you mean rsfnet"),
     "profile": (("profile", "mfnets"), "unknown model 'mfnets'; did you mean mfnet"),
     "profile, option": (("profile", "mfnet", "width=3"), "unknown option of mfnet 'width'"),
-    "profile, no value": (("profile", "mfnet", "width"), "an option of a network is KEY=VALUE"),
-    "export": (("export", "mfnet", "--out", "a.pt"), "an export is a .onnx file"),
-    "segment": (("segment", "a.png", "--checkpoint", "none.safetensors"), "no image a.png"),
-    "segment, folder": (("segment-robustness", ".", "--checkpoint", "x"), "no bands recognized"),
+    "profile, no value": (("profile", "mfnet", "width"), "a model option is KEY=VALUE"),
+    "export": (("export", "mfnet", "--out", "a.pt"), "an export is a .onnx file", "--out"),
+    "segment": (("segment", "a.png", "--checkpoint", "none.safetensors"), "no image at a.png"),
+    "segment, folder": (("segment-robustness", ".", "--checkpoint", "x"), "no images in the rgb folder"),
     "translate": (
         ("translate", "a.png", "--model", "m", "--out", "o.png"),
-        "no temperature of its own",
+        "no checkpoint m",
     ),
     "localize": (
         ("localize", "nowhere", "--map", "m", "--models", "m", "--where", "x"),
@@ -131,7 +133,8 @@ COMMANDS = {
     ),
     "reid, box": (
         ("reid", "a.png", "--flight", "f", "--map", "m", "--models", "m", "--box", "1,2"),
-        "LEFT,TOP,WIDTH,HEIGHT",
+        "LEFT,TOP,RIGHT,BOTTOM",
+        "--box",
     ),
     "detect": (("detect", "nowhere", "--models", "m"), "no "),
 }
@@ -163,13 +166,13 @@ def test_a_command_says(folders, crossband, case):
 
 
 GALLERY = {
-    "k": (("search", "image", "-k", "0"), "-k is at least 1"),
+    "k": (("search", "image", "-k", "0"), "k is at least 1", "(-k)"),
     "where": (("search", "image", "--where", "color = 'red'"), "--where", "camera"),
     "mean": (("search", "image", "--band", "nir"), "no mean of the band nir", "--calibrate"),
     "model": (
         ("index", "pairs", "--model", "efficientnet_lite0", "--store", "store"),
         "was made with hog, not with efficientnet_lite0",
-        "--gallery",
+        "another gallery",
     ),
 }
 

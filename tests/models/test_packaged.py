@@ -58,7 +58,7 @@ def test_a_verb_takes_the_packaged_network_says_so_and_prefers_a_given_one(folde
     assert checkpoint_for("toy", None).stem == "crossband-toy"
     assert "crossband-toy" in capsys.readouterr().err
     assert checkpoint_for("toy", "mine.safetensors").name == "mine.safetensors"
-    with pytest.raises(CrossbandError, match="--checkpoint"):
+    with pytest.raises(CrossbandError, match="no network for dreaming"):
         checkpoint_for("dreaming", None)
 
 

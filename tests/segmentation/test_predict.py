@@ -36,7 +36,7 @@ def checkpoint_of(
     name = "mfnet" if len(bands) > 1 and not options else "rsfnet"
     small = {"first": "timm/test_resnet", "second": "timm/test_resnet", "widths": [8, 8, 8, 8], "reduced": 4}
     given = {} if name == "mfnet" else {**small, **options}
-    network, _ = create_segmenter(name, len(classes), bands, options=given)
+    network = create_segmenter(name, len(classes), bands, options=given)
     for key, parameter in network.named_parameters():
         if key.endswith("bias"):
             parameter.data.zero_()  # else one class is everywhere

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -88,7 +88,10 @@ def detect_(
     out: Annotated[
         Path | None, typer.Option(help="folder to write, detected or uav by default; started again, it goes on")
     ] = None,
-    least: Annotated[float, typer.Option(min=0, max=1, help="score of an object, at least")] = 0.3,
+    least: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="score of an object, at least; 0.3 by default, of a flight 0.2"),
+    ] = None,
     count: Annotated[bool, typer.Option("--count", help="how many of what; of a sequence, each once")] = False,
     units: UnitsOption = None,
     radius: RadiusOption = None,
@@ -108,13 +111,14 @@ def detect_(
     """
     import pandas as pd
 
+    given: dict[str, Any] = {} if least is None else {"least": least}
     if models is None and map_ is None:
         from ..uav.pictures import detect_pictures
 
         if radius is not None or where:
             raise CrossbandError("--radius and --where are of a flight; give --models too")
         found = detect_pictures(
-            source, checkpoint, out or Path("detected"), least=least, units=units, device=device
+            source, checkpoint, out or Path("detected"), units=units, device=device, **given
         )
         if as_json:
             print_json(found.counts if count else found.table.to_dict("records"))
@@ -133,10 +137,10 @@ def detect_(
         models,
         map_,
         out or Path("uav"),
-        least=least,
         radius=radius,
         where=conditions(where),
         device=device,
+        **given,
     )
     columns = ["frame", "class", "score", "left", "top", "right", "bottom"]
     rows = [

@@ -86,11 +86,13 @@ class Placement:
 
     def __post_init__(self) -> None:
         if self.turn not in _TURNS:
-            raise CrossbandError(f"--turn is BAND= one of {', '.join(_TURNS)}, not {self.turn!r}")
+            raise CrossbandError(f"a turn is one of {', '.join(_TURNS)}, not {self.turn!r}", parameter="turn")
         if self.view is not None:
             left, top, width, height = self.view
             if not (0 <= left < 1e6 and 0 <= top < 1e6 and 0 < width < 1e6 and 0 < height < 1e6):
-                raise CrossbandError(f"--view is BAND=LEFT,TOP,WIDTH,HEIGHT above 0, not {self.view}")
+                raise CrossbandError(
+                    f"a view is left, top, width and height above 0, not {self.view}", parameter="view"
+                )
 
     @classmethod
     def parse(cls, turns: Sequence[str], views: Sequence[str]) -> dict[Band, Placement]:
@@ -113,7 +115,9 @@ class Placement:
             try:
                 left, top, width, height = (float(number) for number in numbers.split(","))
             except ValueError:
-                raise CrossbandError(f"--view is BAND=LEFT,TOP,WIDTH,HEIGHT, not {text!r}") from None
+                raise CrossbandError(
+                    f"a view is BAND=LEFT,TOP,WIDTH,HEIGHT, not {text!r}", parameter="view"
+                ) from None
             found[band] = cls(found[band].turn if band in found else "0", (left, top, width, height))
         return found
 

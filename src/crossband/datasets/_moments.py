@@ -198,5 +198,5 @@ def check_tolerance(tolerance: float) -> float:
         CrossbandError: it is not above 0.
     """
     if not 0 < tolerance < 1e6:
-        raise CrossbandError(f"--tolerance is seconds above 0, not {tolerance:g}")
+        raise CrossbandError(f"a tolerance is seconds above 0, not {tolerance:g}", parameter="tolerance")
     return tolerance

@@ -39,7 +39,7 @@ def extract(path: str | Path, out: str | Path, every: int = 1) -> list[Path]:
     """
     path, folder, written = Path(path), make_folder(out), []
     if every < 1:
-        raise CrossbandError(f"--every is 1 or more, not {every}")
+        raise CrossbandError(f"every n-th image: n is 1 or more, not {every}", parameter="every")
     for number, pixels in _images(path, every):
         plain = pixels.dtype == np.uint8
         target = folder / f"{path.stem}_{number:06d}.{'png' if plain else 'tif'}"

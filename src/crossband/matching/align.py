@@ -110,7 +110,9 @@ class Aligner:
         self, model: str = "homography", weights: str | Path | None = None, encoder: Encoder | None = None
     ) -> None:
         if model not in MODELS:
-            raise CrossbandError(f"--model is one of {', '.join(MODELS)}, not {model!r}")
+            raise CrossbandError(
+                f"a model of align is one of {', '.join(MODELS)}, not {model!r}", parameter="model"
+            )
         self.model = model
         self._encoder = encoder or create_encoder("efficientnet_lite0", weights)
         self._features = LocalFeatures.of(self._encoder)
@@ -151,7 +153,9 @@ class Aligner:
             )
         rough, inside = fitted(pairs, self.model, 1.5 * _CELL * max(second.size) / _BASE)
         if inside.sum() < 4:
-            raise CrossbandError(f"no {self.model} takes {first.name} to {second.name}; try --model similarity")
+            raise CrossbandError(
+                f"no {self.model} takes {first.name} to {second.name}; try a similarity", parameter="model"
+            )
         return self._refined(first, second, rough, pairs[inside], likely)
 
     def matches(self, first: _Picture, second: _Picture) -> tuple[np.ndarray, float]:

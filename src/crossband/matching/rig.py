@@ -115,10 +115,12 @@ class Rig:
                 bool(said["one_transform"]),
             )
         except FileNotFoundError:
-            raise CrossbandError(f"there is no {path}; crossband align FOLDER --rig writes one") from None
+            raise CrossbandError(
+                f"there is no {path}; fit_rig, or crossband align on a folder of pairs, makes one"
+            ) from None
         except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError, CrossbandError) as error:
             raise CrossbandError(
-                f"{path} is no rig ({error}); crossband align FOLDER --rig writes one"
+                f"{path} is no rig ({error}); fit_rig, or crossband align on a folder of pairs, makes one"
             ) from None
 
     def warp(self, pixels: np.ndarray, band: Band) -> np.ndarray:

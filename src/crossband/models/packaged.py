@@ -117,13 +117,13 @@ def card_of(path: str | Path) -> Card | None:
     return None if said is None else Card(**{key: value for key, value in said.items() if key in known})
 
 
-def checkpoint_for(task: str, given: str | Path | None, option: str = "--checkpoint") -> Path:
+def checkpoint_for(task: str, given: str | Path | None, parameter: str = "checkpoint") -> Path:
     """Return the checkpoint a user gave, or else the packaged one, which is said on standard error.
 
     Args:
         task: of the recipes that train it.
         given: by the user.
-        option: how the user gives one.
+        parameter: how a caller gives one.
 
     Raises:
         CrossbandError: none was given, and none comes with the package.
@@ -137,9 +137,9 @@ def checkpoint_for(task: str, given: str | Path | None, option: str = "--checkpo
     found = packaged_path(task)
     if found is None:
         raise CrossbandError(
-            f"no network for {task} comes with this package; give one with {option} (crossband train makes it)"
+            f"no network for {task} comes with this package; crossband train makes one", parameter=parameter
         )
-    note(f"by the packaged network {found.stem}; {option} names another")
+    note(f"by the packaged network {found.stem}; give a {parameter} for another")
     return found
 
 

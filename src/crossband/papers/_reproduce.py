@@ -102,5 +102,5 @@ def _row(path: Path, out: Path, request: Request) -> dict[str, Any]:
         train(path, request.overrides, out, data_root=request.data_root)
     checkpoint = out / "best.safetensors"
     if not checkpoint.is_file():
-        raise CrossbandError(f"no checkpoint at {checkpoint}; reproduce --train makes it")
+        raise CrossbandError(f"no checkpoint at {checkpoint}; training it makes one")
     return evaluate(path, checkpoint, out, overrides=request.overrides, data_root=request.data_root)

@@ -172,7 +172,7 @@ def rerank(
         CrossbandError: fewer than one item.
     """
     if k < 1:
-        raise CrossbandError(f"--rerank must be at least 1, not {k}")
+        raise CrossbandError(f"re-ranking compares at least 1 item, not {k}", parameter="rerank")
     itself = sides.itself()
     distances, columns = exact_search(sides.queries, sides.gallery, k + (itself is not None), max_memory)
     if itself is not None:

@@ -238,7 +238,9 @@ class Networks:
     def calibration(self) -> Calibration:
         """Beta and threshold."""
         if self.folder is None:
-            raise CrossbandError("no calibration comes with this package; give --models")
+            raise CrossbandError(
+                "no calibration comes with this package; give a folder of networks", parameter="models"
+            )
         return Calibration.read(self.folder / "calibration.json")
 
     def _path(self, name: str) -> Path:
@@ -247,7 +249,8 @@ class Networks:
             if (packaged := packaged_path(name)) is not None:
                 return packaged
             raise CrossbandError(
-                f"no network {path}; crossband reproduce thermal-reid --train --out DIR writes the folder "
-                f"DIR/models"
+                f"no network {path}; crossband reproduce thermal-reid trains it, in the folder models "
+                "where it writes",
+                parameter="models",
             )
         return path

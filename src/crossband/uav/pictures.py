@@ -133,7 +133,10 @@ def detect_pictures(
     path = checkpoint_for("detection", checkpoint)
     detector = read_detector(path, device)
     if detector.network.semantics:
-        raise CrossbandError(f"{path} reads a map's labeling beside the image; give --map and --models instead")
+        raise CrossbandError(
+            f"{path} reads a map's labeling beside the image; give a flight, its map and the models instead",
+            parameter="map",
+        )
     pictures = _open(Path(source), units)
     folder = make_folder(out)
     made_from = {

@@ -167,7 +167,7 @@ def translate(
             "a scene has one temperature; give a flight or the ambient temperature, not both",
             parameter="flight",
         )
-    network, _ = load_translator(checkpoint_for("translation", model), device)
+    network, _ = load_translator(checkpoint_for("translation", model, "model"), device)
     if flight is None and ambient is None:
         note(f"a photograph has no temperature of its own: {_MILD} K is taken; a flight or ambient says it")
         ambient = _MILD

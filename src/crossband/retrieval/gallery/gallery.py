@@ -366,8 +366,8 @@ class Gallery:
             self._said = True
             note(
                 f"the gallery saw no {band.value} image, so {band.value} queries are centered by the mean that "
-                f"comes with crossband; {_LEAST_FOR_A_MEAN} images of the query's camera or more in "
-                "--calibrate FOLDER, or frames with both bands in the gallery, find more"
+                f"comes with crossband; {_LEAST_FOR_A_MEAN} images of the query's camera or more "
+                "to calibrate from, or frames with both bands in the gallery, find more"
             )
         return self.descriptor.finish({band: shipped[band]})
 
@@ -392,9 +392,10 @@ class Gallery:
             different = [part.digests.index(digest) for digest in dict.fromkeys(part.digests)]
             if len(different) < _LEAST_FOR_A_MEAN:
                 raise CrossbandError(
-                    f"--calibrate has {len(different)} different {band.value} images, too few for a mean (that "
-                    f"of one image is the image itself); give {_LEAST_FOR_A_MEAN} or more, of other places "
-                    "than the query's, or leave it out"
+                    f"the folder to calibrate from has {len(different)} different {band.value} images, too few "
+                    f"for a mean (that of one image is the image itself); give {_LEAST_FOR_A_MEAN} or more, "
+                    "of other places than the query's, or leave it out",
+                    parameter="calibrate",
                 )
             mean = mean_vector(ArrayRows(part.pooled.take(np.array(different))))
             return self.descriptor.finish({band: mean})
