@@ -128,12 +128,14 @@ def test_val_may_not_be_test(recipe):
 def test_frames_without_what_a_task_needs_are_named(recipe, world, tmp_path):
     from crossband.frames import Frames
 
+    folder = tmp_path / "other"
+    folder.mkdir()
     frames = Frames.read(world / "world" / "frames.parquet")
-    Frames.make(frames.table.drop(columns=["instances"]), frames.root).write(tmp_path / "frames.parquet")
+    Frames.make(frames.table.drop(columns=["instances"]), frames.root).write(folder / "frames.parquet")
     content = made(recipe, "translation")
-    content["data"]["train"] = {"frames": str(tmp_path / "frames.parquet")}
+    content["data"]["train"] = {"frames": "other"}
     with pytest.raises(CrossbandError, match="instances"):
-        train(read_recipe(content), (), tmp_path / "out", data_root="/")
+        train(read_recipe(content), (), tmp_path / "out", data_root=tmp_path)
 
 
 def test_the_first_stage_is_compared_with_the_mean_of_each_object():
