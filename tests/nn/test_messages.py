@@ -56,7 +56,7 @@ MESSAGES = {
         lambda: Encoder(Idle(), "used")(torch.zeros(1, 3, 8, 8), "spare"),
         "'spare' is never reached",
     ),
-    "size": (lambda: encode("alexnet", 16, 20), "cannot read images of 20x16 ... --size"),
+    "size": (lambda: encode("alexnet", 16, 20), "cannot read images of 20x16 ... choose another size"),
     "no map": (lambda: as_map(torch.zeros(3), "block"), "gives no feature map"),
     "pooling": (lambda: Pooling.parse("mean"), "unknown pooling 'mean' ... normflat, flat, avg, gem, max"),
     "aggregator": (

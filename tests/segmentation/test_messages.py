@@ -24,7 +24,7 @@ RECIPES = {
     "class list": ({"data": {"classes": "mfnets"}}, "unknown class list 'mfnets'; did you mean mfnet"),
     "class": (
         {"data": {"classes": ["nothing", "bright"]}},
-        "has the label 2 and the class list ends at 1",
+        "has the label 2 but the class list ends at 1",
     ),
     "band": ({"data": {"bands": ["rgb", "nir"]}}, "have no nir"),
     "loss": ({"loss": {"regression": "l3"}}, "loss.regression: ... there are smooth_l1, l1, l2"),
@@ -52,7 +52,7 @@ def test_pictures_say(checkpoint, labeled, tmp_path):  # noqa: F811
 def test_files_say(tmp_path):
     said = {"recipe": {"task": "places"}}
     other = write_checkpoint(tmp_path / "other.safetensors", torch.nn.Linear(1, 1), said)
-    assert_says(lambda: load_segmenter(other), "holds a network for places, not for segmentation")
+    assert_says(lambda: load_segmenter(other), "is a checkpoint of the task places, not segmentation")
     (tmp_path / "row.yaml").write_text("base: ../base.yaml\n")
     assert_says(lambda: read_recipe(tmp_path / "row.yaml"), "name a recipe in the same folder")
 
@@ -61,6 +61,6 @@ def test_arrays_say():
     color = np.zeros((8, 8, 3), np.uint8)
     assert_says(
         lambda: fine_grained_saliency(color.astype(np.float32)),
-        "saliency reads 8-bit pixels, not float32",
+        "saliency needs 8-bit pixels, not float32",
     )
-    assert_says(lambda: pseudo_label(color, np.zeros((2, 2), np.uint8)), "are not of one frame")
+    assert_says(lambda: pseudo_label(color, np.zeros((2, 2), np.uint8)), "do not belong to one frame")

@@ -141,7 +141,7 @@ def test_what_is_wrong_is_named(checkpoint, labeled, tmp_path):
         segment([labeled.root / b / "0000.png" for b in ("rgb", "tir")], checkpoint, tmp_path / "o")
     network = torch.nn.Linear(1, 1)
     other = write_checkpoint(tmp_path / "other.safetensors", network, {"recipe": {"task": "places"}})
-    with pytest.raises(CrossbandError, match="holds a network for places, not for segmentation"):
+    with pytest.raises(CrossbandError, match="is a checkpoint of the task places, not segmentation"):
         load_segmenter(other)
 
 

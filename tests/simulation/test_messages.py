@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.simulation import simulate
 from crossband.simulation.export import export_mfnet
@@ -24,12 +25,12 @@ def others(root) -> Frames:
 
 MESSAGES = {
     "preset": (lambda at: run(at, "driveing"), "driving"),
-    "plan": (lambda at: plan("retreival", None, 1, (32, 24), 0), "retrieval"),
+    "plan": (lambda at: plan("retreival", None, 1, (24, 32), 0), "retrieval"),
     "weather": (lambda at: weather("clowdy"), "cloudy"),
-    "frames": (lambda at: run(at, frames=0), "--frames"),
-    "size, small": (lambda at: run(at, size=(8, 8)), "--size"),
-    "size, large": (lambda at: run(at, size=(320, 99999)), "--size"),
-    "seed": (lambda at: run(at, seed=-1), "--seed"),
+    "frames": (lambda at: run(at, frames=0), "1 frame or more, not 0"),
+    "size, small": (lambda at: run(at, size=(8, 8)), "16 to 4096 pixels, not 8 and 8"),
+    "size, large": (lambda at: run(at, size=(320, 99999)), "16 to 4096 pixels, not 320 and 99999"),
+    "seed": (lambda at: run(at, seed=-1), "0 or more, not -1"),
     "folder": (lambda at: run(at / "file" / "out"), "file"),
     "export": (lambda at: export_mfnet(others(at), at), "labels"),
     "sheet": (lambda at: contact_sheet(others(at), at / "s.png", ["b"]), "'b'"),
@@ -41,3 +42,12 @@ def test_the_message_says(tmp_path, case):
     (tmp_path / "file").touch()
     call, words = MESSAGES[case]
     assert_says(lambda: call(tmp_path), words)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"), [("frames", 0), ("size", (8, 8)), ("size", (320, 99999)), ("seed", -1)]
+)
+def test_the_error_names_the_parameter_that_fixes_it(tmp_path, parameter, value):
+    with pytest.raises(CrossbandError) as caught:
+        run(tmp_path, **{parameter: value})
+    assert caught.value.parameter == parameter

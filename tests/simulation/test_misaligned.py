@@ -19,7 +19,7 @@ def _sampled(image, x, y):
 
 @pytest.fixture(scope="module")
 def pair(studio):
-    shot = plan("driving", studio.city, 10, (128, 96), 2)[2]
+    shot = plan("driving", studio.city, 10, (96, 128), 2)[2]
     return shot, studio.take(shot, Misalignment(), samples=4)
 
 
@@ -63,7 +63,7 @@ def test_the_flow_is_the_shift_of_the_points_themselves(studio, pair):
 
 
 def test_without_misalignment_there_is_one_picture(studio):
-    shot = plan("driving", studio.city, 1, (32, 24), 0)[0]
+    shot = plan("driving", studio.city, 1, (24, 32), 0)[0]
     take = studio.take(shot, samples=1)
     assert take.thermal is take.picture
     assert take.flow is None

@@ -7,20 +7,20 @@ from crossband.simulation.presets import PRESETS, _street_cameras, plan
 @pytest.mark.parametrize("name", sorted(PRESETS))
 @pytest.mark.parametrize("frames", [1, 47])
 def test_a_plan_has_as_many_shots_as_asked_with_names_of_their_own(city, name, frames):
-    shots = plan(name, city, frames, (32, 24), 5)
+    shots = plan(name, city, frames, (24, 32), 5)
     assert len({shot.frame for shot in shots}) == len(shots) == frames
     assert all(shot.split for shot in shots)
 
 
 def test_a_plan_follows_from_its_seed(city):
-    first, again, other = (plan("driving", city, 5, (32, 24), seed) for seed in (1, 1, 2))
+    first, again, other = (plan("driving", city, 5, (24, 32), seed) for seed in (1, 1, 2))
     assert [s.conditions for s in first] == [s.conditions for s in again]
     assert np.array_equal(first[3].camera.position, again[3].camera.position)
     assert not np.array_equal(first[3].camera.position, other[3].camera.position)
 
 
 def test_driving_is_by_day_and_by_night_in_all_splits(city):
-    shots = plan("driving", city, 80, (32, 24), 0)
+    shots = plan("driving", city, 80, (24, 32), 0)
     night = np.mean([shot.conditions.name == "night" for shot in shots])
     assert night == pytest.approx(0.5, abs=0.05)
     shares = {name: np.mean([shot.split == name for shot in shots]) for name in ("train", "val", "test")}
@@ -28,7 +28,7 @@ def test_driving_is_by_day_and_by_night_in_all_splits(city):
 
 
 def test_retrieval_shows_places_twice_in_runs(city):
-    shots = plan("retrieval", city, 80, (32, 24), 0)
+    shots = plan("retrieval", city, 80, (24, 32), 0)
     for place in {shot.place for shot in shots}:
         mine = [shot for shot in shots if shot.place == place]
         assert len({shot.sequence for shot in mine}) == 2
@@ -46,7 +46,7 @@ def test_street_cameras_share_no_view(city):
 
 
 def test_each_vehicle_passes_several_cameras_and_identities_are_split(city):
-    shots = plan("vehicles", city, 80, (32, 24), 0)
+    shots = plan("vehicles", city, 80, (24, 32), 0)
     split_of: dict[str, set[str]] = {}
     for shot in shots:
         split_of.setdefault(shot.identity, set()).add(shot.split)
@@ -57,6 +57,6 @@ def test_each_vehicle_passes_several_cameras_and_identities_are_split(city):
 
 
 def test_each_split_of_the_flights_has_days_and_nights(city):
-    shots = plan("uav", city, 160, (32, 24), 0)
+    shots = plan("uav", city, 160, (24, 32), 0)
     seen = {(shot.split, shot.conditions.name == "night") for shot in shots}
     assert seen == {(split, night) for split in ("train", "val", "test") for night in (False, True)}

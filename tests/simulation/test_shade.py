@@ -81,7 +81,7 @@ def test_a_running_engine_is_the_hottest_part_of_a_car(body):
 
 
 def test_a_running_car_glows_at_its_engine_in_the_picture(studio):
-    shot = plan("vehicles", studio.city, 2, (64, 48), 1)[0]
+    shot = plan("vehicles", studio.city, 2, (48, 64), 1)[0]
     shot = dataclasses.replace(shot, conditions=Conditions(23.0))
     picture = studio.take(shot, samples=1).picture
     index, _pose = shot.subject
@@ -92,7 +92,7 @@ def test_a_running_car_glows_at_its_engine_in_the_picture(studio):
 
 
 def test_a_black_night_blinds_rgb_and_not_thermal(studio):
-    shot = plan("driving", studio.city, 10, (64, 48), 0)[7]
+    shot = plan("driving", studio.city, 10, (48, 64), 0)[7]
     assert shot.conditions.name == "night"
     lamps = studio.take(shot, samples=1).picture
     blackout = dataclasses.replace(shot, conditions=dataclasses.replace(shot.conditions, blackout=True))

@@ -20,12 +20,12 @@ OVERRIDES = {
     "trainer.epochs=0": "trainer.epochs: ",
     "data.query_bands=[uv]": "unknown band 'uv'",
     "trainer.select_on=test": "selected on val, never on test",
-    "trainer.processes=3": "batch_size 4 is shared by 3 processes",
+    "trainer.processes=3": "batch_size 4 must be divisible by trainer.processes 3",
     "task=place": "unknown task 'place'; did you mean places",
     "epochs": "an override is KEY=VALUE",
-    "title.long=1": "has no keys inside",
+    "title.long=1": "is a value, not a section",
 }
-FILES = {"a: [": "bad.yaml is no", "- 1": "bad.yaml is no", "\0": "bad.yaml is no", "title: x": "names no task"}
+FILES = {"a: [": "bad.yaml is no", "- 1": "bad.yaml is no", "\0": "bad.yaml is no", "title: x": "has no task; add one"}
 
 
 @pytest.mark.parametrize("override", OVERRIDES)
@@ -48,4 +48,4 @@ def test_a_folder_says(recipe, street, tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_what_is_no_device_here_says(recipe, street):
     made = read_recipe(recipe(trainer={"device": "cuda"}))
-    assert_says(lambda: evaluate(made, data_root=street), "use trainer.device=cpu")
+    assert_says(lambda: evaluate(made, data_root=street), "use device 'cpu'")

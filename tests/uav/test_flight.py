@@ -68,7 +68,7 @@ def test_sixteen_bits_come_out_as_they_went_in(tmp_path, make):
 
 def test_a_video_of_the_flight_gives_the_poses_of_its_table(tmp_path, world):
     flight = open_flight(video(tmp_path / "flight.mkv"))
-    pose = flight.pose(1, read_map(world / "world"), (64, 48))
+    pose = flight.pose(1, read_map(world / "world"), (48, 64))
     assert (pose.altitude, pose.heading, pose.pitch) == (40.0, 30.0, -90.0)
     assert (pose.x, pose.y) == pytest.approx((0, 0), abs=1e-6)
 

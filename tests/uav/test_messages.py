@@ -96,15 +96,15 @@ def no_video(at: At):
 MESSAGES = {
     # flights
     "flight": (lambda at: open_flight(at.folder / "none"), "no flight at"),
-    "flight, no table": (lambda at: open_flight(at.gray().parent), "no metadata; write ... flight.csv"),
+    "flight, no table": (lambda at: open_flight(at.gray().parent), "do not all say lat, lon, altitude, heading, focal ... write ... flight.csv"),
     "flight, column": (lambda at: at.flight(lat=None), "no metadata lat for every frame"),
     "flight, ground": (lambda at: at.flight(altitude=0.0), "not above 0"),
-    "flight, word": (lambda at: at.flight(heading="north"), "heading that is no number"),
+    "flight, word": (lambda at: at.flight(heading="north"), "heading that is not a number"),
     "flight, outside": (lambda at: at.flight(file="../a.png"), "stay inside"),
-    "flight, no file": (lambda at: at.flight(file=None), "names no file"),
+    "flight, no file": (lambda at: at.flight(file=None), "rows without a file"),
     "flight, nothing left": (
         lambda at: open_flight(sequence(at.folder / "flight"), {"file": ["other"]}),
-        "no frame of the flight",
+        "no frames of the flight",
     ),
     "video": (no_video, "no video that can be read"),
     "video, table": (without_table, "no metadata; write flight.csv"),
@@ -119,7 +119,7 @@ MESSAGES = {
     ),
     "map, classes": (
         lambda at: read_map(write_raster(at.folder / "map.tif", np.full((20, 20), 77, np.uint8))),
-        "no class that is known; ... map.json",
+        "no known class; ... map.json",
     ),
     "map, numbers": (
         lambda at: read_map(write_raster(at.folder / "map.tif", np.zeros((20, 20), np.float32))),
@@ -138,12 +138,12 @@ MESSAGES = {
     ),
     "map wanted": (
         lambda at: stages.detect(open_flight(at.world / "world"), Networks(at.networks).detector, at.folder),
-        "--map",
+        "reads the map's labeling; give the map",
     ),
     "sizes": (lambda at: align_labels(blocks(), np.zeros((3, 3))), "not aligned"),
-    "no temperature": (lambda at: signature(np.zeros((0, 4)), 300.0), "without a temperature"),
+    "no temperature": (lambda at: signature(np.zeros((0, 4)), 300.0), "without temperatures"),
     "beta": (lambda at: combined(np.array([0.2]), np.array([0.6]), 1.5), "beta"),
-    "threshold": (lambda at: calibrate_threshold(np.array([0.1]), np.zeros(0)), "whose is not"),
+    "threshold": (lambda at: calibrate_threshold(np.array([0.1]), np.zeros(0)), "probes with and without a match"),
     "stride": (
         lambda at: _keep_resolution(create_encoder("squeezenet1_1", pretrained=False)),
         "for ResNets",

@@ -84,9 +84,17 @@ class Killed(BaseException):
 def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
     recipe, world, tmp_path, monkeypatch, task
 ):
+    from crossband.training import engine
     from crossband.training.task import find_task
 
-    content = read_recipe(made(recipe, task))
+    content, measured = read_recipe(made(recipe, task)), []
+
+    def channels_last(task, batch):  # what a measurement finds differs from one to the next
+        measured.append(1)
+        task.network.to(memory_format=torch.channels_last)
+        return engine.Setting("32-true", channels_last=True)
+
+    monkeypatch.setattr(engine, "quickest", channels_last)
     train(content, (), tmp_path / "whole", data_root=world)
     kind, calls = find_task(content.task).build, []
     loss = kind.loss
@@ -106,6 +114,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
     for part in ("network", "criterion"):  # the discriminators are in the criterion
         for name, value in states[0][part].items():
             assert torch.equal(value, states[1][part][name]), name
+    assert len(measured) == (2 if content.trainer.precision == "auto" else 0)  # the run that goes on keeps it
 
 
 def test_the_discriminators_are_trained_and_not_kept(recipe, world, tmp_path):
@@ -128,12 +137,14 @@ def test_val_may_not_be_test(recipe):
 def test_frames_without_what_a_task_needs_are_named(recipe, world, tmp_path):
     from crossband.frames import Frames
 
+    folder = tmp_path / "other"
+    folder.mkdir()
     frames = Frames.read(world / "world" / "frames.parquet")
-    Frames.make(frames.table.drop(columns=["instances"]), frames.root).write(tmp_path / "frames.parquet")
+    Frames.make(frames.table.drop(columns=["instances"]), frames.root).write(folder / "frames.parquet")
     content = made(recipe, "translation")
-    content["data"]["train"] = {"frames": str(tmp_path / "frames.parquet")}
+    content["data"]["train"] = {"frames": "other"}
     with pytest.raises(CrossbandError, match="instances"):
-        train(read_recipe(content), (), tmp_path / "out", data_root="/")
+        train(read_recipe(content), (), tmp_path / "out", data_root=tmp_path)
 
 
 def test_the_first_stage_is_compared_with_the_mean_of_each_object():
