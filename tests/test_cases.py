@@ -111,7 +111,7 @@ def test_05_cameras_of_two_resolutions_are_no_fault(case):
 def test_06_one_bad_frame_is_left_out_and_said(case, capsys):
     from crossband.segmentation import predict, segment
 
-    from .segmentation.test_segment import checkpoint_of
+    from .segmentation.test_predict import checkpoint_of
 
     folder = case("06")
     found = segment([folder / "rec"], checkpoint_of(folder / "s.safetensors"), folder / "out")

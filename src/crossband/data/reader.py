@@ -37,7 +37,7 @@ class FrameReader:
         >>> from crossband.simulation import simulate
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     reader = FrameReader(simulate("places", 1, (64, 48), 0, folder), cache_mb=1)
+        ...     reader = FrameReader(simulate("places", 1, (48, 64), 0, folder), cache_mb=1)
         ...     reader.pixels(0, "rgb").shape, reader.pixels(0, "rgb") is reader.pixels(0, "rgb")
         ((48, 64, 3), True)
     """

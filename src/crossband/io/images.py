@@ -142,7 +142,7 @@ def read_image(
         ...     PIL.Image.fromarray(np.full((4, 6), 29315, np.uint16)).save(file)
         ...     image = read_image(file, "tir", "centikelvin")
         >>> image.size, image.pixels.dtype, image.units
-        ((6, 4), dtype('uint16'), <Units.CENTIKELVIN: 'centikelvin'>)
+        ((4, 6), dtype('uint16'), <Units.CENTIKELVIN: 'centikelvin'>)
     """
     return decode_image(read_bytes(path), path, band, units, max_pixels)
 
