@@ -36,7 +36,10 @@ def check(protocol: str, *, same_band: bool = False, **columns: object) -> None:
 
 
 MESSAGES = {
-    "ranking, recall": (lambda: recall_at(Ranks(np.zeros(3, int)), 5), "no query has a positive in the gallery"),
+    "ranking, recall": (
+        lambda: recall_at(Ranks(np.zeros(3, int)), 5),
+        "no query has a positive in the gallery",
+    ),
     "ranking, cmc": (lambda: cmc(Ranks(np.zeros(3, int)), 5), "no query has a positive in the gallery"),
     "resampling, none": (lambda: bootstrap_interval(np.zeros(0, bool)), "no query counts"),
     "resampling, unequal": (

@@ -25,7 +25,12 @@ OVERRIDES = {
     "epochs": "an override is KEY=VALUE",
     "title.long=1": "is a value, not a section",
 }
-FILES = {"a: [": "bad.yaml is no", "- 1": "bad.yaml is no", "\0": "bad.yaml is no", "title: x": "has no task; add one"}
+FILES = {
+    "a: [": "bad.yaml is no",
+    "- 1": "bad.yaml is no",
+    "\0": "bad.yaml is no",
+    "title: x": "has no task; add one",
+}
 
 
 @pytest.mark.parametrize("override", OVERRIDES)

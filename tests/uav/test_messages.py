@@ -96,7 +96,10 @@ def no_video(at: At):
 MESSAGES = {
     # flights
     "flight": (lambda at: open_flight(at.folder / "none"), "no flight at"),
-    "flight, no table": (lambda at: open_flight(at.gray().parent), "do not all say lat, lon, altitude, heading, focal ... write ... flight.csv"),
+    "flight, no table": (
+        lambda at: open_flight(at.gray().parent),
+        "do not all say lat, lon, altitude, heading, focal ... write ... flight.csv",
+    ),
     "flight, column": (lambda at: at.flight(lat=None), "no metadata lat for every frame"),
     "flight, ground": (lambda at: at.flight(altitude=0.0), "not above 0"),
     "flight, word": (lambda at: at.flight(heading="north"), "heading that is not a number"),
@@ -143,7 +146,10 @@ MESSAGES = {
     "sizes": (lambda at: align_labels(blocks(), np.zeros((3, 3))), "not aligned"),
     "no temperature": (lambda at: signature(np.zeros((0, 4)), 300.0), "without temperatures"),
     "beta": (lambda at: combined(np.array([0.2]), np.array([0.6]), 1.5), "beta"),
-    "threshold": (lambda at: calibrate_threshold(np.array([0.1]), np.zeros(0)), "probes with and without a match"),
+    "threshold": (
+        lambda at: calibrate_threshold(np.array([0.1]), np.zeros(0)),
+        "probes with and without a match",
+    ),
     "stride": (
         lambda at: _keep_resolution(create_encoder("squeezenet1_1", pretrained=False)),
         "for ResNets",

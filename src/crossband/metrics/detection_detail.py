@@ -71,7 +71,11 @@ def match_class(
         mine = boxes[np.argsort(-boxes[:, 4], kind="stable")][:most]
         mine, wanted = mine[mine[:, 5] == kind], real[real[:, 4] == kind]
         counts[image] = len(wanted)
-        iou = _iou(mine[:, :4], wanted[:, :4]) if len(mine) and len(wanted) else np.zeros((len(mine), len(wanted)))
+        iou = (
+            _iou(mine[:, :4], wanted[:, :4])
+            if len(mine) and len(wanted)
+            else np.zeros((len(mine), len(wanted)))
+        )
         for row in range(len(mine)):
             best = int(iou[row].argmax()) if len(wanted) else -1
             hit = best >= 0 and iou[row, best] >= least
