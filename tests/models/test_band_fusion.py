@@ -10,7 +10,7 @@ from crossband.models import create_segmenter
 
 def network(bands):
     torch.manual_seed(0)
-    return create_segmenter("band_fusion", 5, bands, options={"width": 8})[0]
+    return create_segmenter("band_fusion", 5, bands, options={"width": 8})
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ MESSAGES = {
         lambda: timm_entry("timm/resnet10t.zzz"),
         "no weights 'zzz' of resnet10t; there are resnet10t.c3_in1k",
     ),
-    "timm, size": (lambda: of_timm(96), "images of 96x96 ... --size"),
+    "timm, size": (lambda: of_timm(96), "images of 96x96 ... choose another size"),
     "tensors": (
         lambda: rename_by_order({}, find_model("efficientnet_lite0").build()),
         "shapes of their tensors differ",
@@ -62,23 +62,23 @@ MESSAGES = {
     ),
     "segmenter, one band": (
         lambda: create_segmenter("mfnet", bands=["rgb"]),
-        "mfnet fuses two bands at least",
+        "mfnet fuses at least two bands",
     ),
     "segmenter, a band twice": (
         lambda: create_segmenter("mfnet", bands=["rgb", "rgb"]),
-        "each of its bands once",
+        "one or more bands, each once",
     ),
     "segmenter, one class": (
         lambda: create_segmenter("mfnet", classes=1),
-        "tells two classes apart at least",
+        "needs at least two classes, not 1",
     ),
-    "stages": (lambda: create_stages("squeezenet1_1"), "squeezenet1_1 has no four stages known here"),
+    "stages": (lambda: create_stages("squeezenet1_1"), "squeezenet1_1 does not have four known stages"),
     "stages, timm": (
         lambda: create_stages("timm/test_vit"),
         "no feature maps at strides 4, 8, 16 and 32",
     ),
     "streams, encoder": (lambda: streams("pcb"), "use model.encoder=resnet50"),
-    "streams, one identity": (lambda: streams(classes=1), "two at least"),
+    "streams, one identity": (lambda: streams(classes=1), "at least two identities"),
     "streams, no image": (
         lambda: streams()(torch.zeros(1, 3, 3, *SIZE), torch.zeros(1, 3, dtype=torch.bool)),
         "no image of these frames can be used",
@@ -87,11 +87,11 @@ MESSAGES = {
         lambda: create_place_recognizer("resnet18", layer="layer3", pretrained=False)[0].set_trainable(
             (64, 64), "layer4"
         ),
-        "lies behind",
+        "'layer4' comes after 'layer3'",
     ),
     "patches": (lambda: patch_score(patches(6), patches(5)), "one size"),
     "tiles, size": (lambda: TileDistance(5, pixels=4096), "32 to 1024"),
-    "tiles, stages": (lambda: TileDistance(5, stages=0), "19 stages"),
+    "tiles, stages": (lambda: TileDistance(5, stages=0), "stages must be 4 to 19"),
 }
 
 
@@ -109,13 +109,18 @@ def test_weights_of_another_network_name_the_file(tmp_path):
     )
 
 
-def test_weights_that_are_nowhere_name_the_files_and_the_option(tmp_path, monkeypatch):
+def test_weights_that_are_nowhere_name_the_files_and_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setenv("CROSSBAND_OFFLINE", "1")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.delenv("CROSSBAND_WEIGHTS", raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    assert_says(lambda: create_encoder("resnet18"), "no weights for resnet18: ... --weights")
-    assert_says(lambda: create_encoder("timm/resnet10t", tmp_path), "no weights for resnet10t ... --weights")
+    assert_says(
+        lambda: create_encoder("resnet18"), "no weights for resnet18: ... give its folder as the weights"
+    )
+    assert_says(
+        lambda: create_encoder("timm/resnet10t", tmp_path),
+        "no weights for resnet10t ... give its folder as the weights",
+    )
     assert_says(
         lambda: find_weights(timm_entry("timm/vgg11").weights, tmp_path),
         "timm--vgg11.safetensors or vgg11.safetensors or timm/vgg11",

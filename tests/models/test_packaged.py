@@ -7,10 +7,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from crossband.checkpoints import load_network, write_checkpoint
+from crossband.checkpoints import load_network, read_metadata, write_checkpoint
 from crossband.errors import CrossbandError
+from crossband.factory import create_model, input_channels
 from crossband.models import packaged
 from crossband.models.packaged import Card, card_of, checkpoint_for, list_packaged, pack, tensors_digest
+from crossband.training import read_recipe
+from crossband.weights import file_digest
 
 CARD = Card(
     "crossband-toy",
@@ -88,3 +91,27 @@ def test_all_that_ships_is_small_and_says_what_it_is():
         assert card.figures
         assert path.stat().st_size <= 12e6
     assert sum(path.stat().st_size for path in paths) <= 60e6
+
+
+@pytest.mark.parametrize("info", list_packaged(), ids=lambda info: info.name)
+def test_create_model_makes_what_ships_and_its_digest_is_the_files(info):
+    path = packaged.FOLDER / f"{info.name}.safetensors"
+    network = create_model(path)
+    channels = input_channels(network) if info.name == "crossband-segment" else 1
+    with torch.inference_mode():
+        out = network(torch.rand(1, channels, 64, 96))
+    shapes = [tuple(one.shape) for one in (out if isinstance(out, tuple) else (out,))]
+    assert shapes == {
+        "crossband-segment": [(1, 9, 64, 96)],
+        "crossband-detect": [(1, 4, 16, 24), (1, 4, 16, 24)],
+    }.get(info.name, shapes)
+    assert network.digest == file_digest(path)
+
+
+@pytest.mark.parametrize("info", list_packaged(), ids=lambda info: info.name)
+def test_the_recipe_of_what_ships_can_be_read_and_simulates_what_the_network_sees(info):
+    """Pictures that are simulated upright and seen lying would be squeezed: sizes are (height, width)."""
+    recipe = read_recipe(read_metadata(packaged.FOLDER / f"{info.name}.safetensors")["recipe"])
+    parts = [recipe.data.train, *recipe.data.train.also, recipe.data.val, *recipe.data.test.values()]
+    sizes = [part.simulate.size for part in parts if part.simulate is not None]
+    assert all(size == tuple(recipe.data.size) for size in sizes)
