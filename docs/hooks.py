@@ -99,10 +99,8 @@ def _packages() -> list[Path]:
 def _names_page() -> str:
     """The package itself, and the modules that lie directly in it."""
     lines = ["# API reference", "", "What `import crossband` gives, by the module that holds it.", ""]
-    public = re.search(
-        r"_PUBLIC = \{(.*?)\n\}", (PACKAGE / "__init__.py").read_text(encoding="utf-8"), re.DOTALL
-    )
-    for name, module in re.findall(r'"(\w+)": "([\w.]+)"', public[1] if public else ""):
+    public = (PACKAGE / "__init__.pyi").read_text(encoding="utf-8")
+    for module, name in re.findall(r"^from \.([\w.]+) import (\w+) as", public, re.MULTILINE):
         target = f"crossband.{module}.{name}"
         lines.append(f'- <autoref identifier="{target}" optional>`crossband.{name}`</autoref>')
     modules = [path.stem for path in sorted(PACKAGE.glob("*.py")) if not path.stem.startswith("_")]

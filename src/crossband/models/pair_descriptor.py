@@ -164,7 +164,13 @@ def trim(encoder: Encoder, layer: str, size: tuple[int, int]) -> tuple[Encoder, 
 
 
 def _take_out(encoder: Encoder, never: list[tuple[str, str]]) -> None:
-    """Put identities in the places (path of the parent, name); those inside one that is out are gone."""
+    """Put identities in the places (path of the parent, name); those inside one that is out are gone.
+
+    An encoder that loses one of its layers of local features names none any more: the rest was not measured.
+    """
+    out = tuple(f"{path}.{name}.".lstrip(".") for path, name in never)
+    if any(f"{layer}.".startswith(out) for layer in encoder.local_layers):
+        encoder.local_layers = ()
     for path, name in never:
         try:
             parent = encoder.body.get_submodule(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pandas as pd
 import PIL.Image
@@ -10,6 +12,7 @@ from matplotlib.figure import Figure
 __all__ = [
     "INK",
     "PALETTE",
+    "Drawing",
     "picture_figure",
     "plot_curve",
     "plot_recall",
@@ -27,6 +30,15 @@ _AXES = {
 }
 
 
+class Drawing(Figure):
+    """A figure that a notebook shows, whether pyplot was imported there or not."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
 def plot_robustness(points: pd.DataFrame) -> Figure:
     """Draw R@1 over the amount of each misalignment, one line per model, one row per direction.
 
@@ -35,7 +47,7 @@ def plot_robustness(points: pd.DataFrame) -> Figure:
     """
     ways = list(dict.fromkeys(zip(points["query"], points["gallery"], strict=True)))
     kinds = [kind for kind in _AXES if kind in set(points["kind"])]
-    figure = Figure(figsize=(3.6 * len(kinds) + 1.6, 2.7 * len(ways)), layout="constrained", dpi=130)
+    figure = Drawing(figsize=(3.6 * len(kinds) + 1.6, 2.7 * len(ways)), layout="constrained", dpi=130)
     axes = figure.subplots(len(ways), len(kinds), squeeze=False, sharey=True)
     models = list(dict.fromkeys(points["model"]))
     for row, (query, gallery) in enumerate(ways):
@@ -61,7 +73,7 @@ def plot_robustness(points: pd.DataFrame) -> Figure:
 
 def picture_figure(picture: PIL.Image.Image) -> Figure:
     """Return a picture as a figure of its own size, without axes."""
-    figure = Figure(figsize=(picture.width / 100, picture.height / 100), dpi=100)
+    figure = Drawing(figsize=(picture.width / 100, picture.height / 100), dpi=100)
     ax = figure.add_axes((0, 0, 1, 1))
     ax.imshow(np.asarray(picture.convert("RGB")), interpolation="nearest")
     ax.set_axis_off()
@@ -76,7 +88,7 @@ def plot_recall(table: pd.DataFrame) -> Figure:
     """
     ways = list(dict.fromkeys(zip(table["query"], table["gallery"], strict=True)))
     height = sum(0.34 * len(table[(table["query"] == q) & (table["gallery"] == g)]) + 0.9 for q, g in ways)
-    figure = Figure(figsize=(7.2, height + 0.4), layout="constrained", dpi=130)
+    figure = Drawing(figsize=(7.2, height + 0.4), layout="constrained", dpi=130)
     axes = figure.subplots(len(ways), 1, squeeze=False, sharex=True)[:, 0]
     for ax, (query, gallery) in zip(axes, ways, strict=True):
         mine = table[(table["query"] == query) & (table["gallery"] == gallery)].iloc[::-1]
@@ -102,7 +114,7 @@ def plot_recall(table: pd.DataFrame) -> Figure:
 
 def plot_curve(table: pd.DataFrame, x: str, y: str, mark: float | None = None) -> Figure:
     """Draw one column of a table over another, as a score over epochs, with a line at ``mark``."""
-    figure = Figure(figsize=(5.2, 3.2), layout="constrained", dpi=130)
+    figure = Drawing(figsize=(5.2, 3.2), layout="constrained", dpi=130)
     ax = figure.subplots()
     ax.plot(table[x], table[y], "o-", ms=3.5, lw=1.6, color=PALETTE[0])
     if mark is not None:
@@ -130,7 +142,7 @@ def plot_segmentation_robustness(points: pd.DataFrame) -> Figure:
     conditions = [name for name in ("day", "night") if name in set(points["condition"])] or ["all"]
     kinds = [kind for kind in _DISTURBED if kind in set(points["kind"])]
     models = list(dict.fromkeys(points["model"]))
-    figure = Figure(
+    figure = Drawing(
         figsize=(3.2 * len(kinds) + 0.8, 2.6 * len(conditions) + 0.6), layout="constrained", dpi=130
     )
     axes = figure.subplots(len(conditions), len(kinds), squeeze=False, sharey=True)
@@ -169,7 +181,7 @@ def plot_cost(points: pd.DataFrame, cost: str, score: str) -> Figure:
         cost: the label of ``gflops``.
         score: the label of ``miou``.
     """
-    figure = Figure(figsize=(7.4, 4.6), layout="constrained", dpi=130)
+    figure = Drawing(figsize=(7.4, 4.6), layout="constrained", dpi=130)
     ax = figure.subplots()
     largest = float(points["fps"].astype(float).max())
     sizes = (30 + 900 * points["fps"].astype(float) / largest).fillna(40.0)

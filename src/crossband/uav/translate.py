@@ -62,9 +62,9 @@ class Thermal(Result):
 
     def plot(self) -> Figure:
         """Draw it in degrees Celsius."""
-        from matplotlib.figure import Figure
+        from ..reports.plots import Drawing
 
-        figure = Figure(figsize=(5, 4), layout="constrained", dpi=130)
+        figure = Drawing(figsize=(5, 4), layout="constrained", dpi=130)
         ax = figure.subplots()
         image = ax.imshow(self.kelvin - 273.15, cmap="inferno")
         ax.set_axis_off()
