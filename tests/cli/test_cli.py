@@ -321,3 +321,9 @@ def test_a_closed_pipe_is_no_error(pairs):
         env={**os.environ, "CROSSBAND_OFFLINE": "1"},
     )
     assert "Traceback" not in done.stderr
+
+
+def test_evaluate_takes_overrides_where_the_recipe_is_the_checkpoints_own(crossband):
+    done = crossband("evaluate", "--checkpoint", "gone.safetensors", "data.test.all.frames=a/b")
+    refused(done, "gone.safetensors")
+    assert "recipe" not in done.err
