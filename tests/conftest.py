@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 # networks this small gain nothing from more threads, which wait in a loop for each other on a busy machine
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a test leaves nothing in the cache folder of whoever runs it
+os.environ.setdefault("CROSSBAND_CACHE", tempfile.mkdtemp(prefix="crossband-cache-"))
 
 SHARED = Path(__file__).parents[2] / "shared"
 MakePairs = Callable[..., Path]
