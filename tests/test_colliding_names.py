@@ -55,7 +55,7 @@ def test_each_finds_itself_in_a_gallery(tmp_path, names, monkeypatch):
     assert index(frames, tmp_path / "g", bands=["tir"], options=options).unchanged == 2
     gallery = Gallery.open(tmp_path / "g")
     for name, path in zip(frames.names, frames.paths("tir"), strict=True):
-        best = gallery.search(gallery.describe(path, "tir"), 1)[0]
+        best = gallery.nearest(gallery.describe(path, "tir"), 1)[0]
         assert (best.frame, best.distance) == (name, pytest.approx(0, abs=0.02))
 
 

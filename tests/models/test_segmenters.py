@@ -18,6 +18,7 @@ from crossband.nn.counting import count_cost, thop_operations
 from crossband.nn.encoder import count_parameters
 from crossband.nn.heads import HasHeads, WithHeads
 from crossband.nn.reparam import deploy
+from crossband.nn.tuning import FixedDepthwise
 
 NAMES = [info.name for info in list_segmenters()]
 # what makes a network small enough to be trained and exported here; the same code runs
@@ -70,11 +71,13 @@ def test_a_network_learns_folds_exports_and_reads_any_size(name, tmp_path):
         loss = F.cross_entropy(logits, labels)
     assert logits.shape == (2, 5, *size)
     loss.backward()
-    without = [n for n, p in network.named_parameters() if p.grad is None or not bool(p.grad.isfinite().all())]
-    assert without == []
+    fixed = {id(p) for m in network.modules() if isinstance(m, FixedDepthwise) for p in m.parameters()}
+    learned = [(n, p) for n, p in network.named_parameters() if id(p) not in fixed]
+    assert learned
+    assert [n for n, p in learned if p.grad is None or not bool(p.grad.isfinite().all())] == []
     network.eval().requires_grad_(False)
     deployed = deploy(network, torch.rand(1, 4, 64, 64))
-    assert norms(deployed) < norms(network)
+    assert norms(deployed) < max(norms(network), 1)  # one of them comes without norms
     with torch.inference_mode():
         plain, quick = network(images[:1]), deployed(images[:1])
     scale = float(plain.abs().max())
@@ -203,16 +206,16 @@ def on_paper(
 
 def test_what_is_wrong_is_named():
     with pytest.raises(
-        CrossbandError, match=r"unknown segmentation network 'rsfnet50'; the nearest are .*rsfnet50_18"
+        CrossbandError, match=r"unknown segmentation network 'rsfnet50'; did you mean .*rsfnet50_18"
     ):
         create_segmenter("rsfnet50")
     with pytest.raises(
-        CrossbandError, match="unknown option of rsfnet50_18 'kernel'; the nearest are kernel_size"
+        CrossbandError, match="unknown option of rsfnet50_18 'kernel'; did you mean kernel_size"
     ):
         create_segmenter("rsfnet50_18", options={"kernel": 3})
-    with pytest.raises(CrossbandError, match="mfnet fuses two bands at least"):
+    with pytest.raises(CrossbandError, match="mfnet fuses at least two bands"):
         create_segmenter("mfnet", bands=["rgb"])
-    with pytest.raises(CrossbandError, match="each of its bands once"):
+    with pytest.raises(CrossbandError, match="each once"):
         create_segmenter("mfnet", bands=["rgb", "rgb"])
-    with pytest.raises(CrossbandError, match="tells two classes apart at least"):
+    with pytest.raises(CrossbandError, match="at least two classes"):
         create_segmenter("mfnet", classes=1)

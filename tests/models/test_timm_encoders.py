@@ -18,7 +18,7 @@ from crossband.weights import find_weights
 def test_the_default_layer_gives_timm_s_own_last_feature_map(name):
     torch.manual_seed(0)
     encoder = create_encoder(f"timm/{name}", pretrained=False)
-    features = timm.create_encoder(name, pretrained=False, features_only=True).eval()
+    features = timm.create_model(name, pretrained=False, features_only=True).eval()
     state = encoder.body.state_dict()
     features.load_state_dict({key: state[key] for key in features.state_dict()})
     images = torch.rand(1, 3, 64, 64)
@@ -53,13 +53,13 @@ def test_weights_come_as_safetensors_from_the_hub_and_the_license_is_known():
 def test_the_classifier_is_no_part_of_an_encoder(name):
     encoder = create_encoder(f"timm/{name}", pretrained=False)
     with torch.device("meta"):
-        body = timm.create_encoder(name, pretrained=False)
+        body = timm.create_model(name, pretrained=False)
     body.reset_classifier(0)
     assert count_parameters(encoder) == count_parameters(body)
 
 
 def test_a_whole_checkpoint_loads_and_one_without_its_classifier_does_not(tmp_path):
-    state = timm.create_encoder("resnet10t", pretrained=False).state_dict()
+    state = timm.create_model("resnet10t", pretrained=False).state_dict()
     save_file(state, tmp_path / "whole.safetensors")
     encoder = create_encoder("timm/resnet10t", tmp_path / "whole.safetensors")
     assert torch.equal(encoder.body.conv1[0].weight, state["conv1.0.weight"])
@@ -69,10 +69,10 @@ def test_a_whole_checkpoint_loads_and_one_without_its_classifier_does_not(tmp_pa
 
 
 def test_a_network_of_several_branches_is_read_at_its_last_map(tmp_path):
-    state = timm.create_encoder("hrnet_w18_small", pretrained=False).state_dict()
+    state = timm.create_model("hrnet_w18_small", pretrained=False).state_dict()
     save_file(state, tmp_path / "whole.safetensors")
     encoder = create_encoder("timm/hrnet_w18_small", tmp_path / "whole.safetensors")
-    features = timm.create_encoder("hrnet_w18_small", pretrained=False, features_only=True).eval()
+    features = timm.create_model("hrnet_w18_small", pretrained=False, features_only=True).eval()
     features.load_state_dict({key: state[key] for key in features.state_dict()})
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():

@@ -178,9 +178,9 @@ SCRIPT = """
     import sys
     from crossband.datasets import open_frames
     from crossband.models.hog import HOG
-    from crossband.retrieval import Descriptor, Options, embed, store
+    from crossband.retrieval import Descriptor, Options, descriptor_cache, embed
 
-    store._SHARD_BYTES = 4 * 128 * 2  # four images per shard
+    descriptor_cache._SHARD_BYTES = 4 * 128 * 2  # four images per shard
     forward = HOG.forward
 
     def slowly(self, images):

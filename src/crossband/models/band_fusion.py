@@ -92,7 +92,7 @@ def _convolution(width: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True))
 
 
-@register_segmenter("band_fusion", source="this package")
+@register_segmenter("band_fusion", params=3_159_145, source="this package")
 def build_band_fusion(
     classes: int,
     bands: tuple[Band, ...],
