@@ -12,7 +12,7 @@ import torch
 
 from ..bands import BANDS, Band
 from ..frames import Frames
-from ..io import Image, read_image, read_labels
+from ..io import Image, RemarkLog, read_image, read_labels
 from .preprocess import Preprocess
 
 __all__ = ["FrameReader"]
@@ -33,6 +33,9 @@ class FrameReader:
         cache_mb: memory for what has been read; beyond it files are read again.
         preprocess: how :meth:`unit` makes a tensor of an image.
 
+    Attributes:
+        remarks: what is to be known of the images read so far.
+
     Example:
         >>> from crossband.simulation import simulate
         >>> import tempfile
@@ -45,6 +48,7 @@ class FrameReader:
     def __init__(self, frames: Frames, cache_mb: int = 0, preprocess: Preprocess | None = None) -> None:
         self.frames, self.preprocess = frames, preprocess or Preprocess()
         self._units = frames.units()
+        self.remarks = RemarkLog()
         self._kept = _Kept(cache_mb << 20)
 
     def path(self, row: int, column: str) -> Path:
@@ -62,7 +66,9 @@ class FrameReader:
             ImageFault: it cannot be read.
         """
         band = Band(column) if column in BANDS else Band.RGB
-        return read_image(self.path(row, column), band, self._units[row])
+        found = read_image(self.path(row, column), band, self._units[row])
+        self.remarks.add(self.path(row, column), found.remarks)
+        return found
 
     def pixels(self, row: int, column: str) -> np.ndarray:
         """Read the pixels of a column as the file holds them.
