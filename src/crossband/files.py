@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 
 from .errors import CrossbandError
 
-__all__ = ["cache_folder", "make_folder", "read_json", "results_kind", "write_file"]
+__all__ = ["cache_folder", "check_output", "make_folder", "read_json", "results_kind", "write_file"]
 
 
 def cache_folder() -> Path:
@@ -53,6 +53,28 @@ def make_folder(path: str | Path) -> Path:
         raise CrossbandError(
             f"cannot write to {path} ({error.strerror}); choose another folder", parameter="out"
         ) from None
+    return path
+
+
+def check_output(path: str | Path, suffixes: Collection[str] = (), parameter: str = "out") -> Path:
+    """Check, before any work, that a file can be written where it is to be.
+
+    Args:
+        path: the file; its folder is made.
+        suffixes: those it may have, as in ``(".jpg", ".png")``; any where empty.
+        parameter: what gives it, for the command line.
+
+    Raises:
+        CrossbandError: another suffix, a folder in its place, or a folder that cannot be written.
+    """
+    path = Path(path)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise CrossbandError(
+            f"cannot write {path}: give a name ending in {' or '.join(suffixes)}", parameter=parameter
+        )
+    if path.is_dir():
+        raise CrossbandError(f"cannot write {path}, which is a folder; name a file", parameter=parameter)
+    make_folder(path.parent)
     return path
 
 

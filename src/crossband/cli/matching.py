@@ -53,9 +53,12 @@ def align(
         return
     if second is None:
         raise CrossbandError("align takes two images, or with --rig a folder of pairs; give B")
+    from ..files import make_folder
     from ..matching.align import Aligner
     from ..reports.alignment import save_alignment
 
+    if out is not None:
+        make_folder(out)
     aligner = Aligner(model, weights)
     one, other = (aligner.read(path, band, units) for path, band in zip((first, second), names, strict=True))
     found = aligner.align(one, other)
@@ -92,6 +95,9 @@ def _align_folder(
     frames = open_frames(source, root)
     given = [name for name in names if name in {band.value for band in frames.bands}]
     first, second = given if len(given) == 2 else (None, None)
+    target = make_folder(out or Path()) / "rig.json"
+    if apply is not None:
+        make_folder(apply)
     found = Rig.read(use) if use is not None else fit_rig(frames, model, first, second, weights=weights)
     if as_json:
         print_json(found.to_json())
@@ -104,7 +110,7 @@ def _align_folder(
         for name, reason in found.left_out.items():
             print(f"left out: {name}: {reason}", file=sys.stderr)
     if use is None:
-        path = found.write(make_folder(out or Path()) / "rig.json")
+        path = found.write(target)
         if not as_json:
             print(f"rig: {path}")
     if apply is not None:

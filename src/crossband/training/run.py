@@ -80,12 +80,7 @@ def train(
     folder = Path(out)
     given = read_recipe(recipe, overrides)
     start = time.perf_counter()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CrossbandError(
-            f"cannot write {folder} ({error.strerror}); choose another folder", parameter="out"
-        ) from None
+    make_folder(folder)
     try:
         from .engine import BEST, fit
     except ModuleNotFoundError as error:
@@ -126,7 +121,7 @@ def evaluate(
         CrossbandError: neither recipe nor checkpoint, or one that does not fit the other.
     """
     if out is not None:
-        _check_own(Path(out) / "results.json")
+        _check_own(make_folder(out) / "results.json")
     if recipe is None:
         if checkpoint is None:
             raise CrossbandError("nothing to evaluate; give a recipe, a checkpoint, or both")
