@@ -55,6 +55,14 @@ def small(name: str, bands: tuple[str, ...] = ("rgb", "tir"), **options: Any) ->
     return create_segmenter(name, 5, bands, options=SMALL.get(name, {}) | options)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_of_a_new_network_learns_but_for_fixed_depthwise_kernels(name):
+    with torch.device("meta"):
+        network = create_segmenter(name)
+    fixed = {id(p) for m in network.modules() if isinstance(m, FixedDepthwise) for p in m.parameters()}
+    assert [key for key, p in network.named_parameters() if not (p.requires_grad or id(p) in fixed)] == []
+
+
 @pytest.mark.parametrize("name", TRIED)
 def test_a_network_learns_folds_exports_and_reads_any_size(name, tmp_path):
     """One training step with all its heads, then ONNX and folding with parity, at a size no stride divides."""
