@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from ..bands import Band, parse_band
+from ..datasets.check import usable_frames
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import Frames
@@ -147,7 +148,7 @@ class Rig:
         """
         out = make_folder(out)
         first, second = self.first[0], self.second[0]
-        chosen = both(frames, first, second)
+        chosen = both(usable_frames(frames, [first, second]), first, second)
         rows = []
         for name, ours, theirs in track(chosen, len(chosen), "aligning", "frames"):
             row: dict[str, object] = {"frame": name}
