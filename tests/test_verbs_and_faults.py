@@ -24,6 +24,7 @@ from crossband.frames import Frames
 from crossband.training import read_recipe, train
 
 from .conftest import write_pairs
+from .street import write_street
 from .uav.conftest import networks, write_world  # noqa: F401  (a fixture)
 
 
@@ -134,8 +135,19 @@ def vehicles_with_faults(root: Path) -> dict[str, str]:
     from .reid.test_task import write_vehicles
 
     write_vehicles(root)
-    stems = sorted(path.stem for path in (root / "tir").iterdir())
-    return spoiled(root / "tir", stems[-len(FAULTS) :])
+    frames = Frames.read(root / "frames.parquet")
+    whole = frames.select(frames.table["camera"].isin(["c0", "c1", "c2"]).to_numpy(bool))
+    whole.write(root / "frames.parquet")
+    return spoiled(root / "tir", [name for name in whole.names if name != "v4c1"])
+
+
+def street_with_faults(root: Path) -> dict[str, str]:
+    write_street(root / "street", n=24)
+    return spoiled(root / "street" / "tir", [f"day{place}" for place in range(len(FAULTS))])
+
+
+def labeled_with_faults(root: Path) -> dict[str, str]:
+    return pairs_with_faults(root / "street")
 
 
 Make = Callable[[Path], dict[str, str]]
@@ -151,7 +163,6 @@ class Verb:
     Attributes:
         arguments: as one types them.
         make: what the folder holds.
-        says: the faults that it cannot but meet; others it does not look at.
         status: when all goes well.
         unsaid: faults that make no difference to it, so that it need not speak of them.
     """
@@ -163,7 +174,8 @@ class Verb:
 
 
 VERBS = {
-    "data scan": Verb(("data", "scan", "ROOT", "--out", "ROOT/frames.csv")),
+    # a scan decodes a few images only; data check decodes all
+    "data scan": Verb(("data", "scan", "ROOT", "--out", "ROOT/frames.csv"), unsaid=("truncated", "constant")),
     "data check": Verb(("data", "check", "ROOT"), status=2),
     "benchmark": Verb(("benchmark", "ROOT", *HOG, "--out", "OUT")),
     "robustness": Verb(("robustness", "ROOT", *HOG, "--out", "OUT")),
@@ -178,6 +190,11 @@ VERBS = {
     "detect": Verb(("detect", "ROOT/tir", "--out", "OUT")),
     "detect frames": Verb(("detect", "ROOT", "--out", "OUT")),
     "align": Verb(("align", "ROOT", "--rig", "--out", "OUT")),
+    "train": Verb(("train", "PLACES", "--data-root", "ROOT", "--out", "OUT"), street_with_faults),
+    "evaluate": Verb(("evaluate", "PLACES", "--data-root", "ROOT", "--out", "OUT"), street_with_faults),
+    "train segmentation": Verb(
+        ("train", "LABELED", "--data-root", "ROOT", "--out", "OUT"), labeled_with_faults
+    ),
     "align apply": Verb(("align", "ROOT", "--use", "RIG", "--apply", "OUT/a")),
     "reid": Verb(("reid", "v4c1", "--gallery", "ROOT", "--checkpoint", "REID"), vehicles_with_faults),
     "localize": Verb(("localize", "ROOT", *FLIGHT), flight_with_faults),
@@ -216,7 +233,46 @@ def made(tmp_path_factory, networks) -> dict[str, Path]:  # noqa: F811
         "REID": reid,
         "MODELS": networks,
         "RIG": rig_of(root / "rig.json"),
+        **{name: written(root / f"{name}.yaml", recipe) for name, recipe in RECIPES.items()},
     }
+
+
+def part(**where: str) -> dict[str, object]:
+    return {"frames": "street", "where": {column: [value] for column, value in where.items()}}
+
+
+QUICK = {"epochs": 1, "batch_size": 2, "device": "cpu"}
+RECIPES = {
+    "PLACES": {
+        "task": "places",
+        "data": {
+            "train": part(split="train"),
+            "val": {"queries": part(split="val"), "gallery": part(sequence="day")},
+            "test": {"night": {"queries": part(split="test"), "gallery": part(sequence="day")}},
+            "gallery_bands": ["tir"],
+            "size": [32, 32],
+        },
+        "model": {"encoder": "squeezenet1_1", "layer": "features.4", "pretrained": False},
+        "sampling": {"positive": 2.0, "negative": 5.0, "n_negatives": 2},
+        "trainer": QUICK,
+    },
+    "LABELED": {
+        "task": "segmentation",
+        "data": {
+            "train": {"frames": "street", "every": 2},
+            "val": {"frames": "street"},
+            "classes": ["void", "a", "b", "c"],
+            "size": [48, 64],
+        },
+        "model": {"name": "mfnet", "pretrained": False},
+        "trainer": QUICK,
+    },
+}
+
+
+def written(path: Path, recipe: dict[str, object]) -> Path:
+    path.write_text(json.dumps(recipe))  # JSON is YAML
+    return path
 
 
 def rig_of(path: Path) -> Path:
@@ -286,5 +342,5 @@ def test_each_fault_is_said_once(done, verb, fault):
     if fault in VERBS[verb].unsaid:
         return
     said = found.err if verb != "data check" else found.out
-    lines = [line for line in said.splitlines() if f"{found.files[fault]}.png" in line]
+    lines = [line for line in said.splitlines() if f"tir/{found.files[fault]}.png" in line]
     assert len(lines) == 1, said

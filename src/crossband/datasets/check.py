@@ -15,7 +15,7 @@ from ..bands import Band, parse_band
 from ..errors import ImageFault
 from ..frames import Frames
 from ..io.images import MAX_PIXELS, decode_image, read_bytes
-from ..io.remarks import Remark, RemarkLog
+from ..io.remarks import Remark, RemarkLog, said_first
 from ..progress import note, track
 from ..results import Result
 
@@ -121,15 +121,15 @@ def check_frames(frames: Frames, max_pixels: int = MAX_PIXELS, workers: int = 2)
     return Audit(len(frames), len(jobs), ordered, log.lines())
 
 
-def look_at_some(frames: Frames, most: int = 6) -> list[str]:
-    """Remark on a few frames at equal steps, a line a kind: what every run should know before it starts.
+def look_at_some(frames: Frames, most: int = 6) -> RemarkLog:
+    """Remark on a few frames at equal steps: what every run should know before it starts.
 
     Args:
         frames: the manifest; images that cannot be read are no matter here.
         most: frames looked at.
 
     Example:
-        >>> look_at_some(Frames.make([{"frame": "a", "rgb": "gone.png"}], root="."))
+        >>> look_at_some(Frames.make([{"frame": "a", "rgb": "gone.png"}], root=".")).lines()
         []
     """
     count = min(most, len(frames))
@@ -147,10 +147,12 @@ def look_at_some(frames: Frames, most: int = 6) -> list[str]:
         log.add(where[row, band], look.remarks)
     for row, fault in _twice(frames, seen, where):
         log.add(where[row, Band(fault.band)], [Remark(fault.kind, fault.reason)])
-    return log.lines()
+    return log
 
 
-def usable_frames(frames: Frames, bands: Iterable[Band | str] | None = None, workers: int = 2) -> Frames:
+def usable_frames(
+    frames: Frames, bands: Iterable[Band | str] | None = None, *, constant: bool = True, workers: int = 2
+) -> Frames:
     """Return the frames without the images that cannot be read; each is said, before any work starts.
 
     A frame that keeps none of these images is left out. What is to be known of the others is said too, a line
@@ -159,6 +161,7 @@ def usable_frames(frames: Frames, bands: Iterable[Band | str] | None = None, wor
     Args:
         frames: the manifest.
         bands: whose images are decoded, once each; all by default.
+        constant: whether an image of which every pixel is the same is of use.
         workers: decoding threads.
 
     Raises:
@@ -177,10 +180,12 @@ def usable_frames(frames: Frames, bands: Iterable[Band | str] | None = None, wor
     with ThreadPoolExecutor(workers) as pool:
         looks = pool.map(lambda job: _look(job[2], job[0], units[job[1]], MAX_PIXELS), jobs)
         for (band, row, path), look in zip(jobs, track(looks, len(jobs), "reading"), strict=True):
-            log.add(path, look.remarks)
-            if look.fault:
-                faults.append(ImageFault(path, look.fault))
+            flat = next((one.text for one in look.remarks if one.kind == "constant"), "")
+            if fault := look.fault or ("" if constant else flat):
+                faults.append(ImageFault(path, fault))
                 table.loc[table.index[row], band.value] = pd.NA
+            else:
+                log.add(path, look.remarks)
     if not faults:
         log.say()
         return frames
@@ -192,8 +197,9 @@ def usable_frames(frames: Frames, bands: Iterable[Band | str] | None = None, wor
     return Frames(table, frames.root).select(kept)
 
 
-def say_left_out(faults: Sequence[ImageFault]) -> None:
-    """Say on standard error which images are left out, and why; of many, the first twenty."""
+def say_left_out(faults: Sequence[ImageFault | str]) -> None:
+    """Say on standard error which images are left out, and why, once each; of many, the first twenty."""
+    faults = [fault for fault in faults if said_first("left out", fault)]
     for fault in faults[:_MOST_LINES]:
         note(f"left out: {fault}")
     if len(faults) > _MOST_LINES:

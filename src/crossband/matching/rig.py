@@ -140,7 +140,7 @@ class Rig:
                 pixels = read_image(path, band).pixels
                 if band is second:
                     pixels = self.warp(pixels, band)
-                target = out / band.value / f"{name}.png"
+                target = out / band.value / f"{name}.{'tif' if pixels.dtype.kind == 'f' else 'png'}"
                 make_folder(target.parent)
                 write_file(target, partial(_save, pixels=pixels))
                 row[band.value] = target.relative_to(out).as_posix()
@@ -179,9 +179,14 @@ def fit_rig(
         raise CrossbandError(
             f"{len(pairs)} pairs are too few for a rig; give {_LEAST} or more frames with both bands"
         )
+    named = [name for name, _, _ in pairs]
+    looked = usable_frames(
+        frames.select(frames.table["frame"].isin(named).to_numpy(bool)), bands, constant=False
+    )
+    pairs = both(looked, *bands)
     aligner = Aligner(model, weights)
     found: dict[str, Registration] = {}
-    left_out: dict[str, str] = {}
+    left_out = {name: "an image cannot be used" for name in named if name not in {pair[0] for pair in pairs}}
     sizes: set[tuple[tuple[int, int], tuple[int, int]]] = set()
     for name, ours, theirs in track(pairs, len(pairs), "registering", "pairs"):
         try:

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 
 from ..bands import parse_band
-from ..data.items import FrameItems, check_apart, make_preprocess, part_frames
+from ..data.items import FrameItems, check_apart, make_preprocess, part_frames, usable_part
 from ..data.parts import Data, Name, Part, Side, SplitPair, Strict
 from ..data.transforms import Flip, PaddedCrop, Photometry, ViewShift
 from ..errors import CrossbandError, unknown_name
@@ -171,7 +171,7 @@ class Reidentification(Task):
     def __init__(self, recipe: ReidRecipe, root: Path) -> None:
         super().__init__(recipe, root)
         data, model, loss = recipe.data, recipe.model, recipe.loss
-        train = _trainable(part_frames(data.train, root), data.bands)
+        train = _trainable(usable_part(data.train, root), data.bands)
         names, self._labels = np.unique(train.table["identity"].to_numpy(str), return_inverse=True)
         self.classes = names.tolist()
         self.network, self.weights_digest = create_streams(
@@ -300,7 +300,7 @@ class Reidentification(Task):
         key = part.model_dump_json()
         if key not in self._described:
             data = self.recipe.data
-            frames = part_frames(part, self._root)
+            frames = usable_part(part, self._root)
             self._described[key] = FrameItems(frames, data.bands, self.preprocess, data.cache_mb)
         return self._described[key]
 

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import nn
 
 from ..bands import parse_band
-from ..data.items import check_apart, make_preprocess, part_frames
+from ..data.items import check_apart, make_preprocess, part_frames, usable_part
 from ..data.labeled import LabeledFrames
 from ..data.parts import MOST_MB, Factor, Name, Part, Side, Splits, Strict
 from ..data.preprocess import IMAGENET, Preprocess, Statistics
@@ -223,7 +223,7 @@ class Segmentation(Task):
         """The training frames, the classes' weights and the pseudo-labels."""
         if self._train is not None:
             return
-        self._train = self._labeled(part_frames(self.recipe.data.train, self._root))
+        self._train = self._labeled(usable_part(self.recipe.data.train, self._root))
         loss = self.recipe.loss
         counts = torch.from_numpy(self._train.class_counts())
         weights = class_weights(counts, loss.offset) if loss.weights else None
@@ -277,7 +277,7 @@ class Segmentation(Task):
     def validate(self) -> dict[str, float]:
         """Return mIoU and mAcc on val."""
         if self._val is None:
-            self._val = self._labeled(part_frames(self.recipe.data.val, self._root))
+            self._val = self._labeled(usable_part(self.recipe.data.val, self._root))
         scoring = self.recipe.scoring
         found = confusion_of(self.network, self._val, batch_size=scoring.batch_size, what="val")
         scores = score_confusion(found.sum(0), scoring.protocol)
@@ -287,7 +287,7 @@ class Segmentation(Task):
         """Score every class on each test part, day and night apart where the frames tell."""
         results = {}
         for name, part in self.recipe.data.test.items():
-            data = self._labeled(part_frames(part, self._root))
+            data = self._labeled(usable_part(part, self._root))
             found = confusion_of(self.network, data, batch_size=self.recipe.scoring.batch_size, what=name)
             results[name] = self.score(data, found)
         return results

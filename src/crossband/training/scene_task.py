@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from ..data.items import check_apart, part_frames
+from ..data.items import check_apart, usable_part
 from ..data.parts import MOST_MB, Factor, Part, Splits
 from ..data.scenes import Scenes
 from ..errors import CrossbandError
@@ -68,9 +68,12 @@ class SceneTask(Task):
         self._val: Scenes | None = None
 
     def _scenes(self, part: Part) -> Scenes:
-        scenes = Scenes(part_frames(part, self._root), self.recipe.data.cache_mb)
-        scenes.need(*self.needs)
-        return scenes
+        frames = usable_part(part, self._root)
+        Scenes(frames).need(*self.needs)
+        whole = frames.table[list(self.needs)].notna().all(axis=1).to_numpy(bool)
+        if not whole.any():
+            raise CrossbandError(f"no frame of {part.frames} has all of {', '.join(self.needs)}")
+        return Scenes(frames.select(whole), self.recipe.data.cache_mb)
 
     @property
     def val(self) -> Scenes:

@@ -73,12 +73,14 @@ class Flight:
         return found, parse_units(self.table["units"].iloc[row])
 
     def kelvin(self, row: int) -> np.ndarray:
-        """Return the temperatures of a frame, float32 ``(H, W)``.
+        """Return the temperatures of a frame, float32 ``(H, W)``; holes get the median of the others.
 
         Raises:
             CrossbandError: the pixels are counts.
         """
-        return to_kelvin(*self.pixels(row))
+        kelvin = to_kelvin(*self.pixels(row))
+        known = np.isfinite(kelvin)
+        return kelvin if known.all() or not known.any() else np.where(known, kelvin, np.median(kelvin[known]))
 
     def ambient(self, most: int = 9) -> float:
         """Return the median temperature of some frames, kelvin."""

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field, field_validator
 
 from ...bands import parse_band
-from ...data.items import FrameItems, check_apart, make_preprocess, part_frames
+from ...data.items import FrameItems, check_apart, make_preprocess, part_frames, usable_part
 from ...data.parts import MOST_MB, Factor, Name, Part, Side, Splits, Strict
 from ...data.preprocess import Warp
 from ...data.transforms import Flip, Photometry, ViewShift
@@ -162,7 +162,7 @@ class Pairs(Task):
         self.trained_parameters = self.network.set_trainable(model.train_from)
         self.criterion = torch.nn.Identity()
         self.preprocess = make_preprocess(data.size, data.normalization, self.network.encoder.statistics)
-        self.items = self._items(part_frames(data.train, root))
+        self.items = self._items(usable_part(data.train, root))
         self._light = Photometry(data.photometry, data.invert_tir)
         self._geometry = (ViewShift(data.crop), Flip(data.flip))
         self._val: FrameItems | None = None
@@ -263,7 +263,7 @@ class Pairs(Task):
         if self.recipe.model.train_from is not None:
             self._measure_means()
         if self._val is None:
-            self._val = self._items(part_frames(self.recipe.data.val, self._root))
+            self._val = self._items(usable_part(self.recipe.data.val, self._root))
         scores = self._scores(self._val)
         found = {f"val/{name}": float(np.nanmean(list(pairs.values()))) for name, pairs in scores.items()}
         return {**found, "val/recall": float(np.mean(list(found.values())))}
@@ -272,7 +272,7 @@ class Pairs(Task):
         """Return R@1 of each direction on each test part, aligned and misaligned, percent."""
         found = {}
         for name, part in self.recipe.data.test.items():
-            items = self._items(part_frames(part, self._root))
+            items = self._items(usable_part(part, self._root))
             found[name] = {"n_frames": len(items), **self._scores(items)}
         return found
 

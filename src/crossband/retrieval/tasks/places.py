@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import nn
 
 from ...checkpoints import load_network, write_checkpoint
-from ...data.items import Items, check_apart, make_preprocess, part_frames
+from ...data.items import Items, check_apart, make_preprocess, usable_part
 from ...data.parts import Data, Name, SplitPair, Strict
 from ...data.transforms import Photometry, ViewShift
 from ...errors import CrossbandError
@@ -150,7 +150,7 @@ class Places(Task):
             freeze_batchnorm=model.freeze_batchnorm,
         )
         self.trained_parameters = self.network.set_trainable(recipe.data.size, model.train_from)
-        train = _placed(part_frames(recipe.data.train, root), recipe.sampling.measure)
+        train = _placed(usable_part(recipe.data.train, root), recipe.sampling.measure)
         self.preprocess = make_preprocess(
             recipe.data.size,
             recipe.data.normalization,
@@ -318,7 +318,7 @@ class Places(Task):
 
     def _pair(self, pair: SplitPair) -> _Pair:
         data = self.recipe.data
-        queries, gallery = (part_frames(part, self._root) for part in (pair.queries, pair.gallery))
+        queries, gallery = (usable_part(part, self._root) for part in (pair.queries, pair.gallery))
         return _Pair(
             Items(queries, data.query_bands, self.preprocess, data.cache_mb),
             Items(gallery, data.gallery_bands, self.preprocess, data.cache_mb),
