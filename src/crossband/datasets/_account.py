@@ -12,7 +12,7 @@ import pandas as pd
 from ..errors import ImageFault
 from ..frames import Frames
 from ..io import is_image_file, read_bytes
-from ..io.composite import parts_of
+from ..io.composite import files_of
 from ..io.flir import fff_frames, has_flir_records, has_photograph
 from ..io.tiff import is_tiff, page_count
 from ._registry import files_below, is_text
@@ -21,7 +21,7 @@ __all__ = ["LeftOut", "account_lines", "metadata"]
 
 _OWN = ("frames.parquet", "frames.csv")  # of crossband itself
 _MOST_LINES = 8
-_PATHS = ("rgb", "nir", "tir", "labels", "boxes")
+_PATHS = ("rgb", "nir", "tir", "labels", "boxes", "rgb_boxes", "thermal_raw")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _taken(frames: Frames) -> set[Path]:
     columns = [column for column in _PATHS if column in frames.table]
     paths = pd.concat([frames.table[column].dropna() for column in columns]) if columns else []
     whole = [frames.root / path for path in paths]
-    return {part.absolute() for path in whole for part in parts_of(path) or [path]}
+    return {file.absolute() for path in whole for file in files_of(path)}
 
 
 def _kind(path: Path) -> str:
