@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -101,7 +102,7 @@ def _align_folder(
             + ("" if found.one_transform else "; one transform does not fit")
         )
         for name, reason in found.left_out.items():
-            print(f"left out: {name}: {reason}")
+            print(f"left out: {name}: {reason}", file=sys.stderr)
     if use is None:
         path = found.write(make_folder(out or Path()) / "rig.json")
         if not as_json:

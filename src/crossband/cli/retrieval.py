@@ -176,7 +176,7 @@ def fit(
     from ..datasets import open_frames
     from ..retrieval import fit_descriptor
 
-    sets = [with_units(open_frames(source), reading.units) for source in sources]
+    sets = [with_units(open_frames(source), reading.units).with_rig(reading.rig) for source in sources]
     sets = [frames.split(split) for frames in sets] if split else sets
     fitted = fit_descriptor(
         sets,

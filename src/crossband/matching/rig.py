@@ -19,11 +19,13 @@ import cv2
 import numpy as np
 
 from ..bands import Band, parse_band
+from ..datasets.check import usable_frames
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import Frames
 from ..io import read_image
 from ..progress import note, track
+from ..rigs import RigTransform
 from .align import MODELS, Aligner, Registration, corners
 
 __all__ = ["Rig", "fit_rig"]
@@ -63,15 +65,10 @@ class Rig:
 
     def to_json(self) -> dict[str, object]:
         """Return the content of ``rig.json``."""
-        sides = {
-            name: {"band": band.value, "size": list(size)}
-            for name, (band, size) in (("first", self.first), ("second", self.second))
-        }
         return {
             "format": _FORMAT,
-            "matrix": self.matrix.tolist(),
+            **self.transform.to_json(),
             "model": self.model,
-            **sides,
             "pairs": list(self.pairs),
             "left_out": self.left_out,
             "error_px": self.error_px,
@@ -90,38 +87,32 @@ class Rig:
         Raises:
             CrossbandError: no such file, or no rig.
         """
+        transform = RigTransform.read(path)
         try:
             said = json.loads(Path(path).read_text(encoding="utf-8"))
             if said["format"] != _FORMAT or said["model"] not in MODELS:
                 raise ValueError("another format")
-            matrix = np.array(said["matrix"], float)
-            if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
-                raise ValueError("its matrix is no transform")
-            first, second = (
-                (parse_band(said[name]["band"]), (int(said[name]["size"][0]), int(said[name]["size"][1])))
-                for name in ("first", "second")
-            )
-            if not all(1 <= side <= 1 << 15 for _, size in (first, second) for side in size):
-                raise ValueError("its sizes are no images'")
             return cls(
-                matrix,
+                np.array(transform.matrix),
                 said["model"],
-                first,
-                second,
+                (transform.first, transform.first_size),
+                (transform.second, transform.second_size),
                 tuple(map(str, said["pairs"])),
                 dict(said["left_out"]),
                 float(said["error_px"]),
                 float(said["spread_px"]),
                 bool(said["one_transform"]),
             )
-        except FileNotFoundError:
-            raise CrossbandError(
-                f"there is no {path}; fit_rig, or crossband align on a folder of pairs, makes one"
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError, CrossbandError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CrossbandError(
                 f"{path} is no rig ({error}); fit_rig, or crossband align on a folder of pairs, makes one"
             ) from None
+
+    @property
+    def transform(self) -> RigTransform:
+        """What readers apply."""
+        a, b, c = self.matrix.tolist()
+        return RigTransform((tuple(a), tuple(b), tuple(c)), *self.first, *self.second)
 
     def warp(self, pixels: np.ndarray, band: Band) -> np.ndarray:
         """Show an image of the second band as the first camera would have seen it; 0 where nothing is known.
@@ -129,15 +120,9 @@ class Rig:
         Raises:
             CrossbandError: another band, or images of another size than the rig was made from.
         """
-        if band is not self.second[0] or pixels.shape[:2] != self.second[1]:
-            height, width = self.second[1]
-            raise CrossbandError(
-                f"this rig is of {self.second[0].value} images of {width}x{height}, not of {band.value} images "
-                f"of {pixels.shape[1]}x{pixels.shape[0]}"
-            )
-        height, width = self.first[1]
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpPerspective(np.ascontiguousarray(pixels), self.matrix, (width, height), flags=flags)
+        if band is not self.second[0]:
+            raise CrossbandError(f"this rig moves {self.second[0].value} images, not {band.value} images")
+        return self.transform(pixels, unknown=0)
 
     def apply(self, frames: Frames, out: str | Path) -> Frames:
         """Write copies of the second band's images, laid onto the first's, and a manifest of both.
@@ -147,7 +132,7 @@ class Rig:
         """
         out = make_folder(out)
         first, second = self.first[0], self.second[0]
-        chosen = both(frames, first, second)
+        chosen = both(usable_frames(frames, [first, second]), first, second)
         rows = []
         for name, ours, theirs in track(chosen, len(chosen), "aligning", "frames"):
             row: dict[str, object] = {"frame": name}
@@ -155,7 +140,7 @@ class Rig:
                 pixels = read_image(path, band).pixels
                 if band is second:
                     pixels = self.warp(pixels, band)
-                target = out / band.value / f"{name}.png"
+                target = out / band.value / f"{name}.{'tif' if pixels.dtype.kind == 'f' else 'png'}"
                 make_folder(target.parent)
                 write_file(target, partial(_save, pixels=pixels))
                 row[band.value] = target.relative_to(out).as_posix()
@@ -194,9 +179,14 @@ def fit_rig(
         raise CrossbandError(
             f"{len(pairs)} pairs are too few for a rig; give {_LEAST} or more frames with both bands"
         )
+    named = [name for name, _, _ in pairs]
+    looked = usable_frames(
+        frames.select(frames.table["frame"].isin(named).to_numpy(bool)), bands, constant=False
+    )
+    pairs = both(looked, *bands)
     aligner = Aligner(model, weights)
     found: dict[str, Registration] = {}
-    left_out: dict[str, str] = {}
+    left_out = {name: "an image cannot be used" for name in named if name not in {pair[0] for pair in pairs}}
     sizes: set[tuple[tuple[int, int], tuple[int, int]]] = set()
     for name, ours, theirs in track(pairs, len(pairs), "registering", "pairs"):
         try:
