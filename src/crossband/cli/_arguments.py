@@ -43,6 +43,10 @@ TurnOption = Annotated[
     list[str] | None,
     typer.Option("--turn", help="BAND=90, 180, 270 (counterclockwise) or mirror, to be upright"),
 ]
+RigOption = Annotated[
+    Path | None,
+    typer.Option("--rig", help="rig.json of crossband align: one band as the other's camera sees it"),
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto")]
 StoreOption = Annotated[
     Path | None, typer.Option(help="descriptor cache, shared by runs", envvar="CROSSBAND_STORE")
@@ -123,6 +127,7 @@ class Reading:
     set_statistics: StandardizeOption = False
     view: ViewOption = None
     turn: TurnOption = None
+    rig: RigOption = None
     units: UnitsOption = None
     weights: WeightsOption = None
     device: DeviceOption = "auto"
@@ -145,7 +150,7 @@ class FramesReading(Reading):
         """Open the frames of a manifest or a folder."""
         from ..datasets import open_frames
 
-        return with_units(open_frames(source, self.root, band), self.units)
+        return with_units(open_frames(source, self.root, band), self.units).with_rig(self.rig)
 
 
 @dataclass(frozen=True)

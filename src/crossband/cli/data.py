@@ -9,7 +9,7 @@ import typer
 
 from ..errors import CrossbandError
 from ._app import data_app
-from ._arguments import FramesArgument, JsonOption, RootOption, UnitsOption, with_units
+from ._arguments import FramesArgument, JsonOption, RigOption, RootOption, UnitsOption, with_units
 from ._printing import print_json
 
 
@@ -29,6 +29,7 @@ def data_scan(
         float, typer.Option(help="seconds between a frame's images, where frames are paired by time")
     ] = 0.05,
     units: UnitsOption = None,
+    rig: RigOption = None,
 ) -> None:
     """Turn a folder into a manifest: one row per frame, one image path per band.
 
@@ -47,7 +48,7 @@ def data_scan(
     frames = scan(
         root, kind=kind, rgb=rgb, nir=nir, tir=tir, suffixes=suffixes or None, every=every, tolerance=tolerance
     )
-    frames = with_units(frames, units)
+    frames = with_units(frames, units).with_rig(rig)
     path = frames.write(out or frames.root / "frames.parquet")
     counts = ", ".join(f"{int(frames.table[band.value].notna().sum())} {band.value}" for band in frames.bands)
     print(f"{path}: {len(frames)} frames, {counts}")

@@ -178,7 +178,7 @@ def fit(
     from ..retrieval import fit_descriptor
 
     check_output(out, (".safetensors",))
-    sets = [with_units(open_frames(source), reading.units) for source in sources]
+    sets = [with_units(open_frames(source), reading.units).with_rig(reading.rig) for source in sources]
     sets = [frames.split(split) for frames in sets] if split else sets
     fitted = fit_descriptor(
         sets,

@@ -59,7 +59,8 @@ def part_frames(part: Part, root: Path) -> Frames:
             frames = frames.select(frames.table[column].isin(values).to_numpy(bool) == wanted)
     if not len(frames):
         raise CrossbandError(f"no frames of {path} match the recipe's filter {part.where}")
-    return frames.every(part.every)
+    frames = frames.every(part.every)
+    return frames if part.rig is None else frames.with_rig(root / part.rig)
 
 
 def usable_part(part: Part, root: Path) -> Frames:

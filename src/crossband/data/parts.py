@@ -128,15 +128,24 @@ class Part(Strict):
         every: keep each n-th frame of a sequence.
         simulate: make the frames there first.
         also: further frames that belong to it, from other folders; each has conditions of its own.
+        rig: a ``rig.json``, relative to the data's root: one band as the other's camera would have seen it.
     """
 
     frames: str
+    rig: Name | None = None
     kind: Name | None = None
     where: dict[str, list[str]] = Field(default_factory=dict)
     leave_out: dict[str, list[str]] = Field(default_factory=dict)
     every: int = Field(default=1, ge=1, le=1_000_000_000)
     simulate: Simulated | None = None
     also: list[Part] = Field(default_factory=list)
+
+    @field_validator("rig")
+    @classmethod
+    def _rig_inside(cls, rig: str | None) -> str | None:
+        if rig is not None and leaves_folder(rig):
+            raise CrossbandError(f"a rig lies in the data's root; {rig[:100]!r} does not")
+        return rig
 
     @field_validator("frames")
     @classmethod

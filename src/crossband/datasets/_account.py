@@ -13,7 +13,7 @@ import pandas as pd
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
 from ..io import IMAGE_SUFFIXES, begins_as_image, is_image_file, read_bytes
-from ..io.composite import parts_of
+from ..io.composite import files_of, parts_of
 from ..io.flir import fff_frames, has_flir_records, has_photograph
 from ..io.tiff import is_tiff, page_count
 from ..progress import track
@@ -23,7 +23,7 @@ __all__ = ["LeftOut", "account_lines", "metadata", "only_images"]
 
 _OWN = ("frames.parquet", "frames.csv")  # of crossband itself
 _MOST_LINES = 8
-_PATHS = ("rgb", "nir", "tir", "labels", "boxes")
+_PATHS = ("rgb", "nir", "tir", "labels", "boxes", "rgb_boxes", "thermal_raw")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _taken(frames: Frames) -> set[Path]:
     columns = [column for column in _PATHS if column in frames.table]
     paths = pd.concat([frames.table[column].dropna() for column in columns]) if columns else []
     whole = [frames.root / path for path in paths]
-    return {part.absolute() for path in whole for part in parts_of(path) or [path]}
+    return {file.absolute() for path in whole for file in files_of(path)}
 
 
 def _kind(path: Path) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from ..bands import Band, parse_band
 from ..errors import ImageFault
 from ..frames import Frames
+from ..io.composite import files_of
 from ..io.images import MAX_PIXELS, decode_image, read_bytes
 from ..io.remarks import Remark, RemarkLog, said_first
 from ..progress import note, track
@@ -331,6 +332,6 @@ def _missing(frames: Frames) -> Iterator[tuple[int, Fault]]:
     """Label maps and boxes that are not there."""
     for column in ("labels", "boxes"):
         for row, path in enumerate(frames.table.get(column, ())):
-            if not pd.isna(path) and not (frames.root / path).is_file():
+            if not pd.isna(path) and not files_of(frames.root / path)[0].is_file():
                 fault = Fault(frames.names[row], column, str(frames.root / path), "unreadable", "missing")
                 yield row, fault

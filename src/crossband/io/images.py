@@ -24,7 +24,7 @@ import PIL.Image
 
 from ..bands import Band, Units, parse_band, parse_units
 from ..errors import ImageFault
-from .composite import parts_of
+from .composite import parts_of, view_of
 from .dji import is_dji_thermal, read_dji_counts
 from .flir import fff_frames, fff_size, is_fff, is_radiometric_jpeg, read_kelvin, read_photograph
 from .netpbm import netpbm_size, read_netpbm
@@ -299,7 +299,7 @@ def _is_picture(channel: np.ndarray) -> bool:
 def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a label map as the file holds it, integers ``(H, W)``.
 
-    For a PNG with a palette these are the indices of its colors.
+    For a PNG with a palette these are the indices of its colors; an ``.npy`` file holds them as they are.
 
     Raises:
         ImageFault: missing, not an image, too large, or a color image.
@@ -315,7 +315,7 @@ def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     data = read_bytes(path)
     with _faults(path):
         _check_size(*_header_size(data), max_pixels)
-        if not is_tiff(data):
+        if not is_tiff(data) and not is_npy(data):
             with _open_with_pillow(data) as image:
                 _check_size(*image.size, max_pixels)
                 if image.mode == "P":
@@ -344,6 +344,8 @@ def read_bytes(path: str | Path) -> bytes:
     """
     if (parts := parts_of(path)) is not None:
         return _together(path, parts)
+    if (part := view_of(path)) is not None:
+        return _cut(path, *part)
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
@@ -375,9 +377,30 @@ def _together(path: str | Path, parts: list[Path]) -> bytes:
         raise ImageFault(path, "its three files are not gray images of one size and depth")
     if first.dtype not in (np.uint8, np.uint16):
         raise ImageFault(path, f"its three files are of {first.dtype}, no whole numbers")
-    head = f"P6\n{first.shape[1]} {first.shape[0]}\n{np.iinfo(first.dtype).max}\n".encode()
-    pixels = np.stack(channels, -1)
-    return head + (pixels.astype(">u2") if first.dtype == np.uint16 else pixels).tobytes()
+    return _netpbm(np.stack(channels, -1))
+
+
+def _cut(path: str | Path, file: Path, view: tuple[int, int, int, int]) -> bytes:
+    """What of an image lies in a view, as PGM or PPM of 8 or 16 bits.
+
+    Raises:
+        ImageFault: it cannot be read, has no whole numbers or a fourth channel, or is smaller than the view.
+    """
+    pixels = read_image(file).pixels
+    left, top, width, height = view
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[2:] not in ((), (3,)):
+        raise ImageFault(path, f"a view of {pixels.dtype} {pixels.shape}, not of gray or color whole numbers")
+    part = pixels[top : top + height, left : left + width]
+    if part.shape[:2] != (height, width) or not part.size:
+        raise ImageFault(path, f"{file.name} is {pixels.shape[1]}x{pixels.shape[0]}, smaller than the view")
+    return _netpbm(part)
+
+
+def _netpbm(pixels: np.ndarray) -> bytes:
+    """Whole numbers ``(H, W)`` or ``(H, W, 3)`` as PGM or PPM."""
+    kind = "P6" if pixels.ndim == 3 else "P5"
+    head = f"{kind}\n{pixels.shape[1]} {pixels.shape[0]}\n{np.iinfo(pixels.dtype).max}\n".encode()
+    return head + (pixels.astype(">u2") if pixels.dtype == np.uint16 else pixels).tobytes()
 
 
 @contextmanager

@@ -293,7 +293,9 @@ def _query_frames(
             raise CrossbandError(f"no image at {path}; check the query's name")
     anchor = Path(next(iter(paths.values())).anchor)
     row = {name: path.relative_to(anchor).as_posix() for name, path in paths.items()}
-    return Frames.make([{"frame": next(iter(paths.values())).stem, **row}], anchor), np.zeros(0, np.int64)
+    rig = frames.table["rig"].iloc[0] if frames.has("rig") and len(row) > 1 else None
+    query_frame = {"frame": next(iter(paths.values())).stem, **row, **({"rig": rig} if rig else {})}
+    return Frames.make([query_frame], anchor), np.zeros(0, np.int64)
 
 
 def _columns(known: Sequence[str], wanted: Sequence[str] | None, frames: Frames, what: str) -> list[int]:
@@ -407,6 +409,8 @@ def _nothing(m: int) -> FrameVectors:
 def _key(frames: Frames, row: int, bands: Sequence[str]) -> str:
     """What a frame's vectors depend on: its files, by path, size and time of change."""
     parts: list[Any] = [_said(frames, row, "tir_units")]
+    if rig := _said(frames, row, "rig"):
+        parts.append(rig)
     for band in bands:
         path = _paths(frames, row).get(band)
         try:

@@ -22,6 +22,7 @@ from torch import nn
 from ..bands import Band
 from ..data.preprocess import Warp
 from ..errors import CrossbandError
+from ..frames import Frames
 from ..io import as_image
 from ..matching import MatchReranker
 from ..metrics import Ranks
@@ -89,6 +90,10 @@ class SecondLook:
         """Local features ``(n, channels)`` of a stored row, where the re-ranker reads them."""
         device = next((p.device for p in self.reranker.parameters()), torch.device("cpu"))
         return torch.from_numpy(np.ascontiguousarray(row)).reshape(-1, self.reranker.channels).to(device)
+
+    def for_frames(self, frames: Frames) -> SecondLook:
+        """Return the same, of images as the rig of some frames shows them."""
+        return replace(self, descriptor=self.descriptor.for_frames(frames))
 
     def with_warp(self, warp: Warp | None) -> SecondLook:
         """Return the same, of images that are first misaligned by ``warp``."""

@@ -184,7 +184,7 @@ class Segmentation(Task):
         self.classes = class_names(data.classes)
         self.network = create_segmenter(
             model.name, len(self.classes), data.bands, pretrained=model.pretrained, options=model.options
-        ).requires_grad_(True)
+        )
         self.weights_digest = str(self.network.digest)
         self._view = LabeledView(data.mirror, data.rotate, data.crop, data.zoom)
         self._light = Photometry(data.photometry)
