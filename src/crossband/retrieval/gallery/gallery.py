@@ -430,21 +430,29 @@ class Gallery:
             rerank: how many of the nearest are compared once more, by local features; 0 leaves their order.
 
         Raises:
-            ImageFault: an image cannot be used.
+            ImageFault: no image can be used; where others can, those that cannot are the result's faults.
             CrossbandError: as :meth:`nearest`.
         """
         if k < 1:
             raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
         asked = as_images(images)
         names = [str(one) if isinstance(one, str | Path) else f"image {n}" for n, one in enumerate(asked, 1)]
-        shown = [one if isinstance(one, str | Path) else as_image(one, band, units) for one in asked]
-        found = []
-        for one in track(shown, len(shown), "searching", "images"):
-            vector = self.describe(one, band, units, finish)
-            first = rerank if k > 0 and self.look is not None else 0
-            matches = self.nearest(vector, max(k, first) if first else k, where, max_memory=max_memory)
-            found.append(self.rerank(one, band, matches, first, units)[:k] if first else matches)
-        return SearchResult(names, parse_band(band).value, found, shown)
+        result = SearchResult([], parse_band(band).value, [], [])
+        first = rerank if self.look is not None else 0
+        for name, given in zip(names, track(asked, len(asked), "searching", "images"), strict=True):
+            try:
+                one = given if isinstance(given, str | Path) else as_image(given, band, units)
+                vector = self.describe(one, band, units, finish)
+            except ImageFault as fault:
+                result.faults.append(fault)
+                continue
+            matches = self.nearest(vector, max(k, first), where, max_memory=max_memory)
+            result.found.append(self.rerank(one, band, matches, first, units)[:k] if first else matches)
+            result.queries.append(name)
+            result.images.append(one)
+        if result.faults and not result.queries:
+            raise result.faults[0]
+        return result
 
     def nearest(
         self,
