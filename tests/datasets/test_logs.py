@@ -1,4 +1,4 @@
-"""Positions by time: GPX and CSV logs joined to frames; what did not join is said, and hostile files are refused."""
+"""Positions by time: GPX and CSV logs joined to frames; what did not join is said."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class Placement:
 
     @classmethod
     def of_text(cls, turn: str, view: str) -> dict[Band, Placement]:
-        """Read what the columns ``turn`` and ``view`` of a manifest hold: as :meth:`parse` takes, blanks between.
+        """Read the columns ``turn`` and ``view`` of a manifest: what :meth:`parse` takes, blanks between.
 
         Example:
             >>> Placement.of_text("tir=180", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 from ..errors import CrossbandError, need_package
 from ..frames import Frames
 from ..progress import note
+from ._moments import seconds_of
 
 __all__ = ["join_log", "read_log", "seconds_of_times"]
 
@@ -50,7 +52,7 @@ def read_log(path: str | Path) -> pd.DataFrame:
     if path.stat().st_size > _LARGEST:
         raise CrossbandError(f"{path} has more than {_LARGEST >> 20} MB; split the log", parameter="log")
     table = _read_gpx(path) if path.suffix.lower() == ".gpx" else _read_csv(path)
-    table = table[np.isfinite(table["time"])].drop_duplicates("time").sort_values("time")
+    table = table[np.isfinite(table["time"].astype(float))].drop_duplicates("time").sort_values("time")
     if not len(table) or len(table.columns) < 2:
         raise CrossbandError(
             f"{path} has no times with anything that frames could take: {', '.join(_NAMES)}", parameter="log"
@@ -65,7 +67,7 @@ def join_log(frames: Frames, log: str | Path, tolerance: float = 1.0, offset: fl
     takes the place of what the frames had.
 
     Args:
-        frames: with the column ``time``.
+        frames: with the column ``time``, or names that are time stamps.
         log: see :func:`read_log`.
         tolerance: seconds that an entry may be away.
         offset: seconds to add to the frames' times to get the log's.
@@ -75,13 +77,14 @@ def join_log(frames: Frames, log: str | Path, tolerance: float = 1.0, offset: fl
     """
     if not 0 < tolerance < 1e6 or not abs(offset) < 1e9:
         raise CrossbandError("a tolerance is seconds above 0, an offset a number of seconds", parameter="log")
-    if not frames.has("time"):
+    own = _times_of(frames)
+    if not np.isfinite(own).any():
         raise CrossbandError(
             "these frames have no times (by name, EXIF or the column time), so no log can be joined",
             parameter="log",
         )
     table = read_log(log)
-    mine, times = seconds_of_times(frames.table["time"]) + offset, table["time"].to_numpy()
+    mine, times = own + offset, table["time"].to_numpy()
     after = np.clip(np.searchsorted(times, mine), 0, len(times) - 1)
     before = np.maximum(after - 1, 0)
     gaps = np.stack([np.abs(times[before] - mine), np.abs(times[after] - mine)])
@@ -107,8 +110,8 @@ def join_log(frames: Frames, log: str | Path, tolerance: float = 1.0, offset: fl
         first = int(np.flatnonzero(~joined)[0])
         away = f"{gaps[:, first].min():.1f} s away" if known[first] else "it has no time"
         note(
-            f"{int((~joined).sum())} of {len(frames)} frames have no entry of {log} within {tolerance:g} s, first "
-            f"{frames.names[first]} ({away})"
+            f"{int((~joined).sum())} of {len(frames)} frames have no entry of {log} within {tolerance:g} s, "
+            f"first {frames.names[first]} ({away})"
         )
     return frames.assign(**columns)
 
@@ -129,6 +132,16 @@ def seconds_of_times(times: pd.Series) -> np.ndarray:
     return np.where(np.isfinite(numbers), numbers, seconds)
 
 
+def _times_of(frames: Frames) -> np.ndarray:
+    """Seconds of each frame, by its column ``time`` or its name; NaN where neither says them."""
+    named = [seconds_of(Path(name).name) for name in frames.names]
+    by_name = np.array([np.nan if value is None else value for value in named], float)
+    if not frames.has("time"):
+        return by_name
+    told = seconds_of_times(frames.table["time"])
+    return np.where(np.isfinite(told), told, by_name)
+
+
 def _nothing(log: str | Path, mine: np.ndarray, times: np.ndarray, tolerance: float) -> str:
     def moment(seconds: float) -> str:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
@@ -137,15 +150,15 @@ def _nothing(log: str | Path, mine: np.ndarray, times: np.ndarray, tolerance: fl
         return "no time of these frames can be read; write them as ISO 8601"
     away = float(times[0] - mine.min())
     return (
-        f"no entry of {log} is within {tolerance:g} s of a frame: the frames begin at {moment(mine.min())}, the log "
-        f"at {moment(times[0])}; if they began together, the offset is {away:+.0f} s"
+        f"no entry of {log} is within {tolerance:g} s of a frame: the frames begin at {moment(mine.min())}, "
+        f"the log at {moment(times[0])}; if they began together, the offset is {away:+.0f} s"
     )
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, encoding="utf-8-sig", sep=None, engine="python", dtype="string", comment="#")
-    except (ValueError, UnicodeDecodeError, OverflowError, pd.errors.ParserError) as error:
+    except (ValueError, UnicodeDecodeError, OverflowError, csv.Error) as error:
         reason = " ".join(str(error).split())[:100]
         raise CrossbandError(f"{path} is no table: {reason}", parameter="log") from None
     plain = {_UNIT.sub("", str(name)).strip().lower().replace(" ", "_"): name for name in table.columns}
@@ -206,4 +219,6 @@ def _plausible(table: pd.DataFrame) -> pd.DataFrame:
     for name, most in (("lat", 90), ("lon", 180)):
         if name in table:
             table = table[table[name].isna() | (table[name].abs() <= most)]
-    return table.dropna(axis=1, how="all") if len(table) else table
+    return table.dropna(axis=1, how="all").reindex(
+        columns=[name for name in table.columns if name == "time" or table[name].notna().any()]
+    )
