@@ -68,7 +68,9 @@ def extract(
 def extract_pairs(
     paths: Sequence[str | Path], out: str | Path, every: int = 1, seconds: float | None = None
 ) -> dict[Path, int]:
-    """Take several files apart, each into a folder of its own name, so that images of one number are one frame.
+    """Take several files apart, each into a folder of its own name.
+
+    Images of one number are one frame.
 
     Args:
         paths: the videos of two cameras that began together, say.

@@ -65,7 +65,7 @@ class Suggestion:
 
 
 def suggest_placement(frames: Frames, most: int = 4, weights: str | None = None) -> list[Suggestion]:
-    """Tell what turn and view the first two bands of some frames seem to need; nothing where they need none.
+    """Tell what turn and view two bands of some frames seem to need.
 
     Args:
         frames: with images of two bands; those that keep a view, a turn or a rig need none.
