@@ -80,7 +80,7 @@ def test_egfnet_learns_by_its_recipe_and_by_clipped_sgd(sgd, clip):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), clip or math.inf)
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert max(losses[-3:]) < losses[0]
 
 

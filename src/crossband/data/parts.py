@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..bands import parse_band
-from ..errors import CrossbandError
+from ..errors import CrossbandError, unknown_name
 from ..frames import leaves_folder
 
-__all__ = ["MAX_SEED", "Data", "Part", "Simulated", "SplitPair", "Splits", "Strict", "queries_of"]
+__all__ = ["MAX_SEED", "Data", "Part", "Simulated", "SplitPair", "Splits", "Strict", "known", "queries_of"]
 
 _LONGEST_TEXT = 4000
 _LARGEST = 1e12  # of a number that nothing else bounds
@@ -37,6 +38,17 @@ class Strict(BaseModel):
                 if isinstance(value, str) and ("\0" in value or len(value) > _LONGEST_TEXT):
                     raise ValueError(f"{name} holds a zero byte, or more than {_LONGEST_TEXT} characters")
         return given
+
+
+def known(what: str, names: Collection[str]) -> AfterValidator:
+    """Return what makes pydantic refuse a text that is none of ``names``, with the nearest of them."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(str(unknown_name(what, name, names)))  # pydantic adds where it stands
+        return name
+
+    return AfterValidator(check)
 
 
 class Simulated(Strict):
