@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from .networks import Detector, Networks
 from .semantic_map import SemanticMap, read_map
 from .stages import Position, align, detect, localize
 from .translate import Thermal, read_photograph, translate_photograph
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["ObjectMatch", "ReidResult", "geojson", "match", "reid"]
 
@@ -89,6 +92,12 @@ class ReidResult(Result):
         """Return one row per match."""
         columns = list(ObjectMatch.__dataclass_fields__)
         return pd.DataFrame([asdict(one) for one in self.matches], columns=columns)
+
+    def plot(self) -> Figure:
+        """Draw the distance of each match, and the threshold below which it may be the object."""
+        from ..reports.result_plots import plot_distances
+
+        return plot_distances(self.to_pandas(), self.threshold)
 
 
 def reid(
