@@ -174,8 +174,10 @@ def fit(
     Example: crossband fit llvip epfl --model efficientnet_lite0@blocks.4:avg8 --out small.safetensors
     """
     from ..datasets import open_frames
+    from ..files import check_output
     from ..retrieval import fit_descriptor
 
+    check_output(out, (".safetensors",))
     sets = [with_units(open_frames(source), reading.units).with_rig(reading.rig) for source in sources]
     sets = [frames.split(split) for frames in sets] if split else sets
     fitted = fit_descriptor(

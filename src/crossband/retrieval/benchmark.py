@@ -271,8 +271,8 @@ def benchmark(
         raise CrossbandError(f"{rerank} items cannot be re-ranked; choose 1 or more, or 0 for none")
     runs: list[Run] = []
     faults: dict[tuple[str, str], ImageFault] = {}
-    for model in distinct(models):
-        descriptor = Descriptor.of(model, options)
+    loaded = [Descriptor.of(model, options) for model in distinct(models)]  # refused before any work
+    for descriptor in loaded:
         look = SecondLook.of(descriptor) if rerank else None
         plan = _Plan(rule, store, misaligned, own_means, look, rerank, max_memory, workers)
         for run, found in _measure(frames, descriptor, ways, plan):

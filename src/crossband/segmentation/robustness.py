@@ -77,10 +77,14 @@ def segmentation_robustness(
     """
     if not checkpoints:
         raise CrossbandError("no checkpoint to measure; give one", parameter="checkpoint")
+    models = {name: load_segmenter(checkpoint, device) for name, checkpoint in checkpoints.items()}
     frames, rows = usable_frames(frames), []
-    for name, checkpoint in checkpoints.items():
-        model = load_segmenter(checkpoint, device)
-        data = LabeledFrames(frames, model.bands, model.preprocess, model.classes, cache_mb=512)
+    sets = {
+        name: LabeledFrames(frames, model.bands, model.preprocess, model.classes, cache_mb=512)
+        for name, model in models.items()
+    }
+    for name, model in models.items():
+        data = sets[name]
         parts = _parts(data.frames)
         undisturbed = confusion_of(model.network, data, what=name)
         for kind, amounts in DISTURBANCES.items():

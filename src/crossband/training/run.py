@@ -78,12 +78,7 @@ def train(
     folder = Path(out)
     given = read_recipe(recipe, overrides)
     start = time.perf_counter()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CrossbandError(
-            f"cannot write {folder} ({error.strerror}); choose another folder", parameter="out"
-        ) from None
+    make_folder(folder)
     try:
         from .engine import BEST, fit
     except ModuleNotFoundError as error:

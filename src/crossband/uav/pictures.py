@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..bands import Normalization, Units
+from ..bands import Normalization, Units, parse_units
 from ..data.scenes import zoomed
 from ..datasets import open_frames
 from ..datasets.check import usable_frames
@@ -153,8 +153,8 @@ def detect_pictures(
             f"{path} reads a map's labeling beside the image; give a flight, its map and the models instead",
             parameter="map",
         )
-    pictures = _open(Path(source), units)
     folder = make_folder(out)
+    pictures = _open(Path(source), units)
     made_from = {
         "source": str(Path(source).resolve()),
         "frames": pictures.names if not pictures.video else "",
@@ -200,7 +200,7 @@ def _joined(classes: list[str], pictures: _Source, boxes: list[np.ndarray], fold
 def _open(source: Path, units: str | None) -> _Source:
     suffix = source.suffix.lower()
     if suffix in VIDEO_SUFFIXES and source.is_file():
-        return _open_video(source, Units(units or "counts"))
+        return _open_video(source, parse_units(units or "counts"))
     if suffix in IMAGE_SUFFIXES and source.is_file():
         return _of_files([source], [source.stem], units, sequence=False)
     if source.is_dir() and not (source / "frames.parquet").is_file():
