@@ -45,9 +45,7 @@ TurnOption = Annotated[
 ]
 RigOption = Annotated[
     Path | None,
-    typer.Option(
-        "--rig", help="rig.json of crossband align: one band as the other's camera sees it"
-    ),
+    typer.Option("--rig", help="rig.json of crossband align: one band as the other's camera sees it"),
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto")]
 StoreOption = Annotated[

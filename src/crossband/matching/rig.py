@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 
 from ..bands import Band, parse_band
+from ..datasets.check import same_picture
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
-from ..datasets.check import same_picture
 from ..frames import COLUMNS, Frames, leaves_folder
 from ..io import read_image
 from ..progress import note, track
@@ -157,7 +157,9 @@ class Rig:
                 pixels = read_image(path, band, units[name]).pixels
                 if band is second:
                     pixels = self.warp(pixels, band)
-                suffix = "tif" if pixels.dtype.kind == "f" or pixels.ndim == 3 and pixels.itemsize > 1 else "png"
+                suffix = (
+                    "tif" if pixels.dtype.kind == "f" or (pixels.ndim == 3 and pixels.itemsize > 1) else "png"
+                )
                 target = out / band.value / f"{name}.{suffix}"
                 make_folder(target.parent)
                 write_file(target, partial(_save, pixels=pixels, suffix=suffix))

@@ -200,9 +200,9 @@ def _field_plot(residuals: Residuals, rig: Rig) -> tuple[Figure, float]:
     scale = max(1.0, float(np.floor(0.8 * cell.min() / max(longest, 1e-6))))
     figure = Drawing(figsize=(5.6, 5.6 * height / width + 0.3), layout="constrained", dpi=130)
     ax = figure.subplots()
-    ax.quiver(
-        *table.T, angles="xy", scale_units="xy", scale=1 / scale, color=PALETTE[0], width=0.006
-    ) if len(table) else None
+    ax.quiver(*table.T, angles="xy", scale_units="xy", scale=1 / scale, color=PALETTE[0], width=0.006) if len(
+        table
+    ) else None
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xticks=[], yticks=[])
     return figure, scale
 
