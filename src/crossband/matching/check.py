@@ -1,8 +1,8 @@
 """Do the two images of each frame show the same scene, at the same moment? Pairs held against one another.
 
-Local features of all images of a band, less what all of them have in common (a camera that stands still sees the
-same walls in every frame), are compared with those of the other band, each frame with every other. Right pairs
-stand out of all wrong ones; where frames swapped partners, or one stream came late, others stand out.
+Local features of all images of a band, less what all of them have in common (a camera that stands still sees
+the same walls in every frame), are compared with those of the other band, each frame with every other. Right
+pairs stand out of all wrong ones; where frames swapped partners, or one stream came late, others stand out.
 """
 
 from __future__ import annotations
