@@ -11,11 +11,13 @@ from ._app import app
 from ._arguments import (
     BandsQuery,
     Comparing,
+    CslsOption,
     FramesArgument,
     JsonOption,
     ModelsOption,
     Reading,
     RerankOption,
+    SequenceOption,
     takes,
     with_units,
 )
@@ -40,6 +42,8 @@ def benchmark(
         ),
     ] = True,
     rerank: RerankOption = 10,
+    sequence: SequenceOption = None,
+    csls: CslsOption = False,
     *,
     comparing: Comparing,
     as_json: JsonOption = False,
@@ -63,6 +67,8 @@ def benchmark(
         misaligned=misaligned,
         own_means=own_means,
         rerank=rerank,
+        sequence=sequence,
+        csls=csls,
         **settings,
     )
     report = result.report(out, published_retrieval)

@@ -292,8 +292,8 @@ def _judged(rig: Rig, residuals: Residuals) -> Rig:
     if rig.one_transform and parallax > limit:
         x, y = residuals.direction
         note(
-            f"matches lie {parallax:.1f} pixels off the transform along ({x:.2f}, {y:.2f}), beyond their noise of "
-            f"{residuals.noise_px:.1f}: depth differs (parallax); one transform does not fit"
+            f"matches lie {parallax:.1f} pixels off the transform along ({x:.2f}, {y:.2f}), beyond their noise "
+            f"of {residuals.noise_px:.1f}: depth differs (parallax); one transform does not fit"
         )
     return replace(rig, parallax_px=parallax, one_transform=rig.one_transform and parallax <= limit)
 
