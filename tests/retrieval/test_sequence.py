@@ -128,7 +128,7 @@ def test_the_protocol_index_counts_frames_along_each_sequence():
 
 def test_csls_is_its_own_definition_and_pushes_hubs_away():
     rng = np.random.default_rng(0)
-    queries, gallery = rng.normal(size=(30, 8)), rng.normal(size=(40, 8))
+    queries, gallery = rng.normal(0.6, 1, (30, 8)), rng.normal(size=(40, 8))
     gallery[7] = queries.mean(0)  # near to every query
     queries, gallery = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, gallery))
     similar = queries @ gallery.T

@@ -120,6 +120,12 @@ class Residuals:
         """The deviation that depth adds along the direction of parallax."""
         return float(np.sqrt(max(_deviation(self.along) ** 2 - self.noise_px**2, 0.0)))
 
+    @property
+    def trend_px(self) -> float:
+        """How far the medians of near and far matches lie apart; 0 where matches are too few."""
+        medians = [one.along_px for one in self.by_depth()]
+        return max(medians) - min(medians) if medians else 0.0
+
     def by_depth(self) -> list[DepthBin]:
         """Return the residuals from the nearest matches to the farthest.
 

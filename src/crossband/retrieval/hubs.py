@@ -62,8 +62,8 @@ def without_hubs(
 ) -> tuple[Lifted, Lifted]:
     """Return queries and gallery among which Euclidean distances order as CSLS does.
 
-    With ``s = -d² / 2``, CSLS is ``2 s(q, g) - r(q) - r(g)``; so items are ordered by ``d² + r(g)``, and what is
-    added is the square of the further coordinate. The queries stand for what queries look like.
+    With ``s = -d² / 2``, CSLS is ``2 s(q, g) - r(q) - r(g)``; so items are ordered by ``d² + r(g)``, and what
+    is added is the square of the further coordinate. The queries stand for what queries look like.
 
     Example:
         >>> from crossband.retrieval.descriptor_cache import ArrayRows

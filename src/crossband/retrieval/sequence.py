@@ -1,10 +1,10 @@
 """Sequences: a frame's neighbors in time are evidence of where it is.
 
-Where queries and gallery were both taken along a way, right matches lie on lines through the matrix of distances,
-and chance does not. Milford and Wyeth, "SeqSLAM: Visual Route-Based Navigation for Sunny Summer Days and Stormy
-Winter Nights", ICRA 2012, sum distances along straight lines of several velocities. Here one dynamic program
-takes the best path through the matrix instead, whose velocity may change from frame to frame, forward and back in
-time and in both directions of travel.
+Where queries and gallery were both taken along a way, right matches lie on lines through the matrix of
+distances, and chance does not. Milford and Wyeth, "SeqSLAM: Visual Route-Based Navigation for Sunny Summer Days
+and Stormy Winter Nights", ICRA 2012, sum distances along straight lines of several velocities. Here one dynamic
+program takes the best path through the matrix instead, whose velocity may change from frame to frame, forward and
+back in time and in both directions of travel.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def with_evidence(distances: np.ndarray, lists: Reranked, weight: float = 1.0) -
     score beyond the list's median, in deviations of all scores. Both are weighed as deviations of distances.
 
     Example:
-        >>> lists = Reranked(np.array([[1, 0]]), np.zeros((1, 2)), np.ones((1, 2)), None, np.array([[0.9, 0.1]]))
+        >>> none, probable = np.zeros((1, 2)), np.array([[0.9, 0.1]])
+        >>> lists = Reranked(np.array([[1, 0]]), none, none, None, probable)
         >>> with_evidence(np.array([[1.0, 2.0, 3.0]]), lists)[0].argmin()
         1
     """
