@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from crossband.datasets import open_frames
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.metrics.protocol import PositiveMask, Protocol
-from crossband.retrieval import benchmark
+from crossband.retrieval import benchmark, index, search
 from crossband.retrieval.descriptor_cache import ArrayRows
 from crossband.retrieval.hubs import NEIGHBORS, without_hubs
 from crossband.retrieval.rerank import Reranked
@@ -140,3 +142,30 @@ def test_csls_is_its_own_definition_and_pushes_hubs_away():
     distances = np.linalg.norm(q[:, None] - g[None], axis=2)
     assert np.array_equal(distances.argsort(1), (-csls).argsort(1))
     assert (distances.argmin(1) == 7).mean() < (similar.argmax(1) == 7).mean()
+
+
+def test_a_folder_is_searched_frame_by_frame_and_together(make_pairs, small, tmp_path):
+    root = make_pairs(tmp_path / "walk", n=11, bands=("rgb", "tir"))
+    for band in ("rgb", "tir"):  # names whose numbers are not of one length
+        for path in (root / band).iterdir():
+            path.rename(path.with_name(f"f{int(path.stem)}.png"))
+    index(open_frames(root), tmp_path / "gallery", "hog", ["tir"], options=small)
+    alone = search(root / "rgb", tmp_path / "gallery", 3, options=small)
+    assert [Path(name).stem for name in alone.queries] == [f"f{i}" for i in range(11)]
+    together = search(root / "rgb", tmp_path / "gallery", 3, sequence=5, options=small)
+    right = [
+        [found[0].frame == Path(name).stem for name, found in zip(r.queries, r.found)]
+        for r in (alone, together)
+    ]
+    assert sum(right[1]) >= sum(right[0])
+    assert [match.rank for match in together.found[0]] == [1, 2, 3]
+    one = search(root / "rgb" / "f10.png", tmp_path / "gallery", 3, csls=True, options=small)
+    assert len(one) == 3
+    both = search(
+        root / "rgb", tmp_path / "gallery", 2, sequence=3, csls=True, where="frame != 'f3'", options=small
+    )
+    assert "f3" not in {match.frame for match in both}
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(CrossbandError, match="no images"):
+        search(empty, tmp_path / "gallery", options=small)

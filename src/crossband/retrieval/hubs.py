@@ -13,7 +13,7 @@ import numpy as np
 from .descriptor_cache import Rows
 from .search import DEFAULT_MEMORY, exact_search
 
-__all__ = ["Lifted", "hubness", "without_hubs"]
+__all__ = ["Lifted", "hubness", "own_hubness", "without_hubs"]
 
 NEIGHBORS = 10
 
@@ -31,6 +31,16 @@ def hubness(gallery: Rows, others: Rows, k: int = NEIGHBORS, max_memory: int = D
     """
     distances, _ = exact_search(gallery, others, k, max_memory)
     return -0.5 * np.square(distances.astype(np.float64)).mean(1)
+
+
+def own_hubness(rows: Rows, k: int = NEIGHBORS, max_memory: int = DEFAULT_MEMORY) -> np.ndarray:
+    """Compute the further coordinate of each item, float64 ``(m,)``, from its neighbors among the items.
+
+    That is what is left where queries come one by one.
+    """
+    distances, _ = exact_search(rows, rows, k + 1, max_memory)
+    r = -0.5 * np.square(distances[:, 1:].astype(np.float64)).mean(1) if distances.shape[1] > 1 else np.zeros(1)
+    return np.sqrt(r - r.min()) if len(r) == rows.shape[0] else np.zeros(rows.shape[0])
 
 
 class Lifted:

@@ -3,8 +3,8 @@
 Where queries and gallery were both taken along a way, right matches lie on lines through the matrix of
 distances, and chance does not. Milford and Wyeth, "SeqSLAM: Visual Route-Based Navigation for Sunny Summer Days
 and Stormy Winter Nights", ICRA 2012, sum distances along straight lines of several velocities. Here one dynamic
-program takes the best path through the matrix instead, whose velocity may change from frame to frame, forward and
-back in time and in both directions of travel.
+program takes the best path through the matrix instead, whose velocity may change from frame to frame, forward
+and back in time and in both directions of travel.
 """
 
 from __future__ import annotations
