@@ -154,7 +154,7 @@ def test_a_folder_is_searched_frame_by_frame_and_together(make_pairs, small, tmp
     assert [Path(name).stem for name in alone.queries] == [f"f{i}" for i in range(11)]
     together = search(root / "rgb", tmp_path / "gallery", 3, sequence=5, options=small)
     right = [
-        [found[0].frame == Path(name).stem for name, found in zip(r.queries, r.found)]
+        [found[0].frame == Path(name).stem for name, found in zip(r.queries, r.found, strict=True)]
         for r in (alone, together)
     ]
     assert sum(right[1]) >= sum(right[0])

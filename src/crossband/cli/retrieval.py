@@ -42,6 +42,12 @@ def benchmark(
         ),
     ] = True,
     rerank: RerankOption = 10,
+    rerank_features: Annotated[
+        str,
+        typer.Option(
+            help="what re-ranks: encoder, or learned features: aliked, aliked-n16, disk, xfeat, ..+lightglue"
+        ),
+    ] = "encoder",
     sequence: SequenceOption = None,
     csls: CslsOption = False,
     *,
@@ -67,6 +73,7 @@ def benchmark(
         misaligned=misaligned,
         own_means=own_means,
         rerank=rerank,
+        rerank_features=rerank_features,
         sequence=sequence,
         csls=csls,
         **settings,

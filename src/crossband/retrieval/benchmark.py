@@ -18,6 +18,7 @@ from ..data.preprocess import Warp
 from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, results_kind, write_file
 from ..frames import Frames
+from ..matching.keypoints import OWN
 from ..metrics import (
     Protocol,
     Ranks,
@@ -258,6 +259,7 @@ def benchmark(
     misaligned: bool = True,
     own_means: bool = True,
     rerank: int = DEFAULT_RERANK,
+    rerank_features: str = OWN,
     sequence: int | None = None,
     csls: bool = False,
     options: Options = DEFAULT_OPTIONS,
@@ -281,6 +283,8 @@ def benchmark(
             fitted descriptor, which shows what is lost where a set's own are not known.
         rerank: how many items of each list are compared once more, by models that can; 0 leaves the
             descriptor's order.
+        rerank_features: ``encoder`` for the model's own re-ranker or its encoder's maps, or the name of learned
+            local features (:func:`crossband.matching.list_features`), which re-rank any model's lists.
         sequence: also measure with so many frames in time for each query; frames of a sequence are in order.
         csls: take off each item how near it is to queries of any kind, which undoes hubs
             (:mod:`crossband.retrieval.hubs`).
@@ -300,7 +304,7 @@ def benchmark(
     faults: dict[tuple[str, str], ImageFault] = {}
     for model in distinct(models):
         descriptor = Descriptor.of(model, options)
-        look = SecondLook.of(descriptor) if rerank else None
+        look = SecondLook.of(descriptor, rerank_features, options.weights) if rerank else None
         plan = _Plan(rule, store, misaligned, own_means, look, rerank, max_memory, workers, sequence, csls)
         for run, found in _measure(frames, descriptor, ways, plan):
             runs.append(run)
@@ -317,6 +321,7 @@ def benchmark(
         "means": "own" if own_means else "of the model",
         "frames": len(frames),
         "reranked": rerank,
+        "rerank_features": rerank_features,
         "sequence": sequence,
         "csls": csls,
         "interval": "95 %, bootstrap over queries (2000 resamples, seed 0); Clopper-Pearson where all agree",
