@@ -25,9 +25,11 @@ NAMES = [info.name for info in list_segmenters()]
 SMALL: dict[str, dict[str, Any]] = {
     "rsfnet": {"first": "resnet18", "second": "resnet18", "widths": [16, 16, 16, 16], "reduced": 8},
     **{name: {"encoder": "resnet18"} for name in ("egfnet", "mtanet", "abmdrnet")},
+    "cmx_b2": {"encoder": "mit_b0", "width": 16},
 }
 # the same as one that is tried, but for depth
 LARGE = (
+    "cmx_b4",
     "rtfnet34",
     "rtfnet50",
     "rtfnet101",
@@ -51,6 +53,14 @@ TRIED = [name for name in NAMES if name not in LARGE]
 def small(name: str, bands: tuple[str, ...] = ("rgb", "tir"), **options: Any) -> torch.nn.Module:
     torch.manual_seed(0)
     return create_segmenter(name, 5, bands, options=SMALL.get(name, {}) | options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_of_a_new_network_learns_but_for_fixed_depthwise_kernels(name):
+    with torch.device("meta"):
+        network = create_segmenter(name)
+    fixed = {id(p) for m in network.modules() if isinstance(m, FixedDepthwise) for p in m.parameters()}
+    assert [key for key, p in network.named_parameters() if not (p.requires_grad or id(p) in fixed)] == []
 
 
 @pytest.mark.parametrize("name", TRIED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -110,7 +111,7 @@ def _align_folder(
             + ("" if found.one_transform else "; one transform does not fit (parallax, or the cameras moved)")
         )
         for name, reason in found.left_out.items():
-            print(f"left out: {name}: {reason}")
+            print(f"left out: {name}: {reason}", file=sys.stderr)
     if fit is not None:
         folder = make_folder(out or Path())
         page = fit.report(folder)

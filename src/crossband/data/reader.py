@@ -14,7 +14,7 @@ import torch
 from ..bands import BANDS, Band
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
-from ..io import Image, read_image, read_labels
+from ..io import Image, RemarkLog, read_image, read_labels
 from .preprocess import Preprocess
 
 __all__ = ["FrameReader"]
@@ -35,6 +35,9 @@ class FrameReader:
         cache_mb: memory for what has been read; beyond it files are read again.
         preprocess: how :meth:`unit` makes a tensor of an image.
 
+    Attributes:
+        remarks: what is to be known of the images read so far.
+
     Example:
         >>> from crossband.simulation import simulate
         >>> import tempfile
@@ -47,6 +50,7 @@ class FrameReader:
     def __init__(self, frames: Frames, cache_mb: int = 0, preprocess: Preprocess | None = None) -> None:
         self.frames, self.preprocess = frames, preprocess or Preprocess()
         self._units, self._rigs = frames.units(), frames.rigs()
+        self.remarks = RemarkLog()
         self._kept = _Kept(cache_mb << 20)
 
     def path(self, row: int, column: str) -> Path:
@@ -67,6 +71,7 @@ class FrameReader:
         """
         band = Band(column) if column in BANDS else Band.RGB
         image, rig = read_image(self.path(row, column), band, self._units[row]), self._rigs[row]
+        self.remarks.add(self.path(row, column), image.remarks)
         if rig is None or column != rig.second:
             return image
         try:

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from ..bands import Band, parse_band
-from ..datasets.check import same_picture
+from ..datasets.check import same_picture, usable_frames
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import COLUMNS, Frames, leaves_folder
@@ -143,15 +143,16 @@ class Rig:
         """
         out = make_folder(out)
         first, second = self.first[0], self.second[0]
-        chosen = both(frames, first, second)
+        chosen = both(usable_frames(frames, [first, second]), first, second)
         if not chosen:
             raise CrossbandError(f"no frame has both {first.value} and {second.value}, so none can be aligned")
-        if len(chosen) < len(frames):
-            note(f"{len(frames) - len(chosen)} of {len(frames)} frames lack a band and are left out")
+        lacking = len(frames) - len(both(frames, first, second))
+        if lacking:
+            note(f"{lacking} of {len(frames)} frames lack a band and are left out")
         units = dict(zip(frames.names, frames.units(), strict=True))
         told = [name for name in COLUMNS if name in frames.table and name not in (*_OF_OTHER_FILES, "frame")]
         rows = frames.table.set_index("frame")[told]
-        made = []
+        made: list[dict[str, object]] = []
         for name, ours, theirs in track(chosen, len(chosen), "aligning", "frames"):
             row: dict[str, object] = {"frame": name}
             for band, path in ((first, ours), (second, theirs)):
@@ -165,7 +166,7 @@ class Rig:
                 make_folder(target.parent)
                 write_file(target, partial(_save, pixels=pixels, suffix=suffix))
                 row[band.value] = target.relative_to(out).as_posix()
-            made.append({**rows.loc[name].to_dict(), **row})
+            made.append({str(key): value for key, value in rows.loc[name].items()} | row)
         aligned = Frames.make(made, out)
         aligned.write(out / "frames.parquet")
         return aligned
@@ -231,8 +232,13 @@ def fit_rig(
         raise CrossbandError(
             f"{len(pairs)} pairs are too few for a rig; give {_LEAST} or more frames with both bands"
         )
+    named = [name for name, _, _ in pairs]
+    chosen = frames.select(frames.table["frame"].isin(named).to_numpy(bool))
+    usable = both(usable_frames(chosen, bands, constant=False), *bands)
     aligner = aligner or Aligner(model, weights)
-    found, left_out, sizes = _registered(aligner, pairs, bands)
+    found, left_out, sizes = _registered(aligner, usable, bands)
+    unread = {name: "an image cannot be used" for name in named if name not in {pair[0] for pair in usable}}
+    left_out = {**unread, **left_out}
     if len(found) < _LEAST:
         raise CrossbandError(
             f"only {len(found)} of {len(pairs)} pairs can be registered, too few for a rig: "

@@ -18,12 +18,12 @@ from ..checkpoints import complete_metadata, load_network
 from ..data.items import FrameItems
 from ..data.preprocess import Preprocess
 from ..datasets import open_frames
+from ..datasets.check import say_left_out
 from ..devices import choose_device
 from ..errors import CrossbandError, unknown_name
 from ..frames import Frames
 from ..models import create_streams
 from ..models.streams import Streams
-from ..progress import note
 from ..reports.strips import Tile, strip
 from ..results import Result
 from ..retrieval.descriptor_cache import DescriptorStore
@@ -422,9 +422,9 @@ def _key(frames: Frames, row: int, bands: Sequence[str]) -> str:
 
 
 def _say_faults(items: FrameItems | None) -> None:
-    if items is not None and items.faults:
-        note(f"{len(items.faults)} images of the gallery cannot be read and are left out, such as")
-        note(f"  {next(iter(items.faults.values()))}")
+    if items is not None:
+        say_left_out(list(items.faults.values()))
+        items.remarks.say()
 
 
 def _paths(frames: Frames, row: int) -> dict[str, str]:

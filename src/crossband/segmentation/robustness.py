@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from ..bands import Band
 from ..data.labeled import LabeledFrames
+from ..datasets.check import usable_frames
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import Frames
@@ -95,7 +96,7 @@ def segmentation_robustness(
     """
     if not checkpoints:
         raise CrossbandError("no checkpoint to measure; give one", parameter="checkpoint")
-    rows = []
+    frames, rows = usable_frames(frames), []
     for name, checkpoint in checkpoints.items():
         model = load_segmenter(checkpoint, device)
         data = LabeledFrames(frames, model.bands, model.preprocess, model.classes, cache_mb=512)

@@ -24,9 +24,10 @@ import pandas as pd
 
 from ..bands import Units, parse_units, to_kelvin
 from ..data.reader import FrameReader
+from ..datasets.check import usable_frames
 from ..errors import CrossbandError
 from ..frames import Frames, leaves_folder
-from ..io import IMAGE_SUFFIXES, read_image
+from ..io import IMAGE_SUFFIXES
 from ..io.exif import read_exif
 from ..io.video import read_video
 from .projection import Pose
@@ -72,12 +73,14 @@ class Flight:
         return found, parse_units(self.table["units"].iloc[row])
 
     def kelvin(self, row: int) -> np.ndarray:
-        """Return the temperatures of a frame, float32 ``(H, W)``.
+        """Return the temperatures of a frame, float32 ``(H, W)``; holes get the median of the others.
 
         Raises:
             CrossbandError: the pixels are counts.
         """
-        return to_kelvin(*self.pixels(row))
+        kelvin = to_kelvin(*self.pixels(row))
+        known = np.isfinite(kelvin)
+        return kelvin if known.all() or not known.any() else np.where(known, kelvin, np.median(kelvin[known]))
 
     def ambient(self, most: int = 9) -> float:
         """Return the median temperature of some frames, kelvin."""
@@ -191,20 +194,25 @@ def _made(
     table: pd.DataFrame, source: Path, reader: Callable[[int], np.ndarray], where: dict[str, list[str]] | None
 ) -> Flight:
     table = _with_metadata(table.reset_index(drop=True), source)
+    rows = _rows_where(table, source, where)
+    part = table.iloc[rows].reset_index(drop=True)
+    text = part.to_csv(index=False, float_format="%.9g")
+    digest = hashlib.sha256(f"{source.resolve()}\n{text}".encode(errors="surrogateescape")).hexdigest()
+    return Flight(part, source, lambda row: reader(int(rows[row])), digest)
+
+
+def _rows_where(table: pd.DataFrame, source: Path, where: dict[str, list[str]] | None) -> np.ndarray:
+    """The rows that conditions keep."""
     kept = np.ones(len(table), bool)
     for column, values in (where or {}).items():
         if column not in table:
             raise CrossbandError(f"the flight {source} has no column {column!r}")
         kept &= table[column].isin(values).to_numpy(bool)
-    rows = np.flatnonzero(kept)
-    if not len(rows):
+    if not kept.any():
         raise CrossbandError(
             f"no frames of the flight {source} are left" + (f" where {where}" if where else "")
         )
-    part = table.iloc[rows].reset_index(drop=True)
-    text = part.to_csv(index=False, float_format="%.9g")
-    digest = hashlib.sha256(f"{source.resolve()}\n{text}".encode(errors="surrogateescape")).hexdigest()
-    return Flight(part, source, lambda row: reader(int(rows[row])), digest)
+    return np.flatnonzero(kept)
 
 
 def _manifest_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
@@ -212,6 +220,8 @@ def _manifest_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
     if not frames.has("tir"):
         raise CrossbandError(f"the flight {path} has no thermal images; its column tir names them")
     frames = frames.select(frames.table["tir"].notna().to_numpy(bool))
+    frames = frames.select(_rows_where(frames.table, path, where))
+    frames = usable_frames(frames, ["tir"])
     reader = FrameReader(frames)
     table = frames.table.copy()
     table["units"] = [units or "counts" for units in frames.units()]
@@ -255,8 +265,7 @@ def _sequence_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight
         if leaves_folder(name):
             raise CrossbandError(f"images must stay inside the flight's folder; flight.csv has {name!r}")
     table["frame"] = [Path(name).with_suffix("").as_posix() for name in table["file"]]
-    reader = FrameReader(Frames(table[["frame"]].assign(tir=table["file"]), folder))
-    return _made(table, folder, lambda row: reader.pixels(row, "tir"), where)
+    return _files_flight(table, folder, where)
 
 
 def _exif_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight:
@@ -272,7 +281,17 @@ def _exif_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight:
             f"the images of {folder} do not all say {', '.join(lacking)} in EXIF or XMP; write "
             f"{folder / 'flight.csv'} with the columns file, {', '.join(_NEEDED)}"
         )
-    return _made(table, folder, lambda row: read_image(files[row], "tir").pixels, where)
+    return _files_flight(table, folder, where)
+
+
+def _files_flight(table: pd.DataFrame, folder: Path, where: dict[str, list[str]] | None) -> Flight:
+    """The flight of a table whose column ``file`` names the images."""
+    table = table.iloc[_rows_where(table, folder, where)].reset_index(drop=True)
+    images = table[["frame"]].assign(tir=table["file"], tir_units=table["units"])
+    frames = usable_frames(Frames(images.astype("string"), folder), ["tir"])
+    table = table[table["frame"].isin(frames.names)].reset_index(drop=True)
+    reader = FrameReader(frames)
+    return _made(table, folder, lambda row: reader.pixels(row, "tir"), where)
 
 
 def _video_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,8 +24,10 @@ import pandas as pd
 from ..bands import Normalization, Units
 from ..data.scenes import zoomed
 from ..datasets import open_frames
+from ..datasets.check import usable_frames
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
+from ..frames import Frames
 from ..io import IMAGE_SUFFIXES, read_image
 from ..models.packaged import checkpoint_for
 from ..reports.boxes import draw_boxes
@@ -198,17 +201,25 @@ def _open(source: Path, units: str | None) -> _Source:
     kept = [row for row, path in enumerate(paths) if path is not None]
     if not kept:
         raise CrossbandError(f"{source} has no thermal pictures; objects are detected in those")
-    names, said = [frames.names[row] for row in kept], frames.units()
-    files = [path for path in paths if path is not None]
+    frames = usable_frames(frames.select(np.array(kept)), ["tir"])
+    names, said = frames.names, frames.units()
+    files = [path for path in frames.paths("tir") if path is not None]
 
     def pixels(row: int) -> tuple[np.ndarray, Units]:
-        image = read_image(files[row], "tir", units or said[kept[row]])
+        image = read_image(files[row], "tir", units or said[row])
         return image.pixels, image.units
 
     return _Source(names, pixels, sequence=False)
 
 
 def _of_files(files: Sequence[Path], names: list[str], units: str | None, sequence: bool) -> _Source:
+    """The pictures that can be read; the others are said."""
+    root = Path(os.path.commonpath([file.parent.absolute() for file in files]))
+    paths = [os.path.relpath(file.absolute(), root) for file in files]
+    table = pd.DataFrame({"frame": names, "tir": paths, "tir_units": units}).astype("string")
+    frames = usable_frames(Frames(table, root), ["tir"])
+    files, names = [path for path in frames.paths("tir") if path is not None], frames.names
+
     def pixels(row: int) -> tuple[np.ndarray, Units]:
         image = read_image(files[row], "tir", units)
         return image.pixels, image.units

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
+import torch
 
 from ... import __version__
 from ...bands import Band, parse_band
@@ -357,8 +358,12 @@ class Gallery:
         """
         band = parse_band(band)
         tensor = self.descriptor.preprocess(as_image(image, band, units), band)
-        pooled = _as_stored(self.descriptor.pooled(tensor[None]).numpy())
-        return (finish or self._finish(band))(pooled, band)[0]
+        return self.described(tensor[None], band, finish)[0]
+
+    def described(self, tensors: torch.Tensor, band: Band, finish: Finish | None = None) -> np.ndarray:
+        """Describe preprocessed images of one band in one pass of the network: final vectors ``(n, k)``."""
+        pooled = _as_stored(self.descriptor.pooled(tensors).numpy())
+        return (finish or self._finish(band))(pooled, band)
 
     def _finish(self, band: Band) -> Finish:
         """What finishes a query: with the mean that ships where the gallery saw no image of its band."""
