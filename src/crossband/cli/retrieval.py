@@ -11,11 +11,13 @@ from ._app import app
 from ._arguments import (
     BandsQuery,
     Comparing,
+    CslsOption,
     FramesArgument,
     JsonOption,
     ModelsOption,
     Reading,
     RerankOption,
+    SequenceOption,
     takes,
     with_units,
 )
@@ -40,6 +42,14 @@ def benchmark(
         ),
     ] = True,
     rerank: RerankOption = 10,
+    rerank_features: Annotated[
+        str,
+        typer.Option(
+            help="what re-ranks: encoder, or learned features: aliked, aliked-n16, disk, xfeat, ..+lightglue"
+        ),
+    ] = "encoder",
+    sequence: SequenceOption = None,
+    csls: CslsOption = False,
     *,
     comparing: Comparing,
     as_json: JsonOption = False,
@@ -63,6 +73,9 @@ def benchmark(
         misaligned=misaligned,
         own_means=own_means,
         rerank=rerank,
+        rerank_features=rerank_features,
+        sequence=sequence,
+        csls=csls,
         **settings,
     )
     report = result.report(out, published_retrieval)

@@ -25,6 +25,7 @@ from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import as_image
 from ..matching import MatchReranker
+from ..matching.keypoints import OWN, KeypointReranker, create_features
 from ..metrics import Ranks
 from ..metrics.protocol import PositiveMask
 from ..metrics.reliability import reliability
@@ -55,9 +56,22 @@ class SecondLook:
     descriptor: Descriptor
 
     @classmethod
-    def of(cls, descriptor: Descriptor) -> SecondLook | None:
-        """Make what re-ranks a descriptor's lists, with its weights; ``None`` where nothing can."""
-        reranker = _reranker(descriptor)
+    def of(
+        cls, descriptor: Descriptor, features: str = OWN, weights: str | Path | None = None
+    ) -> SecondLook | None:
+        """Make what re-ranks a descriptor's lists, with its weights; ``None`` where nothing can.
+
+        Args:
+            descriptor: whose lists.
+            features: ``encoder`` for the model's own re-ranker or its encoder's maps; else learned local
+                features by their name (:func:`crossband.matching.list_features`), for any descriptor.
+            weights: where to look for their weights first.
+        """
+        if features == OWN:
+            reranker = _reranker(descriptor)
+        else:
+            made = create_features(features, weights)
+            reranker = KeypointReranker(made, features, descriptor.encoder.statistics)
         if reranker is None:
             return None
         reranker = reranker.to(descriptor.device).eval()

@@ -13,7 +13,8 @@ import torch
 
 from ..checkpoints import read_metadata
 from ..devices import choose_device
-from ..errors import CrossbandError, MissingExtraError
+from ..errors import MissingExtraError
+from ..files import make_folder
 from ..results import Result
 from .recipe import Recipe, read_recipe
 from .task import find_task

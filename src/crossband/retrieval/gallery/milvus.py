@@ -1,8 +1,8 @@
 """A gallery's rows on a Milvus server: the same keys, conditions and results as on a disk, for many machines.
 
 Milvus 2.3 has no empty values, no order of rows and no version of a collection. So each column that may be
-empty has a ``has_COLUMN`` beside it, each row its ``position``, and a second collection, ``NAME_files``, a token
-that every change sets anew; it also keeps the gallery's files.
+empty has a ``has_COLUMN`` beside it, each row its ``position``, and a second collection, ``NAME_files``, a
+token that every change sets anew; it also keeps the gallery's files.
 
 What the engine does not promise: a change of more than some thousand rows is several requests, so that one that
 is cut off in between is there in part, and is completed by running it again; a reader of many rows may see a
