@@ -96,7 +96,11 @@ def _token(file: Path | None) -> str | None:
     try:
         text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise CrossbandError(f"the token cannot be read from {file} ({error})", parameter="token_file") from None
+        raise CrossbandError(
+            f"the token cannot be read from {file} ({error})", parameter="token_file"
+        ) from None
     if len(text) < 16:
-        raise CrossbandError(f"the token in {file} has under 16 signs; make a longer one", parameter="token_file")
+        raise CrossbandError(
+            f"the token in {file} has under 16 signs; make a longer one", parameter="token_file"
+        )
     return text

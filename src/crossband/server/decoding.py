@@ -60,7 +60,9 @@ class _Process:
 
     def __init__(self, memory: int, max_pixels: int) -> None:
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
+        kept = {
+            name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ
+        }
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "crossband.server.decoder", str(memory), str(max_pixels)],
             stdin=subprocess.PIPE,
@@ -69,7 +71,8 @@ class _Process:
             env={**kept, **threads, "MALLOC_ARENA_MAX": "2"},
             start_new_session=True,
         )
-        assert self._popen.stdin is not None and self._popen.stdout is not None
+        assert self._popen.stdin is not None
+        assert self._popen.stdout is not None
         self._in, self._out = self._popen.stdin.fileno(), self._popen.stdout.fileno()
         for place in (self._in, self._out):
             os.set_blocking(place, False)
@@ -236,7 +239,11 @@ class Decoders:
                     raise CrossbandError(reason, parameter="x")
                 raise ImageFault("the image", reason.removeprefix("the image: "), parameter="image")
             return told, answer
-        reason = f"takes longer than {self._seconds:g} s to decode" if late else "cannot be decoded within the limits"
+        reason = (
+            f"takes longer than {self._seconds:g} s to decode"
+            if late
+            else "cannot be decoded within the limits"
+        )
         raise ImageFault("the image", reason, parameter="image")
 
     def _add(self) -> None:

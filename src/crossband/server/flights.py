@@ -67,8 +67,13 @@ class Ground:
     """
 
     def __init__(
-        self, kind: str, corner: tuple[float, float], extent: tuple[float, float], far: tuple[float, float],
-        pixels: np.ndarray, legend: dict[str, str],
+        self,
+        kind: str,
+        corner: tuple[float, float],
+        extent: tuple[float, float],
+        far: tuple[float, float],
+        pixels: np.ndarray,
+        legend: dict[str, str],
     ) -> None:
         self.kind, (self.south, self.west), (self.north, self.east) = kind, corner, far
         (self.width, self.height), self.legend = extent, legend
@@ -130,4 +135,6 @@ def _picture(path: Path) -> Ground | None:
 
     middle = np.cos(np.radians((south + north) / 2))
     extent = (float((east - west) * METERS_PER_DEGREE * middle), float((north - south) * METERS_PER_DEGREE))
-    return Ground("picture", (south, west), extent, (north, east), np.ascontiguousarray(pixels.transpose(1, 2, 0)), {})
+    return Ground(
+        "picture", (south, west), extent, (north, east), np.ascontiguousarray(pixels.transpose(1, 2, 0)), {}
+    )

@@ -110,7 +110,11 @@ class ServedGallery:
 
     def info(self) -> dict[str, Any]:
         """See :meth:`crossband.retrieval.Gallery.info`."""
-        return {"name": self.name, **Gallery.info(self.gallery.folder), "reranks": self.gallery.look is not None}
+        return {
+            "name": self.name,
+            **Gallery.info(self.gallery.folder),
+            "reranks": self.gallery.look is not None,
+        }
 
     def row(self, name: str) -> Mapping[str, Any]:
         """What is known of one item.
@@ -172,7 +176,12 @@ class ServedGallery:
                 continue
             told: dict[str, Any] = {"column": column, "items": len(values), "distinct": int(values.nunique())}
             if column in _NUMBERS:
-                told |= {"kind": "number", "low": float(values.min()), "high": float(values.max()), "values": []}
+                told |= {
+                    "kind": "number",
+                    "low": float(values.min()),
+                    "high": float(values.max()),
+                    "values": [],
+                }
             else:
                 counts = values.value_counts().sort_index().sort_values(ascending=False, kind="stable")
                 shown = [{"value": str(v), "items": int(n)} for v, n in counts.iloc[:_VALUES].items()]
@@ -186,12 +195,14 @@ class ServedGallery:
         kept = kept[kept[["x", "y"]].notna().all(1) | kept[["lat", "lon"]].notna().all(1)]
         kept = kept.drop_duplicates("frame").head(20_000)
         columns = ["frame", "place", "sequence", "x", "y", "lat", "lon", "time", "condition"]
-        rows = zip(kept.index, kept[columns].astype(object).where(kept[columns].notna(), None).to_dict("records"))
+        rows = zip(
+            kept.index,
+            kept[columns].astype(object).where(kept[columns].notna(), None).to_dict("records"),
+            strict=False,
+        )
         return [{"id": str(name), **row} for name, row in rows]
 
-    def search(
-        self, image: Image, band: Band, k: int, where: str | None, rerank: int
-    ) -> list[Match]:
+    def search(self, image: Image, band: Band, k: int, where: str | None, rerank: int) -> list[Match]:
         """Search as :meth:`crossband.retrieval.Gallery.search` does, queries batched for the network.
 
         Raises:
@@ -229,7 +240,9 @@ class ServedGallery:
         if (name, stamp) not in self._units:
             match = [units for units in _UNITS if file_digest(path, units) == content]
             if not match:
-                raise CrossbandError(f"the image of {row['frame']} has changed since it was indexed; index it again")
+                raise CrossbandError(
+                    f"the image of {row['frame']} has changed since it was indexed; index it again"
+                )
             if len(self._units) > 100_000:
                 self._units.clear()
             self._units[name, stamp] = match[0]
@@ -320,5 +333,3 @@ def open_galleries(
                 break
         found[name] = ServedGallery(name, gallery, describer, memory)
     return found
-
-

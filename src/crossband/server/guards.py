@@ -156,7 +156,11 @@ class Guard:
             return 429, "too many requests; wait a moment", {"retry-after": str(int(wait) + 1)}
         if path.startswith("/api/") or path == "/openapi.json":
             if path not in _OPEN and not self._known(headers):
-                return 401, "a token is needed, in the header Authorization: Bearer", {"www-authenticate": "Bearer"}
+                return (
+                    401,
+                    "a token is needed, in the header Authorization: Bearer",
+                    {"www-authenticate": "Bearer"},
+                )
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self._settings.upload_bytes:
             return 413, f"a request has at most {self._settings.upload_bytes >> 20} MiB"
@@ -183,7 +187,9 @@ class Guard:
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
-        self._telemetry.count("crossband_requests_total", method=_method(scope), route=route, status=str(status))
+        self._telemetry.count(
+            "crossband_requests_total", method=_method(scope), route=route, status=str(status)
+        )
         self._telemetry.observe(seconds, route=route)
         if self._settings.log:
             client = scope["client"][0] if scope.get("client") else ""

@@ -53,7 +53,9 @@ class Jobs:
 
     def list(self) -> list[dict[str, Any]]:
         """All jobs, the newest first."""
-        specs = [self._spec(path.stem) for path in self.folder.glob("*.json") if not path.stem.endswith(".state")]
+        specs = [
+            self._spec(path.stem) for path in self.folder.glob("*.json") if not path.stem.endswith(".state")
+        ]
         found = [self.told(str(spec["id"])) for spec in specs if spec]
         return sorted(found, key=lambda one: -one["created"])
 

@@ -24,7 +24,7 @@ def marks_manifest(gallery: ServedGallery, marks: Sequence[Mark]) -> str:
     """Write marks as a CSV manifest.
 
     Frames that were marked as right for each other share a place, also over others; ``not_same`` holds the frames
-    that one was marked as wrong for.
+    that one was marked as wrong for, each ended by a semicolon (a column of digits would be read as numbers).
 
     Raises:
         CrossbandError: an item that is not there, or frames without a common folder.
@@ -60,14 +60,19 @@ def marks_manifest(gallery: ServedGallery, marks: Sequence[Mark]) -> str:
             wrong.setdefault(query, set()).add(item[1])
     names = [key[1] for key in frames]
     if len(set(names)) < len(names):
-        raise CrossbandError("two folders have frames of one name; export the marks of each alone", parameter="marks")
+        raise CrossbandError(
+            "two folders have frames of one name; export the marks of each alone", parameter="marks"
+        )
     folder = os.path.commonpath([Path(row[b]).parent for row in frames.values() for b in BANDS if b in row])
     numbers: dict[tuple[str, str], str] = {}
     rows = []
     for key, row in frames.items():
         place = numbers.setdefault(root(key), f"marked{len(numbers) + 1:04d}")
         paths = {band: os.path.relpath(row[band], folder) for band in BANDS if band in row}
-        judged = {"place": place, "not_same": ";".join(sorted(wrong.get(key, ()))) or None}
+        judged = {
+            "place": place,
+            "not_same": "".join(f"{name};" for name in sorted(wrong.get(key, ()))) or None,
+        }
         rows.append({**row, **paths, **judged})
     made = Frames.make(rows, folder)
     buffer = io.StringIO()

@@ -43,9 +43,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.telemetry = settings, Telemetry()
         self.describer = Describer(self._batched)
-        self.galleries = open_galleries(
-            settings.galleries, self.describer, settings.memory, settings.device
-        )
+        self.galleries = open_galleries(settings.galleries, self.describer, settings.memory, settings.device)
         self.decoders = Decoders(
             settings.decoders,
             settings.decoder_bytes,

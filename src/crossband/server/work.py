@@ -33,7 +33,13 @@ class Reported(io.TextIOBase):
 
     def __init__(self, path: Path) -> None:
         self._path, self._began, self._rest = path, time.time(), ""
-        self.state: dict[str, Any] = {"status": "running", "stage": "starting", "done": 0, "total": 0, "notes": []}
+        self.state: dict[str, Any] = {
+            "status": "running",
+            "stage": "starting",
+            "done": 0,
+            "total": 0,
+            "notes": [],
+        }
         self.save()
 
     def write(self, text: str) -> int:
@@ -82,7 +88,9 @@ def _index(folder: str, gallery: str, bands: list[str] | None, local: bool, show
     return {**counts, "unchanged": added.unchanged, "left_out": left}
 
 
-def _flight(photo: str, flight: str, map: str, models: str | None, out: str, k: int, shown: str) -> dict[str, Any]:
+def _flight(
+    photo: str, flight: str, map: str, models: str | None, out: str, k: int, shown: str
+) -> dict[str, Any]:
     from ..object_search import reid
 
     found = reid(photo, flight=flight, map=map, models=models or "models", out=out, k=k)

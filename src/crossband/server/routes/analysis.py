@@ -102,7 +102,9 @@ def segment(
     shown.putpalette(colors.ravel().tolist())
     counts = np.bincount(labels.ravel(), minlength=len(network.classes))
     classes = [
-        schemas.SegmentClass(name=name, color="#{:02x}{:02x}{:02x}".format(*color), share=100 * int(n) / labels.size)
+        schemas.SegmentClass(
+            name=name, color="#{:02x}{:02x}{:02x}".format(*color), share=100 * int(n) / labels.size
+        )
         for name, color, n in zip(network.classes, colors.tolist(), counts, strict=True)
     ]
     height, width = labels.shape

@@ -99,7 +99,9 @@ def parse_crop(text: str | None) -> tuple[float, float, float, float] | None:
 
 
 def _look(
-    palette: Annotated[str, Query(max_length=20, description=f"of thermal pixels: {', '.join(PALETTES)}")] = "iron",
+    palette: Annotated[
+        str, Query(max_length=20, description=f"of thermal pixels: {', '.join(PALETTES)}")
+    ] = "iron",
     low: Annotated[float | None, Query(description="degrees Celsius, or counts, of the first color")] = None,
     high: Annotated[float | None, Query(description="of the last color")] = None,
     size: Annotated[int, Query(ge=16, le=4096, description="longer side, at most")] = 1024,
@@ -136,7 +138,9 @@ def picture(
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
     told, data = service.decoders.picture(source, band, **how)
-    return Response(data, media_type=f"image/{kind}", headers={**headers, "crossband-picture": json.dumps(told)})
+    return Response(
+        data, media_type=f"image/{kind}", headers={**headers, "crossband-picture": json.dumps(told)}
+    )
 
 
 @dataclass(frozen=True)

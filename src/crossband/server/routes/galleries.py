@@ -99,7 +99,9 @@ def image(service: ServiceOf, request: Request, gallery: GalleryOf, item: ItemNa
 
 
 @router.get("/{gallery}/items/{item}/thumbnail", summary="Its image, small", response_class=Response)
-def thumbnail(service: ServiceOf, request: Request, gallery: GalleryOf, item: ItemName, look: LookOf) -> Response:
+def thumbnail(
+    service: ServiceOf, request: Request, gallery: GalleryOf, item: ItemName, look: LookOf
+) -> Response:
     """As JPEG."""
     return picture(service, request, *item_source(gallery, item), look, kind="jpeg")
 

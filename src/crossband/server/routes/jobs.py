@@ -114,7 +114,9 @@ def _index(service: Service, asked: schemas.JobRequest) -> dict[str, Any]:
 def _flight(service: Service, asked: schemas.JobRequest) -> dict[str, Any]:
     settings = service.settings
     if asked.flight not in settings.flights or settings.map is None:
-        raise CrossbandError("a flight is run by its name, with a server that has --flight and --map", parameter="flight")
+        raise CrossbandError(
+            "a flight is run by its name, with a server that has --flight and --map", parameter="flight"
+        )
     source = sent_source(service, None, asked.upload or "")
     image = service.decoders.pixels(source, Band.RGB)
     name = f"{asked.flight}-{uuid.uuid4().hex[:6]}"

@@ -79,7 +79,9 @@ def search(
     image: ImagePart = None,
     upload: UploadPart = None,
     item: ItemPart = None,
-    frame: Annotated[str | None, Form(max_length=400, description="or the name of a frame of the gallery")] = None,
+    frame: Annotated[
+        str | None, Form(max_length=400, description="or the name of a frame of the gallery")
+    ] = None,
     band: BandPart = None,
     units: UnitsPart = None,
     k: Annotated[int, Form(ge=1, le=500)] = 10,
@@ -93,7 +95,9 @@ def search(
     began = time.perf_counter()
     if frame:
         if image is not None or upload or item:
-            raise CrossbandError("give a frame, or an image, an upload or an item; one of them", parameter="frame")
+            raise CrossbandError(
+                "give a frame, or an image, an upload or an item; one of them", parameter="frame"
+            )
         try:
             item = gallery.by_name(frame, band or Band.RGB)
         except KeyError:

@@ -1,6 +1,6 @@
 // The frame around the views: navigation, gallery, color scheme.
 import { failed, get } from "./api.js";
-import { empty, h, icon, spinner } from "./dom.js";
+import { empty, fill, h, icon, spinner } from "./dom.js";
 import { state } from "./state.js";
 import { browse } from "./views/browse.js";
 import { compare } from "./views/compare.js";
@@ -15,7 +15,7 @@ const main = document.getElementById("main");
 let leave = null;
 
 function drawNav(current) {
-  document.getElementById("nav").replaceChildren(...Object.keys(VIEWS).map((name) =>
+  fill(document.getElementById("nav"), ...Object.keys(VIEWS).map((name) =>
     h("a", { href: `#/${name}`, "aria-current": name === current ? "page" : null },
       icon(name), h("span", {}, name[0].toUpperCase() + name.slice(1)))));
 }
@@ -27,15 +27,15 @@ async function show(focus) {
   document.title = `${view[0].toUpperCase()}${view.slice(1)} · crossband`;
   leave?.();
   leave = null;
-  main.replaceChildren(spinner("Loading"));
+  fill(main, spinner("Loading"));
   try {
     const { node, close } = await VIEWS[view](argument ? decodeURIComponent(argument) : null);
     leave = close ?? null;
-    main.replaceChildren(node);
+    fill(main, node);
     if (focus) main.focus({ preventScroll: true });
     scrollTo(0, 0);
   } catch (error) {
-    main.replaceChildren(empty("This view cannot be shown", error.message));
+    fill(main, empty("This view cannot be shown", error.message));
     failed(error);
   }
 }
@@ -43,7 +43,7 @@ async function show(focus) {
 function drawTheme() {
   const button = document.getElementById("theme");
   const dark = document.documentElement.dataset.theme === "dark";
-  button.replaceChildren(icon(dark ? "sun" : "moon"));
+  fill(button, icon(dark ? "sun" : "moon"));
   button.setAttribute("aria-label", dark ? "Use light colors" : "Use dark colors");
   button.onclick = () => {
     document.documentElement.dataset.theme = dark ? "light" : "dark";
@@ -54,7 +54,7 @@ function drawTheme() {
 
 function drawGalleries() {
   const select = document.getElementById("gallery");
-  select.replaceChildren(...state.galleries.map((one) => h("option", { value: one.name, selected: one.name === state.gallery }, `${one.name} (${one.items.toLocaleString()})`)));
+  fill(select, ...state.galleries.map((one) => h("option", { value: one.name, selected: one.name === state.gallery }, `${one.name} (${one.items.toLocaleString()})`)));
   select.onchange = () => {
     Object.assign(state, { gallery: select.value, answer: null, compared: null, filters: {}, where: "" });
     if (state.query?.item) state.query = null;
@@ -65,13 +65,13 @@ function drawGalleries() {
 async function begin() {
   drawTheme();
   drawNav("search");
-  main.replaceChildren(spinner("Opening the gallery"));
+  fill(main, spinner("Opening the gallery"));
   try {
     state.health = await get("/health");
     state.galleries = await get("/galleries");
     state.gallery = state.galleries[0]?.name ?? null;
   } catch (error) {
-    main.replaceChildren(empty("The server does not answer", error.message));
+    fill(main, empty("The server does not answer", error.message));
     return;
   }
   drawGalleries();

@@ -1,16 +1,23 @@
 // Elements, without a framework. Text always goes through textContent: nothing that came from a file is markup.
 
+const kept = (children) => children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false);
+
+// Puts children in place of those that are there; what is null or false is left out.
+export function fill(node, ...children) {
+  node.replaceChildren(...kept(children));
+}
+
 export function h(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   apply(node, props);
-  node.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
+  node.append(...kept(children));
   return node;
 }
 
 export function s(tag, props = {}, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   apply(node, props);
-  node.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
+  node.append(...kept(children));
   return node;
 }
 

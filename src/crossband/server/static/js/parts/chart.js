@@ -1,6 +1,6 @@
 // A map of positions: pan, zoom, axes in meters, a picture below where there is one.
 import { address } from "../api.js";
-import { h, icon, s } from "../dom.js";
+import { fill, h, icon, s } from "../dom.js";
 
 const METERS = 111320;
 const COLORS = ["#2f6fbb", "#c4572a", "#2f8f5b", "#8b55b8", "#b08a1e", "#c23f7a", "#3d9aa6", "#7a6a58"];
@@ -21,7 +21,7 @@ export function toMeters(points, ground) {
 export function chart({ points, hits = [], tracks = [], ground = null, onpick, label }) {
   const scene = s("g");
   const axes = s("g", { "aria-hidden": "true" });
-  const svg = s("svg", { role: "group", "aria-label": label }, scene, axes);
+  const svg = s("svg", { role: "group", "aria-label": label }, axes, scene);
   const view = { x: 0, y: 0, zoom: 1 };
   const zoomBy = (factor) => { const r = svg.getBoundingClientRect(); zoomAt(factor, r.width / 2, r.height / 2); };
   const node = h("div", { class: "card chart" }, svg, h("div", { class: "zoom" },
@@ -49,7 +49,7 @@ export function chart({ points, hits = [], tracks = [], ground = null, onpick, l
   const to = (p) => [view.x + p.east * view.zoom, view.y - p.north * view.zoom];
 
   function draw() {
-    scene.replaceChildren();
+    fill(scene);
     if (ground) {
       const [left, top] = to({ east: 0, north: ground.height });
       scene.append(s("image", { href: address("/map/picture"), x: left, y: top, width: ground.width * view.zoom, height: ground.height * view.zoom, preserveAspectRatio: "none", opacity: 0.85 }));
@@ -59,7 +59,7 @@ export function chart({ points, hits = [], tracks = [], ground = null, onpick, l
       const [cx, cy] = to(p);
       scene.append(button(s("circle", { class: "dot", cx, cy, r: 6, fill: p.color ?? COLORS[0] }), p));
     }
-    for (const p of hits) {
+    for (const p of [...hits].sort((a, b) => b.rank - a.rank)) {
       const [cx, cy] = to(p);
       scene.append(button(s("circle", { class: "hit", cx, cy, r: 12 }), p), s("text", { class: "hit-text", x: cx, y: cy + 4 }, String(p.rank)));
     }
@@ -80,7 +80,7 @@ export function chart({ points, hits = [], tracks = [], ground = null, onpick, l
   }
 
   function drawAxes() {
-    axes.replaceChildren();
+    fill(axes);
     const r = svg.getBoundingClientRect();
     const rough = 90 / view.zoom;
     const power = 10 ** Math.floor(Math.log10(rough));
@@ -88,11 +88,11 @@ export function chart({ points, hits = [], tracks = [], ground = null, onpick, l
     const said = (v) => (Math.abs(v) >= 1000 && step >= 100 ? `${v / 1000} km` : `${Math.round(v * 10) / 10} m`);
     for (let v = Math.ceil(-view.x / view.zoom / step) * step; view.x + v * view.zoom < r.width; v += step) {
       const x = view.x + v * view.zoom;
-      axes.append(s("line", { class: "gridline", x1: x, x2: x, y1: r.height - 22, y2: r.height - 16 }), s("text", { x: x + 4, y: r.height - 8 }, said(v)));
+      axes.append(s("line", { class: "gridline", x1: x, x2: x, y1: 0, y2: r.height - 22 }), s("text", { x: x + 4, y: r.height - 8 }, said(v)));
     }
     for (let v = Math.ceil((view.y - r.height) / view.zoom / step) * step; view.y - v * view.zoom > 0; v += step) {
       const y = view.y - v * view.zoom;
-      if (y < r.height - 30) axes.append(s("line", { class: "gridline", x1: 0, x2: 6, y1: y, y2: y }), s("text", { x: 10, y: y + 4 }, said(v)));
+      if (y < r.height - 30) axes.append(s("line", { class: "gridline", x1: 0, x2: r.width, y1: y, y2: y }), s("text", { x: 10, y: y + 4 }, said(v)));
     }
     axes.append(s("text", { x: r.width - 60, y: r.height - 26 }, "east"), s("text", { x: 10, y: 18 }, "north"));
   }

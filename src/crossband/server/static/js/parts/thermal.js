@@ -1,5 +1,5 @@
 // Palette and range of temperatures, shared by the views.
-import { choose, h, numeric } from "../dom.js";
+import { choose, fill, h, numeric } from "../dom.js";
 import { keep, PALETTES, state } from "../state.js";
 
 export function thermalControls(onchange) {
@@ -7,7 +7,7 @@ export function thermalControls(onchange) {
   const low = h("span", {}, "");
   const high = h("span", {}, "");
   const inputs = h("div", { class: "row" });
-  const draw = () => inputs.replaceChildren(
+  const draw = () => fill(inputs, 
     choose("Palette", PALETTES, state.palette, (value) => {
       state.palette = value;
       keep("palette", value);

@@ -1,6 +1,6 @@
 // Browse: the gallery by place, time and band; what is found worst; duplicates; marks.
 import { call, failed, get, query } from "../api.js";
-import { choose, download, empty, h, icon, segments, spinner, toast } from "../dom.js";
+import { choose, download, empty, fill, h, icon, segments, spinner, toast } from "../dom.js";
 import { filters } from "../parts/filters.js";
 import { picture, searchFor, tile } from "../parts/cards.js";
 import { at, BANDS, condition, info, keep, mark, state } from "../state.js";
@@ -17,10 +17,10 @@ export async function browse(tab) {
 
   async function open(name) {
     chosen.tab = name;
-    bar.replaceChildren(...TABS.map(([key, text]) => h("button", { type: "button", role: "tab", id: `tab-${key}`, "aria-controls": "panel", "aria-selected": String(key === name), tabindex: key === name ? 0 : -1, onclick: () => open(key), onkeydown: (event) => move(event, key) }, text)));
+    fill(bar, ...TABS.map(([key, text]) => h("button", { type: "button", role: "tab", id: `tab-${key}`, "aria-controls": "panel", "aria-selected": String(key === name), tabindex: key === name ? 0 : -1, onclick: () => open(key), onkeydown: (event) => move(event, key) }, text)));
     panel.setAttribute("aria-labelledby", `tab-${name}`);
-    panel.replaceChildren(spinner("Loading"));
-    try { await show[name](panel); } catch (error) { panel.replaceChildren(empty("Nothing to show", error.message)); }
+    fill(panel, spinner("Loading"));
+    try { await show[name](panel); } catch (error) { fill(panel, empty("Nothing to show", error.message)); }
   }
   async function move(event, key) {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -45,17 +45,17 @@ async function images(panel) {
   let offset = 0;
 
   async function load(fresh) {
-    if (fresh) { offset = 0; list.replaceChildren(spinner("Loading")); }
+    if (fresh) { offset = 0; fill(list, spinner("Loading")); }
     const parts = [condition(), chosen.band === "all" ? "" : `band = '${chosen.band}'`].filter(Boolean);
     try {
       const found = await get(`${at()}/items${query({ where: parts.join(" AND "), sort: chosen.group, offset, limit: PAGE })}`);
-      if (fresh) list.replaceChildren();
+      if (fresh) fill(list);
       list.querySelector(".more")?.remove();
       add(found);
-    } catch (error) { list.replaceChildren(empty("Nothing to show", error.message)); }
+    } catch (error) { fill(list, empty("Nothing to show", error.message)); }
   }
   function add(found) {
-    if (!found.total) { list.replaceChildren(empty("Nothing to show", "No image fulfils these filters.")); return; }
+    if (!found.total) { fill(list, empty("Nothing to show", "No image fulfils these filters.")); return; }
     for (const item of found.items) {
       const name = groupOf(item);
       let group = list.lastElementChild;
@@ -70,7 +70,7 @@ async function images(panel) {
     if (offset < found.total) list.append(h("div", { class: "row more" }, h("button", { type: "button", class: "button", onclick: () => load(false) }, `Show more of ${found.total.toLocaleString()}`)));
   }
   const folds = h("details", { class: "fold card pad" }, h("summary", {}, "Filters"), h("div", { style: { maxHeight: "none" } }, await filters(() => load(true))));
-  panel.replaceChildren(h("div", { class: "row" }, choose("Group by", ["place", "time", "sequence", "condition", "camera", "split", "frame"].map((n) => [n, n]), chosen.group, (value) => { chosen.group = value; load(true); }),
+  fill(panel, h("div", { class: "row" }, choose("Group by", ["place", "time", "sequence", "condition", "camera", "split", "frame"].map((n) => [n, n]), chosen.group, (value) => { chosen.group = value; load(true); }),
     h("div", { class: "field" }, h("span", {}, "Band"), segments("browse-band", "Band", bands, chosen.band, (value) => { chosen.band = value; load(true); }))), folds, list);
   await load(true);
 }
@@ -84,15 +84,15 @@ function groupOf(item) {
 
 async function worst(panel) {
   const names = Object.keys(info().bands);
-  if (names.length < 2) { panel.replaceChildren(empty("One band alone", "Worst queries are frames that are not found across two bands; this gallery has one.")); return; }
+  if (names.length < 2) { fill(panel, empty("One band alone", "Worst queries are frames that are not found across two bands; this gallery has one.")); return; }
   if (!names.includes(chosen.query)) chosen.query = names[0];
   if (!names.includes(chosen.among) || chosen.among === chosen.query) chosen.among = names.find((n) => n !== chosen.query);
   const list = h("div", { class: "stack" }, spinner("Measuring"));
   const pick = names.map((n) => [n, BANDS[n]]);
-  panel.replaceChildren(h("div", { class: "row" }, choose("Query", pick, chosen.query, (v) => { chosen.query = v; worst(panel); }), choose("Gallery", pick, chosen.among, (v) => { chosen.among = v; worst(panel); })), list);
+  fill(panel, h("div", { class: "row" }, choose("Query", pick, chosen.query, (v) => { chosen.query = v; worst(panel); }), choose("Gallery", pick, chosen.among, (v) => { chosen.among = v; worst(panel); })), list);
   const found = await get(`${at()}/survey${query({ query: chosen.query, among: chosen.among, limit: 60 })}`);
   const figures = Object.entries(found.recall).map(([k, v]) => `R@${k} ${v.toFixed(1)}`).join(", ");
-  list.replaceChildren(h("p", { class: "soft" }, `${found.queries.toLocaleString()} queries among ${found.gallery.toLocaleString()}, by the gallery's own vectors, not re-ranked: ${figures}. A query is right where its own frame is first.`),
+  fill(list, h("p", { class: "soft" }, `${found.queries.toLocaleString()} queries among ${found.gallery.toLocaleString()}, by the gallery's own vectors, not re-ranked: ${figures}. A query is right where its own frame is first.`),
     found.worst.length ? h("div", { class: "worst" }, found.worst.map(worstCard)) : empty("Nothing went wrong", "Every query's own frame is found first."));
 }
 
@@ -115,17 +115,17 @@ async function duplicates(panel) {
   const band = names.includes(chosen.band) ? chosen.band : names[0];
   const found = await get(`${at()}/duplicates${query({ band, limit: 60 })}`);
   const shot = (item) => h("figure", {}, tile(item, searchFor), h("figcaption", {}, item.metadata.time ?? item.frame));
-  panel.replaceChildren(h("div", { class: "row" }, segments("dup-band", "Band", names.map((n) => [n, BANDS[n]]), band, (v) => { chosen.band = v; duplicates(panel).catch(failed); })),
+  fill(panel, h("div", { class: "row" }, segments("dup-band", "Band", names.map((n) => [n, BANDS[n]]), band, (v) => { chosen.band = v; duplicates(panel).catch(failed); })),
     h("p", { class: "soft" }, "Pairs of one band whose vectors lie nearest to each other: copies at 0, the next frame of a recording a little farther."),
     found.length ? h("div", { class: "worst" }, found.map((pair) => h("article", { class: "card pad stack" }, h("div", { class: "row between" }, h("h3", {}, `${pair.first.frame} and ${pair.second.frame}`), h("span", { class: "chip" }, `distance ${pair.distance.toFixed(3)}`)), h("div", { class: "trio pairs" }, shot(pair.first), shot(pair.second))))) : empty("Nothing to show", "There are fewer than two images of this band."));
 }
 
 async function marksPanel(panel) {
   const own = state.marks.filter((m) => m.gallery === state.gallery);
-  if (!own.length) { panel.replaceChildren(empty("No marks yet", "Mark results as right or wrong in Search, Compare or Worst queries; they are kept in this browser and exported here as a manifest, as ground truth.")); return; }
+  if (!own.length) { fill(panel, empty("No marks yet", "Mark results as right or wrong in Search, Compare or Worst queries; they are kept in this browser and exported here as a manifest, as ground truth.")); return; }
   const usable = own.filter((m) => !m.upload);
   const remove = (one) => { state.marks = state.marks.filter((m) => m !== one); keep("marks", state.marks); marksPanel(panel); };
-  panel.replaceChildren(
+  fill(panel, 
     h("div", { class: "row between" }, h("p", { class: "soft" }, `${own.length} marks${own.length > usable.length ? `, ${own.length - usable.length} of them of pictures that were sent, which no manifest can name` : ""}. Frames marked as right share a place.`),
       h("button", { type: "button", class: "button primary", disabled: !usable.length, onclick: () => save(usable).catch(failed) }, icon("save"), "Export manifest")),
     h("div", { class: "card scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Query", "Item", "Judgement", ""].map((t) => h("th", { scope: "col" }, t)))),

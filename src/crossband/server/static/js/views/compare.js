@@ -1,6 +1,6 @@
 // Compare: query and match side by side and over each other, aligned by their matches.
 import { failed, form, get, picture, post, query } from "../api.js";
-import { choose, empty, h, icon, s, segments } from "../dom.js";
+import { choose, empty, fill, h, icon, s, segments } from "../dom.js";
 import { look, thermalControls } from "../parts/thermal.js";
 import { marks } from "../parts/cards.js";
 import { at, BANDS, shown, state, when } from "../state.js";
@@ -56,7 +56,7 @@ export async function compare() {
   }
 
   function build() {
-    stages.replaceChildren();
+    fill(stages);
     stages.classList.toggle("single", view.mode !== "side");
     const planes = [];
     const make = (captions, ...images) => {
@@ -133,7 +133,7 @@ export async function compare() {
 
   function drawLines(scale) {
     if (!view.svg) return;
-    view.svg.replaceChildren();
+    fill(view.svg);
     const found = view.registration;
     if (!found || !view.lines || view.planes.length < 2) return;
     const box = view.svg.getBoundingClientRect();
@@ -230,7 +230,7 @@ export async function compare() {
 
   function drawTools() {
     const bands = Object.keys(match.bands).map((band) => [band, BANDS[band]]);
-    tools.replaceChildren(
+    fill(tools, 
       h("div", { class: "field" }, h("span", {}, "View"), segments("mode", "How the two are shown", MODES, view.mode, (mode) => { view.mode = mode; build(); })), share,
       bands.length > 1 ? h("div", { class: "field" }, h("span", {}, "Band of the match"), segments("match-band", "Band of the match", bands, view.band, async (band) => { view.band = band; build(); await load(); await align(); })) : null,
       choose("Transform", [["homography", "Homography"], ["affine", "Affine"], ["similarity", "Similarity"]], view.kind, (kind) => { view.kind = kind; align(); }),

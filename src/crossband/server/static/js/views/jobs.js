@@ -1,6 +1,6 @@
 // Jobs: long work, followed by server-sent events.
 import { address, failed, form, get, post } from "../api.js";
-import { choose, empty, h, toast } from "../dom.js";
+import { choose, empty, fill, h, toast } from "../dom.js";
 import { state } from "../state.js";
 
 const ENDED = ["done", "failed", "cancelled"];
@@ -13,7 +13,7 @@ export async function jobs() {
 
   function draw() {
     const sorted = [...told.values()].sort((a, b) => b.created - a.created);
-    list.replaceChildren(...(sorted.length ? sorted.map(row) : [empty("No jobs", state.health.writable ? "Start one above." : "This server is read-only; with --writable folders can be indexed and flights run.")]));
+    fill(list, ...(sorted.length ? sorted.map(row) : [empty("No jobs", state.health.writable ? "Start one above." : "This server is read-only; with --writable folders can be indexed and flights run.")]));
   }
   function row(job) {
     const share = job.status === "done" ? 1 : job.total ? job.done / job.total : 0;

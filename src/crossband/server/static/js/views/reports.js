@@ -1,6 +1,6 @@
 // Reports: what the verbs have written, shown without any right to run a script.
 import { address, get } from "../api.js";
-import { empty, h } from "../dom.js";
+import { empty, fill, h } from "../dom.js";
 
 export async function reports(chosen) {
   const found = await get("/reports");
@@ -11,10 +11,10 @@ export async function reports(chosen) {
   const list = h("div", { class: "list" });
   const open = (one) => {
     const place = address(`/reports/${one.id}`);
-    list.replaceChildren(...found.map((other) => h("button", { type: "button", "aria-current": other === one ? "true" : null, onclick: () => open(other) }, h("strong", {}, other.file), h("span", { class: "soft small" }, `${other.folder}, ${new Date(1000 * other.time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}`))));
-    if (one.kind === "page") frame.replaceChildren(h("iframe", { class: "card", src: place, sandbox: "", title: one.file }));
-    else if (one.kind === "picture") frame.replaceChildren(h("div", { class: "card pad" }, h("img", { src: place, alt: one.file })));
-    else frame.replaceChildren(h("div", { class: "card pad" }, empty(one.file, `${Math.ceil(one.bytes / 1024)} KiB`, h("p", {}, h("br"), h("a", { class: "button", href: place, download: one.file.split("/").pop() }, "Download")))));
+    fill(list, ...found.map((other) => h("button", { type: "button", "aria-current": other === one ? "true" : null, onclick: () => open(other) }, h("strong", {}, other.file), h("span", { class: "soft small" }, `${other.folder}, ${new Date(1000 * other.time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}`))));
+    if (one.kind === "page") fill(frame, h("iframe", { class: "card", src: place, sandbox: "", title: one.file }));
+    else if (one.kind === "picture") fill(frame, h("div", { class: "card pad" }, h("img", { src: place, alt: one.file })));
+    else fill(frame, h("div", { class: "card pad" }, empty(one.file, `${Math.ceil(one.bytes / 1024)} KiB`, h("p", {}, h("br"), h("a", { class: "button", href: place, download: one.file.split("/").pop() }, "Download")))));
   };
   open(found.find((one) => one.id === chosen) ?? found[0]);
   return { node: h("div", { class: "page reports" }, h("aside", { class: "card pad stack", "aria-label": "Reports" }, h("h1", {}, "Reports"), list), frame) };

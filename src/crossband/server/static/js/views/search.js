@@ -1,6 +1,6 @@
 // Search: a picture, filters, results.
 import { failed, form, picture, post, query } from "../api.js";
-import { choose, empty, h, icon, segments, spinner, toast } from "../dom.js";
+import { choose, empty, fill, h, icon, segments, spinner, toast } from "../dom.js";
 import { filters } from "../parts/filters.js";
 import { look } from "../parts/thermal.js";
 import { result, searchFor } from "../parts/cards.js";
@@ -10,7 +10,8 @@ export async function search(argument) {
   const shot = h("div", { class: "stack" });
   const found = h("section", { class: "stack", "aria-label": "Results", "aria-live": "polite" });
   const limits = h("div", { class: "stack" });
-  const side = h("aside", { class: "side card pad stack", "aria-label": "Query and filters" }, h("h1", {}, "Search"), shot, limits);
+  const side = h("aside", { class: "side card pad stack", "aria-label": "Query and filters" }, h("h1", {}, "Search"), shot,
+    h("details", { class: "options", open: matchMedia("(min-width: 1081px)").matches }, h("summary", {}, "Options and filters"), limits));
   const node = h("div", { class: "page search" }, side, found);
   let running = null;
 
@@ -18,7 +19,7 @@ export async function search(argument) {
     if (!state.query) return;
     running?.abort();
     running = new AbortController();
-    found.replaceChildren(spinner("Searching"));
+    fill(found, spinner("Searching"));
     const { upload, item, band, units, frame, crop } = state.query;
     const values = { upload, item, band: item ? null : band, units: item ? null : units, k: state.options.k, where: searchCondition(), rerank: state.options.rerank, least: state.options.least || null, crop: crop?.join(","), video_frame: frame };
     try {
@@ -26,7 +27,7 @@ export async function search(argument) {
       drawResults();
     } catch (error) {
       if (error.name === "AbortError") return;
-      found.replaceChildren(empty("No result", error.message));
+      fill(found, empty("No result", error.message));
       if (error.status === 404 && upload) { state.query = null; drawQuery(); }
     }
   }
@@ -34,13 +35,13 @@ export async function search(argument) {
   function drawResults() {
     const { answer } = state;
     if (!answer) {
-      found.replaceChildren(welcome());
+      fill(found, welcome());
       return;
     }
     const count = answer.matches.length;
     const head = h("div", { class: "row between" }, h("h2", {}, count ? `${count} ${count === 1 ? "match" : "matches"}` : "Nothing found"),
       h("p", { class: "soft small" }, `${answer.seconds.toFixed(2)} s${answer.hidden ? `, ${answer.hidden} below the least probability` : ""}`));
-    found.replaceChildren(head, verdict(answer), count ? h("div", { class: "grid" }, answer.matches.map((match) => result(match, open, searchFor))) : empty("Nothing found", "Loosen the filters, or search in more bands."));
+    fill(found, head, verdict(answer), count ? h("div", { class: "grid" }, answer.matches.map((match) => result(match, open, searchFor))) : empty("Nothing found", "Loosen the filters, or search in more bands."));
   }
 
   function open(match) {
@@ -50,7 +51,7 @@ export async function search(argument) {
 
   async function take(file) {
     if (!file) return;
-    shot.replaceChildren(spinner("Reading the picture"));
+    fill(shot, spinner("Reading the picture"));
     try {
       const told = await post("/uploads", { form: form({ image: file }) });
       state.query = { upload: told.id, band: told.band, name: file.name || "pasted picture", units: told.likely_units === told.units ? null : told.likely_units, guess: told, frame: 0 };
@@ -66,7 +67,7 @@ export async function search(argument) {
 
   function drawQuery() {
     if (!state.query) {
-      shot.replaceChildren(drop(take));
+      fill(shot, drop(take));
       return;
     }
     const q = state.query;
@@ -82,7 +83,7 @@ export async function search(argument) {
       if (q.guess?.video) parts.push(h("label", { class: "field" }, h("span", {}, "Frame of the video"), h("input", { type: "number", min: 0, value: q.frame, onchange: (e) => { q.frame = Number(e.target.value); drawQuery(); run(); } })));
     }
     parts.push(h("p", { class: "soft small" }, "Drag over the picture to search for a part of it."));
-    shot.replaceChildren(...parts);
+    fill(shot, ...parts);
   }
 
   const paste = (event) => {
@@ -97,7 +98,7 @@ export async function search(argument) {
 
   const there = Object.keys(info()?.bands ?? {});
   const among = [["other", "Others"], ["all", "All"], ...there.map((band) => [band, BANDS[band]])];
-  limits.replaceChildren(
+  fill(limits, 
     h("div", { class: "stack" }, h("h2", {}, "Search in"), segments("among", "Bands to search in", among, state.among, (value) => { state.among = value; run(); })),
     h("div", { class: "row" },
       choose("Results", ["12", "24", "48", "96"].map((n) => [n, n]), String(state.options.k), (value) => set({ k: Number(value) })),
