@@ -95,7 +95,9 @@ def search(
     gallery: GalleryOption,
     k: Annotated[int, typer.Option("-k", help="number of matches")] = 10,
     band: Annotated[str, typer.Option(help="the query's band")] = "rgb",
-    where: Annotated[str | None, typer.Option(help="condition on the metadata, as in \"camera = 'north'\"")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="condition on the metadata, as in \"camera = 'north'\"")
+    ] = None,
     frames: Annotated[str | None, typer.Option(help="manifest with the query's frame")] = None,
     calibrate: Annotated[
         str | None, typer.Option(help="folder of images of the query's band, to learn its mean from")

@@ -92,21 +92,23 @@ def _align_folder(
     frames = open_frames(source, root)
     given = [name for name in names if name in {band.value for band in frames.bands}]
     first, second = given if len(given) == 2 else (None, None)
-    found = Rig.read(use) if use is not None else fit_rig(frames, model, first, second, weights=weights)
+    fit = None if use is not None else fit_rig(frames, model, first, second, weights=weights)
+    found = fit.rig if fit is not None else Rig.read(use or "")
     if as_json:
         print_json(found.to_json())
     else:
         print(
             f"{found.model} from {len(found.pairs)} pairs, {len(found.left_out)} left out, "
             f"error {found.error_px:.2f} pixels, pairs disagree by {found.spread_px:.2f}"
-            + ("" if found.one_transform else "; one transform does not fit")
+            + ("" if found.one_transform else "; one transform does not fit (parallax, or the cameras moved)")
         )
         for name, reason in found.left_out.items():
             print(f"left out: {name}: {reason}", file=sys.stderr)
-    if use is None:
-        path = found.write(make_folder(out or Path()) / "rig.json")
+    if fit is not None:
+        folder = make_folder(out or Path())
+        page = fit.report(folder)
         if not as_json:
-            print(f"rig: {path}")
+            print(f"rig: {folder / 'rig.json'}, report: {page}")
     if apply is not None:
         found.apply(frames, apply)
         if not as_json:

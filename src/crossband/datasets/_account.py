@@ -13,7 +13,7 @@ import pandas as pd
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
 from ..io import IMAGE_SUFFIXES, begins_as_image, is_image_file, read_bytes
-from ..io.composite import files_of
+from ..io.composite import files_of, parts_of
 from ..io.flir import fff_frames, has_flir_records, has_photograph
 from ..io.tiff import is_tiff, page_count
 from ..progress import track
