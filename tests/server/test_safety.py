@@ -9,6 +9,7 @@ import signal
 import struct
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -103,7 +104,7 @@ def test_hostile_uploads_are_refused_or_read_and_never_a_mistake_of_ours(client)
         assert answer.headers["content-type"] == "application/json"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "onerror" not in answer.text
-    status = open(f"/proc/{service.decoders.pids[0]}/status").read()
+    status = Path(f"/proc/{service.decoders.pids[0]}/status").read_text()
     peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
     assert peak < 1500  # MiB, of the process that decodes
 

@@ -1,7 +1,7 @@
 """The program of a decoder process: image files come in by a pipe, pixels and pictures go out.
 
-A message is the length of its head (4 bytes), the head (JSON) and ``head["bytes"]`` bytes. Nothing is pickled on
-either side. The process cannot write a file, and has the memory that it was given and no more.
+A message is the length of its head (4 bytes), the head (JSON) and ``head["bytes"]`` bytes. Nothing is pickled
+on either side, and the process has the memory that it was given and no more.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ class ServedGallery:
         Raises:
             KeyError: there is none.
         """
-        return self.catalog().table.loc[name].to_dict()
+        return {str(column): value for column, value in self.catalog().table.loc[name].items()}
 
     def item(self, name: str) -> dict[str, Any]:
         """An item as the API tells it.
@@ -192,15 +192,13 @@ class ServedGallery:
     def positions(self, where: str | None) -> list[dict[str, Any]]:
         """Where frames were taken, each once."""
         kept = self.kept(where)
-        kept = kept[kept[["x", "y"]].notna().all(1) | kept[["lat", "lon"]].notna().all(1)]
+        known = kept[["x", "y", "lat", "lon"]].notna()
+        kept = kept[(known["x"] & known["y"]) | (known["lat"] & known["lon"])]
         kept = kept.drop_duplicates("frame").head(20_000)
         columns = ["frame", "place", "sequence", "x", "y", "lat", "lon", "time", "condition"]
-        rows = zip(
-            kept.index,
-            kept[columns].astype(object).where(kept[columns].notna(), None).to_dict("records"),
-            strict=False,
-        )
-        return [{"id": str(name), **row} for name, row in rows]
+        shown = kept[columns].astype(object).where(kept[columns].notna(), None)
+        rows = zip(kept.index, shown.to_dict("records"), strict=True)
+        return [{"id": str(name), **{str(column): row[column] for column in columns}} for name, row in rows]
 
     def search(self, image: Image, band: Band, k: int, where: str | None, rerank: int) -> list[Match]:
         """Search as :meth:`crossband.retrieval.Gallery.search` does, queries batched for the network.
@@ -297,7 +295,7 @@ class ServedGallery:
         near = distances[np.arange(len(asked)), other]
         whom = rows[np.arange(len(asked)), other]
         seen: set[frozenset[int]] = set()
-        found = []
+        found: list[dict[str, Any]] = []
         for i in np.argsort(near, kind="stable"):
             pair = frozenset((int(asked[i]), int(whom[i])))
             if pair not in seen and len(found) < limit:
@@ -309,7 +307,7 @@ class ServedGallery:
     def _bands(self, key: str, frame: str) -> dict[str, str]:
         return self.catalog().by_frame.get((key.partition("|")[0], frame), {})
 
-    def _told(self, name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    def _told(self, name: str, row: Mapping[Any, Any]) -> dict[str, Any]:
         metadata = {column: row[column] for column in METADATA if not pd.isna(row[column])}
         bands = self._bands(row["key"], row["frame"])
         return {"id": name, "frame": row["frame"], "band": row["band"], "metadata": metadata, "bands": bands}

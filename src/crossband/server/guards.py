@@ -33,8 +33,8 @@ _OPEN = ("/api/v1/health", "/api/v1/session")
 _COSTLY = ("/search", "/align", "/segment", "/detect", "/uploads", "/items", "/jobs")
 _SECURITY = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-        "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -154,13 +154,9 @@ class Guard:
             wait = self._costly.wait(f"{client} session")
         if wait:
             return 429, "too many requests; wait a moment", {"retry-after": str(int(wait) + 1)}
-        if path.startswith("/api/") or path == "/openapi.json":
-            if path not in _OPEN and not self._known(headers):
-                return (
-                    401,
-                    "a token is needed, in the header Authorization: Bearer",
-                    {"www-authenticate": "Bearer"},
-                )
+        closed = (path.startswith("/api/") and path not in _OPEN) or path == "/openapi.json"
+        if closed and not self._known(headers):
+            return 401, "a token is needed, in the header Authorization: Bearer", {"www-authenticate": "Bearer"}
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self._settings.upload_bytes:
             return 413, f"a request has at most {self._settings.upload_bytes >> 20} MiB"

@@ -1,8 +1,9 @@
-"""Long work in processes of its own: started one after another, followed, cancelled, and taken up after a restart.
+"""Long work in processes of its own: one after another, followed, cancelled, and taken up after a restart.
 
-A job is two files in the state folder: ``ID.json``, what was asked, written by the server, and ``ID.state.json``, how
-far it is, written by the job's own process (:mod:`.work`). A process outlives a server that is restarted, which then
-follows it again; one that died with its server is started anew, and resumes as the library's functions do.
+A job is two files in the state folder: ``ID.json``, what was asked, written by the server, and
+``ID.state.json``, how far it is, written by the job's own process (:mod:`.work`). A process outlives a server
+that is restarted, which then follows it again; one that died with its server is started anew, and resumes as
+the library's functions do.
 """
 
 from __future__ import annotations

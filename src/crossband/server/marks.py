@@ -23,8 +23,8 @@ __all__ = ["marks_manifest"]
 def marks_manifest(gallery: ServedGallery, marks: Sequence[Mark]) -> str:
     """Write marks as a CSV manifest.
 
-    Frames that were marked as right for each other share a place, also over others; ``not_same`` holds the frames
-    that one was marked as wrong for, each ended by a semicolon (a column of digits would be read as numbers).
+    Frames that were marked as right for each other share a place, also over others; ``not_same`` holds the
+    frames that one was marked as wrong for, each ended by a semicolon (a column of digits would be read as numbers).
 
     Raises:
         CrossbandError: an item that is not there, or frames without a common folder.

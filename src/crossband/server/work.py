@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def _flight(
     return {"flight": Path(out).name, "matches": len(getattr(found, "matches", []))}
 
 
-_KINDS = {"index": _index, "flight": _flight}
+_KINDS: dict[str, Callable[..., dict[str, Any]]] = {"index": _index, "flight": _flight}
 
 if __name__ == "__main__":
     run(Path(sys.argv[1]), sys.argv[2])
