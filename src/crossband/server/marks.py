@@ -24,7 +24,7 @@ def marks_manifest(gallery: ServedGallery, marks: Sequence[Mark]) -> str:
     """Write marks as a CSV manifest.
 
     Frames that were marked as right for each other share a place, also over others; ``not_same`` holds the
-    frames that one was marked as wrong for, each ended by a semicolon (a column of digits would be read as numbers).
+    frames that one was marked as wrong for, each ended by a semicolon (digits alone would be a number).
 
     Raises:
         CrossbandError: an item that is not there, or frames without a common folder.
@@ -69,7 +69,7 @@ def marks_manifest(gallery: ServedGallery, marks: Sequence[Mark]) -> str:
     for key, row in frames.items():
         place = numbers.setdefault(root(key), f"marked{len(numbers) + 1:04d}")
         paths = {band: os.path.relpath(row[band], folder) for band in BANDS if band in row}
-        judged = {
+        judged: dict[str, Any] = {
             "place": place,
             "not_same": "".join(f"{name};" for name in sorted(wrong.get(key, ()))) or None,
         }

@@ -131,7 +131,13 @@ def picture(
     frame: int = 0,
 ) -> Response:
     """Answer with a picture; the header ``Crossband-Picture`` says what its colors mean."""
-    how = {"units": units, "palette": look.palette, "low": look.low, "high": look.high, "size": look.size}
+    how: dict[str, Any] = {
+        "units": units,
+        "palette": look.palette,
+        "low": look.low,
+        "high": look.high,
+        "size": look.size,
+    }
     how |= {"crop": look.crop, "kind": kind, "frame": frame}
     tag = hashlib.blake2b(f"{source.key} {band} {how}".encode(), digest_size=12).hexdigest()
     headers = {"cache-control": "private, max-age=600", "etag": f'"{tag}"', "vary": "cookie, authorization"}

@@ -13,6 +13,7 @@ import { search } from "./views/search.js";
 const VIEWS = { search, compare, map, browse, flight, reports, jobs };
 const main = document.getElementById("main");
 let leave = null;
+let turn = 0; // of what is shown: a view that is ready after another was asked for is not
 
 function drawNav(current) {
   fill(document.getElementById("nav"), ...Object.keys(VIEWS).map((name) =>
@@ -21,6 +22,7 @@ function drawNav(current) {
 }
 
 async function show(focus) {
+  const mine = ++turn;
   const [name, argument] = location.hash.replace(/^#\//, "").split("/");
   const view = VIEWS[name] ? name : "search";
   drawNav(view);
@@ -30,11 +32,16 @@ async function show(focus) {
   fill(main, spinner("Loading"));
   try {
     const { node, close } = await VIEWS[view](argument ? decodeURIComponent(argument) : null);
+    if (mine !== turn) {
+      close?.();
+      return;
+    }
     leave = close ?? null;
     fill(main, node);
     if (focus) main.focus({ preventScroll: true });
     scrollTo(0, 0);
   } catch (error) {
+    if (mine !== turn) return;
     fill(main, empty("This view cannot be shown", error.message));
     failed(error);
   }
