@@ -70,6 +70,9 @@ SequenceOption = Annotated[
         min=2, help="frames in time that a query is searched with, where queries and gallery are walks"
     ),
 ]
+LikelyOption = Annotated[
+    float, typer.Option(min=0, max=1, help="least probability of the same place that counts as found")
+]
 CslsOption = Annotated[
     bool, typer.Option("--csls", help="take off each item how near it is to everything (hubs)")
 ]

@@ -14,6 +14,7 @@ from ._arguments import (
     CslsOption,
     FramesArgument,
     JsonOption,
+    LikelyOption,
     ModelsOption,
     Reading,
     RerankOption,
@@ -50,6 +51,7 @@ def benchmark(
     ] = "encoder",
     sequence: SequenceOption = None,
     csls: CslsOption = False,
+    likely: LikelyOption = 0.5,
     *,
     comparing: Comparing,
     as_json: JsonOption = False,
@@ -76,6 +78,7 @@ def benchmark(
         rerank_features=rerank_features,
         sequence=sequence,
         csls=csls,
+        likely=likely,
         **settings,
     )
     report = result.report(out, published_retrieval)
@@ -105,6 +108,7 @@ def explain(
         int, typer.Option(min=0, help="side of the masks in pixels; 0 skips the similarity maps")
     ] = 40,
     stride: Annotated[int, typer.Option(min=1, help="pixels between masks")] = 16,
+    rerank: RerankOption = 10,
     *,
     comparing: Comparing,
 ) -> None:
@@ -124,6 +128,7 @@ def explain(
         queries=frame,
         projections=[name for name in projections.split(",") if name],
         masks=Masks(window, stride) if window else None,
+        rerank=rerank,
         **settings,
     )
     report = found.report(out, published_retrieval)

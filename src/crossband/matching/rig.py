@@ -270,7 +270,7 @@ def _registered(
             left_out[name] = str(error)
     counts = Counter(sizes.values()).most_common(1)
     usual, count = counts[0] if counts else (((0, 0), (0, 0)), 0)
-    if 2 * count <= len(sizes):
+    if sizes and 2 * count <= len(sizes):
         raise CrossbandError("the images of a band have several sizes, so they are not of one camera")
     for name in [name for name in found if sizes[name] != usual]:
         height, width = next(side for side, own in zip(sizes[name], usual, strict=True) if side != own)
