@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import pytest
+
+from .published import TREES
 
 Plant = Callable[[Iterable[str]], Path]
 
@@ -20,10 +23,26 @@ def plant(tmp_path) -> Plant:
         for path in paths:
             file = root / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            if file.suffix in (".jpg", ".jpeg", ".png", ".tiff"):
+            if file.suffix.lower() in (".jpg", ".jpeg", ".png", ".tiff", ".tif", ".bmp"):
                 PIL.Image.new("L", (4, 4)).save(file)
+            elif file.suffix == ".npy":
+                np.save(file, np.arange(600, dtype=np.int64).reshape(20, 30) % 13)
             else:
                 file.touch()
+        return root
+
+    return make
+
+
+@pytest.fixture
+def published(plant) -> Callable[[str], Path]:
+    """``published(name)``: the tree of a known dataset."""
+
+    def make(name: str) -> Path:
+        root = plant(TREES[name])
+        for path, text in TREES[name].items():
+            if text:
+                (root / path).write_text(text)
         return root
 
     return make

@@ -98,7 +98,7 @@ def test_one_file_for_both_bands_is_one_band_twice(tmp_path, make_pairs):
     make_pairs(tmp_path, n=1)
     frames = Frames.make([{"frame": "a", "rgb": "rgb/0000.png", "tir": "rgb/0000.png"}], tmp_path)
     assert [fault.kind for fault in check_frames(frames).faults] == ["band twice"]
-    assert any(line.startswith("band twice") for line in look_at_some(frames))
+    assert any(line.startswith("band twice") for line in look_at_some(frames).lines())
 
 
 @pytest.mark.parametrize("kind", ["palette", "depth", "jpeg"])
@@ -115,7 +115,7 @@ def test_a_palette_or_another_depth_of_the_thermal_image_is_one_band_twice(tmp_p
         rows.append({"frame": str(i), "rgb": name, "tir": f"tir/000{i}.png"})
     audit = check_frames(Frames.make(rows, tmp_path))
     assert any(line.startswith("band twice: 4 images") for line in audit.remarks)
-    assert any(line.startswith("band twice") for line in look_at_some(Frames.make(rows, tmp_path)))
+    assert any(line.startswith("band twice") for line in look_at_some(Frames.make(rows, tmp_path)).lines())
 
 
 @pytest.mark.parametrize("side", [6, 8, 16, 64, 200])

@@ -132,40 +132,6 @@ def test_a_recognized_layout_that_fits_two_is_refused(plant):
     assert scan(root, kind="m3fd").names == ["00000"]
 
 
-def test_every_folder_is_claimed_by_one_dataset_at_most(plant):
-    """The marks of no dataset are met by the tree of another."""
-    trees = {
-        "llvip": ["visible/train/010001.jpg", "infrared/train/010001.jpg"],
-        "m3fd": ["Vis/00000.png", "Ir/00000.png"],
-        "roadscene": ["crop_LR_visible/a.jpg", "cropinfrared/a.jpg"],
-        "vot_rgbt": ["a/color/00000001v.jpg", "a/ir/00000001i.jpg", "a/groundtruth.txt"],
-        "vtuav": ["a/rgb/000000.jpg", "a/ir/000000.jpg", "a/rgb.txt", "a/ir.txt"],
-        "ino": ["INO_A/INO_A_RGB/1.png", "INO_A/INO_A_T/1.png"],
-        "flir_adas": ["train/RGB/a.jpg", "train/thermal_8_bit/a.jpeg"],
-        "boson_nighttime": ["test_database/@1@2.png", "test_queries/@1@2.png"],
-        "cold": ["seq4_cloudy1/std_cam/t1.5_x0.1_y0.2_a0.3.jpeg"],
-        "corridor": ["ref/0000000.jpg", "query/0000000.jpg", "gt.json"],
-        "gardens_point": ["day_left/Image000.jpg", "day_right/Image000.jpg"],
-        "mfnet": ["images/00001D.png", "labels/00001D.png", "test.txt"],
-        "msrs": ["train/vi/00001D.png", "train/ir/00001D.png", "test/vi/00002N.png"],
-        "pst900": ["train/rgb/a.png", "train/thermal/a.png", "train/labels/a.png"],
-        "oxford_radar_robotcar": ["2019-01-10-11-46-21-x/mono_left/1.png", "2019-01-10-11-46-21-x/gps/ins.csv"],
-    }
-    trees |= {
-        "hit_uav": ["annotations/val.json", "val/0_60_30_0_0001.jpg"],
-        "rgbnt201": ["test/RGB/a.jpg", "test/NI/a.jpg", "test/TI/a.jpg"],
-        "color_thermal_objects": ["color/a_1.png", "thermal/a_1.png"],
-        "rgbnt100": ["rgbnt100.txt", "query/rgb/a.png"],
-        "rgbn300": ["rgbn300.txt", "query/rgb/a.png"],
-        "micasense": [f"SYNC0000SET/000/IMG_0000_{band}.tif" for band in range(1, 6)],
-        "msvr310": ["query3/0001/vis/a.jpg", "query3/0001/ni/a.jpg", "query3/0001/th/a.jpg"],
-    }
-    assert set(trees) == {entry.name for entry in list_datasets()}
-    for name, tree in trees.items():
-        root = plant(tree, root=plant([]).with_name(name))
-        assert [entry.name for entry in list_datasets() if entry.found_in(root)] == [name]
-
-
 @pytest.mark.parametrize("entry", list_datasets(), ids=lambda entry: entry.name)
 def test_every_dataset_says_what_it_is(entry):
     assert entry.title

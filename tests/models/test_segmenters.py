@@ -26,9 +26,11 @@ NAMES = [info.name for info in list_segmenters()]
 SMALL: dict[str, dict[str, Any]] = {
     "rsfnet": {"first": "resnet18", "second": "resnet18", "widths": [16, 16, 16, 16], "reduced": 8},
     **{name: {"encoder": "resnet18"} for name in ("egfnet", "mtanet", "abmdrnet")},
+    "cmx_b2": {"encoder": "mit_b0", "width": 16},
 }
 # the same as one that is tried, but for depth
 LARGE = (
+    "cmx_b4",
     "rtfnet34",
     "rtfnet50",
     "rtfnet101",

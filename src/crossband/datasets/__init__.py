@@ -11,7 +11,7 @@ from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import is_image_file
 from ..progress import note
-from ._account import LeftOut, account_lines, metadata
+from ._account import LeftOut, account_lines, metadata, only_images
 from ._moments import TOLERANCE, guess_dji, pair_dji, with_positions
 from ._pairs import (
     frames_by_key,
@@ -113,6 +113,7 @@ def scan(
 
 def _said(root: Path, frames: Frames, folders: tuple[Path, ...] = ()) -> Frames:
     """The frames, after it is said which files below the folder, or those folders of it, are in none."""
+    frames = only_images(frames)
     for folder in folders or (root,):
         for line in account_lines(metadata(folder, frames)):
             note_once(f"left out of {folder}: {line}")
@@ -167,8 +168,7 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
 
 def _looked_at(frames: Frames) -> Frames:
     """The frames, after a few are looked at and what seems wrong is said."""
-    for line in look_at_some(frames):
-        note_once(line)
+    look_at_some(frames).say()
     return frames
 
 

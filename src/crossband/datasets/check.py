@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..bands import Band
+from ..bands import Band, parse_band
 from ..errors import ImageFault
 from ..frames import Frames
+from ..io.composite import files_of
 from ..io.images import MAX_PIXELS, decode_image, read_bytes
-from ..io.remarks import Remark, RemarkLog
-from ..progress import track
+from ..io.remarks import Remark, RemarkLog, said_first
+from ..progress import note, track
 from ..results import Result
 
-__all__ = ["Audit", "Fault", "check_frames", "look_at_some", "same_picture"]
+__all__ = ["Audit", "Fault", "check_frames", "look_at_some", "same_picture", "say_left_out", "usable_frames"]
 
 _GRID = 64  # places along a side at which two bands are compared
 # of one band's variance, what the other's levels explain: real pairs stay below in all
@@ -27,6 +28,7 @@ _GRID = 64  # places along a side at which two bands are compared
 _FUNCTION = 0.93
 _FUNCTION_OF_BULK = 0.5
 _EQUAL = "the pixels are equal"
+_MOST_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -121,15 +123,15 @@ def check_frames(frames: Frames, max_pixels: int = MAX_PIXELS, workers: int = 2)
     return Audit(len(frames), len(jobs), ordered, log.lines())
 
 
-def look_at_some(frames: Frames, most: int = 6) -> list[str]:
-    """Remark on a few frames at equal steps, a line a kind: what every run should know before it starts.
+def look_at_some(frames: Frames, most: int = 6) -> RemarkLog:
+    """Remark on a few frames at equal steps: what every run should know before it starts.
 
     Args:
         frames: the manifest; images that cannot be read are no matter here.
         most: frames looked at.
 
     Example:
-        >>> look_at_some(Frames.make([{"frame": "a", "rgb": "gone.png"}], root="."))
+        >>> look_at_some(Frames.make([{"frame": "a", "rgb": "gone.png"}], root=".")).lines()
         []
     """
     count = min(most, len(frames))
@@ -147,7 +149,63 @@ def look_at_some(frames: Frames, most: int = 6) -> list[str]:
         log.add(where[row, band], look.remarks)
     for row, fault in _twice(frames, seen, where):
         log.add(where[row, Band(fault.band)], [Remark(fault.kind, fault.reason)])
-    return log.lines()
+    return log
+
+
+def usable_frames(
+    frames: Frames, bands: Iterable[Band | str] | None = None, *, constant: bool = True, workers: int = 2
+) -> Frames:
+    """Return the frames without the images that cannot be read; each is said, before any work starts.
+
+    A frame that keeps none of these images is left out. What is to be known of the others is said too, a line
+    a kind.
+
+    Args:
+        frames: the manifest.
+        bands: whose images are decoded, once each; all by default.
+        constant: whether an image of which every pixel is the same is of use.
+        workers: decoding threads.
+
+    Raises:
+        CrossbandError: no image of these frames can be read.
+
+    Example:
+        >>> usable_frames(Frames.make([{"frame": "a", "rgb": "gone.png"}], root="."))
+        Traceback (most recent call last):
+        ...
+        crossband.errors.ImageFault: gone.png: missing
+    """
+    units, log, faults = frames.units(), RemarkLog(), []
+    table = frames.table.copy()
+    wanted = list(frames.bands) if bands is None else [parse_band(band) for band in bands]
+    jobs = [(b, r, p) for b in wanted for r, p in enumerate(frames.paths(b)) if p is not None]
+    with ThreadPoolExecutor(workers) as pool:
+        looks = pool.map(lambda job: _look(job[2], job[0], units[job[1]], MAX_PIXELS), jobs)
+        for (band, row, path), look in zip(jobs, track(looks, len(jobs), "reading"), strict=True):
+            flat = next((one.text for one in look.remarks if one.kind == "constant"), "")
+            if fault := look.fault or ("" if constant else flat):
+                faults.append(ImageFault(path, fault))
+                table.loc[table.index[row], band.value] = pd.NA
+            else:
+                log.add(path, look.remarks)
+    if not faults:
+        log.say()
+        return frames
+    kept = table[[band.value for band in wanted]].notna().any(axis=1).to_numpy(bool)
+    if not kept.any():
+        raise faults[0]
+    say_left_out(faults)
+    log.say()
+    return Frames(table, frames.root).select(kept)
+
+
+def say_left_out(faults: Sequence[ImageFault | str]) -> None:
+    """Say on standard error which images are left out, and why, once each; of many, the first twenty."""
+    faults = [fault for fault in faults if said_first("left out", fault)]
+    for fault in faults[:_MOST_LINES]:
+        note(f"left out: {fault}")
+    if len(faults) > _MOST_LINES:
+        note(f"left out: {len(faults) - _MOST_LINES} more images; crossband data check lists all")
 
 
 def _look(path: Path, band: Band, units: str | None, max_pixels: int) -> _Look:
@@ -303,6 +361,6 @@ def _missing(frames: Frames) -> Iterator[tuple[int, Fault]]:
     """Label maps and boxes that are not there."""
     for column in ("labels", "boxes"):
         for row, path in enumerate(frames.table.get(column, ())):
-            if not pd.isna(path) and not (frames.root / path).is_file():
+            if not pd.isna(path) and not files_of(frames.root / path)[0].is_file():
                 fault = Fault(frames.names[row], column, str(frames.root / path), "unreadable", "missing")
                 yield row, fault

@@ -1,4 +1,4 @@
-"""Boxes of objects, read from the COCO form of COCO, HIT-UAV and the city to corners in pixels."""
+"""Boxes of objects as corners in pixels, read from COCO files of many images or from a file an image."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pandas as pd
 from ..errors import CrossbandError
 from ..files import read_json
 from ..frames import Frames
+from ..progress import track
+from .object_files import is_object_file, read_object_file
 
 __all__ = ["Boxes", "read_boxes"]
 
@@ -34,8 +36,9 @@ class Boxes:
 def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",)) -> Boxes:
     """Read the boxes of frames from the files of their column ``boxes``.
 
-    An image is found by its file's name, with or without folders and suffix. HIT-UAV's own keys (``annotation``
-    and ``filename``) are read too. Crowds and boxes without an area are left out.
+    In a COCO file an image is found by its file's name, with or without folders and suffix. HIT-UAV's own keys
+    (``annotation`` and ``filename``) are read too. Crowds and boxes without an area are left out. XML and text
+    files hold one image (:mod:`crossband.io.object_files`); their classes are those that occur, by name.
 
     Args:
         frames: with the column ``boxes``.
@@ -48,11 +51,17 @@ def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",)) -> Bo
         raise CrossbandError(
             f"the frames of {frames.root} have no column 'boxes': needed to learn or measure boxes"
         )
-    files = {name: _Coco(frames.root / name) for name in frames.table["boxes"].dropna().unique()}
-    kinds = {tuple(file.classes) for file in files.values()}
+    names = frames.table["boxes"].dropna().unique().tolist()
+    files: dict[str, _Coco | _OneImage] = {
+        name: (_OneImage if is_object_file(name) else _Coco)(frames.root / name)
+        for name in track(names, len(names), "reading boxes", "files")
+    }
+    kinds = {tuple(file.classes) for file in files.values() if isinstance(file, _Coco)}
     if len(kinds) > 1:
         raise CrossbandError(f"the box files disagree on the classes: {' and '.join(map(str, sorted(kinds)))}")
-    classes = [name for name in kinds.pop() if name not in leave_out]
+    known = list(kinds.pop()) if kinds else []
+    known += sorted({name for file in files.values() for name in file.classes} - set(known))
+    classes = [name for name in known if name not in leave_out]
     rows = []
     for name, boxes in zip(frames.names, frames.table["boxes"], strict=True):
         found = [] if pd.isna(boxes) else files[boxes].of(name)
@@ -61,8 +70,20 @@ def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",)) -> Bo
     return Boxes(rows, classes)
 
 
+class _OneImage:
+    """The file of one image."""
+
+    def __init__(self, path: Path) -> None:
+        self._boxes = [(*box, -1.0) for box in read_object_file(path)]
+        self.classes = [box[4] for box in self._boxes]
+
+    def of(self, frame: str) -> list[tuple[float, float, float, float, str, float]]:
+        """The boxes of the image."""
+        return self._boxes
+
+
 class _Coco:
-    """One file."""
+    """The file of many images."""
 
     def __init__(self, path: Path) -> None:
         content = read_json(path, _LARGEST)

@@ -24,7 +24,7 @@ import PIL.Image
 
 from ..bands import Band, Units, parse_band, parse_units
 from ..errors import ImageFault
-from .composite import parts_of
+from .composite import parts_of, view_of
 from .dji import is_dji_thermal, read_dji_counts
 from .flir import fff_frames, fff_size, is_fff, is_radiometric_jpeg, read_kelvin, read_photograph
 from .netpbm import netpbm_size, read_netpbm
@@ -37,6 +37,7 @@ __all__ = [
     "MAX_PIXELS",
     "Image",
     "as_image",
+    "begins_as_image",
     "decode_image",
     "image_size",
     "is_image_file",
@@ -54,7 +55,12 @@ _NO_IMAGES = frozenset(
     {".txt", ".json", ".xml", ".yaml", ".yml", ".md", ".py", ".parquet", ".html", ".zip", ".pt"}
 )
 _TABLES = frozenset({".csv", ".tsv", ".asc", ".dat"})
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"P2", b"P3", b"P5", b"P6")
+_MAGIC = (
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",
+    b"BM",
+    *(b"P" + sign for sign in (b"1", b"2", b"3", b"4", b"5", b"6")),
+)
 _STRIP_PIXELS = 1 << 22  # what is copied out of Pillow at once; a whole large image would be there four times
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TEXT_HEAD = 1 << 16  # bytes of a text in which its first row of numbers stands
@@ -261,14 +267,23 @@ def is_image_file(path: Path) -> bool:
         with contextlib.suppress(ValueError):
             return min(npy_size(head)) >= LEAST_SIDE
         return False
-    if suffix in _TABLES:
-        return _is_table(head)
-    return (
-        is_fff(head)
-        or is_tiff(head)
-        or head.startswith(_MAGIC)
-        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-    )
+    return _is_table(head) if suffix in _TABLES else _begins_as_image(head)
+
+
+def begins_as_image(path: Path) -> bool:
+    """Tell by its first bytes whether a file may be an image of a kind that is read; nothing is decoded.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        head = file.read(_TEXT_HEAD)
+    return _begins_as_image(head) or head.startswith((b"P1", b"P4")) or is_npy(head) or _is_table(head)
+
+
+def _begins_as_image(head: bytes) -> bool:
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return is_fff(head) or is_tiff(head) or head.startswith(_MAGIC) or webp
 
 
 def _is_table(data: bytes) -> bool:
@@ -284,7 +299,7 @@ def _is_picture(channel: np.ndarray) -> bool:
 def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a label map as the file holds it, integers ``(H, W)``.
 
-    For a PNG with a palette these are the indices of its colors.
+    For a PNG with a palette these are the indices of its colors; an ``.npy`` file holds them as they are.
 
     Raises:
         ImageFault: missing, not an image, too large, or a color image.
@@ -300,7 +315,7 @@ def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     data = read_bytes(path)
     with _faults(path):
         _check_size(*_header_size(data), max_pixels)
-        if not is_tiff(data):
+        if not is_tiff(data) and not is_npy(data):
             with _open_with_pillow(data) as image:
                 _check_size(*image.size, max_pixels)
                 if image.mode == "P":
@@ -329,6 +344,8 @@ def read_bytes(path: str | Path) -> bytes:
     """
     if (parts := parts_of(path)) is not None:
         return _together(path, parts)
+    if (part := view_of(path)) is not None:
+        return _cut(path, *part)
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
@@ -360,9 +377,30 @@ def _together(path: str | Path, parts: list[Path]) -> bytes:
         raise ImageFault(path, "its three files are not gray images of one size and depth")
     if first.dtype not in (np.uint8, np.uint16):
         raise ImageFault(path, f"its three files are of {first.dtype}, no whole numbers")
-    head = f"P6\n{first.shape[1]} {first.shape[0]}\n{np.iinfo(first.dtype).max}\n".encode()
-    pixels = np.stack(channels, -1)
-    return head + (pixels.astype(">u2") if first.dtype == np.uint16 else pixels).tobytes()
+    return _netpbm(np.stack(channels, -1))
+
+
+def _cut(path: str | Path, file: Path, view: tuple[int, int, int, int]) -> bytes:
+    """What of an image lies in a view, as PGM or PPM of 8 or 16 bits.
+
+    Raises:
+        ImageFault: it cannot be read, has no whole numbers or a fourth channel, or is smaller than the view.
+    """
+    pixels = read_image(file).pixels
+    left, top, width, height = view
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[2:] not in ((), (3,)):
+        raise ImageFault(path, f"a view of {pixels.dtype} {pixels.shape}, not of gray or color whole numbers")
+    part = pixels[top : top + height, left : left + width]
+    if part.shape[:2] != (height, width) or not part.size:
+        raise ImageFault(path, f"{file.name} is {pixels.shape[1]}x{pixels.shape[0]}, smaller than the view")
+    return _netpbm(part)
+
+
+def _netpbm(pixels: np.ndarray) -> bytes:
+    """Whole numbers ``(H, W)`` or ``(H, W, 3)`` as PGM or PPM."""
+    kind = "P6" if pixels.ndim == 3 else "P5"
+    head = f"{kind}\n{pixels.shape[1]} {pixels.shape[0]}\n{np.iinfo(pixels.dtype).max}\n".encode()
+    return head + (pixels.astype(">u2") if pixels.dtype == np.uint16 else pixels).tobytes()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import CrossbandError, unknown_name
+from ..files import make_folder
 from ..progress import note
 from ..training import evaluate, read_recipe, train
 from ._registry import PAPERS, Reproduction, Request
@@ -46,6 +47,7 @@ def reproduce(
     entry = PAPERS.get(paper)
     if not Path(data_root).is_dir():
         raise CrossbandError(f"no folder {data_root}; give the one that holds the paper's datasets")
+    make_folder(out)
     given = None if recipes is None else Path(recipes)
     done = entry.build(Request(Path(data_root), rows, mode, Path(out), given, tuple(overrides)))
     done = replace(done, paper=paper)

@@ -85,8 +85,7 @@ def robustness(
     bands = sorted({band for way in ways for band in (way.query, way.gallery)}, key=list(Band).index)
     galleries = [band for band in bands if any(way.gallery is band for way in ways)]
     points: list[dict[str, object]] = []
-    for model in distinct(models):
-        descriptor = Descriptor.of(model, options)
+    for descriptor in [Descriptor.of(model, options) for model in distinct(models)]:
         plain = embed(frames, descriptor, bands, store=store, workers=workers)
         for fault in plain.faults:
             note(f"left out: {fault}")

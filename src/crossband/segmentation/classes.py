@@ -23,8 +23,42 @@ CLASS_LISTS: dict[str, tuple[str, ...]] = {
         "bump",
     ),
     "pst900": ("background", "fire_extinguisher", "backpack", "hand_drill", "survivor"),
+    "fmb": (
+        "unlabeled",
+        "road",
+        "sidewalk",
+        "building",
+        "traffic_light",
+        "traffic_sign",
+        "vegetation",
+        "sky",
+        "person",
+        "car",
+        "truck",
+        "bus",
+        "motorcycle",
+        "bicycle",
+        "pole",
+    ),
+    "freiburg_thermal": (
+        "road",
+        "sidewalk",
+        "building",
+        "curb",
+        "fence",
+        "pole",
+        "vegetation",
+        "terrain",
+        "sky",
+        "person",
+        "car",
+        "bicycle",
+        "background",
+        "ignore",
+    ),
 }
-"""MFNet (Ha et al., IROS 2017; MSRS has the same) and PST900 (Shivakumar et al., ICRA 2020)."""
+"""MFNet (Ha et al., IROS 2017; MSRS has the same), PST900 (Shivakumar et al., ICRA 2020), FMB (Liu et al., ICCV
+2023) and Freiburg Thermal (Vertens et al., IROS 2020)."""
 
 # by name, so that a class has its color in every dataset; saturated, and told apart by the color-blind
 _COLORS = {

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from ..bands import Band
 from ..data.labeled import LabeledFrames
+from ..datasets.check import usable_frames
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import read_image
@@ -76,10 +77,14 @@ def segmentation_robustness(
     """
     if not checkpoints:
         raise CrossbandError("no checkpoint to measure; give one", parameter="checkpoint")
-    rows = []
-    for name, checkpoint in checkpoints.items():
-        model = load_segmenter(checkpoint, device)
-        data = LabeledFrames(frames, model.bands, model.preprocess, model.classes, cache_mb=512)
+    models = {name: load_segmenter(checkpoint, device) for name, checkpoint in checkpoints.items()}
+    frames, rows = usable_frames(frames), []
+    sets = {
+        name: LabeledFrames(frames, model.bands, model.preprocess, model.classes, cache_mb=512)
+        for name, model in models.items()
+    }
+    for name, model in models.items():
+        data = sets[name]
         parts = _parts(data.frames)
         undisturbed = confusion_of(model.network, data, what=name)
         for kind, amounts in DISTURBANCES.items():

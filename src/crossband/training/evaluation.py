@@ -15,7 +15,7 @@ from .. import __version__
 from ..checkpoints import load_network, read_metadata
 from ..devices import choose_device
 from ..errors import CrossbandError
-from ..files import results_kind
+from ..files import make_folder, results_kind
 from ..results import Result
 from .recipe import Recipe, read_recipe
 from .task import find_task
@@ -101,7 +101,7 @@ def evaluate(
         CrossbandError: neither recipe nor checkpoint, or one that does not fit the other.
     """
     if out is not None:
-        _check_own(Path(out) / "results.json")
+        _check_own(make_folder(out) / "results.json")
     if recipe is None:
         if checkpoint is None:
             raise CrossbandError("nothing to evaluate; give a recipe, a checkpoint, or both")

@@ -13,7 +13,8 @@ import torch
 
 from ..checkpoints import read_metadata
 from ..devices import choose_device
-from ..errors import CrossbandError, MissingExtraError
+from ..errors import MissingExtraError
+from ..files import make_folder
 from ..results import Result
 from .recipe import Recipe, read_recipe
 from .task import find_task
@@ -78,12 +79,7 @@ def train(
     folder = Path(out)
     given = read_recipe(recipe, overrides)
     start = time.perf_counter()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CrossbandError(
-            f"cannot write {folder} ({error.strerror}); choose another folder", parameter="out"
-        ) from None
+    make_folder(folder)
     try:
         from .engine import BEST, fit
     except ModuleNotFoundError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..errors import CrossbandError, need_package
 from ..files import make_folder
 from ..results import Result, Rows
 from .flight import open_flight
@@ -81,6 +82,14 @@ def detect(
         make_folder(out),
         None,
     )
+    if networks.detector.network.semantics:
+        if map is None:
+            raise CrossbandError(
+                "this detector reads the map's labeling; give the map and the networks that find the place",
+                parameter="map",
+            )
+        need_package("cv2", "laying the map's labeling onto images", "uav")
+        networks.load("labeler", "locator")
     frames = open_flight(flight, {name: list(kept) for name, kept in where.items()} if where else None)
     if networks.detector.network.semantics and map is not None:
         ground = read_map(map)

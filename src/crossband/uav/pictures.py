@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,11 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..bands import Normalization, Units
+from ..bands import Normalization, Units, parse_units
 from ..data.scenes import zoomed
 from ..datasets import open_frames
+from ..datasets.check import usable_frames
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
+from ..frames import Frames
 from ..io import IMAGE_SUFFIXES, read_image
 from ..models.packaged import checkpoint_for
 from ..reports.boxes import draw_boxes
@@ -150,8 +153,8 @@ def detect_pictures(
             f"{path} reads a map's labeling beside the image; give a flight, its map and the models instead",
             parameter="map",
         )
-    pictures = _open(Path(source), units)
     folder = make_folder(out)
+    pictures = _open(Path(source), units)
     made_from = {
         "source": str(Path(source).resolve()),
         "frames": pictures.names if not pictures.video else "",
@@ -197,7 +200,7 @@ def _joined(classes: list[str], pictures: _Source, boxes: list[np.ndarray], fold
 def _open(source: Path, units: str | None) -> _Source:
     suffix = source.suffix.lower()
     if suffix in VIDEO_SUFFIXES and source.is_file():
-        return _open_video(source, Units(units or "counts"))
+        return _open_video(source, parse_units(units or "counts"))
     if suffix in IMAGE_SUFFIXES and source.is_file():
         return _of_files([source], [source.stem], units, sequence=False)
     if source.is_dir() and not (source / "frames.parquet").is_file():
@@ -211,17 +214,25 @@ def _open(source: Path, units: str | None) -> _Source:
     kept = [row for row, path in enumerate(paths) if path is not None]
     if not kept:
         raise CrossbandError(f"{source} has no thermal pictures; objects are detected in those")
-    names, said = [frames.names[row] for row in kept], frames.units()
-    files = [path for path in paths if path is not None]
+    frames = usable_frames(frames.select(np.array(kept)), ["tir"])
+    names, said = frames.names, frames.units()
+    files = [path for path in frames.paths("tir") if path is not None]
 
     def pixels(row: int) -> tuple[np.ndarray, Units]:
-        image = read_image(files[row], "tir", units or said[kept[row]])
+        image = read_image(files[row], "tir", units or said[row])
         return image.pixels, image.units
 
     return _Source(names, pixels, sequence=False)
 
 
 def _of_files(files: Sequence[Path], names: list[str], units: str | None, sequence: bool) -> _Source:
+    """The pictures that can be read; the others are said."""
+    root = Path(os.path.commonpath([file.parent.absolute() for file in files]))
+    paths = [os.path.relpath(file.absolute(), root) for file in files]
+    table = pd.DataFrame({"frame": names, "tir": paths, "tir_units": units}).astype("string")
+    frames = usable_frames(Frames(table, root), ["tir"])
+    files, names = [path for path in frames.paths("tir") if path is not None], frames.names
+
     def pixels(row: int) -> tuple[np.ndarray, Units]:
         image = read_image(files[row], "tir", units)
         return image.pixels, image.units

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.preprocess import four_numbers
+from ..errors import CrossbandError, need_package
 from ..files import make_folder, write_file
 from ..progress import track
 from ..results import Result
@@ -134,10 +135,15 @@ def reid(
     Raises:
         CrossbandError: a photograph, flight, map or network that is missing or wrong.
     """
-    photograph = read_photograph(photo, box)
+    need_package("cv2", "re-identification in a flight", "uav")
+    if k < 1:
+        raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
+    photograph, folder = read_photograph(photo, box), make_folder(out)
     networks = Networks(Path(models), device)
+    networks.load()
     calibration, (translator, _) = networks.calibration, networks.translator
-    frames, ground, folder = open_flight(flight, where), read_map(map), make_folder(out)
+    frames, ground = open_flight(flight, where), read_map(map)
+    frames.need_temperatures()
     positions = localize(frames, ground, networks.labeler, networks.locator, folder, radius)
     labels = align(frames, ground, positions, folder) if networks.detector.network.semantics else None
     found = detect(frames, networks.detector, folder, labels)

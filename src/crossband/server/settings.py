@@ -1,0 +1,112 @@
+"""What a server serves, and within which limits."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from ..errors import CrossbandError
+
+__all__ = ["Settings", "named_folders"]
+
+_LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1")
+
+
+class Settings(BaseModel):
+    """Everything that a server is told.
+
+    Attributes:
+        galleries: name -> folder.
+        flights: name -> folder of a thermal flight, or of what the chain found in one.
+        map: semantic map or GeoTIFF that positions are drawn on.
+        models: folder of networks of the flight's chain, of which ``segmentation`` and ``detection`` serve
+            pictures too.
+        reports: name -> folder that is searched for reports and results.
+        folders: name -> folder whose images may be indexed.
+        state: where jobs are kept, so that they survive a restart.
+        host, port: address.
+        names: hosts that a request may name, besides this machine's own.
+        token: what a request must show, if anything.
+        writable: whether items may be added and deleted, and jobs started.
+        behind_proxy: whether to believe the client's address as a proxy on this machine tells it.
+        upload_bytes, upload_pixels: of one request, and of one image in it.
+        decoders: processes that decode images; ``decoder_bytes`` and ``decoder_seconds`` limit each.
+        seconds: that a request may take.
+        requests, searches: per minute and client, of all kinds, and of those that run a network; 0: no limit.
+        kept_bytes: of pictures that wait for their search or comparison.
+        memory: bytes that a gallery may take.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        log: whether each request is written to standard error as a line of JSON.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    galleries: dict[str, Path]
+    flights: dict[str, Path] = Field(default_factory=dict)
+    map: Path | None = None
+    models: Path | None = None
+    reports: dict[str, Path] = Field(default_factory=dict)
+    folders: dict[str, Path] = Field(default_factory=dict)
+    state: Path | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    names: tuple[str, ...] = ()
+    token: SecretStr | None = None
+    writable: bool = False
+    behind_proxy: bool = False
+    upload_bytes: Annotated[int, Field(ge=1 << 10)] = 64 << 20
+    upload_pixels: Annotated[int, Field(ge=1)] = 50_000_000
+    decoders: Annotated[int, Field(ge=1, le=64)] = 2
+    decoder_bytes: Annotated[int, Field(ge=1 << 29)] = 3 << 30
+    decoder_seconds: Annotated[float, Field(gt=0)] = 20
+    seconds: Annotated[float, Field(gt=0)] = 120
+    requests: Annotated[int, Field(ge=0)] = 6000
+    searches: Annotated[int, Field(ge=0)] = 600
+    kept_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
+    memory: Annotated[int, Field(ge=1 << 24)] = 2 << 30
+    device: str = "cpu"
+    log: bool = True
+
+    def allowed_hosts(self) -> frozenset[str]:
+        """Return the hosts that a request may name, so that no page of another site points its name here.
+
+        Example:
+            >>> sorted(Settings(galleries={}, names=("images.example",)).allowed_hosts())[-2:]
+            ['images.example', 'localhost']
+        """
+        own = () if _is_any(self.host) else (self.host.lower(),)
+        return frozenset((*_LOCAL, *own, *(name.lower() for name in self.names)))
+
+
+def _is_any(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def named_folders(folders: list[Path], what: str) -> dict[str, Path]:
+    """Name folders by their last part, numbered where two would be one.
+
+    Raises:
+        CrossbandError: one that is not there.
+
+    Example:
+        >>> list(named_folders([Path("."), Path(".")], "gallery"))[1].endswith("-2")
+        True
+    """
+    found: dict[str, Path] = {}
+    for folder in folders:
+        if not folder.exists():
+            raise CrossbandError(f"there is no {what} at {folder}; name a folder that is there", parameter=what)
+        plain = "".join(s if s.isalnum() or s in "-_." else "-" for s in folder.resolve().name).strip(".")
+        name = plain = plain or what
+        number = 1
+        while name in found:
+            number += 1
+            name = f"{plain}-{number}"
+        found[name] = folder
+    return found
