@@ -1,5 +1,6 @@
 """Local features, geometric verification, and the registration of two cameras."""
 
+from .agreement import Laid, lay_over
 from .features import LocalFeatures
 from .geometry import Consensus, consensus
 from .matches import Matches, mutual_matches
@@ -9,10 +10,12 @@ from .same_place import Evidence, SamePlace
 __all__ = [
     "Consensus",
     "Evidence",
+    "Laid",
     "LocalFeatures",
     "MatchReranker",
     "Matches",
     "SamePlace",
     "consensus",
+    "lay_over",
     "mutual_matches",
 ]
