@@ -1,5 +1,6 @@
 """Local features, geometric verification, and the registration of two cameras."""
 
+from .agreement import Laid, lay_over
 from .features import LocalFeatures
 from .geometry import Consensus, consensus
 from .keypoints import create_features, list_features
@@ -10,6 +11,7 @@ from .same_place import Evidence, SamePlace
 __all__ = [
     "Consensus",
     "Evidence",
+    "Laid",
     "LocalFeatures",
     "MatchReranker",
     "Matches",
@@ -17,5 +19,6 @@ __all__ = [
     "consensus",
     "create_features",
     "list_features",
+    "lay_over",
     "mutual_matches",
 ]
