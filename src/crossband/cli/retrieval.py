@@ -11,11 +11,14 @@ from ._app import app
 from ._arguments import (
     BandsQuery,
     Comparing,
+    CslsOption,
     FramesArgument,
     JsonOption,
+    LikelyOption,
     ModelsOption,
     Reading,
     RerankOption,
+    SequenceOption,
     takes,
     with_units,
 )
@@ -40,6 +43,15 @@ def benchmark(
         ),
     ] = True,
     rerank: RerankOption = 10,
+    rerank_features: Annotated[
+        str,
+        typer.Option(
+            help="what re-ranks: encoder, or learned features: aliked, aliked-n16, disk, xfeat, ..+lightglue"
+        ),
+    ] = "encoder",
+    sequence: SequenceOption = None,
+    csls: CslsOption = False,
+    likely: LikelyOption = 0.5,
     *,
     comparing: Comparing,
     as_json: JsonOption = False,
@@ -63,6 +75,10 @@ def benchmark(
         misaligned=misaligned,
         own_means=own_means,
         rerank=rerank,
+        rerank_features=rerank_features,
+        sequence=sequence,
+        csls=csls,
+        likely=likely,
         **settings,
     )
     report = result.report(out, published_retrieval)
@@ -92,6 +108,7 @@ def explain(
         int, typer.Option(min=0, help="side of the masks in pixels; 0 skips the similarity maps")
     ] = 40,
     stride: Annotated[int, typer.Option(min=1, help="pixels between masks")] = 16,
+    rerank: RerankOption = 10,
     *,
     comparing: Comparing,
 ) -> None:
@@ -111,6 +128,7 @@ def explain(
         queries=frame,
         projections=[name for name in projections.split(",") if name],
         masks=Masks(window, stride) if window else None,
+        rerank=rerank,
         **settings,
     )
     report = found.report(out, published_retrieval)
@@ -174,8 +192,10 @@ def fit(
     Example: crossband fit llvip epfl --model efficientnet_lite0@blocks.4:avg8 --out small.safetensors
     """
     from ..datasets import open_frames
+    from ..files import check_output
     from ..retrieval import fit_descriptor
 
+    check_output(out, (".safetensors",))
     sets = [with_units(open_frames(source), reading.units).with_rig(reading.rig) for source in sources]
     sets = [frames.split(split) for frames in sets] if split else sets
     fitted = fit_descriptor(

@@ -103,7 +103,11 @@ def scan(
     if suffixes:
         frames = pair_suffixes(root, {parse_band(name): end for name, end in suffixes.items()})
     else:
-        frames = dataset(kind).read(root) if kind is not None else _recognize(root, tolerance)
+        try:
+            frames = dataset(kind).read(root) if kind is not None else _recognize(root, tolerance)
+        except _UnknownLayout as error:
+            told = "else give the folders of rgb and tir images, or the suffixes of their names"
+            raise CrossbandError(f"{error}; {told}", parameter="rgb") from None
     return _said(root, frames).every(every)
 
 
@@ -155,7 +159,11 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
             f"a root says where a manifest's images are, and {source} has no manifest; give their own folder",
             parameter="root",
         )
-    return scan(source)
+    try:
+        return _said(source, _recognize(source, TOLERANCE))
+    except _UnknownLayout as error:
+        told = "crossband data scan makes a manifest of folders of any names"
+        raise CrossbandError(f"{error}; {told}") from None
 
 
 def _looked_at(frames: Frames) -> Frames:
@@ -174,6 +182,10 @@ def _say_unlisted(frames: Frames, manifest: Path) -> None:
             f"{there - len(listed)} images beside those that {manifest} lists are left out; "
             f"crossband data scan {manifest.parent} lists them too, or delete that file"
         )
+
+
+class _UnknownLayout(CrossbandError):
+    """What is found in a folder is no frames; who asked adds how to say what it is."""
 
 
 def _recognize(root: Path, tolerance: float) -> Frames:
@@ -207,11 +219,9 @@ def _recognize(root: Path, tolerance: float) -> Frames:
         return pair_radiometric(root)
     if below is not None:
         raise _wrapped(root, below)
-    raise CrossbandError(
+    raise _UnknownLayout(
         f"no bands recognized in {root}: expected a known dataset, two folders named after their bands "
-        "(visible and infrared, say), file names ending in _rgb and _tir, or radiometric JPEGs; "
-        "else give the folders of rgb and tir images, or the suffixes of their names",
-        parameter="rgb",
+        "(visible and infrared, say), file names ending in _rgb and _tir, or radiometric JPEGs"
     )
 
 

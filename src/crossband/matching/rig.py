@@ -41,6 +41,7 @@ _OF_OTHER_FILES = [*(band.value for band in Band), "labels", "boxes", "rig"]  # 
 _SLACK = 0.01  # of the diagonal: what any pair may be off
 _PARALLAX = 0.01  # of the diagonal: pairs that disagree by more are not explained by one transform
 _DEPTH, _BEYOND = 0.004, 0.5  # of the diagonal, and of the noise: parallax that one transform may leave
+_TREND = 0.006  # of the diagonal: how far near and far things may lie apart
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,7 @@ def _registered(
             left_out[name] = str(error)
     counts = Counter(sizes.values()).most_common(1)
     usual, count = counts[0] if counts else (((0, 0), (0, 0)), 0)
-    if 2 * count <= len(sizes):
+    if sizes and 2 * count <= len(sizes):
         raise CrossbandError("the images of a band have several sizes, so they are not of one camera")
     for name in [name for name in found if sizes[name] != usual]:
         height, width = next(side for side, own in zip(sizes[name], usual, strict=True) if side != own)
@@ -293,15 +294,18 @@ def _depths(frames: Frames, names: Sequence[str]) -> dict[int, np.ndarray] | Non
 
 def _judged(rig: Rig, residuals: Residuals) -> Rig:
     """The rig, with what its residuals say of depth."""
-    parallax = residuals.parallax_px
-    limit = max(_DEPTH * float(np.hypot(*rig.second[1])), _BEYOND * residuals.noise_px)
-    if rig.one_transform and parallax > limit:
+    parallax, diagonal = residuals.parallax_px, float(np.hypot(*rig.second[1]))
+    apart = (
+        parallax > max(_DEPTH * diagonal, _BEYOND * residuals.noise_px)
+        or residuals.trend_px > _TREND * diagonal
+    )
+    if rig.one_transform and apart:
         x, y = residuals.direction
         note(
-            f"matches lie {parallax:.1f} pixels off the transform along ({x:.2f}, {y:.2f}), beyond their noise of "
-            f"{residuals.noise_px:.1f}: depth differs (parallax); one transform does not fit"
+            f"matches lie {parallax:.1f} pixels off the transform along ({x:.2f}, {y:.2f}), beyond their noise "
+            f"of {residuals.noise_px:.1f}: depth differs (parallax); one transform does not fit"
         )
-    return replace(rig, parallax_px=parallax, one_transform=rig.one_transform and parallax <= limit)
+    return replace(rig, parallax_px=parallax, one_transform=rig.one_transform and not apart)
 
 
 def _common(

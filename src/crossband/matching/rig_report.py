@@ -67,7 +67,7 @@ def write_rig_report(fit: RigFit, out: Path) -> Path:
         depth_says=_says(rig, residuals),
         depth_about="Depth is the frames' own."
         if meters
-        else "The frames have no depth, so rows of the image stand for it: the bottom is near where cameras look ahead.",
+        else "The frames have no depth, so rows of the image stand for it: its bottom is near.",
         depth_plot=_address(_depth_plot(residuals, meters)),
         field_plot=_address(field),
         field_scale=f"{scale:.0f}",
@@ -82,8 +82,8 @@ def write_rig_report(fit: RigFit, out: Path) -> Path:
 def _says(rig: Rig, residuals: Residuals) -> str:
     x, y = residuals.direction
     told = (
-        f"Depth moves matches by {rig.parallax_px:.1f} pixels (a deviation) along ({x:.2f}, {y:.2f}), beyond a noise of "
-        f"{residuals.noise_px:.1f}."
+        f"Depth moves matches by {rig.parallax_px:.1f} pixels (a deviation) along ({x:.2f}, {y:.2f}), beyond a "
+        f"noise of {residuals.noise_px:.1f}."
     )
     if rig.one_transform:
         return told

@@ -212,7 +212,7 @@ def reid(
     band: str = "rgb",
     query_bands: Sequence[str] | None = None,
     gallery_bands: Sequence[str] | None = None,
-    cameras: Iterable[str] = (),
+    camera: Iterable[str] = (),
     after: str | None = None,
     before: str | None = None,
     rerank: bool = False,
@@ -230,7 +230,7 @@ def reid(
         query_bands: of those the query has, which to use; all by default.
         gallery_bands: likewise of the gallery. Where query and gallery share no band, class scores are compared
             whatever the recipe says.
-        cameras: only frames of these.
+        camera: only frames of these.
         after: only frames at this time or later, as in the column ``time``; ``before`` or earlier.
         rerank: by k-reciprocal neighbors within the gallery.
         store: a folder where the gallery's descriptors are kept for the next query.
@@ -244,7 +244,7 @@ def reid(
     asked, own = _query_frames(query, frames, band)
     mine = _columns(loaded.bands, query_bands, asked, "query")
     theirs = _columns(loaded.bands, gallery_bands, frames, "gallery")
-    keep = _chosen(frames, list(cameras), after, before)
+    keep = _chosen(frames, list(camera), after, before)
     keep[own] = False
     vectors = _describe(loaded, frames.select(keep), store)
     usable = np.asarray(vectors.present[:, theirs].any(1))

@@ -167,6 +167,7 @@ class Reidentification(Task):
 
     recipe: ReidRecipe
     network: Streams
+    shown = ("mAP", "mINP", "rank/*", "reranked/mAP")
 
     def __init__(self, recipe: ReidRecipe, root: Path) -> None:
         super().__init__(recipe, root)

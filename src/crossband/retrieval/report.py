@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jinja2
 
@@ -17,6 +18,7 @@ from ..files import write_file
 from ..frames import Frames
 from ..reports.strips import Tile, strip
 from .explain_section import sections
+from .figures import plot_reliability, themed
 
 if TYPE_CHECKING:
     from .benchmark import Benchmark, Run
@@ -80,9 +82,20 @@ def write_report(
         faults=result.faults,
         sizes=sorted({run.size for run in result.runs}),
         comparisons=result.comparisons,
+        trusted=_trusted(result),
         sections=[] if explanation is None else sections(explanation, frames),
     )
     return write_file(Path(out) / ("report.html" if explanation is None else "explanation.html"), page)
+
+
+def _trusted(result: Benchmark) -> list[tuple[Run, dict[str, Any], tuple[str, str]]]:
+    """The runs that say how probable one place is: what that is worth, and its diagram for both pages."""
+    found = []
+    for run in result.runs:
+        if run.same_place is not None:
+            told: dict[str, Any] = run.same_place
+            found.append((run, told, themed(partial(plot_reliability, told["bins"]))))
+    return found
 
 
 def _lines(result: Benchmark, frames: Frames, way: tuple[str, str], published: LookUp | None) -> list[_Line]:

@@ -177,6 +177,7 @@ class Segmentation(Task):
 
     recipe: SegmentationRecipe
     monitor = "val/miou"
+    shown = ("miou", "day/miou", "night/miou", "iou/*")
 
     def __init__(self, recipe: SegmentationRecipe, root: Path) -> None:
         super().__init__(recipe, root)

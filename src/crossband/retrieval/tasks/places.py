@@ -137,6 +137,7 @@ class Places(Task):
 
     recipe: PlaceRecipe
     network: PlaceRecognizer
+    shown = ("fcm/*", "recall/*")
 
     def __init__(self, recipe: PlaceRecipe, root: Path) -> None:
         super().__init__(recipe, root)
