@@ -18,7 +18,7 @@ __all__ = [
     "SamePlace",
     "consensus",
     "create_features",
-    "list_features",
     "lay_over",
+    "list_features",
     "mutual_matches",
 ]
