@@ -23,6 +23,7 @@ from ..errors import CrossbandError
 from ..io import Image, as_image
 from ..models import create_encoder
 from ..nn import Encoder
+from .agreement import lay_over
 from .features import LocalFeatures
 from .geometry import consensus
 from .gradients import gradient_image
@@ -192,11 +193,19 @@ class Aligner:
         # the judge matches one position in four, so it is asked about as many
         even = (here % grid[1] % 2 == 0) & (here // grid[1] % 2 == 0)
         row = Evidence.row(z[even], found.inliers[even], product[here, there][even], grid)
+        rows, columns = np.mgrid[: grid[0] : 2, : grid[1] : 2]
+        laid = lay_over(
+            product.reshape(*grid, -1)[::2, ::2].reshape(1, rows.size, -1),
+            (columns + 1j * rows).ravel(),
+            np.array([found.factor]),
+            np.array([found.offset]),
+            other,
+        )
         pixels = [
             _moved(np.linalg.inv(scale), (points + 0.5) * _CELL - 0.5)
             for points, scale in ((where, first[1]), (whither, second[1]))
         ]
-        return np.concatenate(pixels, 1)[found.inliers], Evidence.of([row])
+        return np.concatenate(pixels, 1)[found.inliers], Evidence.of([row], laid.agreement)
 
     def _described(self, image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
         statistics = self._encoder.statistics

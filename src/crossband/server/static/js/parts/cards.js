@@ -14,10 +14,10 @@ export function picture(id, alt, size) {
 
 export function result(match, oncompare, onsearch) {
   const other = partner(match);
-  const name = `rank ${match.rank}, ${match.frame}, ${BAND_NAMES[match.band]}`;
+  const name = `rank ${match.rank}, ${match.frame}, ${BANDS[match.band]}`;
   const sure = match.same_place;
   return h("article", { class: "card result", "aria-label": name },
-    h("button", { type: "button", class: "shot", "aria-label": `Compare ${name}`, onclick: () => oncompare(match) },
+    h("button", { type: "button", class: "shot", "aria-label": `Compare ${name}${other ? `, or ${BANDS[other]}` : ""}`, onclick: () => oncompare(match) },
       picture(match.id, "", 480), other ? h("img", { class: "other", src: thumb(match.bands[other], 480), alt: "", loading: "lazy" }) : null,
       h("span", { class: `band own ${other ? "paired" : ""}` }, BANDS[match.band]), other ? h("span", { class: "band other" }, BANDS[other]) : null),
     h("span", { class: "rank", "aria-hidden": "true" }, String(match.rank)),
@@ -63,7 +63,7 @@ export function chips(metadata) {
 }
 
 export function tile(item, onopen, label = item.frame) {
-  return h("button", { type: "button", class: "tile", "aria-label": `${label}, ${BAND_NAMES[item.band]}`, onclick: () => onopen(item) },
+  return h("button", { type: "button", class: "tile", title: `${label}, ${BAND_NAMES[item.band]}`, onclick: () => onopen(item) },
     picture(item.id, "", 280), h("span", { class: "band" }, BANDS[item.band]), h("span", { class: "label" }, label));
 }
 

@@ -20,8 +20,8 @@ export function toMeters(points, ground) {
 
 export function chart({ points, hits = [], tracks = [], ground = null, onpick, label }) {
   const scene = s("g");
-  const axes = s("g", { "aria-hidden": "true" });
-  const svg = s("svg", { role: "group", "aria-label": label }, axes, scene);
+  const axes = s("g", { class: "axes", "aria-hidden": "true" });
+  const svg = s("svg", { role: "group", "aria-label": label }, scene, axes);
   const view = { x: 0, y: 0, zoom: 1 };
   const zoomBy = (factor) => { const r = svg.getBoundingClientRect(); zoomAt(factor, r.width / 2, r.height / 2); };
   const node = h("div", { class: "card chart" }, svg, h("div", { class: "zoom" },

@@ -30,7 +30,7 @@ export async function flight(name) {
     h("span", { class: "soft" }, `: ${found.n_objects.toLocaleString()} objects in ${found.n_frames.toLocaleString()} frames were compared; nearer than ${found.threshold.toFixed(3)} counts as found.`));
   const picture = h("img", { src: address(`${base}/picture`), alt: "The photograph, its thermal translation, and the nearest objects with their places on the map", loading: "lazy" });
   const node = h("div", { class: "page flight" }, head, verdict,
-    h("div", { class: "two" }, h("div", { class: "card scroll" }, h("table", {}, h("caption", { class: "visually-hidden" }, "Ranked objects"), h("thead", {}, h("tr", {}, [["Rank", 1], ["Kind"], ["Frame"], ["Distance", 1], ["Score", 1], ["Position"], [""]].map(([t, r]) => h("th", { scope: "col", class: r ? "right" : null }, t)))), h("tbody", {}, body))), drawn?.node),
+    h("div", { class: "two" }, h("div", { class: "card scroll" }, h("table", {}, h("caption", { class: "visually-hidden" }, "Ranked objects"), h("thead", {}, h("tr", {}, [["Rank", 1], ["Kind"], ["Frame"], ["Distance", 1], ["Score", 1], ["Position"], ["Verdict"]].map(([t, r]) => h("th", { scope: "col", class: r ? "right" : null }, t)))), h("tbody", {}, body))), drawn?.node),
     h("div", { class: "card pad" }, picture),
     h("p", { class: "soft small" }, "GeoJSON is what the library writes; it writes no KML."));
   return { node, close: drawn?.close };

@@ -24,7 +24,7 @@ export async function jobs() {
       h("div", { class: "progress", role: "progressbar", "aria-label": `Progress of ${job.what}`, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(100 * share) }, h("div", { style: { width: `${100 * share}%` } })),
       h("p", { class: "soft small" }, [job.error ?? (job.status === "running" ? job.stage : ""), job.total && job.status === "running" ? `${job.done} of ${job.total}` : "", result, `${Math.round(job.seconds)} s`].filter(Boolean).join(" · ")),
       job.result?.flight ? h("a", { href: `#/flight/${encodeURIComponent(job.result.flight)}` }, "Open the result") : null,
-      job.notes.length ? h("details", {}, h("summary", { class: "small" }, `${job.notes.length} remarks`), h("ul", { class: "small soft" }, job.notes.map((n) => h("li", {}, n)))) : null);
+      job.notes.length ? h("details", {}, h("summary", { class: "small" }, job.notes.length === 1 ? "1 remark" : `${job.notes.length} remarks`), h("ul", { class: "small soft" }, job.notes.map((n) => h("li", {}, n)))) : null);
   }
   function take(job) {
     told.set(job.id, job);

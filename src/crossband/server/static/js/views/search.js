@@ -71,7 +71,7 @@ export async function search(argument) {
       return;
     }
     const q = state.query;
-    const view = cropper(q, run);
+    const view = cropper(q, () => { drawQuery(); run(); });
     const parts = [view.node, h("div", { class: "row between" }, h("strong", { class: "small" }, q.name),
       h("span", { class: "row" }, q.crop ? h("button", { type: "button", class: "button small", onclick: () => { q.crop = null; drawQuery(); run(); } }, "Whole picture") : null,
         h("button", { type: "button", class: "button small", onclick: () => { state.query = null; state.answer = null; drawQuery(); drawResults(); } }, "Other picture")))];
