@@ -3,12 +3,13 @@
 Where queries and gallery were both taken along a way, right matches lie on lines through the matrix of
 distances, and chance does not. Milford and Wyeth, "SeqSLAM: Visual Route-Based Navigation for Sunny Summer Days
 and Stormy Winter Nights", ICRA 2012, sum distances along straight lines of several velocities. Here one dynamic
-program takes the best path through the matrix instead, whose velocity may change from frame to frame, forward
-and back in time and in both directions of travel.
+program takes the best path through the matrix instead, forward and back in time and in both directions of
+travel; it keeps to a pace, and pays for each frame that it is off it.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,8 +22,12 @@ from .rerank import Reranked
 
 __all__ = ["check_length", "ranks_of_costs", "runs_of", "sequence_costs", "with_evidence"]
 
-FASTEST = 2
+FASTEST = 3
 """Frames of the gallery that are passed a frame of the query, at most."""
+PACES = (0.5, 1.0, 2.0)
+"""Frames of the gallery a frame of the query that a path keeps to."""
+OFF_PACE = 3.0
+"""What a frame off the pace costs, in deviations of a row's distances; chosen on Corridor."""
 _LARGEST = 400_000_000  # distances: a matrix of them is kept in memory, four bytes each
 
 
@@ -48,7 +53,12 @@ def runs_of(frames: Frames) -> np.ndarray:
 
 
 def sequence_costs(
-    distances: np.ndarray, query_runs: np.ndarray, gallery_runs: np.ndarray, length: int, fastest: int = FASTEST
+    distances: np.ndarray,
+    query_runs: np.ndarray,
+    gallery_runs: np.ndarray,
+    length: int,
+    fastest: int = FASTEST,
+    off_pace: float = OFF_PACE,
 ) -> np.ndarray:
     """Compute what the best path through each match costs a frame, float32 ``(n, m)``; less is better.
 
@@ -59,6 +69,7 @@ def sequence_costs(
         gallery_runs: ``(m,)``.
         length: frames that a path is long, about half before and half after the frame.
         fastest: frames of the gallery that it passes a frame of the query, at most; it may stand still.
+        off_pace: what a frame off its pace costs, of half a frame, one and two.
 
     Raises:
         CrossbandError: too short a sequence, or too large a matrix.
@@ -67,7 +78,7 @@ def sequence_costs(
         >>> distances = np.ones((7, 9)); distances[np.arange(7), np.arange(1, 8)] = 0.5
         >>> distances[3] = 1; distances[3, 8] = 0.4  # a frame that lies
         >>> one_run = np.zeros(7), np.zeros(9)
-        >>> distances[3].argmin(), sequence_costs(distances, *one_run, 5)[3].argmin()
+        >>> int(distances[3].argmin()), int(sequence_costs(distances, *one_run, 5)[3].argmin())
         (8, 4)
     """
     check_length(length)
@@ -82,9 +93,10 @@ def sequence_costs(
     costs /= np.maximum(costs.std(1, keepdims=True), 1e-9)
     before, after = length // 2, (length - 1) // 2
     found: np.ndarray | None = None
-    for way in (1, -1):  # along the gallery, and against it
-        past, n_past = _paths(costs, query_runs, gallery_runs, before, way * fastest)
-        future, n_future = _paths(costs[::-1], query_runs[::-1], gallery_runs, after, -way * fastest)
+    for way, pace in itertools.product((1, -1), PACES):  # along the gallery, and against it
+        steps = _steps(fastest, pace, off_pace)
+        past, n_past = _paths(costs, query_runs, gallery_runs, before, way, steps)
+        future, n_future = _paths(costs[::-1], query_runs[::-1], gallery_runs, after, -way, steps)
         whole = (past + future[::-1] - costs) / (n_past + n_future[::-1] - 1)[:, None]
         found = whole if found is None else np.minimum(found, whole)
     assert found is not None
@@ -100,7 +112,7 @@ def with_evidence(distances: np.ndarray, lists: Reranked, weight: float = 1.0) -
     Example:
         >>> none, probable = np.zeros((1, 2)), np.array([[0.9, 0.1]])
         >>> lists = Reranked(np.array([[1, 0]]), none, none, None, probable)
-        >>> with_evidence(np.array([[1.0, 2.0, 3.0]]), lists)[0].argmin()
+        >>> int(with_evidence(np.array([[1.0, 2.0, 3.0]]), lists)[0].argmin())
         1
     """
     found = distances.astype(np.float32)
@@ -138,24 +150,32 @@ def ranks_of_costs(costs: np.ndarray, positives: PositiveMask, itself: np.ndarra
 
 
 def _paths(
-    costs: np.ndarray, query_runs: np.ndarray, gallery_runs: np.ndarray, steps: int, fastest: int
+    costs: np.ndarray,
+    query_runs: np.ndarray,
+    gallery_runs: np.ndarray,
+    more: int,
+    way: int,
+    steps: list[tuple[int, float]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The cheapest paths of ``steps`` frames more that end at each match, and their frames, ``(n, m)`` and
+    """The cheapest paths of so many frames more that end at each match, and their frames, ``(n, m)`` and
     ``(n,)``; where a run begins they are shorter."""
     follows = np.zeros(len(costs), bool)
     follows[1:] = query_runs[1:] == query_runs[:-1]
     best, frames = costs, np.ones(len(costs), np.int64)
-    for _ in range(steps):
+    shifts = list(_shifts(gallery_runs, way, steps))
+    for _ in range(more):
         longer = costs.copy()
-        came = best.copy()
-        for shift, inside in _shifts(gallery_runs, fastest):
+        came = np.full_like(best, np.inf)
+        for shift, inside, price in shifts:
             moved = np.full_like(best, np.inf)
             if shift > 0:
                 moved[:, shift:] = best[:, :-shift]
-            else:
+            elif shift < 0:
                 moved[:, :shift] = best[:, -shift:]
+            else:
+                moved[:] = best
             moved[:, ~inside] = np.inf
-            np.minimum(came, moved, out=came)
+            np.minimum(came, moved + np.float32(price), out=came)
         longer[1:][follows[1:]] += came[:-1][follows[1:]]
         count = np.ones(len(costs), np.int64)
         count[1:][follows[1:]] += frames[:-1][follows[1:]]
@@ -163,14 +183,24 @@ def _paths(
     return best, frames
 
 
-def _shifts(runs: np.ndarray, fastest: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Steps along the gallery, and at which of its items they stay in its run."""
-    sign = 1 if fastest > 0 else -1
-    for shift in range(sign, fastest + sign, sign):
-        inside = np.zeros(len(runs), bool)
-        if abs(shift) < len(runs):
-            if shift > 0:
-                inside[shift:] = runs[shift:] == runs[:-shift]
-            else:
-                inside[:shift] = runs[:shift] == runs[-shift:]
-            yield shift, inside
+def _steps(fastest: int, pace: float, off_pace: float) -> list[tuple[int, float]]:
+    """Steps along the gallery, each with its price; one that is nearest to the pace has none."""
+    off = [abs(step - pace) for step in range(fastest + 1)]
+    return [(step, off_pace * (distance - min(off))) for step, distance in enumerate(off)]
+
+
+def _shifts(
+    runs: np.ndarray, way: int, steps: list[tuple[int, float]]
+) -> Iterator[tuple[int, np.ndarray, float]]:
+    """Steps along the gallery, at which of its items they stay in its run, and their prices."""
+    for step, price in steps:
+        shift, inside = way * step, np.zeros(len(runs), bool)
+        if step >= len(runs):
+            continue
+        if shift > 0:
+            inside[shift:] = runs[shift:] == runs[:-shift]
+        elif shift < 0:
+            inside[:shift] = runs[:shift] == runs[-shift:]
+        else:
+            inside[:] = True
+        yield shift, inside, price
