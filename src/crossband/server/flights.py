@@ -84,7 +84,7 @@ class Ground:
         self.png = buffer.getvalue()
 
     def told(self) -> dict[str, Any]:
-        """All but the picture."""
+        """Return all but the picture."""
         names = ("kind", "south", "west", "north", "east", "width", "height", "legend")
         return {name: getattr(self, name) for name in names}
 

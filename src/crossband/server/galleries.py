@@ -40,7 +40,7 @@ def item_id(key: str) -> str:
 
     Example:
         >>> item_id("0123|a|tir")
-        '7a5cd7bdcf75b0bbd9'
+        '773f3b27a43afe1416'
     """
     return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
 
@@ -98,7 +98,7 @@ class ServedGallery:
         _ = self.gallery.look
 
     def catalog(self) -> Catalog:
-        """What is known of the items, read again only after a change."""
+        """Return what is known of the items, read again only after a change."""
         version = self.gallery.rows.version()
         found = self._catalog
         if found is None or found.version != version:
@@ -117,7 +117,7 @@ class ServedGallery:
         }
 
     def row(self, name: str) -> Mapping[str, Any]:
-        """What is known of one item.
+        """Return what is known of one item.
 
         Raises:
             KeyError: there is none.
@@ -125,7 +125,7 @@ class ServedGallery:
         return {str(column): value for column, value in self.catalog().table.loc[name].items()}
 
     def item(self, name: str) -> dict[str, Any]:
-        """An item as the API tells it.
+        """Return an item as the API tells it.
 
         Raises:
             KeyError: there is none.
@@ -133,7 +133,7 @@ class ServedGallery:
         return self._told(name, self.row(name))
 
     def by_name(self, frame: str, band: Band) -> str:
-        """The item of a frame's name and band; of several, the first.
+        """Return the item of a frame's name and band; of several, the first.
 
         Raises:
             KeyError: there is none.
@@ -145,7 +145,7 @@ class ServedGallery:
         return str(found[0])
 
     def kept(self, where: str | None) -> pd.DataFrame:
-        """The items that fulfil a condition.
+        """Return the items that fulfil a condition.
 
         Raises:
             CrossbandError: no condition.
@@ -158,7 +158,7 @@ class ServedGallery:
         return table.loc[[name for name in map(item_id, keys) if name in table.index]]
 
     def items(self, where: str | None, sort: str, offset: int, limit: int) -> dict[str, Any]:
-        """Some items, and how many there are."""
+        """Return some items, and how many there are."""
         if sort not in CONDITION_COLUMNS:
             raise CrossbandError(f"items are sorted by one of {', '.join(CONDITION_COLUMNS)}", parameter="sort")
         kept = self.kept(where)
@@ -168,7 +168,7 @@ class ServedGallery:
         return {"total": len(kept), "items": [self._told(str(name), row) for name, row in rows]}
 
     def facets(self, where: str | None) -> list[dict[str, Any]]:
-        """Of each column that holds something: its values and how often they occur, or its range."""
+        """Tell of each column that holds something its values and their counts, or its range."""
         kept, found = self.kept(where), []
         for column in ("band", *METADATA):
             values = kept[column].dropna()
@@ -190,7 +190,7 @@ class ServedGallery:
         return found
 
     def positions(self, where: str | None) -> list[dict[str, Any]]:
-        """Where frames were taken, each once."""
+        """Tell where frames were taken, each once."""
         kept = self.kept(where)
         known = kept[["x", "y", "lat", "lon"]].notna()
         kept = kept[(known["x"] & known["y"]) | (known["lat"] & known["lon"])]
@@ -214,7 +214,7 @@ class ServedGallery:
         return self.gallery.rerank(image, band, matches, first)[:k] if first else matches
 
     def told_match(self, match: Match) -> dict[str, Any]:
-        """A match as the API tells it: as the library does, with names in place of paths."""
+        """Return a match as the API tells it: as the library does, with names in place of paths."""
         catalog = self.catalog()
         name = catalog.by_place.get((match.frame, match.band, match.path))
         told = {key: value for key, value in match.to_dict().items() if key not in ("path", *match.metadata)}
@@ -222,7 +222,7 @@ class ServedGallery:
         return {"id": name, **told, "metadata": match.metadata, "bands": bands}
 
     def source(self, name: str) -> tuple[Source, Band, Units | None]:
-        """Where an item's image lies, and in which units it was indexed.
+        """Tell where an item's image lies, and in which units it was indexed.
 
         Raises:
             KeyError: no such item.
@@ -248,7 +248,7 @@ class ServedGallery:
         return Source(stamp, path=str(path)), Band(row["band"]), None if units is None else Units(units)
 
     def survey(self, query: Band, gallery: Band, limit: int) -> dict[str, Any]:
-        """How well the gallery finds its own frames across two bands, by the vectors that it holds.
+        """Measure how well a gallery finds its own frames across two bands, by its vectors.
 
         Every frame with both bands is a query (of more than 2,000, every n-th); right is the same frame. No
         network runs and nothing is re-ranked.
@@ -284,7 +284,7 @@ class ServedGallery:
         return {"queries": len(both), "gallery": len(there), "deep": _DEEP, "recall": recall, "worst": listed}
 
     def duplicates(self, band: Band, limit: int) -> list[dict[str, Any]]:
-        """The pairs of one band that lie nearest to each other, nearest first."""
+        """Find the pairs of one band that lie nearest to each other, nearest first."""
         table = self.gallery.rows.read(["key", "vector"], f"band = '{band.value}'")
         keys, vectors = table["key"].to_pylist(), vectors_of(table).astype(np.float32)
         if len(keys) < 2:

@@ -119,7 +119,7 @@ class Guard:
     async def _handle(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         seconds = None if scope["path"].endswith("/events") else self._settings.seconds
         bounded = _Bounded(receive, self._settings.upload_bytes)
-        task: asyncio.Task[None] = asyncio.ensure_future(self._app(scope, bounded, answer))  # type: ignore[arg-type]
+        task: asyncio.Task[None] = asyncio.ensure_future(self._app(scope, bounded, answer))
         try:
             done, _ = await asyncio.wait({task}, timeout=seconds)
         except asyncio.CancelledError:

@@ -53,7 +53,7 @@ class Jobs:
         return name
 
     def list(self) -> list[dict[str, Any]]:
-        """All jobs, the newest first."""
+        """List all jobs, the newest first."""
         specs = [
             self._spec(path.stem) for path in self.folder.glob("*.json") if not path.stem.endswith(".state")
         ]
@@ -61,7 +61,7 @@ class Jobs:
         return sorted(found, key=lambda one: -one["created"])
 
     def told(self, name: str) -> dict[str, Any]:
-        """How far a job is.
+        """Tell how far a job is.
 
         Raises:
             KeyError: there is none.

@@ -68,7 +68,7 @@ def marks_manifest(gallery: ServedGallery, marks: Sequence[Mark]) -> str:
     rows = []
     for key, row in frames.items():
         place = numbers.setdefault(root(key), f"marked{len(numbers) + 1:04d}")
-        paths = {band: os.path.relpath(row[band], folder) for band in BANDS if band in row}
+        paths = {band.value: os.path.relpath(row[band.value], folder) for band in BANDS if band.value in row}
         judged: dict[str, Any] = {
             "place": place,
             "not_same": "".join(f"{name};" for name in sorted(wrong.get(key, ()))) or None,

@@ -154,8 +154,8 @@ def render(
     longest = min(size, _LARGEST_PICTURE)
     if max(shown.size) > longest:
         scale = longest / max(shown.size)
-        sides = tuple(max(1, round(side * scale)) for side in shown.size)
-        shown = shown.resize(sides, PIL.Image.Resampling.LANCZOS)
+        sides = [max(1, round(side * scale)) for side in shown.size]
+        shown = shown.resize((sides[0], sides[1]), PIL.Image.Resampling.LANCZOS)
     buffer = BytesIO()
     if kind == "jpeg":
         shown.convert("RGB").save(buffer, "JPEG", quality=82)

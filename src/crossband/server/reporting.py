@@ -22,7 +22,7 @@ def list_reports(folders: Mapping[str, Path]) -> list[dict[str, Any]]:
         >>> list_reports({})
         []
     """
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "id": _name(path),
             "folder": name,

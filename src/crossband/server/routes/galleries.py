@@ -30,19 +30,19 @@ _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"II*\0": ".tif", b"MM
 
 @router.get("", summary="All galleries")
 def list_galleries(service: ServiceOf) -> list[schemas.GalleryInfo]:
-    """What each gallery holds and what made it."""
+    """Tell what each gallery holds and what made it."""
     return [schemas.GalleryInfo(**gallery.info()) for gallery in service.galleries.values()]
 
 
 @router.get("/{gallery}", summary="One gallery")
 def gallery_info(gallery: GalleryOf) -> schemas.GalleryInfo:
-    """What it holds and what made it."""
+    """Tell what it holds and what made it."""
     return schemas.GalleryInfo(**gallery.info())
 
 
 @router.get("/{gallery}/facets", summary="Columns and their values")
 def facets(gallery: GalleryOf, where: Where = None) -> list[schemas.Facet]:
-    """Of each column that holds something: its values and how often they occur, or its range."""
+    """Tell of each column that holds something its values and their counts, or its range."""
     return [schemas.Facet(**one) for one in gallery.facets(where)]
 
 
@@ -54,13 +54,13 @@ def items(
     offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 60,
 ) -> schemas.Items:
-    """Some items, in the order of a column."""
+    """List some items, in the order of a column."""
     return schemas.Items(**gallery.items(where, sort, offset, limit))
 
 
 @router.get("/{gallery}/positions", summary="Where frames were taken")
 def positions(gallery: GalleryOf, where: Where = None) -> list[schemas.Place]:
-    """Each frame with a position, once."""
+    """List each frame with a position, once."""
     return [schemas.Place(**one) for one in gallery.positions(where)]
 
 
@@ -71,7 +71,7 @@ def survey(
     among: Band = Band.TIR,
     limit: Annotated[int, Query(ge=1, le=200)] = 40,
 ) -> schemas.Survey:
-    """How well the gallery finds its own frames across two bands, by the vectors it holds; the worst first."""
+    """Measure how well the gallery finds its own frames across two bands, by its vectors."""
     return schemas.Survey(**gallery.survey(query, among, limit))
 
 
@@ -79,13 +79,13 @@ def survey(
 def duplicates(
     gallery: GalleryOf, band: Band = Band.TIR, limit: Annotated[int, Query(ge=1, le=200)] = 40
 ) -> list[schemas.Duplicate]:
-    """Pairs of one band, the nearest first."""
+    """List pairs of one band, the nearest first."""
     return [schemas.Duplicate(**one) for one in gallery.duplicates(band, limit)]
 
 
 @router.get("/{gallery}/items/{item}", summary="One item")
 def item(gallery: GalleryOf, item: ItemName) -> schemas.Item:
-    """Its frame, band and metadata, and the items of the same frame in other bands."""
+    """Return its frame, band and metadata, and the items of the same frame in other bands."""
     try:
         return schemas.Item(**gallery.item(item))
     except KeyError:
@@ -94,7 +94,7 @@ def item(gallery: GalleryOf, item: ItemName) -> schemas.Item:
 
 @router.get("/{gallery}/items/{item}/image", summary="Its image", response_class=Response)
 def image(service: ServiceOf, request: Request, gallery: GalleryOf, item: ItemName, look: LookOf) -> Response:
-    """As PNG; thermal pixels by a palette and a range of temperatures."""
+    """Draw it as PNG; thermal pixels by a palette and a range of temperatures."""
     return picture(service, request, *item_source(gallery, item), look)
 
 
@@ -102,7 +102,7 @@ def image(service: ServiceOf, request: Request, gallery: GalleryOf, item: ItemNa
 def thumbnail(
     service: ServiceOf, request: Request, gallery: GalleryOf, item: ItemName, look: LookOf
 ) -> Response:
-    """As JPEG."""
+    """Draw it as JPEG."""
     return picture(service, request, *item_source(gallery, item), look, kind="jpeg")
 
 
@@ -114,7 +114,7 @@ def temperature(
     x: Annotated[int, Query(ge=0, le=1_000_000)],
     y: Annotated[int, Query(ge=0, le=1_000_000)],
 ) -> schemas.Temperature:
-    """The pixel in column x and row y, and its temperature where it has one."""
+    """Read the pixel in column x and row y, and its temperature where it has one."""
     source, band, units = item_source(gallery, item)
     return schemas.Temperature(**service.decoders.value(source, band, x, y, units=units))
 
@@ -169,7 +169,7 @@ def delete_where(gallery: GalleryOf, asked: schemas.DeleteWhere) -> schemas.Dele
 
 @router.post("/{gallery}/marks", summary="Judgements as a manifest", response_class=Response)
 def marks(gallery: GalleryOf, asked: schemas.Marks) -> Response:
-    """A CSV manifest: frames that were marked as one place share ``place``; ``not_same`` names what was not."""
+    """Write a CSV manifest: frames marked as one place share it; ``not_same`` names the others."""
     text = marks_manifest(gallery, asked.marks)
     disposition = 'attachment; filename="marks.csv"'
     return Response(text, media_type="text/csv", headers={"content-disposition": disposition})

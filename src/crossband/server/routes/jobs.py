@@ -29,13 +29,13 @@ _ENDED = ("done", "failed", "cancelled")
 
 @router.get("", summary="All jobs")
 def list_jobs(service: ServiceOf) -> list[schemas.Job]:
-    """The newest first."""
+    """List all jobs, the newest first."""
     return [schemas.Job(**one) for one in service.jobs.list()]
 
 
 @router.get("/choices", summary="What jobs can be about")
 def choices(service: ServiceOf) -> dict[str, list[str]]:
-    """Names of folders that may be indexed, and of flights that may be run."""
+    """List the names of folders that may be indexed, and of flights that may be run."""
     flights = [name for name, path in service.settings.flights.items() if not (path / "matches.json").is_file()]
     able = service.settings.map is not None
     return {"folders": list(service.settings.folders), "flights": flights if able else []}
@@ -50,7 +50,7 @@ def start(service: ServiceOf, asked: schemas.JobRequest) -> schemas.Job:
 
 @router.get("/{job}", summary="How far a job is")
 def job(service: ServiceOf, job: JobName) -> schemas.Job:
-    """Its stage, and how much of it is done."""
+    """Tell its stage, and how much of it is done."""
     try:
         return schemas.Job(**service.jobs.told(job))
     except KeyError:
@@ -69,7 +69,7 @@ def cancel(service: ServiceOf, job: JobName) -> schemas.Job:
 
 @router.get("/{job}/events", summary="Follow a job", response_class=StreamingResponse)
 async def events(service: ServiceOf, job: JobName) -> StreamingResponse:
-    """Server-sent events, one whenever something changed, until the job has ended."""
+    """Send an event whenever something changed, until the job has ended."""
     try:
         service.jobs.told(job)
     except KeyError:

@@ -29,7 +29,7 @@ _TYPES |= {".jpg": "image/jpeg", ".png": "image/png"}
 
 @router.get("/flights", summary="All flights")
 def list_flights(service: ServiceOf) -> list[schemas.FlightInfo]:
-    """Those the server was given, and those that jobs made."""
+    """List those the server was given, and those that jobs made."""
     found = []
     for name, folder in _folders(service).items():
         there = (folder / "matches.json").is_file()
@@ -41,25 +41,25 @@ def list_flights(service: ServiceOf) -> list[schemas.FlightInfo]:
 
 @router.get("/flights/{flight}", summary="What the chain found")
 def flight(service: ServiceOf, flight: FlightName) -> schemas.FlightAnswer:
-    """Ranked objects, and the positions of the frames."""
+    """Return ranked objects, and the positions of the frames."""
     return schemas.FlightAnswer(**flight_result(_folder(service, flight)))
 
 
 @router.get("/flights/{flight}/geojson", summary="Objects as GeoJSON", response_class=FileResponse)
 def flight_geojson(service: ServiceOf, flight: FlightName) -> FileResponse:
-    """The file that the chain wrote."""
+    """Send the file that the chain wrote."""
     return _file(_folder(service, flight) / "matches.geojson", "application/geo+json", "matches.geojson")
 
 
 @router.get("/flights/{flight}/picture", summary="Objects as a picture", response_class=FileResponse)
 def flight_picture(service: ServiceOf, flight: FlightName) -> FileResponse:
-    """The picture that the chain wrote."""
+    """Send the picture that the chain wrote."""
     return _file(_folder(service, flight) / "matches.jpg", "image/jpeg")
 
 
 @router.get("/map", summary="The map below positions")
 def map_info(service: ServiceOf) -> schemas.MapInfo:
-    """Where its edges are."""
+    """Tell where its edges are."""
     if service.settings.map is None:
         return schemas.MapInfo(kind="none")
     return schemas.MapInfo(**read_ground(service.settings.map).told())
@@ -67,7 +67,7 @@ def map_info(service: ServiceOf) -> schemas.MapInfo:
 
 @router.get("/map/picture", summary="The map's picture", response_class=Response)
 def map_picture(service: ServiceOf) -> Response:
-    """As PNG, north up."""
+    """Draw it as PNG, north up."""
     if service.settings.map is None:
         raise HTTPException(404, "this server has no map; start it with --map")
     return Response(read_ground(service.settings.map).png, media_type="image/png")
@@ -75,13 +75,13 @@ def map_picture(service: ServiceOf) -> Response:
 
 @router.get("/reports", summary="Reports that were written")
 def reports(service: ServiceOf) -> list[schemas.Report]:
-    """Pages first, then the newest."""
+    """List pages first, then the newest."""
     return [schemas.Report(**one) for one in list_reports(service.settings.reports)]
 
 
 @router.get("/reports/{report}", summary="One of them", response_class=FileResponse)
 def report(service: ServiceOf, report: Annotated[str, Path(max_length=64)]) -> FileResponse:
-    """The file, without any right to run a script."""
+    """Send the file, without any right to run a script."""
     path = find_report(service.settings.reports, report)
     if path is None:
         raise HTTPException(404, "no such report")

@@ -52,7 +52,7 @@ def upload_image(
     units: Units | None = None,
     frame: FrameNumber = 0,
 ) -> Response:
-    """As PNG, read for a band."""
+    """Draw it as PNG, read for a band."""
     source = sent_source(service, None, upload)
     return picture(service, request, source, band, units, look, frame=frame)
 
@@ -67,7 +67,7 @@ def upload_temperature(
     units: Units | None = None,
     frame: FrameNumber = 0,
 ) -> schemas.Temperature:
-    """The pixel in column x and row y."""
+    """Read the pixel in column x and row y."""
     source = sent_source(service, None, upload)
     return schemas.Temperature(**service.decoders.value(source, band, x, y, units=units, frame=frame))
 

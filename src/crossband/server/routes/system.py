@@ -17,7 +17,7 @@ router = APIRouter(tags=["system"], responses=REFUSALS)
 
 @router.get("/health", summary="Whether the server works")
 def health(service: ServiceOf) -> schemas.Health:
-    """Answers without a token, and says nothing of what is served."""
+    """Answer without a token, and say nothing of what is served."""
     settings = service.settings
     return schemas.Health(
         version=__version__,
@@ -29,13 +29,13 @@ def health(service: ServiceOf) -> schemas.Health:
 
 @router.get("/metrics", summary="Counters and times", response_class=PlainTextResponse)
 def metrics(service: ServiceOf) -> PlainTextResponse:
-    """In Prometheus' text form."""
+    """Tell counters and times in Prometheus' text form."""
     return PlainTextResponse(service.telemetry.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @router.post("/session", summary="Show the token once", status_code=204, response_class=Response)
 def session(service: ServiceOf, request: Request, asked: schemas.Session) -> Response:
-    """Answers with a cookie that scripts cannot read."""
+    """Answer with a cookie that scripts cannot read."""
     token = service.settings.token
     if token is not None:
         known = token.get_secret_value()
