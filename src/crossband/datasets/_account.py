@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import ImageFault
-from ..frames import Frames
+from ..frames import MANIFESTS, Frames
 from ..io import is_image_file, read_bytes
 from ..io.composite import files_of
 from ..io.flir import fff_frames, has_flir_records, has_photograph
@@ -19,7 +19,6 @@ from ._registry import files_below, is_text
 
 __all__ = ["LeftOut", "account_lines", "metadata"]
 
-_OWN = ("frames.parquet", "frames.csv")  # of crossband itself
 _MOST_LINES = 8
 _PATHS = ("rgb", "nir", "tir", "labels", "boxes", "rgb_boxes", "thermal_raw")
 
@@ -65,7 +64,7 @@ def metadata(root: str | Path, frames: Frames) -> list[LeftOut]:
     kinds: dict[str, list[str]] = {}
     for path in sorted(files_below(root)):
         name = path.relative_to(root).as_posix()
-        if path.absolute() in taken or name in _OWN:
+        if path.absolute() in taken or name in MANIFESTS:
             continue
         kinds.setdefault(_kind(path), []).append(name)
     found = [LeftOut(kind, tuple(names)) for kind, names in sorted(kinds.items(), key=_images_first)]
