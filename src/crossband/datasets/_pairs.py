@@ -303,7 +303,8 @@ def guess_folders(root: Path) -> dict[Band, Path]:
 def guess_siblings(root: Path) -> list[Group]:
     """Find several sequences whose bands lie side by side.
 
-    As ``flight1_rgb``, ``flight1_thermal``, ``flight2_rgb`` and ``flight2_thermal``. Empty where fewer than two sequences have two bands.
+    As ``flight1_rgb``, ``flight1_thermal``, ``flight2_rgb`` and ``flight2_thermal``.
+    Empty where fewer than two sequences have two bands.
     """
     found: dict[str, dict[Band, Path]] = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
