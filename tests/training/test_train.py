@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import PIL.Image
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -50,6 +51,8 @@ def test_a_checkpoint_says_what_it_is_and_loads_strictly(recipe, street, tmp_pat
     results = evaluate(None, done.checkpoint, tmp_path / "results", data_root=street)
     assert json.loads((tmp_path / "results" / "results.json").read_text()) == results
     assert results["tests"]["night"]["n_queries"] == 5
+    with PIL.Image.open(tmp_path / "results" / "map_night.png") as picture:
+        assert min(picture.size) > 200
     with pytest.raises(CrossbandError, match="network"):
         evaluate(
             content,

@@ -29,7 +29,7 @@ from ..nn.encoder import count_parameters
 from ..progress import note
 from ..results import Result
 from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, distinct
-from .directions import Direction, Example, Sides, directions
+from .directions import Direction, Example, RouteMatches, Sides, directions
 from .embed import Embedding, embed
 from .rerank import DEFAULT_RERANK, Reranked, SecondLook
 from .rerank import rerank as rerank_sides
@@ -45,7 +45,7 @@ __all__ = ["MISALIGNED", "Benchmark", "Run", "benchmark"]
 # The misaligned case that every benchmark shows beside the aligned one: all three at once.
 MISALIGNED = Warp(shift=0.05, scale=1.1, rotate=5)
 RECALLS = (1, 5, 10)
-_NOT_IN_JSON = ("ranks", "query_frames", "examples")
+_NOT_IN_JSON = ("ranks", "query_frames", "examples", "matches")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class Run:
     gives, re-ranked where the model can; ``recall_descriptor`` and ``misaligned_descriptor`` are the
     descriptor's alone. ``same_place`` says how far the probability of one place can be trusted, on each
     query's most probable right item and its most probable wrong one among those compared. ``remark`` says
-    what the failures have in common, where they have.
+    what the failures have in common, where they have. ``matches`` is what each query finds first, where
+    positions say what is right; :func:`crossband.retrieval.plot_route_map` draws it.
     """
 
     model: str
@@ -92,6 +93,7 @@ class Run:
     ranks: Ranks = field(repr=False, compare=False)
     query_frames: tuple[str, ...] = field(repr=False, compare=False)
     examples: list[Example] = field(repr=False, compare=False)
+    matches: RouteMatches | None = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, repr=False)
@@ -363,6 +365,14 @@ class _Described:
         return Sides.of(self.plain, way, own_means=own_means)
 
 
+def _matches(sides: Sides, lists: Reranked | None, plan: _Plan) -> RouteMatches | None:
+    """What each query finds first, where places are told apart by position."""
+    if plan.rule.name != "within" or plan.rule.meters is None:
+        return None
+    rows = sides.nearest(plan.max_memory) if lists is None else lists.columns[:, 0]
+    return RouteMatches(sides.query_frames, sides.gallery_frames, rows, plan.rule.meters)
+
+
 def _offset(sides: Sides, ranks: Ranks, plan: _Plan, frames: Frames) -> str | None:
     """What most answers have in common where most are wrong: a constant step from the query in the frames'
     order, as between recordings of which one began late."""
@@ -445,6 +455,7 @@ def _measure(
                     plan.max_memory,
                     listed=(lists.distances, lists.columns) if lists else None,
                 ),
+                matches=_matches(sides, lists, plan),
             ),
             plain.faults,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +17,7 @@ from ..datasets import list_datasets
 from ..files import write_file
 from ..frames import Frames
 from ..reports.strips import Tile, strip
-from .explain_section import sections
+from .explain_section import Chart, sections
 
 if TYPE_CHECKING:
     from .benchmark import Benchmark, Run
@@ -76,6 +77,7 @@ def write_report(
         title=frames.root.resolve().name,
         bands=[band.value for band in frames.bands],
         tables=[(way, _lines(result, frames, way, published)) for way in ways],
+        maps=_maps(best_first),
         strips=[(run, _strip(run, frames)) for run in best_first if run.examples],
         faults=result.faults,
         sizes=sorted({run.size for run in result.runs}),
@@ -83,6 +85,23 @@ def write_report(
         sections=[] if explanation is None else sections(explanation, frames),
     )
     return write_file(Path(out) / ("report.html" if explanation is None else "explanation.html"), page)
+
+
+def _maps(best_first: list[Run]) -> list[Chart]:
+    """The map of the best run of each direction, where positions say what is right."""
+    from .figures import themed
+    from .route_map import plot_route_map
+
+    shown: dict[tuple[str, str], Chart] = {}
+    for run in best_first:
+        way, found = (run.query_band, run.gallery_band), run.matches
+        if found is not None and way not in shown:
+            draw = partial(plot_route_map, found.queries, found.gallery, found.rows, found.threshold)
+            text = f"{run.model}, {way[0]} to {way[1]}"
+            shown[way] = Chart(
+                *themed(lambda ink, draw=draw: draw(ink=ink)), text, f"Map of the matches by {text}"
+            )
+    return list(shown.values())
 
 
 def _lines(result: Benchmark, frames: Frames, way: tuple[str, str], published: LookUp | None) -> list[_Line]:

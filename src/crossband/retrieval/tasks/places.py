@@ -5,8 +5,10 @@ Alijani and Rahtu, "Supervised Fine-tuning Evaluation for Long-term Visual Place
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +22,7 @@ from ...data.items import Items, check_apart, make_preprocess, part_frames
 from ...data.parts import Data, SplitPair, Strict
 from ...data.transforms import Photometry, ViewShift
 from ...errors import CrossbandError
+from ...files import make_folder, write_file
 from ...frames import Frames
 from ...losses import ArcFaceLoss, ContrastiveLoss, TripletLoss
 from ...metrics.fcm import PlaceScores, near_mask, place_index, score_matches
@@ -30,6 +33,7 @@ from ...training.distributed import describe
 from ...training.recipe import Recipe
 from ...training.task import Task, register_task
 from ..descriptor_cache import ArrayRows
+from ..directions import RouteMatches
 from ..mining import mine_tuples
 from ..search import distance_blocks, exact_search
 
@@ -168,6 +172,7 @@ class Places(Task):
         self._cache: np.ndarray | None = None
         self._figures: dict[str, float] = {}
         self._pairs: dict[str, _Pair] = {}
+        self._matches: dict[str, RouteMatches] = {}
         self._view = ViewShift(recipe.data.view_shift)
         self._light = Photometry(recipe.data.photometry, recipe.data.invert_tir)
 
@@ -299,7 +304,23 @@ class Places(Task):
         Where the recipe asks for whitened descriptors, the axes are fitted on the training images first.
         """
         self._whiten()
-        return {name: self._score(self._pair(pair)).to_dict() for name, pair in self.recipe.data.test.items()}
+        found = {}
+        for name, pair in self.recipe.data.test.items():
+            scores, self._matches[name] = self._compare(self._pair(pair))
+            found[name] = scores.to_dict()
+        return found
+
+    def draw(self, out: Path) -> list[Path]:
+        """Draw a map of each test pair's matches, at the threshold of its recall, where positions are known."""
+        from ..route_map import plot_route_map
+
+        files = []
+        for name, found in self._matches.items() if self.recipe.scoring.measure == "meters" else ():
+            figure = plot_route_map(found.queries, found.gallery, found.rows, found.threshold)
+            plain = re.sub(r"[^\w.-]+", "_", name)
+            file = make_folder(out) / f"map_{plain}.png"
+            files.append(write_file(file, partial(figure.savefig, format="png")))
+        return files
 
     def complete(self, checkpoint: Path) -> None:
         """Fit the whitening of the training images' descriptors by the best network, where the recipe asks."""
@@ -325,6 +346,9 @@ class Places(Task):
         )
 
     def _score(self, pair: _Pair) -> PlaceScores:
+        return self._compare(pair)[0]
+
+    def _compare(self, pair: _Pair) -> tuple[PlaceScores, RouteMatches]:
         vectors = [describe(self.network, part, np.arange(len(part))) for part in (pair.queries, pair.gallery)]
         for part, found in zip((pair.queries, pair.gallery), vectors, strict=True):
             lost = np.flatnonzero(~np.isfinite(found).all(1))
@@ -338,7 +362,8 @@ class Places(Task):
         thresholds = sorted({*scoring.thresholds, scoring.select or min(scoring.thresholds)}, reverse=True)
         queries, gallery = (_with_index(part) for part in (pair.queries, pair.gallery))
         rows = _nearest(vectors[0], vectors[1], queries, gallery, scoring.measure)
-        return score_matches(rows, queries, gallery, thresholds, scoring.measure, scoring.select)
+        scores = score_matches(rows, queries, gallery, thresholds, scoring.measure, scoring.select)
+        return scores, RouteMatches(queries, gallery, rows[:, 0], scores.recall_threshold)
 
     def metadata(self) -> dict[str, Any]:
         """Return classes, preprocessing with the statistics of each band, and the encoder's weights."""
