@@ -29,16 +29,7 @@ _NAMES = {
     "city_msn_caid": "MSN + L_caid",
     "city_hamnet": "HAMNet",
 }
-_TAGS = {
-    "none": "none",
-    "VC": "view change",
-    "OC": "occlusion",
-    "AL": "abnormal light",
-    "SH": "shadow",
-    "GL": "glare",
-    "LI": "low light",
-    "BN": "black night",
-}
+_TAGS = {"none": "none", **CHALLENGES}
 
 Results = dict[str, list[dict[str, Any]]]
 
