@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from crossband.reid.figures import CHALLENGES
+
 from ._harness import ROOT, machine, write_section
 
 ROWS = ("city_rgb", "city_nir", "city_tir", "city_msn", "city_hamnet", "city_msn_hsc", "city_msn_caid")
