@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from ...bands import Band
 from ...checkpoints import load_network, write_checkpoint
 from ...data.items import Items, check_apart, make_preprocess, part_frames
 from ...data.parts import Data, SplitPair, Strict
@@ -25,6 +26,7 @@ from ...errors import CrossbandError
 from ...files import make_folder, write_file
 from ...frames import Frames
 from ...losses import ArcFaceLoss, ContrastiveLoss, TripletLoss
+from ...losses.domain import BandAdversary
 from ...metrics.fcm import PlaceScores, near_mask, place_index, score_matches
 from ...metrics.protocol import PositiveMask
 from ...models.place_recognizer import PlaceRecognizer, create_place_recognizer
@@ -72,12 +74,15 @@ class PlaceLoss(Strict):
         margin: of that loss; its own default where ``None`` (0.7, 0.1, 0.5).
         scale: of ArcFace.
         class_size: ArcFace's classes are cells of this many meters, or stretches of this many frames.
+        band_adversarial: weight of a classifier that tells the band of a descriptor, behind reversed gradients
+            (:class:`crossband.losses.domain.BandAdversary`); of queries and positives.
     """
 
     name: Literal["contrastive", "triplet", "arcface"] = "triplet"
     margin: float | None = None
     scale: float = Field(default=64.0, gt=0)
     class_size: float = Field(default=10.0, gt=0)
+    band_adversarial: float = Field(default=0.0, ge=0)
 
 
 class Sampling(Strict):
@@ -166,7 +171,11 @@ class Places(Task):
         self._query_items = self.items.of_bands(recipe.data.query_bands)
         self._gallery_items = self.items.of_bands(recipe.data.gallery_bands)
         self.classes, self._labels = place_classes(train, recipe.sampling.measure, recipe.loss.class_size)
+        self._bands = np.array([[*Band].index(band) for band in self.items.bands], np.int64)
         self.criterion = self._criterion()
+        if recipe.loss.band_adversarial:
+            adversary = BandAdversary(self.network.dim, len(Band))
+            self.criterion = nn.ModuleDict({"match": self.criterion, "bands": adversary})
         select = recipe.scoring.select or min(recipe.scoring.thresholds)
         self.monitor = f"val/fcm@{select:g}"
         self._cache: np.ndarray | None = None
@@ -273,18 +282,30 @@ class Places(Task):
         return np.concatenate(columns, 1)
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Return ``images`` ``(k, 3, H, W)``, and their ``labels`` ``(k,)``."""
+        """Return ``images`` ``(k, 3, H, W)``, and their ``labels`` and ``bands`` ``(k,)``."""
         images = [self.items.augmented(int(i), self._view, self._light, generator) for i in sample]
         labels = torch.from_numpy(self._labels[self.items.rows[sample]])
-        return {"images": torch.stack(images), "labels": labels}
+        bands = torch.from_numpy(self._bands[sample])
+        return {"images": torch.stack(images), "labels": labels, "bands": bands}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the mean over the batch's tuples, or images."""
         images = batch["images"]
         vectors = self.network(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        if not isinstance(self.criterion, nn.ModuleDict):
+            return self._match(self.criterion, vectors, batch)
+        told = vectors[:, :2].flatten(0, 1)  # queries and positives
+        adversary = self.criterion["bands"](told, batch["bands"][:, :2].flatten())
+        return (
+            self._match(self.criterion["match"], vectors, batch) + self.recipe.loss.band_adversarial * adversary
+        )
+
+    def _match(
+        self, criterion: nn.Module, vectors: torch.Tensor, batch: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
         if self.recipe.loss.name == "arcface":
-            return self.criterion(vectors[:, 0], batch["labels"][:, 0])
-        return self.criterion(vectors[:, 0], vectors[:, 1:2], vectors[:, 2:])
+            return criterion(vectors[:, 0], batch["labels"][:, 0])
+        return criterion(vectors[:, 0], vectors[:, 1:2], vectors[:, 2:])
 
     def images_in(self, sample: np.ndarray) -> list[str]:
         """Return frames and bands."""
