@@ -105,6 +105,8 @@ ROWS = (
     Row("hrnet48", ("65.8", None), "its code, by timm", f"very high; {_MEMORY}"),
     Row("erfnet", ("2.1", None), _CODE, "very high; published figure from its paper"),
     Row("erfnet_pst900", (None, None), "PST900's code", "very high", note="PST900", **_PST),
+    Row("cmx_b2", ("66.6", None), _CODE, "very high; FLOPs published: 67.6 G", classes=40, note="40 classes"),
+    Row("cmx_b4", ("139.9", None), _CODE, "very high; FLOPs published: 134.3 G", classes=40, note="40 classes"),
 )
 
 

@@ -60,7 +60,7 @@ def cost(name: str, rounds: int = 5) -> dict[str, float]:
     counted = count_segmenter_cost(recipe.model.name, bands, 9, size, options)
     channels = sum(band_channels(map(parse_band, bands)))
     network = deploy(
-        create_segmenter(recipe.model.name, 9, bands, options=options)[0], torch.rand(1, channels, 64, 64)
+        create_segmenter(recipe.model.name, 9, bands, options=options), torch.rand(1, channels, 64, 64)
     )
     images, seconds = torch.rand(1, channels, *size), []
     with torch.inference_mode():

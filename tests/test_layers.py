@@ -23,6 +23,7 @@ LAYERS = (
         "allocator",
         "geo",
         "bands",
+        "rigs",
         "checkpoints",
         "weights",
         "devices",

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,10 +20,12 @@ from torch import nn
 from . import __version__
 from .errors import CrossbandError, DamagedFileError, MissingWeightsError
 from .files import write_file
+from .weights import load_state_dict
 
 __all__ = [
     "complete_metadata",
     "file_metadata",
+    "load_into",
     "load_network",
     "read_metadata",
     "read_state",
@@ -129,16 +131,49 @@ def file_metadata(path: str | Path, what: str, maker: str) -> dict[str, Any]:
 def load_network(path: str | Path, network: nn.Module) -> dict[str, Any]:
     """Load a checkpoint strictly into a network, and give what it says of itself.
 
+    Args:
+        path: of :func:`crossband.train`; or, where the network has ``rename_published``, a ``.pth`` of its
+            authors, which says nothing of itself.
+        network: is changed in place.
+
     Raises:
         CrossbandError: no checkpoint, or one of another network.
     """
+    if isinstance(network, HasPublished) and Path(path).suffix != ".safetensors":
+        load_into(network, network.rename_published(load_state_dict(path)), path)
+        return {}
     metadata = read_metadata(path)
     try:
-        network.load_state_dict(load_file(path), strict=True)
-    except (RuntimeError, SafetensorError) as error:
+        load_into(network, load_file(path), path)
+    except SafetensorError as error:
+        raise DamagedFileError(f"{path} is damaged: {' '.join(str(error).split())[:100]}") from None
+    return metadata
+
+
+def load_into(network: nn.Module, state: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """Load tensors strictly into a network.
+
+    Args:
+        network: is changed in place.
+        state: by the network's own names.
+        path: where they are from, for the message.
+
+    Raises:
+        DamagedFileError: names or shapes are not the network's.
+    """
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
         raise DamagedFileError(f"{path} holds another network than the recipe's: {reason}") from None
-    return metadata
+
+
+@runtime_checkable
+class HasPublished(Protocol):
+    """A network that reads the checkpoints its authors published."""
+
+    def rename_published(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Rename the keys of the authors' checkpoint to the network's own."""
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:

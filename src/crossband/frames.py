@@ -17,6 +17,7 @@ import pyarrow.parquet
 from .bands import BANDS, Band, parse_band, parse_units
 from .errors import CrossbandError
 from .files import write_file
+from .rigs import RigTransform
 
 __all__ = ["COLUMNS", "MANIFESTS", "Frames", "find_manifest"]
 
@@ -37,6 +38,7 @@ COLUMNS: dict[str, str] = {
     "condition": "string",
     "labels": "string",
     "boxes": "string",
+    "rig": "string",
 }
 _PATH_COLUMNS = (*(band.value for band in BANDS), "labels", "boxes")
 _ROOT_KEY = b"crossband_root"
@@ -194,6 +196,49 @@ class Frames:
             return [None] * len(self)
         return [None if pd.isna(units) else units for units in self.table["tir_units"]]
 
+    def rigs(self) -> list[RigTransform | None]:
+        """Return the transform between the cameras of each frame, ``None`` where none is kept."""
+        if "rig" not in self.table:
+            return [None] * len(self)
+        return [None if pd.isna(text) else RigTransform.parse(text) for text in self.table["rig"]]
+
+    @property
+    def rig(self) -> RigTransform | None:
+        """The one rig of these frames, or ``None``.
+
+        Raises:
+            CrossbandError: they are of several rigs, or some of one and some of none.
+        """
+        if not self.has("rig"):
+            return None
+        texts = self.table["rig"].unique()
+        if len(texts) > 1:
+            raise CrossbandError(
+                "these frames are of several rigs, or some are of none; describe those of one rig at a time",
+                parameter="rig",
+            )
+        return RigTransform.parse(texts[0])
+
+    def with_rig(self, rig: RigTransform | str | Path | None) -> Frames:
+        """Return these frames with the transform between their cameras: a ``rig.json``, or what it says.
+
+        Whatever reads images of these frames then sees the second band as the first camera would have.
+
+        Raises:
+            CrossbandError: no rig, or one of bands that these frames do not have.
+        """
+        if rig is None:
+            return self
+        transform = rig if isinstance(rig, RigTransform) else RigTransform.read(rig)
+        lacking = [band.value for band in (transform.first, transform.second) if band not in self.bands]
+        if lacking:
+            raise CrossbandError(
+                f"the rig is of {transform.first.value} and {transform.second.value}, and these frames have "
+                f"no {' and no '.join(lacking)}",
+                parameter="rig",
+            )
+        return self.assign(rig=transform.text)
+
     def select(self, rows: np.ndarray | pd.Series | slice) -> Frames:
         """Return the frames of a boolean mask, positions or a slice, in their order."""
         rows = rows if isinstance(rows, slice) else np.asarray(rows, None if len(rows) else np.intp)
@@ -250,6 +295,11 @@ class Frames:
             raise CrossbandError(f"frame names must be unique; {twice.iloc[0]!r} appears twice")
         for units in table["tir_units"].dropna().unique() if "tir_units" in table else ():
             parse_units(units)
+        for text in table["rig"].dropna().unique() if "rig" in table else ():
+            try:
+                RigTransform.parse(text)
+            except CrossbandError as error:
+                raise CrossbandError(f"column 'rig' of the manifest holds no rig ({error})") from None
         for column in _PATH_COLUMNS:
             for path in table[column].dropna() if column in table else ():
                 if leaves_folder(path):

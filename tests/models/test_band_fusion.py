@@ -8,9 +8,9 @@ import torch
 from crossband.models import create_segmenter
 
 
-def network(bands):
+def network(bands, **options):
     torch.manual_seed(0)
-    return create_segmenter("band_fusion", 5, bands, options={"width": 8})
+    return create_segmenter("band_fusion", 5, bands, options={"width": 8, **options})
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,15 @@ def test_one_frame_without_a_band_does_not_change_the_others_of_its_batch():
     images[1, 3:] = 0.0
     with torch.inference_mode():
         torch.testing.assert_close(both(images)[:1], both(images[:1]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("frozen", [0, 1, 2])
+def test_frozen_stages_do_not_learn_and_the_others_do(frozen):
+    one = network(("rgb", "tir"), frozen=frozen)
+    before = {name: value.clone() for name, value in one.encoder.named_parameters()}
+    optimizer = torch.optim.SGD([p for p in one.parameters() if p.requires_grad], 0.1)
+    one.train()(torch.rand(1, 4, 64, 64)).square().mean().backward()
+    optimizer.step()
+    moved = {name for name, value in one.encoder.named_parameters() if not torch.equal(value, before[name])}
+    stages = [{name for name in moved if name.startswith(f"stages.{k}.")} for k in range(4)]
+    assert [bool(stage) for stage in stages] == [k >= frozen for k in range(4)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -115,3 +117,17 @@ def test_the_recipe_of_what_ships_can_be_read_and_simulates_what_the_network_see
     parts = [recipe.data.train, *recipe.data.train.also, recipe.data.val, *recipe.data.test.values()]
     sizes = [part.simulate.size for part in parts if part.simulate is not None]
     assert all(size == tuple(recipe.data.size) for size in sizes)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("crossband-detect", "models/detect"),
+        ("crossband-segment", "models/segment"),
+        ("crossband512", "retrieval/crossband512"),
+    ],
+)
+def test_a_recipe_of_what_ships_says_what_was_done(name, file):
+    written = read_recipe(Path(__file__).parents[2] / "recipes" / f"{file}.yaml")
+    inside = read_recipe(read_metadata(packaged.FOLDER / f"{name}.safetensors")["recipe"])
+    assert written.model_dump() == inside.model_dump()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,11 @@ NAMES = [info.name for info in list_segmenters()]
 SMALL: dict[str, dict[str, Any]] = {
     "rsfnet": {"first": "resnet18", "second": "resnet18", "widths": [16, 16, 16, 16], "reduced": 8},
     **{name: {"encoder": "resnet18"} for name in ("egfnet", "mtanet", "abmdrnet")},
+    "cmx_b2": {"encoder": "mit_b0", "width": 16},
 }
 # the same as one that is tried, but for depth
 LARGE = (
+    "cmx_b4",
     "rtfnet34",
     "rtfnet50",
     "rtfnet101",
@@ -51,6 +54,36 @@ TRIED = [name for name in NAMES if name not in LARGE]
 def small(name: str, bands: tuple[str, ...] = ("rgb", "tir"), **options: Any) -> torch.nn.Module:
     torch.manual_seed(0)
     return create_segmenter(name, 5, bands, options=SMALL.get(name, {}) | options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_of_a_new_network_learns_but_for_fixed_depthwise_kernels(name):
+    with torch.device("meta"):
+        network = create_segmenter(name)
+    fixed = {id(p) for m in network.modules() if isinstance(m, FixedDepthwise) for p in m.parameters()}
+    assert [key for key, p in network.named_parameters() if not (p.requires_grad or id(p) in fixed)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sgd", "clip"), [(False, 0.0), (True, 1.0)], ids=["its recipe", "sgd, clipped"])
+def test_egfnet_learns_by_its_recipe_and_by_clipped_sgd(sgd, clip):
+    network = small("egfnet", auxiliary=True).train()
+    criterion = SegmentationLoss(None, heads=network.heads)
+    optimizer: torch.optim.Optimizer = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=0.01)
+    if sgd:
+        optimizer = torch.optim.SGD(network.parameters(), 0.05, momentum=0.9, weight_decay=5e-4)
+    images = torch.randn(2, 4, 64, 64)
+    labels = torch.randint(0, 5, (2, 8, 8)).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    losses = []
+    for _ in range(14):
+        logits, sides = network.with_heads(images)
+        loss = criterion(logits, labels, sides)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), clip or math.inf)
+        optimizer.step()
+        losses.append(float(loss))
+    assert max(losses[-3:]) < losses[0]
 
 
 @pytest.mark.parametrize("name", TRIED)

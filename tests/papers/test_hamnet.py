@@ -133,12 +133,12 @@ def test_extended_methods_are_trained_band_by_band_and_summed_at_test(tmp_path):
     )
     assert not done.missing
     row = tmp_path / "out" / "rgbn300_resnet50_pcb"
-    joined = evaluate(None, row / "best.safetensors", data_root=tmp_path / "data")["tests"]["rgbn300"]
+    joined = evaluate(None, row / "best.safetensors", data_root=tmp_path / "data").tests["rgbn300"]
     assert {r["figure"]: r["ours"] for r in done.rows}["mAP"] == joined["mAP"]
     same = {p["query"]: p["mAP"] for p in joined["pairs"] if p["query"] == p["gallery"]}  # the last: scores
     for band in ("rgb", "nir"):
         alone = evaluate(None, row / band / "best.safetensors", data_root=tmp_path / "data")
-        assert same[band] == alone["tests"]["rgbn300"]["pairs"][-1]["mAP"]
+        assert same[band] == alone.tests["rgbn300"]["pairs"][-1]["mAP"]
     with pytest.raises(CrossbandError, match="not of nir alone"):
         join_bands({"nir": row / "rgb" / "best.safetensors"}, tmp_path / "x.safetensors", read_recipe(path))
     with pytest.raises(CrossbandError, match="only streams are trained apart"):

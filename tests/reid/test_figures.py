@@ -46,7 +46,7 @@ def test_evaluate_draws_the_cmc_and_the_challenges_of_tagged_frames(tmp_path):
     tags = [list(CHALLENGES)[i % 7] for i in range(len(frames))]
     frames.assign(tags=tags).write(manifest)
     results = evaluate(content(data={"bands": ["rgb", "nir"]}), None, tmp_path / "out", data_root=root)
-    assert results["tests"]["test"]["challenges"]
+    assert results.tests["test"]["challenges"]
     for name in ("cmc_test.png", "challenges_test.png"):
         with PIL.Image.open(tmp_path / "out" / name) as picture:
             assert min(picture.size) > 200

@@ -69,7 +69,7 @@ def test_bands_that_are_not_shared_are_compared_by_scores(made):
 
 def test_cameras_and_times_are_chosen_by_the_manifest(made):
     root, checkpoint = made
-    by_camera = reid("v4c1", root / "vehicles", checkpoint, k=30, cameras=["c0", "c3"])
+    by_camera = reid("v4c1", root / "vehicles", checkpoint, k=30, camera=["c0", "c3"])
     assert {match.camera for match in by_camera.matches} == {"c0", "c3"}
     assert by_camera.n_gallery == 12
     late = reid(

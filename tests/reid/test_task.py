@@ -101,7 +101,7 @@ def test_any_list_of_bands_trains_through_the_same_code(vehicles, tmp_path, band
     run = train(recipe, [], tmp_path / "run", data_root=vehicles)
     assert run.monitor == "val/mAP"
     assert 0 < run.best <= 100
-    found = evaluate(None, run.checkpoint, data_root=vehicles)["tests"]["test"]
+    found = evaluate(None, run.checkpoint, data_root=vehicles).tests["test"]
     n = 2 ** len(bands) - 1
     assert len(found["pairs"]) == 2 * n * n
     assert found["n_queries"] == 12
@@ -232,7 +232,7 @@ def test_missing_bands_and_corrupt_images_are_counted_said_and_do_not_stop_an_ep
     values = [float(line.split(",")[3]) for line in log.splitlines()[1:] if ",loss," in line]
     assert values
     assert np.isfinite(values).all()
-    found = evaluate(None, run.checkpoint, data_root=gaps)["tests"]["test"]
+    found = evaluate(None, run.checkpoint, data_root=gaps).tests["test"]
     by_pair = {(p["query"], p["gallery"], p["descriptor"]): p for p in found["pairs"]}
     assert by_pair["nir", "rgb", "features"]["n_queries_without_band"] == 1
     assert by_pair["rgb", "nir", "features"]["n_gallery_without_band"] == 1

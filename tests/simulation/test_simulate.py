@@ -125,3 +125,22 @@ def test_presets_are_listed_and_nothing_heavy_is_imported():
     code = "import sys, crossband.simulation; print('numpy' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"
+
+
+@pytest.mark.slow
+def test_a_rig_without_baseline_has_one_transform_and_with_one_depth_moves_pixels(tmp_path):
+    flows = {}
+    for baseline in (0.0, 0.5):
+        folder = tmp_path / str(baseline)
+        frames = simulate("driving", 1, (48, 64), 0, folder, workers=1, samples=1, baseline=baseline)
+        raw = read_image(folder / frames.table["flow"].iloc[0]).pixels.astype(float)
+        seen = raw[..., 2] > 0
+        rows, columns = np.mgrid[:48, :64]
+        design = np.stack([columns[seen], rows[seen], np.ones(seen.sum())], 1)
+        moved = (raw[..., :2][seen] - 32768) / 64
+        fit = design @ np.linalg.lstsq(design, moved, rcond=None)[0]
+        flows[baseline] = float(np.abs(fit - moved).max())
+    assert flows[0.0] < 0.1 < 0.5 < flows[0.5]
+    with pytest.raises(CrossbandError, match="9 meters") as refused:
+        simulate("driving", 1, (48, 64), 0, tmp_path / "far", baseline=9)
+    assert refused.value.parameter == "baseline"

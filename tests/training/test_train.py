@@ -53,7 +53,7 @@ def test_sgm_trains_across_bands_against_a_classifier_of_them(recipe, street, tm
     )
     done = run(content, tmp_path / "run", street)
     assert read_metadata(done.checkpoint)["dim"] == 8 * 4
-    assert evaluate(None, done.checkpoint, data_root=street)["tests"]["night"]["n_queries"] == 5
+    assert evaluate(None, done.checkpoint, data_root=street).tests["night"]["n_queries"] == 5
 
 
 def test_the_recipe_of_sgm_is_the_network_that_the_retrieval_paper_measures():
@@ -81,8 +81,8 @@ def test_a_checkpoint_says_what_it_is_and_loads_strictly(recipe, street, tmp_pat
     assert len(metadata["classes"]) == 8
     assert set(metadata["preprocess"]["statistics"]) == {"rgb", "nir", "tir"}
     results = evaluate(None, done.checkpoint, tmp_path / "results", data_root=street)
-    assert json.loads((tmp_path / "results" / "results.json").read_text()) == results
-    assert results["tests"]["night"]["n_queries"] == 5
+    assert json.loads((tmp_path / "results" / "results.json").read_text()) == results.to_dict()
+    assert results.tests["night"]["n_queries"] == 5
     with PIL.Image.open(tmp_path / "results" / "map_night.png") as picture:
         assert min(picture.size) > 200
     with pytest.raises(CrossbandError, match="network"):
@@ -97,7 +97,7 @@ def test_a_checkpoint_says_what_it_is_and_loads_strictly(recipe, street, tmp_pat
 def test_without_a_checkpoint_the_network_before_training_is_measured(recipe, street):
     first, second = (evaluate(recipe(), data_root=street) for _ in range(2))
     assert first == second
-    assert first["checkpoint"] is None
+    assert first.checkpoint is None
 
 
 class Killed(BaseException):
@@ -208,7 +208,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_images(recipe, str
 def test_bands_may_be_crossed_and_mixed(recipe, street, tmp_path):
     content = recipe(data={"query_bands": ["rgb"], "gallery_bands": ["tir", "rgb"]}, trainer={"epochs": 1})
     run(content, tmp_path, street)
-    tests = evaluate(content, tmp_path / "best.safetensors", data_root=street)["tests"]["night"]
+    tests = evaluate(content, tmp_path / "best.safetensors", data_root=street).tests["night"]
     assert (tests["n_queries"], tests["n_gallery"]) == (5, 16)
 
 

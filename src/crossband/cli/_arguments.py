@@ -43,6 +43,10 @@ TurnOption = Annotated[
     list[str] | None,
     typer.Option("--turn", help="BAND=90, 180, 270 (counterclockwise) or mirror, to be upright"),
 ]
+RigOption = Annotated[
+    Path | None,
+    typer.Option("--rig", help="rig.json of crossband align: one band as the other's camera sees it"),
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto")]
 StoreOption = Annotated[
     Path | None, typer.Option(help="descriptor cache, shared by runs", envvar="CROSSBAND_STORE")
@@ -60,7 +64,16 @@ RerankOption = Annotated[
     int,
     typer.Option(min=0, help="first items of a list that are compared once more, by local features; 0: none"),
 ]
-ProtocolOption = Annotated[str, typer.Option(help="what is right: exact, place or within:METERS")]
+SequenceOption = Annotated[
+    int | None,
+    typer.Option(
+        min=2, help="frames in time that a query is searched with, where queries and gallery are walks"
+    ),
+]
+CslsOption = Annotated[
+    bool, typer.Option("--csls", help="take off each item how near it is to everything (hubs)")
+]
+ProtocolOption = Annotated[str, typer.Option(help="what is right: exact, place, within:METERS or index:FRAMES")]
 OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a key")]
 DataRootOption = Annotated[
     Path, typer.Option("--data-root", help="folder that the recipe's frames are relative to")
@@ -123,6 +136,7 @@ class Reading:
     set_statistics: StandardizeOption = False
     view: ViewOption = None
     turn: TurnOption = None
+    rig: RigOption = None
     units: UnitsOption = None
     weights: WeightsOption = None
     device: DeviceOption = "auto"
@@ -145,7 +159,7 @@ class FramesReading(Reading):
         """Open the frames of a manifest or a folder."""
         from ..datasets import open_frames
 
-        return with_units(open_frames(source, self.root, band), self.units)
+        return with_units(open_frames(source, self.root, band), self.units).with_rig(self.rig)
 
 
 @dataclass(frozen=True)

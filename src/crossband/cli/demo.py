@@ -41,6 +41,10 @@ def simulate_(
     misaligned: Annotated[
         bool, typer.Option("--misaligned", help="offset thermal camera, with ground-truth flow")
     ] = False,
+    baseline: Annotated[
+        float | None,
+        typer.Option(help="meters from the color to the thermal camera of a rig; with ground-truth flow"),
+    ] = None,
     eight_bit: Annotated[
         bool, typer.Option("--eight-bit", help="also thermal images after gain control")
     ] = False,
@@ -64,6 +68,7 @@ def simulate_(
         out,
         workers=workers,
         misaligned=misaligned,
+        baseline=baseline,
         eight_bit=eight_bit,
         samples=samples,
         layout=layout,

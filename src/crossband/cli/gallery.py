@@ -11,6 +11,7 @@ import typer
 from ..errors import CrossbandError, unknown_name
 from ._app import app, gallery_app
 from ._arguments import (
+    CslsOption,
     DeviceOption,
     FramesArgument,
     FramesReading,
@@ -18,6 +19,7 @@ from ._arguments import (
     JsonOption,
     MemoryOption,
     RerankOption,
+    SequenceOption,
     StoreOption,
     UnitsOption,
     WeightsOption,
@@ -91,11 +93,13 @@ def index(
 
 @app.command()
 def search(
-    image: Annotated[str, typer.Argument(help="image, or with --frames the name of a frame")],
+    image: Annotated[str, typer.Argument(help="image, a folder of them, or with --frames a frame's name")],
     gallery: GalleryOption,
     k: Annotated[int, typer.Option("-k", help="number of matches")] = 10,
     band: Annotated[str, typer.Option(help="the query's band")] = "rgb",
-    where: Annotated[str | None, typer.Option(help="SQL on the metadata, as in \"camera = 'north'\"")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="condition on the metadata, as in \"camera = 'north'\"")
+    ] = None,
     frames: Annotated[str | None, typer.Option(help="manifest with the query's frame")] = None,
     calibrate: Annotated[
         str | None, typer.Option(help="folder of images of the query's band, to learn its mean from")
@@ -104,6 +108,8 @@ def search(
     likely: Annotated[
         float, typer.Option(min=0, max=1, help="least probability of the same place that counts as found")
     ] = 0.5,
+    sequence: SequenceOption = None,
+    csls: CslsOption = False,
     strip: Annotated[Path | None, typer.Option(help="write a picture of the query and its matches")] = None,
     units: UnitsOption = None,
     weights: WeightsOption = None,
@@ -133,12 +139,17 @@ def search(
         options=Options(weights=weights, device=device),
         max_memory=parse_memory(max_memory),
         rerank=rerank,
+        sequence=sequence,
+        csls=csls,
     )
     _say_same_place(matches, likely)
     if strip is not None:
         print(f"strip: {matches.save_strip(strip)}", file=sys.stderr)
     if as_json:
-        print_json([match.to_dict() for match in matches])
+        print_json(matches.to_dict()["queries"] if path.is_dir() else [match.to_dict() for match in matches])
+    elif path.is_dir():
+        table = matches.to_pandas()
+        print_table(table.assign(query=[Path(name).name for name in table["query"]]))
     else:
         print_table(matches.to_pandas().drop(columns="query"))
 
@@ -170,14 +181,15 @@ def query_image(
 
 
 def _say_same_place(matches: SearchResult, likely: float) -> None:
-    """Say on standard error whether the first match shows the query's place."""
-    if not len(matches) or matches[0].same_place is None:
-        return
-    probable = matches[0].same_place
-    if probable >= likely:
-        print(f"same place: {probable:.2f} ({matches[0].frame})", file=sys.stderr)
-    else:
-        print(f"probably not in this gallery (same place: {probable:.2f} at best)", file=sys.stderr)
+    """Say on standard error whether the first match of each query shows the query's place."""
+    for query, found in zip(matches.queries, matches.found, strict=True):
+        if not found or found[0].same_place is None:
+            continue
+        probable, name = found[0].same_place, f"{Path(query).name}: " if len(matches.queries) > 1 else ""
+        if probable >= likely:
+            print(f"{name}same place: {probable:.2f} ({found[0].frame})", file=sys.stderr)
+        else:
+            print(f"{name}probably not in this gallery (same place: {probable:.2f} at best)", file=sys.stderr)
 
 
 @gallery_app.command("info")
@@ -199,7 +211,7 @@ def gallery_info(gallery: Annotated[Path, typer.Argument()], as_json: JsonOption
 @gallery_app.command("delete")
 def gallery_delete(
     gallery: Annotated[Path, typer.Argument()],
-    where: Annotated[str, typer.Option(help="SQL on the metadata, as in \"sequence = 'test'\"")],
+    where: Annotated[str, typer.Option(help="condition on the metadata, as in \"sequence = 'test'\"")],
 ) -> None:
     """Delete the items that match a condition.
 

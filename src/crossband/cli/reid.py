@@ -9,7 +9,16 @@ import typer
 
 from ..errors import CrossbandError
 from ._app import app
-from ._arguments import DeviceOption, JsonOption, RadiusOption, StoreOption, WhereOption, conditions, listed
+from ._arguments import (
+    DeviceOption,
+    JsonOption,
+    RadiusOption,
+    RigOption,
+    StoreOption,
+    WhereOption,
+    conditions,
+    listed,
+)
 from ._printing import print_json, print_table
 
 
@@ -48,6 +57,7 @@ def reid_(
     out: Annotated[
         Path | None, typer.Option(help="gallery: a strip, .jpg or .png; flight: a folder, uav by default")
     ] = None,
+    rig: RigOption = None,
     store: StoreOption = None,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
@@ -60,6 +70,7 @@ def reid_(
 
     Example: crossband reid photo.jpg --flight flight --map map --models models --out found
     """
+    from ..datasets import open_frames
     from ..object_search import reid
     from ..uav.pipeline import parse_box
 
@@ -71,6 +82,7 @@ def reid_(
         "--after": after,
         "--before": before,
         "--rerank": rerank,
+        "--rig": rig,
         "--store": store,
         "--checkpoint": checkpoint,
     }
@@ -93,7 +105,7 @@ def reid_(
         )
     found: Any = reid(
         query if flight else _images_by_band(query),
-        gallery,
+        gallery if rig is None or gallery is None else open_frames(gallery).with_rig(rig),
         checkpoint,
         flight=flight,
         map=map_,

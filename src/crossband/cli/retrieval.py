@@ -11,11 +11,13 @@ from ._app import app
 from ._arguments import (
     BandsQuery,
     Comparing,
+    CslsOption,
     FramesArgument,
     JsonOption,
     ModelsOption,
     Reading,
     RerankOption,
+    SequenceOption,
     takes,
     with_units,
 )
@@ -40,6 +42,14 @@ def benchmark(
         ),
     ] = True,
     rerank: RerankOption = 10,
+    rerank_features: Annotated[
+        str,
+        typer.Option(
+            help="what re-ranks: encoder, or learned features: aliked, aliked-n16, disk, xfeat, ..+lightglue"
+        ),
+    ] = "encoder",
+    sequence: SequenceOption = None,
+    csls: CslsOption = False,
     *,
     comparing: Comparing,
     as_json: JsonOption = False,
@@ -63,6 +73,9 @@ def benchmark(
         misaligned=misaligned,
         own_means=own_means,
         rerank=rerank,
+        rerank_features=rerank_features,
+        sequence=sequence,
+        csls=csls,
         **settings,
     )
     report = result.report(out, published_retrieval)
@@ -174,9 +187,11 @@ def fit(
     Example: crossband fit llvip epfl --model efficientnet_lite0@blocks.4:avg8 --out small.safetensors
     """
     from ..datasets import open_frames
+    from ..files import check_output
     from ..retrieval import fit_descriptor
 
-    sets = [with_units(open_frames(source), reading.units) for source in sources]
+    check_output(out, (".safetensors",))
+    sets = [with_units(open_frames(source), reading.units).with_rig(reading.rig) for source in sources]
     sets = [frames.split(split) for frames in sets] if split else sets
     fitted = fit_descriptor(
         sets,

@@ -12,6 +12,7 @@ from ._arguments import (
     DeviceOption,
     FramesArgument,
     JsonOption,
+    RigOption,
     RootOption,
     UnitsOption,
     key_values,
@@ -42,6 +43,7 @@ def segment_(
         str | None, typer.Option(metavar="[NAME=]FILE,...", help="further checkpoints, drawn side by side")
     ] = None,
     units: UnitsOption = None,
+    rig: RigOption = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -69,6 +71,7 @@ def segment_(
         without=without or (),
         compare=named,
         device=device,
+        rig=rig,
     )
     if as_json:
         print_json([one.to_dict() for one in found])
@@ -93,6 +96,7 @@ def segment_robustness_(
     protocol: Annotated[str, typer.Option(help="present, rtfnet or objects")] = "present",
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
     root: RootOption = None,
+    rig: RigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure mIoU as RGB darkens, thermal fades, bands are misaligned, and fog thickens.
@@ -103,18 +107,18 @@ def segment_robustness_(
     from ..files import make_folder
     from ..segmentation import segmentation_robustness
 
-    frames = open_frames(source, root)
+    frames = open_frames(source, root).with_rig(rig)
     make_folder(out)
     named = dict(map(named_path, checkpoint))
     curve = segmentation_robustness(
         frames.split(split) if split else frames, named, protocol=protocol, device=device
     )
-    picture = curve.report(out)
+    folder = curve.report(out)
     if as_json:
         print_json(curve.points.to_dict("records"))
     else:
         print_table(curve.points[curve.points["condition"] == "all"])
-        print(f"curves: {picture}")
+        print(f"curves: {folder / 'segmentation_robustness.png'}")
 
 
 @app.command("profile")

@@ -14,14 +14,16 @@ import torch
 
 from ..bands import BANDS, Band, Normalization, parse_band
 from ..datasets import open_frames, scan
+from ..datasets.check import usable_frames
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
+from ..io import RemarkLog
 from .parts import Part, Splits, queries_of
 from .preprocess import Preprocess, Statistics, measure_statistics
 from .reader import FrameReader
 from .transforms import Photometry, ViewShift
 
-__all__ = ["FrameItems", "Items", "check_apart", "is_here", "make_preprocess", "part_frames"]
+__all__ = ["FrameItems", "Items", "check_apart", "is_here", "make_preprocess", "part_frames", "usable_part"]
 
 
 _PATHS = ("rgb", "nir", "tir", "labels", "boxes", "semantic", "instances", "depth", "temperature")
@@ -57,7 +59,14 @@ def part_frames(part: Part, root: Path) -> Frames:
             frames = frames.select(frames.table[column].isin(values).to_numpy(bool) == wanted)
     if not len(frames):
         raise CrossbandError(f"no frames of {path} match the recipe's filter {part.where}")
-    return frames.every(part.every)
+    frames = frames.every(part.every)
+    return frames if part.rig is None else frames.with_rig(root / part.rig)
+
+
+def usable_part(part: Part, root: Path) -> Frames:
+    """Return the frames of a part as :func:`part_frames` does, without images that cannot be read, which are
+    said: a run that is to last for days does not stop at one, nor at its end."""
+    return usable_frames(part_frames(part, root))
 
 
 def _joined(parts: Iterable[Part], root: Path) -> Frames:
@@ -170,6 +179,11 @@ class Items:
         wanted = {parse_band(band) for band in bands}
         return np.array([i for i, band in enumerate(self.bands) if band in wanted], np.int64)
 
+    @property
+    def remarks(self) -> RemarkLog:
+        """Return what is to be known of the images read so far."""
+        return self._reader.remarks
+
     def near_frames(self, items: np.ndarray) -> Frames:
         """Return the frames of some items, one row per item; names may repeat."""
         return Frames(self.frames.table.iloc[self.rows[items]].reset_index(drop=True), self.frames.root)
@@ -241,6 +255,11 @@ class FrameItems:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    @property
+    def remarks(self) -> RemarkLog:
+        """Return what is to be known of the images read so far."""
+        return self._images.remarks
 
     def units(self, row: int) -> list[torch.Tensor | None]:
         """Return the images of a frame in [0, 1], each float32 ``(1 or 3, H, W)``, ``None`` where absent."""

@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..bands import parse_band
 from ..errors import CrossbandError
 from ..frames import leaves_folder
 
-__all__ = ["MAX_SEED", "Data", "Part", "Simulated", "SplitPair", "Splits", "Strict", "queries_of"]
+__all__ = [
+    "MAX_SEED",
+    "MOST_MB",
+    "Data",
+    "Factor",
+    "Label",
+    "Name",
+    "Part",
+    "Side",
+    "Simulated",
+    "SplitPair",
+    "Splits",
+    "Strict",
+    "queries_of",
+]
 
 _LONGEST_TEXT = 4000
+_MOST_VALUES = 20_000
+_DEEPEST = 24
 _LARGEST = 1e12  # of a number that nothing else bounds
-MAX_SEED = (1 << 63) - 1
+MAX_SEED = (1 << 64) - 1
+MOST_MB = 1 << 22
+"""Megabytes of a cache of images, at most."""
+
 Side = Annotated[int, Field(ge=1, le=8192)]
+"""A side of an image, pixels."""
+
+Factor = Annotated[float, Field(gt=0, le=100)]
+"""How much larger or smaller something becomes."""
+
+Label = Annotated[int, Field(ge=0, le=65_535)]
+"""The number of a class in a label map."""
+
+
+def _stays(name: str) -> str:
+    """A name that cannot be read as the path of something outside."""
+    if not name.strip() or leaves_folder(name):
+        raise CrossbandError(f"{name[:100]!r} is no name of anything")
+    return name
+
+
+Name = Annotated[str, Field(max_length=200), AfterValidator(_stays)]
+"""What is looked up: a network, a dataset, a class, a normalization."""
 
 
 class Strict(BaseModel):
@@ -26,17 +63,42 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _plain(cls, given: Any) -> Any:
-        """Refuse true and false where a number stands, and names that no file can have."""
+        """Refuse true and false where a number stands, and what no recipe needs: see :func:`_check_plain`."""
         if isinstance(given, dict):
             for name, value in given.items():
                 field = cls.model_fields.get(str(name))
-                if isinstance(value, bool) and field is not None and field.annotation in (int, float):
-                    raise ValueError(f"{name} is a number, not {str(value).lower()}")
-                if isinstance(value, int | float) and abs(value) > _LARGEST and name != "seed":
-                    raise ValueError(f"{name} is at most {_LARGEST:g}")
-                if isinstance(value, str) and ("\0" in value or len(value) > _LONGEST_TEXT):
-                    raise ValueError(f"{name} holds a zero byte, or more than {_LONGEST_TEXT} characters")
+                if field is not None:
+                    _check_plain(str(name), value, _takes_truth(field.annotation))
         return given
+
+
+def _takes_truth(annotation: Any) -> bool:
+    """Whether true and false may stand at a place of this type, or inside it."""
+    if annotation in (bool, Any) or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return True
+    return any(_takes_truth(part) for part in get_args(annotation))
+
+
+def _check_plain(name: str, value: Any, truth: bool, depth: int = 0) -> None:
+    """Refuse, wherever in a value it stands, what no recipe needs: numbers that are not finite or beyond all
+    measure, zero bytes, pages of text, lists without end, and true where a number stands."""
+    if isinstance(value, bool):
+        if not truth:
+            raise ValueError(f"{name} is a number, not {str(value).lower()}")
+    elif isinstance(value, int | float):
+        seed = name == "seed" and isinstance(value, int)  # a range of its own
+        if not (seed or -_LARGEST <= value <= _LARGEST):  # of integers too, and never true of NaN
+            raise ValueError(f"{name} is a finite number, at most {_LARGEST:g}")
+    elif isinstance(value, str):
+        if "\0" in value or len(value) > _LONGEST_TEXT:
+            raise ValueError(f"{name} holds a zero byte, or more than {_LONGEST_TEXT} characters")
+    elif isinstance(value, dict | list | tuple):
+        if len(value) > _MOST_VALUES or depth > _DEEPEST:
+            raise ValueError(
+                f"{name} holds more than {_MOST_VALUES} values, or is nested deeper than {_DEEPEST}"
+            )
+        for inner in [*value, *value.values()] if isinstance(value, dict) else value:
+            _check_plain(name, inner, truth, depth + 1)
 
 
 class Simulated(Strict):
@@ -49,7 +111,7 @@ class Simulated(Strict):
         seed: of the city.
     """
 
-    preset: str = "places"
+    preset: Name = "places"
     frames: int = Field(default=400, ge=1, le=1_000_000)
     size: tuple[Side, Side] = (128, 160)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
@@ -66,15 +128,24 @@ class Part(Strict):
         every: keep each n-th frame of a sequence.
         simulate: make the frames there first.
         also: further frames that belong to it, from other folders; each has conditions of its own.
+        rig: a ``rig.json``, relative to the data's root: one band as the other's camera would have seen it.
     """
 
     frames: str
-    kind: str | None = None
+    rig: Name | None = None
+    kind: Name | None = None
     where: dict[str, list[str]] = Field(default_factory=dict)
     leave_out: dict[str, list[str]] = Field(default_factory=dict)
     every: int = Field(default=1, ge=1, le=1_000_000_000)
     simulate: Simulated | None = None
     also: list[Part] = Field(default_factory=list)
+
+    @field_validator("rig")
+    @classmethod
+    def _rig_inside(cls, rig: str | None) -> str | None:
+        if rig is not None and leaves_folder(rig):
+            raise CrossbandError(f"a rig lies in the data's root; {rig[:100]!r} does not")
+        return rig
 
     @field_validator("frames")
     @classmethod
@@ -110,7 +181,7 @@ class Splits(Strict, Generic[P]):
 
     train: Part
     val: P
-    test: dict[str, P] = Field(default_factory=dict)
+    test: dict[Name, P] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _val_is_not_test(self) -> Self:
@@ -148,9 +219,9 @@ class Data(Splits[SplitPair]):
     query_bands: list[str] = Field(default_factory=lambda: ["rgb"])
     gallery_bands: list[str] = Field(default_factory=lambda: ["rgb"])
     size: tuple[Side, Side] = (224, 224)
-    normalization: dict[str, str] = Field(default_factory=dict)
+    normalization: dict[Name, Name] = Field(default_factory=dict)
     statistics: Literal["encoder", "measured"] = "encoder"
-    cache_mb: int = Field(default=0, ge=0, le=1 << 22)
+    cache_mb: int = Field(default=0, ge=0, le=MOST_MB)
     photometry: float = Field(default=0.0, ge=0, le=1)
     view_shift: float = Field(default=0.0, ge=0, le=0.9)
     invert_tir: float = Field(default=0.0, ge=0, le=1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import Image, read_image
 from ..progress import track
+from ..rigs import RigTransform
 
 __all__ = ["IMAGENET", "Placement", "Preprocess", "Statistics", "Warp", "measure_statistics"]
 
@@ -68,13 +70,14 @@ class Warp:
 
 @dataclass(frozen=True)
 class Placement:
-    """How the images of a band are brought to the view of the others on a rig: turned, then cut.
+    """How the images of a band are brought to the view of the others on a rig: warped, turned, then cut.
 
     Attributes:
         turn: ``0``, ``90``, ``180`` or ``270`` degrees counterclockwise, as they are seen, or ``mirror``.
         view: (left, top, width, height) of what is kept, as shares of the turned image where none is above 1,
         else
             in its pixels; ``None`` keeps all.
+        transform: what shows the images as another band's camera would have seen them, or ``None``.
 
     Example:
         >>> Placement("180", (0.0, 0.0, 0.5, 1.0))(np.array([[1, 2], [3, 4]])).tolist()
@@ -83,6 +86,7 @@ class Placement:
 
     turn: str = "0"
     view: tuple[float, float, float, float] | None = None
+    transform: RigTransform | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.turn not in _TURNS:
@@ -121,12 +125,25 @@ class Placement:
             found[band] = cls(found[band].turn if band in found else "0", (left, top, width, height))
         return found
 
+    def describe(self) -> list[object]:
+        """Return a complete plain description, for keys and files."""
+        return [self.turn, self.view, *([] if self.transform is None else [self.transform.to_json()])]
+
+    @classmethod
+    def from_description(cls, said: Sequence[Any]) -> Placement:
+        """Make it from what :meth:`describe` returned."""
+        turn, view, *rest = said
+        cut = None if view is None else (view[0], view[1], view[2], view[3])
+        return cls(str(turn), cut, RigTransform.parse(rest[0]) if rest else None)
+
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels ``(H, W[, C])`` turned and cut.
+        """Pixels ``(H, W[, C])`` warped, turned and cut.
 
         Raises:
-            CrossbandError: nothing of the image lies in the view.
+            CrossbandError: nothing of the image lies in the view, or the rig is of images of another size.
         """
+        if self.transform is not None:
+            pixels = self.transform(pixels)
         turned = pixels[:, ::-1] if self.turn == "mirror" else np.rot90(pixels, int(self.turn) // 90)
         if self.view is None:
             return np.ascontiguousarray(turned)
@@ -195,6 +212,18 @@ class Preprocess:
         std = torch.tensor(statistics.std)[:, None, None]
         return (self.unit(image, band) - mean) / std
 
+    def with_rig(self, transform: RigTransform | None) -> Preprocess:
+        """Return the same, of images that are first shown as a rig's first camera would have seen them."""
+        if transform is None:
+            return self
+        placed = replace(self.rig.get(transform.second, Placement()), transform=transform)
+        return replace(self, rig={**self.rig, transform.second: placed})
+
+    @property
+    def transform(self) -> RigTransform | None:
+        """The rig that images are warped by, or ``None``."""
+        return next((p.transform for p in self.rig.values() if p.transform is not None), None)
+
     def standardized(self, images: torch.Tensor, bands: Sequence[Band]) -> torch.Tensor:
         """Return several bands together, standardized, float32 ``(..., C, H, W)``.
 
@@ -218,7 +247,7 @@ class Preprocess:
             "statistics": {b.value: [list(s.mean), list(s.std)] for b, s in self.statistics.items()},
             "normalization": {band.value: str(n) for band, n in self.normalization.items()},
             "warp": None if self.warp is None else [self.warp.shift, self.warp.scale, self.warp.rotate],
-            **({"rig": {b.value: [p.turn, p.view] for b, p in self.rig.items()}} if self.rig else {}),
+            **({"rig": {b.value: p.describe() for b, p in self.rig.items()}} if self.rig else {}),
         }
 
     @classmethod
@@ -235,10 +264,7 @@ class Preprocess:
             statistics={Band(b): Statistics(tuple(m), tuple(s)) for b, (m, s) in a["statistics"].items()},
             normalization={Band(b): Normalization.parse(n) for b, n in a["normalization"].items()},
             warp=None if a["warp"] is None else Warp(*a["warp"]),
-            rig={
-                Band(b): Placement(str(turn), None if view is None else (view[0], view[1], view[2], view[3]))
-                for b, (turn, view) in a.get("rig", {}).items()
-            },
+            rig={Band(b): Placement.from_description(said) for b, said in a.get("rig", {}).items()},
         )
 
     def _warped(self, image: torch.Tensor) -> torch.Tensor:
@@ -265,17 +291,18 @@ def measure_statistics(
     found = {}
     for band in (band for band in BANDS if any(band in one.bands for one in sets)):
         images = [
-            (path, units)
+            (path, units, rig)
             for one in sets
             if band in one.bands
-            for path, units in zip(one.paths(band), one.units(), strict=True)
+            for path, units, rig in zip(one.paths(band), one.units(), one.rigs(), strict=True)
             if path is not None
         ]
         sums, squares, count, reason = torch.zeros(3), torch.zeros(3), 0, ""
         chosen = images[:: max(1, math.ceil(len(images) / most))]
-        for path, units in track(chosen, len(chosen), f"statistics of {band.value}"):
+        for path, units, rig in track(chosen, len(chosen), f"statistics of {band.value}"):
             try:
-                pixels = preprocess.unit(read_image(path, band, units), band).expand(3, -1, -1)
+                placed = preprocess.with_rig(rig)
+                pixels = placed.unit(read_image(path, band, units), band).expand(3, -1, -1)
             except CrossbandError as error:
                 reason = str(error)
                 continue

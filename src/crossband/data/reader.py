@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,8 +12,9 @@ import numpy as np
 import torch
 
 from ..bands import BANDS, Band
+from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
-from ..io import Image, read_image, read_labels
+from ..io import Image, RemarkLog, read_image, read_labels
 from .preprocess import Preprocess
 
 __all__ = ["FrameReader"]
@@ -33,6 +35,9 @@ class FrameReader:
         cache_mb: memory for what has been read; beyond it files are read again.
         preprocess: how :meth:`unit` makes a tensor of an image.
 
+    Attributes:
+        remarks: what is to be known of the images read so far.
+
     Example:
         >>> from crossband.simulation import simulate
         >>> import tempfile
@@ -44,7 +49,8 @@ class FrameReader:
 
     def __init__(self, frames: Frames, cache_mb: int = 0, preprocess: Preprocess | None = None) -> None:
         self.frames, self.preprocess = frames, preprocess or Preprocess()
-        self._units = frames.units()
+        self._units, self._rigs = frames.units(), frames.rigs()
+        self.remarks = RemarkLog()
         self._kept = _Kept(cache_mb << 20)
 
     def path(self, row: int, column: str) -> Path:
@@ -54,6 +60,8 @@ class FrameReader:
     def image(self, row: int, column: str) -> Image:
         """Read an image as the file holds it, with its units; not kept.
 
+        An image of the second band of a rig is shown as the first camera would have seen it.
+
         Args:
             row: the frame.
             column: a band, or a column of layers, which are read as color is.
@@ -62,7 +70,14 @@ class FrameReader:
             ImageFault: it cannot be read.
         """
         band = Band(column) if column in BANDS else Band.RGB
-        return read_image(self.path(row, column), band, self._units[row])
+        image, rig = read_image(self.path(row, column), band, self._units[row]), self._rigs[row]
+        self.remarks.add(self.path(row, column), image.remarks)
+        if rig is None or column != rig.second:
+            return image
+        try:
+            return replace(image, pixels=rig(image.pixels))
+        except CrossbandError as error:
+            raise ImageFault(self.path(row, column), str(error), parameter=error.parameter) from None
 
     def pixels(self, row: int, column: str) -> np.ndarray:
         """Read the pixels of a column as the file holds them.

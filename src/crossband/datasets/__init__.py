@@ -11,7 +11,7 @@ from ..errors import CrossbandError
 from ..frames import Frames, find_manifest
 from ..io import is_image_file
 from ..progress import note
-from ._account import LeftOut, account_lines, metadata
+from ._account import LeftOut, account_lines, metadata, only_images
 from ._moments import TOLERANCE, guess_dji, pair_dji, with_positions
 from ._pairs import (
     frames_by_key,
@@ -104,12 +104,17 @@ def scan(
     if suffixes:
         frames = pair_suffixes(root, {parse_band(name): end for name, end in suffixes.items()})
     else:
-        frames = dataset(kind).read(root) if kind is not None else _recognize(root, tolerance)
+        try:
+            frames = dataset(kind).read(root) if kind is not None else _recognize(root, tolerance)
+        except _UnknownLayout as error:
+            told = "else give the folders of rgb and tir images, or the suffixes of their names"
+            raise CrossbandError(f"{error}; {told}", parameter="rgb") from None
     return _said(root, frames).every(every)
 
 
 def _said(root: Path, frames: Frames, folders: tuple[Path, ...] = ()) -> Frames:
     """The frames, after it is said which files below the folder, or those folders of it, are in none."""
+    frames = only_images(frames)
     for folder in folders or (root,):
         for line in account_lines(metadata(folder, frames)):
             note_once(f"left out of {folder}: {line}")
@@ -155,13 +160,16 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
             f"a root says where a manifest's images are, and {source} has no manifest; give their own folder",
             parameter="root",
         )
-    return scan(source)
+    try:
+        return _said(source, _recognize(source, TOLERANCE))
+    except _UnknownLayout as error:
+        told = "crossband data scan makes a manifest of folders of any names"
+        raise CrossbandError(f"{error}; {told}") from None
 
 
 def _looked_at(frames: Frames) -> Frames:
     """The frames, after a few are looked at and what seems wrong is said."""
-    for line in look_at_some(frames):
-        note_once(line)
+    look_at_some(frames).say()
     return frames
 
 
@@ -175,6 +183,10 @@ def _say_unlisted(frames: Frames, manifest: Path) -> None:
             f"{there - len(listed)} images beside those that {manifest} lists are left out; "
             f"crossband data scan {manifest.parent} lists them too, or delete that file"
         )
+
+
+class _UnknownLayout(CrossbandError):
+    """What is found in a folder is no frames; who asked adds how to say what it is."""
 
 
 def _recognize(root: Path, tolerance: float) -> Frames:
@@ -211,11 +223,9 @@ def _recognize(root: Path, tolerance: float) -> Frames:
         return pair_radiometric(root)
     if below is not None:
         raise _wrapped(root, below)
-    raise CrossbandError(
+    raise _UnknownLayout(
         f"no bands recognized in {root}: expected a known dataset, two folders named after their bands "
-        "(visible and infrared, say), file names ending in _rgb and _tir, or radiometric JPEGs; "
-        "else give the folders of rgb and tir images, or the suffixes of their names",
-        parameter="rgb",
+        "(visible and infrared, say), file names ending in _rgb and _tir, or radiometric JPEGs"
     )
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from ..errors import ImageFault
+from ..errors import CrossbandError, ImageFault
 from ..frames import MANIFESTS, Frames
-from ..io import is_image_file, read_bytes
-from ..io.composite import files_of
+from ..io import IMAGE_SUFFIXES, begins_as_image, is_image_file, read_bytes
+from ..io.composite import files_of, parts_of
 from ..io.flir import fff_frames, has_flir_records, has_photograph
 from ..io.tiff import is_tiff, page_count
-from ._registry import files_below, is_text
+from ..progress import track
+from ._registry import files_below, folders_below, is_text
 
-__all__ = ["LeftOut", "account_lines", "metadata"]
+__all__ = ["LeftOut", "account_lines", "metadata", "only_images"]
 
 _MOST_LINES = 8
 _PATHS = ("rgb", "nir", "tir", "labels", "boxes", "rgb_boxes", "thermal_raw")
@@ -62,6 +64,9 @@ def metadata(root: str | Path, frames: Frames) -> list[LeftOut]:
     root = Path(root)
     taken = _taken(frames)
     kinds: dict[str, list[str]] = {}
+    for path in sorted(folders_below(root)):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            kinds.setdefault("folders named like images", []).append(path.relative_to(root).as_posix())
     for path in sorted(files_below(root)):
         name = path.relative_to(root).as_posix()
         if path.absolute() in taken or name in MANIFESTS:
@@ -69,6 +74,42 @@ def metadata(root: str | Path, frames: Frames) -> list[LeftOut]:
         kinds.setdefault(_kind(path), []).append(name)
     found = [LeftOut(kind, tuple(names)) for kind, names in sorted(kinds.items(), key=_images_first)]
     return found + _parts(root, frames)
+
+
+def only_images(frames: Frames) -> Frames:
+    """Return the frames without files that hold no image: empty ones, and others than their names say.
+
+    A frame that keeps no image is left out. Nothing is decoded: damaged images are found where they are read.
+
+    Raises:
+        CrossbandError: no file of these frames is an image.
+    """
+    table, lost, some = frames.table.copy(), 0, ""
+    for band in frames.bands:
+        paths = frames.paths(band)
+        for row, path in track(enumerate(paths), len(paths), f"looking at {band.value}"):
+            if path is not None and parts_of(path) is None and (kind := _no_image(path)) is not None:
+                table.loc[table.index[row], band.value] = pd.NA
+                lost, some = lost + 1, f"{path} ({kind})"
+    if not lost:
+        return frames
+    kept = table[[band.value for band in frames.bands]].notna().any(axis=1).to_numpy(bool)
+    if not kept.any():
+        raise CrossbandError(f"none of the files is an image, such as {some}")
+    return Frames(table, frames.root).select(kept)
+
+
+def _no_image(path: Path) -> str | None:
+    """Why a file that is named as an image is none, ``None`` where it may be one."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return "folders named like images" if path.is_dir() else "pipes and devices"
+        if not status.st_size:
+            return "empty files"
+        return None if begins_as_image(path) else "files that are no images"
+    except OSError:
+        return "links to nowhere" if path.is_symlink() else "files that cannot be read"
 
 
 def account_lines(left_out: Iterable[LeftOut]) -> list[str]:
@@ -89,12 +130,14 @@ def _kind(path: Path) -> str:
     if not is_text(path.as_posix()):
         return "files whose names are not UTF-8"
     if is_image_file(path):
-        return "images in no frame"
+        return _no_image(path) or "images in no frame"
+    if not path.is_file():
+        return "links to nowhere" if path.is_symlink() else "pipes and devices"
     return f"{path.suffix.lower()} files" if path.suffix else "files without a suffix"
 
 
-def _images_first(item: tuple[str, list[str]]) -> tuple[bool, str]:
-    return not item[0].startswith("images"), item[0]
+def _images_first(item: tuple[str, list[str]]) -> tuple[bool, bool, str]:
+    return item[0].startswith(".") or item[0].endswith("suffix"), not item[0].startswith("images"), item[0]
 
 
 def _parts(root: Path, frames: Frames) -> list[LeftOut]:

@@ -19,6 +19,7 @@ __all__ = [
     "Dataset",
     "dataset",
     "files_below",
+    "folders_below",
     "images_by_stem",
     "is_text",
     "list_datasets",
@@ -143,7 +144,17 @@ def files_below(folder: Path) -> Iterator[Path]:
     yield from (path for path in _files_below(folder) if not path.name.startswith("."))
 
 
+def folders_below(folder: Path) -> Iterator[Path]:
+    """List every folder below a folder but hidden ones; linked folders are followed."""
+    yield from (path for path, _ in _walked(folder) if path != folder)
+
+
 def _files_below(folder: Path) -> Iterator[Path]:
+    yield from (path / file for path, files in _walked(folder) for file in files)
+
+
+def _walked(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder once, with the files in it."""
     seen = set()
     for name, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(name)
@@ -152,7 +163,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
-        yield from (Path(name, file) for file in files)
+        yield Path(name), files
 
 
 def is_text(name: str) -> bool:

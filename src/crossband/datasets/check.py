@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,22 +11,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..bands import Band
+from ..bands import Band, parse_band
 from ..errors import ImageFault
 from ..frames import Frames
 from ..io.composite import files_of
 from ..io.images import MAX_PIXELS, decode_image, read_bytes
-from ..io.remarks import Remark, RemarkLog
-from ..progress import track
+from ..io.remarks import Remark, RemarkLog, said_first
+from ..progress import note, track
 from ..results import Result
 
-__all__ = ["Audit", "Fault", "check_frames", "look_at_some", "same_picture"]
+__all__ = ["Audit", "Fault", "check_frames", "look_at_some", "same_picture", "say_left_out", "usable_frames"]
 
 _GRID = 64  # places along a side at which two bands are compared
 # of one band's variance, what the other's levels explain: real pairs stay below in all
 # but single frames and palettes of real cameras lie above, so most frames of a set have to
 _FUNCTION = 0.93
+_FUNCTION_OF_BULK = 0.5
 _EQUAL = "the pixels are equal"
+_MOST_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -121,15 +123,15 @@ def check_frames(frames: Frames, max_pixels: int = MAX_PIXELS, workers: int = 2)
     return Audit(len(frames), len(jobs), ordered, log.lines())
 
 
-def look_at_some(frames: Frames, most: int = 6) -> list[str]:
-    """Remark on a few frames at equal steps, a line a kind: what every run should know before it starts.
+def look_at_some(frames: Frames, most: int = 6) -> RemarkLog:
+    """Remark on a few frames at equal steps: what every run should know before it starts.
 
     Args:
         frames: the manifest; images that cannot be read are no matter here.
         most: frames looked at.
 
     Example:
-        >>> look_at_some(Frames.make([{"frame": "a", "rgb": "gone.png"}], root="."))
+        >>> look_at_some(Frames.make([{"frame": "a", "rgb": "gone.png"}], root=".")).lines()
         []
     """
     count = min(most, len(frames))
@@ -147,7 +149,63 @@ def look_at_some(frames: Frames, most: int = 6) -> list[str]:
         log.add(where[row, band], look.remarks)
     for row, fault in _twice(frames, seen, where):
         log.add(where[row, Band(fault.band)], [Remark(fault.kind, fault.reason)])
-    return log.lines()
+    return log
+
+
+def usable_frames(
+    frames: Frames, bands: Iterable[Band | str] | None = None, *, constant: bool = True, workers: int = 2
+) -> Frames:
+    """Return the frames without the images that cannot be read; each is said, before any work starts.
+
+    A frame that keeps none of these images is left out. What is to be known of the others is said too, a line
+    a kind.
+
+    Args:
+        frames: the manifest.
+        bands: whose images are decoded, once each; all by default.
+        constant: whether an image of which every pixel is the same is of use.
+        workers: decoding threads.
+
+    Raises:
+        CrossbandError: no image of these frames can be read.
+
+    Example:
+        >>> usable_frames(Frames.make([{"frame": "a", "rgb": "gone.png"}], root="."))
+        Traceback (most recent call last):
+        ...
+        crossband.errors.ImageFault: gone.png: missing
+    """
+    units, log, faults = frames.units(), RemarkLog(), []
+    table = frames.table.copy()
+    wanted = list(frames.bands) if bands is None else [parse_band(band) for band in bands]
+    jobs = [(b, r, p) for b in wanted for r, p in enumerate(frames.paths(b)) if p is not None]
+    with ThreadPoolExecutor(workers) as pool:
+        looks = pool.map(lambda job: _look(job[2], job[0], units[job[1]], MAX_PIXELS), jobs)
+        for (band, row, path), look in zip(jobs, track(looks, len(jobs), "reading"), strict=True):
+            flat = next((one.text for one in look.remarks if one.kind == "constant"), "")
+            if fault := look.fault or ("" if constant else flat):
+                faults.append(ImageFault(path, fault))
+                table.loc[table.index[row], band.value] = pd.NA
+            else:
+                log.add(path, look.remarks)
+    if not faults:
+        log.say()
+        return frames
+    kept = table[[band.value for band in wanted]].notna().any(axis=1).to_numpy(bool)
+    if not kept.any():
+        raise faults[0]
+    say_left_out(faults)
+    log.say()
+    return Frames(table, frames.root).select(kept)
+
+
+def say_left_out(faults: Sequence[ImageFault | str]) -> None:
+    """Say on standard error which images are left out, and why, once each; of many, the first twenty."""
+    faults = [fault for fault in faults if said_first("left out", fault)]
+    for fault in faults[:_MOST_LINES]:
+        note(f"left out: {fault}")
+    if len(faults) > _MOST_LINES:
+        note(f"left out: {len(faults) - _MOST_LINES} more images; crossband data check lists all")
 
 
 def _look(path: Path, band: Band, units: str | None, max_pixels: int) -> _Look:
@@ -161,45 +219,73 @@ def _look(path: Path, band: Band, units: str | None, max_pixels: int) -> _Look:
 
 
 def _grid(pixels: np.ndarray) -> np.ndarray:
-    """Pixels at 64x64 places, none of them mixed; one channel where three are alike."""
-    rows, columns = ((np.arange(_GRID) + 0.5) / _GRID * side for side in pixels.shape[:2])
-    some = pixels[rows.astype(int)][:, columns.astype(int)]
+    """Pixels at 64x64 places, fewer of a smaller image, none mixed; one channel where three are alike."""
+    some = _sampled(pixels, _GRID, _GRID)
     if some.ndim == 3 and (some[..., :1] == some[..., 1:3]).all():
         some = some[..., 0]
     return some[..., :3] if some.ndim == 3 else some
 
 
+def _sampled(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """At most so many rows and columns, at equal steps; no pixel is taken twice."""
+    sides = zip(pixels.shape[:2], (height, width), strict=True)
+    rows, columns = (
+        ((np.arange(n) + 0.5) / n * side).astype(int) for side, n in ((s, min(s, m)) for s, m in sides)
+    )
+    return pixels[rows][:, columns]
+
+
 def same_picture(one: np.ndarray, other: np.ndarray) -> str | None:
     """Tell why two bands' pixels at the same places are one picture, or return ``None``.
 
-    They are equal, or the one is a function of the other, as a palette is.
+    They are equal, or the one is a function of the other, as a palette is. What tells is the bulk of the
+    pixels, not the few that are brightest: two nearly black bands with the same lamp in them are two bands, and
+    where the bulk is as dark as noise nothing can be told.
 
     Args:
-        one: ``(n, n)`` or ``(n, n, 3)``; ``other`` likewise.
+        one: ``(h, w)`` or ``(h, w, 3)``; ``other`` likewise, of which both are looked at in as many places as
+            the smaller has.
 
     Example:
         >>> ramp = np.add.outer(np.arange(64), np.arange(64) ** 2)
         >>> same_picture(ramp, (ramp % 7).astype(np.uint8)) is None, same_picture(ramp, 3 * ramp + 1)
         (True, 'the one is a palette or another depth of the other')
     """
+    height, width = np.minimum(one.shape[:2], other.shape[:2])
+    one, other = _sampled(one, height, width), _sampled(other, height, width)
     if one.shape == other.shape and one.dtype == other.dtype and np.array_equal(one, other):
-        return _EQUAL
+        return _EQUAL if any(_bulk(part).any() for part in np.atleast_3d(one).transpose(2, 0, 1)) else None
     for told, teller in ((one, other), (other, one)):
-        if told.ndim == 2 and _explained(told, teller) > _FUNCTION:
+        if told.ndim != 2 or _explained(told, teller) <= _FUNCTION:
+            continue
+        if _explained(told, teller, _bulk(told)) > _FUNCTION_OF_BULK:
             return "the one is a palette or another depth of the other"
     return None
 
 
-def _explained(told: np.ndarray, teller: np.ndarray) -> float:
-    """The share of a picture's variance that another's colors or gray levels explain, for as many as there
-    are."""
-    values = told.astype(np.float64).ravel()
+def _bulk(told: np.ndarray) -> np.ndarray:
+    """The pixels but for the darkest and brightest twentieth, boolean; none where they hardly differ."""
+    values = told.astype(np.float64)
     good = np.isfinite(values)
+    if not good.any():
+        return good
+    low, high = np.quantile(values[good], [0.05, 0.95])
+    noise = 2.0 if told.dtype.kind in "iu" else 0.0  # steps of the camera
+    return good & (values >= low) & (values <= high) if high - low > noise else np.zeros_like(good)
+
+
+def _explained(told: np.ndarray, teller: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """The share of a picture's variance that another's colors or gray levels explain, for as many as there
+    are; of the pixels in a mask alone, if there is one."""
+    values = told.astype(np.float64).ravel()
+    good = np.isfinite(values) if mask is None else mask.ravel()
+    if not good.any():
+        return 0.0
     if teller.ndim == 3:
         codes = (teller.astype(np.int64) * 16 // (int(teller.max()) + 1)).reshape(-1, 3) @ (256, 16, 1)
     else:
         gray = teller.astype(np.float64).ravel()
-        good &= np.isfinite(gray)
+        good = good & np.isfinite(gray)
         codes = np.zeros(gray.size, np.int64)
         codes[good] = np.searchsorted(np.quantile(gray[good], np.linspace(0, 1, 129)[1:-1]), gray[good])
     values, codes = values[good], codes[good]

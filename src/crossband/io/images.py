@@ -37,6 +37,7 @@ __all__ = [
     "MAX_PIXELS",
     "Image",
     "as_image",
+    "begins_as_image",
     "decode_image",
     "image_size",
     "is_image_file",
@@ -54,7 +55,12 @@ _NO_IMAGES = frozenset(
     {".txt", ".json", ".xml", ".yaml", ".yml", ".md", ".py", ".parquet", ".html", ".zip", ".pt"}
 )
 _TABLES = frozenset({".csv", ".tsv", ".asc", ".dat"})
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"P2", b"P3", b"P5", b"P6")
+_MAGIC = (
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",
+    b"BM",
+    *(b"P" + sign for sign in (b"1", b"2", b"3", b"4", b"5", b"6")),
+)
 _STRIP_PIXELS = 1 << 22  # what is copied out of Pillow at once; a whole large image would be there four times
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TEXT_HEAD = 1 << 16  # bytes of a text in which its first row of numbers stands
@@ -261,14 +267,23 @@ def is_image_file(path: Path) -> bool:
         with contextlib.suppress(ValueError):
             return min(npy_size(head)) >= LEAST_SIDE
         return False
-    if suffix in _TABLES:
-        return _is_table(head)
-    return (
-        is_fff(head)
-        or is_tiff(head)
-        or head.startswith(_MAGIC)
-        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-    )
+    return _is_table(head) if suffix in _TABLES else _begins_as_image(head)
+
+
+def begins_as_image(path: Path) -> bool:
+    """Tell by its first bytes whether a file may be an image of a kind that is read; nothing is decoded.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        head = file.read(_TEXT_HEAD)
+    return _begins_as_image(head) or head.startswith((b"P1", b"P4")) or is_npy(head) or _is_table(head)
+
+
+def _begins_as_image(head: bytes) -> bool:
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return is_fff(head) or is_tiff(head) or head.startswith(_MAGIC) or webp
 
 
 def _is_table(data: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +11,12 @@ import numpy as np
 from ..bands import Units, to_kelvin
 from ..progress import note
 
-__all__ = ["Remark", "RemarkLog", "suspicions"]
+__all__ = ["Remark", "RemarkLog", "said_first", "suspicions"]
 
 COLDEST, HOTTEST = -80.0, 1500.0  # degrees C; what a thermal camera sees lies between
 _FAR = 5  # spans of the other pixels
 _MOST_LOOKED_AT = 1 << 18
+_SAID: set[tuple[str, str]] = set()  # a verb reads an image more than once, and speaks of it once
 
 
 class Remark(NamedTuple):
@@ -44,25 +45,40 @@ class RemarkLog:
         self._found: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[RemarkLog], tuple[()]]:
+        """A copy in another process starts empty: what was read there is said there."""
+        return RemarkLog, ()
+
     def add(self, path: object, remarks: Iterable[Remark]) -> None:
         """Keep what was said of an image; it may be called from any thread."""
         for remark in remarks:
             with self._lock:
                 self._found.setdefault(remark.kind, {}).setdefault(str(path), remark.text)
 
-    def lines(self) -> list[str]:
-        """One line a kind."""
+    def lines(self, but: Collection[tuple[str, str]] = ()) -> list[str]:
+        """One line a kind, of all but some (kind, path)."""
         found = []
-        for kind, images in sorted(self._found.items()):
+        for kind, every in sorted(self._found.items()):
+            images = {path: text for path, text in every.items() if (kind, path) not in but}
+            if not images:
+                continue
             first = min(images)
             many = "1 image" if len(images) == 1 else f"{len(images)} images"
             found.append(f"{kind}: {many}, first {first}: {images[first]}")
         return found
 
     def say(self) -> None:
-        """Print the lines on standard error."""
-        for line in self.lines():
+        """Print the lines on standard error; what another log of this process has said is not said again."""
+        for line in self.lines(_SAID):
             note(line)
+        _SAID.update((kind, path) for kind, images in self._found.items() for path in images)
+
+
+def said_first(kind: str, about: object) -> bool:
+    """Return whether this process says this for the first time, and remember that it did."""
+    new = (kind, str(about)) not in _SAID
+    _SAID.add((kind, str(about)))
+    return new
 
 
 def suspicions(pixels: np.ndarray, units: Units | str, thermal: bool = True) -> list[Remark]:

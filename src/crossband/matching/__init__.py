@@ -2,6 +2,7 @@
 
 from .features import LocalFeatures
 from .geometry import Consensus, consensus
+from .keypoints import create_features, list_features
 from .matches import Matches, mutual_matches
 from .reranker import MatchReranker
 from .same_place import Evidence, SamePlace
@@ -14,5 +15,7 @@ __all__ = [
     "Matches",
     "SamePlace",
     "consensus",
+    "create_features",
+    "list_features",
     "mutual_matches",
 ]

@@ -4,14 +4,17 @@ Each pair is registered by itself first. Pairs that show no common scene, or who
 others', are left out and named. The transform of the rig is the one whose corners lie at the medians of the
 pairs' corners, which a third of wrong pairs does not move. Where cameras stand apart, near things lie
 elsewhere than far ones (parallax), and no one transform is right: then the pairs, which see other depths,
-disagree by more than each of them is unsure, and that is said.
+disagree by more than each of them is unsure, or the residuals of their matches spread along the line between
+the cameras by more than across it (:mod:`.residuals`), and that is said.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,20 +22,26 @@ import cv2
 import numpy as np
 
 from ..bands import Band, parse_band
+from ..datasets.check import same_picture, usable_frames
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
-from ..frames import Frames
+from ..frames import COLUMNS, Frames, leaves_folder
 from ..io import read_image
 from ..progress import note, track
+from ..rigs import RigTransform
 from .align import MODELS, Aligner, Registration, corners
+from .residuals import Residuals
 
-__all__ = ["Rig", "fit_rig"]
+__all__ = ["Rig", "RigFit", "fit_rig"]
 
 _FORMAT = "crossband-rig-1"
 _LEAST = 3  # pairs
 _FAR = 3.0  # times the pairs' usual deviation from the rig: not this rig's pair
+_OF_OTHER_FILES = [*(band.value for band in Band), "labels", "boxes", "rig"]  # columns that copies do not keep
 _SLACK = 0.01  # of the diagonal: what any pair may be off
 _PARALLAX = 0.01  # of the diagonal: pairs that disagree by more are not explained by one transform
+_DEPTH, _BEYOND = 0.004, 0.5  # of the diagonal, and of the noise: parallax that one transform may leave
+_TREND = 0.006  # of the diagonal: how far near and far things may lie apart
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class Rig:
         error_px: the estimated mean error of a corner, in pixels of the second band.
         spread_px: how far pairs disagree about a corner: the median over them.
         one_transform: whether one transform explains the pairs; ``False`` where parallax does not allow it.
+        parallax_px: how far depth moves things off the transform: a deviation.
     """
 
     matrix: np.ndarray
@@ -60,23 +70,20 @@ class Rig:
     error_px: float
     spread_px: float
     one_transform: bool
+    parallax_px: float = 0.0
 
     def to_json(self) -> dict[str, object]:
         """Return the content of ``rig.json``."""
-        sides = {
-            name: {"band": band.value, "size": list(size)}
-            for name, (band, size) in (("first", self.first), ("second", self.second))
-        }
         return {
             "format": _FORMAT,
-            "matrix": self.matrix.tolist(),
+            **self.transform.to_json(),
             "model": self.model,
-            **sides,
             "pairs": list(self.pairs),
             "left_out": self.left_out,
             "error_px": self.error_px,
             "spread_px": self.spread_px,
             "one_transform": self.one_transform,
+            "parallax_px": self.parallax_px,
         }
 
     def write(self, path: str | Path) -> Path:
@@ -90,38 +97,33 @@ class Rig:
         Raises:
             CrossbandError: no such file, or no rig.
         """
+        transform = RigTransform.read(path)
         try:
             said = json.loads(Path(path).read_text(encoding="utf-8"))
             if said["format"] != _FORMAT or said["model"] not in MODELS:
                 raise ValueError("another format")
-            matrix = np.array(said["matrix"], float)
-            if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
-                raise ValueError("its matrix is no transform")
-            first, second = (
-                (parse_band(said[name]["band"]), (int(said[name]["size"][0]), int(said[name]["size"][1])))
-                for name in ("first", "second")
-            )
-            if not all(1 <= side <= 1 << 15 for _, size in (first, second) for side in size):
-                raise ValueError("its sizes are no images'")
             return cls(
-                matrix,
+                np.array(transform.matrix),
                 said["model"],
-                first,
-                second,
+                (transform.first, transform.first_size),
+                (transform.second, transform.second_size),
                 tuple(map(str, said["pairs"])),
                 dict(said["left_out"]),
                 float(said["error_px"]),
                 float(said["spread_px"]),
                 bool(said["one_transform"]),
+                float(said.get("parallax_px", 0)),
             )
-        except FileNotFoundError:
-            raise CrossbandError(
-                f"there is no {path}; fit_rig, or crossband align on a folder of pairs, makes one"
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError, CrossbandError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CrossbandError(
                 f"{path} is no rig ({error}); fit_rig, or crossband align on a folder of pairs, makes one"
             ) from None
+
+    @property
+    def transform(self) -> RigTransform:
+        """What readers apply."""
+        a, b, c = self.matrix.tolist()
+        return RigTransform((tuple(a), tuple(b), tuple(c)), *self.first, *self.second)
 
     def warp(self, pixels: np.ndarray, band: Band) -> np.ndarray:
         """Show an image of the second band as the first camera would have seen it; 0 where nothing is known.
@@ -129,15 +131,9 @@ class Rig:
         Raises:
             CrossbandError: another band, or images of another size than the rig was made from.
         """
-        if band is not self.second[0] or pixels.shape[:2] != self.second[1]:
-            height, width = self.second[1]
-            raise CrossbandError(
-                f"this rig is of {self.second[0].value} images of {width}x{height}, not of {band.value} images "
-                f"of {pixels.shape[1]}x{pixels.shape[0]}"
-            )
-        height, width = self.first[1]
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpPerspective(np.ascontiguousarray(pixels), self.matrix, (width, height), flags=flags)
+        if band is not self.second[0]:
+            raise CrossbandError(f"this rig moves {self.second[0].value} images, not {band.value} images")
+        return self.transform(pixels, unknown=0)
 
     def apply(self, frames: Frames, out: str | Path) -> Frames:
         """Write copies of the second band's images, laid onto the first's, and a manifest of both.
@@ -147,22 +143,61 @@ class Rig:
         """
         out = make_folder(out)
         first, second = self.first[0], self.second[0]
-        chosen = both(frames, first, second)
-        rows = []
+        chosen = both(usable_frames(frames, [first, second]), first, second)
+        if not chosen:
+            raise CrossbandError(f"no frame has both {first.value} and {second.value}, so none can be aligned")
+        lacking = len(frames) - len(both(frames, first, second))
+        if lacking:
+            note(f"{lacking} of {len(frames)} frames lack a band and are left out")
+        units = dict(zip(frames.names, frames.units(), strict=True))
+        told = [name for name in COLUMNS if name in frames.table and name not in (*_OF_OTHER_FILES, "frame")]
+        rows = frames.table.set_index("frame")[told]
+        made: list[dict[str, object]] = []
         for name, ours, theirs in track(chosen, len(chosen), "aligning", "frames"):
             row: dict[str, object] = {"frame": name}
             for band, path in ((first, ours), (second, theirs)):
-                pixels = read_image(path, band).pixels
+                pixels = read_image(path, band, units[name]).pixels
                 if band is second:
                     pixels = self.warp(pixels, band)
-                target = out / band.value / f"{name}.png"
+                suffix = (
+                    "tif" if pixels.dtype.kind == "f" or (pixels.ndim == 3 and pixels.itemsize > 1) else "png"
+                )
+                target = out / band.value / f"{name}.{suffix}"
                 make_folder(target.parent)
-                write_file(target, partial(_save, pixels=pixels))
+                write_file(target, partial(_save, pixels=pixels, suffix=suffix))
                 row[band.value] = target.relative_to(out).as_posix()
-            rows.append(row)
-        aligned = Frames.make(rows, out)
+            made.append({str(key): value for key, value in rows.loc[name].items()} | row)
+        aligned = Frames.make(made, out)
         aligned.write(out / "frames.parquet")
         return aligned
+
+
+@dataclass(frozen=True)
+class RigFit:
+    """A rig, and what it was made from.
+
+    Attributes:
+        rig: the transform.
+        frames: all frames that were looked at.
+        found: the registration of each pair that has one.
+        residuals: of the matches of the rig's pairs.
+    """
+
+    rig: Rig
+    frames: Frames
+    found: dict[str, Registration]
+    residuals: Residuals
+
+    def report(self, folder: str | Path) -> Path:
+        """Write ``rig.json`` and ``rig.html`` into a folder; gives the page.
+
+        The page shows pairs before and after, residuals by depth, and which pairs were left out and why.
+        """
+        from .rig_report import write_rig_report
+
+        out = make_folder(folder)
+        self.rig.write(out / "rig.json")
+        return write_rig_report(self, out)
 
 
 def fit_rig(
@@ -172,15 +207,18 @@ def fit_rig(
     second: str | None = None,
     most: int = 40,
     weights: str | Path | None = None,
-) -> Rig:
-    """One transform between the two cameras of some frames.
+    aligner: Aligner | None = None,
+) -> RigFit:
+    """Fit one transform between the two cameras of some frames.
 
     Args:
-        frames: three or more frames with both bands.
+        frames: three or more frames with both bands. A column ``depth`` (centimeters of the first band, as the
+            simulation writes it) tells how residuals depend on depth.
         model: ``similarity``, ``affine`` or ``homography``.
         first: the band to go from, and ``second`` the band to go to; the frames' first two by default.
         most: pairs that are looked at, at regular steps.
         weights: where to look for the network's weights first.
+        aligner: another one than that of ``model`` and ``weights``.
 
     Raises:
         CrossbandError: too few pairs, images of several sizes, or pairs that have no transform in common.
@@ -194,26 +232,80 @@ def fit_rig(
         raise CrossbandError(
             f"{len(pairs)} pairs are too few for a rig; give {_LEAST} or more frames with both bands"
         )
-    aligner = Aligner(model, weights)
-    found: dict[str, Registration] = {}
-    left_out: dict[str, str] = {}
-    sizes: set[tuple[tuple[int, int], tuple[int, int]]] = set()
-    for name, ours, theirs in track(pairs, len(pairs), "registering", "pairs"):
-        try:
-            one, other = aligner.read(ours, bands[0]), aligner.read(theirs, bands[1])
-            sizes.add((one.size, other.size))
-            found[name] = aligner.align(one, other)
-        except CrossbandError as error:
-            left_out[name] = str(error)
-    if len(sizes) > 1:
-        raise CrossbandError("the images of a band have several sizes, so they are not of one camera")
+    named = [name for name, _, _ in pairs]
+    chosen = frames.select(frames.table["frame"].isin(named).to_numpy(bool))
+    usable = both(usable_frames(chosen, bands, constant=False), *bands)
+    aligner = aligner or Aligner(model, weights)
+    found, left_out, sizes = _registered(aligner, usable, bands)
+    unread = {name: "an image cannot be used" for name in named if name not in {pair[0] for pair in usable}}
+    left_out = {**unread, **left_out}
     if len(found) < _LEAST:
         raise CrossbandError(
             f"only {len(found)} of {len(pairs)} pairs can be registered, too few for a rig: "
             f"{next(iter(left_out.values()), '')}"
         )
-    ((size, other_size),) = sizes
-    return _common(found, left_out, model, (bands[0], size), (bands[1], other_size))
+    size, other_size = sizes
+    rig = _common(found, left_out, aligner.model, (bands[0], size), (bands[1], other_size))
+    matches = [found[name].matches for name in rig.pairs]
+    residuals = Residuals.of(rig.matrix, matches, size[0], _depths(frames, rig.pairs))
+    return RigFit(_judged(rig, residuals), frames, found, residuals)
+
+
+def _registered(
+    aligner: Aligner, pairs: list[tuple[str, Path, Path]], bands: Sequence[Band]
+) -> tuple[dict[str, Registration], dict[str, str], tuple[tuple[int, int], tuple[int, int]]]:
+    """The registration of each pair; why others have none; and the two cameras' sizes, which most have."""
+    found: dict[str, Registration] = {}
+    left_out: dict[str, str] = {}
+    sizes: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
+    for name, ours, theirs in track(pairs, len(pairs), "registering", "pairs"):
+        try:
+            one, other = aligner.read(ours, bands[0]), aligner.read(theirs, bands[1])
+            if same_picture(one.gray, other.gray) is not None:
+                left_out[name] = f"{bands[0].value} and {bands[1].value} are one picture"
+                continue
+            sizes[name] = one.size, other.size
+            found[name] = aligner.align(one, other)
+        except CrossbandError as error:
+            left_out[name] = str(error)
+    counts = Counter(sizes.values()).most_common(1)
+    usual, count = counts[0] if counts else (((0, 0), (0, 0)), 0)
+    if 2 * count <= len(sizes):
+        raise CrossbandError("the images of a band have several sizes, so they are not of one camera")
+    for name in [name for name in found if sizes[name] != usual]:
+        height, width = next(side for side, own in zip(sizes[name], usual, strict=True) if side != own)
+        left_out[name] = f"an image of {width}x{height} is not of this rig's cameras"
+        del found[name]
+    return found, left_out, usual
+
+
+def _depths(frames: Frames, names: Sequence[str]) -> dict[int, np.ndarray] | None:
+    """The depth of the first image of some frames, where the manifest has it."""
+    if not frames.has("depth"):
+        return None
+    rows = dict(zip(frames.names, frames.table["depth"], strict=True))
+    found = {}
+    for number, name in enumerate(names):
+        if isinstance(rows[name], str) and not leaves_folder(rows[name]):
+            with contextlib.suppress(CrossbandError):
+                found[number] = read_image(frames.root / rows[name]).pixels / 100.0
+    return found or None
+
+
+def _judged(rig: Rig, residuals: Residuals) -> Rig:
+    """The rig, with what its residuals say of depth."""
+    parallax, diagonal = residuals.parallax_px, float(np.hypot(*rig.second[1]))
+    apart = (
+        parallax > max(_DEPTH * diagonal, _BEYOND * residuals.noise_px)
+        or residuals.trend_px > _TREND * diagonal
+    )
+    if rig.one_transform and apart:
+        x, y = residuals.direction
+        note(
+            f"matches lie {parallax:.1f} pixels off the transform along ({x:.2f}, {y:.2f}), beyond their noise "
+            f"of {residuals.noise_px:.1f}: depth differs (parallax); one transform does not fit"
+        )
+    return replace(rig, parallax_px=parallax, one_transform=rig.one_transform and not apart)
 
 
 def _common(
@@ -270,7 +362,12 @@ def _through(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return cv2.perspectiveTransform(points[None], matrix)[0]
 
 
-def _save(path: Path, pixels: np.ndarray) -> None:
+def _save(path: Path, pixels: np.ndarray, suffix: str) -> None:
     import PIL.Image
 
-    PIL.Image.fromarray(pixels).save(path)
+    if suffix == "tif":
+        import tifffile
+
+        tifffile.imwrite(path, pixels)
+    else:
+        PIL.Image.fromarray(pixels).save(path, "PNG")

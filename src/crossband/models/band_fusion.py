@@ -14,10 +14,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bands import Band
-from ..nn.stages import Stages, stage_layers
-from ..nn.tuning import fix_depthwise, fold_norms
-from ._registry import create_encoder
+from ..nn.stages import Stages
 from ._segmentation import band_channels, register_segmenter
+from ._tuned import tuned_stages
 
 __all__ = ["BandFusion", "build_band_fusion"]
 
@@ -100,7 +99,7 @@ def build_band_fusion(
     *,
     encoder: str = "efficientnet_lite0",
     width: int = 64,
-    frozen: int = 1,
+    frozen: int = 0,
 ) -> tuple[nn.Module, str]:
     """One encoder for all bands.
 
@@ -112,9 +111,5 @@ def build_band_fusion(
         width: channels of the top-down path.
         frozen: stages of the encoder, from the first, that do not learn.
     """
-    layers = stage_layers(encoder)
-    made = create_encoder(encoder, pretrained=pretrained)
-    stages = Stages(fix_depthwise(fold_norms(made.body)), layers)
-    network = BandFusion(classes, band_channels(bands), stages, width)
-    network.encoder.requires_grad_(True)
-    return network, made.digest
+    stages, digest = tuned_stages(encoder, pretrained, frozen)
+    return BandFusion(classes, band_channels(bands), stages, width), digest

@@ -13,9 +13,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from ..nn.stages import Stages, stage_layers
-from ..nn.tuning import fix_depthwise, fold_norms
-from ._registry import create_encoder
+from ._tuned import tuned_stages
 
 __all__ = ["STRIDE", "CenterDetector"]
 
@@ -57,12 +55,7 @@ class CenterDetector(nn.Module):
     ) -> None:
         super().__init__()
         self.classes = classes
-        layers = stage_layers(encoder)
-        made = create_encoder(encoder, pretrained=pretrained)
-        self.weights_digest = made.digest
-        self.encoder = Stages(fix_depthwise(fold_norms(made.body.requires_grad_(True))), layers)
-        for stage in self.encoder.stages[:frozen]:
-            stage.requires_grad_(False)
+        self.encoder, self.weights_digest = tuned_stages(encoder, pretrained, frozen)
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in self.encoder.channels)
         self.mix = nn.ModuleList(_convolution(width) for _ in self.encoder.channels)
         self.heat = nn.Sequential(_convolution(width), nn.Conv2d(width, classes, 1))

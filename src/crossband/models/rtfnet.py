@@ -99,7 +99,7 @@ def build_rtfnet(
     for encoder, channels in zip((first, second), split, strict=True):
         widen_input(encoder.body, channels)
     network = RTFNet(first.body, second.body, split, classes)
-    return network, digest
+    return network.requires_grad_(True), digest
 
 
 def _register(depth: int, params: int) -> None:

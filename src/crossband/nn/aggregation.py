@@ -227,8 +227,9 @@ class NetVLAD(Aggregator):
         features = (maps if self.narrow is None else self.narrow(maps)).flatten(2)
         if self.normalize_input:
             features = F.normalize(features, dim=1)
-        share = (self.weights @ features + self.bias[:, None]).softmax(1)
-        return share @ features.transpose(1, 2) - share.sum(2)[..., None] * self.centers
+        weights, bias, centers = (part.to(features) for part in (self.weights, self.bias, self.centers))
+        share = (weights @ features + bias[:, None]).softmax(1)
+        return share @ features.transpose(1, 2) - share.sum(2)[..., None] * centers
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
@@ -322,11 +323,12 @@ class MixVPR(Aggregator):
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
         with _full_precision(maps):
-            values = maps if maps.dtype == torch.float64 else maps.float()
+            values = maps.to(self.rows.weight.dtype)
             if tuple(values.shape[-2:]) != self.size:
                 values = F.adaptive_avg_pool2d(values, self.size)
             mixed = self.channels(self.mixers(values.flatten(2)).transpose(1, 2))
-            return F.normalize(self.rows(mixed.transpose(1, 2)).flatten(1), dim=1)
+            found = self.rows(mixed.transpose(1, 2)).flatten(1)
+            return F.normalize(found if found.dtype == torch.float64 else found.float(), dim=1)
 
 
 def kmeans(features: torch.Tensor, clusters: int, seed: int = 0, rounds: int = 25) -> torch.Tensor:

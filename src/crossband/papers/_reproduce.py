@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import CrossbandError, unknown_name
+from ..files import make_folder
 from ..progress import note
-from ..training.recipe import read_recipe
-from ..training.run import evaluate, train, write_json
+from ..training import evaluate, read_recipe, train
 from ._registry import PAPERS, Reproduction, Request
 
 __all__ = ["reproduce", "reproduce_recipes", "train_row"]
@@ -53,9 +53,11 @@ def reproduce(
     entry = PAPERS.get(paper)
     if not Path(data_root).is_dir():
         raise CrossbandError(f"no folder {data_root}; give the one that holds the paper's datasets")
+    make_folder(out)
     given = None if recipes is None else Path(recipes)
     done = entry.build(Request(Path(data_root), rows, mode, Path(out), given, tuple(overrides)))
-    write_json(Path(out) / "reproduction.json", {"paper": paper, **asdict(done)})
+    done = replace(done, paper=paper)
+    done.to_json(Path(out) / "reproduction.json")
     return done
 
 
@@ -112,4 +114,4 @@ def _row(path: Path, out: Path, request: Request, train_one: Train) -> dict[str,
     checkpoint = out / "best.safetensors"
     if not checkpoint.is_file():
         raise CrossbandError(f"no checkpoint at {checkpoint}; training it makes one")
-    return evaluate(path, checkpoint, out, overrides=request.overrides, data_root=request.data_root)
+    return evaluate(path, checkpoint, out, overrides=request.overrides, data_root=request.data_root).to_dict()

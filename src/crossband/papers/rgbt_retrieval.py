@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
+from ..data.parts import Name, Side, Strict
 from ..datasets import dataset, scan
 from ..errors import CrossbandError, unknown_name
 from ..frames import Frames
@@ -246,31 +247,29 @@ MASKS = (40, 16)
 """Window and stride of the similarity maps, pixels."""
 
 
-class _Set(BaseModel):
+class _Set(Strict):
     """How a dataset is sampled: the paper's number of frames and places, and the splits to take, all where
     empty."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    frames: int
+    frames: int = Field(ge=1, le=1_000_000_000)
     correlated: bool = False
-    splits: tuple[str, ...] = ()
+    splits: tuple[Name, ...] = ()
 
 
-class Recipe(BaseModel):
+class Recipe(Strict):
     """The protocol of the study.
 
     Sizes, bands, what is right, how many items a model re-ranks, each dataset's sampling.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    paper: str
-    size: tuple[int, int]
-    query: str
-    gallery: str
-    protocol: str
-    normalization: dict[str, str]
-    rerank: dict[str, int] = {}
-    datasets: dict[str, _Set]
+    paper: Name
+    size: tuple[Side, Side]
+    query: Name
+    gallery: Name
+    protocol: Name
+    normalization: dict[Name, Name]
+    rerank: dict[Name, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(default_factory=dict)
+    datasets: dict[Name, _Set]
     chosen: dict[str, str]
 
 

@@ -24,8 +24,8 @@ from ..files import make_folder, write_file
 from ..frames import Frames
 from ..progress import note
 from ..reports.plots import plot_cmc
+from ..training import evaluate, train
 from ..training.recipe import Recipe, read_recipe
-from ..training.run import evaluate, train
 from ..uav.flight import Flight, open_flight, with_rough_positions
 from ..uav.networks import Networks
 from ..uav.semantic_map import read_map
@@ -208,7 +208,7 @@ class _Measures:
 
     def _evaluated(self, name: str) -> Any:
         done = evaluate(self.recipes[name], self.out / name / "best.safetensors", data_root=self.root)
-        return next(iter(done["tests"].values()))
+        return next(iter(done.tests.values()))
 
     def _localization(self) -> Any:
         search: Any = self.recipes["city_localization"]

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from ..checkpoints import read_metadata, write_tensors
 from ..errors import CrossbandError
 from ..progress import note
+from ..training import train
 from ..training.recipe import Recipe, read_recipe
-from ..training.run import train
 
 __all__ = ["join_bands", "train_apart"]
 

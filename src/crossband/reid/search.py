@@ -18,12 +18,12 @@ from ..checkpoints import complete_metadata, load_network
 from ..data.items import FrameItems
 from ..data.preprocess import Preprocess
 from ..datasets import open_frames
+from ..datasets.check import say_left_out
 from ..devices import choose_device
 from ..errors import CrossbandError, unknown_name
 from ..frames import Frames
 from ..models import create_streams
 from ..models.streams import Streams
-from ..progress import note
 from ..reports.strips import Tile, strip
 from ..results import Result
 from ..retrieval.descriptor_cache import DescriptorStore
@@ -212,7 +212,7 @@ def reid(
     band: str = "rgb",
     query_bands: Sequence[str] | None = None,
     gallery_bands: Sequence[str] | None = None,
-    cameras: Iterable[str] = (),
+    camera: Iterable[str] = (),
     after: str | None = None,
     before: str | None = None,
     rerank: bool = False,
@@ -230,7 +230,7 @@ def reid(
         query_bands: of those the query has, which to use; all by default.
         gallery_bands: likewise of the gallery. Where query and gallery share no band, class scores are compared
             whatever the recipe says.
-        cameras: only frames of these.
+        camera: only frames of these.
         after: only frames at this time or later, as in the column ``time``; ``before`` or earlier.
         rerank: by k-reciprocal neighbors within the gallery.
         store: a folder where the gallery's descriptors are kept for the next query.
@@ -244,7 +244,7 @@ def reid(
     asked, own = _query_frames(query, frames, band)
     mine = _columns(loaded.bands, query_bands, asked, "query")
     theirs = _columns(loaded.bands, gallery_bands, frames, "gallery")
-    keep = _chosen(frames, list(cameras), after, before)
+    keep = _chosen(frames, list(camera), after, before)
     keep[own] = False
     vectors = _describe(loaded, frames.select(keep), store)
     usable = np.asarray(vectors.present[:, theirs].any(1))
@@ -293,7 +293,9 @@ def _query_frames(
             raise CrossbandError(f"no image at {path}; check the query's name")
     anchor = Path(next(iter(paths.values())).anchor)
     row = {name: path.relative_to(anchor).as_posix() for name, path in paths.items()}
-    return Frames.make([{"frame": next(iter(paths.values())).stem, **row}], anchor), np.zeros(0, np.int64)
+    rig = frames.table["rig"].iloc[0] if frames.has("rig") and len(row) > 1 else None
+    query_frame = {"frame": next(iter(paths.values())).stem, **row, **({"rig": rig} if rig else {})}
+    return Frames.make([query_frame], anchor), np.zeros(0, np.int64)
 
 
 def _columns(known: Sequence[str], wanted: Sequence[str] | None, frames: Frames, what: str) -> list[int]:
@@ -407,6 +409,8 @@ def _nothing(m: int) -> FrameVectors:
 def _key(frames: Frames, row: int, bands: Sequence[str]) -> str:
     """What a frame's vectors depend on: its files, by path, size and time of change."""
     parts: list[Any] = [_said(frames, row, "tir_units")]
+    if rig := _said(frames, row, "rig"):
+        parts.append(rig)
     for band in bands:
         path = _paths(frames, row).get(band)
         try:
@@ -418,9 +422,9 @@ def _key(frames: Frames, row: int, bands: Sequence[str]) -> str:
 
 
 def _say_faults(items: FrameItems | None) -> None:
-    if items is not None and items.faults:
-        note(f"{len(items.faults)} images of the gallery cannot be read and are left out, such as")
-        note(f"  {next(iter(items.faults.values()))}")
+    if items is not None:
+        say_left_out(list(items.faults.values()))
+        items.remarks.say()
 
 
 def _paths(frames: Frames, row: int) -> dict[str, str]:

@@ -8,15 +8,15 @@ one band is the one-stream baseline; several with no further loss are MSN; with 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import Field, field_validator, model_validator
 
 from ..bands import parse_band
-from ..data.items import FrameItems, check_apart, make_preprocess, part_frames
-from ..data.parts import Data, Part, SplitPair, Strict
+from ..data.items import FrameItems, check_apart, make_preprocess, part_frames, usable_part
+from ..data.parts import Data, Name, Part, Side, SplitPair, Strict
 from ..data.transforms import Flip, PaddedCrop, Photometry, ViewShift
 from ..errors import CrossbandError, unknown_name
 from ..frames import Frames
@@ -49,8 +49,8 @@ class ReidData(Data):
     bands: list[str] = Field(default_factory=lambda: ["rgb"], min_length=1)
     query_bands: list[str] = Field(default_factory=list)
     gallery_bands: list[str] = Field(default_factory=list)
-    size: tuple[int, int] = (128, 256)
-    crop: int = Field(default=10, ge=0)
+    size: tuple[Side, Side] = (128, 256)
+    crop: int = Field(default=10, ge=0, le=8192)
     flip: float = Field(default=0.5, ge=0, le=1)
 
     @field_validator("bands", "query_bands", "gallery_bands")
@@ -85,13 +85,13 @@ class ReidModel(Strict):
         train_from: the first layer of the encoders that is trained; all by default.
     """
 
-    stream: str = "ide"
-    encoder: str = "resnet50"
-    layer: str | None = None
+    stream: Name = "ide"
+    encoder: Name = "resnet50"
+    layer: Name | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     pretrained: bool = True
     freeze_batchnorm: bool = False
-    train_from: str | None = None
+    train_from: Name | None = None
 
 
 class ReidLoss(Strict):
@@ -104,10 +104,10 @@ class ReidLoss(Strict):
         margin: of the triplet loss.
     """
 
-    coherence: float = Field(default=0.0, ge=0)
-    class_aware: float = Field(default=0.0, ge=0)
-    triplet: float = Field(default=0.0, ge=0)
-    margin: float = Field(default=0.3, gt=0)
+    coherence: float = Field(default=0.0, ge=0, le=1e6)
+    class_aware: float = Field(default=0.0, ge=0, le=1e6)
+    triplet: float = Field(default=0.0, ge=0, le=1e6)
+    margin: float = Field(default=0.3, gt=0, le=1e6)
 
 
 class ReidSampling(Strict):
@@ -118,7 +118,7 @@ class ReidSampling(Strict):
             identities; 0 shuffles all frames.
     """
 
-    each: int = Field(default=0, ge=0)
+    each: int = Field(default=0, ge=0, le=65_536)
 
 
 class ReidScoring(Strict):
@@ -134,7 +134,7 @@ class ReidScoring(Strict):
     """
 
     protocol: str = "same-camera"
-    ranks: list[int] = Field(default_factory=lambda: [1, 5, 10])
+    ranks: list[Annotated[int, Field(ge=1, le=1_000_000)]] = Field(default_factory=lambda: [1, 5, 10])
     select: Literal["mAP", "mINP", "rank1"] = "mAP"
     descriptor: Literal["features", "scores"] = "features"
     rerank: bool = False
@@ -167,11 +167,12 @@ class Reidentification(Task):
 
     recipe: ReidRecipe
     network: Streams
+    shown = ("mAP", "mINP", "rank/*", "reranked/mAP")
 
     def __init__(self, recipe: ReidRecipe, root: Path) -> None:
         super().__init__(recipe, root)
         data, model, loss = recipe.data, recipe.model, recipe.loss
-        train = _trainable(part_frames(data.train, root), data.bands)
+        train = _trainable(usable_part(data.train, root), data.bands)
         names, self._labels = np.unique(train.table["identity"].to_numpy(str), return_inverse=True)
         self.classes = names.tolist()
         self.network, self.weights_digest = create_streams(
@@ -313,7 +314,7 @@ class Reidentification(Task):
         key = part.model_dump_json()
         if key not in self._described:
             data = self.recipe.data
-            frames = part_frames(part, self._root)
+            frames = usable_part(part, self._root)
             self._described[key] = FrameItems(frames, data.bands, self.preprocess, data.cache_mb)
         return self._described[key]
 

@@ -10,7 +10,7 @@ import PIL.ImageDraw
 
 from ..files import make_folder, write_file
 
-__all__ = ["save_alignment"]
+__all__ = ["outlines", "save_alignment"]
 
 _SHOWN = 60  # matches
 _WIDEST = 960
@@ -37,7 +37,7 @@ def save_alignment(
     rows, columns = np.mgrid[:height, :width]
     cell = max(8, max(height, width) // 10)
     board = np.where((rows // cell + columns // cell) % 2 == 0, first, warped)
-    edges = np.stack([_outline(first), _outline(warped), np.zeros_like(first)], 2)
+    edges = outlines(first, warped)
     pictures = {
         "warped": warped,
         "checkerboard": board,
@@ -47,6 +47,11 @@ def save_alignment(
     written = [write_file(out / f"{name}.png", _image(pixels).save) for name, pixels in pictures.items()]
     lines = _matches(first, second, matches)
     return [*written, write_file(out / "matches.png", lines.save)]
+
+
+def outlines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the outlines of two gray images of one size, red and green, float ``(H, W, 3)`` in [0, 1]."""
+    return np.stack([_outline(first), _outline(second), np.zeros_like(first)], 2)
 
 
 def _image(pixels: np.ndarray) -> PIL.Image.Image:

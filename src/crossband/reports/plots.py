@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import PIL.Image
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 __all__ = [
@@ -15,7 +17,9 @@ __all__ = [
     "PALETTE",
     "Drawing",
     "picture_figure",
+    "plain_axes",
     "plot_cmc",
+    "plot_cost",
     "plot_counts",
     "plot_curve",
     "plot_recall",
@@ -65,8 +69,7 @@ def plot_robustness(points: pd.DataFrame) -> Figure:
                 color = PALETTE[number % len(PALETTE)]
                 ax.plot(line["amount"] * factor, line["R@1"], "o-", ms=3.5, lw=1.6, color=color, label=model)
             ax.set(xlabel=label, ylim=(-3, 103))
-            ax.grid(alpha=0.25)
-            ax.spines[["top", "right"]].set_visible(False)
+            plain_axes(ax, "both")
             if not column:
                 ax.set_ylabel(f"R@1, %   {query} → {gallery}")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -107,8 +110,7 @@ def plot_recall(table: pd.DataFrame) -> Figure:
         ax.set_yticks(y, mine["model"])
         ax.set(xlim=(-2, 102), ylim=(-0.6, len(mine) - 0.4))
         ax.set_title(f"{query} → {gallery}", loc="left", fontsize=10, color=INK)
-        ax.grid(alpha=0.25, axis="x")
-        ax.spines[["top", "right"]].set_visible(False)
+        plain_axes(ax)
     axes[-1].set_xlabel("R@1, %")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
@@ -123,9 +125,14 @@ def plot_curve(table: pd.DataFrame, x: str, y: str, mark: float | None = None) -
     if mark is not None:
         ax.axvline(mark, color=PALETTE[1], lw=1.2, ls=":")
     ax.set(xlabel=x, ylabel=y)
-    ax.grid(alpha=0.25)
-    ax.spines[["top", "right"]].set_visible(False)
+    plain_axes(ax, "both")
     return figure
+
+
+def plain_axes(ax: Axes, grid: Literal["x", "y", "both"] = "x") -> None:
+    """Draw a light grid, and no lines above and at the right."""
+    ax.grid(alpha=0.25, axis=grid)
+    ax.spines[["top", "right"]].set_visible(False)
 
 
 def plot_cmc(
@@ -161,8 +168,7 @@ def plot_cmc(
     ax.set(xlabel="rank", ylabel="queries found, %", ylim=(0, 102))
     last = max((rank for curve in (*curves.values(), *(published or {}).values()) for rank in curve), default=1)
     ax.set_xticks([1, *range(5, last + 1, 5)])
-    ax.grid(alpha=0.25)
-    ax.spines[["top", "right"]].set_visible(False)
+    plain_axes(ax, "both")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
@@ -229,8 +235,7 @@ def plot_segmentation_robustness(points: pd.DataFrame) -> Figure:
                 shown[0] = "clear"
             ax.set_xticks(range(len(amounts)), shown)
             ax.set_ylim(bottom=0)
-            ax.grid(alpha=0.25)
-            ax.spines[["top", "right"]].set_visible(False)
+            plain_axes(ax, "both")
             if row == len(conditions) - 1:
                 ax.set_xlabel(label)
             if not column:
@@ -276,8 +281,7 @@ def plot_cost(points: pd.DataFrame, cost: str, score: str) -> Figure:
         )
     ax.set(xlabel=cost, ylabel=score)
     ax.margins(x=0.1, y=0.12)
-    ax.grid(alpha=0.25)
-    ax.spines[["top", "right"]].set_visible(False)
+    plain_axes(ax, "both")
     if points["whose"].nunique() > 1:
         ax.legend(frameon=False, loc="lower right")
     return figure

@@ -156,7 +156,8 @@ def embed(
     """
     wanted = [parse_band(band) for band in bands] if bands is not None else list(frames.bands)
     jobs = list(_jobs(frames, wanted))
-    descriptor = Descriptor.of(descriptor, options)
+    descriptor = Descriptor.of(descriptor, options).for_frames(frames)
+    look = look.for_frames(frames) if look is not None else None
     stored = [DescriptorStore(store, descriptor.fingerprint)]
     if look is not None:
         stored.append(look.store(local_store or store))

@@ -20,8 +20,12 @@ from ..reports.strips import Tile, strip
 from .explain_section import Chart, sections
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from .benchmark import Benchmark, Run
+    from .directions import RouteMatches
     from .explain import Explanation
+    from .figures import Ink
 
 
 class Published(Protocol):
@@ -90,18 +94,20 @@ def write_report(
 def _maps(best_first: list[Run]) -> list[Chart]:
     """The map of the best run of each direction, where positions say what is right."""
     from .figures import themed
-    from .route_map import plot_route_map
 
     shown: dict[tuple[str, str], Chart] = {}
     for run in best_first:
         way, found = (run.query_band, run.gallery_band), run.matches
         if found is not None and way not in shown:
-            draw = partial(plot_route_map, found.queries, found.gallery, found.rows, found.threshold)
             text = f"{run.model}, {way[0]} to {way[1]}"
-            shown[way] = Chart(
-                *themed(lambda ink, draw=draw: draw(ink=ink)), text, f"Map of the matches by {text}"
-            )
+            shown[way] = Chart(*themed(partial(_map, found)), text, f"Map of the matches by {text}")
     return list(shown.values())
+
+
+def _map(found: RouteMatches, ink: Ink) -> Figure:
+    from .route_map import plot_route_map
+
+    return plot_route_map(found.queries, found.gallery, found.rows, found.threshold, ink=ink)
 
 
 def _lines(result: Benchmark, frames: Frames, way: tuple[str, str], published: LookUp | None) -> list[_Line]:

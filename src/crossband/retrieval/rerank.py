@@ -22,8 +22,10 @@ from torch import nn
 from ..bands import Band
 from ..data.preprocess import Warp
 from ..errors import CrossbandError
+from ..frames import Frames
 from ..io import as_image
 from ..matching import MatchReranker
+from ..matching.keypoints import OWN, KeypointReranker, create_features
 from ..metrics import Ranks
 from ..metrics.protocol import PositiveMask
 from ..metrics.reliability import reliability
@@ -54,9 +56,22 @@ class SecondLook:
     descriptor: Descriptor
 
     @classmethod
-    def of(cls, descriptor: Descriptor) -> SecondLook | None:
-        """Make what re-ranks a descriptor's lists, with its weights; ``None`` where nothing can."""
-        reranker = _reranker(descriptor)
+    def of(
+        cls, descriptor: Descriptor, features: str = OWN, weights: str | Path | None = None
+    ) -> SecondLook | None:
+        """Make what re-ranks a descriptor's lists, with its weights; ``None`` where nothing can.
+
+        Args:
+            descriptor: whose lists.
+            features: ``encoder`` for the model's own re-ranker or its encoder's maps; else learned local
+                features by their name (:func:`crossband.matching.list_features`), for any descriptor.
+            weights: where to look for their weights first.
+        """
+        if features == OWN:
+            reranker = _reranker(descriptor)
+        else:
+            made = create_features(features, weights)
+            reranker = KeypointReranker(made, features, descriptor.encoder.statistics)
         if reranker is None:
             return None
         reranker = reranker.to(descriptor.device).eval()
@@ -89,6 +104,10 @@ class SecondLook:
         """Local features ``(n, channels)`` of a stored row, where the re-ranker reads them."""
         device = next((p.device for p in self.reranker.parameters()), torch.device("cpu"))
         return torch.from_numpy(np.ascontiguousarray(row)).reshape(-1, self.reranker.channels).to(device)
+
+    def for_frames(self, frames: Frames) -> SecondLook:
+        """Return the same, of images as the rig of some frames shows them."""
+        return replace(self, descriptor=self.descriptor.for_frames(frames))
 
     def with_warp(self, warp: Warp | None) -> SecondLook:
         """Return the same, of images that are first misaligned by ``warp``."""

@@ -156,8 +156,8 @@ def _draw_matches(ax: Axes, places: list[np.ndarray], matches: np.ndarray, thres
         lines = np.stack([mine[mask], ends[mask]], 1)
         ax.add_collection(LineCollection(list(lines), colors=color, linewidths=width, alpha=0.5, zorder=1))
     # a right match is a line too short to be seen: it has a halo
-    halo = {"markersize": 9, "markeredgewidth": 0, "alpha": 0.4, "zorder": 0}
-    ax.plot(*mine[right].T, "o", color=ink.right, label=f"right match ({int(right.sum())})", **halo)
+    [halo] = ax.plot(*mine[right].T, "o", color=ink.right, label=f"right match ({int(right.sum())})")
+    halo.set(markersize=9, markeredgewidth=0, alpha=0.4, zorder=0)
     ax.plot([], [], "-", color=ink.wrong, linewidth=1.4, label=f"wrong match ({int(wrong.sum())})")
     ax.set_title(
         f"{int(right.sum())} of {len(mine)} matches within {threshold:g} m", color=ink.text, fontsize=11

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from ..models.packaged import checkpoint_for
 from ..nn.reparam import reparameterize
 from ..progress import note, track
 from ..results import Result, Rows
+from ..rigs import RigTransform
 from .classes import palette
 
 if TYPE_CHECKING:
@@ -39,11 +40,12 @@ Paths = dict[Band, Path]
 
 @dataclass(frozen=True)
 class _Frame:
-    """The images of a frame, and its true labels where a manifest has them."""
+    """The images of a frame, its true labels where a manifest has them, and the rig where it keeps one."""
 
     paths: Paths
     labels: Path | None = None
     units: str | None = None
+    rig: RigTransform | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ def segment(
     without: Sequence[str] = (),
     compare: Mapping[str, str | Path] | None = None,
     device: str = "cpu",
+    rig: str | Path | None = None,
 ) -> Rows[Segmented]:
     """Segment images and write label maps, overlays and ``segments.json``.
 
@@ -179,6 +182,8 @@ def segment(
         compare: further checkpoints by a name each, of the same classes: ``OUT/NAME_compared.png`` then has the
             bands, the true labels where they are known, and every network's answer side by side.
         device: where the network runs.
+        rig: a ``rig.json`` of :func:`crossband.matching.rig.fit_rig`: one band is shown as the other's camera
+            would have seen it; frames of a manifest that keeps a rig need none.
 
     A frame with an image that cannot be read is left out, which is said; so is a true label map.
 
@@ -187,6 +192,7 @@ def segment(
     """
     lost = [parse_band(band) for band in without]
     frames = _frames(images, {Band.TIR: tir, Band.NIR: nir})
+    given = RigTransform.read(rig) if rig is not None else None
     checkpoint = checkpoint_for("segmentation", checkpoint)
     model = load_segmenter(checkpoint, device)
     rivals = {name: load_segmenter(path, device) for name, path in (compare or {}).items()}
@@ -206,6 +212,7 @@ def segment(
     for name, frame in track(frames.items(), len(frames), "segmenting"):
         try:
             pictures = _pictures(frame, read, units or frame.units, remarks)
+            pictures = _placed(pictures, given or frame.rig, frame.paths)
             truth = _truth(frame, left_out)
             found.append(_segmented(model, name, stems[name], pictures, truth, lost, folder))
         except ImageFault as fault:
@@ -256,6 +263,17 @@ def _pictures(
         some = next(iter(frame.paths.values()))
         raise ImageFault(some, f"its frame has none of the bands {', '.join(bands)}")
     return found
+
+
+def _placed(pictures: dict[Band, Image], rig: RigTransform | None, paths: Paths) -> dict[Band, Image]:
+    """The images of a frame, one of them as a rig's first camera would have seen it."""
+    if rig is None or rig.second not in pictures:
+        return pictures
+    moved = pictures[rig.second]
+    try:
+        return {**pictures, rig.second: replace(moved, pixels=rig(moved.pixels))}
+    except CrossbandError as error:
+        raise ImageFault(paths[rig.second], str(error), parameter=error.parameter) from None
 
 
 def _truth(frame: _Frame, left_out: list[CrossbandError]) -> np.ndarray | None:
@@ -338,12 +356,13 @@ def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]
         if is_image_file(source) and not source.exists():
             raise CrossbandError(f"no image at {source}; give an existing image, or a folder of pairs")
         frames = open_frames(source)
+        units, rigs = frames.units(), frames.rigs()
         for row, name in enumerate(frames.names):
             each = {band: frames.paths(band)[row] for band in frames.bands}
             paths = {band: path for band, path in each.items() if path is not None}
             labels = frames.table["labels"].iloc[row] if frames.has("labels") else None
             truth = frames.root / labels if isinstance(labels, str) else None
-            _add(found, name, _Frame(paths, truth, frames.units()[row]))
+            _add(found, name, _Frame(paths, truth, units[row], rigs[row]))
     if not found:
         raise CrossbandError("nothing to segment; give images, a folder of pairs, or a manifest")
     _check_files(found)

@@ -15,9 +15,9 @@ from pydantic import Field, field_validator, model_validator
 from torch import nn
 
 from ..bands import parse_band
-from ..data.items import check_apart, make_preprocess, part_frames
+from ..data.items import check_apart, make_preprocess, part_frames, usable_part
 from ..data.labeled import LabeledFrames
-from ..data.parts import Part, Splits, Strict
+from ..data.parts import MOST_MB, Factor, Name, Part, Side, Splits, Strict
 from ..data.preprocess import IMAGENET, Preprocess, Statistics
 from ..data.transforms import Blur, LabeledView, Photometry
 from ..errors import CrossbandError
@@ -66,15 +66,15 @@ class SegmentationData(Splits[Part]):
     """
 
     bands: list[str] = Field(default_factory=lambda: ["rgb", "tir"])
-    classes: str | list[str] = "mfnet"
-    size: tuple[int, int] = (480, 640)
-    crop: tuple[int, int] | None = None
-    normalization: dict[str, str] = Field(default_factory=dict)
+    classes: Name | list[Name] = "mfnet"
+    size: tuple[Side, Side] = (480, 640)
+    crop: tuple[Side, Side] | None = None
+    normalization: dict[Name, Name] = Field(default_factory=dict)
     statistics: Literal["unit", "symmetric", "imagenet", "measured"] = "imagenet"
-    cache_mb: int = Field(default=0, ge=0)
+    cache_mb: int = Field(default=0, ge=0, le=MOST_MB)
     mirror: float = Field(default=0.0, ge=0, le=1)
     rotate: float = Field(default=0.0, ge=0, le=180)
-    zoom: tuple[float, float] = (1.0, 1.0)
+    zoom: tuple[Factor, Factor] = (1.0, 1.0)
     photometry: float = Field(default=0.0, ge=0, le=1)
     drop: float = Field(default=0.0, ge=0, le=1)
     blur: float = Field(default=0.0, ge=0, le=1)
@@ -104,7 +104,7 @@ class SegmentationModel(Strict):
         pretrained: whether its encoders start from their ImageNet weights.
     """
 
-    name: str = "rsfnet50_18"
+    name: Name = "rsfnet50_18"
     options: dict[str, Any] = Field(default_factory=dict)
     pretrained: bool = True
 
@@ -125,8 +125,8 @@ class SegmentationLossPart(Strict):
     """
 
     weights: bool = True
-    offset: float = Field(default=1.05, gt=1)
-    balance: float = Field(default=0.3, ge=0)
+    offset: float = Field(default=1.05, gt=1, le=1e6)
+    balance: float = Field(default=0.3, ge=0, le=1e6)
     regression: str = "smooth_l1"
     pseudo_labels: Literal["whole", "boxed"] = "whole"
     mean: Literal["pixels", "weights"] = "pixels"
@@ -148,7 +148,7 @@ class SegmentationScoring(Strict):
     """
 
     protocol: str = "present"
-    batch_size: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=8, ge=1, le=65_536)
 
     @field_validator("protocol")
     @classmethod
@@ -177,6 +177,7 @@ class Segmentation(Task):
 
     recipe: SegmentationRecipe
     monitor = "val/miou"
+    shown = ("miou", "day/miou", "night/miou", "iou/*")
 
     def __init__(self, recipe: SegmentationRecipe, root: Path) -> None:
         super().__init__(recipe, root)
@@ -184,7 +185,7 @@ class Segmentation(Task):
         self.classes = class_names(data.classes)
         self.network = create_segmenter(
             model.name, len(self.classes), data.bands, pretrained=model.pretrained, options=model.options
-        ).requires_grad_(True)
+        )
         self.weights_digest = str(self.network.digest)
         self._view = LabeledView(data.mirror, data.rotate, data.crop, data.zoom)
         self._light = Photometry(data.photometry)
@@ -223,7 +224,7 @@ class Segmentation(Task):
         """The training frames, the classes' weights and the pseudo-labels."""
         if self._train is not None:
             return
-        self._train = self._labeled(part_frames(self.recipe.data.train, self._root))
+        self._train = self._labeled(usable_part(self.recipe.data.train, self._root))
         loss = self.recipe.loss
         counts = torch.from_numpy(self._train.class_counts())
         weights = class_weights(counts, loss.offset) if loss.weights else None
@@ -277,7 +278,7 @@ class Segmentation(Task):
     def validate(self) -> dict[str, float]:
         """Return mIoU and mAcc on val."""
         if self._val is None:
-            self._val = self._labeled(part_frames(self.recipe.data.val, self._root))
+            self._val = self._labeled(usable_part(self.recipe.data.val, self._root))
         scoring = self.recipe.scoring
         found = confusion_of(self.network, self._val, batch_size=scoring.batch_size, what="val")
         scores = score_confusion(found.sum(0), scoring.protocol)
@@ -287,7 +288,7 @@ class Segmentation(Task):
         """Score every class on each test part, day and night apart where the frames tell."""
         results = {}
         for name, part in self.recipe.data.test.items():
-            data = self._labeled(part_frames(part, self._root))
+            data = self._labeled(usable_part(part, self._root))
             found = confusion_of(self.network, data, batch_size=self.recipe.scoring.batch_size, what=name)
             results[name] = self.score(data, found)
         return results

@@ -29,6 +29,7 @@ __all__ = ["simulate"]
 
 _SETTINGS = "simulation.json"
 _LARGEST, _SMALLEST = 4096, 16
+_WIDEST = 2.0  # meters between two cameras of a rig
 
 
 def simulate(
@@ -40,6 +41,7 @@ def simulate(
     *,
     workers: int | None = None,
     misaligned: bool = False,
+    baseline: float | None = None,
     eight_bit: bool = False,
     samples: int = 4,
     layout: str | None = None,
@@ -61,6 +63,8 @@ def simulate(
         workers: processes; without it, one for each core.
         misaligned: the thermal camera has its own lens, sits 12 cm beside and sees 40 ms later; the true
             flow from each RGB pixel to it is written to ``flow/``.
+        baseline: the thermal camera has its own lens and sits so many meters to the right, and both see at
+            the same moment, as on a rig; with 0, one transform explains them. With the true flow, likewise.
         eight_bit: also write ``tir8/``, the thermal image after automatic gain control.
         samples: rays per pixel, 1 or 4.
         layout: also export to ``out/LAYOUT``: ``mfnet``, ``pst900`` or ``coco``.
@@ -74,7 +78,7 @@ def simulate(
     """
     if layout is not None:
         check_layout(layout)
-    job = _checked(preset, frames, size, seed, samples, misaligned, eight_bit)
+    job = _checked(preset, frames, size, seed, samples, misaligned, eight_bit, baseline)
     folder = _prepared(Path(out), job)
     count = max(1, min(workers or os.cpu_count() or 1, -(-frames // 5)))
     try:
@@ -106,6 +110,7 @@ def _checked(
     samples: int,
     misaligned: bool,
     eight_bit: bool,
+    baseline: float | None,
 ) -> Job:
     PRESETS.get(preset)
     if frames < 1:
@@ -119,7 +124,12 @@ def _checked(
         raise CrossbandError(f"a seed is 0 or more, not {seed}", parameter="seed")
     if samples not in (1, 4):
         raise CrossbandError(f"samples must be 1 or 4 rays per pixel, not {samples}")
-    return Job(preset, frames, int(size[0]), int(size[1]), seed, samples, misaligned, eight_bit)
+    if baseline is not None and not -_WIDEST <= baseline <= _WIDEST:
+        raise CrossbandError(
+            f"a rig's cameras are at most {_WIDEST:g} meters apart, not {baseline:g}", parameter="baseline"
+        )
+    height, width = int(size[0]), int(size[1])
+    return Job(preset, frames, height, width, seed, samples, misaligned, eight_bit, baseline)
 
 
 def _prepared(out: Path, job: Job) -> Path:
@@ -215,5 +225,5 @@ def _collect(out: Path, names: list[str]) -> Frames:
         "annotations": annotations,
         "categories": [{"id": number, "name": text} for number, text in CATEGORIES.values()],
     }
-    (out / "boxes.json").write_text(json.dumps(coco), encoding="utf-8")
+    write_file(out / "boxes.json", json.dumps(coco))
     return Frames.make(rows, out)

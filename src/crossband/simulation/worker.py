@@ -31,6 +31,8 @@ class Job:
         samples: rays a pixel.
         misaligned: the thermal camera sits beside the color camera and sees later.
         eight_bit: also write ``tir8``.
+        baseline: meters between the two cameras, which then see at the same moment; ``None`` for what
+            ``misaligned`` says.
     """
 
     preset: str
@@ -41,10 +43,19 @@ class Job:
     samples: int = 4
     misaligned: bool = False
     eight_bit: bool = False
+    baseline: float | None = None
 
     def text(self) -> str:
         """Return the job as JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        said = {name: value for name, value in asdict(self).items() if name != "baseline" or value is not None}
+        return json.dumps(said, sort_keys=True)
+
+    @property
+    def misalignment(self) -> Misalignment | None:
+        """How the thermal camera differs from the color camera; ``None`` where it does not."""
+        if self.baseline is not None:
+            return Misalignment(right=self.baseline, down=0.0, delay=0.0)
+        return Misalignment() if self.misaligned else None
 
 
 def render_share(job: Job, out: Path, index: int, count: int) -> Iterator[str]:
@@ -62,10 +73,9 @@ def render_share(job: Job, out: Path, index: int, count: int) -> Iterator[str]:
 def render_shots(job: Job, out: Path, city: City, shots: list[Shot]) -> Iterator[str]:
     """Render and write the shots that are not complete; yield the names of their frames."""
     studio = Studio(city)
-    misalignment = Misalignment() if job.misaligned else None
     for shot in shots:
         if not is_complete(out, shot.frame):
-            write_frame(out, shot, studio.take(shot, misalignment, job.samples), job.seed, job.eight_bit)
+            write_frame(out, shot, studio.take(shot, job.misalignment, job.samples), job.seed, job.eight_bit)
             yield shot.frame
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import BaseModel, Field, model_validator
 
-from ..data.parts import MAX_SEED, Strict
+from ..data.parts import MAX_SEED, Name, Strict
 from ..errors import CrossbandError, nearest
 from .safe_yaml import parse_yaml, read_yaml
 
@@ -123,10 +123,10 @@ class Recipe(Strict):
         trainer: how the run runs.
     """
 
-    task: str
+    task: Name
     title: str = ""
-    paper: str | None = None
-    row: str | None = None
+    paper: Name | None = None
+    row: Name | None = None
     chosen: dict[str, str] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     data: Strict

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from ..data.items import check_apart, part_frames
-from ..data.parts import Part, Splits
+from ..data.items import check_apart, usable_part
+from ..data.parts import MOST_MB, Factor, Part, Splits
 from ..data.scenes import Scenes
 from ..errors import CrossbandError
 from .recipe import Recipe
@@ -36,11 +36,11 @@ class SceneData(Splits[Part]):
         cache_mb: memory for decoded images.
     """
 
-    size: int = Field(default=256, ge=16)
-    scales: tuple[float, float] = (1.0, 1.0)
+    size: int = Field(default=256, ge=16, le=8192)
+    scales: tuple[Factor, Factor] = (1.0, 1.0)
     turns: bool = True
-    crops: int = Field(default=1, ge=1)
-    cache_mb: int = Field(default=0, ge=0)
+    crops: int = Field(default=1, ge=1, le=10_000)
+    cache_mb: int = Field(default=0, ge=0, le=MOST_MB)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -68,9 +68,12 @@ class SceneTask(Task):
         self._val: Scenes | None = None
 
     def _scenes(self, part: Part) -> Scenes:
-        scenes = Scenes(part_frames(part, self._root), self.recipe.data.cache_mb)
-        scenes.need(*self.needs)
-        return scenes
+        frames = usable_part(part, self._root)
+        Scenes(frames).need(*self.needs)
+        whole = frames.table[list(self.needs)].notna().all(axis=1).to_numpy(bool)
+        if not whole.any():
+            raise CrossbandError(f"no frame of {part.frames} has all of {', '.join(self.needs)}")
+        return Scenes(frames.select(whole), self.recipe.data.cache_mb)
 
     @property
     def val(self) -> Scenes:

@@ -38,6 +38,7 @@ class Task(abc.ABC):
         criterion: the loss, with parameters of its own perhaps (they are not kept in the checkpoint).
         monitor: the score that selects the checkpoint; more is better.
         precision: Lightning's name of what the network computes in, as the trainer chose it.
+        shown: which of the scores of :meth:`test` are drawn, as ``recall/*``; ``unit`` is theirs.
     """
 
     recipe: Recipe
@@ -45,6 +46,8 @@ class Task(abc.ABC):
     criterion: nn.Module
     monitor: str
     precision: str = "32-true"
+    shown: tuple[str, ...] = ("*",)
+    unit: str = "%"
 
     def __init__(self, recipe: Recipe, root: Path) -> None:
         self.recipe, self._root = recipe, root

@@ -24,9 +24,10 @@ import pandas as pd
 
 from ..bands import Units, parse_units, to_kelvin
 from ..data.reader import FrameReader
+from ..datasets.check import usable_frames
 from ..errors import CrossbandError
 from ..frames import MANIFESTS, Frames, find_manifest, leaves_folder
-from ..io import IMAGE_SUFFIXES, read_image
+from ..io import IMAGE_SUFFIXES, Image
 from ..io.exif import read_exif
 from ..io.video import read_video
 from .projection import Pose
@@ -47,13 +48,13 @@ class Flight:
         table: one row per frame: ``frame``, ``lat``, ``lon``, ``altitude``, ``heading``, ``pitch``, ``focal``,
             ``units``, and ``sequence`` where the flight has parts.
         source: where the pixels are.
-        reader: gives the thermal pixels of a row, as the file holds them.
+        reader: gives the thermal image of a row, as the file holds it.
         digest: changes whenever the frames or their metadata do.
     """
 
     table: pd.DataFrame
     source: Path
-    reader: Callable[[int], np.ndarray]
+    reader: Callable[[int], Image]
     digest: str
 
     def __len__(self) -> int:
@@ -66,18 +67,32 @@ class Flight:
 
     def pixels(self, row: int) -> tuple[np.ndarray, Units]:
         """Return thermal pixels ``(H, W)`` as the file holds them, and their units."""
-        found = self.reader(row)
-        if found.ndim != 2:
-            found = found[..., 0]
-        return found, parse_units(self.table["units"].iloc[row])
+        image = self.reader(row)
+        return image.pixels if image.pixels.ndim == 2 else image.pixels[..., 0], image.units
+
+    def need_temperatures(self) -> None:
+        """Check that the thermal images say temperatures: by the table, or else by the first such file itself.
+
+        Raises:
+            CrossbandError: they are counts, which have none.
+        """
+        counts = np.flatnonzero((self.table["units"] == Units.COUNTS).to_numpy(bool))
+        if len(counts) and self.pixels(int(counts[0]))[1] is Units.COUNTS:
+            raise CrossbandError(
+                f"the flight {self.source} is in counts, which have no temperature to compare objects by; "
+                "write centikelvin, kelvin or celsius into the column units of its table (tir_units in a "
+                "manifest), or give a radiometric flight"
+            )
 
     def kelvin(self, row: int) -> np.ndarray:
-        """Return the temperatures of a frame, float32 ``(H, W)``.
+        """Return the temperatures of a frame, float32 ``(H, W)``; holes get the median of the others.
 
         Raises:
             CrossbandError: the pixels are counts.
         """
-        return to_kelvin(*self.pixels(row))
+        kelvin = to_kelvin(*self.pixels(row))
+        known = np.isfinite(kelvin)
+        return kelvin if known.all() or not known.any() else np.where(known, kelvin, np.median(kelvin[known]))
 
     def ambient(self, most: int = 9) -> float:
         """Return the median temperature of some frames, kelvin."""
@@ -188,23 +203,28 @@ def _with_metadata(table: pd.DataFrame, where: Path) -> pd.DataFrame:
 
 
 def _made(
-    table: pd.DataFrame, source: Path, reader: Callable[[int], np.ndarray], where: dict[str, list[str]] | None
+    table: pd.DataFrame, source: Path, reader: Callable[[int], Image], where: dict[str, list[str]] | None
 ) -> Flight:
     table = _with_metadata(table.reset_index(drop=True), source)
+    rows = _rows_where(table, source, where)
+    part = table.iloc[rows].reset_index(drop=True)
+    text = part.to_csv(index=False, float_format="%.9g")
+    digest = hashlib.sha256(f"{source.resolve()}\n{text}".encode(errors="surrogateescape")).hexdigest()
+    return Flight(part, source, lambda row: reader(int(rows[row])), digest)
+
+
+def _rows_where(table: pd.DataFrame, source: Path, where: dict[str, list[str]] | None) -> np.ndarray:
+    """The rows that conditions keep."""
     kept = np.ones(len(table), bool)
     for column, values in (where or {}).items():
         if column not in table:
             raise CrossbandError(f"the flight {source} has no column {column!r}")
         kept &= table[column].isin(values).to_numpy(bool)
-    rows = np.flatnonzero(kept)
-    if not len(rows):
+    if not kept.any():
         raise CrossbandError(
             f"no frames of the flight {source} are left" + (f" where {where}" if where else "")
         )
-    part = table.iloc[rows].reset_index(drop=True)
-    text = part.to_csv(index=False, float_format="%.9g")
-    digest = hashlib.sha256(f"{source.resolve()}\n{text}".encode(errors="surrogateescape")).hexdigest()
-    return Flight(part, source, lambda row: reader(int(rows[row])), digest)
+    return np.flatnonzero(kept)
 
 
 def _manifest_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
@@ -212,11 +232,13 @@ def _manifest_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
     if not frames.has("tir"):
         raise CrossbandError(f"the flight {path} has no thermal images; its column tir names them")
     frames = frames.select(frames.table["tir"].notna().to_numpy(bool))
+    frames = frames.select(_rows_where(frames.table, path, where))
+    frames = usable_frames(frames, ["tir"])
     reader = FrameReader(frames)
     table = frames.table.copy()
     table["units"] = [units or "counts" for units in frames.units()]
     source = path.parent if path.name in MANIFESTS else path
-    return _made(table, source, lambda row: reader.pixels(row, "tir"), where)
+    return _made(table, source, lambda row: reader.image(row, "tir"), where)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -255,8 +277,7 @@ def _sequence_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight
         if leaves_folder(name):
             raise CrossbandError(f"images must stay inside the flight's folder; flight.csv has {name!r}")
     table["frame"] = [Path(name).with_suffix("").as_posix() for name in table["file"]]
-    reader = FrameReader(Frames(table[["frame"]].assign(tir=table["file"]), folder))
-    return _made(table, folder, lambda row: reader.pixels(row, "tir"), where)
+    return _files_flight(table, folder, where)
 
 
 def _exif_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight:
@@ -272,7 +293,17 @@ def _exif_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight:
             f"the images of {folder} do not all say {', '.join(lacking)} in EXIF or XMP; write "
             f"{folder / 'flight.csv'} with the columns file, {', '.join(_NEEDED)}"
         )
-    return _made(table, folder, lambda row: read_image(files[row], "tir").pixels, where)
+    return _files_flight(table, folder, where)
+
+
+def _files_flight(table: pd.DataFrame, folder: Path, where: dict[str, list[str]] | None) -> Flight:
+    """The flight of a table whose column ``file`` names the images."""
+    table = table.iloc[_rows_where(table, folder, where)].reset_index(drop=True)
+    images = table[["frame"]].assign(tir=table["file"], tir_units=table["units"])
+    frames = usable_frames(Frames(images.astype("string"), folder), ["tir"])
+    table = table[table["frame"].isin(frames.names)].reset_index(drop=True)
+    reader = FrameReader(frames)
+    return _made(table, folder, lambda row: reader.image(row, "tir"), where)
 
 
 def _video_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
@@ -288,7 +319,8 @@ def _video_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
     numbers = table["frame"].to_numpy()
     table["frame"] = [f"{number:06d}" for number in numbers]
     source = _Video(path)
-    return _made(table, path, lambda row: source.frame(int(numbers[row])), where)
+    units = [parse_units(name) for name in table["units"]]
+    return _made(table, path, lambda row: Image(source.frame(int(numbers[row])), units[row]), where)
 
 
 class _Video:

@@ -21,6 +21,7 @@ from ...bands import BANDS, Band, Normalization
 from ...data.preprocess import Placement, Preprocess, Statistics, Warp
 from ...devices import choose_device
 from ...errors import CrossbandError
+from ...frames import Frames
 from ...models import create_encoder
 from ...nn import Encoder, Pooling
 from ..descriptor_cache import StoredRows
@@ -220,6 +221,21 @@ class Descriptor:
     def with_warp(self, warp: Warp | None) -> Descriptor:
         """Return the same descriptor, of images that are first misaligned by ``warp``."""
         return replace(self, preprocess=replace(self.preprocess, warp=warp))
+
+    def for_frames(self, frames: Frames) -> Descriptor:
+        """Return the same descriptor, of images as the rig of some frames shows them.
+
+        Raises:
+            CrossbandError: it reads images by another rig already.
+        """
+        rig, own = frames.rig, self.preprocess.transform
+        if rig is None or rig == own:
+            return self
+        if own is not None:
+            raise CrossbandError(
+                f"{self.name} reads images by another rig than that of these frames", parameter="rig"
+            )
+        return replace(self, preprocess=self.preprocess.with_rig(rig))
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled vectors ``(B, d)``, float32, of preprocessed images ``(B, 3, h, w)``."""

@@ -12,6 +12,7 @@ import numpy as np
 from ...bands import Band, Normalization, parse_band
 from ...datasets import is_text
 from ...errors import CrossbandError
+from ...files import make_folder
 from ...frames import Frames
 from ...progress import note
 from ..descriptor import (
@@ -77,10 +78,15 @@ def index(
     there = (folder / "gallery.json").exists()
     if not there and folder == Path():  # what an empty variable of a shell becomes
         raise CrossbandError("no gallery is made in the current folder itself; name one", parameter="gallery")
+    if there:
+        make_folder(folder)  # refused now where it cannot be written
+    elif store is not None:
+        make_folder(folder.parent)
     with working_folder(folder, store) as work:
         if there:
             opened = Gallery.open(folder, options)
             _check_same(opened, model, options, dtype)
+            _check_rig(opened, frames)
             kept = kept if bands else opened.bands(kept)
         else:
             opened = _created(frames, folder, model, kept, options, dtype, work, workers)
@@ -98,7 +104,7 @@ def _created(
     workers: int | None,
 ) -> Gallery:
     """A gallery with the means of frames; the one that another process made meanwhile, if one did."""
-    descriptor = Descriptor.of(model or DEFAULT_DESCRIPTOR, options)
+    descriptor = Descriptor.of(model or DEFAULT_DESCRIPTOR, options).for_frames(frames)
     embedding = embed(frames, descriptor, store=work, workers=workers, required=kept)
     for band in frames.bands:
         if band not in embedding.bands and descriptor.center and band not in (descriptor.means or {}):
@@ -141,6 +147,13 @@ def _check_same(gallery: Gallery, model: str | Descriptor | None, options: Optio
     has = gallery.rows.dtype
     if dtype not in (None, has):
         raise _other(gallery, "dtype", has, str(dtype))
+
+
+def _check_rig(gallery: Gallery, frames: Frames) -> None:
+    """Refuse frames of another rig than the gallery's; those of none are read as the gallery's own."""
+    own = gallery.descriptor.preprocess.transform
+    if frames.rig is not None and frames.rig != own:
+        raise _other(gallery, "rig", "another rig" if own is not None else "no rig", "this one")
 
 
 def _other(gallery: Gallery, option: str, has: str, given: str) -> CrossbandError:

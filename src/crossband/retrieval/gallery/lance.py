@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import CrossbandError
+from .conditions import Kind, parse_condition, to_sql
 
-__all__ = ["METADATA", "GalleryStore", "LanceStore", "row_schema"]
+__all__ = ["CONDITION_COLUMNS", "METADATA", "TEXT_COLUMNS", "GalleryStore", "LanceStore", "row_schema"]
 
 METADATA = {
     "split": pa.string(),
@@ -35,10 +36,16 @@ METADATA = {
     "lon": pa.float64(),
     "condition": pa.string(),
 }
+TEXT_COLUMNS = ("frame", "band", "path", "digest")
+CONDITION_COLUMNS: dict[str, Kind] = {
+    "key": "text",
+    **dict.fromkeys(TEXT_COLUMNS, "text"),
+    **{name: "text" if kind == pa.string() else "number" for name, kind in METADATA.items()},
+}
+"""What a condition may name."""
 _TABLE = "vectors"
 _ATTEMPTS = 10
 _SOURCE = re.compile(r",? /\S+\.rs:\d+.*$")  # where in the engine's own source an error arose
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
 
 
 def row_schema(size: int, dtype: str) -> pa.Schema:
@@ -51,7 +58,7 @@ def row_schema(size: int, dtype: str) -> pa.Schema:
     """
     number = pa.int8() if dtype == "int8" else pa.float32()
     key = pa.field("key", pa.string(), False, {"lance-schema:unenforced-primary-key": "true"})
-    text = [pa.field(name, pa.string()) for name in ("frame", "band", "path", "digest")]
+    text = [pa.field(name, pa.string()) for name in TEXT_COLUMNS]
     known = [pa.field(name, kind) for name, kind in METADATA.items()]
     return pa.schema([key, *text, *known, pa.field("vector", pa.list_(number, size))])
 
@@ -59,7 +66,7 @@ def row_schema(size: int, dtype: str) -> pa.Schema:
 class GalleryStore(Protocol):
     """Rows with a unique ``key``, metadata and a vector; every change is all or nothing.
 
-    ``where`` is an SQL condition on the metadata, as in ``camera = 'north' AND lat > 46.5``.
+    ``where`` is a condition on the metadata, as in ``camera = 'north' AND lat > 46.5`` (:mod:`.conditions`).
     """
 
     @property
@@ -154,32 +161,32 @@ class LanceStore:
 
     def delete(self, where: str) -> int:
         """Delete rows, in one commit."""
-        whole = _whole(where)
-        return int(self._commit(lambda: self._table.delete(whole), where).num_deleted_rows)
+        whole = _sql(where)
+        return int(self._commit(lambda: self._table.delete(whole)).num_deleted_rows)
 
     def count(self, where: str | None = None) -> int:
         """Count rows."""
-        whole = _whole(where)
-        with self._sentences(where):
+        whole = _sql(where)
+        with self._sentences():
             return int(self._table.count_rows(whole))
 
     def read(self, columns: list[str], where: str | None = None) -> pa.Table:
         """Read columns; nothing else is loaded."""
-        whole = _whole(where)
-        with self._sentences(where):
+        whole = _sql(where)
+        with self._sentences():
             return self._query(columns, whole).to_arrow()
 
     def stream(self, columns: list[str], height: int, where: str | None = None) -> Iterator[pa.Table]:
         """Read columns, some rows at a time; the engine reads some hundred megabytes ahead."""
-        whole = _whole(where)
-        with self._sentences(where):
+        whole = _sql(where)
+        with self._sentences():
             for batch in self._query(columns, whole).to_batches(height):
                 yield pa.Table.from_batches([batch])
 
     def search(self, vector: np.ndarray, k: int, where: str | None = None) -> pa.Table:
         """Search by the index, filtered first, the candidates measured again with the whole vectors."""
-        whole = _whole(where)
-        with self._sentences(where):
+        whole = _sql(where)
+        with self._sentences():
             query = self._table.search(vector, vector_column_name="vector").nprobes(64).refine_factor(8)
             if whole is not None:
                 query = query.where(whole, prefilter=True)
@@ -225,9 +232,9 @@ class LanceStore:
     def _merge(self) -> Any:
         return self._table.merge_insert("key").when_matched_update_all()
 
-    def _commit(self, change: Callable[[], Any], where: str | None = None) -> Any:
+    def _commit(self, change: Callable[[], Any]) -> Any:
         """Make a change, again if another writer's came between."""
-        with self._sentences(where):
+        with self._sentences():
             for attempt in range(_ATTEMPTS):
                 try:
                     return change()
@@ -237,44 +244,20 @@ class LanceStore:
                     time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))
         return None
 
-    def _sentences(self, where: str | None = None) -> _Sentences:
-        return _Sentences(f"the rows {self._uri} cannot be used and may be damaged", where)
+    def _sentences(self) -> _Sentences:
+        return _Sentences(f"the rows {self._uri} cannot be used and may be damaged")
 
 
-def _whole(where: str | None) -> str | None:
-    """The condition in brackets: without them the engine reads up to where it stops making sense, and ignores
-    the rest."""
-    if where is None:
-        return None
-    bare, depth = _QUOTED.sub("''", where), 0
-    for sign in bare:
-        depth += (sign == "(") - (sign == ")")
-        if depth < 0 or sign == ";":
-            raise _no_condition(where, f"{sign!r} has nothing to close")
-    return f"({where}\n)"  # on a line of its own, the bracket is in no comment
-
-
-def _readable(where: str) -> bool:
-    """Whether an empty table takes the condition; then what failed on another one was the table."""
-    import lancedb
-
-    empty = lancedb.connect("memory://").create_table(_TABLE, schema=row_schema(1, "float32"))
-    try:
-        empty.count_rows(_whole(where))
-    except Exception:  # a panic of the engine has no class to name
-        return False
-    return True
-
-
-def _no_condition(where: str, reason: str) -> CrossbandError:
-    return CrossbandError(f"{where!r} is no condition on {', '.join(METADATA)}: {reason}", parameter="where")
+def _sql(where: str | None) -> str | None:
+    """The condition as the engine reads it: it takes more than the grammar, and up to where it makes sense."""
+    return None if where is None else to_sql(parse_condition(where, CONDITION_COLUMNS))
 
 
 class _Sentences:
-    """Turn what the engine raises into a sentence: of the condition when that is at fault, else ``start``."""
+    """Turn what the engine raises into a sentence that begins with ``start``."""
 
-    def __init__(self, start: str, where: str | None = None) -> None:
-        self._start, self._where = start, where
+    def __init__(self, start: str) -> None:
+        self._start = start
 
     def __enter__(self) -> None:
         return None
@@ -282,10 +265,7 @@ class _Sentences:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         panic = type(error).__name__ in ("RustPanic", "PanicException")  # classes that nothing exports
         known = isinstance(error, ValueError | RuntimeError | OSError | pa.ArrowException)
-        if error is None or not (known or panic):
+        if error is None or isinstance(error, CrossbandError) or not (known or panic):
             return
-        text = _SOURCE.sub("", " ".join(str(error).split()))
-        reason = text.rpartition("(sql parser error: ")[2][:140]
-        if self._where is not None and ("filter" in reason or not _readable(self._where)):
-            raise _no_condition(self._where, reason) from error
+        reason = _SOURCE.sub("", " ".join(str(error).split()))[:140]
         raise CrossbandError(f"{self._start}: {reason}") from error

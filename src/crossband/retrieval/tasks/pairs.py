@@ -11,15 +11,15 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from pydantic import Field, field_validator
 
 from ...bands import parse_band
-from ...data.items import FrameItems, check_apart, make_preprocess, part_frames
-from ...data.parts import Part, Splits, Strict
+from ...data.items import FrameItems, check_apart, make_preprocess, part_frames, usable_part
+from ...data.parts import MOST_MB, Factor, Name, Part, Side, Splits, Strict
 from ...data.preprocess import Warp
 from ...data.transforms import Flip, Photometry, ViewShift
 from ...errors import CrossbandError
@@ -36,6 +36,8 @@ __all__ = ["Misalignment", "PairData", "PairLoss", "PairModel", "PairRecipe", "P
 Read = Callable[[np.ndarray], tuple[torch.Tensor, torch.Tensor]]
 
 _MOST = 400  # frames that the bands' means are of
+Moved = Annotated[float, Field(ge=-1, le=1)]
+Turned = Annotated[float, Field(ge=-180, le=180)]
 
 
 class Misalignment(Strict):
@@ -77,15 +79,15 @@ class PairData(Splits[Part]):
     """
 
     bands: list[str] = Field(default_factory=lambda: ["rgb", "tir"])
-    size: tuple[int, int] = (320, 320)
-    normalization: dict[str, str] = Field(default_factory=dict)
-    cache_mb: int = Field(default=0, ge=0)
+    size: tuple[Side, Side] = (320, 320)
+    normalization: dict[Name, Name] = Field(default_factory=dict)
+    cache_mb: int = Field(default=0, ge=0, le=MOST_MB)
     crop: float = Field(default=0.0, ge=0, le=0.9)
     flip: float = Field(default=0.5, ge=0, le=1)
     photometry: float = Field(default=0.0, ge=0, le=1)
     invert_tir: float = Field(default=0.0, ge=0, le=1)
     apart: Misalignment = Misalignment()
-    tested: tuple[float, float, float] = (0.05, 1.1, 5.0)
+    tested: tuple[Moved, Factor, Turned] = (0.05, 1.1, 5.0)
 
     @field_validator("bands")
     @classmethod
@@ -109,13 +111,13 @@ class PairModel(Strict):
         views: how many times each training image, augmented, is seen for the axes to start from.
     """
 
-    encoder: str = "efficientnet_lite0"
-    layer: str | None = None
-    pooling: str = "avg4"
-    dim: int = Field(default=512, ge=2)
+    encoder: Name = "efficientnet_lite0"
+    layer: Name | None = None
+    pooling: Name = "avg4"
+    dim: int = Field(default=512, ge=2, le=1 << 20)
     pretrained: bool = True
-    train_from: str | None = None
-    views: int = Field(default=3, ge=1)
+    train_from: Name | None = None
+    views: int = Field(default=3, ge=1, le=1000)
 
 
 class PairLoss(Strict):
@@ -127,8 +129,8 @@ class PairLoss(Strict):
             those.
     """
 
-    temperature: float = Field(default=0.1, gt=0)
-    hold: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=0.1, gt=0, le=1e3)
+    hold: float = Field(default=0.0, ge=0, le=1e6)
 
 
 class PairRecipe(Recipe):
@@ -150,6 +152,7 @@ class Pairs(Task):
     recipe: PairRecipe
     network: PairDescriptor
     monitor = "val/recall"
+    shown = ("aligned/*", "misaligned/*")
 
     def __init__(self, recipe: PairRecipe, root: Path) -> None:
         super().__init__(recipe, root)
@@ -160,7 +163,7 @@ class Pairs(Task):
         self.trained_parameters = self.network.set_trainable(model.train_from)
         self.criterion = torch.nn.Identity()
         self.preprocess = make_preprocess(data.size, data.normalization, self.network.encoder.statistics)
-        self.items = self._items(part_frames(data.train, root))
+        self.items = self._items(usable_part(data.train, root))
         self._light = Photometry(data.photometry, data.invert_tir)
         self._geometry = (ViewShift(data.crop), Flip(data.flip))
         self._val: FrameItems | None = None
@@ -261,7 +264,7 @@ class Pairs(Task):
         if self.recipe.model.train_from is not None:
             self._measure_means()
         if self._val is None:
-            self._val = self._items(part_frames(self.recipe.data.val, self._root))
+            self._val = self._items(usable_part(self.recipe.data.val, self._root))
         scores = self._scores(self._val)
         found = {f"val/{name}": float(np.nanmean(list(pairs.values()))) for name, pairs in scores.items()}
         return {**found, "val/recall": float(np.mean(list(found.values())))}
@@ -270,7 +273,7 @@ class Pairs(Task):
         """Return R@1 of each direction on each test part, aligned and misaligned, percent."""
         found = {}
         for name, part in self.recipe.data.test.items():
-            items = self._items(part_frames(part, self._root))
+            items = self._items(usable_part(part, self._root))
             found[name] = {"n_frames": len(items), **self._scores(items)}
         return found
 

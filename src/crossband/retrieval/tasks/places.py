@@ -19,8 +19,8 @@ from torch import nn
 
 from ...bands import Band
 from ...checkpoints import load_network, write_checkpoint
-from ...data.items import Items, check_apart, make_preprocess, part_frames
-from ...data.parts import Data, SplitPair, Strict
+from ...data.items import Items, check_apart, make_preprocess, usable_part
+from ...data.parts import Data, Name, SplitPair, Strict
 from ...data.transforms import Photometry, ViewShift
 from ...errors import CrossbandError
 from ...files import make_folder, write_file
@@ -56,14 +56,14 @@ class PlaceModel(Strict):
         kmeans_images: images whose local features NetVLAD's centers come from; 100 positions of each.
     """
 
-    encoder: str = "efficientnet_lite0"
-    layer: str | None = None
-    aggregator: str = "gem"
+    encoder: Name = "efficientnet_lite0"
+    layer: Name | None = None
+    aggregator: Name = "gem"
     options: dict[str, Any] = Field(default_factory=dict)
     pretrained: bool = True
-    train_from: str | None = None
+    train_from: Name | None = None
     freeze_batchnorm: bool = True
-    kmeans_images: int = Field(default=500, ge=1)
+    kmeans_images: int = Field(default=500, ge=1, le=10_000_000)
 
 
 class PlaceLoss(Strict):
@@ -79,10 +79,10 @@ class PlaceLoss(Strict):
     """
 
     name: Literal["contrastive", "triplet", "arcface"] = "triplet"
-    margin: float | None = None
-    scale: float = Field(default=64.0, gt=0)
-    class_size: float = Field(default=10.0, gt=0)
-    band_adversarial: float = Field(default=0.0, ge=0)
+    margin: float | None = Field(default=None, ge=0, le=1e6)
+    scale: float = Field(default=64.0, gt=0, le=1e6)
+    class_size: float = Field(default=10.0, gt=0, le=1e9)
+    band_adversarial: float = Field(default=0.0, ge=0, le=1e6)
 
 
 class Sampling(Strict):
@@ -101,12 +101,12 @@ class Sampling(Strict):
     """
 
     measure: Literal["meters", "index"] = "meters"
-    positive: float = Field(default=10.0, gt=0)
-    negative: float = Field(default=25.0, gt=0)
+    positive: float = Field(default=10.0, gt=0, le=1e9)
+    negative: float = Field(default=25.0, gt=0, le=1e9)
     itself: bool = False
-    n_negatives: int = Field(default=5, ge=1)
-    tuples: int = Field(default=0, ge=0)
-    refresh: int = Field(default=1, ge=1)
+    n_negatives: int = Field(default=5, ge=1, le=10_000)
+    tuples: int = Field(default=0, ge=0, le=1_000_000_000)
+    refresh: int = Field(default=1, ge=1, le=1_000_000)
     hard: bool = True
 
 
@@ -120,10 +120,10 @@ class Scoring(Strict):
     """
 
     measure: Literal["meters", "index"] = "meters"
-    thresholds: list[Annotated[float, Field(gt=0)]] = Field(
+    thresholds: list[Annotated[float, Field(gt=0, le=1e9)]] = Field(
         default_factory=lambda: [25.0, 10.0, 5.0, 2.0], min_length=1, max_length=100
     )
-    select: float | None = Field(default=None, gt=0)
+    select: float | None = Field(default=None, gt=0, le=1e9)
 
 
 class PlaceRecipe(Recipe):
@@ -146,6 +146,7 @@ class Places(Task):
 
     recipe: PlaceRecipe
     network: PlaceRecognizer
+    shown = ("fcm/*", "recall/*")
 
     def __init__(self, recipe: PlaceRecipe, root: Path) -> None:
         super().__init__(recipe, root)
@@ -159,7 +160,7 @@ class Places(Task):
             freeze_batchnorm=model.freeze_batchnorm,
         )
         self.trained_parameters = self.network.set_trainable(recipe.data.size, model.train_from)
-        train = _placed(part_frames(recipe.data.train, root), recipe.sampling.measure)
+        train = _placed(usable_part(recipe.data.train, root), recipe.sampling.measure)
         self.preprocess = make_preprocess(
             recipe.data.size,
             recipe.data.normalization,
@@ -360,7 +361,7 @@ class Places(Task):
 
     def _pair(self, pair: SplitPair) -> _Pair:
         data = self.recipe.data
-        queries, gallery = (part_frames(part, self._root) for part in (pair.queries, pair.gallery))
+        queries, gallery = (usable_part(part, self._root) for part in (pair.queries, pair.gallery))
         return _Pair(
             Items(queries, data.query_bands, self.preprocess, data.cache_mb),
             Items(gallery, data.gallery_bands, self.preprocess, data.cache_mb),

@@ -6,7 +6,7 @@ See :mod:`crossband.models.center_detector` and :mod:`crossband.models.yolo_sema
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
-from ...data.parts import Strict
+from ...data.parts import Name, Strict
 from ...data.scenes import Crop, Scenes, middle_of, sides_of, zoomed
 from ...io.boxes import read_boxes
 from ...losses.center import center_loss
@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 _PADDED = 100  # true boxes of a crop, at most
+Repeat = Annotated[int, Field(ge=1, le=64)]
 
 
 class DetectionModel(Strict):
@@ -60,10 +61,10 @@ class DetectionModel(Strict):
 
     name: Literal["yolo_semantic", "center"] = "yolo_semantic"
     semantics: bool = True
-    width: int = Field(default=32, ge=2)
-    repeats: tuple[int, int, int, int, int] = (1, 2, 8, 8, 4)
-    priors: int = Field(default=1, ge=1)
-    encoder: str = "efficientnet_lite0"
+    width: int = Field(default=32, ge=2, le=4096)
+    repeats: tuple[Repeat, Repeat, Repeat, Repeat, Repeat] = (1, 2, 8, 8, 4)
+    priors: int = Field(default=1, ge=1, le=100)
+    encoder: Name = "efficientnet_lite0"
     frozen: int = Field(default=1, ge=0, le=4)
     pretrained: bool = True
     zoom: float = Field(default=1.0, gt=0, le=4)
@@ -82,9 +83,9 @@ class DetectionLoss(Strict):
         light: strength of random gain, offset and noise of the thermal image.
     """
 
-    fits: float = Field(default=2.5, ge=0)
+    fits: float = Field(default=2.5, ge=0, le=1e3)
     mosaic: float = Field(default=0.0, ge=0, le=1)
-    meters: float = Field(default=3.0, ge=0)
+    meters: float = Field(default=3.0, ge=0, le=1e6)
     around: float = Field(default=0.5, ge=0, le=1)
     balance: float = Field(default=0.0, ge=0, le=1)
     light: float = Field(default=0.0, ge=0, le=1)
@@ -110,6 +111,7 @@ class DetectionTask(SceneTask):
     network: YoloSemantic | CenterDetector
     needs = ("tir", "boxes")
     monitor = "val/map50"
+    shown = ("map", "map50", "ap50/*")
 
     def __init__(self, recipe: DetectionRecipe, root: Path) -> None:
         super().__init__(recipe, root)

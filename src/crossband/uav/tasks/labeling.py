@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
-from ...data.parts import Strict
+from ...data.parts import Label, Name, Strict
 from ...data.scenes import Crop, Scenes, resized, zoomed
 from ...losses.adversarial import adversarial_loss
 from ...models.encoder_labeler import EncoderLabeler
@@ -49,11 +49,11 @@ class LabelingModel(Strict):
         dropout: GeoGAN: of the deepest layers.
     """
 
-    encoder: str | None = None
+    encoder: Name | None = None
     band: Literal["rgb", "tir"] = "tir"
     zoom: float = Field(default=1.0, gt=0, le=4)
-    width: int = Field(default=64, ge=1)
-    depth: int = Field(default=8, ge=1)
+    width: int = Field(default=64, ge=1, le=4096)
+    depth: int = Field(default=8, ge=1, le=12)
     dropout: float = Field(default=0.5, ge=0, lt=1)
 
 
@@ -67,10 +67,10 @@ class LabelingLoss(Strict):
         layers: its convolutions of stride 2.
     """
 
-    classes: float = Field(default=10.0, gt=0)
-    adversarial: float = Field(default=1.0, ge=0)
-    width: int = Field(default=64, ge=1)
-    layers: int = Field(default=3, ge=1)
+    classes: float = Field(default=10.0, gt=0, le=1e6)
+    adversarial: float = Field(default=1.0, ge=0, le=1e6)
+    width: int = Field(default=64, ge=1, le=4096)
+    layers: int = Field(default=3, ge=1, le=10)
 
 
 class LabelingRecipe(SceneRecipe):
@@ -82,7 +82,7 @@ class LabelingRecipe(SceneRecipe):
 
     model: LabelingModel = LabelingModel()
     loss: LabelingLoss = LabelingLoss()
-    classes: dict[str, int] = Field(default_factory=lambda: _city_classes())
+    classes: dict[Name, Label] = Field(default_factory=lambda: _city_classes())
 
 
 def _city_classes() -> dict[str, int]:
@@ -98,6 +98,7 @@ class LabelingTask(SceneTask):
     recipe: LabelingRecipe
     network: GeoGAN | EncoderLabeler
     monitor = "val/miou"
+    shown = ("miou", "accuracy", "iou/*")
 
     def __init__(self, recipe: LabelingRecipe, root: Path) -> None:
         self.needs = (recipe.model.band, "semantic")

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from ...data.parts import Strict
+from ...data.parts import Label, Name, Strict
 from ...data.scenes import Scenes
 from ...files import make_folder
 from ...losses.n_pair import n_pair_loss
@@ -47,9 +47,9 @@ class LocalizationModel(Strict):
         stages: of MobileNetV2's 19.
     """
 
-    pixels: int = Field(default=64, ge=32)
-    width: float = Field(default=1.0, gt=0)
-    channels: int = Field(default=16, ge=1)
+    pixels: int = Field(default=64, ge=32, le=8192)
+    width: float = Field(default=1.0, gt=0, le=100)
+    channels: int = Field(default=16, ge=1, le=4096)
     stages: int = Field(default=19, ge=4, le=19)
 
 
@@ -65,11 +65,11 @@ class Search(Strict):
             squared learned distance.
     """
 
-    tile: float = Field(default=64.0, gt=0)
-    stride: float = Field(default=16.0, gt=0)
-    radius: float = Field(default=100.0, gt=0)
-    rough: float = Field(default=60.0, ge=0)
-    prior: float = Field(default=0.0, ge=0)
+    tile: float = Field(default=64.0, gt=0, le=1e6)
+    stride: float = Field(default=16.0, gt=0, le=1e6)
+    radius: float = Field(default=100.0, gt=0, le=1e6)
+    rough: float = Field(default=60.0, ge=0, le=1e6)
+    prior: float = Field(default=0.0, ge=0, le=1e6)
 
 
 class LocalizationLearning(Strict):
@@ -87,13 +87,13 @@ class LocalizationLearning(Strict):
         temperature: of the loss.
     """
 
-    made_up: int = Field(default=1000, ge=0)
+    made_up: int = Field(default=1000, ge=0, le=10_000_000)
     cities: int = Field(default=0, ge=0, le=100)
-    negatives: int = Field(default=2, ge=0)
+    negatives: int = Field(default=2, ge=0, le=10_000)
     noise: float = Field(default=0.15, ge=0, lt=1)
-    heading: float = Field(default=2.0, ge=0)
-    altitude: float = Field(default=0.04, ge=0)
-    temperature: float = Field(default=0.1, gt=0)
+    heading: float = Field(default=2.0, ge=0, le=360)
+    altitude: float = Field(default=0.04, ge=0, le=1)
+    temperature: float = Field(default=0.1, gt=0, le=1e3)
 
 
 class LocalizationRecipe(SceneRecipe):
@@ -102,7 +102,7 @@ class LocalizationRecipe(SceneRecipe):
     model: LocalizationModel = LocalizationModel()
     search: Search = Search()
     learning: LocalizationLearning = LocalizationLearning()
-    classes: dict[str, int] = Field(default_factory=_city_classes)
+    classes: dict[Name, Label] = Field(default_factory=_city_classes)
 
 
 @register_task("localization", LocalizationRecipe)
@@ -113,6 +113,7 @@ class LocalizationTask(SceneTask):
     network: TileDistance
     needs = ("semantic", "altitude", "heading", "focal")
     monitor = "val/minus_meters"
+    shown, unit = ("mean_m", "median_m", "p90_m"), "meters"
 
     def __init__(self, recipe: LocalizationRecipe, root: Path) -> None:
         super().__init__(recipe, root)

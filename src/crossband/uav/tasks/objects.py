@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
-from ...data.parts import Strict
+from ...data.parts import Name, Strict
 from ...data.scenes import Scenes, sides_of
 from ...errors import CrossbandError
 from ...losses import triplet_loss
@@ -51,12 +51,12 @@ class ObjectModel(Strict):
         size: side of a crop, pixels.
     """
 
-    encoder: str = "resnet50"
-    layer: str | None = None
+    encoder: Name = "resnet50"
+    layer: Name | None = None
     pretrained: bool = True
     neck: bool = False
     last_stride: int = Field(default=2, ge=1, le=2)
-    size: int = Field(default=128, ge=16)
+    size: int = Field(default=128, ge=16, le=8192)
 
 
 class ObjectLoss(Strict):
@@ -69,9 +69,9 @@ class ObjectLoss(Strict):
         erasing: share of the crops of which a part is erased.
     """
 
-    margin: float = Field(default=0.3, gt=0)
+    margin: float = Field(default=0.3, gt=0, le=1e6)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
-    center: float = Field(default=0.0, ge=0)
+    center: float = Field(default=0.0, ge=0, le=1e6)
     erasing: float = Field(default=0.0, ge=0, le=1)
 
 
@@ -126,6 +126,7 @@ class ObjectTask(SceneTask):
     criterion: _Classes
     needs = ("rgb", "tir", "boxes", "sequence")
     monitor = "val/nauc"
+    shown = ("nauc", "cmc/*")
 
     def __init__(self, recipe: ObjectRecipe, root: Path) -> None:
         super().__init__(recipe, root)

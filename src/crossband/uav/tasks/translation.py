@@ -39,10 +39,10 @@ class TranslationModel(Strict):
         dropout: of the deepest layers.
     """
 
-    width: int = Field(default=64, ge=1)
-    depth: int = Field(default=8, ge=1)
-    span: float = Field(default=40.0, gt=0)
-    contrast: float = Field(default=30.0, gt=0)
+    width: int = Field(default=64, ge=1, le=4096)
+    depth: int = Field(default=8, ge=1, le=12)
+    span: float = Field(default=40.0, gt=0, le=1e4)
+    contrast: float = Field(default=30.0, gt=0, le=1e4)
     dropout: float = Field(default=0.5, ge=0, lt=1)
 
 
@@ -58,12 +58,12 @@ class TranslationLoss(Strict):
         object_weight: how much more a pixel of such an object counts in the L1 loss.
     """
 
-    l1: float = Field(default=100.0, ge=0)
-    adversarial: float = Field(default=1.0, ge=0)
-    width: int = Field(default=64, ge=1)
-    layers: int = Field(default=3, ge=1)
+    l1: float = Field(default=100.0, ge=0, le=1e6)
+    adversarial: float = Field(default=1.0, ge=0, le=1e6)
+    width: int = Field(default=64, ge=1, le=4096)
+    layers: int = Field(default=3, ge=1, le=10)
     objects: float = Field(default=0.0, ge=0, le=1)
-    object_weight: float = Field(default=1.0, ge=1)
+    object_weight: float = Field(default=1.0, ge=1, le=1e6)
 
 
 class TranslationRecipe(SceneRecipe):
@@ -105,6 +105,7 @@ class TranslationTask(SceneTask):
     criterion: _Criterion
     needs = ("rgb", "tir", "semantic", "instances", "boxes")
     monitor = "val/minus_kelvin"
+    shown, unit = ("kelvin*",), "kelvin"
 
     def __init__(self, recipe: TranslationRecipe, root: Path) -> None:
         super().__init__(recipe, root)

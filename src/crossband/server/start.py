@@ -1,0 +1,64 @@
+"""Start the server."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+from ..errors import CrossbandError, MissingExtraError
+from .settings import Settings
+
+__all__ = ["check_extra", "serve"]
+
+_NEEDED = ("fastapi", "uvicorn", "python_multipart")
+
+
+def check_extra() -> None:
+    """Check that the extra ``serve`` is installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise MissingExtraError(f"serve needs {', '.join(lacking)}; pip install 'crossband[serve]'")
+
+
+def serve(settings: Settings) -> None:
+    """Serve galleries until interrupted.
+
+    Raises:
+        MissingExtraError: the extra ``serve`` is not installed.
+        CrossbandError: no gallery, or the port is taken.
+    """
+    check_extra()
+    import uvicorn
+
+    from .app import create_app
+
+    app = create_app(settings)
+    where = f"[{settings.host}]" if ":" in settings.host else settings.host
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=settings.behind_proxy,
+        server_header=False,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=32 << 10,
+        limit_concurrency=256,
+    )
+    server = uvicorn.Server(config)
+    try:
+        socket = config.bind_socket()
+    except (SystemExit, OSError):
+        raise CrossbandError(
+            f"cannot listen on {where}:{settings.port}; another program does, choose another port",
+            parameter="port",
+        ) from None
+    port = socket.getsockname()[1]
+    print(f"crossband serves {', '.join(settings.galleries)} on http://{where}:{port}", file=sys.stderr)
+    server.run(sockets=[socket])
