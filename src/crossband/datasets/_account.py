@@ -13,7 +13,7 @@ import pandas as pd
 from ..errors import CrossbandError, ImageFault
 from ..frames import MANIFESTS, Frames
 from ..io import IMAGE_SUFFIXES, begins_as_image, is_image_file, read_bytes
-from ..io.composite import files_of, parts_of
+from ..io.composite import files_of
 from ..io.flir import fff_frames, has_flir_records, has_photograph
 from ..io.tiff import is_tiff, page_count
 from ..progress import track
@@ -88,7 +88,8 @@ def only_images(frames: Frames) -> Frames:
     for band in frames.bands:
         paths = frames.paths(band)
         for row, path in track(enumerate(paths), len(paths), f"looking at {band.value}"):
-            if path is not None and parts_of(path) is None and (kind := _no_image(path)) is not None:
+            kinds = () if path is None else (_no_image(file) for file in files_of(path))
+            if kind := next(filter(None, kinds), None):
                 table.loc[table.index[row], band.value] = pd.NA
                 lost, some = lost + 1, f"{path} ({kind})"
     if not lost:
