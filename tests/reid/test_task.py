@@ -293,6 +293,7 @@ def test_re_ranked_figures_stand_beside_the_others_where_asked_for(vehicles):
     assert "reranked" not in task_of(vehicles).test()["test"]
 
 
+@pytest.mark.slow
 def test_val_selects_by_the_descriptor_that_tests_report(vehicles):
     by = {
         descriptor: task_of(vehicles, scoring={"descriptor": descriptor})
@@ -314,6 +315,7 @@ def test_a_gallery_smaller_than_the_largest_rank_is_said(vehicles, capsys):
     assert "the gallery is smaller than rank 50" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_with_the_same_weights(vehicles, tmp_path, monkeypatch):
     from safetensors.torch import load_file
 

@@ -17,6 +17,7 @@ from ._arguments import (
     FramesReading,
     GalleryOption,
     JsonOption,
+    LikelyOption,
     MemoryOption,
     RerankOption,
     SequenceOption,
@@ -105,9 +106,7 @@ def search(
         str | None, typer.Option(help="folder of images of the query's band, to learn its mean from")
     ] = None,
     rerank: RerankOption = 10,
-    likely: Annotated[
-        float, typer.Option(min=0, max=1, help="least probability of the same place that counts as found")
-    ] = 0.5,
+    likely: LikelyOption = 0.5,
     sequence: SequenceOption = None,
     csls: CslsOption = False,
     strip: Annotated[Path | None, typer.Option(help="write a picture of the query and its matches")] = None,

@@ -14,6 +14,7 @@ from ._arguments import (
     CslsOption,
     FramesArgument,
     JsonOption,
+    LikelyOption,
     ModelsOption,
     Reading,
     RerankOption,
@@ -50,6 +51,7 @@ def benchmark(
     ] = "encoder",
     sequence: SequenceOption = None,
     csls: CslsOption = False,
+    likely: LikelyOption = 0.5,
     *,
     comparing: Comparing,
     as_json: JsonOption = False,
@@ -64,18 +66,17 @@ def benchmark(
     from ..retrieval import benchmark as run
     from ..retrieval.benchmark import check_own_results
 
-    frames, settings = comparing.run(source, models, out)
+    frames, settings = comparing.run(source, models, query, gallery, out)
     check_own_results(out)
     result = run(
         frames,
-        query=query,
-        gallery=gallery,
         misaligned=misaligned,
         own_means=own_means,
         rerank=rerank,
         rerank_features=rerank_features,
         sequence=sequence,
         csls=csls,
+        likely=likely,
         **settings,
     )
     report = result.report(out, published_retrieval)
@@ -105,6 +106,7 @@ def explain(
         int, typer.Option(min=0, help="side of the masks in pixels; 0 skips the similarity maps")
     ] = 40,
     stride: Annotated[int, typer.Option(min=1, help="pixels between masks")] = 16,
+    rerank: RerankOption = 10,
     *,
     comparing: Comparing,
 ) -> None:
@@ -116,14 +118,13 @@ def explain(
     from ..retrieval import explain as run
     from ..retrieval.similarity_map import Masks
 
-    frames, settings = comparing.run(source, models, out)
+    frames, settings = comparing.run(source, models, query, gallery, out)
     found = run(
         frames,
-        query=query,
-        gallery=gallery,
         queries=frame,
         projections=[name for name in projections.split(",") if name],
         masks=Masks(window, stride) if window else None,
+        rerank=rerank,
         **settings,
     )
     report = found.report(out, published_retrieval)
@@ -151,13 +152,8 @@ def robustness(
     """
     from ..retrieval import robustness as run
 
-    frames, settings = comparing.run(source, models, out)
-    curve = run(
-        frames,
-        query=query,
-        gallery=gallery,
-        **settings,
-    )
+    frames, settings = comparing.run(source, models, query, gallery, out)
+    curve = run(frames, **settings)
     curve.report(out)
     if as_json:
         print_json(curve.points.to_dict("records"))

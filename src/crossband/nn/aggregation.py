@@ -36,12 +36,7 @@ AGGREGATORS: Registry[Callable[..., Aggregator]] = Registry("aggregator", "cross
 
 def register_aggregator(name: str) -> Callable[[type[Aggregator]], type[Aggregator]]:
     """Register the decorated class under a name for recipes; its first argument is the number of channels."""
-
-    def register(kind: type[Aggregator]) -> type[Aggregator]:
-        AGGREGATORS.add(name, kind)
-        return kind
-
-    return register
+    return AGGREGATORS.register(name, lambda kind: kind)
 
 
 class Aggregator(nn.Module):

@@ -92,12 +92,7 @@ def register_paper(
     name: str, title: str
 ) -> Callable[[Callable[[Request], Reproduction]], Callable[[Request], Reproduction]]:
     """Register the decorated function as what reproduces a paper; see :class:`Paper`."""
-
-    def register(build: Callable[[Request], Reproduction]) -> Callable[[Request], Reproduction]:
-        PAPERS.add(name, Paper(name, title, build))
-        return build
-
-    return register
+    return PAPERS.register(name, lambda build: Paper(name, title, build))
 
 
 def list_papers() -> list[Paper]:

@@ -16,9 +16,9 @@ from pydantic import Field, field_validator, model_validator
 
 from ..bands import parse_band
 from ..data.items import FrameItems, check_apart, make_preprocess, part_frames, usable_part
-from ..data.parts import Data, Name, Part, Side, SplitPair, Strict
+from ..data.parts import Data, Name, Part, Side, SplitPair, Strict, known
 from ..data.transforms import Flip, PaddedCrop, Photometry, ViewShift
-from ..errors import CrossbandError, unknown_name
+from ..errors import CrossbandError
 from ..frames import Frames
 from ..losses import StreamsLoss
 from ..metrics.reid import REID_PROTOCOLS, reid_labels
@@ -133,18 +133,11 @@ class ReidScoring(Strict):
         rerank: also measure the recipe's bands re-ranked by k-reciprocal neighbors, in tests.
     """
 
-    protocol: str = "same-camera"
+    protocol: Annotated[str, known("protocol", REID_PROTOCOLS)] = "same-camera"
     ranks: list[Annotated[int, Field(ge=1, le=1_000_000)]] = Field(default_factory=lambda: [1, 5, 10])
     select: Literal["mAP", "mINP", "rank1"] = "mAP"
     descriptor: Literal["features", "scores"] = "features"
     rerank: bool = False
-
-    @field_validator("protocol")
-    @classmethod
-    def _named(cls, protocol: str) -> str:
-        if protocol not in REID_PROTOCOLS:
-            raise unknown_name("protocol", protocol, REID_PROTOCOLS)
-        return protocol
 
 
 class ReidRecipe(Recipe):

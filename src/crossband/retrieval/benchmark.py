@@ -32,7 +32,7 @@ from ..results import Result
 from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, distinct
 from .directions import Direction, Example, RouteMatches, Sides, directions
 from .embed import Embedding, embed
-from .rerank import DEFAULT_RERANK, Reranked, SecondLook
+from .rerank import DEFAULT_RERANK, LIKELY, Reranked, SecondLook
 from .rerank import rerank as rerank_sides
 from .search import DEFAULT_MEMORY, exact_search
 from .sequence import check_length, ranks_of_costs, runs_of, sequence_costs, with_evidence
@@ -264,6 +264,7 @@ def benchmark(
     rerank_features: str = OWN,
     sequence: int | None = None,
     csls: bool = False,
+    likely: float = LIKELY,
     options: Options = DEFAULT_OPTIONS,
     max_memory: int = DEFAULT_MEMORY,
     workers: int | None = None,
@@ -290,6 +291,7 @@ def benchmark(
         sequence: also measure with so many frames in time for each query; frames of a sequence are in order.
         csls: take off each item how near it is to queries of any kind, which undoes hubs
             (:mod:`crossband.retrieval.hubs`).
+        likely: the probability of one place from which on a match counts as found.
         options: how images are read and where weights lie.
         max_memory: bytes for distances and tiles.
 
@@ -307,7 +309,9 @@ def benchmark(
     loaded = [Descriptor.of(model, options) for model in distinct(models)]  # refused before any work
     for descriptor in loaded:
         look = SecondLook.of(descriptor, rerank_features, options.weights) if rerank else None
-        plan = _Plan(rule, store, misaligned, own_means, look, rerank, max_memory, workers, sequence, csls)
+        plan = _Plan(
+            rule, store, misaligned, own_means, look, rerank, max_memory, workers, sequence, csls, likely
+        )
         for run, found in _measure(frames, descriptor, ways, plan):
             runs.append(run)
             faults.update(((fault.path, fault.reason), fault) for fault in found)
@@ -345,6 +349,7 @@ class _Plan:
     workers: int | None
     sequence: int | None = None
     csls: bool = False
+    likely: float = LIKELY
 
     def found(self, sides: Sides, local: Sides | None) -> _Found:
         """The ranks of one direction, before and after re-ranking."""
@@ -498,7 +503,9 @@ def _measure(
                 images_per_s=plain.images_per_s,
                 peak_memory_mb=process_peak_mb(),
                 reranked=lists.columns.shape[1] if lists else None,
-                same_place=lists.trust(plan.rule.positives(sides.query_frames, sides.gallery_frames))
+                same_place=lists.trust(
+                    plan.rule.positives(sides.query_frames, sides.gallery_frames), plan.likely
+                )
                 if lists
                 else None,
                 sequence=plan.along(sides, lists),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -37,8 +37,11 @@ __all__ = [
     "plot_centroids",
     "plot_distances",
     "plot_plane",
+    "plot_reliability",
     "themed",
 ]
+
+_WIDEST_DOT = 130  # points squared
 
 _METHODS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 _SIZE = (4.7, 3.1)  # inches; at 390 pixels of a phone the letters are as large as the page's
@@ -231,3 +234,27 @@ def many_colors(n: int) -> np.ndarray:
     if n <= len(PALETTE):
         return np.array([to_rgb(color) for color in PALETTE[:n]])
     return colormaps["turbo"](np.linspace(0.04, 0.96, n))[:, :3]
+
+
+def plot_reliability(bins: Sequence[tuple[float, float, int]], ink: Ink) -> Figure:
+    """Draw what was so over what was said to be probable; a dot's size is how many pairs it stands for.
+
+    Args:
+        bins: mean probability, share that was so, how many (:mod:`crossband.metrics.reliability`).
+        ink: the page's colors.
+    """
+    figure = Figure(figsize=(3.4, 3.1), layout="constrained")
+    ax = figure.add_subplot()
+    table = np.array(bins, float).reshape(-1, 3)
+    ax.plot([0, 1], [0, 1], color=ink.soft, lw=1, ls=":")
+    ax.plot(table[:, 0], table[:, 1], color=PALETTE[0], lw=1.4)
+    size = 12 + _WIDEST_DOT * table[:, 2] / max(table[:, 2].max(initial=1), 1)
+    ax.scatter(table[:, 0], table[:, 1], s=size, color=PALETTE[0], zorder=3)
+    ax.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
+    ax.set_xlabel("probability of the same place", color=ink.text)
+    ax.set_ylabel("share that is", color=ink.text)
+    ax.tick_params(colors=ink.soft)
+    for name, spine in ax.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color(ink.line)
+    return figure

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jinja2
 
@@ -18,6 +18,7 @@ from ..files import write_file
 from ..frames import Frames
 from ..reports.strips import Tile, strip
 from .explain_section import Chart, sections
+from .figures import plot_reliability, themed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,6 +87,7 @@ def write_report(
         faults=result.faults,
         sizes=sorted({run.size for run in result.runs}),
         comparisons=result.comparisons,
+        trusted=_trusted(result),
         sections=[] if explanation is None else sections(explanation, frames),
     )
     return write_file(Path(out) / ("report.html" if explanation is None else "explanation.html"), page)
@@ -93,8 +95,6 @@ def write_report(
 
 def _maps(best_first: list[Run]) -> list[Chart]:
     """The map of the best run of each direction, where positions say what is right."""
-    from .figures import themed
-
     shown: dict[tuple[str, str], Chart] = {}
     for run in best_first:
         way, found = (run.query_band, run.gallery_band), run.matches
@@ -108,6 +108,16 @@ def _map(found: RouteMatches, ink: Ink) -> Figure:
     from .route_map import plot_route_map
 
     return plot_route_map(found.queries, found.gallery, found.rows, found.threshold, ink=ink)
+
+
+def _trusted(result: Benchmark) -> list[tuple[Run, dict[str, Any], tuple[str, str]]]:
+    """The runs that say how probable one place is: what that is worth, and its diagram for both pages."""
+    found = []
+    for run in result.runs:
+        if run.same_place is not None:
+            told: dict[str, Any] = run.same_place
+            found.append((run, told, themed(partial(plot_reliability, told["bins"]))))
+    return found
 
 
 def _lines(result: Benchmark, frames: Frames, way: tuple[str, str], published: LookUp | None) -> list[_Line]:

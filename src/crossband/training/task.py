@@ -138,12 +138,7 @@ def register_task(name: str, recipe: type[Recipe]) -> Callable[[type[Task]], typ
 
     A task is found in the module ``task`` of its domain, or in a module of the domain's package ``tasks``.
     """
-
-    def register(kind: type[Task]) -> type[Task]:
-        TASKS.add(name, TaskEntry(name, recipe, kind))
-        return kind
-
-    return register
+    return TASKS.register(name, lambda kind: TaskEntry(name, recipe, kind))
 
 
 def find_task(name: str) -> TaskEntry:

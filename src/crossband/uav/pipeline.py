@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ..data.preprocess import four_numbers
 from ..errors import CrossbandError, need_package
 from ..files import make_folder, write_file
 from ..progress import track
@@ -278,10 +279,5 @@ def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
     """
     if text is None:
         return None
-    try:
-        left, top, right, bottom = (float(part) for part in text.split(","))
-    except ValueError:
-        raise CrossbandError(
-            f"a box is LEFT,TOP,RIGHT,BOTTOM in pixels, as in 4,8,24,18, not {text!r}", parameter="box"
-        ) from None
-    return left, top, right, bottom
+    said = f"a box is LEFT,TOP,RIGHT,BOTTOM in pixels, as in 4,8,24,18, not {text!r}"
+    return four_numbers(text, said, "box")

@@ -62,7 +62,7 @@ def milvus_address(address: str) -> tuple[str, str]:
 
 
 class MilvusStore:
-    """Rows in a collection of a Milvus server; see :class:`~crossband.retrieval.gallery.lance.GalleryStore`.
+    """Rows in a collection of a Milvus server, as :class:`.lance.GalleryStore` has them.
 
     Args:
         address: ``milvus://HOST:PORT/NAME``.
@@ -182,7 +182,7 @@ class MilvusStore:
         return self.read_file("version")
 
     def indexed(self) -> bool:
-        """``False``: the server measures every row, which its query nodes share."""
+        """Return ``False``: the server measures every row, which its query nodes share."""
         return False
 
     def optimize(self, index: bool) -> None:
