@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..bands import Band, parse_band
 from ..errors import CrossbandError
-from ..frames import Frames
+from ..frames import Frames, find_manifest
 from ..io import is_image_file
 from ..progress import note
 from ._account import LeftOut, account_lines, metadata, only_images
@@ -19,6 +19,7 @@ from ._pairs import (
     guess_nested,
     guess_prefixes,
     guess_radiometric,
+    guess_siblings,
     guess_suffixes,
     pair_folders,
     pair_nested,
@@ -140,7 +141,7 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
         raise CrossbandError(f"{source} is a single image; give its folder, or a manifest")
     if not source.is_dir():
         return _looked_at(Frames.read(source, root))
-    manifest = next((m for m in (source / "frames.parquet", source / "frames.csv") if m.is_file()), None)
+    manifest = find_manifest(source)
     if manifest is not None:
         frames = Frames.read(manifest, root)
         _say_unlisted(frames, manifest)
@@ -195,6 +196,9 @@ def _recognize(root: Path, tolerance: float) -> Frames:
         raise CrossbandError(f"{root} looks like {names}; say which kind it is", parameter="kind")
     if known:
         return known[0].read(root)
+    siblings = guess_siblings(root)
+    if siblings:
+        return pair_nested(root, siblings, tolerance)
     folders = guess_folders(root)
     if folders:
         return pair_folders(root, tolerance, **{band.value: folder for band, folder in folders.items()})

@@ -132,6 +132,8 @@ class NetVLAD(Aggregator):
         normalize_input: whether local features are scaled to unit length first.
         whiten: how many whitened principal components are kept once :meth:`fit_whitening` has been called,
             after training; until then, and with 0, all of D.
+        narrow: channels that a 1x1 convolution with BatchNorm leaves first, as in SGM (Xiao et al., IROS 2023);
+            D is ``narrow * clusters`` then. 0 leaves the map as it is.
 
     Example:
         >>> NetVLAD(512, 64).dim
@@ -147,10 +149,17 @@ class NetVLAD(Aggregator):
         alpha: float | None = None,
         normalize_input: bool = True,
         whiten: int = 0,
+        narrow: int = 0,
     ) -> None:
         super().__init__()
         if clusters < 1:
             raise CrossbandError(f"NetVLAD needs at least one cluster, not {clusters}")
+        if narrow < 0:
+            raise CrossbandError(f"NetVLAD's narrow is a number of channels, or 0, not {narrow}")
+        self.narrow: nn.Module | None = None
+        if narrow:
+            self.narrow = nn.Sequential(nn.Conv2d(channels, narrow, 1, bias=False), nn.BatchNorm2d(narrow))
+            channels = narrow
         self.clusters, self.alpha, self.normalize_input = clusters, alpha, normalize_input
         self.full_dim = channels * clusters
         if not 0 <= whiten <= self.full_dim:
@@ -192,6 +201,9 @@ class NetVLAD(Aggregator):
         Raises:
             CrossbandError: fewer features than clusters.
         """
+        if self.narrow is not None:
+            with torch.no_grad():
+                features = self.narrow(features.float()[:, :, None, None]).flatten(1)
         if self.normalize_input:
             features = F.normalize(features.float(), dim=1)
         centers = kmeans(features, self.clusters, seed)
@@ -207,7 +219,7 @@ class NetVLAD(Aggregator):
 
     def residuals(self, maps: torch.Tensor) -> torch.Tensor:
         """Compute equation (4) alone, ``(B, K, C)``, before any normalization of its result."""
-        features = maps.flatten(2)
+        features = (maps if self.narrow is None else self.narrow(maps)).flatten(2)
         if self.normalize_input:
             features = F.normalize(features, dim=1)
         weights, bias, centers = (part.to(features) for part in (self.weights, self.bias, self.centers))

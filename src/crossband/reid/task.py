@@ -190,6 +190,7 @@ class Reidentification(Task):
         self._geometry = (ViewShift(data.view_shift), PaddedCrop(data.crop), Flip(data.flip))
         self._light = Photometry(data.photometry, data.invert_tir)
         self._described: dict[str, FrameItems] = {}
+        self._measured: dict[str, ReidEvaluation] = {}
         self._unreadable: set[tuple[int, int]] = set()
         if loss.triplet and recipe.sampling.each < 2:
             raise CrossbandError(
@@ -253,7 +254,8 @@ class Reidentification(Task):
         scoring, found = self.recipe.scoring, {}
         for name, pair in self.recipe.data.test.items():
             vectors = self._vectors(pair)
-            found[name] = self.measure(pair, vectors).to_dict(scoring.ranks)
+            self._measured[name] = self.measure(pair, vectors)
+            found[name] = self._measured[name].to_dict(scoring.ranks)
             if scoring.rerank:
                 labels = reid_labels(*self._frames(pair), scoring.protocol)
                 scores, _, _ = score_sets(
@@ -266,6 +268,17 @@ class Reidentification(Task):
                 )
                 found[name]["reranked"] = scores.to_dict(scoring.ranks)
         return found
+
+    def draw(self, out: Path) -> list[Path]:
+        """Draw the CMC of each test pair, and how often each challenge occurs in it."""
+        from .figures import draw_evaluation
+
+        data = self.recipe.data.test
+        return [
+            file
+            for name, found in self._measured.items()
+            for file in draw_evaluation(found, self._frames(data[name]), name, out)
+        ]
 
     def measure(
         self, pair: SplitPair, vectors: tuple[FrameVectors, FrameVectors] | None = None

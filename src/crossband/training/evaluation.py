@@ -93,7 +93,7 @@ def evaluate(
     Args:
         recipe: a YAML file; the checkpoint's own recipe where ``None``.
         checkpoint: of :func:`train`; without one, the network before any training is measured.
-        out: the folder for ``results.json``.
+        out: the folder for ``results.json``, and the pictures that a task draws of it.
         overrides: ``key=value``.
         data_root: the folder that the recipe's frames are relative to.
 
@@ -122,6 +122,7 @@ def evaluate(
     if out is not None:
         _check_own(Path(out) / "results.json")
         found.to_json(Path(out) / "results.json")
+        task.draw(Path(out))
     return found
 
 

@@ -112,6 +112,10 @@ class Task(abc.ABC):
         """Restore what :meth:`state` returned."""
         return
 
+    def draw(self, out: Path) -> list[Path]:
+        """Draw what :meth:`test` found into a folder, and return the files; nothing by default."""
+        return []
+
     def epoch_figures(self) -> dict[str, float]:
         """Return figures of the last epoch for the log."""
         return {}

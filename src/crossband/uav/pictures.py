@@ -27,7 +27,7 @@ from ..datasets import open_frames
 from ..datasets.check import usable_frames
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
-from ..frames import Frames
+from ..frames import Frames, find_manifest
 from ..io import IMAGE_SUFFIXES, read_image
 from ..models.packaged import checkpoint_for
 from ..reports.boxes import draw_boxes
@@ -203,7 +203,7 @@ def _open(source: Path, units: str | None) -> _Source:
         return _open_video(source, parse_units(units or "counts"))
     if suffix in IMAGE_SUFFIXES and source.is_file():
         return _of_files([source], [source.stem], units, sequence=False)
-    if source.is_dir() and not (source / "frames.parquet").is_file():
+    if source.is_dir() and find_manifest(source) is None:
         files = sorted(file for file in source.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         if files:
             return _of_files(files, [file.stem for file in files], units, sequence=True)
