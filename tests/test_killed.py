@@ -23,7 +23,7 @@ from .test_verbs_and_faults import RECIPES, written
 from .uav.conftest import networks, world  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.slow
-MOST = 10
+MOST = 8
 """Kills of one verb; of more touches the first three, the last three and others between."""
 
 

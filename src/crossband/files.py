@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,15 @@ from safetensors import SafetensorError
 
 from .errors import CrossbandError
 
-__all__ = ["cache_folder", "check_output", "make_folder", "read_json", "results_kind", "write_file"]
+__all__ = [
+    "cache_folder",
+    "check_output",
+    "disk_errors",
+    "make_folder",
+    "read_json",
+    "results_kind",
+    "write_file",
+]
 
 
 def cache_folder() -> Path:
@@ -158,26 +166,34 @@ def write_file(path: str | Path, write: str | Callable[[Path], object], *, durab
     path = Path(path)
     partial = path.with_name(f".{_MACHINE}-{os.getpid()}.{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _swept(path.parent)
-        partial.touch()
-        mode = partial.stat().st_mode & 0o777  # what the umask gives, whatever the writer makes of it
-        if callable(write):
-            write(partial)
-        else:
-            partial.write_text(write, encoding="utf-8", errors="backslashreplace")  # a name may be no UTF-8
-        partial.chmod(mode)
-        if durable:
-            _flush(partial)
-        partial.replace(path)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        if (reason := _disk_reason(error, path)) is None:
-            raise
-        raise CrossbandError(f"cannot write {path} ({reason}); choose another place", parameter="out") from None
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _swept(path.parent)
+            partial.touch()
+            mode = partial.stat().st_mode & 0o777  # what the umask gives, whatever the writer makes of it
+            if callable(write):
+                write(partial)
+            else:
+                partial.write_text(write, encoding="utf-8", errors="backslashreplace")  # a name may be no UTF-8
+            partial.chmod(mode)
+            if durable:
+                _flush(partial)
+            partial.replace(path)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
     return path
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what writing raises because of the disk into a sentence that names the file."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if (reason := _disk_reason(error, path)) is None:
+            raise
+        raise CrossbandError(f"cannot write {path} ({reason}); choose another place", parameter="out") from None
 
 
 def _disk_reason(error: Exception, path: Path) -> str | None:

@@ -39,6 +39,8 @@ COLUMNS: dict[str, str] = {
     "labels": "string",
     "boxes": "string",
     "rig": "string",
+    "view": "string",
+    "turn": "string",
 }
 _PATH_COLUMNS = (*(band.value for band in BANDS), "labels", "boxes")
 _ROOT_KEY = b"crossband_root"
@@ -238,6 +240,23 @@ class Frames:
                 parameter="rig",
             )
         return self.assign(rig=transform.text)
+
+    def one(self, column: str) -> str:
+        """Return the one text that all frames have in a column, ``""`` where none has any.
+
+        Raises:
+            CrossbandError: they have several.
+        """
+        if not self.has(column):
+            return ""
+        texts = self.table[column].fillna("").unique()
+        if len(texts) > 1:
+            raise CrossbandError(
+                f"these frames have several values of {column}, such as {', '.join(map(repr, texts[:3]))}; "
+                "describe those of one at a time",
+                parameter=column,
+            )
+        return str(texts[0])
 
     def select(self, rows: np.ndarray | pd.Series | slice) -> Frames:
         """Return the frames of a boolean mask, positions or a slice, in their order."""

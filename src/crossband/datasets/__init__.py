@@ -12,6 +12,7 @@ from ..frames import Frames, find_manifest
 from ..io import is_image_file
 from ..progress import note
 from ._account import LeftOut, account_lines, metadata, only_images
+from ._logs import join_log, read_log
 from ._moments import TOLERANCE, guess_dji, pair_dji, with_positions
 from ._pairs import (
     frames_by_key,
@@ -44,9 +45,11 @@ __all__ = [
     "dataset",
     "images_by_stem",
     "is_text",
+    "join_log",
     "list_datasets",
     "metadata",
     "open_frames",
+    "read_log",
     "register_dataset",
     "scan",
 ]

@@ -30,7 +30,7 @@ from .gradients import gradient_image
 from .reranker import MatchReranker
 from .same_place import Evidence
 
-__all__ = ["MODELS", "Aligner", "Registration", "corner_error", "corners"]
+__all__ = ["MODELS", "Aligner", "Picture", "Registration", "corner_error", "corners"]
 
 MODELS = ("similarity", "affine", "homography")
 _SMALLEST, _WORK, _BASE = 32, 512, 320  # pixels: refused below; longer side that is refined on, and matched on
@@ -74,7 +74,7 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
     """A band of one image as the aligner sees it: gray in [0, 1], and its own (height, width) in pixels."""
 
     gray: np.ndarray
@@ -82,6 +82,7 @@ class _Picture:
 
     @property
     def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
         return self.gray.shape[0], self.gray.shape[1]
 
     def scaled(self, longer: int, multiple: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -93,6 +94,10 @@ class _Picture:
         image = cv2.resize(self.gray, sides, interpolation=method)
         sx, sy = sides[0] / width, sides[1] / height
         return image, np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
+
+
+Described = tuple[np.ndarray, tuple[int, int], np.ndarray]
+"""Features of an image, their grid, and the matrix from its pixels to those that were described."""
 
 
 class Aligner:
@@ -121,7 +126,7 @@ class Aligner:
 
     def read(
         self, path: str | Path | Image, band: Band | str = "rgb", units: str | None = None, name: str = ""
-    ) -> _Picture:
+    ) -> Picture:
         """One image, a file or decoded already, normalized as its band is; ``name`` stands in errors.
 
         Raises:
@@ -137,9 +142,9 @@ class Aligner:
             )
         unit = Preprocess((height, width), dict.fromkeys(Band, IMAGENET)).unit(image, band).numpy()
         gray = unit[0] if len(unit) == 1 else np.tensordot((0.299, 0.587, 0.114), unit, 1)
-        return _Picture(np.ascontiguousarray(gray, np.float32), name)
+        return Picture(np.ascontiguousarray(gray, np.float32), name)
 
-    def align(self, first: _Picture, second: _Picture) -> Registration:
+    def align(self, first: Picture, second: Picture) -> Registration:
         """Register two images.
 
         Raises:
@@ -161,7 +166,7 @@ class Aligner:
             )
         return self._refined(first, second, rough, pairs[inside], likely)
 
-    def matches(self, first: _Picture, second: _Picture) -> tuple[np.ndarray, float]:
+    def matches(self, first: Picture, second: Picture) -> tuple[np.ndarray, float]:
         """Match two images: ``(m, 4)`` that one similarity explains, and the probability of one scene.
 
         Matches are in pixels of both, at the relative size at which there are most.
@@ -179,7 +184,11 @@ class Aligner:
     def _matched(
         self, first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]
     ) -> tuple[np.ndarray, Evidence]:
-        (ours, grid), (theirs, other) = (self._described(image) for image, _ in (first, second))
+        return self.compared(*((*self.described(image), scale) for image, scale in (first, second)))
+
+    def compared(self, first: Described, second: Described) -> tuple[np.ndarray, Evidence]:
+        """Match two described images: ``(m, 4)`` in pixels of both, and the evidence of one scene."""
+        (ours, grid, scale), (theirs, other, second_scale) = first, second
         product = ours @ theirs.T
         partner = product.argmax(1)
         mutual = product.argmax(0)[partner] == np.arange(len(partner))
@@ -203,11 +212,16 @@ class Aligner:
         )
         pixels = [
             _moved(np.linalg.inv(scale), (points + 0.5) * _CELL - 0.5)
-            for points, scale in ((where, first[1]), (whither, second[1]))
+            for points, scale in ((where, scale), (whither, second_scale))
         ]
         return np.concatenate(pixels, 1)[found.inliers], Evidence.of([row], laid.agreement)
 
-    def _described(self, image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    def probability(self, evidence: Evidence) -> float:
+        """Return the probability of one scene."""
+        return float(self._judge.model.probability(evidence)[0])
+
+    def described(self, image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        """Return the features of a gray image, and how many there are (down, across)."""
         statistics = self._encoder.statistics
         mean, std = (torch.tensor(v)[:, None, None] for v in (statistics.mean, statistics.std))
         pixels = (torch.from_numpy(image).expand(3, -1, -1) - mean) / std
@@ -217,7 +231,7 @@ class Aligner:
         return found, self._features.grid((image.shape[0], image.shape[1]))
 
     def _refined(
-        self, first: _Picture, second: _Picture, rough: np.ndarray, pairs: np.ndarray, likely: float
+        self, first: Picture, second: Picture, rough: np.ndarray, pairs: np.ndarray, likely: float
     ) -> Registration:
         work = [picture.scaled(min(_WORK, max(64, max(picture.size)))) for picture in (first, second)]
         ours, theirs = (_edges(image) for image, _ in work)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jinja2
+import PIL.Image
 
 from .. import __version__
 from ..datasets import list_datasets
@@ -137,8 +138,8 @@ def _paper(dataset: str, run: Run, published: LookUp) -> Published | None:
     return published(dataset, run.model) if same else None
 
 
-def _strip(run: Run, frames: Frames) -> str:
-    """The examples of a run as a picture in a data address."""
+def _strip(run: Run, frames: Frames) -> tuple[str, str]:
+    """The examples of a run as a picture in a data address, for a light and for a dark page."""
     where = {
         band: dict(zip(frames.names, frames.paths(band), strict=True))
         for band in (run.query_band, run.gallery_band)
@@ -152,6 +153,11 @@ def _strip(run: Run, frames: Frames) -> str:
             mark = True if right else (False if rank < example.rank else None)
             row.append(Tile(path, run.gallery_band, f"{rank}.  {name}", f"distance {distance:.3f}", mark))
         rows.append(row)
+    return jpeg_address(strip(rows)), jpeg_address(strip(rows, dark=True))
+
+
+def jpeg_address(picture: PIL.Image.Image) -> str:
+    """Return a picture as a data address, JPEG."""
     file = BytesIO()
-    strip(rows).save(file, "JPEG", quality=82)
+    picture.save(file, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -440,28 +440,38 @@ class Gallery:
             csls: see :meth:`nearest`.
 
         Raises:
-            ImageFault: an image cannot be used.
+            ImageFault: no image can be used; where others can, those that cannot are the result's faults.
             CrossbandError: as :meth:`nearest`.
         """
         if k < 1:
             raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
         asked = as_images(images)
         names = [str(one) if isinstance(one, str | Path) else f"image {n}" for n, one in enumerate(asked, 1)]
-        shown = [one if isinstance(one, str | Path) else as_image(one, band, units) for one in asked]
         if sequence is not None:
             check_length(sequence)
-        found, vectors = [], []
-        for one in track(shown, len(shown), "searching", "images"):
-            vectors.append(self.describe(one, band, units, finish))
-            first = rerank if k > 0 and self.look is not None else 0
-            wanted = max(k, first) if first else k
-            matches = self.nearest(vectors[-1], wanted, where, max_memory=max_memory, csls=csls)
-            found.append(self.rerank(one, band, matches, first, units) if first else matches)
-        if sequence is not None and len(shown) > 1:
-            together = np.stack(vectors)
-            found = self._together(together, found, sequence, k, where, csls, max_memory)
-        found = [matches[:k] for matches in found]
-        return SearchResult(names, parse_band(band).value, found, shown)
+        result = SearchResult([], parse_band(band).value, [], [])
+        first = rerank if self.look is not None else 0
+        vectors: list[np.ndarray] = []
+        for name, given in zip(names, track(asked, len(asked), "searching", "images"), strict=True):
+            try:
+                one = given if isinstance(given, str | Path) else as_image(given, band, units)
+                vector = self.describe(one, band, units, finish)
+            except ImageFault as fault:
+                result.faults.append(fault)
+                continue
+            vectors.append(vector)
+            matches = self.nearest(vector, max(k, first), where, max_memory=max_memory, csls=csls)
+            result.found.append(self.rerank(one, band, matches, first, units) if first else matches)
+            result.queries.append(name)
+            result.images.append(one)
+        if result.faults and not result.queries:
+            raise result.faults[0]
+        if sequence is not None and len(vectors) > 1:
+            result.found[:] = self._together(
+                np.stack(vectors), result.found, sequence, k, where, csls, max_memory
+            )
+        result.found[:] = [matches[:k] for matches in result.found]
+        return result
 
     def _together(
         self,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...bands import Band, Normalization, parse_band
+from ...data.preprocess import Placement
 from ...datasets import is_text
 from ...errors import CrossbandError
 from ...files import make_folder
@@ -150,7 +151,12 @@ def _check_same(gallery: Gallery, model: str | Descriptor | None, options: Optio
 
 
 def _check_rig(gallery: Gallery, frames: Frames) -> None:
-    """Refuse frames of another rig than the gallery's; those of none are read as the gallery's own."""
+    """Refuse frames of another rig or view than the gallery's; those of none are read as the gallery's own."""
+    placed = gallery.descriptor.preprocess.rig
+    for band, place in Placement.of_text(frames.one("turn"), frames.one("view")).items():
+        own_place = placed.get(band, Placement())
+        if (own_place.turn, own_place.view) != (place.turn, place.view):
+            raise _other(gallery, "view", f"another view or turn of {band.value}", "that of these frames")
     own = gallery.descriptor.preprocess.transform
     if frames.rig is not None and frames.rig != own:
         raise _other(gallery, "rig", "another rig" if own is not None else "no rig", "this one")
