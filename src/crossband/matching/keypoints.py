@@ -18,7 +18,7 @@ from ..data.preprocess import Statistics
 from ..errors import CrossbandError
 from ..nn.reranker import Reranker, Verdict
 from ..registry import Registry
-from .align import Aligner, _Picture
+from .align import Aligner, Picture
 from .geometry import consensus
 from .gradients import gradient_image, restandardized
 from .same_place import Evidence
@@ -176,7 +176,7 @@ class LearnedAligner(Aligner):
         super().__init__(model, folder)
         self._learned = features if isinstance(features, PairMatcher) else create_features(features, weights)
 
-    def matches(self, first: _Picture, second: _Picture) -> tuple[np.ndarray, float]:
+    def matches(self, first: Picture, second: Picture) -> tuple[np.ndarray, float]:
         """Match two images: ``(m, 4)`` that one similarity explains, and the probability of one scene."""
         _, likely = super().matches(first, second)
         scaled = [one.scaled(_LONGER, 8) for one in (first, second)]
@@ -241,7 +241,7 @@ class KeypointReranker(Reranker):
             inside = _explained(here, there, _THRESHOLD * side / 320, side)
             z = here[:, 0] + 1j * here[:, 1]
             rows.append(Evidence.row(z, inside, np.ones(len(z)), self._size))
-        return Evidence.of(rows)
+        return Evidence.of(rows, np.zeros(len(rows)))  # points are no positions to lay over
 
     def scores(self, query: torch.Tensor, candidates: Iterable[torch.Tensor]) -> np.ndarray:
         """Return inliers over the root of the mutual matches."""

@@ -68,12 +68,14 @@ def marks_manifest(gallery: ServedGallery, marks: Sequence[Mark]) -> str:
     rows = []
     for key, row in frames.items():
         place = numbers.setdefault(root(key), f"marked{len(numbers) + 1:04d}")
-        paths = {band.value: os.path.relpath(row[band.value], folder) for band in BANDS if band.value in row}
+        paths: dict[str, Any] = {
+            band.value: os.path.relpath(row[band.value], folder) for band in BANDS if band.value in row
+        }
         judged: dict[str, Any] = {
             "place": place,
             "not_same": "".join(f"{name};" for name in sorted(wrong.get(key, ()))) or None,
         }
-        rows.append({**row, **paths, **judged})
+        rows.append({**dict(row), **paths, **judged})
     made = Frames.make(rows, folder)
     buffer = io.StringIO()
     buffer.write(f"# root: {folder}\n")
