@@ -87,7 +87,10 @@ def _refined(
     there = (x + around @ _AROUND[:, 0] / (total + 1e-12)) + 1j * (y + around @ _AROUND[:, 1] / (total + 1e-12))
     weight = total * inside
     known = np.maximum(weight.sum(1, keepdims=True), 1e-9)
-    middle, other = (weight * here).sum(1, keepdims=True) / known, (weight * there).sum(1, keepdims=True) / known
+    middle, other = (
+        (weight * here).sum(1, keepdims=True) / known,
+        (weight * there).sum(1, keepdims=True) / known,
+    )
     centered = here - middle
     spread = (weight * np.abs(centered) ** 2).sum(1)
     turned = (weight * centered.conj() * (there - other)).sum(1) / np.maximum(spread, 1e-9)
