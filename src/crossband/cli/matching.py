@@ -21,7 +21,7 @@ def align(
     ],
     second: Annotated[Path | None, typer.Argument(metavar="B", help="another camera's image")] = None,
     bands: Annotated[str, typer.Option(help="the two bands, from and to")] = "rgb,tir",
-    model: Annotated[str, typer.Option(help="similarity, affine or homography")] = "homography",
+    model: Annotated[str, typer.Option(help="auto, similarity, affine or homography")] = "auto",
     features: Annotated[
         str,
         typer.Option(help="encoder, or learned: aliked, disk, xfeat, loftr, aliked+lightglue, ..."),

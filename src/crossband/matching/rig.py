@@ -51,7 +51,7 @@ class Rig:
 
     Attributes:
         matrix: float64 ``(3, 3)``: from pixels (column, row) of the first band to pixels of the second.
-        model: ``similarity``, ``affine`` or ``homography``.
+        model: ``similarity``, ``affine`` or ``homography``; ``auto`` is a homography.
         first: the band it goes from, and the (height, width) of its images.
         second: the band it goes to, likewise.
         pairs: the frames it was made from.
@@ -215,7 +215,7 @@ def fit_rig(
     Args:
         frames: three or more frames with both bands. A column ``depth`` (centimeters of the first band, as the
             simulation writes it) tells how residuals depend on depth.
-        model: ``similarity``, ``affine`` or ``homography``.
+        model: ``similarity``, ``affine`` or ``homography``; ``auto`` is a homography.
         first: the band to go from, and ``second`` the band to go to; the frames' first two by default.
         most: pairs that are looked at, at regular steps.
         weights: where to look for the network's weights first.
@@ -236,7 +236,7 @@ def fit_rig(
     named = [name for name, _, _ in pairs]
     chosen = frames.select(frames.table["frame"].isin(named).to_numpy(bool))
     usable = both(usable_frames(chosen, bands, constant=False), *bands)
-    aligner = aligner or Aligner(model, weights)
+    aligner = aligner or Aligner("homography" if model == "auto" else model, weights)
     found, left_out, sizes = _registered(aligner, usable, bands)
     unread = {name: "an image cannot be used" for name in named if name not in {pair[0] for pair in usable}}
     left_out = {**unread, **left_out}
