@@ -84,7 +84,7 @@ def data_check(
     weights: WeightsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List every fault: images that are missing, damaged, constant or there twice, and pairs that are none.
+    """List every fault: images missing, damaged, constant or there twice, and pairs that are none.
 
     The bands of a frame are matched: pairs that show other scenes, swapped pairs, and a stream that comes late
     by some frames. The exit status is 2 when there is a fault.

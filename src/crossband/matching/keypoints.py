@@ -182,7 +182,7 @@ class LearnedAligner(Aligner):
         scaled = [one.scaled(_LONGER, 8) for one in (first, second)]
         edges = [gradient_image(torch.from_numpy(np.ascontiguousarray(i))[None, None]) for i, _ in scaled]
         with torch.inference_mode():
-            pairs = self._learned.pairs(*edges)
+            pairs = self._learned.pairs(edges[0], edges[1])
         inside = _explained(pairs[:, :2], pairs[:, 2:], _THRESHOLD * _LONGER / 320, _LONGER)
         moved = [
             (np.concatenate([half, np.ones((len(half), 1))], 1) @ np.linalg.inv(scale).T)[:, :2]

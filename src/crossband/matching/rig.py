@@ -286,7 +286,7 @@ def _one_picture(one: np.ndarray, other: np.ndarray, places: int = 64) -> bool:
     some = [image[grid].ravel() for image, grid in zip((one, other), grids, strict=True)]
     if min(float(np.ptp(values)) for values in some) < 1 / 255:
         return False
-    return bool(abs(np.corrcoef(*some)[0, 1]) > _SAME)
+    return bool(abs(np.corrcoef(some[0], some[1])[0, 1]) > _SAME)
 
 
 def _depths(frames: Frames, names: Sequence[str]) -> dict[int, np.ndarray] | None:

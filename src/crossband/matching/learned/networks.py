@@ -40,7 +40,7 @@ def _loaded(network: nn.Module, source: WeightsSource, weights: str | Path | Non
     """A network with its weights, in evaluation, and the first digits of their hash."""
     path = find_weights(source, weights)
     state = load_state_dict(path)
-    needed = dict(network.named_parameters())
+    needed: dict[str, torch.Tensor] = dict(network.named_parameters())
     needed |= {name: value for name, value in network.named_buffers() if "running_" in name}
     wrong = [name for name, value in needed.items() if name not in state or state[name].shape != value.shape]
     if wrong:
