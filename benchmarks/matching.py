@@ -95,7 +95,7 @@ def axes(sets: list[Frames], out: Path) -> Path:
     return out
 
 
-def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 3, seed: int = 0) -> SamePlace:
+def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 9, seed: int = 0) -> SamePlace:
     """Fit the probability of one place: right pairs under random misalignments, and as many wrong ones: of
     several, the one whose matches look best."""
     from sklearn.linear_model import LogisticRegression
@@ -120,7 +120,7 @@ def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 3, seed: 
             apart = np.flatnonzero(places != code)
             wrong = rng.choice(apart, min(others, len(apart)), replace=False)
             found = reranker.evidence(mine[row], [theirs[row], *(theirs[w] for w in wrong)])
-            worst = 1 + int(found.strength()[1:].argmax())
+            worst = 1 + int(found.agreement[1:].argmax())
             for which in (0, worst):
                 rows.append(found.features()[which])
                 right.append(which == 0)
@@ -131,7 +131,7 @@ def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 3, seed: 
     model = SamePlace(
         tuple((fitted.coef_[0] / scale).round(4).tolist()),
         round(float(fitted.intercept_[0]), 4),
-        " and ".join(name for name, _ in sets) + f", {len(y)} pairs",
+        " and ".join(dict.fromkeys(name for name, _ in sets)) + f", {len(y)} pairs",
     )
     model.write(out)
     print(model, reliability(fitted.predict_proba(x / scale)[:, 1], y))
@@ -218,7 +218,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("axes", "calibrate", "recall", "features"))
     parser.add_argument("out", type=Path, help="a file for axes and calibrate, a folder to work in for recall")
-    parser.add_argument("--city", type=Path, help="a folder of crossband simulate --preset retrieval")
+    parser.add_argument(
+        "--city", type=Path, nargs="*", default=[], help="folders of crossband simulate --preset retrieval"
+    )
     parser.add_argument("--m3svd", type=Path)
     parser.add_argument("--sets", nargs="*", default=[], help="NAME=FOLDER of pairs to measure on")
     parser.add_argument("--features", nargs="*", default=[OWN, "aliked", "xfeat"])
@@ -245,8 +247,8 @@ def main() -> None:
         if given.write:
             write_section(ROOT / "docs" / "matching.md", "recall", "\n".join([HEAD, *lines, "", machine()]))
         return
-    city = two_bands(given.city).select(slice(None, None, 2))
-    sets = [("the city", city), ("M3SVD", m3svd(given.m3svd, given.out.parent / "m3svd-images"))]
+    cities = [("the city", two_bands(folder)) for folder in given.city]
+    sets = [*cities, ("M3SVD", m3svd(given.m3svd, given.out.parent / "m3svd-images"))]
     if given.what == "axes":
         axes([frames for _, frames in sets], given.out)
     else:

@@ -172,7 +172,9 @@ class Comparing(FramesReading):
     protocol: ProtocolOption = "exact"
     max_memory: MemoryOption = "2G"
 
-    def run(self, source: str, models: str, out: Path) -> tuple[Frames, dict[str, Any]]:
+    def run(
+        self, source: str, models: str, query: str, gallery: str, out: Path
+    ) -> tuple[Frames, dict[str, Any]]:
         """Return the frames, and what :func:`crossband.benchmark` and its like take by name."""
         from ..files import make_folder
         from ..retrieval.search import parse_memory
@@ -182,6 +184,8 @@ class Comparing(FramesReading):
         make_folder(out)
         return frames, {
             "models": model_names(models),
+            "query": query,
+            "gallery": gallery,
             "store": self.store or out / "store",
             "protocol": self.protocol,
             "options": options,

@@ -45,9 +45,15 @@ def data_scan(
     Example: crossband data scan recordings --out recordings/frames.parquet
     """
     from ..datasets import scan
+    from ..files import check_output
 
     given = {"rgb": rgb_suffix, "nir": nir_suffix, "tir": tir_suffix}
     suffixes = {band: suffix for band, suffix in given.items() if suffix}
+    target = out or (None if root is None else root / "frames.parquet")
+    if target is not None:
+        if not (root is None or root.is_dir()):
+            raise CrossbandError(f"no folder {root}")
+        check_output(target, (".parquet", ".csv"))
     frames = scan(
         root, kind=kind, rgb=rgb, nir=nir, tir=tir, suffixes=suffixes or None, every=every, tolerance=tolerance
     )

@@ -57,9 +57,12 @@ def align(
         return
     if second is None:
         raise CrossbandError("align takes two images, or with --rig a folder of pairs; give B")
+    from ..files import make_folder
     from ..matching.keypoints import create_aligner
     from ..reports.alignment import save_alignment
 
+    if out is not None:
+        make_folder(out)
     aligner = create_aligner(features, model, weights)
     one, other = (aligner.read(path, band, units) for path, band in zip((first, second), names, strict=True))
     found = aligner.align(one, other)
@@ -98,6 +101,9 @@ def _align_folder(
     frames = open_frames(source, root)
     given = [name for name in names if name in {band.value for band in frames.bands}]
     first, second = given if len(given) == 2 else (None, None)
+    folder = make_folder(out or Path())
+    if apply is not None:
+        make_folder(apply)
     fit = None
     if use is None:
         fit = fit_rig(frames, model, first, second, aligner=create_aligner(features, model, weights))
@@ -113,7 +119,6 @@ def _align_folder(
         for name, reason in found.left_out.items():
             print(f"left out: {name}: {reason}", file=sys.stderr)
     if fit is not None:
-        folder = make_folder(out or Path())
         page = fit.report(folder)
         if not as_json:
             print(f"rig: {folder / 'rig.json'}, report: {page}")

@@ -66,12 +66,10 @@ def benchmark(
     from ..retrieval import benchmark as run
     from ..retrieval.benchmark import check_own_results
 
-    frames, settings = comparing.run(source, models, out)
+    frames, settings = comparing.run(source, models, query, gallery, out)
     check_own_results(out)
     result = run(
         frames,
-        query=query,
-        gallery=gallery,
         misaligned=misaligned,
         own_means=own_means,
         rerank=rerank,
@@ -120,11 +118,9 @@ def explain(
     from ..retrieval import explain as run
     from ..retrieval.similarity_map import Masks
 
-    frames, settings = comparing.run(source, models, out)
+    frames, settings = comparing.run(source, models, query, gallery, out)
     found = run(
         frames,
-        query=query,
-        gallery=gallery,
         queries=frame,
         projections=[name for name in projections.split(",") if name],
         masks=Masks(window, stride) if window else None,
@@ -156,13 +152,8 @@ def robustness(
     """
     from ..retrieval import robustness as run
 
-    frames, settings = comparing.run(source, models, out)
-    curve = run(
-        frames,
-        query=query,
-        gallery=gallery,
-        **settings,
-    )
+    frames, settings = comparing.run(source, models, query, gallery, out)
+    curve = run(frames, **settings)
     curve.report(out)
     if as_json:
         print_json(curve.points.to_dict("records"))
@@ -192,8 +183,10 @@ def fit(
     Example: crossband fit llvip epfl --model efficientnet_lite0@blocks.4:avg8 --out small.safetensors
     """
     from ..datasets import open_frames
+    from ..files import check_output
     from ..retrieval import fit_descriptor
 
+    check_output(out, (".safetensors",))
     sets = [with_units(open_frames(source), reading.units).with_rig(reading.rig) for source in sources]
     sets = [frames.split(split) for frames in sets] if split else sets
     fitted = fit_descriptor(

@@ -20,9 +20,10 @@ import torch
 from ..bands import Band, parse_band
 from ..data.preprocess import IMAGENET, Preprocess
 from ..errors import CrossbandError
-from ..io import read_image
+from ..io import Image, as_image
 from ..models import create_encoder
 from ..nn import Encoder
+from .agreement import lay_over
 from .features import LocalFeatures
 from .geometry import consensus
 from .gradients import gradient_image
@@ -118,23 +119,25 @@ class Aligner:
         self._features = LocalFeatures.of(self._encoder)
         self._judge = MatchReranker(self._encoder, (_BASE, _BASE), self._features)
 
-    def read(self, path: str | Path, band: Band | str = "rgb", units: str | None = None) -> _Picture:
-        """One image, normalized as its band is.
+    def read(
+        self, path: str | Path | Image, band: Band | str = "rgb", units: str | None = None, name: str = ""
+    ) -> _Picture:
+        """One image, a file or decoded already, normalized as its band is; ``name`` stands in errors.
 
         Raises:
             CrossbandError: it cannot be read, or is smaller than 32 pixels.
         """
         band = parse_band(band)
-        image = read_image(path, band, units)
+        image, name = as_image(path, band, units), name or str(path)
         height, width = image.pixels.shape[:2]
         if min(height, width) < _SMALLEST:
             raise CrossbandError(
-                f"{path} has {width}x{height} pixels, too few to be aligned; "
+                f"{name} has {width}x{height} pixels, too few to be aligned; "
                 f"give images of {_SMALLEST} or more a side"
             )
         unit = Preprocess((height, width), dict.fromkeys(Band, IMAGENET)).unit(image, band).numpy()
         gray = unit[0] if len(unit) == 1 else np.tensordot((0.299, 0.587, 0.114), unit, 1)
-        return _Picture(np.ascontiguousarray(gray, np.float32), str(path))
+        return _Picture(np.ascontiguousarray(gray, np.float32), name)
 
     def align(self, first: _Picture, second: _Picture) -> Registration:
         """Register two images.
@@ -190,11 +193,19 @@ class Aligner:
         # the judge matches one position in four, so it is asked about as many
         even = (here % grid[1] % 2 == 0) & (here // grid[1] % 2 == 0)
         row = Evidence.row(z[even], found.inliers[even], product[here, there][even], grid)
+        rows, columns = np.mgrid[: grid[0] : 2, : grid[1] : 2]
+        laid = lay_over(
+            product.reshape(*grid, -1)[::2, ::2].reshape(1, rows.size, -1),
+            (columns + 1j * rows).ravel(),
+            np.array([found.factor]),
+            np.array([found.offset]),
+            other,
+        )
         pixels = [
             _moved(np.linalg.inv(scale), (points + 0.5) * _CELL - 0.5)
             for points, scale in ((where, first[1]), (whither, second[1]))
         ]
-        return np.concatenate(pixels, 1)[found.inliers], Evidence.of([row])
+        return np.concatenate(pixels, 1)[found.inliers], Evidence.of([row], laid.agreement)
 
     def _described(self, image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
         statistics = self._encoder.statistics

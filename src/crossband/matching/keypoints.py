@@ -180,9 +180,9 @@ class LearnedAligner(Aligner):
         """Match two images: ``(m, 4)`` that one similarity explains, and the probability of one scene."""
         _, likely = super().matches(first, second)
         scaled = [one.scaled(_LONGER, 8) for one in (first, second)]
-        edges = [gradient_image(torch.from_numpy(np.ascontiguousarray(i))[None, None]) for i, _ in scaled]
+        one, other = (gradient_image(torch.from_numpy(np.ascontiguousarray(i))[None, None]) for i, _ in scaled)
         with torch.inference_mode():
-            pairs = self._learned.pairs(edges[0], edges[1])
+            pairs = self._learned.pairs(one, other)
         inside = _explained(pairs[:, :2], pairs[:, 2:], _THRESHOLD * _LONGER / 320, _LONGER)
         moved = [
             (np.concatenate([half, np.ones((len(half), 1))], 1) @ np.linalg.inv(scale).T)[:, :2]

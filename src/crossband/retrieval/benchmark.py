@@ -30,7 +30,7 @@ from ..nn.encoder import count_parameters
 from ..progress import note
 from ..results import Result
 from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, distinct
-from .directions import Direction, Example, Sides, directions
+from .directions import Direction, Example, RouteMatches, Sides, directions
 from .embed import Embedding, embed
 from .rerank import DEFAULT_RERANK, LIKELY, Reranked, SecondLook
 from .rerank import rerank as rerank_sides
@@ -47,7 +47,7 @@ __all__ = ["MISALIGNED", "Benchmark", "Run", "benchmark"]
 # The misaligned case that every benchmark shows beside the aligned one: all three at once.
 MISALIGNED = Warp(shift=0.05, scale=1.1, rotate=5)
 RECALLS = (1, 5, 10)
-_NOT_IN_JSON = ("ranks", "query_frames", "examples")
+_NOT_IN_JSON = ("ranks", "query_frames", "examples", "matches")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Run:
     descriptor's alone. ``same_place`` says how far the probability of one place can be trusted, on each
     query's most probable right item and its most probable wrong one among those compared. ``sequence`` is the
     recall with the evidence of neighbors in time, of the descriptor and re-ranked, where it was asked for.
-    ``remark`` says what the failures have in common, where they have.
+    ``remark`` says what the failures have in common, where they have. ``matches`` is what each query finds
+    first, where positions say what is right; :func:`crossband.retrieval.plot_route_map` draws it.
     """
 
     model: str
@@ -96,6 +97,7 @@ class Run:
     ranks: Ranks = field(repr=False, compare=False)
     query_frames: tuple[str, ...] = field(repr=False, compare=False)
     examples: list[Example] = field(repr=False, compare=False)
+    matches: RouteMatches | None = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, repr=False)
@@ -304,8 +306,8 @@ def benchmark(
         check_length(sequence)
     runs: list[Run] = []
     faults: dict[tuple[str, str], ImageFault] = {}
-    for model in distinct(models):
-        descriptor = Descriptor.of(model, options)
+    loaded = [Descriptor.of(model, options) for model in distinct(models)]  # refused before any work
+    for descriptor in loaded:
         look = SecondLook.of(descriptor, rerank_features, options.weights) if rerank else None
         plan = _Plan(
             rule, store, misaligned, own_means, look, rerank, max_memory, workers, sequence, csls, likely
@@ -423,6 +425,14 @@ class _Described:
         return Sides.of(self.plain, way, own_means=own_means)
 
 
+def _matches(sides: Sides, lists: Reranked | None, plan: _Plan) -> RouteMatches | None:
+    """What each query finds first, where places are told apart by position."""
+    if plan.rule.name != "within" or plan.rule.meters is None:
+        return None
+    rows = sides.nearest(plan.max_memory) if lists is None else lists.columns[:, 0]
+    return RouteMatches(sides.query_frames, sides.gallery_frames, rows, plan.rule.meters)
+
+
 def _offset(sides: Sides, ranks: Ranks, plan: _Plan, frames: Frames) -> str | None:
     """What most answers have in common where most are wrong: a constant step from the query in the frames'
     order, as between recordings of which one began late."""
@@ -508,6 +518,7 @@ def _measure(
                     plan.max_memory,
                     listed=(lists.distances, lists.columns) if lists else None,
                 ),
+                matches=_matches(sides, lists, plan),
             ),
             plain.faults,
         )

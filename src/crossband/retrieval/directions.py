@@ -77,6 +77,23 @@ class Example:
 
 
 @dataclass(frozen=True)
+class RouteMatches:
+    """What queries with positions found first.
+
+    Attributes:
+        queries: the frames asked for.
+        gallery: the frames searched.
+        rows: int ``(n,)``, the gallery row found first for each query; -1 where there is none.
+        threshold: meters within which a match is right.
+    """
+
+    queries: Frames
+    gallery: Frames
+    rows: np.ndarray
+    threshold: float
+
+
+@dataclass(frozen=True)
 class Sides:
     """The two sides of one direction: final vectors and the frames they belong to."""
 
@@ -120,6 +137,12 @@ class Sides:
         positives = rule.positives(self.query_frames, self.gallery_frames)
         blocks = distance_blocks(self.queries, self.gallery, max_memory)
         return rank_positives(blocks, positives, self.itself())
+
+    def nearest(self, max_memory: int) -> np.ndarray:
+        """Return the gallery row found first for each query, int ``(n,)``; its own image does not count."""
+        _, rows = exact_search(self.queries, self.gallery, 1 + int(self.same_band), max_memory)
+        own = self.itself()
+        return rows[:, 0] if own is None else np.where(rows[:, 0] == own, rows[:, -1], rows[:, 0])
 
     def without_hubs(self, max_memory: int) -> Sides:
         """Return sides among which distances order as CSLS does; the queries stand for all queries."""

@@ -313,6 +313,9 @@ def explain(
             parameter="query",
         )
     (way,) = ways
+    for name in queries or ():
+        if name not in frames.names:
+            raise unknown_name("query", name, frames.names)
     result = benchmark(
         frames,
         models,

@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     from .explain import DistanceCurve, Plane
 
 __all__ = [
+    "DARK",
+    "LIGHT",
     "Ink",
     "data_address",
     "heat_picture",
+    "many_colors",
     "plot_centroids",
     "plot_distances",
     "plot_plane",
@@ -117,7 +120,7 @@ def plot_plane(plane: Plane, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure
     points, is_query = plane.points, plane.is_query
     places = sorted({place for place in plane.places if place})
     if 2 <= len(places) <= _MOST_PLACES:
-        colors = _many_colors(len(places))
+        colors = many_colors(len(places))
         mine = np.array([colors[places.index(place)] if place else to_rgb(ink.soft) for place in plane.places])
     else:
         mine = np.where(is_query[:, None], to_rgb(PALETTE[0]), to_rgb(PALETTE[1]))
@@ -226,8 +229,8 @@ def _legend(ax: Axes, ink: Ink) -> None:
         text.set_color(ink.text)
 
 
-def _many_colors(n: int) -> np.ndarray:
-    """Colors that are told apart: the palette, then evenly round the hues."""
+def many_colors(n: int) -> np.ndarray:
+    """Return colors that are told apart, ``(n, 3)``: the palette, then evenly round the hues."""
     if n <= len(PALETTE):
         return np.array([to_rgb(color) for color in PALETTE[:n]])
     return colormaps["turbo"](np.linspace(0.04, 0.96, n))[:, :3]

@@ -443,6 +443,8 @@ class Gallery:
             ImageFault: an image cannot be used.
             CrossbandError: as :meth:`nearest`.
         """
+        if k < 1:
+            raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
         asked = as_images(images)
         names = [str(one) if isinstance(one, str | Path) else f"image {n}" for n, one in enumerate(asked, 1)]
         shown = [one if isinstance(one, str | Path) else as_image(one, band, units) for one in asked]

@@ -12,6 +12,7 @@ import numpy as np
 from ...bands import Band, Normalization, parse_band
 from ...datasets import is_text
 from ...errors import CrossbandError
+from ...files import make_folder
 from ...frames import Frames
 from ...progress import note
 from ..descriptor import (
@@ -77,6 +78,10 @@ def index(
     there = (folder / "gallery.json").exists()
     if not there and folder == Path():  # what an empty variable of a shell becomes
         raise CrossbandError("no gallery is made in the current folder itself; name one", parameter="gallery")
+    if there:
+        make_folder(folder)  # refused now where it cannot be written
+    elif store is not None:
+        make_folder(folder.parent)
     with working_folder(folder, store) as work:
         if there:
             opened = Gallery.open(folder, options)
