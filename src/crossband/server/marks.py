@@ -65,7 +65,7 @@ def marks_manifest(gallery: ServedGallery, marks: Sequence[Mark]) -> str:
         )
     folder = os.path.commonpath([Path(row[b]).parent for row in frames.values() for b in BANDS if b in row])
     numbers: dict[tuple[str, str], str] = {}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for key, row in frames.items():
         place = numbers.setdefault(root(key), f"marked{len(numbers) + 1:04d}")
         paths = {band.value: os.path.relpath(row[band.value], folder) for band in BANDS if band.value in row}
@@ -73,7 +73,7 @@ def marks_manifest(gallery: ServedGallery, marks: Sequence[Mark]) -> str:
             "place": place,
             "not_same": "".join(f"{name};" for name in sorted(wrong.get(key, ()))) or None,
         }
-        rows.append({**row, **paths, **judged})
+        rows.append(row | paths | judged)
     made = Frames.make(rows, folder)
     buffer = io.StringIO()
     buffer.write(f"# root: {folder}\n")
