@@ -34,12 +34,14 @@ def test_nothing_of_the_extra_is_imported_with_the_package():
     assert done.stdout.strip() == "set()"
 
 
-def test_mistakes_are_one_sentence(crossband, gallery, tmp_path):  # noqa: F811
+def test_mistakes_are_one_sentence(crossband, gallery, tmp_path, monkeypatch):  # noqa: F811
     refused(crossband("serve", "--gallery", "gone"), "gone", "--gallery")
     (tmp_path / "empty").mkdir()
     refused(crossband("serve", "--gallery", tmp_path / "empty"), "no gallery", "crossband index")
     (tmp_path / "token").write_text("short")
     refused(crossband("serve", "--gallery", gallery, "--token-file", tmp_path / "token"), "16", "--token-file")
+    monkeypatch.setenv("CROSSBAND_TOKEN", "short")
+    refused(crossband("serve", "--gallery", gallery), "16", "CROSSBAND_TOKEN")
 
 
 def test_folders_of_one_name_are_told_apart(tmp_path):

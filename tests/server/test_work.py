@@ -117,7 +117,7 @@ def test_jobs_are_queued_cancelled_and_followed_again(tmp_path, monkeypatch):
     time.sleep(0.8)
     assert begun == [first]
     again.cancel(first)
-    wait(lambda: begun == [first, second])
+    wait(lambda: begun == [first, second] and second in again._children)
     assert again.told(first)["status"] == "cancelled"
     spec = json.loads((tmp_path / f"{second}.json").read_text())
     again._children[second].send_signal(signal.SIGKILL)  # one that died without a word is started anew

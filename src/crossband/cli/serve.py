@@ -13,6 +13,7 @@ from ._app import app
 from ._arguments import DeviceOption, MemoryOption
 
 _TOKEN = "CROSSBAND_TOKEN"
+_SHORTEST = 16
 
 
 @app.command()
@@ -91,16 +92,18 @@ def serve(
 
 def _token(file: Path | None) -> str | None:
     """The token of a file or of the environment: on the command line every user of the machine would see it."""
+    where, text = str(file), os.environ.get(_TOKEN, "")
     if file is None:
-        return os.environ.get(_TOKEN) or None
-    try:
-        text = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        where = _TOKEN
+    else:
+        try:
+            text = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CrossbandError(
+                f"the token cannot be read from {file} ({error})", parameter="token_file"
+            ) from None
+    if (text or file is not None) and len(text) < _SHORTEST:
         raise CrossbandError(
-            f"the token cannot be read from {file} ({error})", parameter="token_file"
-        ) from None
-    if len(text) < 16:
-        raise CrossbandError(
-            f"the token in {file} has under 16 signs; make a longer one", parameter="token_file"
+            f"the token in {where} has under {_SHORTEST} signs; make a longer one", parameter="token_file"
         )
-    return text
+    return text or None

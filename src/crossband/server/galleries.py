@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,8 @@ class ServedGallery:
         Raises:
             KeyError: there is none.
         """
-        return self._told(name, self.row(name))
+        catalog = self.catalog()
+        return _told(catalog, name, catalog.table.loc[name])
 
     def by_name(self, frame: str, band: Band) -> str:
         """Return the item of a frame's name and band; of several, the first.
@@ -164,8 +165,8 @@ class ServedGallery:
         kept = self.kept(where)
         kept = kept.sort_values(sort, kind="stable", na_position="last")
         part = kept.iloc[offset : offset + limit]
-        rows = zip(part.index, part.to_dict("records"), strict=True)
-        return {"total": len(kept), "items": [self._told(str(name), row) for name, row in rows]}
+        rows, catalog = zip(part.index, part.to_dict("records"), strict=True), self.catalog()
+        return {"total": len(kept), "items": [_told(catalog, str(name), row) for name, row in rows]}
 
     def facets(self, where: str | None) -> list[dict[str, Any]]:
         """Tell of each column that holds something its values and their counts, or its range."""
@@ -213,13 +214,17 @@ class ServedGallery:
             matches = self.gallery.nearest(vector, max(k, first), where, max_memory=self._memory)
         return self.gallery.rerank(image, band, matches, first)[:k] if first else matches
 
-    def told_match(self, match: Match) -> dict[str, Any]:
-        """Return a match as the API tells it: as the library does, with names in place of paths."""
-        catalog = self.catalog()
-        name = catalog.by_place.get((match.frame, match.band, match.path))
-        told = {key: value for key, value in match.to_dict().items() if key not in ("path", *match.metadata)}
-        bands = {} if name is None else self._bands(str(catalog.table.at[name, "key"]), match.frame)
-        return {"id": name, **told, "metadata": match.metadata, "bands": bands}
+    def told_matches(self, matches: Sequence[Match]) -> list[dict[str, Any]]:
+        """Return matches as the API tells them: as the library does, with names in place of paths."""
+        catalog, found = self.catalog(), []
+        for match in matches:
+            name = catalog.by_place.get((match.frame, match.band, match.path))
+            hidden = ("path", *match.metadata)
+            told = {key: value for key, value in match.to_dict().items() if key not in hidden}
+            key = "" if name is None else str(catalog.table.at[name, "key"])
+            bands = catalog.by_frame.get((key.partition("|")[0], match.frame), {})
+            found.append({"id": name, **told, "metadata": match.metadata, "bands": bands})
+        return found
 
     def source(self, name: str) -> tuple[Source, Band, Units | None]:
         """Tell where an item's image lies, and in which units it was indexed.
@@ -304,13 +309,12 @@ class ServedGallery:
                 found.append({"distance": float(near[i]), "first": one, "second": two})
         return found
 
-    def _bands(self, key: str, frame: str) -> dict[str, str]:
-        return self.catalog().by_frame.get((key.partition("|")[0], frame), {})
 
-    def _told(self, name: str, row: Mapping[Any, Any]) -> dict[str, Any]:
-        metadata = {column: row[column] for column in METADATA if not pd.isna(row[column])}
-        bands = self._bands(row["key"], row["frame"])
-        return {"id": name, "frame": row["frame"], "band": row["band"], "metadata": metadata, "bands": bands}
+def _told(catalog: Catalog, name: str, row: Mapping[Any, Any]) -> dict[str, Any]:
+    """An item as the API tells it."""
+    metadata = {column: row[column] for column in METADATA if not pd.isna(row[column])}
+    bands = catalog.by_frame.get((row["key"].partition("|")[0], row["frame"]), {})
+    return {"id": name, "frame": row["frame"], "band": row["band"], "metadata": metadata, "bands": bands}
 
 
 def open_galleries(

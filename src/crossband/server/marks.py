@@ -65,7 +65,7 @@ def marks_manifest(gallery: ServedGallery, marks: Sequence[Mark]) -> str:
         )
     folder = os.path.commonpath([Path(row[b]).parent for row in frames.values() for b in BANDS if b in row])
     numbers: dict[tuple[str, str], str] = {}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for key, row in frames.items():
         place = numbers.setdefault(root(key), f"marked{len(numbers) + 1:04d}")
         paths: dict[str, Any] = {

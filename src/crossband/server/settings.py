@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from ..errors import CrossbandError
 
-__all__ = ["Settings", "named_folders"]
+__all__ = ["LOCAL", "Settings", "named_folders"]
 
-_LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1")
+LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
 class Settings(BaseModel):
@@ -78,7 +78,7 @@ class Settings(BaseModel):
             ['images.example', 'localhost']
         """
         own = () if _is_any(self.host) else (self.host.lower(),)
-        return frozenset((*_LOCAL, *own, *(name.lower() for name in self.names)))
+        return frozenset((*LOCAL, *own, *(name.lower() for name in self.names)))
 
 
 def _is_any(host: str) -> bool:

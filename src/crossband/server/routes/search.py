@@ -117,7 +117,7 @@ def search(
     return schemas.SearchAnswer(
         gallery=gallery.name,
         query=query,
-        matches=[schemas.Found(**gallery.told_match(match)) for match in shown],
+        matches=[schemas.Found(**one) for one in gallery.told_matches(shown)],
         hidden=len(matches) - len(shown),
         seconds=time.perf_counter() - began,
     )
