@@ -3,7 +3,8 @@
 ``python -m benchmarks.matching axes OUT --city CITY --m3svd M3SVD`` learns the axes of the local features,
 ``... calibrate OUT ...`` the probability of one place, both on the simulated city (another seed than the
 demo's) and M3SVD (MIT) alone. ``... recall``, ``... align`` and ``... speed`` measure, on sets that neither
-has seen; each prints rows and, with ``--write``, puts them into docs/matching.md.
+has seen; each prints rows and, with ``--write``, puts them into docs/matching.md. ``... features OUT --sets
+roadscene=FOLDER`` compares learned local features with the encoder's maps without a first stage.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from crossband.datasets import open_frames, scan
 from crossband.frames import Frames
 from crossband.io import read_image
 from crossband.matching import LocalFeatures, MatchReranker, SamePlace
+from crossband.matching.keypoints import OWN, KeypointReranker, create_features
 from crossband.metrics import Protocol, recall_at
 from crossband.metrics.reliability import reliability
 from crossband.progress import track
@@ -93,7 +95,7 @@ def axes(sets: list[Frames], out: Path) -> Path:
     return out
 
 
-def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 3, seed: int = 0) -> SamePlace:
+def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 9, seed: int = 0) -> SamePlace:
     """Fit the probability of one place: right pairs under random misalignments, and as many wrong ones: of
     several, the one whose matches look best."""
     from sklearn.linear_model import LogisticRegression
@@ -118,7 +120,7 @@ def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 3, seed: 
             apart = np.flatnonzero(places != code)
             wrong = rng.choice(apart, min(others, len(apart)), replace=False)
             found = reranker.evidence(mine[row], [theirs[row], *(theirs[w] for w in wrong)])
-            worst = 1 + int(found.strength()[1:].argmax())
+            worst = 1 + int(found.agreement[1:].argmax())
             for which in (0, worst):
                 rows.append(found.features()[which])
                 right.append(which == 0)
@@ -129,7 +131,7 @@ def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 3, seed: 
     model = SamePlace(
         tuple((fitted.coef_[0] / scale).round(4).tolist()),
         round(float(fitted.intercept_[0]), 4),
-        " and ".join(name for name, _ in sets) + f", {len(y)} pairs",
+        " and ".join(dict.fromkeys(name for name, _ in sets)) + f", {len(y)} pairs",
     )
     model.write(out)
     print(model, reliability(fitted.predict_proba(x / scale)[:, 1], y))
@@ -176,19 +178,66 @@ def recall(frames: Frames, store: Path, warps: dict[str, Warp | None], k: int = 
     return lines
 
 
+def compared_features(frames: Frames, names: list[str], weights: Path | None, warp: Warp | None) -> list[str]:
+    """Rows of the table of local features: every query against every item, both ways, in one run."""
+    descriptor, (first, second) = Descriptor.load(), frames.bands[:2]
+    statistics = descriptor.encoder.statistics
+    lines = []
+    for name in names:
+        if name == OWN:
+            reranker = MatchReranker(descriptor.encoder, descriptor.preprocess.size)
+        else:
+            reranker = KeypointReranker(create_features(name, weights), name, statistics, 1024)
+        kept, start = {}, time.process_time()
+        for band, moved in ((first, None), (second, warp)):
+            preprocess = replace(descriptor.preprocess, warp=moved)
+            with torch.inference_mode():
+                kept[band] = [
+                    reranker(preprocess(read_image(path, band), band)[None])[0]
+                    for path in track(frames.paths(band), len(frames), f"{name}, {band}")
+                ]
+        image_ms = (time.process_time() - start) * 1e3 / (2 * len(frames))
+        recalls, start = [], time.process_time()
+        for asked, searched in ((first, second), (second, first)):
+            right = 0
+            for row, query in enumerate(track(kept[asked], len(frames), f"{name}, {asked}")):
+                scores = reranker.scores(query, kept[searched])
+                right += int((scores >= scores[row]).sum() == 1)  # a tie counts against
+            recalls.append(100 * right / len(frames))
+        pair_ms = (time.process_time() - start) * 1e3 / (2 * len(frames) ** 2)
+        lines.append(f"| {name} | {recalls[0]:.1f}, {recalls[1]:.1f} | {image_ms:.0f} | {pair_ms:.1f} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+FEATURES_HEAD = "| local features | R@1 both ways | ms an image | ms a pair |\n|---|---|---:|---:|"
 HEAD = "| set | descriptor R@1 | re-ranked R@1 | same place: AUROC, calibration error |\n|---|---|---|---|"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("axes", "calibrate", "recall"))
+    parser.add_argument("what", choices=("axes", "calibrate", "recall", "features"))
     parser.add_argument("out", type=Path, help="a file for axes and calibrate, a folder to work in for recall")
-    parser.add_argument("--city", type=Path, help="a folder of crossband simulate --preset retrieval")
+    parser.add_argument(
+        "--city", type=Path, nargs="*", default=[], help="folders of crossband simulate --preset retrieval"
+    )
     parser.add_argument("--m3svd", type=Path)
     parser.add_argument("--sets", nargs="*", default=[], help="NAME=FOLDER of pairs to measure on")
+    parser.add_argument("--features", nargs="*", default=[OWN, "aliked", "xfeat"])
+    parser.add_argument("--weights", type=Path, help="folder of learned features' weights")
+    parser.add_argument("--queries", type=int, default=40, help="of features, at equal steps")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     start = time.perf_counter()
+    if given.what == "features":
+        frames = two_bands(Path(given.sets[0].partition("=")[2]))
+        chosen = np.linspace(0, len(frames) - 1, given.queries).astype(int)
+        lines = compared_features(frames.select(chosen), given.features, given.weights, MISALIGNED)
+        if given.write:
+            told = f"{given.queries} RoadScene pairs, {MISALIGNED}; processor time of one core. {machine()}"
+            text = "\n".join([FEATURES_HEAD, *lines, "", told])
+            write_section(ROOT / "docs" / "matching.md", "features", text)
+        return
     if given.what == "recall":
         lines = []
         for text in given.sets:
@@ -198,8 +247,8 @@ def main() -> None:
         if given.write:
             write_section(ROOT / "docs" / "matching.md", "recall", "\n".join([HEAD, *lines, "", machine()]))
         return
-    city = two_bands(given.city).select(slice(None, None, 2))
-    sets = [("the city", city), ("M3SVD", m3svd(given.m3svd, given.out.parent / "m3svd-images"))]
+    cities = [("the city", two_bands(folder)) for folder in given.city]
+    sets = [*cities, ("M3SVD", m3svd(given.m3svd, given.out.parent / "m3svd-images"))]
     if given.what == "axes":
         axes([frames for _, frames in sets], given.out)
     else:

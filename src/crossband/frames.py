@@ -19,7 +19,7 @@ from .errors import CrossbandError
 from .files import write_file
 from .rigs import RigTransform
 
-__all__ = ["COLUMNS", "Frames"]
+__all__ = ["COLUMNS", "MANIFESTS", "Frames", "find_manifest"]
 
 COLUMNS: dict[str, str] = {
     "frame": "string",
@@ -44,6 +44,19 @@ COLUMNS: dict[str, str] = {
 }
 _PATH_COLUMNS = (*(band.value for band in BANDS), "labels", "boxes")
 _ROOT_KEY = b"crossband_root"
+
+MANIFESTS = ("frames.parquet", "frames.csv")
+"""What the manifest of a folder is called; the first that is there counts."""
+
+
+def find_manifest(folder: str | Path) -> Path | None:
+    """Return the manifest of a folder, ``None`` where it has none.
+
+    Example:
+        >>> find_manifest("gone") is None
+        True
+    """
+    return next((path for name in MANIFESTS if (path := Path(folder) / name).is_file()), None)
 
 
 @dataclass(frozen=True)

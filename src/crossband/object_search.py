@@ -88,7 +88,7 @@ def reid(
             network,
             k,
             band=band,
-            cameras=camera,
+            camera=camera,
             rerank=rerank,
             store=store,
             device=device,

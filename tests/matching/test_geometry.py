@@ -37,7 +37,7 @@ def test_a_scale_beyond_the_bounds_is_no_hypothesis():
 def test_mutual_matches_are_those_of_a_search_both_ways():
     generator = torch.Generator().manual_seed(0)
     query, other = (F.normalize(torch.randn(n, 8, generator=generator), dim=1) for n in (30, 50))
-    found = mutual_matches(query, other)
+    found = mutual_matches((query @ other.T).numpy())
     distance = torch.cdist(query.double(), other.double())
     assert np.array_equal(found.partner, distance.argmin(1).numpy())
     back = distance.argmin(0).numpy()

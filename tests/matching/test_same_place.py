@@ -15,8 +15,9 @@ from crossband.metrics.reliability import auroc, reliability
 def test_more_of_the_same_matches_make_one_place_more_probable():
     rows = [(n, n / 200, 0.8, 0.6) for n in (0, 10, 40, 120, 200)]
     nothing = (0.0, 0.0, 0.0, 0.0)
-    assert SamePlace.packaged().probability(Evidence.of([nothing]))[0] < 0.2
-    probable = SamePlace.packaged().probability(Evidence.of(rows))
+    assert SamePlace.packaged().probability(Evidence.of([nothing], np.zeros(1)))[0] < 0.2
+    agreement = np.array([0.05, 0.15, 0.3, 0.6, 0.8])
+    probable = SamePlace.packaged().probability(Evidence.of(rows, agreement))
     assert (np.diff(probable) > 0).all()
     assert probable[0] < 0.2
     assert probable[-1] > 0.9
@@ -35,14 +36,15 @@ def test_inliers_on_a_line_have_no_spread():
         [
             Evidence.row(where.astype(complex), np.ones(len(where), bool), np.ones(len(where)), (20, 20))
             for where in (line, square)
-        ]
+        ],
+        np.zeros(2),
     )
     assert all_of.spread[0] == pytest.approx(0, abs=1e-3)
     assert all_of.spread[1] == pytest.approx(1, abs=0.05)
 
 
 def test_a_model_is_read_as_it_was_written(tmp_path):
-    model = SamePlace((1.0, 2.0, 3.0), 0.5, "a test")
+    model = SamePlace((1.0, 2.0, 3.0, 4.0), 0.5, "a test")
     assert SamePlace.read(model.write(tmp_path / "a.json")) == model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from ._arguments import (
     TurnOption,
     UnitsOption,
     ViewOption,
+    WeightsOption,
     with_units,
 )
 from ._printing import print_json
@@ -137,28 +139,45 @@ def data_extract(
 
 
 @data_app.command("check")
-def data_check(source: FramesArgument, root: RootOption = None, as_json: JsonOption = False) -> None:
-    """List every fault of every image: missing, damaged, constant, twice there, one band twice.
+def data_check(
+    source: FramesArgument,
+    pairs: Annotated[
+        int,
+        typer.Option(min=0, help="first frames whose bands are matched: other scenes, swaps, delays; 0: none"),
+    ] = 400,
+    root: RootOption = None,
+    rig: RigOption = None,
+    weights: WeightsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List every fault: images missing, damaged, constant or there twice, and pairs that are none.
 
-    The exit status is 2 when there is a fault.
+    The bands of a frame are matched: pairs that show other scenes, swapped pairs, and a stream that comes late
+    by some frames. The exit status is 2 when there is a fault.
 
     Example: crossband data check recordings/frames.parquet
     """
     from ..datasets import open_frames
     from ..datasets.check import check_frames
+    from ..matching.check import check_pairs
 
-    frames = open_frames(source, root)
+    frames = open_frames(source, root).with_rig(rig)
     audit = check_frames(frames)
     audit.remarks.extend(suggest_places(frames))
+    compared = check_pairs(frames, pairs, weights) if pairs else []
+    more = [fault for one in compared for fault in one.faults]
+    audit = replace(audit, faults=[*audit.faults, *more])
     table = audit.to_pandas()
     if as_json:
         found = {"frames": audit.n_frames, "images": audit.n_images, "faults": table.to_dict("records")}
-        print_json({**found, "remarks": audit.remarks})
+        print_json({**found, "remarks": audit.remarks, "pairs": [one.to_json() for one in compared]})
     else:
         for fault in audit.faults:
             print(f"{fault.path}: {fault.kind}: {fault.reason}")
         for line in audit.remarks:
             print(f"remark: {line}")
+        for one in compared:
+            print(f"{one.frames} pairs of {one.first} and {one.second} matched, {len(one.faults)} faults")
         print(f"{audit.n_images} images of {audit.n_frames} frames, {len(audit.faults)} faults")
     if audit.faults:
         lost = sum(fault.kind == "unreadable" for fault in audit.faults)

@@ -11,13 +11,16 @@ import typer
 from ..errors import CrossbandError, unknown_name
 from ._app import app, gallery_app
 from ._arguments import (
+    CslsOption,
     DeviceOption,
     FramesArgument,
     FramesReading,
     GalleryOption,
     JsonOption,
+    LikelyOption,
     MemoryOption,
     RerankOption,
+    SequenceOption,
     StoreOption,
     UnitsOption,
     WeightsOption,
@@ -106,9 +109,9 @@ def search(
         str | None, typer.Option(help="folder of images of the query's band, to learn its mean from")
     ] = None,
     rerank: RerankOption = 10,
-    likely: Annotated[
-        float, typer.Option(min=0, max=1, help="least probability of the same place that counts as found")
-    ] = 0.5,
+    likely: LikelyOption = 0.5,
+    sequence: SequenceOption = None,
+    csls: CslsOption = False,
     strip: Annotated[Path | None, typer.Option(help="write a picture of the queries and their matches")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="write the matches as a table, .csv")] = None,
     units: UnitsOption = None,
@@ -145,6 +148,8 @@ def search(
         options=Options(weights=weights, device=device),
         max_memory=parse_memory(max_memory),
         rerank=rerank,
+        sequence=sequence,
+        csls=csls,
     )
     say_left_out(matches.faults)
     _say_same_place(matches, likely)
@@ -213,15 +218,15 @@ def query_image(
 
 
 def _say_same_place(matches: SearchResult, likely: float) -> None:
-    """Say on standard error whether the first match shows the query's place, a line a query."""
-    for name, found in zip(matches.queries, matches.found, strict=True):
+    """Say on standard error whether the first match of each query shows the query's place."""
+    for query, found in zip(matches.queries, matches.found, strict=True):
         if not found or found[0].same_place is None:
             continue
-        probable, start = found[0].same_place, f"{name}: " if len(matches.queries) > 1 else ""
+        probable, name = found[0].same_place, f"{Path(query).name}: " if len(matches.queries) > 1 else ""
         if probable >= likely:
-            print(f"{start}same place: {probable:.2f} ({found[0].frame})", file=sys.stderr)
+            print(f"{name}same place: {probable:.2f} ({found[0].frame})", file=sys.stderr)
         else:
-            print(f"{start}probably not in this gallery (same place: {probable:.2f} at best)", file=sys.stderr)
+            print(f"{name}probably not in this gallery (same place: {probable:.2f} at best)", file=sys.stderr)
 
 
 @gallery_app.command("info")

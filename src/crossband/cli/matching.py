@@ -21,7 +21,11 @@ def align(
     ],
     second: Annotated[Path | None, typer.Argument(metavar="B", help="another camera's image")] = None,
     bands: Annotated[str, typer.Option(help="the two bands, from and to")] = "rgb,tir",
-    model: Annotated[str, typer.Option(help="similarity, affine or homography")] = "homography",
+    model: Annotated[str, typer.Option(help="auto, similarity, affine or homography")] = "auto",
+    features: Annotated[
+        str,
+        typer.Option(help="encoder, or learned: aliked, disk, xfeat, loftr, aliked+lightglue, ..."),
+    ] = "encoder",
     rig: Annotated[
         bool, typer.Option("--rig", help="one transform for two cameras, from all pairs of a folder")
     ] = False,
@@ -49,17 +53,17 @@ def align(
     if rig or apply is not None:
         if second is not None:
             raise CrossbandError("--rig and --apply take one folder of pairs, not two images; leave B out")
-        _align_folder(first, names, model, use, apply, out, weights, root, as_json)
+        _align_folder(first, names, model, features, use, apply, out, weights, root, as_json)
         return
     if second is None:
         raise CrossbandError("align takes two images, or with --rig a folder of pairs; give B")
     from ..files import make_folder
-    from ..matching.align import Aligner
+    from ..matching.keypoints import create_aligner
     from ..reports.alignment import save_alignment
 
     if out is not None:
         make_folder(out)
-    aligner = Aligner(model, weights)
+    aligner = create_aligner(features, model, weights)
     one, other = (aligner.read(path, band, units) for path, band in zip((first, second), names, strict=True))
     found = aligner.align(one, other)
     if out is not None:
@@ -81,6 +85,7 @@ def _align_folder(
     source: Path,
     names: list[str],
     model: str,
+    features: str,
     use: Path | None,
     apply: Path | None,
     out: Path | None,
@@ -90,6 +95,7 @@ def _align_folder(
 ) -> None:
     from ..datasets import open_frames
     from ..files import make_folder
+    from ..matching.keypoints import create_aligner
     from ..matching.rig import Rig, fit_rig
 
     frames = open_frames(source, root)
@@ -98,7 +104,9 @@ def _align_folder(
     folder = make_folder(out or Path())
     if apply is not None:
         make_folder(apply)
-    fit = None if use is not None else fit_rig(frames, model, first, second, weights=weights)
+    fit = None
+    if use is None:
+        fit = fit_rig(frames, model, first, second, aligner=create_aligner(features, model, weights))
     found = fit.rig if fit is not None else Rig.read(use or "")
     if as_json:
         print_json(found.to_json())

@@ -18,7 +18,16 @@ from ..io import Image, read_image
 from ..progress import track
 from ..rigs import RigTransform
 
-__all__ = ["IMAGENET", "TURNS", "Placement", "Preprocess", "Statistics", "Warp", "measure_statistics"]
+__all__ = [
+    "IMAGENET",
+    "TURNS",
+    "Placement",
+    "Preprocess",
+    "Statistics",
+    "Warp",
+    "four_numbers",
+    "measure_statistics",
+]
 
 
 _STRIP_PIXELS = 1 << 22
@@ -66,6 +75,19 @@ class Warp:
         offset = -matrix @ torch.tensor([2 * self.shift, 2 * self.shift], dtype=image.dtype)
         grid = F.affine_grid(torch.cat([matrix, offset[:, None]], 1)[None], [1, *image.shape], False)
         return F.grid_sample(image[None], grid, padding_mode="border", align_corners=False)[0]
+
+
+def four_numbers(text: str, said: str, parameter: str) -> tuple[float, float, float, float]:
+    """Read four numbers with commas between.
+
+    Raises:
+        CrossbandError: they are not; ``said`` tells what was expected of the ``parameter``.
+    """
+    try:
+        one, two, three, four = (float(number) for number in text.split(","))
+    except ValueError:
+        raise CrossbandError(said, parameter=parameter) from None
+    return one, two, three, four
 
 
 @dataclass(frozen=True)
@@ -116,13 +138,9 @@ class Placement:
         for text in views:
             name, _, numbers = text.partition("=")
             band = parse_band(name)
-            try:
-                left, top, width, height = (float(number) for number in numbers.split(","))
-            except ValueError:
-                raise CrossbandError(
-                    f"a view is BAND=LEFT,TOP,WIDTH,HEIGHT, not {text!r}", parameter="view"
-                ) from None
-            found[band] = cls(found[band].turn if band in found else "0", (left, top, width, height))
+            said = f"a view is BAND=LEFT,TOP,WIDTH,HEIGHT, not {text!r}"
+            view = four_numbers(numbers, said, "view")
+            found[band] = cls(found[band].turn if band in found else "0", view)
         return found
 
     @classmethod

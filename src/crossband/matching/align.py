@@ -1,16 +1,15 @@
 """Registration of two images of different cameras: a transform, its uncertainty, and whether it is one scene.
 
 Coarse to fine. Local features are matched at one or more relative sizes, each partner's position is refined to
-below a cell by parabolas through the similarities around it, and a transform is fitted to the matches
-(MAGSAC++, Barath et al., CVPR 2020; OpenCV's USAC). It is then refined on the locally normalized gradient
-images by the enhanced correlation coefficient (Evangelidis and Psarakis, PAMI 2008), once on each half of a
-checkerboard as well: how far the two halves disagree is the measure of the error.
+below a cell by parabolas through the similarities around it, and a similarity is fitted to the matches
+(RANSAC). It is then refined by where blocks of the one image's edges lie in the other
+(:mod:`crossband.matching.blocks`), which also tell which model is needed, how large the error is, and, where
+they agree, that it is one scene.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -20,23 +19,25 @@ import torch
 from ..bands import Band, parse_band
 from ..data.preprocess import IMAGENET, Preprocess
 from ..errors import CrossbandError
-from ..io import read_image
+from ..io import Image, as_image
 from ..models import create_encoder
 from ..nn import Encoder
+from .agreement import lay_over
+from .blocks import Laying, edges, moved, refined
 from .features import LocalFeatures
 from .geometry import consensus
-from .gradients import gradient_image
 from .reranker import MatchReranker
 from .same_place import Evidence
 
 __all__ = ["MODELS", "Aligner", "Picture", "Registration", "corner_error", "corners"]
 
-MODELS = ("similarity", "affine", "homography")
+MODELS = ("auto", "similarity", "affine", "homography")
+_SIMPLEST_FIRST = MODELS[1:]
 _SMALLEST, _WORK, _BASE = 32, 512, 320  # pixels: refused below; longer side that is refined on, and matched on
 _LIKELY = 0.5
-_ROUNDS = ((5, 2.0), (1, 1.0))  # blur of the correlation, and how far a round may move corners, in cells
 _CELL = 8
-_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-5)
+_SURE, _MANY = 0.4, 40  # share of blocks that find themselves, and their number, that make one scene certain
+_ERRORS = 2.0  # standard errors that are told as the error; from M3SVD's pairs, moved by known warps
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Registration:
         inliers: matches that it explains.
         same_place: the probability that both show one scene.
         error_px: the estimated mean error of a corner of the first image, in pixels of the second.
-        refined: whether the gradient images agreed on a finer transform than the matches gave.
+        refined: whether blocks of edges agreed on a finer transform than the matches gave.
         matches: float64 ``(inliers, 4)``: column and row in the first, column and row in the second image.
     """
 
@@ -103,7 +104,8 @@ class Aligner:
     """Registers images of any two bands; the network is loaded once.
 
     Args:
-        model: ``similarity``, ``affine`` or ``homography``.
+        model: ``similarity``, ``affine`` or ``homography``; ``auto`` takes the simplest that explains
+            the images.
         weights: where to look for the network's weights first.
         encoder: another network than the default's.
 
@@ -112,7 +114,7 @@ class Aligner:
     """
 
     def __init__(
-        self, model: str = "homography", weights: str | Path | None = None, encoder: Encoder | None = None
+        self, model: str = "auto", weights: str | Path | None = None, encoder: Encoder | None = None
     ) -> None:
         if model not in MODELS:
             raise CrossbandError(
@@ -123,23 +125,25 @@ class Aligner:
         self._features = LocalFeatures.of(self._encoder)
         self._judge = MatchReranker(self._encoder, (_BASE, _BASE), self._features)
 
-    def read(self, path: str | Path, band: Band | str = "rgb", units: str | None = None) -> Picture:
-        """One image, normalized as its band is.
+    def read(
+        self, path: str | Path | Image, band: Band | str = "rgb", units: str | None = None, name: str = ""
+    ) -> Picture:
+        """One image, a file or decoded already, normalized as its band is; ``name`` stands in errors.
 
         Raises:
             CrossbandError: it cannot be read, or is smaller than 32 pixels.
         """
         band = parse_band(band)
-        image = read_image(path, band, units)
+        image, name = as_image(path, band, units), name or str(path)
         height, width = image.pixels.shape[:2]
         if min(height, width) < _SMALLEST:
             raise CrossbandError(
-                f"{path} has {width}x{height} pixels, too few to be aligned; "
+                f"{name} has {width}x{height} pixels, too few to be aligned; "
                 f"give images of {_SMALLEST} or more a side"
             )
         unit = Preprocess((height, width), dict.fromkeys(Band, IMAGENET)).unit(image, band).numpy()
         gray = unit[0] if len(unit) == 1 else np.tensordot((0.299, 0.587, 0.114), unit, 1)
-        return Picture(np.ascontiguousarray(gray, np.float32), str(path))
+        return Picture(np.ascontiguousarray(gray, np.float32), name)
 
     def align(self, first: Picture, second: Picture) -> Registration:
         """Register two images.
@@ -151,17 +155,28 @@ class Aligner:
             if float(one.gray.max() - one.gray.min()) < 1 / 255:
                 raise CrossbandError(f"{one.name} is blank: there is nothing in it to align")
         pairs, likely = self.matches(first, second)
-        if likely < _LIKELY or len(pairs) < 4:
+        rough, inside = fitted(pairs, "similarity", 1.5 * _CELL * max(second.size) / _BASE)
+        found = self._refined(first, second, rough) if inside.sum() >= 4 else None
+        if found is not None and found.share >= _SURE and found.blocks >= _MANY:
+            likely = max(likely, found.share)
+        if likely < _LIKELY or inside.sum() < 4:
             raise CrossbandError(
                 f"{first.name} and {second.name} do not show the same scene (probability {likely:.2f}); "
                 "no transform was written"
             )
-        rough, inside = fitted(pairs, self.model, 1.5 * _CELL * max(second.size) / _BASE)
+        if found is not None:
+            return Registration(
+                found.matrix, found.model, len(pairs), likely, _ERRORS * found.deviation, True, pairs
+            )
+        model = "similarity" if self.model == "auto" else self.model
+        rough, inside = fitted(pairs, model, 1.5 * _CELL * max(second.size) / _BASE)
         if inside.sum() < 4:
             raise CrossbandError(
-                f"no {self.model} takes {first.name} to {second.name}; try a similarity", parameter="model"
+                f"no {model} takes {first.name} to {second.name}; try a similarity", parameter="model"
             )
-        return self._refined(first, second, rough, pairs[inside], likely)
+        pairs = pairs[inside]
+        error = _error_of_fit(pairs, rough, first.size)
+        return Registration(rough / rough[2, 2], model, len(pairs), likely, error, False, pairs)
 
     def matches(self, first: Picture, second: Picture) -> tuple[np.ndarray, float]:
         """Match two images: ``(m, 4)`` that one similarity explains, and the probability of one scene.
@@ -199,11 +214,19 @@ class Aligner:
         # the judge matches one position in four, so it is asked about as many
         even = (here % grid[1] % 2 == 0) & (here // grid[1] % 2 == 0)
         row = Evidence.row(z[even], found.inliers[even], product[here, there][even], grid)
+        rows, columns = np.mgrid[: grid[0] : 2, : grid[1] : 2]
+        laid = lay_over(
+            product.reshape(*grid, -1)[::2, ::2].reshape(1, rows.size, -1),
+            (columns + 1j * rows).ravel(),
+            np.array([found.factor]),
+            np.array([found.offset]),
+            other,
+        )
         pixels = [
-            _moved(np.linalg.inv(scale), (points + 0.5) * _CELL - 0.5)
+            moved(np.linalg.inv(scale), (points + 0.5) * _CELL - 0.5)
             for points, scale in ((where, scale), (whither, second_scale))
         ]
-        return np.concatenate(pixels, 1)[found.inliers], Evidence.of([row])
+        return np.concatenate(pixels, 1)[found.inliers], Evidence.of([row], laid.agreement)
 
     def probability(self, evidence: Evidence) -> float:
         """Return the probability of one scene."""
@@ -219,26 +242,16 @@ class Aligner:
             found = self._features(pixels[None].to(device))[0].cpu().numpy()
         return found, self._features.grid((image.shape[0], image.shape[1]))
 
-    def _refined(
-        self, first: Picture, second: Picture, rough: np.ndarray, pairs: np.ndarray, likely: float
-    ) -> Registration:
+    def _refined(self, first: Picture, second: Picture, rough: np.ndarray) -> Laying | None:
+        """The transform that blocks agree on, in the pixels of both images."""
         work = [picture.scaled(min(_WORK, max(64, max(picture.size)))) for picture in (first, second)]
-        ours, theirs = (_edges(image) for image, _ in work)
-        scales = [scale for _, scale in work]
-        start = scales[1] @ rough @ np.linalg.inv(scales[0])
-        cell = _CELL * max(theirs.shape) / _BASE
-        whole = _correlated(ours, theirs, start, self.model, None, cell)
-        error = _error_of_fit(pairs, rough, self.model, first.size)
-        matrix = rough
-        if whole is not None:
-            matrix = np.linalg.inv(scales[1]) @ whole @ scales[0]
-            halves = [
-                _correlated(ours, theirs, start, self.model, mask, cell) for mask in _checkerboard(ours.shape)
-            ]
-            back = [np.linalg.inv(scales[1]) @ half @ scales[0] for half in halves if half is not None]
-            error = corner_error(back[0], back[1], first.size) / 2 if len(back) == 2 else error
-        matrix = matrix / matrix[2, 2]
-        return Registration(matrix, self.model, len(pairs), likely, float(error), whole is not None, pairs)
+        (ours, here), (theirs, there) = ((edges(image), scale) for image, scale in work)
+        models = _SIMPLEST_FIRST if self.model == "auto" else (self.model,)
+        found = refined(ours, theirs, there @ rough @ np.linalg.inv(here), models)
+        if found is None:
+            return None
+        matrix = np.linalg.inv(there) @ found.matrix @ here
+        return replace(found, matrix=matrix / matrix[2, 2], deviation=found.deviation / float(there[0, 0]))
 
 
 def corners(size: tuple[int, int]) -> np.ndarray:
@@ -256,7 +269,7 @@ def corner_error(one: np.ndarray, other: np.ndarray, size: tuple[int, int]) -> f
         5.0
     """
     places = corners(size)
-    return float(np.linalg.norm(_moved(one, places) - _moved(other, places), axis=1).mean())
+    return float(np.linalg.norm(moved(one, places) - moved(other, places), axis=1).mean())
 
 
 def fitted(pairs: np.ndarray, model: str, threshold: float) -> tuple[np.ndarray, np.ndarray]:
@@ -282,12 +295,6 @@ def fitted(pairs: np.ndarray, model: str, threshold: float) -> tuple[np.ndarray,
     return matrix, inside.ravel().astype(bool)
 
 
-def _moved(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points ``(n, 2)`` through a transform ``(3, 3)``."""
-    out = np.concatenate([points, np.ones((len(points), 1))], 1) @ matrix.T
-    return out[:, :2] / out[:, 2:]
-
-
 def _below_a_cell(surfaces: np.ndarray, peaks: np.ndarray) -> np.ndarray:
     """Where parabolas through the similarities ``(m, rows, columns)`` beside each peak have theirs: (column,
     row), at most half a cell from it."""
@@ -307,50 +314,12 @@ def _below_a_cell(surfaces: np.ndarray, peaks: np.ndarray) -> np.ndarray:
     return out.clip(-0.5, 0.5)
 
 
-def _edges(image: np.ndarray) -> np.ndarray:
-    return gradient_image(torch.from_numpy(np.ascontiguousarray(image))[None, None])[0, 0].numpy()
-
-
-def _checkerboard(shape: Sequence[int], across: int = 8) -> list[np.ndarray]:
-    """Masks of the two halves of a checkerboard."""
-    rows, columns = np.mgrid[: shape[0], : shape[1]]
-    odd = (rows * across // shape[0] + columns * across // shape[1]) % 2
-    return [(odd * 255).astype(np.uint8), ((1 - odd) * 255).astype(np.uint8)]
-
-
-def _correlated(
-    ours: np.ndarray, theirs: np.ndarray, start: np.ndarray, model: str, mask: np.ndarray | None, cell: float
-) -> np.ndarray | None:
-    """The transform from one gradient image to another that correlates them most, near one that is known;
-    ``None`` where none is found, or one that is farther from it than matches can be wrong."""
-    motion = cv2.MOTION_HOMOGRAPHY if model == "homography" else cv2.MOTION_AFFINE
-    matrix = (start / start[2, 2]).astype(np.float32)
-    whole = np.full(theirs.shape, 255, np.uint8)  # of the second image; the first one's own mask weighs it
-    for blur, most in _ROUNDS:
-        given = matrix if motion == cv2.MOTION_HOMOGRAPHY else matrix[:2]
-        seen = whole
-        if mask is not None:  # OpenCV masks the second image: the first one's half as it falls there
-            seen = cv2.warpPerspective(mask, matrix.astype(float), theirs.shape[::-1], flags=cv2.INTER_NEAREST)
-        try:
-            found = cv2.findTransformECC(ours, theirs, given.copy(), motion, _STOP, seen, blur)[1]
-        except cv2.error:  # it does not converge
-            return None
-        refined = found if motion == cv2.MOTION_HOMOGRAPHY else np.vstack([found, [0, 0, 1]])
-        if (
-            not np.isfinite(refined).all()
-            or corner_error(matrix, refined, (ours.shape[0], ours.shape[1])) > most * 2 * cell
-        ):
-            return None
-        matrix = refined.astype(np.float32)
-    return matrix.astype(float)
-
-
-def _error_of_fit(pairs: np.ndarray, matrix: np.ndarray, model: str, size: tuple[int, int]) -> float:
+def _error_of_fit(pairs: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> float:
     """The mean standard error of the corners of an affine transform fitted to matches by least squares."""
     here, there = pairs[:, :2], pairs[:, 2:]
     design = np.concatenate([here, np.ones((len(here), 1))], 1)
     free = max(2 * len(here) - 8, 1)
-    variance = float(np.square(_moved(matrix, here) - there).sum()) / free
+    variance = float(np.square(moved(matrix, here) - there).sum()) / free
     inverse = np.linalg.pinv(design.T @ design)
     places = np.concatenate([corners(size), np.ones((4, 1))], 1)
     return float(np.sqrt(2 * variance * np.einsum("ni,ij,nj->n", places, inverse, places)).mean())

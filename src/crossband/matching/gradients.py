@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from ..data.preprocess import Statistics
 
-__all__ = ["gradient_image", "restandardized"]
+__all__ = ["double_angle", "gradient_image", "restandardized"]
 
 _SMOOTH, _AROUND = 1.5, 16.0  # deviations of the Gaussians, pixels
 _FLOOR = 2 / 255  # a gradient that is as good as none
@@ -35,6 +35,22 @@ def gradient_image(gray: torch.Tensor) -> torch.Tensor:
     sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=gray.dtype, device=gray.device)
     steep = F.conv2d(smooth, torch.stack([sobel, sobel.T])[:, None]).norm(dim=1, keepdim=True)
     return (steep / (_blurred(steep, _AROUND) + _FLOOR)).clamp(max=_MOST) / _MOST
+
+
+def double_angle(gray: torch.Tensor) -> torch.Tensor:
+    """Compute local edges ``(B, 3, H, W)`` of gray images ``(B, 1, H, W)``: strength in [0, 1], and direction.
+
+    The direction is the strength times cosine and sine of twice the gradient's angle: an edge that is bright on
+    its other side has the same.
+    """
+    smooth = F.pad(_blurred(gray, 1.0), (1, 1, 1, 1), mode="replicate")
+    sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=gray.dtype, device=gray.device)
+    x, y = F.conv2d(smooth, torch.stack([sobel, sobel.T])[:, None]).split(1, 1)
+    square = x * x + y * y
+    steep = square.sqrt()
+    strength = (steep / (_blurred(steep, _AROUND) + _FLOOR)).clamp(max=_MOST) / _MOST
+    known = square.clamp_min(1e-8)
+    return torch.cat([strength, strength * (x * x - y * y) / known, strength * 2 * x * y / known], 1)
 
 
 def restandardized(images: torch.Tensor, statistics: Statistics) -> torch.Tensor:

@@ -19,7 +19,7 @@ from ..files import write_file
 __all__ = ["Evidence", "SamePlace"]
 
 PACKED = Path(__file__).with_name("same_place.json")
-_FEATURES = 3
+_FEATURES = 4
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,23 @@ class Evidence:
         spread: float64 ``(k,)``: deviation of the inliers over the image, across its narrower direction, as
             a share of what positions all over the image have; 0 for a line or a point.
         similarity: float64 ``(k,)``: mean cosine of the inliers.
+        agreement: float64 ``(k,)``: of all positions once the one image is laid over the other; see
+            :mod:`crossband.matching.agreement`.
     """
 
     inliers: np.ndarray
     share: np.ndarray
     spread: np.ndarray
     similarity: np.ndarray
+    agreement: np.ndarray
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[float, float, float, float]]) -> Evidence:
-        """Evidence of pairs, each as :meth:`row` gives it."""
+    def of(cls, rows: Sequence[tuple[float, float, float, float]], agreement: np.ndarray) -> Evidence:
+        """Evidence of pairs, each as :meth:`row` gives it, and how far they agree ``(k,)``."""
         table = np.array(rows, float).reshape(-1, 4)
-        return cls(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3])
+        return cls(
+            table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3], np.asarray(agreement, float)
+        )
 
     @staticmethod
     def row(
@@ -62,16 +67,16 @@ class Evidence:
         return float(n), n / len(here), min(narrow, 1.0), float(similarity[inliers].mean())
 
     def strength(self) -> np.ndarray:
-        """Compute inliers over the root of all mutual matches, float64 ``(k,)``, which order candidates."""
+        """Compute inliers over the root of all mutual matches, float64 ``(k,)``."""
         return np.sqrt(self.inliers * self.share)
 
     def features(self) -> np.ndarray:
-        """Return what the regression reads, float64 ``(k, 3)``.
+        """Return what the regression reads, float64 ``(k, 4)``.
 
         The cosine is not among them: between right pairs of bands that see different things it is lower than
         between chance matches of wrong ones.
         """
-        return np.stack([self.strength(), self.share, self.spread], 1)
+        return np.stack([self.strength(), self.share, self.spread, self.agreement], 1)
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,9 @@ class SamePlace:
         fitted_on: the sets, in words.
 
     Example:
-        >>> model = SamePlace((1.0, 0.0, 0.0), -2.0, "nothing")
-        >>> model.probability(Evidence.of([(0, 0, 0, 0), (36, 1, 1, 1)])).round(2).tolist()
+        >>> model = SamePlace((1.0, 0.0, 0.0, 0.0), -2.0, "nothing")
+        >>> evidence = Evidence.of([(0, 0, 0, 0), (36, 1, 1, 1)], np.array([0.0, 0.5]))
+        >>> model.probability(evidence).round(2).tolist()
         [0.12, 0.98]
     """
 

@@ -14,10 +14,10 @@ import PIL.ImageFont
 import PIL.ImageOps
 
 from ..bands import Band, Normalization
-from ..errors import ImageFault
+from ..errors import CrossbandError, ImageFault
 from ..io import Image, as_image
 
-__all__ = ["Tile", "strip", "thumbnail"]
+__all__ = ["Tile", "save_picture", "strip", "thumbnail"]
 
 _TILE = (240, 180)
 _GAP, _CAPTION = 10, 38
@@ -66,6 +66,20 @@ def thumbnail(image: Image, band: Band, size: tuple[int, int] = _TILE) -> PIL.Im
     picture = PIL.Image.fromarray(pixels).convert("RGB")
     picture.thumbnail(size, PIL.Image.Resampling.LANCZOS)
     return picture
+
+
+def save_picture(picture: PIL.Image.Image, path: str | Path) -> Path:
+    """Write a picture, as JPEG or PNG by the name; its folder is made if need be.
+
+    Raises:
+        CrossbandError: the file cannot be written.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path, quality=90)
+    except (OSError, ValueError) as error:
+        raise CrossbandError(f"cannot write {path} ({error}); give a name ending in .jpg or .png") from None
+    return Path(path)
 
 
 def strip(rows: Sequence[Sequence[Tile]], dark: bool = False) -> PIL.Image.Image:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, overload
 import pandas as pd
 import PIL.Image
 
-from ..errors import CrossbandError, ImageFault
+from ..errors import ImageFault
 from ..files import write_file
 from ..io import Image
-from ..reports.strips import Tile, strip
+from ..reports.strips import Tile, save_picture, strip
 from ..results import Result
 
 if TYPE_CHECKING:
@@ -104,12 +104,7 @@ class SearchResult(Result):
         Raises:
             CrossbandError: the file cannot be written.
         """
-        try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self.strip().save(path, quality=90)
-        except (OSError, ValueError) as error:
-            raise CrossbandError(f"cannot write {path} ({error}); give a name ending in .jpg or .png") from None
-        return Path(path)
+        return save_picture(self.strip(), path)
 
     def report(self, folder: str | Path) -> Path:
         """Write ``search.json``, ``search.csv`` and ``matches.jpg`` into a folder; gives the folder."""

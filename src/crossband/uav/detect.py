@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from ..errors import CrossbandError, need_package
 from ..files import make_folder
@@ -14,6 +17,9 @@ from .networks import Networks
 from .semantic_map import read_map
 from .stages import align, localize
 from .stages import detect as run_stage
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Detection", "detect"]
 
@@ -36,6 +42,13 @@ class Detection(Result):
     top: float
     right: float
     bottom: float
+
+    @staticmethod
+    def draw(table: pd.DataFrame) -> Figure:
+        """Draw the scores of some objects by class, and how many there are of each."""
+        from ..reports.result_plots import plot_detections
+
+        return plot_detections(table)
 
 
 def detect(

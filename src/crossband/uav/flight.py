@@ -1,7 +1,7 @@
 """A flight: thermal images with what the aircraft knew of itself, as a folder, an image sequence or a video.
 
 ==================  ===========================================================================================
-manifest            a folder with ``frames.parquet`` (or the file itself) with the column ``tir``
+manifest            a folder with ``frames.parquet`` or ``.csv`` (or the file itself) with the column ``tir``
 image sequence      a folder of images and a table ``flight.csv``, one row per image, named in column ``file``
 video               a file, and a table ``NAME.csv`` beside it with the column ``frame``, counted from 0; 16-bit
                     gray video (FFV1, say) stays 16-bit
@@ -26,7 +26,7 @@ from ..bands import Units, parse_units, to_kelvin
 from ..data.reader import FrameReader
 from ..datasets.check import usable_frames
 from ..errors import CrossbandError
-from ..frames import Frames, leaves_folder
+from ..frames import MANIFESTS, Frames, find_manifest, leaves_folder
 from ..io import IMAGE_SUFFIXES, Image
 from ..io.exif import read_exif
 from ..io.video import read_video
@@ -119,8 +119,8 @@ def open_flight(path: str | Path, where: dict[str, list[str]] | None = None) -> 
         return _video_flight(path, where)
     if path.is_dir() and (path / "flight.csv").is_file():
         return _sequence_flight(path, where)
-    manifest = path / "frames.parquet" if path.is_dir() else path
-    if manifest.is_file() and manifest.suffix in (".parquet", ".csv"):
+    manifest = find_manifest(path) if path.is_dir() else path
+    if manifest is not None and manifest.is_file() and manifest.suffix in (".parquet", ".csv"):
         return _manifest_flight(manifest, where)
     if path.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
         return _exif_flight(path, where)
@@ -237,7 +237,7 @@ def _manifest_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
     reader = FrameReader(frames)
     table = frames.table.copy()
     table["units"] = [units or "counts" for units in frames.units()]
-    source = path.parent if path.name == "frames.parquet" else path
+    source = path.parent if path.name in MANIFESTS else path
     return _made(table, source, lambda row: reader.image(row, "tir"), where)
 
 

@@ -11,11 +11,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from ..data.preprocess import four_numbers
 from ..errors import CrossbandError, need_package
 from ..files import make_folder, write_file
 from ..progress import track
@@ -26,6 +27,9 @@ from .networks import Detector, Networks
 from .semantic_map import SemanticMap, read_map
 from .stages import Position, align, detect, localize
 from .translate import Thermal, read_photograph, translate_photograph
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["ObjectMatch", "ReidResult", "geojson", "match", "reid"]
 
@@ -89,6 +93,12 @@ class ReidResult(Result):
         """Return one row per match."""
         columns = list(ObjectMatch.__dataclass_fields__)
         return pd.DataFrame([asdict(one) for one in self.matches], columns=columns)
+
+    def plot(self) -> Figure:
+        """Draw the distance of each match, and the threshold below which it may be the object."""
+        from ..reports.result_plots import plot_distances
+
+        return plot_distances(self.to_pandas(), self.threshold)
 
 
 def reid(
@@ -269,10 +279,5 @@ def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
     """
     if text is None:
         return None
-    try:
-        left, top, right, bottom = (float(part) for part in text.split(","))
-    except ValueError:
-        raise CrossbandError(
-            f"a box is LEFT,TOP,RIGHT,BOTTOM in pixels, as in 4,8,24,18, not {text!r}", parameter="box"
-        ) from None
-    return left, top, right, bottom
+    said = f"a box is LEFT,TOP,RIGHT,BOTTOM in pixels, as in 4,8,24,18, not {text!r}"
+    return four_numbers(text, said, "box")
