@@ -25,7 +25,7 @@ class Matches:
 
 
 def mutual_matches(similar: np.ndarray) -> Matches:
-    """Match two sets of vectors by their cosines; the larger set may be matched by fewer vectors of the other.
+    """Match two sets of vectors by their cosines; the larger may be matched by fewer of the other.
 
     No second search is needed: a partner is mutual where the similarity is the largest of its column.
 

@@ -25,7 +25,7 @@ _STEP = 2  # of the query's rows and columns one in two is matched: a quarter of
 
 
 class MatchReranker(Reranker):
-    """Order candidates by how well they agree once laid over the query, mixed with the descriptors' distances.
+    """Order candidates by how they agree once laid over the query, and by descriptors' distances.
 
     Args:
         encoder: whose maps are compared.
