@@ -3,7 +3,8 @@
 ``python -m benchmarks.matching axes OUT --city CITY --m3svd M3SVD`` learns the axes of the local features,
 ``... calibrate OUT ...`` the probability of one place, both on the simulated city (another seed than the
 demo's) and M3SVD (MIT) alone. ``... recall``, ``... align`` and ``... speed`` measure, on sets that neither
-has seen; each prints rows and, with ``--write``, puts them into docs/matching.md.
+has seen; each prints rows and, with ``--write``, puts them into docs/matching.md. ``... features OUT --sets
+roadscene=FOLDER`` compares learned local features with the encoder's maps without a first stage.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from crossband.datasets import open_frames, scan
 from crossband.frames import Frames
 from crossband.io import read_image
 from crossband.matching import LocalFeatures, MatchReranker, SamePlace
+from crossband.matching.keypoints import OWN, KeypointReranker, create_features
 from crossband.metrics import Protocol, recall_at
 from crossband.metrics.reliability import reliability
 from crossband.progress import track
@@ -176,21 +178,66 @@ def recall(frames: Frames, store: Path, warps: dict[str, Warp | None], k: int = 
     return lines
 
 
+def compared_features(frames: Frames, names: list[str], weights: Path | None, warp: Warp | None) -> list[str]:
+    """Rows of the table of local features: every query against every item, both ways, in one run."""
+    descriptor, (first, second) = Descriptor.load(), frames.bands[:2]
+    statistics = descriptor.encoder.statistics
+    lines = []
+    for name in names:
+        if name == OWN:
+            reranker = MatchReranker(descriptor.encoder, descriptor.preprocess.size)
+        else:
+            reranker = KeypointReranker(create_features(name, weights), name, statistics, 1024)
+        kept, start = {}, time.process_time()
+        for band, moved in ((first, None), (second, warp)):
+            preprocess = replace(descriptor.preprocess, warp=moved)
+            with torch.inference_mode():
+                kept[band] = [
+                    reranker(preprocess(read_image(path, band), band)[None])[0]
+                    for path in track(frames.paths(band), len(frames), f"{name}, {band}")
+                ]
+        image_ms = (time.process_time() - start) * 1e3 / (2 * len(frames))
+        recalls, start = [], time.process_time()
+        for asked, searched in ((first, second), (second, first)):
+            right = 0
+            for row, query in enumerate(track(kept[asked], len(frames), f"{name}, {asked}")):
+                scores = reranker.scores(query, kept[searched])
+                right += int((scores >= scores[row]).sum() == 1)  # a tie counts against
+            recalls.append(100 * right / len(frames))
+        pair_ms = (time.process_time() - start) * 1e3 / (2 * len(frames) ** 2)
+        lines.append(f"| {name} | {recalls[0]:.1f}, {recalls[1]:.1f} | {image_ms:.0f} | {pair_ms:.1f} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+FEATURES_HEAD = "| local features | R@1 both ways | ms an image | ms a pair |\n|---|---|---:|---:|"
 HEAD = "| set | descriptor R@1 | re-ranked R@1 | same place: AUROC, calibration error |\n|---|---|---|---|"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("axes", "calibrate", "recall"))
+    parser.add_argument("what", choices=("axes", "calibrate", "recall", "features"))
     parser.add_argument("out", type=Path, help="a file for axes and calibrate, a folder to work in for recall")
     parser.add_argument(
         "--city", type=Path, nargs="*", default=[], help="folders of crossband simulate --preset retrieval"
     )
     parser.add_argument("--m3svd", type=Path)
     parser.add_argument("--sets", nargs="*", default=[], help="NAME=FOLDER of pairs to measure on")
+    parser.add_argument("--features", nargs="*", default=[OWN, "aliked", "xfeat"])
+    parser.add_argument("--weights", type=Path, help="folder of learned features' weights")
+    parser.add_argument("--queries", type=int, default=40, help="of features, at equal steps")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     start = time.perf_counter()
+    if given.what == "features":
+        frames = two_bands(Path(given.sets[0].partition("=")[2]))
+        chosen = np.linspace(0, len(frames) - 1, given.queries).astype(int)
+        lines = compared_features(frames.select(chosen), given.features, given.weights, MISALIGNED)
+        if given.write:
+            told = f"{given.queries} RoadScene pairs, {MISALIGNED}; processor time of one core. {machine()}"
+            text = "\n".join([FEATURES_HEAD, *lines, "", told])
+            write_section(ROOT / "docs" / "matching.md", "features", text)
+        return
     if given.what == "recall":
         lines = []
         for text in given.sets:

@@ -67,11 +67,10 @@ def measured(path: Path, make: Any) -> dict[str, Any]:
 
 def scores(pooling: str, checkpoint: Path | None, seed: int, root: Path, real: Path | None) -> dict[str, Any]:
     recipe, seeded = recipe_of(pooling), [f"seed={seed}"]
-    tests = evaluate(recipe, checkpoint, overrides=seeded, data_root=root)["tests"]
+    tests = evaluate(recipe, checkpoint, overrides=seeded, data_root=root).tests
     if real is not None:
-        tests |= evaluate(recipe, checkpoint, overrides=[*seeded, *real_overrides(real)], data_root=root)[
-            "tests"
-        ]
+        overrides = [*seeded, *real_overrides(real)]
+        tests |= evaluate(recipe, checkpoint, overrides=overrides, data_root=root).tests
     return tests
 
 

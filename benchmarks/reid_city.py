@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from crossband.reid.figures import CHALLENGES
+
 from ._harness import ROOT, machine, write_section
 
 ROWS = ("city_rgb", "city_nir", "city_tir", "city_msn", "city_hamnet", "city_msn_hsc", "city_msn_caid")
@@ -29,16 +31,7 @@ _NAMES = {
     "city_msn_caid": "MSN + L_caid",
     "city_hamnet": "HAMNet",
 }
-_TAGS = {
-    "none": "none",
-    "VC": "view change",
-    "OC": "occlusion",
-    "AL": "abnormal light",
-    "SH": "shadow",
-    "GL": "glare",
-    "LI": "low light",
-    "BN": "black night",
-}
+_TAGS = {"none": "none", **CHALLENGES}
 
 Results = dict[str, list[dict[str, Any]]]
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from crossband.datasets import open_frames
+from crossband.results import save_figure
 from crossband.segmentation import segment, segmentation_robustness
 from crossband.training import evaluate, train
 
@@ -99,7 +100,9 @@ def main(out: Path, data_root: Path, seeds: int = 1, variants: str = ",".join(VA
     there = {VARIANTS[name][0]: out / f"{name}_s0" / "best.safetensors" for name in CURVES}
     there = {title: path for title, path in there.items() if path.is_file()}
     frames = open_frames(data_root / "city" / "driving_3")
-    segmentation_robustness(frames, there).report(ROOT / "docs" / "images")
+    curve = segmentation_robustness(frames, there)
+    curve.points.to_csv(ROOT / "docs" / "images" / "segmentation_robustness.csv", index=False)
+    save_figure(curve.plot(), ROOT / "docs" / "images" / "segmentation_robustness.png")
     night = frames.table["frame"][(frames.table["condition"] == "night")].iloc[22]
     picture = segment_one(frames, str(night), there[VARIANTS["both"][0]], out / "segmented")
     (ROOT / "docs" / "images" / "segmentation_night.png").write_bytes(picture.read_bytes())

@@ -54,7 +54,7 @@ VERBS = {
     "fit": ("fit_descriptor", {"sources": "sets", "split": "sets"}),
 }
 # what a verb does with its text or its result, and what it gathers into Options
-SHOWN = {"as_json", "strip", "root", "units", "set_statistics", "likely", "count"}
+SHOWN = {"as_json", "strip", "root", "rig", "units", "set_statistics", "likely", "count"}
 PARSED = {"size", "max_memory", "models", "bands", "forms", "mode", "masks", "projections"}  # text in a verb
 OPTIONS = {"size", "normalize", "weights", "device", "view", "turn"}
 # a verb that reads two kinds of sources, each by its own function; what to write where depends on the kind

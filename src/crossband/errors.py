@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "MissingWeightsError",
     "UnknownNameError",
     "nearest",
+    "need_package",
     "unknown_name",
 ]
 
@@ -75,6 +77,27 @@ class ImageFault(CrossbandError):
     def __reduce__(self) -> tuple[type[ImageFault], tuple[str, str], dict[str, str]]:
         """Pickle by what it was made from: workers in other processes raise it too."""
         return type(self), (self.path, self.reason), {"parameter": self.parameter}
+
+
+def need_package(package: str, what: str, extra: str) -> None:
+    """Check, before any work, that an optional package is installed.
+
+    Args:
+        package: as Python imports it.
+        what: needs it, for the message.
+        extra: of crossband, that brings it.
+
+    Raises:
+        MissingExtraError: it is not.
+
+    Example:
+        >>> need_package("no_such_package", "flying", "uav")
+        Traceback (most recent call last):
+        ...
+        crossband.errors.MissingExtraError: flying needs no_such_package; pip install 'crossband[uav]'
+    """
+    if importlib.util.find_spec(package) is None:
+        raise MissingExtraError(f"{what} needs {package}; pip install 'crossband[{extra}]'")
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:

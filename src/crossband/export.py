@@ -15,7 +15,7 @@ from torch import nn
 
 from .bands import parse_band
 from .errors import CrossbandError, MissingExtraError
-from .files import write_file
+from .files import check_output, write_file
 from .nn.reparam import deploy
 from .profile import check_size, network_of
 from .results import Result
@@ -73,6 +73,7 @@ def export(
     path = Path(out)
     if path.suffix != ".onnx":
         raise CrossbandError(f"an export is a .onnx file, not {path.name}", parameter="out")
+    check_output(path)
     _need_onnx()
     network, channels = network_of(model, tuple(map(parse_band, bands)), classes, options)
     metadata = _metadata(model)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import json
 import math
 import os
+import platform
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,15 @@ from safetensors import SafetensorError
 
 from .errors import CrossbandError
 
-__all__ = ["cache_folder", "make_folder", "read_json", "results_kind", "write_file"]
+__all__ = [
+    "cache_folder",
+    "check_output",
+    "disk_errors",
+    "make_folder",
+    "read_json",
+    "results_kind",
+    "write_file",
+]
 
 
 def cache_folder() -> Path:
@@ -26,11 +37,15 @@ def cache_folder() -> Path:
     return Path(given) if given else Path(platformdirs.user_cache_dir("crossband", appauthor=False))
 
 
+_MACHINE = hashlib.blake2b(platform.node().encode(), digest_size=3).hexdigest()
+_PARTIAL = re.compile(rf"\.{_MACHINE}-(\d+)\..+")
 _FULL = 1 << 20  # bytes; a writer that fails with less left has failed for want of them
 
 
 def make_folder(path: str | Path) -> Path:
     """Create the folder and its parents where they do not exist.
+
+    What writers that were killed have left half-finished in it is removed.
 
     Raises:
         CrossbandError: it cannot be written.
@@ -38,14 +53,53 @@ def make_folder(path: str | Path) -> Path:
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".writable.{os.getpid()}"
+        probe = path / f".{_MACHINE}-{os.getpid()}.writable"
         probe.touch()
         probe.unlink()
+        _swept(path)
     except OSError as error:
         raise CrossbandError(
             f"cannot write to {path} ({error.strerror}); choose another folder", parameter="out"
         ) from None
     return path
+
+
+def check_output(path: str | Path, suffixes: Collection[str] = (), parameter: str = "out") -> Path:
+    """Check, before any work, that a file can be written where it is to be.
+
+    Args:
+        path: the file; its folder is made.
+        suffixes: those it may have, as in ``(".jpg", ".png")``; any where empty.
+        parameter: what gives it, for the command line.
+
+    Raises:
+        CrossbandError: another suffix, a folder in its place, or a folder that cannot be written.
+    """
+    path = Path(path)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise CrossbandError(
+            f"cannot write {path}: give a name ending in {' or '.join(suffixes)}", parameter=parameter
+        )
+    if path.is_dir():
+        raise CrossbandError(f"cannot write {path}, which is a folder; name a file", parameter=parameter)
+    make_folder(path.parent)
+    return path
+
+
+@functools.cache
+def _swept(folder: Path) -> None:
+    """Remove, once a process, what processes of this machine that are no more have left of
+    :func:`write_file`."""
+    with os.scandir(folder) as entries:
+        left = [(entry.path, match) for entry in entries if (match := _PARTIAL.fullmatch(entry.name))]
+    for name, match in left:
+        try:
+            os.kill(int(match[1]), 0)
+        except ProcessLookupError:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+        except (OSError, OverflowError):  # another user's
+            continue
 
 
 def read_json(path: str | Path, largest: int = 1 << 29) -> Any:
@@ -110,27 +164,36 @@ def write_file(path: str | Path, write: str | Callable[[Path], object], *, durab
         'whole'
     """
     path = Path(path)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    partial = path.with_name(f".{_MACHINE}-{os.getpid()}.{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        mode = partial.stat().st_mode & 0o777  # what the umask gives, whatever the writer makes of it
-        if callable(write):
-            write(partial)
-        else:
-            partial.write_text(write, encoding="utf-8", errors="backslashreplace")  # a name may be no UTF-8
-        partial.chmod(mode)
-        if durable:
-            _flush(partial)
-        partial.replace(path)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        if (reason := _disk_reason(error, path)) is None:
-            raise
-        raise CrossbandError(f"cannot write {path} ({reason}); choose another place", parameter="out") from None
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _swept(path.parent)
+            partial.touch()
+            mode = partial.stat().st_mode & 0o777  # what the umask gives, whatever the writer makes of it
+            if callable(write):
+                write(partial)
+            else:
+                partial.write_text(write, encoding="utf-8", errors="backslashreplace")  # a name may be no UTF-8
+            partial.chmod(mode)
+            if durable:
+                _flush(partial)
+            partial.replace(path)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
     return path
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what writing raises because of the disk into a sentence that names the file."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if (reason := _disk_reason(error, path)) is None:
+            raise
+        raise CrossbandError(f"cannot write {path} ({reason}); choose another place", parameter="out") from None
 
 
 def _disk_reason(error: Exception, path: Path) -> str | None:

@@ -19,7 +19,7 @@ from .errors import CrossbandError
 from .files import write_file
 from .rigs import RigTransform
 
-__all__ = ["COLUMNS", "Frames"]
+__all__ = ["COLUMNS", "MANIFESTS", "Frames", "find_manifest"]
 
 COLUMNS: dict[str, str] = {
     "frame": "string",
@@ -39,9 +39,24 @@ COLUMNS: dict[str, str] = {
     "labels": "string",
     "boxes": "string",
     "rig": "string",
+    "view": "string",
+    "turn": "string",
 }
 _PATH_COLUMNS = (*(band.value for band in BANDS), "labels", "boxes")
 _ROOT_KEY = b"crossband_root"
+
+MANIFESTS = ("frames.parquet", "frames.csv")
+"""What the manifest of a folder is called; the first that is there counts."""
+
+
+def find_manifest(folder: str | Path) -> Path | None:
+    """Return the manifest of a folder, ``None`` where it has none.
+
+    Example:
+        >>> find_manifest("gone") is None
+        True
+    """
+    return next((path for name in MANIFESTS if (path := Path(folder) / name).is_file()), None)
 
 
 @dataclass(frozen=True)
@@ -225,6 +240,23 @@ class Frames:
                 parameter="rig",
             )
         return self.assign(rig=transform.text)
+
+    def one(self, column: str) -> str:
+        """Return the one text that all frames have in a column, ``""`` where none has any.
+
+        Raises:
+            CrossbandError: they have several.
+        """
+        if not self.has(column):
+            return ""
+        texts = self.table[column].fillna("").unique()
+        if len(texts) > 1:
+            raise CrossbandError(
+                f"these frames have several values of {column}, such as {', '.join(map(repr, texts[:3]))}; "
+                "describe those of one at a time",
+                parameter=column,
+            )
+        return str(texts[0])
 
     def select(self, rows: np.ndarray | pd.Series | slice) -> Frames:
         """Return the frames of a boolean mask, positions or a slice, in their order."""

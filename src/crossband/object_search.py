@@ -71,9 +71,14 @@ def reid(
         CrossbandError: neither a whole gallery nor a whole flight, or a file that is missing or wrong.
     """
     if gallery is not None and flight is None:
+        from .files import check_output
         from .models.packaged import checkpoint_for
         from .reid.search import reid as in_gallery
 
+        if out is not None:
+            check_output(out, (".jpg", ".jpeg", ".png"))
+        if k < 1:
+            raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
         network = checkpoint
         if network is None or isinstance(network, str | Path):
             network = checkpoint_for("reidentification", network)
@@ -83,7 +88,7 @@ def reid(
             network,
             k,
             band=band,
-            cameras=camera,
+            camera=camera,
             rerank=rerank,
             store=store,
             device=device,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -23,6 +24,9 @@ from .nn.counting import count_cost
 from .nn.reparam import deploy
 from .progress import track
 from .results import Result, Rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["FORMS", "Profile", "check_size", "network_of", "profile"]
 
@@ -59,6 +63,24 @@ class Profile(Result):
     device: str
     dtype: str
     threads: int
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return its one row; the input as text, the latency as ``p50_ms`` and ``p95_ms``."""
+        latency = self.latency_ms or dict.fromkeys(("p50", "p95"), float("nan"))
+        row = {**asdict(self), "input": "x".join(map(str, self.input))}
+        del row["latency_ms"]
+        return pd.DataFrame([{**row, "p50_ms": latency["p50"], "p95_ms": latency["p95"]}])
+
+    @staticmethod
+    def draw(table: pd.DataFrame) -> Figure:
+        """Draw parameters, operations and latency of some profiles; see :meth:`to_pandas`."""
+        from .reports.result_plots import plot_profiles
+
+        return plot_profiles(table)
+
+    def plot(self) -> Figure:
+        """Draw its parameters, operations and latency."""
+        return self.draw(self.to_pandas())
 
 
 def profile(

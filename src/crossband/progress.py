@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,8 @@ __all__ = ["Progress", "note", "printable", "track"]
 
 T = TypeVar("T")
 
-_QUIET, _BETWEEN_LINES = 2.0, 10.0  # seconds
+_BETWEEN_LINES = float(os.environ.get("CROSSBAND_PROGRESS_SECONDS", 10))  # for whoever reads the lines
+_QUIET = min(2.0, _BETWEEN_LINES)
 
 
 def track(items: Iterable[T], total: int, what: str, unit: str = "images") -> Iterator[T]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Generic, TypeVar
 
@@ -14,6 +14,7 @@ from .errors import unknown_name
 __all__ = ["Registry"]
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 
 class Registry(Generic[T]):
@@ -50,6 +51,15 @@ class Registry(Generic[T]):
             raise ValueError(f"{self.kind} {name!r} is registered twice")
         self._entries[name] = entry
         return entry
+
+    def register(self, name: str, entry: Callable[[F], T]) -> Callable[[F], F]:
+        """Return a decorator that registers ``entry(decorated)`` and leaves the decorated as it is."""
+
+        def decorate(decorated: F) -> F:
+            self.add(name, entry(decorated))
+            return decorated
+
+        return decorate
 
     def get(self, name: str, also: Iterable[str] = ()) -> T:
         """Return the entry called ``name``.

@@ -1,20 +1,21 @@
-"""What every result can do: become a dictionary, JSON, a table, and show itself in a notebook."""
+"""What every result can do: become a dictionary, JSON, a table or a report, and show itself in a notebook."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from .errors import CrossbandError
 from .files import make_folder, write_file
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Result", "Rows", "save_figure"]
+__all__ = ["Curve", "Result", "Rows", "save_figure"]
 
 _SHOWN = 10  # rows of a table that a result shows of itself
 _WIDE = 12  # columns of it
@@ -24,8 +25,13 @@ class Result:
     """The base of what functions find; a subclass says what it holds, as a dataclass with ``repr=False``.
 
     A subclass overrides :meth:`to_dict` where its fields are not plain values, and :meth:`to_pandas` where
-    it is more than one row.
+    it is more than one row, and adds ``plot() -> Figure`` where there is something to see.
+
+    Attributes:
+        stem: of the files of a report; the class's name in small letters where it is empty.
     """
+
+    stem: ClassVar[str] = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values only, as JSON holds them."""
@@ -52,6 +58,25 @@ class Result:
         flat = {name: value for name, value in self.to_dict().items() if not isinstance(value, list | dict)}
         return pd.DataFrame([flat])
 
+    def report(self, folder: str | Path) -> Path:
+        """Write it into a folder as JSON, as CSV and, where it can be drawn, as PNG; gives the folder.
+
+        Raises:
+            CrossbandError: the folder cannot be written.
+        """
+        out, stem = make_folder(folder), self._stem()
+        self.to_json(out / f"{stem}.json")
+        write_file(out / f"{stem}.csv", lambda path: self.to_pandas().to_csv(path, index=False))
+        if self._drawn():
+            save_figure(self.plot(), out / f"{stem}.png")  # type: ignore[attr-defined]
+        return out
+
+    def _drawn(self) -> bool:
+        return hasattr(self, "plot")
+
+    def _stem(self) -> str:
+        return self.stem or type(self).__name__.lower()
+
     def _content(self) -> Any:
         return self.to_dict()
 
@@ -71,11 +96,32 @@ class Result:
         return f"<p><b>{self._title()}</b></p>{shown}"
 
 
+@dataclass(frozen=True, repr=False)
+class Curve(Result):
+    """Measurements at several amounts of something.
+
+    Attributes:
+        points: a row for each; a subclass names the columns.
+    """
+
+    points: pd.DataFrame
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"points": [...]}``, one mapping for each row."""
+        return {"points": self.points.to_dict("records")}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the points."""
+        return self.points
+
+
 R = TypeVar("R", bound=Result)
 
 
 class Rows(list[R], Result):
     """Results of one kind, a list of them: one row of the table each.
+
+    They are drawn together by their class's ``draw(table)``, where it has one.
 
     Example:
         >>> from dataclasses import dataclass
@@ -100,6 +146,23 @@ class Rows(list[R], Result):
 
         tables = [one.to_pandas() for one in self]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+    def plot(self) -> Figure:
+        """Draw them together.
+
+        Raises:
+            CrossbandError: there are none, or results of this kind cannot be drawn.
+        """
+        draw = getattr(self[0], "draw", None) if self else None
+        if draw is None:
+            raise CrossbandError(f"there is nothing to draw: {self._title()}")
+        return draw(self.to_pandas())
+
+    def _drawn(self) -> bool:
+        return bool(self) and hasattr(self[0], "draw")
+
+    def _stem(self) -> str:
+        return self[0]._stem() if self else "nothing"
 
     def _content(self) -> list[dict[str, Any]]:
         return [one.to_dict() for one in self]

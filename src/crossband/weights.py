@@ -36,6 +36,7 @@ _HOLDS = (
     "backbone_model_state_dict",
     "model",
     "trunk",
+    "extractor",
 )
 _TIMEOUT_SECONDS = 15
 

@@ -11,7 +11,7 @@ import pytest
 
 from crossband import cli
 
-from ..uav.conftest import networks, world  # noqa: F401  (fixtures)
+from ..uav.conftest import networks, photo, world  # noqa: F401  (fixtures)
 
 HOG = ("--models", "hog", "--size", "64x64")
 

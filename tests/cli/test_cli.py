@@ -257,7 +257,7 @@ def test_datasets_and_manifests_are_json_too(crossband, pairs):
 def test_data_check_lists_faults_and_ends_with_status_2(crossband, tmp_path, make_pairs):
     root = make_pairs(tmp_path / "set", n=3)
     (root / "rgb" / "0001.png").write_bytes(b"")
-    done = crossband("data", "check", root, "--json")
+    done = crossband("data", "check", root, "--pairs", 0, "--json")
     assert done.status == 2
     assert json.loads(done.out)["faults"][0]["kind"] == "unreadable"
     assert done.err.count("\n") == 1

@@ -31,6 +31,7 @@ def test_models_lists_segmentation_networks(crossband):
     assert found["params_m"] == pytest.approx(0.736, abs=0.001)
 
 
+@pytest.mark.slow
 def test_segment_prints_the_share_of_each_class(crossband, pairs, tmp_path):
     checkpoint = checkpoint_of(tmp_path / "best.safetensors")
     done = crossband(
@@ -50,6 +51,7 @@ def pairs(tmp_path_factory, make_pairs):
     return make_pairs(tmp_path_factory.mktemp("set") / "pairs", n=2)
 
 
+@pytest.mark.slow
 def test_an_export_says_how_far_it_differs(crossband, tmp_path):
     pytest.importorskip("onnxruntime", reason="export is an extra: crossband[export]")
     done = crossband("export", "mfnet", "--size", "64x48", "--out", tmp_path / "a.onnx")

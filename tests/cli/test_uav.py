@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import PIL.Image
 import pytest
 
 from crossband import cli
@@ -15,14 +14,6 @@ def run(capsys, *arguments: object) -> str:
 
     assert typer.main.get_command(cli.app).main([str(a) for a in arguments], standalone_mode=False) in (None, 0)
     return capsys.readouterr().out
-
-
-@pytest.fixture
-def photo(world, tmp_path):
-    path = tmp_path / "photo.png"
-    with PIL.Image.open(world / "world" / "rgb" / "0_0.png") as image:
-        image.crop((10, 8, 42, 34)).save(path)
-    return path
 
 
 @pytest.mark.slow

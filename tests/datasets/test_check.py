@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from crossband.datasets.check import check_frames, look_at_some
+from crossband.datasets.check import check_frames, look_at_some, same_picture
 from crossband.frames import Frames
 
 
@@ -116,6 +116,27 @@ def test_a_palette_or_another_depth_of_the_thermal_image_is_one_band_twice(tmp_p
     audit = check_frames(Frames.make(rows, tmp_path))
     assert any(line.startswith("band twice: 4 images") for line in audit.remarks)
     assert any(line.startswith("band twice") for line in look_at_some(Frames.make(rows, tmp_path)).lines())
+
+
+@pytest.mark.parametrize("side", [6, 8, 16, 64, 200])
+def test_two_nearly_black_bands_are_two_even_with_one_lamp_in_both(side):
+    rng = np.random.default_rng(side)
+    lamp = np.zeros((side, side), np.uint8)
+    lamp[side // 2 :][: max(side // 8, 1), : max(side // 8, 1)] = 90
+    for _ in range(20):
+        one, other = (rng.poisson(0.3, (side, side)).astype(np.uint8) for _ in range(2))
+        assert same_picture(one, other) is None
+        assert same_picture(one + lamp, other + lamp) is None
+        assert same_picture(np.stack([one + lamp] * 3, -1), other + lamp) is None
+    assert same_picture(lamp, lamp) is None  # all that is equal is the lamp
+
+
+@pytest.mark.parametrize("side", [6, 8, 16, 64, 200])
+def test_unlike_pictures_are_two_at_any_size_and_a_copy_is_one(side):
+    rng = np.random.default_rng(side)
+    one, other = (rng.integers(0, 250, (side, side), np.uint8) for _ in range(2))
+    assert same_picture(one, other) is None
+    assert same_picture(one, one.copy()) == "the pixels are equal"
 
 
 def test_an_image_without_a_single_number_is_constant(tmp_path):

@@ -88,15 +88,60 @@ def test_dji_frames_minutes_apart_are_no_pair(tmp_path):
         scan(tmp_path)
 
 
-def test_a_prefix_tells_the_band(tmp_path):
-    for i in range(2):
-        picture(tmp_path / f"rgb_{i}.png")
-        picture(tmp_path / f"thermal_{i}.png", gray=True)
+@pytest.mark.parametrize(
+    ("rgb", "tir"),
+    [
+        ("rgb_{i}.png", "thermal_{i}.png"),
+        ("VIS-{i}.png", "IR-{i}.png"),
+        ("RGB{i}.png", "TIR{i}.png"),
+        ("{i}_W.png", "{i}_T.png"),
+        ("{i}_V.png", "{i}_T.png"),
+        ("{i}-color.png", "{i}-lwir.png"),
+        ("rgb/rgb_{i}.png", "tir/tir_{i}.png"),
+        ("visible/{i}_vis.png", "thermal/{i}_ir.png"),
+        ("visible/img/{i}.png", "thermal/png/{i}.png"),
+        ("day2_rgb/{i}.png", "day2_thermal/{i}.png"),
+    ],
+)
+def test_words_of_bands_in_any_place_pair_the_frames(tmp_path, rgb, tir):
+    for i in ("0007", "0008"):
+        picture(tmp_path / rgb.format(i=i))
+        picture(tmp_path / tir.format(i=i), gray=True)
     assert scan(tmp_path).table.to_dict("records")[0] == {
-        "frame": "0",
-        "rgb": "rgb_0.png",
-        "tir": "thermal_0.png",
+        "frame": "0007",
+        "rgb": rgb.format(i="0007"),
+        "tir": tir.format(i="0007"),
     }
+
+
+@pytest.mark.parametrize(
+    ("rgb", "tir", "name"),
+    [
+        ("data/{f}/rgb/{i}.png", "data/{f}/tir/{i}.png", "data/{f}/{i}"),
+        ("{f}_rgb/{i}.png", "{f}_thermal/{i}.png", "{f}/{i}"),
+        ("RGB_{f}/{i}.png", "IR_{f}/{i}.png", "{f}/{i}"),
+        ("{f}/DJI_{i}_W.png", "{f}/DJI_{i}_T.png", "{f}/DJI_{i}"),
+        ("{f}/rgb_{i}.png", "{f}/thermal_{i}.png", "{f}/{i}"),
+        ("rgb/{f}/{i}.png", "thermal/{f}/{i}.png", "{f}/{i}"),
+    ],
+)
+def test_no_flight_is_lost_where_several_lie_together(tmp_path, rgb, tir, name):
+    told = [{"f": flight, "i": i} for flight in ("flight1", "flight2", "flight10") for i in ("0001", "0002")]
+    for one in told:
+        picture(tmp_path / rgb.format(**one))
+        picture(tmp_path / tir.format(**one), gray=True)
+    frames = scan(tmp_path)
+    assert frames.names == [name.format(**one) for one in told]
+    assert frames.table[["rgb", "tir"]].notna().all().all()
+
+
+def test_numbers_of_two_counters_are_no_pairs(tmp_path):
+    """Which of two counters' numbers is which moment nobody can tell: refused, not guessed."""
+    for i in range(3):
+        picture(tmp_path / "rgb" / f"frame_{i}.png")
+        picture(tmp_path / "tir" / f"IMG_{i + 40}.png", gray=True)
+    with pytest.raises(CrossbandError, match="no file stem occurs in two"):
+        scan(tmp_path)
 
 
 def test_micasense_has_color_of_three_files(tmp_path):
@@ -132,3 +177,14 @@ def test_a_csv_manifest_in_a_folder_counts(tmp_path):
     picture(tmp_path / "b.png")
     (tmp_path / "frames.csv").write_text("frame,rgb,place\none,a.png,bridge\n")
     assert open_frames(tmp_path).table["place"].tolist() == ["bridge"]
+
+
+def test_a_csv_manifest_counts_for_flights_too(tmp_path):
+    from crossband.uav.flight import open_flight
+
+    picture(tmp_path / "a.png", gray=True)
+    columns = "frame,tir,lat,lon,altitude,heading,pitch,focal"
+    (tmp_path / "frames.csv").write_text(f"{columns}\none,a.png,46,6,60,0,-90,40\n")
+    flight = open_flight(tmp_path)
+    assert flight.names == ["one"]
+    assert flight.source == tmp_path

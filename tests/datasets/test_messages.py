@@ -46,7 +46,8 @@ def manifest_elsewhere(root):
 
 
 FOLDERS = {
-    "nothing": ([], scan, "no bands recognized in"),
+    "nothing": ([], scan, "no bands recognized in ... give the folders of rgb and tir images"),
+    "nothing to open": ([], open_frames, "no bands recognized in ... crossband data scan makes a manifest"),
     "pictures only": (["a.png", "b.png"], scan, "no bands recognized in"),
     "no pair": (
         ["rgb/a.png", "tir/b.png"],

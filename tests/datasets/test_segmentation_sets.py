@@ -53,16 +53,13 @@ def test_a_transparent_picture_is_not_taken_for_thermal(tmp_path):
         assert read_image(tmp_path / f"{name}.png", "tir").pixels.shape == (6, 8, 4)
 
 
+def in_parts(parts, names):
+    return [f"{split}/{part}/{n}.png" for split in ("train", "test") for part in parts for n in names]
+
+
 def test_pst900_and_msrs_take_val_from_train_and_never_from_test(plant):
     names = [f"{i:05d}D" for i in range(20)]
-    pst = plant(
-        [
-            f"{split}/{part}/{n}.png"
-            for split in ("train", "test")
-            for part in ("rgb", "thermal", "labels")
-            for n in names
-        ]
-    )
+    pst = plant(in_parts(("rgb", "thermal", "labels"), names))
     frames = scan(pst)
     assert frames.table["split"].value_counts().to_dict() == {"train": 18, "test": 20, "val": 2}
     assert set(frames.split("val").table["frame"]) == {"train/00009D", "train/00019D"}
@@ -71,14 +68,7 @@ def test_pst900_and_msrs_take_val_from_train_and_never_from_test(plant):
 
 def test_msrs_is_read_with_day_and_night(plant):
     names = ["00001D", "00002N"]
-    root = plant(
-        [
-            f"{s}/{p}/{n}.png"
-            for s in ("train", "test")
-            for p in ("vi", "ir", "Segmentation_labels")
-            for n in names
-        ]
-    )
+    root = plant(in_parts(("vi", "ir", "Segmentation_labels"), names))
     frames = scan(root)
     assert rows(frames, "frame", "rgb", "tir", "condition")[2] == (
         "train/00001D",

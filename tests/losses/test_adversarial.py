@@ -1,5 +1,6 @@
 """One scalar for two players: each parameter has the gradient of its own loss alone."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -30,6 +31,7 @@ def test_each_player_gets_the_gradient_of_two_separate_steps():
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.slow
 def test_the_discriminator_learns_to_tell_and_the_generator_to_fool():
     torch.manual_seed(0)
     shift = nn.Parameter(torch.zeros(1))

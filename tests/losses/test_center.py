@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from crossband.losses.center import center_loss, draw_centers
@@ -31,6 +32,7 @@ def test_the_gaussian_of_an_object_is_one_at_its_center_and_follows_both_sides()
     assert drawn[8, 10] > drawn[10, 8]
 
 
+@pytest.mark.slow
 def test_a_perfect_answer_costs_nothing_and_a_moved_or_misnamed_one_more():
     network = CenterDetector(2, width=8)
     heat, sides = perfect(TARGETS)
@@ -57,6 +59,7 @@ def test_a_batch_without_objects_has_a_finite_loss_with_gradients():
     assert torch.isfinite(loss)
 
 
+@pytest.mark.slow
 def test_the_network_learns_one_image():
     torch.manual_seed(0)
     network = CenterDetector(2, width=16)

@@ -35,6 +35,7 @@ def aligner() -> Aligner:
     return Aligner("affine")
 
 
+@pytest.mark.slow
 def test_another_band_that_was_moved_is_laid_over(aligner, tmp_path):
     image = scene(0)
     true = np.array([[1.05, 0.06, 4.0], [-0.06, 1.05, 14.0], [0, 0, 1]])
@@ -56,6 +57,7 @@ def test_an_image_lies_on_itself(aligner, tmp_path):
     assert corner_error(aligner.align(one, one).matrix, np.eye(3), one.size) < 0.5
 
 
+@pytest.mark.slow
 def test_other_scenes_blank_and_tiny_images_are_refused(aligner, tmp_path):
     images = {"one": scene(2), "other": scene(3), "blank": np.full((64, 64), 0.5), "tiny": scene(4)[:16, :16]}
     for name, image in images.items():

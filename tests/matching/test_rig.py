@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import PIL.Image
 import pytest
 
 pytest.importorskip("cv2")
 
 from crossband.bands import Band
+from crossband.datasets import open_frames
 from crossband.errors import CrossbandError
-from crossband.matching.align import Registration, corner_error
-from crossband.matching.rig import Rig, _common
+from crossband.frames import Frames
+from crossband.matching.align import Aligner, Registration, corner_error, corners
+from crossband.matching.residuals import Residuals
+from crossband.matching.rig import Rig, _common, fit_rig
 
 SIZE, OTHER = (240, 320), (120, 160)
 TRUE = np.array([[0.5, 0.01, 3], [-0.01, 0.49, -2], [1e-5, 0, 1]])
@@ -84,3 +88,98 @@ def test_a_warp_lays_the_second_image_onto_the_first():
     assert warped[80, 100] == pytest.approx(x / w, abs=0.1)
     with pytest.raises(CrossbandError, match="160x120"):
         rig.warp(np.zeros((10, 10), np.uint8), Band.TIR)
+
+
+class Known(Aligner):
+    """Registers by what the file is called: no network, and noise like a real one's."""
+
+    def __init__(self, wrong: tuple[str, ...] = (), parallax: float = 0.0) -> None:
+        self.model, self._wrong, self._parallax = "homography", wrong, parallax
+
+    def align(self, first, second):
+        name = first.name.rsplit("/", 1)[-1]
+        rng = np.random.default_rng(int(name[:2]))
+        if any(float(np.ptp(one.gray)) < 1 / 255 for one in (first, second)):
+            raise CrossbandError(f"{first.name} is blank")
+        matrix = TRUE.copy()
+        matrix[:2, 2] += rng.normal(0, 0.1, 2) + (50 if name in self._wrong else 0)
+        where = rng.uniform((0, 0), (SIZE[1], SIZE[0]), (200, 2))
+        moved = np.concatenate([where, np.ones((200, 1))], 1) @ matrix.T
+        there = moved[:, :2] / moved[:, 2:] + rng.normal(0, 0.5, (200, 2))
+        there[:, 0] += self._parallax * np.where(where[:, 1] > SIZE[0] / 2, 1, -1) * rng.random(200)
+        return Registration(matrix, "homography", 200, 0.99, 0.3, True, np.concatenate([where, there], 1))
+
+
+def folder(root, n: int) -> Frames:
+    """Pairs of structure and noise, of the two cameras' sizes."""
+    rng = np.random.default_rng(0)
+    for band, (height, width) in (("rgb", SIZE), ("tir", OTHER)):
+        (root / band).mkdir(parents=True)
+        for i in range(n):
+            pixels = rng.integers(0, 255, (height // 8, width // 8), np.uint8)
+            picture = PIL.Image.fromarray(pixels).resize((width, height), PIL.Image.Resampling.BICUBIC)
+            picture.save(root / band / f"{i:02}.png")
+    return open_frames(root)
+
+
+def test_a_folder_with_wrong_blank_tiny_and_identical_pairs_names_each(tmp_path):
+    folder(tmp_path, 20)
+    PIL.Image.new("L", (160, 120), 90).save(tmp_path / "tir" / "03.png")
+    PIL.Image.new("L", (16, 16)).save(tmp_path / "rgb" / "04.png")
+    (tmp_path / "tir" / "05.png").write_bytes((tmp_path / "rgb" / "05.png").read_bytes())
+    PIL.Image.open(tmp_path / "tir" / "06.png").resize((80, 60)).save(tmp_path / "tir" / "06.png")
+    fit = fit_rig(open_frames(tmp_path), aligner=Known(("00.png", "01.png", "02.png")))
+    assert set(fit.rig.left_out) == {f"{i:02}" for i in range(7)}
+    for name, word in (("00", "from the others"), ("05", "one picture"), ("06", "80x60")):
+        assert word in fit.rig.left_out[name]
+    assert corner_error(fit.rig.matrix, TRUE, SIZE) < 0.005 * max(OTHER)
+    assert fit.rig.one_transform
+
+
+def test_one_band_twice_is_no_rig(tmp_path):
+    folder(tmp_path, 4)
+    for path in (tmp_path / "tir").iterdir():
+        path.write_bytes((tmp_path / "rgb" / path.name).read_bytes())
+    with pytest.raises(CrossbandError, match="only 0 of 4 pairs"):
+        fit_rig(open_frames(tmp_path), aligner=Known())
+
+
+def test_parallax_is_said_and_depth_shown(tmp_path, capsys):
+    frames = folder(tmp_path / "set", 8)
+    near = fit_rig(frames, aligner=Known(parallax=6.0))
+    assert not near.rig.one_transform
+    assert near.rig.parallax_px > near.residuals.noise_px
+    assert "parallax" in capsys.readouterr().err
+    assert abs(near.residuals.direction[0]) > 0.95
+    assert near.residuals.trend_px > 2
+    flat = fit_rig(frames, aligner=Known())
+    assert flat.rig.one_transform
+    page = near.report(tmp_path / "out").read_text()
+    assert "does not explain" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert json.loads((tmp_path / "out" / "rig.json").read_text())["parallax_px"] == near.rig.parallax_px
+    assert "explains the pairs" in flat.report(tmp_path / "flat").read_text()
+
+
+def test_residuals_follow_depth_where_it_is_known():
+    rng = np.random.default_rng(0)
+    where = rng.uniform(0, 99, (3000, 2))
+    meters = np.tile(np.geomspace(4, 50, 100), (100, 1))
+    x, y = np.rint(where).astype(int).T
+    there = where + rng.normal(0, 0.3, where.shape)
+    there[:, 0] += 20 / meters[y, x]
+    found = Residuals.of(np.eye(3), [np.concatenate([where, there], 1)], 100, {0: meters})
+    bins = found.by_depth()
+    assert bins[0].label.endswith("m")
+    assert found.trend_px == pytest.approx(20 / 5.1 - 20 / 39, abs=0.4)  # the medians of the outer bins
+    assert found.noise_px == pytest.approx(0.3, abs=0.1)
+
+
+def test_copies_keep_depth_of_color_places_and_names(tmp_path):
+    frames = folder(tmp_path / "set", 3).assign(place=["a", "b", "c"], own="x")
+    rig = common(registrations(5, 0, 0.0))
+    out = rig.apply(frames, tmp_path / "out")
+    assert out.table["place"].tolist() == ["a", "b", "c"]
+    assert PIL.Image.open(out.paths("tir")[0]).size == (SIZE[1], SIZE[0])
+    assert corners(SIZE).shape == (4, 2)
+    assert Frames.read(tmp_path / "out" / "frames.parquet").names == frames.names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,8 @@ LARGE = (
     "frrn_a",
 )
 TRIED = [name for name in NAMES if name not in LARGE]
+QUICK = ("mfnet", "rsfnet", "band_fusion")  # one of each kind stands for all in the fast suite
+MARKED = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in TRIED]
 
 
 def small(name: str, bands: tuple[str, ...] = ("rgb", "tir"), **options: Any) -> torch.nn.Module:
@@ -63,7 +66,29 @@ def test_every_parameter_of_a_new_network_learns_but_for_fixed_depthwise_kernels
     assert [key for key, p in network.named_parameters() if not (p.requires_grad or id(p) in fixed)] == []
 
 
-@pytest.mark.parametrize("name", TRIED)
+@pytest.mark.slow
+@pytest.mark.parametrize(("sgd", "clip"), [(False, 0.0), (True, 1.0)], ids=["its recipe", "sgd, clipped"])
+def test_egfnet_learns_by_its_recipe_and_by_clipped_sgd(sgd, clip):
+    network = small("egfnet", auxiliary=True).train()
+    criterion = SegmentationLoss(None, heads=network.heads)
+    optimizer: torch.optim.Optimizer = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=0.01)
+    if sgd:
+        optimizer = torch.optim.SGD(network.parameters(), 0.05, momentum=0.9, weight_decay=5e-4)
+    images = torch.randn(2, 4, 64, 64)
+    labels = torch.randint(0, 5, (2, 8, 8)).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    losses = []
+    for _ in range(14):
+        logits, sides = network.with_heads(images)
+        loss = criterion(logits, labels, sides)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), clip or math.inf)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert max(losses[-3:]) < losses[0]
+
+
+@pytest.mark.parametrize("name", MARKED)
 def test_a_network_learns_folds_exports_and_reads_any_size(name, tmp_path):
     """One training step with all its heads, then ONNX and folding with parity, at a size no stride divides."""
     heads = "auxiliary" in find_segmenter(name).options
@@ -102,7 +127,7 @@ def norms(network: torch.nn.Module) -> int:
     return sum(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
 
 
-@pytest.mark.parametrize("name", TRIED)
+@pytest.mark.parametrize("name", MARKED)
 def test_what_a_network_gives_depends_on_both_bands(name):
     network = small(name)
     images = torch.rand(1, 4, 64, 64)
@@ -146,6 +171,7 @@ EXACT: list[tuple[str, dict[str, Any], int, int, int]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options", "four", "three", "pst900"), EXACT)
 def test_exact_parameters_of_nine_classes_of_rgb_alone_and_of_five(name, options, four, three, pst900):
     for wanted, classes, bands in (
@@ -185,6 +211,7 @@ def test_thop_figures_of_the_deployed_networks_or_with_the_heads_that_papers_cou
     assert cost.thop_g == pytest.approx(thop, abs=0.0051 if thop < 280 else 0.051)
 
 
+@pytest.mark.slow
 def test_the_border_net_of_dfn_is_what_the_figures_with_and_without_it_differ_by():
     network = on_paper("dfn101", auxiliary=True)
     assert count_parameters(network) - count_parameters(network.border) == 88_237_400

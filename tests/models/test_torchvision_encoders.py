@@ -12,23 +12,13 @@ from crossband.data.preprocess import IMAGENET
 from crossband.models import create_encoder, list_models
 from crossband.models._registry import find_model
 from crossband.models.torchvision_encoders import rename_dense_layers
-
-TABLE_4 = {
-    "alexnet": 2.46,
-    "vgg16": 14.71,
-    "squeezenet1_1": 0.72,
-    "resnet18": 11.17,
-    "resnet34": 21.28,
-    "resnet50": 23.50,
-    "resnet101": 42.50,
-    "resnet152": 58.14,
-}
+from crossband.papers.rgbt_retrieval import PARAMETERS
 
 
-@pytest.mark.parametrize("name", TABLE_4)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_without_the_classifier_are_table_4_cut_to_two_decimals(name):
     params_m = list_models(name)[0].params_m
-    assert math.floor(params_m * 100) / 100 == TABLE_4[name]
+    assert math.floor(params_m * 100) / 100 == PARAMETERS[name]
 
 
 def test_the_default_layer_is_the_last_feature_map():

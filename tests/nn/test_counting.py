@@ -48,7 +48,11 @@ def test_what_version_0_0_31_counts_and_what_it_does_not():
 
 @pytest.mark.parametrize(
     ("name", "thop"),
-    [("rsfnet50_18", 64_690_635_264), ("mfnet", 8_421_312_000), ("rtfnet152", 336_685_440_000)],
+    [
+        pytest.param("rsfnet50_18", 64_690_635_264, marks=pytest.mark.slow),
+        ("mfnet", 8_421_312_000),
+        pytest.param("rtfnet152", 336_685_440_000, marks=pytest.mark.slow),
+    ],
 )
 def test_exact_figures_of_whole_networks(name, thop):
     options = {"multi_branch": False} if name.startswith("rsfnet") else {}
@@ -57,7 +61,10 @@ def test_exact_figures_of_whole_networks(name, thop):
     assert round(count_cost(network, 1, 4, 480, 640).thop_g * 1e9) == thop
 
 
-@pytest.mark.parametrize("name", ["rsfnet50_18", "rtfnet18", "mfnet", "pstnet"])
+@pytest.mark.parametrize(
+    "name",
+    ["mfnet", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rsfnet50_18", "rtfnet18", "pstnet"))],
+)
 def test_the_figure_of_thop_is_thops(name):
     """With 0.0.31 as it is; what later versions count differently is put back to what 0.0.31 counted."""
     thop = pytest.importorskip(

@@ -16,6 +16,7 @@ def test_an_image_gives_the_same_whatever_stands_beside_it():
     torch.testing.assert_close(network(images)[1:2], network(images[1:2]))
 
 
+@pytest.mark.slow
 def test_skips_carry_detail_that_the_bottom_cannot():
     torch.manual_seed(0)
     network = UNet(1, 1, width=8, depth=4, dropout=0.0)
@@ -41,12 +42,14 @@ def test_a_patch_of_the_papers_discriminator_sees_70_pixels():
     assert (int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1) == (70, 70)
 
 
+@pytest.mark.slow
 def test_darknet_has_the_parameters_of_timms():
     reference = timm.create_model("darknet53", num_classes=0)
     count = sum(p.numel() for p in reference.parameters())
     assert sum(p.numel() for p in Darknet(3).parameters()) == count
 
 
+@pytest.mark.slow
 def test_darknets_maps_are_those_of_table_1():
     assert [tuple(x.shape) for x in Darknet(6)(torch.zeros(1, 6, 256, 256))] == [
         (1, 256, 32, 32),

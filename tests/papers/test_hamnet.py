@@ -12,7 +12,8 @@ from crossband.errors import CrossbandError
 from crossband.models import find_model
 from crossband.papers import reproduce
 from crossband.papers.hamnet import PUBLISHED_REID, beside_published
-from crossband.training import read_recipe
+from crossband.reid.apart import join_bands, train_apart
+from crossband.training import evaluate, read_recipe
 
 from ..reid.test_task import content, write_vehicles
 
@@ -115,3 +116,30 @@ def test_reproduce_trains_a_row_and_writes_it_beside_the_paper(tmp_path):
     assert json.loads((tmp_path / "out" / "reproduction.json").read_text())["paper"] == "hamnet"
     with pytest.raises(CrossbandError, match="rgbn300_resnet50_mns"):
         reproduce("hamnet", tmp_path / "data", rows=["rgbn300_resnet50_mns"], **given)
+
+
+def test_extended_methods_are_trained_band_by_band_and_summed_at_test(tmp_path):
+    """What each band finds alone is what its own run found, to the last digit; the row is the sum of both."""
+    write_vehicles(tmp_path / "data" / "vehicles")
+    write_vehicles(tmp_path / "data" / "others", seed=1)
+    pcb = {"stream": "pcb", "encoder": "resnet18", "layer": None, "options": {"width": 8}}
+    recipe = content(paper="hamnet", trainer={"epochs": 1}, data={"bands": ["rgb", "nir"]}, model=pcb)
+    recipe["data"]["test"] = {"rgbn300": recipe["data"]["test"]["test"]}
+    (tmp_path / "recipes").mkdir()
+    path = tmp_path / "recipes" / "rgbn300_resnet50_pcb.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    done = reproduce(
+        "hamnet", tmp_path / "data", mode="train", out=tmp_path / "out", recipes=tmp_path / "recipes"
+    )
+    assert not done.missing
+    row = tmp_path / "out" / "rgbn300_resnet50_pcb"
+    joined = evaluate(None, row / "best.safetensors", data_root=tmp_path / "data").tests["rgbn300"]
+    assert {r["figure"]: r["ours"] for r in done.rows}["mAP"] == joined["mAP"]
+    same = {p["query"]: p["mAP"] for p in joined["pairs"] if p["query"] == p["gallery"]}  # the last: scores
+    for band in ("rgb", "nir"):
+        alone = evaluate(None, row / band / "best.safetensors", data_root=tmp_path / "data")
+        assert same[band] == alone.tests["rgbn300"]["pairs"][-1]["mAP"]
+    with pytest.raises(CrossbandError, match="not of nir alone"):
+        join_bands({"nir": row / "rgb" / "best.safetensors"}, tmp_path / "x.safetensors", read_recipe(path))
+    with pytest.raises(CrossbandError, match="only streams are trained apart"):
+        train_apart(FOLDER.parent / "vpr" / "city_gem_triplet.yaml", (), tmp_path / "y")

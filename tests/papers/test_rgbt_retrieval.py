@@ -15,13 +15,14 @@ from crossband import retrieval
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.models import find_model, list_rerankers
-from crossband.papers import list_papers, reproduce
+from crossband.papers import list_papers, reproduce, rgbt_retrieval
 from crossband.papers.rgbt_retrieval import CENTROIDS, PARAMETERS, RGBT_RETRIEVAL, read_recipe, sample
 
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch, tmp_path):
     monkeypatch.setenv("CROSSBAND_OFFLINE", "1")
+    monkeypatch.setattr(rgbt_retrieval, "MASKS", (160, 160))  # four windows an image: quick
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     folder = tmp_path / "weights"
     folder.mkdir()
@@ -68,6 +69,11 @@ def test_each_figure_stands_beside_the_papers_with_the_difference(data, tmp_path
     assert rows[1, "ino", "squeezenet1_1", "R@1"]["ours"] is None
     saved = json.loads((tmp_path / "out" / "reproduction.json").read_text())
     assert saved["paper"] == "rgbt-retrieval"
+    for name in ("roadscene", "llvip"):  # figures 3 to 6 of the sets that are there
+        page = (tmp_path / "out" / name / "explanation.html").read_text(encoding="utf-8")
+        for words in ("What it looks at", "How sure it is", "in the plane, tsne", "Queries and what was found"):
+            assert words in page
+    assert not (tmp_path / "out" / "ino").exists()
     assert saved["rows"] == done.rows
 
 

@@ -45,9 +45,15 @@ def test_a_recipe_is_the_papers_setting(path):
     assert recipe.trainer.epochs == {"mfnet": 300, "pst900": 100}[dataset]
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in OF_THE_PAPER if path.stem.startswith("mfnet_")], ids=lambda path: path.stem
-)
+QUICK = ("mfnet_mfnet", "mfnet_pstnet", "mfnet_rsfnet50_18")
+COUNTED = [
+    pytest.param(path, id=path.stem, marks=() if path.stem in QUICK else pytest.mark.slow)
+    for path in OF_THE_PAPER
+    if path.stem.startswith("mfnet_")
+]
+
+
+@pytest.mark.parametrize("path", COUNTED)
 def test_a_recipes_network_has_the_published_counts(path):
     figures = {row["figure"]: row for row in beside_published(path.stem, read_recipe(path), None)}
     if "parameters, M" not in figures:
@@ -88,6 +94,7 @@ def test_figures_of_the_paper_as_printed():
                 assert sum(values) / len(values) == pytest.approx(mean, abs=0.35), (name, dataset)
 
 
+@pytest.mark.slow
 def test_every_figure_of_a_row_stands_beside_ours(tmp_path):
     """Classes by name, day and night, speed and counts; measured where results are given."""
     recipe = read_recipe(FOLDER / "mfnet_rtfnet152.yaml")

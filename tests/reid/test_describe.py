@@ -65,7 +65,7 @@ def test_a_checkpoint_describes_as_it_was_evaluated(trained, street):
     assert np.allclose(np.linalg.norm(queries, axis=1), 1, atol=1e-5)
     found = day.table["x"].to_numpy()[(queries @ gallery.T).argmax(1)]
     right = 100 * np.mean(np.abs(found - night.table["x"].to_numpy()) <= 5)
-    tests = evaluate(None, trained, data_root=street)["tests"]
+    tests = evaluate(None, trained, data_root=street).tests
     assert right == pytest.approx(tests["night"]["fcm"]["5"])
 
 

@@ -28,7 +28,7 @@ RECIPES = {
 SEARCHES = {
     "query": ({"query": "nobody"}, "neither an image file nor the name of a gallery frame"),
     "image": ({"query": {"tir": "gone.png"}}, "no image ... gone.png"),
-    "camera": ({"cameras": ["c7"]}, "unknown camera 'c7'"),
+    "camera": ({"camera": ["c7"]}, "unknown camera 'c7'"),
     "time": ({"after": "yesterday"}, "after is neither seconds nor ISO 8601", "after"),
     "too late": ({"after": "2030-01-01T00:00"}, "nothing is left of the gallery"),
     "band": ({"query_bands": ["lwir"]}, "unknown band 'lwir'"),

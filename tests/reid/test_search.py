@@ -69,7 +69,7 @@ def test_bands_that_are_not_shared_are_compared_by_scores(made):
 
 def test_cameras_and_times_are_chosen_by_the_manifest(made):
     root, checkpoint = made
-    by_camera = reid("v4c1", root / "vehicles", checkpoint, k=30, cameras=["c0", "c3"])
+    by_camera = reid("v4c1", root / "vehicles", checkpoint, k=30, camera=["c0", "c3"])
     assert {match.camera for match in by_camera.matches} == {"c0", "c3"}
     assert by_camera.n_gallery == 12
     late = reid(
@@ -104,6 +104,7 @@ def test_re_ranking_keeps_every_frame_and_stays_between_0_and_1(made):
     assert all(-1e-6 <= match.distance <= 1 + 1e-6 for match in found.matches)
 
 
+@pytest.mark.slow
 def test_the_strip_shows_every_band_and_marks_right_and_wrong(made, tmp_path):
     root, checkpoint = made
     found = reid("v4c1", root / "vehicles", checkpoint, k=8)
@@ -121,6 +122,7 @@ def test_the_strip_shows_every_band_and_marks_right_and_wrong(made, tmp_path):
     assert (215, 48, 39) in colors
 
 
+@pytest.mark.slow
 def test_a_band_that_nothing_was_trained_for_is_named(made, tmp_path):
     root, _ = made
     recipe = read_recipe(content(data={"bands": ["nir"]}, trainer={"epochs": 1}))

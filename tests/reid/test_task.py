@@ -101,7 +101,7 @@ def test_any_list_of_bands_trains_through_the_same_code(vehicles, tmp_path, band
     run = train(recipe, [], tmp_path / "run", data_root=vehicles)
     assert run.monitor == "val/mAP"
     assert 0 < run.best <= 100
-    found = evaluate(None, run.checkpoint, data_root=vehicles)["tests"]["test"]
+    found = evaluate(None, run.checkpoint, data_root=vehicles).tests["test"]
     n = 2 ** len(bands) - 1
     assert len(found["pairs"]) == 2 * n * n
     assert found["n_queries"] == 12
@@ -232,7 +232,7 @@ def test_missing_bands_and_corrupt_images_are_counted_said_and_do_not_stop_an_ep
     values = [float(line.split(",")[3]) for line in log.splitlines()[1:] if ",loss," in line]
     assert values
     assert np.isfinite(values).all()
-    found = evaluate(None, run.checkpoint, data_root=gaps)["tests"]["test"]
+    found = evaluate(None, run.checkpoint, data_root=gaps).tests["test"]
     by_pair = {(p["query"], p["gallery"], p["descriptor"]): p for p in found["pairs"]}
     assert by_pair["nir", "rgb", "features"]["n_queries_without_band"] == 1
     assert by_pair["rgb", "nir", "features"]["n_gallery_without_band"] == 1
@@ -293,6 +293,7 @@ def test_re_ranked_figures_stand_beside_the_others_where_asked_for(vehicles):
     assert "reranked" not in task_of(vehicles).test()["test"]
 
 
+@pytest.mark.slow
 def test_val_selects_by_the_descriptor_that_tests_report(vehicles):
     by = {
         descriptor: task_of(vehicles, scoring={"descriptor": descriptor})
@@ -314,6 +315,7 @@ def test_a_gallery_smaller_than_the_largest_rank_is_said(vehicles, capsys):
     assert "the gallery is smaller than rank 50" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_with_the_same_weights(vehicles, tmp_path, monkeypatch):
     from safetensors.torch import load_file
 

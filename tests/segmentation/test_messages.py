@@ -27,8 +27,8 @@ RECIPES = {
         "has the label 2 but the class list ends at 1",
     ),
     "band": ({"data": {"bands": ["rgb", "nir"]}}, "have no nir"),
-    "loss": ({"loss": {"regression": "l3"}}, "loss.regression: ... there are smooth_l1, l1, l2"),
-    "protocol": ({"scoring": {"protocol": "own"}}, "scoring.protocol: ... there are present, rtfnet, objects"),
+    "loss": ({"loss": {"regression": "l3"}}, "loss.regression: ... did you mean l2, l1"),
+    "protocol": ({"scoring": {"protocol": "own"}}, "scoring.protocol: ... there are objects, present, rtfnet"),
     "network": ({"model": {"name": "rsfnet5"}}, "unknown segmentation network 'rsfnet5'"),
 }
 

@@ -204,6 +204,6 @@ def test_curves_hold_every_disturbance_by_day_and_night(checkpoint, labeled, tmp
     assert len(points) == 2 * 3 * amounts
     unmoved = points[(points["model"] == "tir") & points["kind"].isin(["rgb light", "shift"])]
     assert (unmoved.groupby("condition")["miou"].nunique() == 1).all()
-    picture = curve.report(tmp_path / "curves")
-    assert PIL.Image.open(picture).size[0] > 1000
+    folder = curve.report(tmp_path / "curves")
+    assert PIL.Image.open(folder / "segmentation_robustness.png").size[0] > 1000
     assert len(pd.read_csv(tmp_path / "curves" / "segmentation_robustness.csv")) == len(points)

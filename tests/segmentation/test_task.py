@@ -112,7 +112,7 @@ def learned(yard, tmp_path_factory) -> Path:
 def test_it_learns_what_each_band_shows(learned, yard):
     losses = figures(learned, "train/loss")
     assert losses[-1] < 0.6 * losses[0]
-    [scores] = evaluate(None, learned / "best.safetensors", data_root=yard)["tests"].values()
+    [scores] = evaluate(None, learned / "best.safetensors", data_root=yard).tests.values()
     assert scores["iou"]["warm"] > 50
     assert scores["n_frames"] == 2
     assert scores["day"]["n_frames"] == scores["night"]["n_frames"] == 1
@@ -229,7 +229,7 @@ def test_a_network_that_loses_bands_while_training_reads_each_alone(yard, tmp_pa
     )
     done = train(read_recipe(content), (), tmp_path, data_root=yard)
     assert 0 <= done.best <= 100
-    assert evaluate(None, done.checkpoint, data_root=yard)["tests"]
+    assert evaluate(None, done.checkpoint, data_root=yard).tests
 
 
 def test_a_part_may_be_of_several_folders_and_leave_frames_out(tmp_path):

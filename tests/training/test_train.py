@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
+import PIL.Image
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,8 +14,12 @@ from safetensors.torch import load_file
 from crossband import __version__
 from crossband.checkpoints import read_metadata
 from crossband.errors import CrossbandError
+from crossband.models import list_models
+from crossband.models.place_recognizer import create_place_recognizer
 from crossband.training import evaluate, read_recipe, train
 from crossband.training.logs import read_log
+
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def figures(out, name: str) -> list[float]:
@@ -39,6 +45,33 @@ def test_every_loss_trains_every_aggregator(recipe, street, tmp_path, loss, aggr
     assert done.best == max(figures(tmp_path, "val/fcm@2"))
 
 
+def test_sgm_trains_across_bands_against_a_classifier_of_them(recipe, street, tmp_path):
+    sgm = {"aggregator": "netvlad", "options": {"clusters": 4, "narrow": 8}, "freeze_batchnorm": False}
+    bands = {"query_bands": ["tir"], "gallery_bands": ["rgb"]}
+    content = recipe(
+        loss={"name": "triplet", "band_adversarial": 0.1}, data=bands, model=sgm, trainer={"epochs": 2}
+    )
+    done = run(content, tmp_path / "run", street)
+    assert read_metadata(done.checkpoint)["dim"] == 8 * 4
+    assert evaluate(None, done.checkpoint, data_root=street).tests["night"]["n_queries"] == 5
+
+
+def test_the_recipe_of_sgm_is_the_network_that_the_retrieval_paper_measures():
+    sgm = read_recipe(RECIPES / "retrieval" / "sgm_boson_nighttime.yaml")
+    network, _ = create_place_recognizer(
+        sgm.model.encoder,
+        sgm.model.aggregator,
+        layer=sgm.model.layer,
+        options=sgm.model.options,
+        pretrained=False,
+    )
+    [info] = list_models("sgm_resnet18")
+    used = network.set_trainable((64, 64))
+    assert network.dim == info.dim == 4096
+    assert used == info.params_m * 1e6  # with the assignment's 64 biases on both sides
+    assert (sgm.data.query_bands, sgm.data.gallery_bands) == (["tir"], ["rgb"])
+
+
 def test_a_checkpoint_says_what_it_is_and_loads_strictly(recipe, street, tmp_path):
     content = recipe(loss={"name": "arcface"}, trainer={"epochs": 1})
     done = run(content, tmp_path, street)
@@ -48,8 +81,10 @@ def test_a_checkpoint_says_what_it_is_and_loads_strictly(recipe, street, tmp_pat
     assert len(metadata["classes"]) == 8
     assert set(metadata["preprocess"]["statistics"]) == {"rgb", "nir", "tir"}
     results = evaluate(None, done.checkpoint, tmp_path / "results", data_root=street)
-    assert json.loads((tmp_path / "results" / "results.json").read_text()) == results
-    assert results["tests"]["night"]["n_queries"] == 5
+    assert json.loads((tmp_path / "results" / "results.json").read_text()) == results.to_dict()
+    assert results.tests["night"]["n_queries"] == 5
+    with PIL.Image.open(tmp_path / "results" / "map_night.png") as picture:
+        assert min(picture.size) > 200
     with pytest.raises(CrossbandError, match="network"):
         evaluate(
             content,
@@ -62,7 +97,7 @@ def test_a_checkpoint_says_what_it_is_and_loads_strictly(recipe, street, tmp_pat
 def test_without_a_checkpoint_the_network_before_training_is_measured(recipe, street):
     first, second = (evaluate(recipe(), data_root=street) for _ in range(2))
     assert first == second
-    assert first["checkpoint"] is None
+    assert first.checkpoint is None
 
 
 class Killed(BaseException):
@@ -173,7 +208,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_images(recipe, str
 def test_bands_may_be_crossed_and_mixed(recipe, street, tmp_path):
     content = recipe(data={"query_bands": ["rgb"], "gallery_bands": ["tir", "rgb"]}, trainer={"epochs": 1})
     run(content, tmp_path, street)
-    tests = evaluate(content, tmp_path / "best.safetensors", data_root=street)["tests"]["night"]
+    tests = evaluate(content, tmp_path / "best.safetensors", data_root=street).tests["night"]
     assert (tests["n_queries"], tests["n_gallery"]) == (5, 16)
 
 

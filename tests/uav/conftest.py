@@ -208,3 +208,11 @@ def networks(tmp_path_factory) -> Path:
         write_checkpoint(folder / f"{task}.safetensors", network, metadata)
     (folder / "calibration.json").write_text(json.dumps({"beta": 0.5, "threshold": 0.9}))
     return folder
+
+
+@pytest.fixture
+def photo(world, tmp_path):
+    path = tmp_path / "photo.png"
+    with PIL.Image.open(world / "world" / "rgb" / "0_0.png") as image:
+        image.crop((10, 8, 42, 34)).save(path)
+    return path

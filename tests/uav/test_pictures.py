@@ -39,10 +39,10 @@ def folder(tmp_path):
 def test_a_folder_gives_tables_and_pictures_that_agree(checkpoint, folder, tmp_path):
     found = detect_pictures(folder, checkpoint, tmp_path / "out", least=0.5)
     assert found.frames == ["0", "1", "2"]
-    assert len(found.table) > 0
+    assert len(found.to_pandas()) > 0
     coco = json.loads((tmp_path / "out" / "detections.json").read_text())
-    assert len(coco["annotations"]) == len(found.table)
-    first = found.table.iloc[0]
+    assert len(coco["annotations"]) == len(found.to_pandas())
+    first = found.to_pandas().iloc[0]
     x, y, width, _ = coco["annotations"][0]["bbox"]
     assert (x, y) == pytest.approx((first["left"], first["top"]), abs=0.01)
     assert x + width == pytest.approx(first["right"], abs=0.02)
@@ -67,7 +67,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(checkpoint, folder, tmp_path
         detect_pictures(folder, checkpoint, tmp_path / "out")
     again = detect_pictures(folder, checkpoint, tmp_path / "out")
     assert len(calls) == 4  # two, the one that died, and it alone again
-    assert again.table.equals(whole.table)
+    assert again.to_pandas().equals(whole.to_pandas())
 
 
 def test_a_video_is_annotated_frame_by_frame(checkpoint, tmp_path):

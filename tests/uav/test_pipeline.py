@@ -18,14 +18,6 @@ from crossband.uav.pipeline import reid
 from crossband.uav.semantic_map import read_map
 
 
-@pytest.fixture
-def photo(world, tmp_path):
-    path = tmp_path / "photo.png"
-    with PIL.Image.open(world / "world" / "rgb" / "0_0.png") as image:
-        image.crop((10, 8, 42, 34)).save(path)
-    return path
-
-
 def run(photo, world, networks, out, **options):
     """Search one of the three flights."""
     one = {"where": {"sequence": ["flight0"]}, **options}

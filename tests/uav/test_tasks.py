@@ -71,9 +71,9 @@ def test_a_task_trains_selects_on_val_and_is_measured(recipe, world, tmp_path, t
     assert len(losses) == 2
     assert np.isfinite(losses).all()
     assert done.best == max(float(value) for _, _, name, value in rows if name == done.monitor)
-    scores = evaluate(None, done.checkpoint, data_root=world)["tests"]["all"]
+    scores = evaluate(None, done.checkpoint, data_root=world).tests["all"]
     assert np.isfinite(scores[SCORES[task]])
-    assert evaluate(None, done.checkpoint, data_root=world)["tests"]["all"] == scores
+    assert evaluate(None, done.checkpoint, data_root=world).tests["all"] == scores
 
 
 class Killed(BaseException):

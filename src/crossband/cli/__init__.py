@@ -18,7 +18,7 @@ from ..errors import CrossbandError
 
 # verbs register themselves, in the order of the help
 # isort: off
-from . import demo, data, retrieval, gallery, matching, training, reid, segmentation, uav, list  # noqa: F401
+from . import demo, data, retrieval, gallery, matching, training, reid, segmentation, uav, serve, list  # noqa: F401
 from ._app import app
 # isort: on
 

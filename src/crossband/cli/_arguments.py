@@ -64,7 +64,19 @@ RerankOption = Annotated[
     int,
     typer.Option(min=0, help="first items of a list that are compared once more, by local features; 0: none"),
 ]
-ProtocolOption = Annotated[str, typer.Option(help="what is right: exact, place or within:METERS")]
+SequenceOption = Annotated[
+    int | None,
+    typer.Option(
+        min=2, help="frames in time that a query is searched with, where queries and gallery are walks"
+    ),
+]
+LikelyOption = Annotated[
+    float, typer.Option(min=0, max=1, help="least probability of the same place that counts as found")
+]
+CslsOption = Annotated[
+    bool, typer.Option("--csls", help="take off each item how near it is to everything (hubs)")
+]
+ProtocolOption = Annotated[str, typer.Option(help="what is right: exact, place, within:METERS or index:FRAMES")]
 OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="override a key")]
 DataRootOption = Annotated[
     Path, typer.Option("--data-root", help="folder that the recipe's frames are relative to")
@@ -160,7 +172,9 @@ class Comparing(FramesReading):
     protocol: ProtocolOption = "exact"
     max_memory: MemoryOption = "2G"
 
-    def run(self, source: str, models: str, out: Path) -> tuple[Frames, dict[str, Any]]:
+    def run(
+        self, source: str, models: str, query: str, gallery: str, out: Path
+    ) -> tuple[Frames, dict[str, Any]]:
         """Return the frames, and what :func:`crossband.benchmark` and its like take by name."""
         from ..files import make_folder
         from ..retrieval.search import parse_memory
@@ -170,6 +184,8 @@ class Comparing(FramesReading):
         make_folder(out)
         return frames, {
             "models": model_names(models),
+            "query": query,
+            "gallery": gallery,
             "store": self.store or out / "store",
             "protocol": self.protocol,
             "options": options,

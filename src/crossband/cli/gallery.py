@@ -11,13 +11,16 @@ import typer
 from ..errors import CrossbandError, unknown_name
 from ._app import app, gallery_app
 from ._arguments import (
+    CslsOption,
     DeviceOption,
     FramesArgument,
     FramesReading,
     GalleryOption,
     JsonOption,
+    LikelyOption,
     MemoryOption,
     RerankOption,
+    SequenceOption,
     StoreOption,
     UnitsOption,
     WeightsOption,
@@ -91,7 +94,10 @@ def index(
 
 @app.command()
 def search(
-    image: Annotated[str, typer.Argument(help="image, or with --frames the name of a frame")],
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE...", help="images, folders of images, or with --frames names of frames"),
+    ],
     gallery: GalleryOption,
     k: Annotated[int, typer.Option("-k", help="number of matches")] = 10,
     band: Annotated[str, typer.Option(help="the query's band")] = "rgb",
@@ -103,10 +109,11 @@ def search(
         str | None, typer.Option(help="folder of images of the query's band, to learn its mean from")
     ] = None,
     rerank: RerankOption = 10,
-    likely: Annotated[
-        float, typer.Option(min=0, max=1, help="least probability of the same place that counts as found")
-    ] = 0.5,
-    strip: Annotated[Path | None, typer.Option(help="write a picture of the query and its matches")] = None,
+    likely: LikelyOption = 0.5,
+    sequence: SequenceOption = None,
+    csls: CslsOption = False,
+    strip: Annotated[Path | None, typer.Option(help="write a picture of the queries and their matches")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="write the matches as a table, .csv")] = None,
     units: UnitsOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -114,17 +121,23 @@ def search(
     max_memory: MemoryOption = "2G",
     as_json: JsonOption = False,
 ) -> None:
-    """Find the gallery images that show what a query shows, in any band.
+    """Find the gallery images that show what a query shows, in any band; of many queries at one start.
 
     Example: crossband search photo.jpg --gallery gallery -k 5 --strip matches.jpg
     """
+    from ..datasets.check import say_left_out
+    from ..files import check_output
     from ..retrieval import Options
     from ..retrieval import search as run
     from ..retrieval.search import parse_memory
 
-    path, units = query_image(image, band, frames, units)
+    if strip is not None:
+        check_output(strip, (".jpg", ".jpeg", ".png"), "strip")
+    if csv is not None:
+        check_output(csv, (".csv",), "csv")
+    paths, units = query_images(images, band, frames, units)
     matches = run(
-        path,
+        paths,
         gallery,
         k,
         band=band,
@@ -135,14 +148,47 @@ def search(
         options=Options(weights=weights, device=device),
         max_memory=parse_memory(max_memory),
         rerank=rerank,
+        sequence=sequence,
+        csls=csls,
     )
+    say_left_out(matches.faults)
     _say_same_place(matches, likely)
     if strip is not None:
         print(f"strip: {matches.save_strip(strip)}", file=sys.stderr)
+    if csv is not None:
+        print(f"table: {matches.save_csv(csv)}", file=sys.stderr)
     if as_json:
-        print_json([match.to_dict() for match in matches])
+        print_json(matches.to_rows())
     else:
-        print_table(matches.to_pandas().drop(columns="query"))
+        table = matches.to_pandas()
+        print_table(table if len(paths) > 1 else table.drop(columns="query"))
+
+
+def query_images(
+    names: list[str], band: str, frames: str | Path | None = None, units: str | None = None
+) -> tuple[list[Path], str | None]:
+    """Return the image files of some queries, and the units of them all: paths, folders, or frames' names.
+
+    Raises:
+        CrossbandError: no such image or frame, a folder without images, or frames of several units.
+    """
+    from ..datasets import images_by_stem
+
+    found: list[Path] = []
+    said: set[str | None] = set()
+    for name in names:
+        if frames is None and Path(name).is_dir():
+            inside = list(images_by_stem(Path(name), recursive=True).values())
+            if not inside:
+                raise CrossbandError(f"no images in {name}; give a folder that has some")
+            found += inside
+            continue
+        path, own = query_image(name, band, frames, units)
+        found.append(path)
+        said.add(own)
+    if len(said) > 1:
+        raise CrossbandError("these frames have thermal pixels of several units; search those of one at a time")
+    return found, said.pop() if said else units
 
 
 def query_image(
@@ -172,14 +218,15 @@ def query_image(
 
 
 def _say_same_place(matches: SearchResult, likely: float) -> None:
-    """Say on standard error whether the first match shows the query's place."""
-    if not len(matches) or matches[0].same_place is None:
-        return
-    probable = matches[0].same_place
-    if probable >= likely:
-        print(f"same place: {probable:.2f} ({matches[0].frame})", file=sys.stderr)
-    else:
-        print(f"probably not in this gallery (same place: {probable:.2f} at best)", file=sys.stderr)
+    """Say on standard error whether the first match of each query shows the query's place."""
+    for query, found in zip(matches.queries, matches.found, strict=True):
+        if not found or found[0].same_place is None:
+            continue
+        probable, name = found[0].same_place, f"{Path(query).name}: " if len(matches.queries) > 1 else ""
+        if probable >= likely:
+            print(f"{name}same place: {probable:.2f} ({found[0].frame})", file=sys.stderr)
+        else:
+            print(f"{name}probably not in this gallery (same place: {probable:.2f} at best)", file=sys.stderr)
 
 
 @gallery_app.command("info")

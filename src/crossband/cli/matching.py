@@ -22,6 +22,10 @@ def align(
     second: Annotated[Path | None, typer.Argument(metavar="B", help="another camera's image")] = None,
     bands: Annotated[str, typer.Option(help="the two bands, from and to")] = "rgb,tir",
     model: Annotated[str, typer.Option(help="auto, similarity, affine or homography")] = "auto",
+    features: Annotated[
+        str,
+        typer.Option(help="encoder, or learned: aliked, disk, xfeat, loftr, aliked+lightglue, ..."),
+    ] = "encoder",
     rig: Annotated[
         bool, typer.Option("--rig", help="one transform for two cameras, from all pairs of a folder")
     ] = False,
@@ -49,14 +53,17 @@ def align(
     if rig or apply is not None:
         if second is not None:
             raise CrossbandError("--rig and --apply take one folder of pairs, not two images; leave B out")
-        _align_folder(first, names, model, use, apply, out, weights, root, as_json)
+        _align_folder(first, names, model, features, use, apply, out, weights, root, as_json)
         return
     if second is None:
         raise CrossbandError("align takes two images, or with --rig a folder of pairs; give B")
-    from ..matching.align import Aligner
+    from ..files import make_folder
+    from ..matching.keypoints import create_aligner
     from ..reports.alignment import save_alignment
 
-    aligner = Aligner(model, weights)
+    if out is not None:
+        make_folder(out)
+    aligner = create_aligner(features, model, weights)
     one, other = (aligner.read(path, band, units) for path, band in zip((first, second), names, strict=True))
     found = aligner.align(one, other)
     if out is not None:
@@ -78,6 +85,7 @@ def _align_folder(
     source: Path,
     names: list[str],
     model: str,
+    features: str,
     use: Path | None,
     apply: Path | None,
     out: Path | None,
@@ -87,12 +95,18 @@ def _align_folder(
 ) -> None:
     from ..datasets import open_frames
     from ..files import make_folder
+    from ..matching.keypoints import create_aligner
     from ..matching.rig import Rig, fit_rig
 
     frames = open_frames(source, root)
     given = [name for name in names if name in {band.value for band in frames.bands}]
     first, second = given if len(given) == 2 else (None, None)
-    fit = None if use is not None else fit_rig(frames, model, first, second, weights=weights)
+    folder = make_folder(out or Path())
+    if apply is not None:
+        make_folder(apply)
+    fit = None
+    if use is None:
+        fit = fit_rig(frames, model, first, second, aligner=create_aligner(features, model, weights))
     found = fit.rig if fit is not None else Rig.read(use or "")
     if as_json:
         print_json(found.to_json())
@@ -105,7 +119,6 @@ def _align_folder(
         for name, reason in found.left_out.items():
             print(f"left out: {name}: {reason}", file=sys.stderr)
     if fit is not None:
-        folder = make_folder(out or Path())
         page = fit.report(folder)
         if not as_json:
             print(f"rig: {folder / 'rig.json'}, report: {page}")

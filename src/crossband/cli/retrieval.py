@@ -11,11 +11,14 @@ from ._app import app
 from ._arguments import (
     BandsQuery,
     Comparing,
+    CslsOption,
     FramesArgument,
     JsonOption,
+    LikelyOption,
     ModelsOption,
     Reading,
     RerankOption,
+    SequenceOption,
     takes,
     with_units,
 )
@@ -40,6 +43,15 @@ def benchmark(
         ),
     ] = True,
     rerank: RerankOption = 10,
+    rerank_features: Annotated[
+        str,
+        typer.Option(
+            help="what re-ranks: encoder, or learned features: aliked, aliked-n16, disk, xfeat, ..+lightglue"
+        ),
+    ] = "encoder",
+    sequence: SequenceOption = None,
+    csls: CslsOption = False,
+    likely: LikelyOption = 0.5,
     *,
     comparing: Comparing,
     as_json: JsonOption = False,
@@ -54,15 +66,17 @@ def benchmark(
     from ..retrieval import benchmark as run
     from ..retrieval.benchmark import check_own_results
 
-    frames, settings = comparing.run(source, models, out)
+    frames, settings = comparing.run(source, models, query, gallery, out)
     check_own_results(out)
     result = run(
         frames,
-        query=query,
-        gallery=gallery,
         misaligned=misaligned,
         own_means=own_means,
         rerank=rerank,
+        rerank_features=rerank_features,
+        sequence=sequence,
+        csls=csls,
+        likely=likely,
         **settings,
     )
     report = result.report(out, published_retrieval)
@@ -92,6 +106,7 @@ def explain(
         int, typer.Option(min=0, help="side of the masks in pixels; 0 skips the similarity maps")
     ] = 40,
     stride: Annotated[int, typer.Option(min=1, help="pixels between masks")] = 16,
+    rerank: RerankOption = 10,
     *,
     comparing: Comparing,
 ) -> None:
@@ -103,14 +118,13 @@ def explain(
     from ..retrieval import explain as run
     from ..retrieval.similarity_map import Masks
 
-    frames, settings = comparing.run(source, models, out)
+    frames, settings = comparing.run(source, models, query, gallery, out)
     found = run(
         frames,
-        query=query,
-        gallery=gallery,
         queries=frame,
         projections=[name for name in projections.split(",") if name],
         masks=Masks(window, stride) if window else None,
+        rerank=rerank,
         **settings,
     )
     report = found.report(out, published_retrieval)
@@ -138,13 +152,8 @@ def robustness(
     """
     from ..retrieval import robustness as run
 
-    frames, settings = comparing.run(source, models, out)
-    curve = run(
-        frames,
-        query=query,
-        gallery=gallery,
-        **settings,
-    )
+    frames, settings = comparing.run(source, models, query, gallery, out)
+    curve = run(frames, **settings)
     curve.report(out)
     if as_json:
         print_json(curve.points.to_dict("records"))
@@ -174,8 +183,10 @@ def fit(
     Example: crossband fit llvip epfl --model efficientnet_lite0@blocks.4:avg8 --out small.safetensors
     """
     from ..datasets import open_frames
+    from ..files import check_output
     from ..retrieval import fit_descriptor
 
+    check_output(out, (".safetensors",))
     sets = [with_units(open_frames(source), reading.units).with_rig(reading.rig) for source in sources]
     sets = [frames.split(split) for frames in sets] if split else sets
     fitted = fit_descriptor(

@@ -113,12 +113,12 @@ def segment_robustness_(
     curve = segmentation_robustness(
         frames.split(split) if split else frames, named, protocol=protocol, device=device
     )
-    picture = curve.report(out)
+    folder = curve.report(out)
     if as_json:
         print_json(curve.points.to_dict("records"))
     else:
         print_table(curve.points[curve.points["condition"] == "all"])
-        print(f"curves: {picture}")
+        print(f"curves: {folder / 'segmentation_robustness.png'}")
 
 
 @app.command("profile")

@@ -51,7 +51,7 @@ def evaluate_(
 
     if recipe is not None and checkpoint is not None and "=" in str(recipe) and not recipe.exists():
         overrides, recipe = [str(recipe), *(overrides or ())], None  # the recipe was left out
-    results = evaluate(recipe, checkpoint, out, overrides=overrides or (), data_root=data_root)
+    results = evaluate(recipe, checkpoint, out, overrides=overrides or (), data_root=data_root).to_dict()
     print_json(results if out is None else shortened(results, f"in {out / 'results.json'}"))
 
 

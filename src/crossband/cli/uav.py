@@ -121,10 +121,10 @@ def detect_(
             source, checkpoint, out or Path("detected"), units=units, device=device, **given
         )
         if as_json:
-            print_json(found.counts if count else found.table.to_dict("records"))
+            print_json(found.counts if count else found.to_pandas().to_dict("records"))
             return
-        print_table(pd.DataFrame([found.counts]) if count else found.table)
-        print(f"{len(found.table)} boxes in {len(found.frames)} pictures: {found.out}")
+        print_table(pd.DataFrame([found.counts]) if count else found.to_pandas())
+        print(f"{len(found.to_pandas())} boxes in {len(found.frames)} pictures: {found.out}")
         return
     if checkpoint is not None or count:
         raise CrossbandError(

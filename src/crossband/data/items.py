@@ -64,8 +64,10 @@ def part_frames(part: Part, root: Path) -> Frames:
 
 
 def usable_part(part: Part, root: Path) -> Frames:
-    """Return the frames of a part as :func:`part_frames` does, without images that cannot be read, which are
-    said: a run that is to last for days does not stop at one, nor at its end."""
+    """Return the frames of a part, without images that cannot be read, which are said.
+
+    A run that is to last for days does not stop at one, nor at its end.
+    """
     return usable_frames(part_frames(part, root))
 
 

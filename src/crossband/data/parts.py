@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..bands import parse_band
-from ..errors import CrossbandError
+from ..errors import CrossbandError, unknown_name
 from ..frames import leaves_folder
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "SplitPair",
     "Splits",
     "Strict",
+    "known",
     "queries_of",
 ]
 
@@ -70,6 +72,17 @@ class Strict(BaseModel):
                 if field is not None:
                     _check_plain(str(name), value, _takes_truth(field.annotation))
         return given
+
+
+def known(what: str, names: Collection[str]) -> AfterValidator:
+    """Return what makes pydantic refuse a text that is none of ``names``, with the nearest of them."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(str(unknown_name(what, name, names)))  # pydantic adds where it stands
+        return name
+
+    return AfterValidator(check)
 
 
 def _takes_truth(annotation: Any) -> bool:

@@ -18,11 +18,20 @@ from ..io import Image, read_image
 from ..progress import track
 from ..rigs import RigTransform
 
-__all__ = ["IMAGENET", "Placement", "Preprocess", "Statistics", "Warp", "measure_statistics"]
+__all__ = [
+    "IMAGENET",
+    "TURNS",
+    "Placement",
+    "Preprocess",
+    "Statistics",
+    "Warp",
+    "four_numbers",
+    "measure_statistics",
+]
 
 
 _STRIP_PIXELS = 1 << 22
-_TURNS = ("0", "90", "180", "270", "mirror")
+TURNS = ("0", "90", "180", "270", "mirror")
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,19 @@ class Warp:
         return F.grid_sample(image[None], grid, padding_mode="border", align_corners=False)[0]
 
 
+def four_numbers(text: str, said: str, parameter: str) -> tuple[float, float, float, float]:
+    """Read four numbers with commas between.
+
+    Raises:
+        CrossbandError: they are not; ``said`` tells what was expected of the ``parameter``.
+    """
+    try:
+        one, two, three, four = (float(number) for number in text.split(","))
+    except ValueError:
+        raise CrossbandError(said, parameter=parameter) from None
+    return one, two, three, four
+
+
 @dataclass(frozen=True)
 class Placement:
     """How the images of a band are brought to the view of the others on a rig: warped, turned, then cut.
@@ -89,8 +111,8 @@ class Placement:
     transform: RigTransform | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.turn not in _TURNS:
-            raise CrossbandError(f"a turn is one of {', '.join(_TURNS)}, not {self.turn!r}", parameter="turn")
+        if self.turn not in TURNS:
+            raise CrossbandError(f"a turn is one of {', '.join(TURNS)}, not {self.turn!r}", parameter="turn")
         if self.view is not None:
             left, top, width, height = self.view
             if not (0 <= left < 1e6 and 0 <= top < 1e6 and 0 < width < 1e6 and 0 < height < 1e6):
@@ -116,14 +138,30 @@ class Placement:
         for text in views:
             name, _, numbers = text.partition("=")
             band = parse_band(name)
-            try:
-                left, top, width, height = (float(number) for number in numbers.split(","))
-            except ValueError:
-                raise CrossbandError(
-                    f"a view is BAND=LEFT,TOP,WIDTH,HEIGHT, not {text!r}", parameter="view"
-                ) from None
-            found[band] = cls(found[band].turn if band in found else "0", (left, top, width, height))
+            said = f"a view is BAND=LEFT,TOP,WIDTH,HEIGHT, not {text!r}"
+            view = four_numbers(numbers, said, "view")
+            found[band] = cls(found[band].turn if band in found else "0", view)
         return found
+
+    @classmethod
+    def of_text(cls, turn: str, view: str) -> dict[Band, Placement]:
+        """Read the columns ``turn`` and ``view`` of a manifest: what :meth:`parse` takes, blanks between.
+
+        Example:
+            >>> Placement.of_text("tir=180", "")
+            {<Band.TIR: 'tir'>: Placement(turn='180', view=None)}
+        """
+        return cls.parse(turn.split(), view.split())
+
+    @classmethod
+    def of_frames(cls, frames: Frames) -> list[dict[Band, Placement]]:
+        """Return what each frame of a manifest keeps of turn and view."""
+        texts = [
+            frames.table[name].fillna("").tolist() if name in frames.table else [""] * len(frames)
+            for name in ("turn", "view")
+        ]
+        known = {pair: cls.of_text(*pair) for pair in set(zip(*texts, strict=True))}
+        return [known[pair] for pair in zip(*texts, strict=True)]
 
     def describe(self) -> list[object]:
         """Return a complete plain description, for keys and files."""
@@ -219,6 +257,23 @@ class Preprocess:
         placed = replace(self.rig.get(transform.second, Placement()), transform=transform)
         return replace(self, rig={**self.rig, transform.second: placed})
 
+    def with_places(self, places: Mapping[Band, Placement]) -> Preprocess:
+        """Return the same, of images that are first turned and cut as a manifest says.
+
+        Raises:
+            CrossbandError: it turns or cuts images of a band otherwise already.
+        """
+        rig = dict(self.rig)
+        for band, place in places.items():
+            own = rig.get(band, Placement())
+            if (own.turn, own.view) not in (("0", None), (place.turn, place.view)):
+                raise CrossbandError(
+                    f"the manifest keeps another view or turn of {band.value} than that given; leave one out",
+                    parameter="view",
+                )
+            rig[band] = replace(own, turn=place.turn, view=place.view)
+        return replace(self, rig=rig)
+
     @property
     def transform(self) -> RigTransform | None:
         """The rig that images are warped by, or ``None``."""
@@ -291,17 +346,19 @@ def measure_statistics(
     found = {}
     for band in (band for band in BANDS if any(band in one.bands for one in sets)):
         images = [
-            (path, units, rig)
+            (path, units, rig, places)
             for one in sets
             if band in one.bands
-            for path, units, rig in zip(one.paths(band), one.units(), one.rigs(), strict=True)
+            for path, units, rig, places in zip(
+                one.paths(band), one.units(), one.rigs(), Placement.of_frames(one), strict=True
+            )
             if path is not None
         ]
         sums, squares, count, reason = torch.zeros(3), torch.zeros(3), 0, ""
         chosen = images[:: max(1, math.ceil(len(images) / most))]
-        for path, units, rig in track(chosen, len(chosen), f"statistics of {band.value}"):
+        for path, units, rig, places in track(chosen, len(chosen), f"statistics of {band.value}"):
             try:
-                placed = preprocess.with_rig(rig)
+                placed = preprocess.with_rig(rig).with_places(places)
                 pixels = placed.unit(read_image(path, band, units), band).expand(3, -1, -1)
             except CrossbandError as error:
                 reason = str(error)

@@ -15,7 +15,7 @@ from ..bands import BANDS, Band
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
 from ..io import Image, RemarkLog, read_image, read_labels
-from .preprocess import Preprocess
+from .preprocess import Placement, Preprocess
 
 __all__ = ["FrameReader"]
 
@@ -50,6 +50,7 @@ class FrameReader:
     def __init__(self, frames: Frames, cache_mb: int = 0, preprocess: Preprocess | None = None) -> None:
         self.frames, self.preprocess = frames, preprocess or Preprocess()
         self._units, self._rigs = frames.units(), frames.rigs()
+        self._places = Placement.of_frames(frames)
         self.remarks = RemarkLog()
         self._kept = _Kept(cache_mb << 20)
 
@@ -60,7 +61,8 @@ class FrameReader:
     def image(self, row: int, column: str) -> Image:
         """Read an image as the file holds it, with its units; not kept.
 
-        An image of the second band of a rig is shown as the first camera would have seen it.
+        An image of the second band of a rig is shown as the first camera would have seen it; then it is turned
+        and cut, where the manifest says so.
 
         Args:
             row: the frame.
@@ -72,10 +74,12 @@ class FrameReader:
         band = Band(column) if column in BANDS else Band.RGB
         image, rig = read_image(self.path(row, column), band, self._units[row]), self._rigs[row]
         self.remarks.add(self.path(row, column), image.remarks)
-        if rig is None or column != rig.second:
+        warped, place = rig is not None and column == rig.second, self._places[row].get(band)
+        if column not in BANDS or (not warped and place is None):
             return image
         try:
-            return replace(image, pixels=rig(image.pixels))
+            pixels = rig(image.pixels) if rig is not None and warped else image.pixels
+            return replace(image, pixels=pixels if place is None else place(pixels))
         except CrossbandError as error:
             raise ImageFault(self.path(row, column), str(error), parameter=error.parameter) from None
 

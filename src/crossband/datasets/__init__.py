@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ..bands import Band, parse_band
 from ..errors import CrossbandError
-from ..frames import Frames
+from ..frames import Frames, find_manifest
 from ..io import is_image_file
 from ..progress import note
 from ._account import LeftOut, account_lines, metadata, only_images
+from ._logs import join_log, read_log
 from ._moments import TOLERANCE, guess_dji, pair_dji, with_positions
 from ._pairs import (
     frames_by_key,
@@ -19,6 +20,7 @@ from ._pairs import (
     guess_nested,
     guess_prefixes,
     guess_radiometric,
+    guess_siblings,
     guess_suffixes,
     pair_folders,
     pair_nested,
@@ -43,9 +45,11 @@ __all__ = [
     "dataset",
     "images_by_stem",
     "is_text",
+    "join_log",
     "list_datasets",
     "metadata",
     "open_frames",
+    "read_log",
     "register_dataset",
     "scan",
 ]
@@ -103,7 +107,11 @@ def scan(
     if suffixes:
         frames = pair_suffixes(root, {parse_band(name): end for name, end in suffixes.items()})
     else:
-        frames = dataset(kind).read(root) if kind is not None else _recognize(root, tolerance)
+        try:
+            frames = dataset(kind).read(root) if kind is not None else _recognize(root, tolerance)
+        except _UnknownLayout as error:
+            told = "else give the folders of rgb and tir images, or the suffixes of their names"
+            raise CrossbandError(f"{error}; {told}", parameter="rgb") from None
     return _said(root, frames).every(every)
 
 
@@ -136,7 +144,7 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
         raise CrossbandError(f"{source} is a single image; give its folder, or a manifest")
     if not source.is_dir():
         return _looked_at(Frames.read(source, root))
-    manifest = next((m for m in (source / "frames.parquet", source / "frames.csv") if m.is_file()), None)
+    manifest = find_manifest(source)
     if manifest is not None:
         frames = Frames.read(manifest, root)
         _say_unlisted(frames, manifest)
@@ -155,7 +163,11 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
             f"a root says where a manifest's images are, and {source} has no manifest; give their own folder",
             parameter="root",
         )
-    return scan(source)
+    try:
+        return _said(source, _recognize(source, TOLERANCE))
+    except _UnknownLayout as error:
+        told = "crossband data scan makes a manifest of folders of any names"
+        raise CrossbandError(f"{error}; {told}") from None
 
 
 def _looked_at(frames: Frames) -> Frames:
@@ -176,6 +188,10 @@ def _say_unlisted(frames: Frames, manifest: Path) -> None:
         )
 
 
+class _UnknownLayout(CrossbandError):
+    """What is found in a folder is no frames; who asked adds how to say what it is."""
+
+
 def _recognize(root: Path, tolerance: float) -> Frames:
     known = [entry for entry in list_datasets() if entry.found_in(root)]
     if len(known) > 1:
@@ -183,6 +199,9 @@ def _recognize(root: Path, tolerance: float) -> Frames:
         raise CrossbandError(f"{root} looks like {names}; say which kind it is", parameter="kind")
     if known:
         return known[0].read(root)
+    siblings = guess_siblings(root)
+    if siblings:
+        return pair_nested(root, siblings, tolerance)
     folders = guess_folders(root)
     if folders:
         return pair_folders(root, tolerance, **{band.value: folder for band, folder in folders.items()})
@@ -207,11 +226,9 @@ def _recognize(root: Path, tolerance: float) -> Frames:
         return pair_radiometric(root)
     if below is not None:
         raise _wrapped(root, below)
-    raise CrossbandError(
+    raise _UnknownLayout(
         f"no bands recognized in {root}: expected a known dataset, two folders named after their bands "
-        "(visible and infrared, say), file names ending in _rgb and _tir, or radiometric JPEGs; "
-        "else give the folders of rgb and tir images, or the suffixes of their names",
-        parameter="rgb",
+        "(visible and infrared, say), file names ending in _rgb and _tir, or radiometric JPEGs"
     )
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import CrossbandError, ImageFault
-from ..frames import Frames
+from ..frames import MANIFESTS, Frames
 from ..io import IMAGE_SUFFIXES, begins_as_image, is_image_file, read_bytes
-from ..io.composite import files_of, parts_of
+from ..io.composite import files_of
 from ..io.flir import fff_frames, has_flir_records, has_photograph
 from ..io.tiff import is_tiff, page_count
 from ..progress import track
@@ -21,7 +21,6 @@ from ._registry import files_below, folders_below, is_text
 
 __all__ = ["LeftOut", "account_lines", "metadata", "only_images"]
 
-_OWN = ("frames.parquet", "frames.csv")  # of crossband itself
 _MOST_LINES = 8
 _PATHS = ("rgb", "nir", "tir", "labels", "boxes", "rgb_boxes", "thermal_raw")
 
@@ -70,7 +69,7 @@ def metadata(root: str | Path, frames: Frames) -> list[LeftOut]:
             kinds.setdefault("folders named like images", []).append(path.relative_to(root).as_posix())
     for path in sorted(files_below(root)):
         name = path.relative_to(root).as_posix()
-        if path.absolute() in taken or name in _OWN:
+        if path.absolute() in taken or name in MANIFESTS:
             continue
         kinds.setdefault(_kind(path), []).append(name)
     found = [LeftOut(kind, tuple(names)) for kind, names in sorted(kinds.items(), key=_images_first)]
@@ -89,7 +88,8 @@ def only_images(frames: Frames) -> Frames:
     for band in frames.bands:
         paths = frames.paths(band)
         for row, path in track(enumerate(paths), len(paths), f"looking at {band.value}"):
-            if path is not None and parts_of(path) is None and (kind := _no_image(path)) is not None:
+            kinds = () if path is None else (_no_image(file) for file in files_of(path))
+            if kind := next(filter(None, kinds), None):
                 table.loc[table.index[row], band.value] = pd.NA
                 lost, some = lost + 1, f"{path} ({kind})"
     if not lost:

@@ -23,6 +23,7 @@ from ..io.flir import has_flir_records
 from ..progress import note, track
 from ._account import photographs
 from ._moments import TOLERANCE, check_tolerance, pair_by_time
+from ._names import HINTS, without_band, words
 from ._registry import images_by_stem, is_text, note_once
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "guess_nested",
     "guess_prefixes",
     "guess_radiometric",
+    "guess_siblings",
     "guess_suffixes",
     "pair_folders",
     "pair_groups",
@@ -43,18 +45,12 @@ __all__ = [
 
 _PARTS = re.compile(r"([^0-9]*)([0-9]*)")
 
-# Names people give to the folder, or to the file suffix, of a band; the first that matches wins.
-_HINTS: dict[Band, tuple[str, ...]] = {
-    Band.NIR: ("nir",),
-    Band.TIR: ("tir", "lwir", "thermal", "infrared", "ir", "t", "th"),
-    Band.RGB: ("rgb", "visible", "visual", "color", "colour", "vis", "vi", "v", "eo"),
-}
-
 
 def pair_folders(root: Path, tolerance: float = TOLERANCE, **folders: Path | None) -> Frames:
     """Pair the images of one folder per band: the same stem (or relative path) is one frame.
 
-    Where no stem is common and names or EXIF say when an image was taken, the nearest in time are one.
+    Where no stem is common and names or EXIF say when an image was taken, the nearest in time are one; else
+    what only tells the band is taken from the names (``rgb/rgb_1.png`` and ``tir/tir_1.png``).
 
     A frame that lacks a band is kept, with that band empty, as long as some frames have both.
 
@@ -77,6 +73,7 @@ def pair_folders(root: Path, tolerance: float = TOLERANCE, **folders: Path | Non
             note_once(f"no file stem is common; paired by time, at most {tolerance:g} s apart")
             frames = frames_by_key(root, timed[0], "")
             return frames.assign(time=[timed[1].get(name) for name in frames.names])
+        images = without_band(images) or images
     return frames_by_key(root, images, f"the folders {' and '.join(str(f) for f in given.values())}")
 
 
@@ -238,19 +235,29 @@ def pair_nested(root: Path, groups: list[Group], tolerance: float) -> Frames:
 
 
 def guess_prefixes(root: Path) -> dict[Band, str]:
-    """Find the beginnings of file names below ``root`` that tell a band (``rgb_`` and ``thermal_``).
+    """Find the beginnings of file names below ``root`` that tell a band.
 
-    Empty when fewer than two do.
+    As ``rgb_`` and ``thermal_``, or the letters of ``RGB0001`` and ``IR0001``. Empty when fewer than two do.
     """
     stems = [Path(key).name for key in images_by_stem(root, recursive=True)]
     found: dict[Band, str] = {}
-    for band, hints in _HINTS.items():
+    for band, hints in HINTS.items():
         for hint in hints:
-            starts = {s[: len(hint) + 1] for s in stems if s.lower().startswith((hint + "_", hint + "-"))}
+            starts = {start for stem in stems if (start := _start(stem, hint))}
             if len(starts) == 1:
                 found[band] = starts.pop()
                 break
     return found if len(found) > 1 else {}
+
+
+def _start(stem: str, hint: str) -> str | None:
+    """What of a stem is the hint at its beginning: set off, or before a number if it is more than a letter."""
+    if not stem.lower().startswith(hint) or len(stem) == len(hint):
+        return None
+    after = stem[len(hint)]
+    if after in "_-":
+        return stem[: len(hint) + 1]
+    return stem[: len(hint)] if after.isdigit() and len(hint) > 1 else None
 
 
 def pair_prefixes(root: Path, prefixes: Mapping[Band, str]) -> Frames:
@@ -285,12 +292,32 @@ def guess_folders(root: Path) -> dict[Band, Path]:
     """
     found: dict[Band, Path] = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        words = set(_words(folder.name))
-        for band, hints in _HINTS.items():
-            if band not in found and words & set(hints):
+        told = set(words(folder.name))
+        for band, hints in HINTS.items():
+            if band not in found and told & set(hints):
                 found[band] = folder
                 break
     return found if len(found) > 1 else {}
+
+
+def guess_siblings(root: Path) -> list[Group]:
+    """Find several sequences whose bands lie side by side.
+
+    As ``flight1_rgb``, ``flight1_thermal``, ``flight2_rgb`` and ``flight2_thermal``.
+    Empty where fewer than two sequences have two bands.
+    """
+    found: dict[str, dict[Band, Path]] = {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        for band, hints in HINTS.items():
+            told = [hint for hint in hints if hint in words(folder.name)]
+            if told:
+                rest = re.sub(rf"(?i)(?<![a-z]){told[0]}(?![a-z])", "", folder.name, count=1)
+                found.setdefault(rest.strip("_- ."), {}).setdefault(band, folder)
+                break
+    groups = [
+        Group(name, bands, {"sequence": name}) for name, bands in found.items() if name and len(bands) > 1
+    ]
+    return sorted(groups, key=lambda group: _natural(group.name)) if len(groups) > 1 else []
 
 
 def guess_suffixes(root: Path) -> dict[Band, str]:
@@ -300,18 +327,13 @@ def guess_suffixes(root: Path) -> dict[Band, str]:
     """
     stems = [Path(key).name for key in images_by_stem(root, recursive=True)]
     found: dict[Band, str] = {}
-    for band, hints in _HINTS.items():
+    for band, hints in HINTS.items():
         for hint in hints:
             ends = {stem[-len(hint) - 1 :] for stem in stems if stem.lower().endswith(("_" + hint, "-" + hint))}
             if len(ends) == 1:
                 found[band] = ends.pop()
                 break
     return found if len(found) > 1 else {}
-
-
-def _words(name: str) -> list[str]:
-    spaced = "".join(letter if letter.isalpha() else " " for letter in name.lower())
-    return spaced.split()
 
 
 def _natural(name: str) -> tuple[tuple[str, int], ...]:

@@ -23,11 +23,12 @@ FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test":
 _NAME = re.compile(r"(\d+)_c(\d+)")
 
 
-def split_panels(root: Path, out: Path, bands: Sequence[Band]) -> int:
+def split_panels(root: Path, out: Path, bands: Sequence[Band], mark: str) -> int:
     """Write each band of the side by side images below ``root``; what is there already stays.
 
     ``ROOT/[rgbir/]FOLDER/NAME.jpg`` becomes ``OUT/FOLDER/BAND/NAME.png``, pixel by pixel; near-infrared and
-    thermal panels, three equal channels but for JPEG's rounding, are written as one.
+    thermal panels, three equal channels but for JPEG's rounding, are written as one. ``OUT/MARK``, a text named
+    after the dataset, says what the folder is.
 
     Returns:
         how many frames there are now.
@@ -48,6 +49,8 @@ def split_panels(root: Path, out: Path, bands: Sequence[Band]) -> int:
         targets = [out / folder / band.value / f"{stem}.png" for band in bands]
         if not all(target.exists() for target in targets):
             _split(path, targets, bands)
+    name = mark.removesuffix(".txt").upper()
+    (out / mark).write_text(f"{name}, split by crossband: FOLDER/BAND/NAME.png\n", encoding="utf-8")
     return len(files)
 
 

@@ -71,12 +71,11 @@ def register_dataset(
 ) -> Callable[[Callable[[Path], Frames]], Callable[[Path], Frames]]:
     """Register the decorated function as the reader of a dataset; see :class:`Dataset`."""
 
-    def register(read: Callable[[Path], Frames]) -> Callable[[Path], Frames]:
+    def entry(read: Callable[[Path], Frames]) -> Dataset:
         layout = importlib.import_module(read.__module__).__doc__ or ""
-        DATASETS.add(name, Dataset(name, title, bands, source, license, marks, read, layout))
-        return read
+        return Dataset(name, title, bands, source, license, marks, read, layout)
 
-    return register
+    return DATASETS.register(name, entry)
 
 
 def list_datasets() -> list[Dataset]:

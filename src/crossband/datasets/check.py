@@ -26,6 +26,7 @@ _GRID = 64  # places along a side at which two bands are compared
 # of one band's variance, what the other's levels explain: real pairs stay below in all
 # but single frames and palettes of real cameras lie above, so most frames of a set have to
 _FUNCTION = 0.93
+_FUNCTION_OF_BULK = 0.5
 _EQUAL = "the pixels are equal"
 _MOST_LINES = 20
 
@@ -218,45 +219,73 @@ def _look(path: Path, band: Band, units: str | None, max_pixels: int) -> _Look:
 
 
 def _grid(pixels: np.ndarray) -> np.ndarray:
-    """Pixels at 64x64 places, none of them mixed; one channel where three are alike."""
-    rows, columns = ((np.arange(_GRID) + 0.5) / _GRID * side for side in pixels.shape[:2])
-    some = pixels[rows.astype(int)][:, columns.astype(int)]
+    """Pixels at 64x64 places, fewer of a smaller image, none mixed; one channel where three are alike."""
+    some = _sampled(pixels, _GRID, _GRID)
     if some.ndim == 3 and (some[..., :1] == some[..., 1:3]).all():
         some = some[..., 0]
     return some[..., :3] if some.ndim == 3 else some
 
 
+def _sampled(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """At most so many rows and columns, at equal steps; no pixel is taken twice."""
+    sides = zip(pixels.shape[:2], (height, width), strict=True)
+    rows, columns = (
+        ((np.arange(n) + 0.5) / n * side).astype(int) for side, n in ((s, min(s, m)) for s, m in sides)
+    )
+    return pixels[rows][:, columns]
+
+
 def same_picture(one: np.ndarray, other: np.ndarray) -> str | None:
     """Tell why two bands' pixels at the same places are one picture, or return ``None``.
 
-    They are equal, or the one is a function of the other, as a palette is.
+    They are equal, or the one is a function of the other, as a palette is. What tells is the bulk of the
+    pixels, not the few that are brightest: two nearly black bands with the same lamp in them are two bands, and
+    where the bulk is as dark as noise nothing can be told.
 
     Args:
-        one: ``(n, n)`` or ``(n, n, 3)``; ``other`` likewise.
+        one: ``(h, w)`` or ``(h, w, 3)``; ``other`` likewise, of which both are looked at in as many places as
+            the smaller has.
 
     Example:
         >>> ramp = np.add.outer(np.arange(64), np.arange(64) ** 2)
         >>> same_picture(ramp, (ramp % 7).astype(np.uint8)) is None, same_picture(ramp, 3 * ramp + 1)
         (True, 'the one is a palette or another depth of the other')
     """
+    height, width = np.minimum(one.shape[:2], other.shape[:2])
+    one, other = _sampled(one, height, width), _sampled(other, height, width)
     if one.shape == other.shape and one.dtype == other.dtype and np.array_equal(one, other):
-        return _EQUAL
+        return _EQUAL if any(_bulk(part).any() for part in np.atleast_3d(one).transpose(2, 0, 1)) else None
     for told, teller in ((one, other), (other, one)):
-        if told.ndim == 2 and _explained(told, teller) > _FUNCTION:
+        if told.ndim != 2 or _explained(told, teller) <= _FUNCTION:
+            continue
+        if _explained(told, teller, _bulk(told)) > _FUNCTION_OF_BULK:
             return "the one is a palette or another depth of the other"
     return None
 
 
-def _explained(told: np.ndarray, teller: np.ndarray) -> float:
-    """The share of a picture's variance that another's colors or gray levels explain, for as many as there
-    are."""
-    values = told.astype(np.float64).ravel()
+def _bulk(told: np.ndarray) -> np.ndarray:
+    """The pixels but for the darkest and brightest twentieth, boolean; none where they hardly differ."""
+    values = told.astype(np.float64)
     good = np.isfinite(values)
+    if not good.any():
+        return good
+    low, high = np.quantile(values[good], [0.05, 0.95])
+    noise = 2.0 if told.dtype.kind in "iu" else 0.0  # steps of the camera
+    return good & (values >= low) & (values <= high) if high - low > noise else np.zeros_like(good)
+
+
+def _explained(told: np.ndarray, teller: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """The share of a picture's variance that another's colors or gray levels explain, for as many as there
+    are; of the pixels in a mask alone, if there is one."""
+    values = told.astype(np.float64).ravel()
+    good = np.isfinite(values) if mask is None else mask.ravel()
+    if not good.any():
+        return 0.0
     if teller.ndim == 3:
         codes = (teller.astype(np.int64) * 16 // (int(teller.max()) + 1)).reshape(-1, 3) @ (256, 16, 1)
     else:
         gray = teller.astype(np.float64).ravel()
-        good &= np.isfinite(gray)
+        good = good & np.isfinite(gray)
         codes = np.zeros(gray.size, np.int64)
         codes[good] = np.searchsorted(np.quantile(gray[good], np.linspace(0, 1, 129)[1:-1]), gray[good])
     values, codes = values[good], codes[good]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,20 @@ from ..files import make_folder, write_file
 from ..io import MAX_PIXELS, read_bytes
 from ..io.flir import fff_frames, is_fff, read_kelvin
 from ..io.tiff import is_tiff, page_count, read_tiff
-from ..io.video import read_video
+from ..io.video import read_timed_video
 from ..progress import track
 
 __all__ = ["extract"]
 
 
-def extract(path: str | Path, out: str | Path, every: int = 1) -> list[Path]:
+def extract(
+    path: str | Path,
+    out: str | Path,
+    every: int = 1,
+    seconds: float | None = None,
+    *,
+    stem: str | None = None,
+) -> list[Path]:
     """Write each image of a file as a file of its own, in its own depth.
 
     They are ``OUT/STEM_000000.tif`` and so on, from 0 on.
@@ -33,6 +40,9 @@ def extract(path: str | Path, out: str | Path, every: int = 1) -> list[Path]:
         path: a TIFF, SEQ, CSQ, FFF or video.
         out: the folder.
         every: keep each n-th image.
+        seconds: of a video, keep the first image of each so many seconds, by the video's own clock; the number
+            in a file's name is then that of the interval, the same in every video.
+        stem: what names begin with; the file's own by default, nothing where empty.
 
     Raises:
         CrossbandError: nothing of that kind, or an image that cannot be read; it is named.
@@ -40,9 +50,12 @@ def extract(path: str | Path, out: str | Path, every: int = 1) -> list[Path]:
     path, folder, written = Path(path), make_folder(out), []
     if every < 1:
         raise CrossbandError(f"every n-th image: n is 1 or more, not {every}", parameter="every")
-    for number, pixels in _images(path, every):
+    if seconds is not None and not 1e-3 <= seconds <= 1e6:
+        raise CrossbandError(f"an interval is 0.001 seconds or more, not {seconds:g}", parameter="seconds")
+    start = f"{path.stem}_" if stem is None else stem
+    for number, pixels in _images(path, every, seconds):
         plain = pixels.dtype == np.uint8
-        target = folder / f"{path.stem}_{number:06d}.{'png' if plain else 'tif'}"
+        target = folder / f"{start}{number:06d}.{'png' if plain else 'tif'}"
         if not target.exists():
             if plain:
                 write_file(target, PIL.Image.fromarray(pixels).save)
@@ -52,14 +65,41 @@ def extract(path: str | Path, out: str | Path, every: int = 1) -> list[Path]:
     return written
 
 
-def _images(path: Path, every: int) -> Iterator[tuple[int, np.ndarray]]:
+def extract_pairs(
+    paths: Sequence[str | Path], out: str | Path, every: int = 1, seconds: float | None = None
+) -> dict[Path, int]:
+    """Take several files apart, each into a folder of its own name.
+
+    Images of one number are one frame.
+
+    Args:
+        paths: the videos of two cameras that began together, say.
+        out: the folder above.
+        every: see :func:`extract`.
+        seconds: likewise; where videos have other rates, only this pairs them.
+
+    Raises:
+        CrossbandError: two files of one name, or as :func:`extract`.
+    """
+    folders = [make_folder(out) / Path(path).stem for path in paths]
+    if len(set(folders)) < len(folders):
+        raise CrossbandError("two of these files have one name, and their images would be mixed; rename one")
+    return {
+        folder: len(extract(path, folder, every, seconds, stem=""))
+        for path, folder in zip(paths, folders, strict=True)
+    }
+
+
+def _images(path: Path, every: int, seconds: float | None) -> Iterator[tuple[int, np.ndarray]]:
     if not path.is_file():
         raise CrossbandError(f"there is no {path}; give a TIFF, SEQ, CSQ or video")
     with open(path, "rb") as file:
         head = file.read(64)
     if not is_tiff(head) and not is_fff(head):
-        yield from _of_video(path, every)
+        yield from _of_video(path, every, seconds)
         return
+    if seconds is not None:
+        raise CrossbandError(f"{path} has no clock, as videos have; take each n-th image", parameter="seconds")
     data = read_bytes(path)
     places = [] if is_tiff(data) else fff_frames(data)
     numbers = range(0, page_count(data) if is_tiff(data) else len(places), every)
@@ -76,7 +116,13 @@ def _images(path: Path, every: int) -> Iterator[tuple[int, np.ndarray]]:
         yield number, pixels
 
 
-def _of_video(path: Path, every: int) -> Iterator[tuple[int, np.ndarray]]:
-    for number, pixels in enumerate(read_video(path)):
-        if number % every == 0:
+def _of_video(path: Path, every: int, seconds: float | None) -> Iterator[tuple[int, np.ndarray]]:
+    last = -1
+    for number, (time, pixels) in enumerate(read_timed_video(path)):
+        if seconds is not None:
+            interval = int((time + 1e-6) / seconds)
+            if interval > last:
+                last = interval
+                yield interval, pixels
+        elif number % every == 0:
             yield number, pixels

@@ -59,6 +59,4 @@ def split_rgbnt100(root: str | Path, out: str | Path) -> int:
     Raises:
         CrossbandError: none of the folders, or an image that is not three panels.
     """
-    n = split_panels(Path(root), Path(out), BANDS)
-    (Path(out) / _MARK).write_text("RGBNT100, split by crossband: FOLDER/BAND/NAME.png\n", encoding="utf-8")
-    return n
+    return split_panels(Path(root), Path(out), BANDS, _MARK)

@@ -10,11 +10,20 @@ import numpy as np
 from ..errors import CrossbandError
 from .images import MAX_PIXELS
 
-__all__ = ["read_video"]
+__all__ = ["read_timed_video", "read_video"]
 
 
 def read_video(path: str | Path) -> Iterator[np.ndarray]:
     """Yield a video's frames, uint8 or uint16: ``(H, W)`` of gray ones, ``(H, W, 3)`` of color.
+
+    Raises:
+        CrossbandError: as :func:`read_timed_video`.
+    """
+    return (pixels for _, pixels in read_timed_video(path))
+
+
+def read_timed_video(path: str | Path) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield a video's frames with the time of each, seconds since the first.
 
     Raises:
         CrossbandError: no video, PyAV is missing, or too large.
@@ -32,10 +41,13 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
                 raise CrossbandError(f"{path} has video of a kind that is not read; convert it, to FFV1 say")
             if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
                 raise CrossbandError(f"the frames of {path} have more than {MAX_PIXELS} pixels")
-            for frame in container.decode(stream):
+            rate, start = float(stream.average_rate or 25), None
+            for number, frame in enumerate(container.decode(stream)):
+                time = number / rate if frame.time is None else float(frame.time)
+                start = time if start is None else start
                 # gray ones in their own depth: a conversion between depths would scale the values
                 gray = frame.format.name.startswith("gray")
-                yield frame.to_ndarray() if gray else frame.to_ndarray(format="rgb24")
+                yield time - start, frame.to_ndarray() if gray else frame.to_ndarray(format="rgb24")
     except (av.FFmpegError, ValueError) as error:
         raise CrossbandError(
             f"{path} is no video that can be read: {' '.join(str(error).split())[:100]}"

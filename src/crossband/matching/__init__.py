@@ -3,6 +3,7 @@
 from .agreement import Laid, lay_over
 from .features import LocalFeatures
 from .geometry import Consensus, consensus
+from .keypoints import create_features, list_features
 from .matches import Matches, mutual_matches
 from .reranker import MatchReranker
 from .same_place import Evidence, SamePlace
@@ -16,6 +17,8 @@ __all__ = [
     "Matches",
     "SamePlace",
     "consensus",
+    "create_features",
     "lay_over",
+    "list_features",
     "mutual_matches",
 ]

@@ -19,7 +19,7 @@ import torch
 from ..bands import Band, parse_band
 from ..data.preprocess import IMAGENET, Preprocess
 from ..errors import CrossbandError
-from ..io import read_image
+from ..io import Image, as_image
 from ..models import create_encoder
 from ..nn import Encoder
 from .agreement import lay_over
@@ -29,7 +29,7 @@ from .geometry import consensus
 from .reranker import MatchReranker
 from .same_place import Evidence
 
-__all__ = ["MODELS", "Aligner", "Registration", "corner_error", "corners"]
+__all__ = ["MODELS", "Aligner", "Picture", "Registration", "corner_error", "corners"]
 
 MODELS = ("auto", "similarity", "affine", "homography")
 _SIMPLEST_FIRST = MODELS[1:]
@@ -74,7 +74,7 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
     """A band of one image as the aligner sees it: gray in [0, 1], and its own (height, width) in pixels."""
 
     gray: np.ndarray
@@ -82,6 +82,7 @@ class _Picture:
 
     @property
     def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
         return self.gray.shape[0], self.gray.shape[1]
 
     def scaled(self, longer: int, multiple: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -93,6 +94,10 @@ class _Picture:
         image = cv2.resize(self.gray, sides, interpolation=method)
         sx, sy = sides[0] / width, sides[1] / height
         return image, np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
+
+
+Described = tuple[np.ndarray, tuple[int, int], np.ndarray]
+"""Features of an image, their grid, and the matrix from its pixels to those that were described."""
 
 
 class Aligner:
@@ -120,25 +125,27 @@ class Aligner:
         self._features = LocalFeatures.of(self._encoder)
         self._judge = MatchReranker(self._encoder, (_BASE, _BASE), self._features)
 
-    def read(self, path: str | Path, band: Band | str = "rgb", units: str | None = None) -> _Picture:
-        """One image, normalized as its band is.
+    def read(
+        self, path: str | Path | Image, band: Band | str = "rgb", units: str | None = None, name: str = ""
+    ) -> Picture:
+        """One image, a file or decoded already, normalized as its band is; ``name`` stands in errors.
 
         Raises:
             CrossbandError: it cannot be read, or is smaller than 32 pixels.
         """
         band = parse_band(band)
-        image = read_image(path, band, units)
+        image, name = as_image(path, band, units), name or str(path)
         height, width = image.pixels.shape[:2]
         if min(height, width) < _SMALLEST:
             raise CrossbandError(
-                f"{path} has {width}x{height} pixels, too few to be aligned; "
+                f"{name} has {width}x{height} pixels, too few to be aligned; "
                 f"give images of {_SMALLEST} or more a side"
             )
         unit = Preprocess((height, width), dict.fromkeys(Band, IMAGENET)).unit(image, band).numpy()
         gray = unit[0] if len(unit) == 1 else np.tensordot((0.299, 0.587, 0.114), unit, 1)
-        return _Picture(np.ascontiguousarray(gray, np.float32), str(path))
+        return Picture(np.ascontiguousarray(gray, np.float32), name)
 
-    def align(self, first: _Picture, second: _Picture) -> Registration:
+    def align(self, first: Picture, second: Picture) -> Registration:
         """Register two images.
 
         Raises:
@@ -171,7 +178,7 @@ class Aligner:
         error = _error_of_fit(pairs, rough, first.size)
         return Registration(rough / rough[2, 2], model, len(pairs), likely, error, False, pairs)
 
-    def matches(self, first: _Picture, second: _Picture) -> tuple[np.ndarray, float]:
+    def matches(self, first: Picture, second: Picture) -> tuple[np.ndarray, float]:
         """Match two images: ``(m, 4)`` that one similarity explains, and the probability of one scene.
 
         Matches are in pixels of both, at the relative size at which there are most.
@@ -189,7 +196,11 @@ class Aligner:
     def _matched(
         self, first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]
     ) -> tuple[np.ndarray, Evidence]:
-        (ours, grid), (theirs, other) = (self._described(image) for image, _ in (first, second))
+        return self.compared(*((*self.described(image), scale) for image, scale in (first, second)))
+
+    def compared(self, first: Described, second: Described) -> tuple[np.ndarray, Evidence]:
+        """Match two described images: ``(m, 4)`` in pixels of both, and the evidence of one scene."""
+        (ours, grid, scale), (theirs, other, second_scale) = first, second
         product = ours @ theirs.T
         partner = product.argmax(1)
         mutual = product.argmax(0)[partner] == np.arange(len(partner))
@@ -213,11 +224,16 @@ class Aligner:
         )
         pixels = [
             moved(np.linalg.inv(scale), (points + 0.5) * _CELL - 0.5)
-            for points, scale in ((where, first[1]), (whither, second[1]))
+            for points, scale in ((where, scale), (whither, second_scale))
         ]
         return np.concatenate(pixels, 1)[found.inliers], Evidence.of([row], laid.agreement)
 
-    def _described(self, image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    def probability(self, evidence: Evidence) -> float:
+        """Return the probability of one scene."""
+        return float(self._judge.model.probability(evidence)[0])
+
+    def described(self, image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        """Return the features of a gray image, and how many there are (down, across)."""
         statistics = self._encoder.statistics
         mean, std = (torch.tensor(v)[:, None, None] for v in (statistics.mean, statistics.std))
         pixels = (torch.from_numpy(image).expand(3, -1, -1) - mean) / std
@@ -226,7 +242,7 @@ class Aligner:
             found = self._features(pixels[None].to(device))[0].cpu().numpy()
         return found, self._features.grid((image.shape[0], image.shape[1]))
 
-    def _refined(self, first: _Picture, second: _Picture, rough: np.ndarray) -> Laying | None:
+    def _refined(self, first: Picture, second: Picture, rough: np.ndarray) -> Laying | None:
         """The transform that blocks agree on, in the pixels of both images."""
         work = [picture.scaled(min(_WORK, max(64, max(picture.size)))) for picture in (first, second)]
         (ours, here), (theirs, there) = ((edges(image), scale) for image, scale in work)

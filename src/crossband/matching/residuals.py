@@ -1,11 +1,13 @@
 """What is left where one transform has laid two cameras over each other: noise, or parallax.
 
 Matches are off in every direction alike; parallax moves near things along one, the line between the two
-cameras. So the spread along the direction in which residuals vary most, beyond that across it, is what depth does.
+cameras. So the spread along the direction in which residuals vary most, beyond that across it, is what depth
+does.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -118,6 +120,12 @@ class Residuals:
         """The deviation that depth adds along the direction of parallax."""
         return float(np.sqrt(max(_deviation(self.along) ** 2 - self.noise_px**2, 0.0)))
 
+    @property
+    def trend_px(self) -> float:
+        """How far the medians of near and far matches lie apart; 0 where matches are too few."""
+        medians = [one.along_px for one in self.by_depth()]
+        return max(medians) - min(medians) if medians else 0.0
+
     def by_depth(self) -> list[DepthBin]:
         """Return the residuals from the nearest matches to the farthest.
 
@@ -132,12 +140,9 @@ class Residuals:
             return []
         edges = np.unique(np.quantile(value[keep], np.linspace(0, 1, _BINS + 1)))
         found = []
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in itertools.pairwise(edges):
             mine = keep & (value >= low) & ((value < high) | (high == edges[-1]))
-            if known:
-                label = f"{low:.0f} to {high:.0f} m"
-            else:
-                label = f"rows {max(-high, 0):.0f} to {-low:.0f}"
+            label = f"{low:.0f} to {high:.0f} m" if known else f"rows {max(-high, 0):.0f} to {-low:.0f}"
             along = self.along[mine]
             found.append(DepthBin(label, int(mine.sum()), float(np.median(along)), _deviation(along)))
         return found

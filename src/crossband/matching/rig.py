@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from ..bands import Band, parse_band
-from ..datasets.check import same_picture, usable_frames
+from ..datasets.check import usable_frames
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import COLUMNS, Frames, leaves_folder
@@ -41,6 +41,8 @@ _OF_OTHER_FILES = [*(band.value for band in Band), "labels", "boxes", "rig"]  # 
 _SLACK = 0.01  # of the diagonal: what any pair may be off
 _PARALLAX = 0.01  # of the diagonal: pairs that disagree by more are not explained by one transform
 _DEPTH, _BEYOND = 0.004, 0.5  # of the diagonal, and of the noise: parallax that one transform may leave
+_SAME = 0.999  # correlation of two bands that are one
+_TREND = 0.006  # of the diagonal: how far near and far things may lie apart
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ def _registered(
     for name, ours, theirs in track(pairs, len(pairs), "registering", "pairs"):
         try:
             one, other = aligner.read(ours, bands[0]), aligner.read(theirs, bands[1])
-            if same_picture(one.gray, other.gray) is not None:
+            if _one_picture(one.gray, other.gray):
                 left_out[name] = f"{bands[0].value} and {bands[1].value} are one picture"
                 continue
             sizes[name] = one.size, other.size
@@ -269,13 +271,22 @@ def _registered(
             left_out[name] = str(error)
     counts = Counter(sizes.values()).most_common(1)
     usual, count = counts[0] if counts else (((0, 0), (0, 0)), 0)
-    if 2 * count <= len(sizes):
+    if sizes and 2 * count <= len(sizes):
         raise CrossbandError("the images of a band have several sizes, so they are not of one camera")
     for name in [name for name in found if sizes[name] != usual]:
         height, width = next(side for side, own in zip(sizes[name], usual, strict=True) if side != own)
         left_out[name] = f"an image of {width}x{height} is not of this rig's cameras"
         del found[name]
     return found, left_out, usual
+
+
+def _one_picture(one: np.ndarray, other: np.ndarray, places: int = 64) -> bool:
+    """Whether two gray images are one: an image again, in another depth, or as its negative."""
+    grids = (np.ix_(*(np.arange(places) * side // places for side in image.shape)) for image in (one, other))
+    some = [image[grid].ravel() for image, grid in zip((one, other), grids, strict=True)]
+    if min(float(np.ptp(values)) for values in some) < 1 / 255:
+        return False
+    return bool(abs(np.corrcoef(some[0], some[1])[0, 1]) > _SAME)
 
 
 def _depths(frames: Frames, names: Sequence[str]) -> dict[int, np.ndarray] | None:
@@ -293,15 +304,18 @@ def _depths(frames: Frames, names: Sequence[str]) -> dict[int, np.ndarray] | Non
 
 def _judged(rig: Rig, residuals: Residuals) -> Rig:
     """The rig, with what its residuals say of depth."""
-    parallax = residuals.parallax_px
-    limit = max(_DEPTH * float(np.hypot(*rig.second[1])), _BEYOND * residuals.noise_px)
-    if rig.one_transform and parallax > limit:
+    parallax, diagonal = residuals.parallax_px, float(np.hypot(*rig.second[1]))
+    apart = (
+        parallax > max(_DEPTH * diagonal, _BEYOND * residuals.noise_px)
+        or residuals.trend_px > _TREND * diagonal
+    )
+    if rig.one_transform and apart:
         x, y = residuals.direction
         note(
-            f"matches lie {parallax:.1f} pixels off the transform along ({x:.2f}, {y:.2f}), beyond their noise of "
-            f"{residuals.noise_px:.1f}: depth differs (parallax); one transform does not fit"
+            f"matches lie {parallax:.1f} pixels off the transform along ({x:.2f}, {y:.2f}), beyond their noise "
+            f"of {residuals.noise_px:.1f}: depth differs (parallax); one transform does not fit"
         )
-    return replace(rig, parallax_px=parallax, one_transform=rig.one_transform and parallax <= limit)
+    return replace(rig, parallax_px=parallax, one_transform=rig.one_transform and not apart)
 
 
 def _common(

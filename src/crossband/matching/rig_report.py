@@ -67,7 +67,7 @@ def write_rig_report(fit: RigFit, out: Path) -> Path:
         depth_says=_says(rig, residuals),
         depth_about="Depth is the frames' own."
         if meters
-        else "The frames have no depth, so rows of the image stand for it: the bottom is near where cameras look ahead.",
+        else "The frames have no depth, so rows of the image stand for it: its bottom is near.",
         depth_plot=_address(_depth_plot(residuals, meters)),
         field_plot=_address(field),
         field_scale=f"{scale:.0f}",
@@ -82,8 +82,8 @@ def write_rig_report(fit: RigFit, out: Path) -> Path:
 def _says(rig: Rig, residuals: Residuals) -> str:
     x, y = residuals.direction
     told = (
-        f"Depth moves matches by {rig.parallax_px:.1f} pixels (a deviation) along ({x:.2f}, {y:.2f}), beyond a noise of "
-        f"{residuals.noise_px:.1f}."
+        f"Depth moves matches by {rig.parallax_px:.1f} pixels (a deviation) along ({x:.2f}, {y:.2f}), beyond a "
+        f"noise of {residuals.noise_px:.1f}."
     )
     if rig.one_transform:
         return told
@@ -132,15 +132,16 @@ def _overlay(rig: Rig, ours: Path, theirs: Path) -> PIL.Image.Image:
         np.asarray(thumbnail(read_image(path, band), band, (1 << 14, 1 << 14)).convert("L"), np.float32) / 255
         for path, (band, _) in ((ours, rig.first), (theirs, rig.second))
     )
-    warped = rig.warp(second, rig.second[0])
     height, width = rig.first[1]
     size = (_WIDE, max(1, round(_WIDE * height / width)))
-    first, stretched, warped = (
-        cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (first, second, warped)
-    )
+    images = (first, second, rig.warp(second, rig.second[0]))
+    first, stretched, warped = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images)
+    seen = cv2.erode(cv2.resize(rig.warp(np.ones_like(second), rig.second[0]), size), np.ones((7, 7)))
     rows, columns = np.mgrid[: size[1], : size[0]]
     board = np.where((rows // 42 + columns // 42) % 2 == 0, first, warped)
-    parts = [outlines(first, stretched), outlines(first, warped), np.repeat(board[..., None], 3, 2)]
+    after = outlines(first, warped)
+    after[..., 1] *= seen > 0.99  # where the second camera saw nothing there is an edge that is none
+    parts = [outlines(first, stretched), after, np.repeat(board[..., None], 3, 2)]
     gap = np.ones((size[1], 8, 3), np.float32)
     whole = np.concatenate([parts[0], gap, parts[1], gap, parts[2]], 1)
     return PIL.Image.fromarray((whole.clip(0, 1) * 255).astype(np.uint8))
@@ -166,7 +167,7 @@ def _depth_plot(residuals: Residuals, meters: bool) -> Figure:
     limit = 4 * max(float(np.median(np.abs(residuals.along))) * 1.4826, 0.5) if len(residuals.off) else 1
     ax.set_ylim(-limit, limit)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, loc="upper right", markerscale=3)
+    figure.legend(frameon=False, loc="outside lower center", ncols=3, markerscale=2)
     return figure
 
 

@@ -46,6 +46,7 @@ def centroid_condition(
         2
     """
     places = sorted(set(query_places) & set(gallery_places))
+    _check(places)
     return compare_centroids(
         _centroids(queries, query_places, places), _centroids(gallery, gallery_places, places), places
     )
@@ -53,12 +54,16 @@ def centroid_condition(
 
 def compare_centroids(mine: np.ndarray, theirs: np.ndarray, places: list[str]) -> CentroidCondition:
     """Compute the centroid condition from centroids ``(places, d)`` of both bands."""
-    if len(places) < 2:
-        raise CrossbandError(f"the centroid condition needs two places or more; there are {len(places)}")
+    _check(places)
     distances = np.array([np.linalg.norm(theirs - centroid, axis=1) for centroid in mine])
     others = np.where(np.eye(len(places), dtype=bool), np.inf, distances)
     score = int((np.diag(distances) < others.min(1)).sum())
     return CentroidCondition(score, tuple(places), distances)
+
+
+def _check(places: list[str]) -> None:
+    if len(places) < 2:
+        raise CrossbandError(f"the centroid condition needs two places or more; there are {len(places)}")
 
 
 def _centroids(descriptors: np.ndarray, names: list[str], places: list[str]) -> np.ndarray:

@@ -5,6 +5,8 @@
 ``place``       right is every frame with the query's ``place``
 ``within:25``   right is every frame at most 25 meters away (``x``, ``y``; or ``lat``, ``lon`` in degrees,
                 along a great circle)
+``index:2``     right is every frame whose number along its sequence is at most 2 away (the column ``index``;
+                without it the order of each sequence's frames), as in walks of one way
 ==============  ===================================================================================
 
 In all of them the query's own image is dropped from the gallery when both are of the same band, and a
@@ -16,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from ..errors import CrossbandError, unknown_name
 from ..frames import Frames
@@ -23,12 +26,14 @@ from ..geo import EARTH_RADIUS
 
 __all__ = ["PROTOCOLS", "Protocol"]
 
-PROTOCOLS = ("exact", "place", "within:METERS")
+PROTOCOLS = ("exact", "place", "within:METERS", "index:FRAMES")
 
 
 @dataclass(frozen=True)
 class Protocol:
     """A named rule of what is right; see the module's table.
+
+    ``meters`` are frames where the rule is ``index``.
 
     Example:
         >>> str(Protocol.parse("within:25"))
@@ -51,12 +56,14 @@ class Protocol:
         try:
             if name == "within" and float(meters) > 0:
                 return cls(name, float(meters))
+            if name == "index" and int(meters) >= 0:
+                return cls(name, int(meters))
         except ValueError:
             pass
         raise unknown_name("protocol", text, PROTOCOLS)
 
     def __str__(self) -> str:
-        return f"within:{self.meters:g}" if self.name == "within" else self.name
+        return f"{self.name}:{self.meters:g}" if self.name in ("within", "index") else self.name
 
     def check(self, frames: Frames, same_band: bool) -> None:
         """Check that the frames have what the protocol needs.
@@ -83,6 +90,8 @@ class Protocol:
         """Return the mask of right gallery items for any block of queries."""
         if self.name == "within":
             return self._near(queries, gallery)
+        if self.name == "index":
+            return PositiveMask(_index(queries), _index(gallery), self.meters)
         column = "place" if self.name == "place" else "frame"
         codes: dict[str, int] = {}
         known = [
@@ -127,6 +136,16 @@ def _column(frames: Frames, column: str) -> list[str | None]:
 def _objects(frames: Frames, column: str) -> list[object]:
     values = frames.table[column].astype(object)
     return values.where(values.notna(), None).tolist()
+
+
+def _index(frames: Frames) -> np.ndarray:
+    """The number of each frame along its sequence, ``(n, 1)``."""
+    table = frames.table
+    if frames.has("index"):
+        return pd.to_numeric(table["index"], errors="coerce").to_numpy(float)[:, None]
+    if not frames.has("sequence"):
+        return np.arange(len(frames), dtype=float)[:, None]
+    return table.groupby("sequence", dropna=False, sort=False).cumcount().to_numpy(float)[:, None]
 
 
 def _on_sphere(frames: Frames) -> np.ndarray:

@@ -91,12 +91,7 @@ MODELS: Registry[ModelEntry] = Registry("model", "crossband.models")
 
 def register_model(name: str, **fields: Any) -> Callable[[Callable[[], Encoder]], Callable[[], Encoder]]:
     """Register the decorated function as the builder of a model; the fields are :class:`ModelEntry`'s."""
-
-    def register(build: Callable[[], Encoder]) -> Callable[[], Encoder]:
-        MODELS.add(name, ModelEntry(name, build, **fields))
-        return build
-
-    return register
+    return MODELS.register(name, lambda build: ModelEntry(name, build, **fields))
 
 
 def find_model(name: str, also: Iterable[str] = ()) -> ModelEntry:

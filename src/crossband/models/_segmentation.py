@@ -73,12 +73,7 @@ def register_segmenter(
 
     It takes ``classes``, ``bands`` and ``pretrained`` by position, and its options by keyword only.
     """
-
-    def register(build: Builder) -> Builder:
-        SEGMENTERS.add(name, Segmenter(name, build, source, license, params))
-        return build
-
-    return register
+    return SEGMENTERS.register(name, lambda build: Segmenter(name, build, source, license, params))
 
 
 def find_segmenter(name: str) -> Segmenter:

@@ -8,11 +8,13 @@ person seen from 100 m is still three cells high. The encoder is one of ImageNet
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import nn
 
+from ._detection import BoxDetector, Candidates
 from ._tuned import tuned_stages
 
 __all__ = ["STRIDE", "CenterDetector"]
@@ -23,7 +25,7 @@ STRIDE = 4
 _LONGEST = 6.0  # of exp: boxes of 3,200 pixels
 
 
-class CenterDetector(nn.Module):
+class CenterDetector(BoxDetector):
     """The detector; it reads one thermal channel, as :func:`crossband.data.scenes.thermal_input` makes it.
 
     Args:
@@ -90,35 +92,14 @@ class CenterDetector(nn.Module):
         left, top, right, bottom = sides.unbind(1)
         return torch.stack([columns - left, rows - top, columns + right, rows + bottom], 1)
 
-    @torch.inference_mode()
-    def detect(
-        self, images: torch.Tensor, least: float = 0.05, overlap: float = 0.5, most: int = 100
-    ) -> list[torch.Tensor]:
-        """Find objects in each image: peaks of the heat maps, after non-maximum suppression in each class.
-
-        Args:
-            images: as of :meth:`forward`.
-            least: score below which nothing is an object.
-            overlap: IoU above which the weaker of two boxes is left out.
-            most: boxes of an image.
-
-        Returns:
-            of each image float32 ``(n, 6)``: left, top, right, bottom in pixels, score, class; best first.
-        """
-        heat, sides = self(images)
-        height, width = images.shape[-2:]
+    def candidates(self, outputs: tuple[torch.Tensor, torch.Tensor], least: float) -> Iterator[Candidates]:
+        """Give the peaks of each image's heat maps; see :class:`.BoxDetector`."""
+        heat, sides = outputs
         scores = heat.sigmoid()
         peaks = scores * (F.max_pool2d(scores, 3, 1, 1) == scores)
-        found = []
         for each, boxes in zip(peaks, self.boxes(sides), strict=True):
             kind, row, column = torch.nonzero(each > least, as_tuple=True)
-            best = each[kind, row, column]
-            order = best.argsort(descending=True)[: 20 * most]
-            kind, row, column, best = kind[order], row[order], column[order], best[order]
-            clipped = torchvision.ops.clip_boxes_to_image(boxes[:, row, column].T, (height, width))
-            kept = torchvision.ops.batched_nms(clipped, best, kind, overlap)[:most]
-            found.append(torch.cat([clipped[kept], best[kept, None], kind[kept, None].float()], 1))
-        return found
+            yield boxes[:, row, column].T, each[kind, row, column], kind
 
 
 def _convolution(width: int) -> nn.Module:

@@ -8,6 +8,9 @@ included; a convolution that the release declares and never runs is left out.
 While training it gives five maps: two of classes and three of two classes. The released loss takes three, so
 which of the sides are borders and which foreground is inferred: the finest two learn borders, the third the
 foreground.
+
+It multiplies maps that no BatchNorm holds, so plain SGD at the rates of other networks (0.05) diverges in three
+steps; its recipes take AdamW, as its authors take Ranger, and SGD learns with ``optimizer.clip: 1``.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ of the paper ask for but that of GMA; the code has 128.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -239,32 +240,15 @@ def build_rsfnet(
 
 
 def _register(name: str, first: str, second: str, params: int) -> None:
-    @register_segmenter(name, params=params, source=_SOURCE)
     def build(
-        classes: int,
-        bands: tuple[Band, ...],
-        pretrained: bool = False,
-        *,
-        fusion: str = "rsf",
-        reduced: int = 64,
-        kernel_size: int = 5,
-        confident: bool = True,
-        multi_branch: bool = True,
-        skip: str = "after",
-        head: int = 64,
-        auxiliary: bool = False,
+        classes: int, bands: tuple[Band, ...], pretrained: bool = False, **options: Any
     ) -> tuple[nn.Module, str]:
-        options: dict[str, Any] = {
-            "fusion": fusion,
-            "reduced": reduced,
-            "kernel_size": kernel_size,
-            "confident": confident,
-            "multi_branch": multi_branch,
-            "skip": skip,
-            "head": head,
-            "auxiliary": auxiliary,
-        }
         return build_rsfnet(classes, bands, pretrained, first=first, second=second, **options)
+
+    own = inspect.signature(build_rsfnet)
+    open_ = [p for p in own.parameters.values() if p.name not in ("first", "second", "widths")]
+    build.__signature__ = own.replace(parameters=open_)  # type: ignore[attr-defined]
+    register_segmenter(name, params=params, source=_SOURCE)(build)
 
 
 for _name, _first, _second, _params in (

@@ -190,12 +190,7 @@ STREAMS: Registry[StreamEntry] = Registry("stream", "crossband.models")
 
 def register_stream(name: str, *, source: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
     """Register the decorated module as a kind of stream; see :class:`StreamEntry`."""
-
-    def register(kind: type[nn.Module]) -> type[nn.Module]:
-        STREAMS.add(name, StreamEntry(name, source, kind))
-        return kind
-
-    return register
+    return STREAMS.register(name, lambda kind: StreamEntry(name, source, kind))
 
 
 def list_streams() -> list[StreamEntry]:

@@ -12,15 +12,15 @@ are multiples of the prior by ``exp``, as in YOLOv3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import nn
 
 from ..errors import CrossbandError
 from ..nn.darknet import REPEATS, Darknet, convolution
+from ._detection import BoxDetector, Candidates
 
 __all__ = ["STRIDES", "YoloSemantic"]
 
@@ -30,7 +30,7 @@ STRIDES = (8, 16, 32)
 _LONGEST = 4.0  # of exp: 55 times the prior
 
 
-class YoloSemantic(nn.Module):
+class YoloSemantic(BoxDetector):
     """The detector.
 
     Args:
@@ -108,37 +108,14 @@ class YoloSemantic(nn.Module):
             found.append(torch.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], -1))
         return found
 
-    @torch.inference_mode()
-    def detect(
-        self, images: torch.Tensor, least: float = 0.05, overlap: float = 0.5, most: int = 100
-    ) -> list[torch.Tensor]:
-        """Return objects in each image, after non-maximum suppression within each class (torchvision's).
-
-        Args:
-            images: as of :meth:`forward`.
-            least: score below which nothing is an object.
-            overlap: IoU above which the weaker of two boxes is left out.
-            most: boxes of an image.
-
-        Returns:
-            of each image float32 ``(n, 6)``: left, top, right, bottom in pixels, score, class; best first.
-        """
-        outputs = self(images)
-        height, width = images.shape[-2:]
+    def candidates(self, outputs: list[torch.Tensor], least: float) -> Iterator[Candidates]:
+        """Give each image's boxes of the three scales and their classes; see :class:`.BoxDetector`."""
         flat_boxes = torch.cat([boxes.flatten(1, 3) for boxes in self.boxes(outputs)], 1)
         flat = torch.cat([output.movedim(2, -1).flatten(1, 3) for output in outputs], 1)
         scores = flat[..., 4:5].sigmoid() * flat[..., 5:].sigmoid()
-        found = []
         for boxes, each in zip(flat_boxes, scores, strict=True):
             box, kind = torch.nonzero(each > least, as_tuple=True)
-            best = each[box, kind]
-            # of thousands of boxes the best are enough, and suppression is quadratic
-            order = best.argsort(descending=True)[: 20 * most]
-            box, kind, best = box[order], kind[order], best[order]
-            clipped = torchvision.ops.clip_boxes_to_image(boxes[box].float(), (height, width))
-            kept = torchvision.ops.batched_nms(clipped, best.float(), kind, overlap)[:most]
-            found.append(torch.cat([clipped[kept], best[kept, None].float(), kind[kept, None].float()], 1))
-        return found
+            yield boxes[box], each[box, kind], kind
 
 
 def _neck(before: int, after: int) -> nn.Module:

@@ -36,12 +36,7 @@ AGGREGATORS: Registry[Callable[..., Aggregator]] = Registry("aggregator", "cross
 
 def register_aggregator(name: str) -> Callable[[type[Aggregator]], type[Aggregator]]:
     """Register the decorated class under a name for recipes; its first argument is the number of channels."""
-
-    def register(kind: type[Aggregator]) -> type[Aggregator]:
-        AGGREGATORS.add(name, kind)
-        return kind
-
-    return register
+    return AGGREGATORS.register(name, lambda kind: kind)
 
 
 class Aggregator(nn.Module):
@@ -137,6 +132,8 @@ class NetVLAD(Aggregator):
         normalize_input: whether local features are scaled to unit length first.
         whiten: how many whitened principal components are kept once :meth:`fit_whitening` has been called,
             after training; until then, and with 0, all of D.
+        narrow: channels that a 1x1 convolution with BatchNorm leaves first, as in SGM (Xiao et al., IROS 2023);
+            D is ``narrow * clusters`` then. 0 leaves the map as it is.
 
     Example:
         >>> NetVLAD(512, 64).dim
@@ -152,10 +149,17 @@ class NetVLAD(Aggregator):
         alpha: float | None = None,
         normalize_input: bool = True,
         whiten: int = 0,
+        narrow: int = 0,
     ) -> None:
         super().__init__()
         if clusters < 1:
             raise CrossbandError(f"NetVLAD needs at least one cluster, not {clusters}")
+        if narrow < 0:
+            raise CrossbandError(f"NetVLAD's narrow is a number of channels, or 0, not {narrow}")
+        self.narrow: nn.Module | None = None
+        if narrow:
+            self.narrow = nn.Sequential(nn.Conv2d(channels, narrow, 1, bias=False), nn.BatchNorm2d(narrow))
+            channels = narrow
         self.clusters, self.alpha, self.normalize_input = clusters, alpha, normalize_input
         self.full_dim = channels * clusters
         if not 0 <= whiten <= self.full_dim:
@@ -197,6 +201,9 @@ class NetVLAD(Aggregator):
         Raises:
             CrossbandError: fewer features than clusters.
         """
+        if self.narrow is not None:
+            with torch.no_grad():
+                features = self.narrow(features.float()[:, :, None, None]).flatten(1)
         if self.normalize_input:
             features = F.normalize(features.float(), dim=1)
         centers = kmeans(features, self.clusters, seed)
@@ -212,11 +219,12 @@ class NetVLAD(Aggregator):
 
     def residuals(self, maps: torch.Tensor) -> torch.Tensor:
         """Compute equation (4) alone, ``(B, K, C)``, before any normalization of its result."""
-        features = maps.flatten(2)
+        features = (maps if self.narrow is None else self.narrow(maps)).flatten(2)
         if self.normalize_input:
             features = F.normalize(features, dim=1)
-        share = (self.weights @ features + self.bias[:, None]).softmax(1)
-        return share @ features.transpose(1, 2) - share.sum(2)[..., None] * self.centers
+        weights, bias, centers = (part.to(features) for part in (self.weights, self.bias, self.centers))
+        share = (weights @ features + bias[:, None]).softmax(1)
+        return share @ features.transpose(1, 2) - share.sum(2)[..., None] * centers
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
@@ -310,11 +318,12 @@ class MixVPR(Aggregator):
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return descriptors ``(B, D)`` of maps ``(B, C, H, W)``."""
         with _full_precision(maps):
-            values = maps if maps.dtype == torch.float64 else maps.float()
+            values = maps.to(self.rows.weight.dtype)
             if tuple(values.shape[-2:]) != self.size:
                 values = F.adaptive_avg_pool2d(values, self.size)
             mixed = self.channels(self.mixers(values.flatten(2)).transpose(1, 2))
-            return F.normalize(self.rows(mixed.transpose(1, 2)).flatten(1), dim=1)
+            found = self.rows(mixed.transpose(1, 2)).flatten(1)
+            return F.normalize(found if found.dtype == torch.float64 else found.float(), dim=1)
 
 
 def kmeans(features: torch.Tensor, clusters: int, seed: int = 0, rounds: int = 25) -> torch.Tensor:

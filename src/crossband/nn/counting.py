@@ -24,6 +24,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .encoder import count_parameters
+from .hooks import watching
 
 __all__ = ["Cost", "count_cost", "thop_operations"]
 
@@ -80,12 +81,8 @@ def thop_operations(network: nn.Module, images: torch.Tensor) -> int:
         total += _rule(module)(module, inputs[0], output)
 
     leaves = [module for module in network.modules() if _rule(module) is not None]
-    handles = [module.register_forward_hook(count) for module in leaves]
-    try:
+    with watching(leaves, count):
         network(images)
-    finally:
-        for handle in handles:
-            handle.remove()
     return total
 
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import CrossbandError
+from .hooks import watching
 
 __all__ = [
     "Fusable",
@@ -248,12 +249,8 @@ def _pairs_of(model: nn.Module, example: torch.Tensor) -> list[tuple[str, str]]:
             kept.append(output)
 
     leaves = [module for module in names if not list(module.children())]
-    handles = [module.register_forward_hook(watch) for module in leaves]
-    try:
+    with watching(leaves, watch):
         model(example)
-    finally:
-        for handle in handles:
-            handle.remove()
     parts = dict(model.named_modules())
     return [
         (convolution, found[0])

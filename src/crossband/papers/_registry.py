@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
 
 from ..errors import CrossbandError
 from ..registry import Registry
 from ..results import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["PAPERS", "Paper", "Reproduction", "Request", "find_recipe", "list_papers", "register_paper"]
 
@@ -21,21 +26,29 @@ class Reproduction(Result):
     Attributes:
         rows: what each figure is, ``published``, and ``ours``, which is ``None`` where nothing was measured.
         missing: why there is no figure of ours, by recipe, dataset or model.
+        paper: its name.
     """
 
     rows: list[dict[str, Any]]
     missing: dict[str, str]
+    paper: str = ""
 
-    def to_pandas(self) -> Any:
-        """One row a figure."""
-        import pandas as pd
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"paper", "rows": [...], "missing": {...}}``."""
+        return {"paper": self.paper, "rows": self.rows, "missing": self.missing}
 
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row for each figure."""
         return pd.DataFrame(self.rows)
 
-    def to_display(self) -> Any:
-        """Return a table for people, as a data frame: figures with four digits, as papers print them."""
-        import pandas as pd
+    def plot(self) -> Figure:
+        """Draw our figures over the paper's, those that were measured; axes for each kind of figure."""
+        from ..reports.result_plots import plot_published
 
+        return plot_published(self.to_pandas())
+
+    def to_display(self) -> pd.DataFrame:
+        """Return a table for people, as a data frame: figures with four digits, as papers print them."""
         shown = [{name: _digits(name, value) for name, value in row.items()} for row in self.rows]
         return pd.DataFrame(shown)
 
@@ -79,12 +92,7 @@ def register_paper(
     name: str, title: str
 ) -> Callable[[Callable[[Request], Reproduction]], Callable[[Request], Reproduction]]:
     """Register the decorated function as what reproduces a paper; see :class:`Paper`."""
-
-    def register(build: Callable[[Request], Reproduction]) -> Callable[[Request], Reproduction]:
-        PAPERS.add(name, Paper(name, title, build))
-        return build
-
-    return register
+    return PAPERS.register(name, lambda build: Paper(name, title, build))
 
 
 def list_papers() -> list[Paper]:

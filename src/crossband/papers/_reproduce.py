@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import CrossbandError, unknown_name
+from ..files import make_folder
 from ..progress import note
-from ..training.recipe import read_recipe
-from ..training.run import evaluate, train, write_json
+from ..training import evaluate, read_recipe, train
 from ._registry import PAPERS, Reproduction, Request
 
-__all__ = ["reproduce", "reproduce_recipes"]
+__all__ = ["reproduce", "reproduce_recipes", "train_row"]
 
 Beside = Callable[[str, Any, "Mapping[str, Any] | None"], list[dict[str, Any]]]
+Train = Callable[[Path, Path, Request], object]
+
+
+def train_row(path: Path, out: Path, request: Request) -> object:
+    """Train a row's recipe in its folder, or go on with it."""
+    return train(path, request.overrides, out, data_root=request.data_root)
 
 
 def reproduce(
@@ -47,13 +53,17 @@ def reproduce(
     entry = PAPERS.get(paper)
     if not Path(data_root).is_dir():
         raise CrossbandError(f"no folder {data_root}; give the one that holds the paper's datasets")
+    make_folder(out)
     given = None if recipes is None else Path(recipes)
     done = entry.build(Request(Path(data_root), rows, mode, Path(out), given, tuple(overrides)))
-    write_json(Path(out) / "reproduction.json", {"paper": paper, **asdict(done)})
+    done = replace(done, paper=paper)
+    done.to_json(Path(out) / "reproduction.json")
     return done
 
 
-def reproduce_recipes(paper: str, folder: str, beside: Beside, request: Request) -> Reproduction:
+def reproduce_recipes(
+    paper: str, folder: str, beside: Beside, request: Request, train_one: Train = train_row
+) -> Reproduction:
     """Reproduce a paper whose rows are recipes, each a network that is trained and measured.
 
     Args:
@@ -61,6 +71,7 @@ def reproduce_recipes(paper: str, folder: str, beside: Beside, request: Request)
         folder: below ``recipes``.
         beside: a row's name, its recipe and its results (or ``None``) -> its figures next to the paper's.
         request: what was asked for.
+        train_one: a recipe, its row's folder and the request -> ``best.safetensors`` in the folder.
     """
     paths = sorted(recipe_folder(folder, request.recipes).glob("[!_]*.yaml"))  # _ is for bases
     read = {path: read_recipe(path) for path in paths}
@@ -74,7 +85,7 @@ def reproduce_recipes(paper: str, folder: str, beside: Beside, request: Request)
         note(name)
         results = None
         try:
-            results = _row(files[name], request.out / name, request)
+            results = _row(files[name], request.out / name, request, train_one)
         except CrossbandError as error:
             missing[name] = str(error)
         found += beside(name, read_recipe(files[name], request.overrides), results)
@@ -97,10 +108,10 @@ def recipe_folder(name: str, recipes: Path | None) -> Path:
     raise CrossbandError(f"no recipes of {name}; give their folder")
 
 
-def _row(path: Path, out: Path, request: Request) -> dict[str, Any]:
+def _row(path: Path, out: Path, request: Request, train_one: Train) -> dict[str, Any]:
     if request.mode == "train":
-        train(path, request.overrides, out, data_root=request.data_root)
+        train_one(path, out, request)
     checkpoint = out / "best.safetensors"
     if not checkpoint.is_file():
         raise CrossbandError(f"no checkpoint at {checkpoint}; training it makes one")
-    return evaluate(path, checkpoint, out, overrides=request.overrides, data_root=request.data_root)
+    return evaluate(path, checkpoint, out, overrides=request.overrides, data_root=request.data_root).to_dict()

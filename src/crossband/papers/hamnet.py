@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ..reid.apart import train_apart
 from ._registry import Reproduction, Request, register_paper
-from ._reproduce import reproduce_recipes
+from ._reproduce import reproduce_recipes, train_row
 
 __all__ = ["PUBLISHED_REID", "PublishedReid", "beside_published"]
 
@@ -31,6 +33,7 @@ class PublishedReid:
     figures: Mapping[str, float]
 
 
+_APART = ("_pcb", "_mgn", "_abd")
 _FIGURES = ("mAP", "R-1", "R-5", "R-10")
 _BACKBONES = {
     "resnet50": "ResNet50",
@@ -223,4 +226,11 @@ def beside_published(name: str, recipe: Any, results: Mapping[str, Any] | None) 
 
 @register_paper("hamnet", "Li et al., Multi-Spectral Vehicle Re-Identification: A Challenge, AAAI 2020")
 def _reproduce(request: Request) -> Reproduction:
-    return reproduce_recipes("hamnet", "reid", beside_published, request)
+    return reproduce_recipes("hamnet", "reid", beside_published, request, _train)
+
+
+def _train(path: Path, out: Path, request: Request) -> object:
+    """Train a row: the extended methods of table 4 band by band, all others with their bands together."""
+    if path.stem.endswith(_APART):
+        return train_apart(path, request.overrides, out, data_root=request.data_root)
+    return train_row(path, out, request)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -23,6 +23,9 @@ from ..progress import note
 from ..training.recipe import faulty_key
 from ..training.safe_yaml import read_yaml
 from ._registry import Reproduction, Request, find_recipe, register_paper
+
+if TYPE_CHECKING:
+    from ..retrieval import Options
 
 __all__ = ["Recipe", "read_recipe", "reproduce_rgbt_retrieval", "sample"]
 
@@ -240,6 +243,8 @@ def published_retrieval(dataset: str, model: str) -> PublishedRetrieval | None:
 
 
 _RECIPE = "retrieval/rgbt_retrieval.yaml"
+MASKS = (40, 16)
+"""Window and stride of the similarity maps, pixels."""
 
 
 class _Set(Strict):
@@ -300,6 +305,9 @@ def sample(frames: Frames, most: int) -> Frames:
 def reproduce_rgbt_retrieval(request: Request) -> Reproduction:
     """Measure tables 1 to 4, each figure beside the paper's and the difference; the rows are models.
 
+    ``OUT/DATASET/explanation.html`` shows what figures 3 to 6 do: t-SNE of both bands, distances of queries to
+    every gallery image, what was found first, and similarity maps.
+
     Raises:
         CrossbandError: an unknown model, or a recipe that is none.
     """
@@ -316,7 +324,9 @@ def reproduce_rgbt_retrieval(request: Request) -> Reproduction:
     for name in recipe.datasets:
         found = _frames(name, recipe, request.data_root, missing)
         if found is not None:
-            measured.update(_measure(name, found, usable, recipe, out, missing))
+            runs = _measure(name, found, usable, recipe, out, missing)
+            measured.update(runs)
+            _draw(name, found, [model for _, model in runs], recipe, out, missing)
     lines = [*_table_1(models, measured), *_table_2(models, measured), *_table_3(models, measured)]
     return Reproduction([*lines, *_table_4(models)], missing)
 
@@ -361,10 +371,9 @@ def _frames(name: str, recipe: Recipe, data_root: Path, missing: dict[str, str])
 def _measure(
     name: str, frames: Frames, models: list[str], recipe: Recipe, out: Path, missing: dict[str, str]
 ) -> dict[tuple[str, str], Any]:
-    from ..retrieval import Options, benchmark
+    from ..retrieval import benchmark
 
-    options = Options(size=(recipe.size[1], recipe.size[0]), normalization=recipe.normalization)
-    found = {}
+    options, found = _options(recipe), {}
     for model in models:
         note(f"{name}: {model}")
         try:
@@ -384,6 +393,40 @@ def _measure(
             continue
         found[name, model] = result.runs[0]
     return found
+
+
+def _draw(
+    name: str, frames: Frames, models: list[str], recipe: Recipe, out: Path, missing: dict[str, str]
+) -> None:
+    """Write a dataset's page, ``OUT/DATASET/explanation.html``: what figures 3 to 6 show, of all models."""
+    from ..retrieval import explain
+    from ..retrieval.similarity_map import Masks
+
+    if not models:
+        return
+    try:
+        found = explain(
+            frames,
+            models,
+            recipe.query,
+            recipe.gallery,
+            store=out / "store",
+            protocol=recipe.protocol,
+            projections=("tsne",),
+            masks=Masks(*MASKS),
+            each=2,
+            options=_options(recipe),
+        )
+    except CrossbandError as error:
+        missing[f"{name}: page"] = str(error)
+        return
+    found.report(out / name, published_retrieval)
+
+
+def _options(recipe: Recipe) -> Options:
+    from ..retrieval import Options
+
+    return Options(size=(recipe.size[1], recipe.size[0]), normalization=recipe.normalization)
 
 
 def _row(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..checkpoints import read_metadata
 from ..data.items import part_frames
@@ -23,8 +23,9 @@ from ..data.scenes import Scenes
 from ..files import make_folder, write_file
 from ..frames import Frames
 from ..progress import note
+from ..reports.plots import plot_cmc
+from ..training import evaluate, train
 from ..training.recipe import Recipe, read_recipe
-from ..training.run import evaluate, train
 from ..uav.flight import Flight, open_flight, with_rough_positions
 from ..uav.networks import Networks
 from ..uav.semantic_map import read_map
@@ -41,6 +42,9 @@ from ..uav.stages import align, detect, localize
 from ..weights import file_digest
 from ._registry import Reproduction, Request, register_paper
 from ._reproduce import recipe_folder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["RECIPES", "reproduce_thermal_reid"]
 
@@ -98,7 +102,9 @@ _ROUGH = 40.0  # meters that a flight's positions are wrong by, at most
     "Object Re-identification Using Multimodal Aerial Imagery and Conditional Adversarial Networks",
 )
 def reproduce_thermal_reid(request: Request) -> Reproduction:
-    """Train (where asked) and measure; writes ``results.json``, ``tables.md`` and ``models/``.
+    """Train (where asked) and measure.
+
+    Writes ``results.json``, ``tables.md``, ``cmc.png`` and ``models/``.
 
     Each question is answered once for the same networks and frames, in ``OUT/measures``. The rows are recipes
     to train; what is measured needs all of them.
@@ -127,6 +133,7 @@ def reproduce_thermal_reid(request: Request) -> Reproduction:
     results = _Measures(read, request.data_root, out).all()
     write_file(out / "results.json", json.dumps(results, indent=1))
     write_file(out / "tables.md", markdown(results))
+    write_file(out / "cmc.png", partial(draw_cmc(results).savefig, format="png"))
     return Reproduction(_table(results), {})
 
 
@@ -201,7 +208,7 @@ class _Measures:
 
     def _evaluated(self, name: str) -> Any:
         done = evaluate(self.recipes[name], self.out / name / "best.safetensors", data_root=self.root)
-        return next(iter(done["tests"].values()))
+        return next(iter(done.tests.values()))
 
     def _localization(self) -> Any:
         search: Any = self.recipes["city_localization"]
@@ -284,6 +291,19 @@ def _curve(results: dict[str, Any] | None, method: str) -> dict[str, Any] | None
         return None
     found = results[_METHODS[method]]
     return found["translated"] if method == "ThermalReID" else found
+
+
+def draw_cmc(results: dict[str, Any]) -> Figure:
+    """Draw the CMC of table 2, ours beside the paper's."""
+    ours = {method: _curve(results, method) for method in PUBLISHED_CMC}
+    curves = {
+        method: dict(enumerate(found["curve"], 1))
+        if "curve" in found
+        else {int(rank): value for rank, value in found["cmc"].items()}
+        for method, found in ours.items()
+        if found is not None
+    }
+    return plot_cmc(curves, {method: published.cmc for method, published in PUBLISHED_CMC.items()})
 
 
 def markdown(results: dict[str, Any]) -> str:

@@ -15,9 +15,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from ..errors import CrossbandError
 from ..frames import Frames
@@ -26,6 +27,9 @@ from ..metrics.resampling import cluster_interval
 from ..results import Result
 from ..retrieval.descriptor_cache import ArrayRows
 from ..retrieval.search import distance_blocks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["BandPair", "FrameVectors", "ReidEvaluation", "band_sets", "evaluate_bands", "fuse", "tags_of"]
 
@@ -154,6 +158,20 @@ class ReidEvaluation(Result):
     def scores(self) -> ReidScores:
         """The scores of the headline pair."""
         return self.pairs[self.headline].scores
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row for each pair of bands: what is compared, its scores in percent, and counts."""
+        rows = [pair.to_dict() for pair in self.pairs]
+        ranks = [{f"R@{k}": value for k, value in row.pop("rank").items()} for row in rows]
+        return pd.DataFrame([{**row, **rank} for row, rank in zip(rows, ranks, strict=True)])
+
+    def plot(self) -> Figure:
+        """Draw mAP of every set of bands against every other, as the headline pair compares them."""
+        from ..reports.result_plots import plot_grid
+
+        table = self.to_pandas()
+        mine = table[table["descriptor"] == self.pairs[self.headline].descriptor]
+        return plot_grid(mine, "query", "gallery", "mAP", "mAP, %")
 
     def interval(self, pair: BandPair, what: str = "ap") -> tuple[float, float]:
         """Compute the 95 % interval, in percent, of a mean over queries by drawing whole identities.

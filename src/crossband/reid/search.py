@@ -21,10 +21,11 @@ from ..datasets import open_frames
 from ..datasets.check import say_left_out
 from ..devices import choose_device
 from ..errors import CrossbandError, unknown_name
+from ..files import make_folder, write_file
 from ..frames import Frames
 from ..models import create_streams
 from ..models.streams import Streams
-from ..reports.strips import Tile, strip
+from ..reports.strips import Tile, save_picture, strip
 from ..results import Result
 from ..retrieval.descriptor_cache import DescriptorStore
 from ..weights import file_digest
@@ -157,18 +158,21 @@ class ReidResult(Result):
         Raises:
             CrossbandError: the file cannot be written.
         """
-        try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._strip().save(path, quality=90)
-        except (OSError, ValueError) as error:
-            raise CrossbandError(f"cannot write {path} ({error}); give a name ending in .jpg or .png") from None
-        return Path(path)
+        return save_picture(self._strip(), path)
 
     def plot(self) -> Figure:
         """Draw the query and its matches side by side; see :meth:`save_strip`."""
         from ..reports.plots import picture_figure
 
         return picture_figure(self._strip())
+
+    def report(self, folder: str | Path) -> Path:
+        """Write ``reid.json``, ``reid.csv`` and ``matches.jpg`` into a folder; gives the folder."""
+        out = make_folder(folder)
+        self.to_json(out / "reid.json")
+        write_file(out / "reid.csv", lambda path: self.to_pandas().to_csv(path, index=False))
+        self.save_strip(out / "matches.jpg")
+        return out
 
     def _strip(self) -> PIL.Image.Image:
         bands = [band for band in ("rgb", "nir", "tir") if self._shown(band)]
@@ -212,7 +216,7 @@ def reid(
     band: str = "rgb",
     query_bands: Sequence[str] | None = None,
     gallery_bands: Sequence[str] | None = None,
-    cameras: Iterable[str] = (),
+    camera: Iterable[str] = (),
     after: str | None = None,
     before: str | None = None,
     rerank: bool = False,
@@ -230,7 +234,7 @@ def reid(
         query_bands: of those the query has, which to use; all by default.
         gallery_bands: likewise of the gallery. Where query and gallery share no band, class scores are compared
             whatever the recipe says.
-        cameras: only frames of these.
+        camera: only frames of these.
         after: only frames at this time or later, as in the column ``time``; ``before`` or earlier.
         rerank: by k-reciprocal neighbors within the gallery.
         store: a folder where the gallery's descriptors are kept for the next query.
@@ -244,7 +248,7 @@ def reid(
     asked, own = _query_frames(query, frames, band)
     mine = _columns(loaded.bands, query_bands, asked, "query")
     theirs = _columns(loaded.bands, gallery_bands, frames, "gallery")
-    keep = _chosen(frames, list(cameras), after, before)
+    keep = _chosen(frames, list(camera), after, before)
     keep[own] = False
     vectors = _describe(loaded, frames.select(keep), store)
     usable = np.asarray(vectors.present[:, theirs].any(1))

@@ -16,9 +16,9 @@ from pydantic import Field, field_validator, model_validator
 
 from ..bands import parse_band
 from ..data.items import FrameItems, check_apart, make_preprocess, part_frames, usable_part
-from ..data.parts import Data, Name, Part, Side, SplitPair, Strict
+from ..data.parts import Data, Name, Part, Side, SplitPair, Strict, known
 from ..data.transforms import Flip, PaddedCrop, Photometry, ViewShift
-from ..errors import CrossbandError, unknown_name
+from ..errors import CrossbandError
 from ..frames import Frames
 from ..losses import StreamsLoss
 from ..metrics.reid import REID_PROTOCOLS, reid_labels
@@ -133,18 +133,11 @@ class ReidScoring(Strict):
         rerank: also measure the recipe's bands re-ranked by k-reciprocal neighbors, in tests.
     """
 
-    protocol: str = "same-camera"
+    protocol: Annotated[str, known("protocol", REID_PROTOCOLS)] = "same-camera"
     ranks: list[Annotated[int, Field(ge=1, le=1_000_000)]] = Field(default_factory=lambda: [1, 5, 10])
     select: Literal["mAP", "mINP", "rank1"] = "mAP"
     descriptor: Literal["features", "scores"] = "features"
     rerank: bool = False
-
-    @field_validator("protocol")
-    @classmethod
-    def _named(cls, protocol: str) -> str:
-        if protocol not in REID_PROTOCOLS:
-            raise unknown_name("protocol", protocol, REID_PROTOCOLS)
-        return protocol
 
 
 class ReidRecipe(Recipe):
@@ -167,6 +160,7 @@ class Reidentification(Task):
 
     recipe: ReidRecipe
     network: Streams
+    shown = ("mAP", "mINP", "rank/*", "reranked/mAP")
 
     def __init__(self, recipe: ReidRecipe, root: Path) -> None:
         super().__init__(recipe, root)
@@ -196,6 +190,7 @@ class Reidentification(Task):
         self._geometry = (ViewShift(data.view_shift), PaddedCrop(data.crop), Flip(data.flip))
         self._light = Photometry(data.photometry, data.invert_tir)
         self._described: dict[str, FrameItems] = {}
+        self._measured: dict[str, ReidEvaluation] = {}
         self._unreadable: set[tuple[int, int]] = set()
         if loss.triplet and recipe.sampling.each < 2:
             raise CrossbandError(
@@ -259,7 +254,8 @@ class Reidentification(Task):
         scoring, found = self.recipe.scoring, {}
         for name, pair in self.recipe.data.test.items():
             vectors = self._vectors(pair)
-            found[name] = self.measure(pair, vectors).to_dict(scoring.ranks)
+            self._measured[name] = self.measure(pair, vectors)
+            found[name] = self._measured[name].to_dict(scoring.ranks)
             if scoring.rerank:
                 labels = reid_labels(*self._frames(pair), scoring.protocol)
                 scores, _, _ = score_sets(
@@ -272,6 +268,17 @@ class Reidentification(Task):
                 )
                 found[name]["reranked"] = scores.to_dict(scoring.ranks)
         return found
+
+    def draw(self, out: Path) -> list[Path]:
+        """Draw the CMC of each test pair, and how often each challenge occurs in it."""
+        from .figures import draw_evaluation
+
+        data = self.recipe.data.test
+        return [
+            file
+            for name, found in self._measured.items()
+            for file in draw_evaluation(found, self._frames(data[name]), name, out)
+        ]
 
     def measure(
         self, pair: SplitPair, vectors: tuple[FrameVectors, FrameVectors] | None = None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import PIL.Image
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 __all__ = [
@@ -14,6 +17,10 @@ __all__ = [
     "PALETTE",
     "Drawing",
     "picture_figure",
+    "plain_axes",
+    "plot_cmc",
+    "plot_cost",
+    "plot_counts",
     "plot_curve",
     "plot_recall",
     "plot_robustness",
@@ -62,8 +69,7 @@ def plot_robustness(points: pd.DataFrame) -> Figure:
                 color = PALETTE[number % len(PALETTE)]
                 ax.plot(line["amount"] * factor, line["R@1"], "o-", ms=3.5, lw=1.6, color=color, label=model)
             ax.set(xlabel=label, ylim=(-3, 103))
-            ax.grid(alpha=0.25)
-            ax.spines[["top", "right"]].set_visible(False)
+            plain_axes(ax, "both")
             if not column:
                 ax.set_ylabel(f"R@1, %   {query} → {gallery}")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -104,8 +110,7 @@ def plot_recall(table: pd.DataFrame) -> Figure:
         ax.set_yticks(y, mine["model"])
         ax.set(xlim=(-2, 102), ylim=(-0.6, len(mine) - 0.4))
         ax.set_title(f"{query} → {gallery}", loc="left", fontsize=10, color=INK)
-        ax.grid(alpha=0.25, axis="x")
-        ax.spines[["top", "right"]].set_visible(False)
+        plain_axes(ax)
     axes[-1].set_xlabel("R@1, %")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
@@ -120,8 +125,77 @@ def plot_curve(table: pd.DataFrame, x: str, y: str, mark: float | None = None) -
     if mark is not None:
         ax.axvline(mark, color=PALETTE[1], lw=1.2, ls=":")
     ax.set(xlabel=x, ylabel=y)
-    ax.grid(alpha=0.25)
+    plain_axes(ax, "both")
+    return figure
+
+
+def plain_axes(ax: Axes, grid: Literal["x", "y", "both"] = "x") -> None:
+    """Draw a light grid, and no lines above and at the right."""
+    ax.grid(alpha=0.25, axis=grid)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def plot_cmc(
+    curves: Mapping[str, Mapping[int, float]], published: Mapping[str, Mapping[int, float]] | None = None
+) -> Figure:
+    """Draw cumulative match characteristics: which share of queries finds its item by rank.
+
+    Args:
+        curves: name -> rank -> percent.
+        published: a paper's, likewise; dashed, in the color of the curve of the same name where there is one.
+
+    Example:
+        >>> figure = plot_cmc({"ours": {1: 40.0, 5: 70.0}}, {"ours": {1: 42.0, 5: 69.0}})
+        >>> [line.get_label() for line in figure.axes[0].lines]
+        ['ours', 'ours, published']
+    """
+    figure = Drawing(figsize=(6.4, 4.2), layout="constrained", dpi=130)
+    ax = figure.subplots()
+    names = list(dict.fromkeys([*curves, *(published or {})]))
+    for kind, style, drawn in (("", "o-", curves), (", published", "s--", published or {})):
+        for name, curve in drawn.items():
+            ranks = sorted(curve)
+            ax.plot(
+                ranks,
+                [curve[rank] for rank in ranks],
+                style,
+                color=PALETTE[names.index(name) % len(PALETTE)],
+                ms=3.5 if len(ranks) < 12 else 2.2,
+                lw=1.6 if not kind else 1.1,
+                mfc="none" if kind else None,
+                label=f"{name}{kind}",
+            )
+    ax.set(xlabel="rank", ylabel="queries found, %", ylim=(0, 102))
+    last = max((rank for curve in (*curves.values(), *(published or {}).values()) for rank in curve), default=1)
+    ax.set_xticks([1, *range(5, last + 1, 5)])
+    plain_axes(ax, "both")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
+def plot_counts(counts: Mapping[str, int], total: int, what: str) -> Figure:
+    """Draw how many of ``total`` things are of each kind, as bars with their counts, in the order given.
+
+    Args:
+        counts: kind -> how many; a thing may be of several kinds.
+        total: how many there are.
+        what: they are called.
+
+    Example:
+        >>> plot_counts({"shadow": 3, "none": 7}, 10, "frames").axes[0].get_xlabel()
+        'frames, of 10'
+    """
+    figure = Drawing(figsize=(6.4, 0.34 * len(counts) + 0.9), layout="constrained", dpi=130)
+    ax = figure.subplots()
+    names = list(counts)[::-1]
+    bars = ax.barh(names, [counts[name] for name in names], color=PALETTE[0], height=0.7)
+    shown = [f"{counts[name]:,}  ({100 * counts[name] / max(total, 1):.1f} %)" for name in names]
+    ax.bar_label(bars, shown, padding=4, fontsize=9, color=INK)
+    ax.set_xlabel(f"{what}, of {total:,}")
+    ax.margins(x=0.25, y=0.02)
+    ax.set_xticks([])
+    ax.spines[["top", "right", "bottom"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
     return figure
 
 
@@ -161,8 +235,7 @@ def plot_segmentation_robustness(points: pd.DataFrame) -> Figure:
                 shown[0] = "clear"
             ax.set_xticks(range(len(amounts)), shown)
             ax.set_ylim(bottom=0)
-            ax.grid(alpha=0.25)
-            ax.spines[["top", "right"]].set_visible(False)
+            plain_axes(ax, "both")
             if row == len(conditions) - 1:
                 ax.set_xlabel(label)
             if not column:
@@ -208,8 +281,7 @@ def plot_cost(points: pd.DataFrame, cost: str, score: str) -> Figure:
         )
     ax.set(xlabel=cost, ylabel=score)
     ax.margins(x=0.1, y=0.12)
-    ax.grid(alpha=0.25)
-    ax.spines[["top", "right"]].set_visible(False)
+    plain_axes(ax, "both")
     if points["whose"].nunique() > 1:
         ax.legend(frameon=False, loc="lower right")
     return figure

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -13,14 +14,27 @@ import PIL.ImageFont
 import PIL.ImageOps
 
 from ..bands import Band, Normalization
-from ..errors import ImageFault
+from ..errors import CrossbandError, ImageFault
 from ..io import Image, as_image
 
-__all__ = ["Tile", "strip", "thumbnail"]
+__all__ = ["Tile", "save_picture", "strip", "thumbnail"]
 
 _TILE = (240, 180)
 _GAP, _CAPTION = 10, 38
-_MARKS = {True: "#1a9850", False: "#d73027"}
+
+
+class _Colors(NamedTuple):
+    """The colors of a strip on a page, as report.css has them."""
+
+    page: str
+    title: str
+    detail: str
+    empty: str
+    marks: Mapping[bool, str]
+
+
+_LIGHT = _Colors("#ffffff", "#1b1f24", "#5b6470", "#eceef1", {True: "#1a9850", False: "#d73027"})
+_DARK = _Colors("#1c2026", "#e8eaed", "#a2abb6", "#343a42", {True: "#58c27d", False: "#f0776a"})
 
 
 @dataclass(frozen=True)
@@ -54,8 +68,26 @@ def thumbnail(image: Image, band: Band, size: tuple[int, int] = _TILE) -> PIL.Im
     return picture
 
 
-def strip(rows: Sequence[Sequence[Tile]]) -> PIL.Image.Image:
+def save_picture(picture: PIL.Image.Image, path: str | Path) -> Path:
+    """Write a picture, as JPEG or PNG by the name; its folder is made if need be.
+
+    Raises:
+        CrossbandError: the file cannot be written.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path, quality=90)
+    except (OSError, ValueError) as error:
+        raise CrossbandError(f"cannot write {path} ({error}); give a name ending in .jpg or .png") from None
+    return Path(path)
+
+
+def strip(rows: Sequence[Sequence[Tile]], dark: bool = False) -> PIL.Image.Image:
     """Arrange rows of tiles as one picture; the first tile of each row, the query, stands apart.
+
+    Args:
+        rows: a row of tiles each.
+        dark: whether it is for a dark page.
 
     Example:
         >>> strip([[Tile("gone.png", "rgb", "query"), Tile("gone.png", "tir", "1")]]).size
@@ -67,11 +99,12 @@ def strip(rows: Sequence[Sequence[Tile]]) -> PIL.Image.Image:
     tall = max(heights, default=_TILE[1])
     width = most * (_TILE[0] + _GAP) + _GAP + 24
     height = len(rows) * (tall + _CAPTION + _GAP) + _GAP
-    sheet = PIL.Image.new("RGB", (width, height), "white")
+    colors = _DARK if dark else _LIGHT
+    sheet = PIL.Image.new("RGB", (width, height), colors.page)
     for y, row in enumerate(rows):
         for x, tile in enumerate(row):
             left = _GAP + x * (_TILE[0] + _GAP) + (24 if x else 0)
-            _draw(sheet, tile, pictures[y][x], left, _GAP + y * (tall + _CAPTION + _GAP), tall)
+            _draw(sheet, tile, pictures[y][x], left, _GAP + y * (tall + _CAPTION + _GAP), tall, colors)
     return sheet
 
 
@@ -84,21 +117,27 @@ def _picture(tile: Tile) -> PIL.Image.Image | str:
 
 
 def _draw(
-    sheet: PIL.Image.Image, tile: Tile, picture: PIL.Image.Image | str, left: int, top: int, tall: int
+    sheet: PIL.Image.Image,
+    tile: Tile,
+    picture: PIL.Image.Image | str,
+    left: int,
+    top: int,
+    tall: int,
+    colors: _Colors,
 ) -> None:
     draw = PIL.ImageDraw.Draw(sheet)
     wide = _TILE[0] if isinstance(picture, str) else picture.width
     high = tall if isinstance(picture, str) else picture.height
     box = (left, top, left + wide - 1, top + high - 1)
     if isinstance(picture, str):
-        draw.rectangle(box, fill="#eceef1")
-        draw.text((left + 8, top + 8), _fit(draw, picture, 12, wide - 16), fill="#555", font=_font(12))
+        draw.rectangle(box, fill=colors.empty)
+        draw.text((left + 8, top + 8), _fit(draw, picture, 12, wide - 16), fill=colors.detail, font=_font(12))
     else:
         sheet.paste(picture, (left, top))
     if tile.right is not None:
-        draw.rectangle(box, outline=_MARKS[tile.right], width=5)
-    draw.text((left, top + tall + 3), _fit(draw, tile.title, 14), fill="#222", font=_font(14))
-    draw.text((left, top + tall + 20), _fit(draw, tile.detail, 12), fill="#666", font=_font(12))
+        draw.rectangle(box, outline=colors.marks[tile.right], width=5)
+    draw.text((left, top + tall + 3), _fit(draw, tile.title, 14), fill=colors.title, font=_font(14))
+    draw.text((left, top + tall + 20), _fit(draw, tile.detail, 12), fill=colors.detail, font=_font(12))
 
 
 def _font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:

@@ -7,6 +7,7 @@ from .explain import Explanation, explain
 from .fit import fit_descriptor
 from .gallery import Gallery, index, search
 from .robustness import RobustnessCurve, robustness
+from .route_map import plot_route_map
 from .search import exact_search
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "explain",
     "fit_descriptor",
     "index",
+    "plot_route_map",
     "robustness",
     "search",
 ]

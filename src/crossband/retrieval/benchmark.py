@@ -18,6 +18,7 @@ from ..data.preprocess import Warp
 from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, results_kind, write_file
 from ..frames import Frames
+from ..matching.keypoints import OWN
 from ..metrics import (
     Protocol,
     Ranks,
@@ -29,11 +30,12 @@ from ..nn.encoder import count_parameters
 from ..progress import note
 from ..results import Result
 from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, distinct
-from .directions import Direction, Example, Sides, directions
+from .directions import Direction, Example, RouteMatches, Sides, directions
 from .embed import Embedding, embed
-from .rerank import DEFAULT_RERANK, Reranked, SecondLook
+from .rerank import DEFAULT_RERANK, LIKELY, Reranked, SecondLook
 from .rerank import rerank as rerank_sides
 from .search import DEFAULT_MEMORY, exact_search
+from .sequence import check_length, ranks_of_costs, runs_of, sequence_costs, with_evidence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +47,7 @@ __all__ = ["MISALIGNED", "Benchmark", "Run", "benchmark"]
 # The misaligned case that every benchmark shows beside the aligned one: all three at once.
 MISALIGNED = Warp(shift=0.05, scale=1.1, rotate=5)
 RECALLS = (1, 5, 10)
-_NOT_IN_JSON = ("ranks", "query_frames", "examples")
+_NOT_IN_JSON = ("ranks", "query_frames", "examples", "matches")
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,10 @@ class Run:
     items of each list were compared once more, or ``None``. ``recall`` and ``misaligned`` are what a search
     gives, re-ranked where the model can; ``recall_descriptor`` and ``misaligned_descriptor`` are the
     descriptor's alone. ``same_place`` says how far the probability of one place can be trusted, on each
-    query's most probable right item and its most probable wrong one among those compared. ``remark`` says
-    what the failures have in common, where they have.
+    query's most probable right item and its most probable wrong one among those compared. ``sequence`` is the
+    recall with the evidence of neighbors in time, of the descriptor and re-ranked, where it was asked for.
+    ``remark`` says what the failures have in common, where they have. ``matches`` is what each query finds
+    first, where positions say what is right; :func:`crossband.retrieval.plot_route_map` draws it.
     """
 
     model: str
@@ -88,10 +92,12 @@ class Run:
     peak_memory_mb: float | None
     reranked: int | None
     same_place: dict[str, object] | None
+    sequence: dict[str, object] | None
     remark: str | None
     ranks: Ranks = field(repr=False, compare=False)
     query_frames: tuple[str, ...] = field(repr=False, compare=False)
     examples: list[Example] = field(repr=False, compare=False)
+    matches: RouteMatches | None = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, repr=False)
@@ -145,6 +151,9 @@ class Benchmark(Result):
             row["R@1_misaligned_descriptor"] = (
                 run.misaligned_descriptor["1"] if run.misaligned_descriptor else None
             )
+            if run.sequence:
+                row["R@1_sequence"] = _first_recall(run.sequence, "recall")
+                row["R@1_sequence_descriptor"] = _first_recall(run.sequence, "recall_descriptor")
             row.update({f"R@1_{condition}": recall for condition, recall in (run.by_condition or {}).items()})
             row["cka"] = run.cka
             row["centroid"] = f"{run.centroid['score']}/{run.centroid['places']}" if run.centroid else None
@@ -178,6 +187,14 @@ class Benchmark(Result):
                     "alone, misaligned": run.misaligned_descriptor["1"]
                     if run.misaligned_descriptor and run.reranked
                     else None,
+                    **(
+                        {
+                            f"sequence of {run.sequence['length']}": _first_recall(run.sequence, "recall"),
+                            "sequence, alone": _first_recall(run.sequence, "recall_descriptor"),
+                        }
+                        if run.sequence
+                        else {}
+                    ),
                     **(run.by_condition or {}),
                     "CKA": run.cka,
                     "centroid": f"{run.centroid['score']}/{run.centroid['places']}" if run.centroid else None,
@@ -216,6 +233,12 @@ class Benchmark(Result):
         return out
 
 
+def _first_recall(sequence: dict[str, object], name: str) -> float:
+    recall = sequence[name]
+    assert isinstance(recall, dict)
+    return float(recall["1"])
+
+
 def check_own_results(out: str | Path) -> None:
     """Refuse a folder whose ``results.json`` another verb wrote.
 
@@ -238,6 +261,10 @@ def benchmark(
     misaligned: bool = True,
     own_means: bool = True,
     rerank: int = DEFAULT_RERANK,
+    rerank_features: str = OWN,
+    sequence: int | None = None,
+    csls: bool = False,
+    likely: float = LIKELY,
     options: Options = DEFAULT_OPTIONS,
     max_memory: int = DEFAULT_MEMORY,
     workers: int | None = None,
@@ -259,6 +286,12 @@ def benchmark(
             fitted descriptor, which shows what is lost where a set's own are not known.
         rerank: how many items of each list are compared once more, by models that can; 0 leaves the
             descriptor's order.
+        rerank_features: ``encoder`` for the model's own re-ranker or its encoder's maps, or the name of learned
+            local features (:func:`crossband.matching.list_features`), which re-rank any model's lists.
+        sequence: also measure with so many frames in time for each query; frames of a sequence are in order.
+        csls: take off each item how near it is to queries of any kind, which undoes hubs
+            (:mod:`crossband.retrieval.hubs`).
+        likely: the probability of one place from which on a match counts as found.
         options: how images are read and where weights lie.
         max_memory: bytes for distances and tiles.
 
@@ -269,12 +302,16 @@ def benchmark(
     ways = directions(frames, query, gallery, rule)
     if rerank < 0:
         raise CrossbandError(f"{rerank} items cannot be re-ranked; choose 1 or more, or 0 for none")
+    if sequence is not None:
+        check_length(sequence)
     runs: list[Run] = []
     faults: dict[tuple[str, str], ImageFault] = {}
-    for model in distinct(models):
-        descriptor = Descriptor.of(model, options)
-        look = SecondLook.of(descriptor) if rerank else None
-        plan = _Plan(rule, store, misaligned, own_means, look, rerank, max_memory, workers)
+    loaded = [Descriptor.of(model, options) for model in distinct(models)]  # refused before any work
+    for descriptor in loaded:
+        look = SecondLook.of(descriptor, rerank_features, options.weights) if rerank else None
+        plan = _Plan(
+            rule, store, misaligned, own_means, look, rerank, max_memory, workers, sequence, csls, likely
+        )
         for run, found in _measure(frames, descriptor, ways, plan):
             runs.append(run)
             faults.update(((fault.path, fault.reason), fault) for fault in found)
@@ -290,6 +327,9 @@ def benchmark(
         "means": "own" if own_means else "of the model",
         "frames": len(frames),
         "reranked": rerank,
+        "rerank_features": rerank_features,
+        "sequence": sequence,
+        "csls": csls,
         "interval": "95 %, bootstrap over queries (2000 resamples, seed 0); Clopper-Pearson where all agree",
     }
     return Benchmark(described, runs, _comparisons(runs), list(faults.values()), frames)
@@ -307,15 +347,37 @@ class _Plan:
     first: int
     max_memory: int
     workers: int | None
+    sequence: int | None = None
+    csls: bool = False
+    likely: float = LIKELY
 
     def found(self, sides: Sides, local: Sides | None) -> _Found:
         """The ranks of one direction, before and after re-ranking."""
+        if self.csls:
+            sides = sides.without_hubs(self.max_memory)
         before = sides.ranks(self.rule, self.max_memory)
         if self.look is None or local is None:
             return _Found(before, before, None)
         lists = rerank_sides(sides, local, self.look.reranker, self.first, self.max_memory)
         positives = self.rule.positives(sides.query_frames, sides.gallery_frames)
         return _Found(before, lists.ranks(before, positives), lists)
+
+    def along(self, sides: Sides, lists: Reranked | None) -> dict[str, object] | None:
+        """The recall with the evidence of neighbors in time."""
+        if self.sequence is None:
+            return None
+        if self.csls:
+            sides = sides.without_hubs(self.max_memory)
+        distances = sides.distances(self.max_memory)
+        runs = runs_of(sides.query_frames), runs_of(sides.gallery_frames)
+        positives = self.rule.positives(sides.query_frames, sides.gallery_frames)
+        found: dict[str, object] = {"length": self.sequence}
+        told = distances if lists is None else with_evidence(distances, lists)
+        for name, matrix in (("recall", told), ("recall_descriptor", distances)):
+            costs = sequence_costs(matrix, *runs, self.sequence)
+            ranks = ranks_of_costs(costs, positives, sides.itself())
+            found[name] = {str(n): recall_at(ranks, n) for n in RECALLS}
+        return found
 
 
 @dataclass(frozen=True)
@@ -361,6 +423,14 @@ class _Described:
         if moved:
             return Sides.of(self.plain, way, self.moved, way.later, own_means)
         return Sides.of(self.plain, way, own_means=own_means)
+
+
+def _matches(sides: Sides, lists: Reranked | None, plan: _Plan) -> RouteMatches | None:
+    """What each query finds first, where places are told apart by position."""
+    if plan.rule.name != "within" or plan.rule.meters is None:
+        return None
+    rows = sides.nearest(plan.max_memory) if lists is None else lists.columns[:, 0]
+    return RouteMatches(sides.query_frames, sides.gallery_frames, rows, plan.rule.meters)
 
 
 def _offset(sides: Sides, ranks: Ranks, plan: _Plan, frames: Frames) -> str | None:
@@ -433,9 +503,12 @@ def _measure(
                 images_per_s=plain.images_per_s,
                 peak_memory_mb=process_peak_mb(),
                 reranked=lists.columns.shape[1] if lists else None,
-                same_place=lists.trust(plan.rule.positives(sides.query_frames, sides.gallery_frames))
+                same_place=lists.trust(
+                    plan.rule.positives(sides.query_frames, sides.gallery_frames), plan.likely
+                )
                 if lists
                 else None,
+                sequence=plan.along(sides, lists),
                 remark=offset,
                 ranks=ranks,
                 query_frames=tuple(sides.query_frames.names),
@@ -445,6 +518,7 @@ def _measure(
                     plan.max_memory,
                     listed=(lists.distances, lists.columns) if lists else None,
                 ),
+                matches=_matches(sides, lists, plan),
             ),
             plain.faults,
         )

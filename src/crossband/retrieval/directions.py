@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from ..metrics import CentroidCondition, Protocol, Ranks, compare_centroids, ran
 from ..progress import note
 from .descriptor.descriptor import FinishedRows
 from .embed import Embedding
+from .hubs import Lifted, without_hubs
 from .search import cka_of_rows, distance_blocks, exact_search
 
 __all__ = ["Direction", "Example", "Sides", "directions"]
@@ -76,12 +77,29 @@ class Example:
 
 
 @dataclass(frozen=True)
+class RouteMatches:
+    """What queries with positions found first.
+
+    Attributes:
+        queries: the frames asked for.
+        gallery: the frames searched.
+        rows: int ``(n,)``, the gallery row found first for each query; -1 where there is none.
+        threshold: meters within which a match is right.
+    """
+
+    queries: Frames
+    gallery: Frames
+    rows: np.ndarray
+    threshold: float
+
+
+@dataclass(frozen=True)
 class Sides:
     """The two sides of one direction: final vectors and the frames they belong to."""
 
-    queries: FinishedRows
+    queries: FinishedRows | Lifted
     query_frames: Frames
-    gallery: FinishedRows
+    gallery: FinishedRows | Lifted
     gallery_frames: Frames
     same_band: bool
 
@@ -119,6 +137,28 @@ class Sides:
         positives = rule.positives(self.query_frames, self.gallery_frames)
         blocks = distance_blocks(self.queries, self.gallery, max_memory)
         return rank_positives(blocks, positives, self.itself())
+
+    def nearest(self, max_memory: int) -> np.ndarray:
+        """Return the gallery row found first for each query, int ``(n,)``; its own image does not count."""
+        _, rows = exact_search(self.queries, self.gallery, 1 + int(self.same_band), max_memory)
+        own = self.itself()
+        return rows[:, 0] if own is None else np.where(rows[:, 0] == own, rows[:, -1], rows[:, 0])
+
+    def without_hubs(self, max_memory: int) -> Sides:
+        """Return sides among which distances order as CSLS does; the queries stand for all queries."""
+        queries, gallery = without_hubs(self.queries, self.gallery, max_memory=max_memory)
+        return replace(self, queries=queries, gallery=gallery)
+
+    def distances(self, max_memory: int) -> np.ndarray:
+        """Return all distances, float32 ``(n, m)``; a query's own image is as far as the farthest."""
+        whole = np.empty((self.queries.shape[0], self.gallery.shape[0]), np.float32)
+        for start, squared in distance_blocks(self.queries, self.gallery, max_memory):
+            whole[start : start + len(squared)] = np.sqrt(squared)
+        own = self.itself()
+        if own is not None and whole.size:
+            rows = np.flatnonzero(own >= 0)
+            whole[rows, own[rows]] = whole.max()
+        return whole
 
     def itself(self) -> np.ndarray | None:
         """Return the gallery row that is each query's own image, int ``(n,)``, -1 where there is none.
@@ -223,7 +263,7 @@ def _of_split(frames: Frames, positions: np.ndarray, split: str) -> np.ndarray:
     return np.flatnonzero((splits == split).fillna(False).to_numpy(bool)[positions])
 
 
-def _centroids(rows: FinishedRows, frames: Frames) -> dict[str, np.ndarray]:
+def _centroids(rows: FinishedRows | Lifted, frames: Frames) -> dict[str, np.ndarray]:
     """The mean of each place's vectors, read in bounded memory."""
     places = frames.table["place"]
     sums: dict[str, np.ndarray] = {}

@@ -36,6 +36,7 @@ from .descriptor_cache import Rows
 from .directions import Direction, Example, Sides, directions
 from .embed import Embedding, embed
 from .projection import check_projection, principal_scores, project
+from .rerank import DEFAULT_RERANK
 from .search import DEFAULT_MEMORY, distance_blocks, exact_search
 from .similarity_map import DEFAULT_MASKS, Masks, SimilarityMap, similarity_map
 
@@ -272,6 +273,7 @@ def explain(
     projections: Sequence[str] = ("tsne", "pca"),
     masks: Masks | None = DEFAULT_MASKS,
     each: int = 3,
+    rerank: int = DEFAULT_RERANK,
     options: Options = DEFAULT_OPTIONS,
     max_memory: int = DEFAULT_MEMORY,
     workers: int | None = None,
@@ -292,6 +294,8 @@ def explain(
         projections: of ``pca``, ``tsne`` and ``umap``.
         masks: the windows of the similarity maps; ``None`` draws none.
         each: queries to draw where none are named.
+        rerank: how many items of each list the table's figures compare once more; the plots are of the
+            descriptor alone.
         options: how images are read and where weights lie.
         max_memory: bytes for distances and tiles.
         workers: threads.
@@ -309,6 +313,9 @@ def explain(
             parameter="query",
         )
     (way,) = ways
+    for name in queries or ():
+        if name not in frames.names:
+            raise unknown_name("query", name, frames.names)
     result = benchmark(
         frames,
         models,
@@ -317,6 +324,7 @@ def explain(
         store=store,
         protocol=protocol,
         misaligned=False,
+        rerank=rerank,
         options=options,
         max_memory=max_memory,
         workers=workers,

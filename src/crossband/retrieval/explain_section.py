@@ -45,7 +45,7 @@ class ModelSection:
     planes: list[Chart]
     centroids: Chart | None
     heats: list[HeatRow]
-    worst: str | None
+    worst: tuple[str, str] | None
 
 
 def sections(explanation: Explanation, frames: Frames) -> list[ModelSection]:
@@ -86,7 +86,7 @@ def _heat_row(heat: Heat, model: ModelExplanation, paths: dict) -> HeatRow:
     return HeatRow(title, heat.right, pictures)
 
 
-def _worst(model: ModelExplanation, paths: dict) -> str | None:
+def _worst(model: ModelExplanation, paths: dict) -> tuple[str, str] | None:
     rows = []
     for example in model.worst:
         tile = Tile(
@@ -103,4 +103,4 @@ def _worst(model: ModelExplanation, paths: dict) -> str | None:
             )  # what lies behind it is not wrong
             row.append(Tile(path, model.gallery_band, f"{rank}.  {name}", f"distance {distance:.3f}", mark))
         rows.append(row)
-    return data_address(strip(rows)) if rows else None
+    return (data_address(strip(rows)), data_address(strip(rows, dark=True))) if rows else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -27,7 +27,21 @@ if TYPE_CHECKING:
     from ..metrics import CentroidCondition
     from .explain import DistanceCurve, Plane
 
-__all__ = ["Ink", "data_address", "heat_picture", "plot_centroids", "plot_distances", "plot_plane", "themed"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "Ink",
+    "data_address",
+    "heat_picture",
+    "many_colors",
+    "plot_centroids",
+    "plot_distances",
+    "plot_plane",
+    "plot_reliability",
+    "themed",
+]
+
+_WIDEST_DOT = 130  # points squared
 
 _METHODS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 _SIZE = (4.7, 3.1)  # inches; at 390 pixels of a phone the letters are as large as the page's
@@ -106,7 +120,7 @@ def plot_plane(plane: Plane, bands: tuple[str, str], ink: Ink = LIGHT) -> Figure
     points, is_query = plane.points, plane.is_query
     places = sorted({place for place in plane.places if place})
     if 2 <= len(places) <= _MOST_PLACES:
-        colors = _many_colors(len(places))
+        colors = many_colors(len(places))
         mine = np.array([colors[places.index(place)] if place else to_rgb(ink.soft) for place in plane.places])
     else:
         mine = np.where(is_query[:, None], to_rgb(PALETTE[0]), to_rgb(PALETTE[1]))
@@ -215,8 +229,32 @@ def _legend(ax: Axes, ink: Ink) -> None:
         text.set_color(ink.text)
 
 
-def _many_colors(n: int) -> np.ndarray:
-    """Colors that are told apart: the palette, then evenly round the hues."""
+def many_colors(n: int) -> np.ndarray:
+    """Return colors that are told apart, ``(n, 3)``: the palette, then evenly round the hues."""
     if n <= len(PALETTE):
         return np.array([to_rgb(color) for color in PALETTE[:n]])
     return colormaps["turbo"](np.linspace(0.04, 0.96, n))[:, :3]
+
+
+def plot_reliability(bins: Sequence[tuple[float, float, int]], ink: Ink) -> Figure:
+    """Draw what was so over what was said to be probable; a dot's size is how many pairs it stands for.
+
+    Args:
+        bins: mean probability, share that was so, how many (:mod:`crossband.metrics.reliability`).
+        ink: the page's colors.
+    """
+    figure = Figure(figsize=(3.4, 3.1), layout="constrained")
+    ax = figure.add_subplot()
+    table = np.array(bins, float).reshape(-1, 3)
+    ax.plot([0, 1], [0, 1], color=ink.soft, lw=1, ls=":")
+    ax.plot(table[:, 0], table[:, 1], color=PALETTE[0], lw=1.4)
+    size = 12 + _WIDEST_DOT * table[:, 2] / max(table[:, 2].max(initial=1), 1)
+    ax.scatter(table[:, 0], table[:, 1], s=size, color=PALETTE[0], zorder=3)
+    ax.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
+    ax.set_xlabel("probability of the same place", color=ink.text)
+    ax.set_ylabel("share that is", color=ink.text)
+    ax.tick_params(colors=ink.soft)
+    for name, spine in ax.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color(ink.line)
+    return figure

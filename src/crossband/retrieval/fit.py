@@ -50,6 +50,12 @@ def fit_descriptor(
     descriptor = Descriptor.of(model, options)
     if not sets or any(not len(frames) for frames in sets):
         raise CrossbandError("a set to fit on has no frames")
+    images = sum(int(frames.table[band.value].notna().sum()) for frames in sets for band in frames.bands)
+    if images <= dim:
+        raise CrossbandError(
+            f"{dim} axes need more than {dim} images, and there are {images}; give more, or ask for fewer",
+            parameter="dim",
+        )
     embeddings = [embed(frames, descriptor, store=store) for frames in sets]
     for fault in (fault for embedding in embeddings for fault in embedding.faults):
         note(f"left out: {fault}")

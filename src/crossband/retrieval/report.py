@@ -5,22 +5,29 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jinja2
+import PIL.Image
 
 from .. import __version__
 from ..datasets import list_datasets
 from ..files import write_file
 from ..frames import Frames
 from ..reports.strips import Tile, strip
-from .explain_section import sections
+from .explain_section import Chart, sections
+from .figures import plot_reliability, themed
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from .benchmark import Benchmark, Run
+    from .directions import RouteMatches
     from .explain import Explanation
+    from .figures import Ink
 
 
 class Published(Protocol):
@@ -76,13 +83,42 @@ def write_report(
         title=frames.root.resolve().name,
         bands=[band.value for band in frames.bands],
         tables=[(way, _lines(result, frames, way, published)) for way in ways],
+        maps=_maps(best_first),
         strips=[(run, _strip(run, frames)) for run in best_first if run.examples],
         faults=result.faults,
         sizes=sorted({run.size for run in result.runs}),
         comparisons=result.comparisons,
+        trusted=_trusted(result),
         sections=[] if explanation is None else sections(explanation, frames),
     )
     return write_file(Path(out) / ("report.html" if explanation is None else "explanation.html"), page)
+
+
+def _maps(best_first: list[Run]) -> list[Chart]:
+    """The map of the best run of each direction, where positions say what is right."""
+    shown: dict[tuple[str, str], Chart] = {}
+    for run in best_first:
+        way, found = (run.query_band, run.gallery_band), run.matches
+        if found is not None and way not in shown:
+            text = f"{run.model}, {way[0]} to {way[1]}"
+            shown[way] = Chart(*themed(partial(_map, found)), text, f"Map of the matches by {text}")
+    return list(shown.values())
+
+
+def _map(found: RouteMatches, ink: Ink) -> Figure:
+    from .route_map import plot_route_map
+
+    return plot_route_map(found.queries, found.gallery, found.rows, found.threshold, ink=ink)
+
+
+def _trusted(result: Benchmark) -> list[tuple[Run, dict[str, Any], tuple[str, str]]]:
+    """The runs that say how probable one place is: what that is worth, and its diagram for both pages."""
+    found = []
+    for run in result.runs:
+        if run.same_place is not None:
+            told: dict[str, Any] = run.same_place
+            found.append((run, told, themed(partial(plot_reliability, told["bins"]))))
+    return found
 
 
 def _lines(result: Benchmark, frames: Frames, way: tuple[str, str], published: LookUp | None) -> list[_Line]:
@@ -102,8 +138,8 @@ def _paper(dataset: str, run: Run, published: LookUp) -> Published | None:
     return published(dataset, run.model) if same else None
 
 
-def _strip(run: Run, frames: Frames) -> str:
-    """The examples of a run as a picture in a data address."""
+def _strip(run: Run, frames: Frames) -> tuple[str, str]:
+    """The examples of a run as a picture in a data address, for a light and for a dark page."""
     where = {
         band: dict(zip(frames.names, frames.paths(band), strict=True))
         for band in (run.query_band, run.gallery_band)
@@ -117,6 +153,11 @@ def _strip(run: Run, frames: Frames) -> str:
             mark = True if right else (False if rank < example.rank else None)
             row.append(Tile(path, run.gallery_band, f"{rank}.  {name}", f"distance {distance:.3f}", mark))
         rows.append(row)
+    return jpeg_address(strip(rows)), jpeg_address(strip(rows, dark=True))
+
+
+def jpeg_address(picture: PIL.Image.Image) -> str:
+    """Return a picture as a data address, JPEG."""
     file = BytesIO()
-    strip(rows).save(file, "JPEG", quality=82)
+    picture.save(file, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

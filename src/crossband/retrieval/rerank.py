@@ -25,6 +25,7 @@ from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import as_image
 from ..matching import MatchReranker
+from ..matching.keypoints import OWN, KeypointReranker, create_features
 from ..metrics import Ranks
 from ..metrics.protocol import PositiveMask
 from ..metrics.reliability import reliability
@@ -37,9 +38,11 @@ from .descriptor_cache import DescriptorStore
 from .directions import Sides
 from .search import DEFAULT_MEMORY, exact_search
 
-__all__ = ["DEFAULT_RERANK", "LocalReader", "Reranked", "SecondLook", "rerank"]
+__all__ = ["DEFAULT_RERANK", "LIKELY", "LocalReader", "Reranked", "SecondLook", "rerank"]
 
 DEFAULT_RERANK = 10
+LIKELY = 0.5
+"""The probability of one place from which on a match counts as found."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,22 @@ class SecondLook:
     descriptor: Descriptor
 
     @classmethod
-    def of(cls, descriptor: Descriptor) -> SecondLook | None:
-        """Make what re-ranks a descriptor's lists, with its weights; ``None`` where nothing can."""
-        reranker = _reranker(descriptor)
+    def of(
+        cls, descriptor: Descriptor, features: str = OWN, weights: str | Path | None = None
+    ) -> SecondLook | None:
+        """Make what re-ranks a descriptor's lists, with its weights; ``None`` where nothing can.
+
+        Args:
+            descriptor: whose lists.
+            features: ``encoder`` for the model's own re-ranker or its encoder's maps; else learned local
+                features by their name (:func:`crossband.matching.list_features`), for any descriptor.
+            weights: where to look for their weights first.
+        """
+        if features == OWN:
+            reranker = _reranker(descriptor)
+        else:
+            made = create_features(features, weights)
+            reranker = KeypointReranker(made, features, descriptor.encoder.statistics)
         if reranker is None:
             return None
         reranker = reranker.to(descriptor.device).eval()
@@ -145,10 +161,15 @@ class Reranked:
                 ranks[row] = max(ranks[row], self.columns.shape[1] + 1)
         return Ranks(ranks)
 
-    def trust(self, positives: PositiveMask) -> dict[str, object] | None:
+    def trust(self, positives: PositiveMask, likely: float = LIKELY) -> dict[str, object] | None:
         """Tell how far ``same_place`` can be trusted; ``None`` where there are no probabilities.
 
         Of each query, the most probable right item is held against the most probable wrong one.
+
+        Args:
+            positives: what is right.
+            likely: the probability from which on an item counts as the same place: what share of right and of
+                wrong ones it would call so is ``right_accepted`` and ``wrong_accepted``, in percent.
         """
         if self.same_place is None:
             return None
@@ -159,7 +180,14 @@ class Reranked:
                 if mine.any():
                     probable.append(self.same_place[row][mine].max())
                     right.append(mine is is_right)
-        return asdict(reliability(np.array(probable), np.array(right))) if probable else None
+        if not probable:
+            return None
+        values, is_right = np.array(probable), np.array(right)
+        accepted = {
+            f"{name}_accepted": float(100 * (values[mine] >= likely).mean()) if mine.any() else None
+            for name, mine in (("right", is_right), ("wrong", ~is_right))
+        }
+        return {**asdict(reliability(values, is_right)), "likely": likely, **accepted}
 
 
 def rerank(

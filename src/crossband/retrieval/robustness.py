@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
 from ..bands import Band
 from ..data.preprocess import Warp
 from ..errors import CrossbandError
-from ..files import make_folder, write_file
 from ..frames import Frames
 from ..metrics import Protocol, recall_at
 from ..progress import note
-from ..results import Result, save_figure
+from ..results import Curve
 from .descriptor.descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, distinct
 from .directions import Sides, directions
 from .embed import embed
@@ -36,35 +35,20 @@ AMOUNTS: dict[str, tuple[float, ...]] = {
 
 
 @dataclass(frozen=True, repr=False)
-class RobustnessCurve(Result):
+class RobustnessCurve(Curve):
     """What :func:`robustness` measured.
 
     Attributes:
         points: one row per model, direction, kind of misalignment and amount, with R@1 and R@5 in percent.
     """
 
-    points: pd.DataFrame
-
-    def to_dict(self) -> dict[str, object]:
-        """Return ``{"points": [...]}``, one mapping for each row."""
-        return {"points": self.points.to_dict("records")}
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the points."""
-        return self.points
+    stem: ClassVar[str] = "robustness"
 
     def plot(self) -> Figure:
         """Draw R@1 over each kind of misalignment; see :func:`crossband.reports.plots.plot_robustness`."""
         from ..reports.plots import plot_robustness
 
         return plot_robustness(self.points)
-
-    def report(self, folder: str | Path) -> Path:
-        """Write ``robustness.csv`` and ``robustness.png`` into a folder; gives the folder."""
-        out = make_folder(folder)
-        write_file(out / "robustness.csv", self.points.to_csv(index=False))
-        save_figure(self.plot(), out / "robustness.png")
-        return out
 
 
 def robustness(
@@ -101,8 +85,7 @@ def robustness(
     bands = sorted({band for way in ways for band in (way.query, way.gallery)}, key=list(Band).index)
     galleries = [band for band in bands if any(way.gallery is band for way in ways)]
     points: list[dict[str, object]] = []
-    for model in distinct(models):
-        descriptor = Descriptor.of(model, options)
+    for descriptor in [Descriptor.of(model, options) for model in distinct(models)]:
         plain = embed(frames, descriptor, bands, store=store, workers=workers)
         for fault in plain.faults:
             note(f"left out: {fault}")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import pandas as pd
 import PIL.Image
 
-from ..errors import CrossbandError
+from ..errors import ImageFault
+from ..files import write_file
 from ..io import Image
-from ..reports.strips import Tile, strip
+from ..reports.strips import Tile, save_picture, strip
 from ..results import Result
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .gallery.exact import Match
 
 __all__ = ["SearchResult"]
+
+_MOST_ROWS = 50  # of a picture: a JPEG has 65,535 pixels a side
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,12 +35,14 @@ class SearchResult(Result):
         band: of the queries.
         found: the matches of each query, nearest first.
         images: the queries themselves, paths or pixels.
+        faults: queries that cannot be used, each with its reason; there is nothing else here of them.
     """
 
     queries: list[str]
     band: str
     found: list[list[Match]]
     images: list[str | Path | Image]
+    faults: list[ImageFault] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(map(len, self.found))
@@ -60,13 +65,26 @@ class SearchResult(Result):
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row for each match: its query, rank, frame, band, path, distance and metadata."""
+        return pd.DataFrame(self.to_rows())
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return one plain mapping for each match, query after query, nearest first."""
         pairs = zip(self.queries, self.found, strict=True)
-        return pd.DataFrame([{"query": name, **match.to_dict()} for name, found in pairs for match in found])
+        return [{"query": name, **match.to_dict()} for name, found in pairs for match in found]
+
+    def save_csv(self, path: str | Path) -> Path:
+        """Write one row for each match.
+
+        Raises:
+            CrossbandError: the file cannot be written.
+        """
+        table = self.to_pandas()
+        return write_file(path, lambda partial: table.to_csv(partial, index=False))
 
     def strip(self) -> PIL.Image.Image:
-        """Return each query and its matches side by side, a row for each query."""
+        """Return each query and its matches side by side, a row for each of the first fifty queries."""
         rows = []
-        for name, image, found in zip(self.queries, self.images, self.found, strict=True):
+        for name, image, found in list(zip(self.queries, self.images, self.found, strict=True))[:_MOST_ROWS]:
             row = [Tile(image, self.band, "query", f"{self.band}  {Path(name).name}")]
             for match in found:
                 detail = f"{match.band}  distance {match.distance:.3f}"
@@ -86,18 +104,13 @@ class SearchResult(Result):
         Raises:
             CrossbandError: the file cannot be written.
         """
-        try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self.strip().save(path, quality=90)
-        except (OSError, ValueError) as error:
-            raise CrossbandError(f"cannot write {path} ({error}); give a name ending in .jpg or .png") from None
-        return Path(path)
+        return save_picture(self.strip(), path)
 
     def report(self, folder: str | Path) -> Path:
         """Write ``search.json``, ``search.csv`` and ``matches.jpg`` into a folder; gives the folder."""
         out = Path(folder)
         self.to_json(out / "search.json")
-        self.to_pandas().to_csv(out / "search.csv", index=False)
+        self.save_csv(out / "search.csv")
         self.save_strip(out / "matches.jpg")
         return out
 

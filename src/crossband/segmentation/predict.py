@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from torch import nn
 
 from ..bands import Band, parse_band
 from ..checkpoints import complete_metadata, load_network, read_metadata
-from ..data.preprocess import Preprocess
+from ..data.preprocess import Placement, Preprocess
 from ..devices import choose_device
 from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, write_file
@@ -46,6 +46,7 @@ class _Frame:
     labels: Path | None = None
     units: str | None = None
     rig: RigTransform | None = None
+    places: Mapping[Band, Placement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def segment(
     for name, frame in track(frames.items(), len(frames), "segmenting"):
         try:
             pictures = _pictures(frame, read, units or frame.units, remarks)
-            pictures = _placed(pictures, given or frame.rig, frame.paths)
+            pictures = _placed(pictures, given or frame.rig, frame.paths, frame.places)
             truth = _truth(frame, left_out)
             found.append(_segmented(model, name, stems[name], pictures, truth, lost, folder))
         except ImageFault as fault:
@@ -265,15 +266,21 @@ def _pictures(
     return found
 
 
-def _placed(pictures: dict[Band, Image], rig: RigTransform | None, paths: Paths) -> dict[Band, Image]:
-    """The images of a frame, one of them as a rig's first camera would have seen it."""
-    if rig is None or rig.second not in pictures:
-        return pictures
-    moved = pictures[rig.second]
-    try:
-        return {**pictures, rig.second: replace(moved, pixels=rig(moved.pixels))}
-    except CrossbandError as error:
-        raise ImageFault(paths[rig.second], str(error), parameter=error.parameter) from None
+def _placed(
+    pictures: dict[Band, Image],
+    rig: RigTransform | None,
+    paths: Paths,
+    places: Mapping[Band, Placement],
+) -> dict[Band, Image]:
+    """The images of a frame: one as a rig's first camera would have seen it, each turned and cut as is said."""
+    found = {}
+    for band, image in pictures.items():
+        try:
+            pixels = rig(image.pixels) if rig is not None and band is rig.second else image.pixels
+            found[band] = replace(image, pixels=places[band](pixels) if band in places else pixels)
+        except CrossbandError as error:
+            raise ImageFault(paths[band], str(error), parameter=error.parameter) from None
+    return found
 
 
 def _truth(frame: _Frame, left_out: list[CrossbandError]) -> np.ndarray | None:
@@ -356,13 +363,13 @@ def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]
         if is_image_file(source) and not source.exists():
             raise CrossbandError(f"no image at {source}; give an existing image, or a folder of pairs")
         frames = open_frames(source)
-        units, rigs = frames.units(), frames.rigs()
+        units, rigs, places = frames.units(), frames.rigs(), Placement.of_frames(frames)
         for row, name in enumerate(frames.names):
             each = {band: frames.paths(band)[row] for band in frames.bands}
             paths = {band: path for band, path in each.items() if path is not None}
             labels = frames.table["labels"].iloc[row] if frames.has("labels") else None
             truth = frames.root / labels if isinstance(labels, str) else None
-            _add(found, name, _Frame(paths, truth, units[row], rigs[row]))
+            _add(found, name, _Frame(paths, truth, units[row], rigs[row], places[row]))
     if not found:
         raise CrossbandError("nothing to segment; give images, a folder of pairs, or a manifest")
     _check_files(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,10 @@ from ..bands import Band
 from ..data.labeled import LabeledFrames
 from ..datasets.check import usable_frames
 from ..errors import CrossbandError
-from ..files import make_folder, write_file
 from ..frames import Frames
 from ..io import read_image
 from ..metrics.segmentation import score_confusion
-from ..results import Result, save_figure
+from ..results import Curve
 from .evaluation import confusion_of
 from .predict import load_segmenter
 
@@ -46,38 +45,20 @@ _AIR_LIGHT = 0.7
 
 
 @dataclass(frozen=True, repr=False)
-class SegmentationCurve(Result):
+class SegmentationCurve(Curve):
     """mIoU under disturbances.
 
     Attributes:
         points: columns ``model``, ``kind``, ``amount``, ``condition`` (``all``, ``day``, ``night``), ``miou``.
     """
 
-    points: pd.DataFrame
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return ``{"points": [...]}``, one mapping for each row."""
-        return {"points": self.points.to_dict("records")}
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the points."""
-        return self.points
+    stem: ClassVar[str] = "segmentation_robustness"
 
     def plot(self) -> Figure:
         """Draw mIoU over each disturbance; see :func:`crossband.reports.plots.plot_segmentation_robustness`."""
         from ..reports.plots import plot_segmentation_robustness
 
         return plot_segmentation_robustness(self.points)
-
-    def report(self, folder: str | Path) -> Path:
-        """Write ``segmentation_robustness.csv`` and ``.png`` into a folder; gives the picture.
-
-        Raises:
-            CrossbandError: the folder cannot be written.
-        """
-        out = make_folder(folder)
-        write_file(out / "segmentation_robustness.csv", lambda path: self.points.to_csv(path, index=False))
-        return save_figure(self.plot(), out / "segmentation_robustness.png")
 
 
 def segmentation_robustness(
@@ -96,10 +77,14 @@ def segmentation_robustness(
     """
     if not checkpoints:
         raise CrossbandError("no checkpoint to measure; give one", parameter="checkpoint")
+    models = {name: load_segmenter(checkpoint, device) for name, checkpoint in checkpoints.items()}
     frames, rows = usable_frames(frames), []
-    for name, checkpoint in checkpoints.items():
-        model = load_segmenter(checkpoint, device)
-        data = LabeledFrames(frames, model.bands, model.preprocess, model.classes, cache_mb=512)
+    sets = {
+        name: LabeledFrames(frames, model.bands, model.preprocess, model.classes, cache_mb=512)
+        for name, model in models.items()
+    }
+    for name, model in models.items():
+        data = sets[name]
         parts = _parts(data.frames)
         undisturbed = confusion_of(model.network, data, what=name)
         for kind, amounts in DISTURBANCES.items():

@@ -7,7 +7,7 @@ network.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import nn
 from ..bands import parse_band
 from ..data.items import check_apart, make_preprocess, part_frames, usable_part
 from ..data.labeled import LabeledFrames
-from ..data.parts import MOST_MB, Factor, Name, Part, Side, Splits, Strict
+from ..data.parts import MOST_MB, Factor, Name, Part, Side, Splits, Strict, known
 from ..data.preprocess import IMAGENET, Preprocess, Statistics
 from ..data.transforms import Blur, LabeledView, Photometry
 from ..errors import CrossbandError
@@ -127,16 +127,9 @@ class SegmentationLossPart(Strict):
     weights: bool = True
     offset: float = Field(default=1.05, gt=1, le=1e6)
     balance: float = Field(default=0.3, ge=0, le=1e6)
-    regression: str = "smooth_l1"
+    regression: Annotated[str, known("regression", CONFIDENCE_LOSSES)] = "smooth_l1"
     pseudo_labels: Literal["whole", "boxed"] = "whole"
     mean: Literal["pixels", "weights"] = "pixels"
-
-    @field_validator("regression")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in CONFIDENCE_LOSSES:
-            raise ValueError(f"there are {', '.join(CONFIDENCE_LOSSES)}")
-        return name
 
 
 class SegmentationScoring(Strict):
@@ -147,15 +140,8 @@ class SegmentationScoring(Strict):
         batch_size: frames at once.
     """
 
-    protocol: str = "present"
+    protocol: Annotated[str, known("protocol", SEGMENTATION_PROTOCOLS)] = "present"
     batch_size: int = Field(default=8, ge=1, le=65_536)
-
-    @field_validator("protocol")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in SEGMENTATION_PROTOCOLS:
-            raise ValueError(f"there are {', '.join(SEGMENTATION_PROTOCOLS)}")
-        return name
 
 
 class SegmentationRecipe(Recipe):
@@ -177,6 +163,7 @@ class Segmentation(Task):
 
     recipe: SegmentationRecipe
     monitor = "val/miou"
+    shown = ("miou", "day/miou", "night/miou", "iou/*")
 
     def __init__(self, recipe: SegmentationRecipe, root: Path) -> None:
         super().__init__(recipe, root)

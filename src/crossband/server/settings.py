@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from ..errors import CrossbandError
 
-__all__ = ["Settings", "named_folders"]
+__all__ = ["LOCAL", "Settings", "named_folders"]
 
-_LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1")
+LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
 class Settings(BaseModel):
@@ -21,7 +22,8 @@ class Settings(BaseModel):
         galleries: name -> folder.
         flights: name -> folder of a thermal flight, or of what the chain found in one.
         map: semantic map or GeoTIFF that positions are drawn on.
-        models: folder of networks of the flight's chain; ``segmentation`` and ``detection`` are taken from it too.
+        models: folder of networks of the flight's chain, of which ``segmentation`` and ``detection`` serve
+            pictures too.
         reports: name -> folder that is searched for reports and results.
         folders: name -> folder whose images may be indexed.
         state: where jobs are kept, so that they survive a restart.
@@ -50,33 +52,33 @@ class Settings(BaseModel):
     folders: dict[str, Path] = Field(default_factory=dict)
     state: Path | None = None
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
     names: tuple[str, ...] = ()
     token: SecretStr | None = None
     writable: bool = False
     behind_proxy: bool = False
-    upload_bytes: int = Field(64 << 20, ge=1 << 10)
-    upload_pixels: int = Field(50_000_000, ge=1)
-    decoders: int = Field(2, ge=1, le=64)
-    decoder_bytes: int = Field(3 << 30, ge=1 << 29)
-    decoder_seconds: float = Field(20, gt=0)
-    seconds: float = Field(120, gt=0)
-    requests: int = Field(6000, ge=0)
-    searches: int = Field(600, ge=0)
-    kept_bytes: int = Field(256 << 20, ge=1 << 20)
-    memory: int = Field(2 << 30, ge=1 << 24)
+    upload_bytes: Annotated[int, Field(ge=1 << 10)] = 64 << 20
+    upload_pixels: Annotated[int, Field(ge=1)] = 50_000_000
+    decoders: Annotated[int, Field(ge=1, le=64)] = 2
+    decoder_bytes: Annotated[int, Field(ge=1 << 29)] = 3 << 30
+    decoder_seconds: Annotated[float, Field(gt=0)] = 20
+    seconds: Annotated[float, Field(gt=0)] = 120
+    requests: Annotated[int, Field(ge=0)] = 6000
+    searches: Annotated[int, Field(ge=0)] = 600
+    kept_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
+    memory: Annotated[int, Field(ge=1 << 24)] = 2 << 30
     device: str = "cpu"
     log: bool = True
 
     def allowed_hosts(self) -> frozenset[str]:
-        """Return the hosts that a request may name: a page of another site that points its own name here is none.
+        """Return the hosts that a request may name, so that no page of another site points its name here.
 
         Example:
             >>> sorted(Settings(galleries={}, names=("images.example",)).allowed_hosts())[-2:]
             ['images.example', 'localhost']
         """
         own = () if _is_any(self.host) else (self.host.lower(),)
-        return frozenset((*_LOCAL, *own, *(name.lower() for name in self.names)))
+        return frozenset((*LOCAL, *own, *(name.lower() for name in self.names)))
 
 
 def _is_any(host: str) -> bool:

@@ -6,7 +6,8 @@ import importlib.util
 import sys
 
 from ..errors import CrossbandError, MissingExtraError
-from .settings import Settings
+from ..progress import note
+from .settings import LOCAL, Settings
 
 __all__ = ["check_extra", "serve"]
 
@@ -61,4 +62,6 @@ def serve(settings: Settings) -> None:
         ) from None
     port = socket.getsockname()[1]
     print(f"crossband serves {', '.join(settings.galleries)} on http://{where}:{port}", file=sys.stderr)
+    if settings.host not in LOCAL and settings.token is None:
+        note(f"without a token everybody who reaches {where} may search; give one (docs/serve.md)")
     server.run(sockets=[socket])

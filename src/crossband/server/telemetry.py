@@ -59,7 +59,7 @@ class Telemetry:
                 total = 0
                 for bound, n in zip((*map(str, _BOUNDS), "+Inf"), row, strict=True):
                     total += n
-                    lines.append(f'crossband_request_seconds_bucket{{{_joined(key, bound)}}} {total}')
+                    lines.append(f"crossband_request_seconds_bucket{{{_joined(key, bound)}}} {total}")
                 lines.append(f"crossband_request_seconds_sum{_braces(key)} {self._sums[key]:.6f}")
                 lines.append(f"crossband_request_seconds_count{_braces(key)} {total}")
             for name, values in sorted(self._counts.items()):

@@ -46,12 +46,7 @@ PRESETS: Registry[Preset] = Registry("preset")
 
 def register_preset(name: str, about: str) -> Callable[[Plan], Plan]:
     """Register the decorated function as a preset; see :class:`Preset`."""
-
-    def register(plan: Plan) -> Plan:
-        PRESETS.add(name, Preset(name, about, plan))
-        return plan
-
-    return register
+    return PRESETS.register(name, lambda plan: Preset(name, about, plan))
 
 
 def list_presets() -> list[Preset]:

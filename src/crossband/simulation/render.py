@@ -225,5 +225,5 @@ def _collect(out: Path, names: list[str]) -> Frames:
         "annotations": annotations,
         "categories": [{"id": number, "name": text} for number, text in CATEGORIES.values()],
     }
-    (out / "boxes.json").write_text(json.dumps(coco), encoding="utf-8")
+    write_file(out / "boxes.json", json.dumps(coco))
     return Frames.make(rows, out)

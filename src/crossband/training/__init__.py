@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .evaluation import Evaluation, evaluate
 from .recipe import Recipe, read_recipe
-from .run import Training, evaluate, train
+from .run import Training, train
 
-__all__ = ["Recipe", "Training", "evaluate", "read_recipe", "train"]
+__all__ = ["Evaluation", "Recipe", "Training", "evaluate", "read_recipe", "train"]

@@ -197,7 +197,7 @@ class Learner(lightning.LightningModule):
             names = [name for row in sample.cpu().numpy() for name in self.task.images_in(row)]
             raise CrossbandError(
                 f"the loss is {value} in epoch {self.epoch + 1}, step {self.step + 1}, on the images "
-                f"{', '.join(dict.fromkeys(names))}; check them, or lower optimizer.lr"
+                f"{', '.join(dict.fromkeys(names))}; check them, lower optimizer.lr, or set optimizer.clip=1"
             )
         self._losses.append([self.step + 1, value])
         return loss

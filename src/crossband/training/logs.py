@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ..files import write_file
+from ..files import disk_errors, write_file
 from ..progress import note
 
 __all__ = ["RunLog", "read_log"]
@@ -30,16 +30,22 @@ class RunLog:
         self._board = _board(folder, step)
 
     def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Append some figures; they are on disk when this returns."""
-        _write_rows(self._path, "a", [(step, epoch, name, repr(float(v))) for name, v in values.items()])
-        if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+        """Append some figures; they are on disk when this returns.
+
+        Raises:
+            CrossbandError: they cannot be written; the disk is full, say.
+        """
+        with disk_errors(self._path):
+            _write_rows(self._path, "a", [(step, epoch, name, repr(float(v))) for name, v in values.items()])
+            if self._board is not None:
+                for name, value in values.items():
+                    self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Flush TensorBoard and close."""
         if self._board is not None:
-            self._board.close()
+            with disk_errors(self._path.parent / "tensorboard"):
+                self._board.close()
 
 
 def read_log(folder: Path) -> list[list[str]]:

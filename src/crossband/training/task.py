@@ -38,6 +38,7 @@ class Task(abc.ABC):
         criterion: the loss, with parameters of its own perhaps (they are not kept in the checkpoint).
         monitor: the score that selects the checkpoint; more is better.
         precision: Lightning's name of what the network computes in, as the trainer chose it.
+        shown: which of the scores of :meth:`test` are drawn, as ``recall/*``; ``unit`` is theirs.
     """
 
     recipe: Recipe
@@ -45,6 +46,8 @@ class Task(abc.ABC):
     criterion: nn.Module
     monitor: str
     precision: str = "32-true"
+    shown: tuple[str, ...] = ("*",)
+    unit: str = "%"
 
     def __init__(self, recipe: Recipe, root: Path) -> None:
         self.recipe, self._root = recipe, root
@@ -109,6 +112,10 @@ class Task(abc.ABC):
         """Restore what :meth:`state` returned."""
         return
 
+    def draw(self, out: Path) -> list[Path]:
+        """Draw what :meth:`test` found into a folder, and return the files; nothing by default."""
+        return []
+
     def epoch_figures(self) -> dict[str, float]:
         """Return figures of the last epoch for the log."""
         return {}
@@ -131,12 +138,7 @@ def register_task(name: str, recipe: type[Recipe]) -> Callable[[type[Task]], typ
 
     A task is found in the module ``task`` of its domain, or in a module of the domain's package ``tasks``.
     """
-
-    def register(kind: type[Task]) -> type[Task]:
-        TASKS.add(name, TaskEntry(name, recipe, kind))
-        return kind
-
-    return register
+    return TASKS.register(name, lambda kind: TaskEntry(name, recipe, kind))
 
 
 def find_task(name: str) -> TaskEntry:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from ..errors import CrossbandError, need_package
 from ..files import make_folder
 from ..results import Result, Rows
 from .flight import open_flight
@@ -13,6 +17,9 @@ from .networks import Networks
 from .semantic_map import read_map
 from .stages import align, localize
 from .stages import detect as run_stage
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Detection", "detect"]
 
@@ -35,6 +42,13 @@ class Detection(Result):
     top: float
     right: float
     bottom: float
+
+    @staticmethod
+    def draw(table: pd.DataFrame) -> Figure:
+        """Draw the scores of some objects by class, and how many there are of each."""
+        from ..reports.result_plots import plot_detections
+
+        return plot_detections(table)
 
 
 def detect(
@@ -68,6 +82,14 @@ def detect(
         make_folder(out),
         None,
     )
+    if networks.detector.network.semantics:
+        if map is None:
+            raise CrossbandError(
+                "this detector reads the map's labeling; give the map and the networks that find the place",
+                parameter="map",
+            )
+        need_package("cv2", "laying the map's labeling onto images", "uav")
+        networks.load("labeler", "locator")
     frames = open_flight(flight, {name: list(kept) for name, kept in where.items()} if where else None)
     if networks.detector.network.semantics and map is not None:
         ground = read_map(map)

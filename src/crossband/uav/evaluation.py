@@ -76,6 +76,7 @@ class ReidCurve:
         return {
             "protocol": "other-frames",
             "cmc": {str(n): float(self.curve[n - 1]) for n in RANKS},
+            "curve": [round(float(value), 4) for value in self.curve],
             "nauc": self.nauc,
             "nauc_ci95": list(self.nauc_ci95),
             "n_queries": self.ranks.n_queries,

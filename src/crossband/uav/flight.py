@@ -1,7 +1,7 @@
 """A flight: thermal images with what the aircraft knew of itself, as a folder, an image sequence or a video.
 
 ==================  ===========================================================================================
-manifest            a folder with ``frames.parquet`` (or the file itself) with the column ``tir``
+manifest            a folder with ``frames.parquet`` or ``.csv`` (or the file itself) with the column ``tir``
 image sequence      a folder of images and a table ``flight.csv``, one row per image, named in column ``file``
 video               a file, and a table ``NAME.csv`` beside it with the column ``frame``, counted from 0; 16-bit
                     gray video (FFV1, say) stays 16-bit
@@ -26,8 +26,8 @@ from ..bands import Units, parse_units, to_kelvin
 from ..data.reader import FrameReader
 from ..datasets.check import usable_frames
 from ..errors import CrossbandError
-from ..frames import Frames, leaves_folder
-from ..io import IMAGE_SUFFIXES
+from ..frames import MANIFESTS, Frames, find_manifest, leaves_folder
+from ..io import IMAGE_SUFFIXES, Image
 from ..io.exif import read_exif
 from ..io.video import read_video
 from .projection import Pose
@@ -48,13 +48,13 @@ class Flight:
         table: one row per frame: ``frame``, ``lat``, ``lon``, ``altitude``, ``heading``, ``pitch``, ``focal``,
             ``units``, and ``sequence`` where the flight has parts.
         source: where the pixels are.
-        reader: gives the thermal pixels of a row, as the file holds them.
+        reader: gives the thermal image of a row, as the file holds it.
         digest: changes whenever the frames or their metadata do.
     """
 
     table: pd.DataFrame
     source: Path
-    reader: Callable[[int], np.ndarray]
+    reader: Callable[[int], Image]
     digest: str
 
     def __len__(self) -> int:
@@ -67,10 +67,22 @@ class Flight:
 
     def pixels(self, row: int) -> tuple[np.ndarray, Units]:
         """Return thermal pixels ``(H, W)`` as the file holds them, and their units."""
-        found = self.reader(row)
-        if found.ndim != 2:
-            found = found[..., 0]
-        return found, parse_units(self.table["units"].iloc[row])
+        image = self.reader(row)
+        return image.pixels if image.pixels.ndim == 2 else image.pixels[..., 0], image.units
+
+    def need_temperatures(self) -> None:
+        """Check that the thermal images say temperatures: by the table, or else by the first such file itself.
+
+        Raises:
+            CrossbandError: they are counts, which have none.
+        """
+        counts = np.flatnonzero((self.table["units"] == Units.COUNTS).to_numpy(bool))
+        if len(counts) and self.pixels(int(counts[0]))[1] is Units.COUNTS:
+            raise CrossbandError(
+                f"the flight {self.source} is in counts, which have no temperature to compare objects by; "
+                "write centikelvin, kelvin or celsius into the column units of its table (tir_units in a "
+                "manifest), or give a radiometric flight"
+            )
 
     def kelvin(self, row: int) -> np.ndarray:
         """Return the temperatures of a frame, float32 ``(H, W)``; holes get the median of the others.
@@ -107,8 +119,8 @@ def open_flight(path: str | Path, where: dict[str, list[str]] | None = None) -> 
         return _video_flight(path, where)
     if path.is_dir() and (path / "flight.csv").is_file():
         return _sequence_flight(path, where)
-    manifest = path / "frames.parquet" if path.is_dir() else path
-    if manifest.is_file() and manifest.suffix in (".parquet", ".csv"):
+    manifest = find_manifest(path) if path.is_dir() else path
+    if manifest is not None and manifest.is_file() and manifest.suffix in (".parquet", ".csv"):
         return _manifest_flight(manifest, where)
     if path.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
         return _exif_flight(path, where)
@@ -191,7 +203,7 @@ def _with_metadata(table: pd.DataFrame, where: Path) -> pd.DataFrame:
 
 
 def _made(
-    table: pd.DataFrame, source: Path, reader: Callable[[int], np.ndarray], where: dict[str, list[str]] | None
+    table: pd.DataFrame, source: Path, reader: Callable[[int], Image], where: dict[str, list[str]] | None
 ) -> Flight:
     table = _with_metadata(table.reset_index(drop=True), source)
     rows = _rows_where(table, source, where)
@@ -225,8 +237,8 @@ def _manifest_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
     reader = FrameReader(frames)
     table = frames.table.copy()
     table["units"] = [units or "counts" for units in frames.units()]
-    source = path.parent if path.name == "frames.parquet" else path
-    return _made(table, source, lambda row: reader.pixels(row, "tir"), where)
+    source = path.parent if path.name in MANIFESTS else path
+    return _made(table, source, lambda row: reader.image(row, "tir"), where)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -291,7 +303,7 @@ def _files_flight(table: pd.DataFrame, folder: Path, where: dict[str, list[str]]
     frames = usable_frames(Frames(images.astype("string"), folder), ["tir"])
     table = table[table["frame"].isin(frames.names)].reset_index(drop=True)
     reader = FrameReader(frames)
-    return _made(table, folder, lambda row: reader.pixels(row, "tir"), where)
+    return _made(table, folder, lambda row: reader.image(row, "tir"), where)
 
 
 def _video_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
@@ -307,7 +319,8 @@ def _video_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
     numbers = table["frame"].to_numpy()
     table["frame"] = [f"{number:06d}" for number in numbers]
     source = _Video(path)
-    return _made(table, path, lambda row: source.frame(int(numbers[row])), where)
+    units = [parse_units(name) for name in table["units"]]
+    return _made(table, path, lambda row: Image(source.frame(int(numbers[row])), units[row]), where)
 
 
 class _Video:

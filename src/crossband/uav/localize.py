@@ -43,8 +43,9 @@ def localize(
     Raises:
         CrossbandError: a flight, map or network that is missing or wrong, or a rough position off the map.
     """
-    networks = Networks(Path(models), device)
+    networks, folder = Networks(Path(models), device), make_folder(out)
+    networks.load("labeler", "locator")
     frames = open_flight(flight, {name: list(kept) for name, kept in where.items()} if where else None)
     ground = read_map(map)
-    found = run_stage(frames, ground, networks.labeler, networks.locator, make_folder(out), radius)
+    found = run_stage(frames, ground, networks.labeler, networks.locator, folder, radius)
     return Rows(found)

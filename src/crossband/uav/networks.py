@@ -243,6 +243,15 @@ class Networks:
             )
         return Calibration.read(self.folder / "calibration.json")
 
+    def load(self, *names: str) -> None:
+        """Load networks, by the names of these attributes, or all: what is missing is missed before any work.
+
+        Raises:
+            CrossbandError: one is missing or wrong.
+        """
+        for name in names or ("calibration", "translator", "labeler", "locator", "detector"):
+            getattr(self, name)
+
     def _path(self, name: str) -> Path:
         path = (self.folder or Path()) / f"{name}.safetensors"
         if self.folder is None or not path.is_file():

@@ -16,32 +16,36 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ..bands import Normalization, Units
+from ..bands import Normalization, Units, parse_units
 from ..data.scenes import zoomed
 from ..datasets import open_frames
 from ..datasets.check import usable_frames
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
-from ..frames import Frames
+from ..frames import Frames, find_manifest
 from ..io import IMAGE_SUFFIXES, read_image
 from ..models.packaged import checkpoint_for
 from ..reports.boxes import draw_boxes
+from ..results import Result
 from ..weights import file_digest
 from .flight import VIDEO_SUFFIXES, read_video
 from .networks import Detector, read_detector
 from .stages import StageFile
 from .tracking import count_tracks, track_boxes
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = ["Detected", "detect_pictures", "detect_pixels"]
 
 
-@dataclass(frozen=True)
-class Detected:
+@dataclass(frozen=True, repr=False)
+class Detected(Result):
     """What was found in some pictures.
 
     Attributes:
@@ -59,9 +63,12 @@ class Detected:
     counts: dict[str, int]
     out: str
 
-    @property
-    def table(self) -> pd.DataFrame:
-        """A row a box."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"out", "counts", "boxes": [...]}``, one mapping for each box."""
+        return {"out": self.out, "counts": self.counts, "boxes": self.to_pandas().to_dict("records")}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row for each box, with its frame, class, score and track."""
         rows = [
             {
                 "frame": frame,
@@ -78,6 +85,12 @@ class Detected:
         ]
         columns = ["frame", "class", "score", "left", "top", "right", "bottom", "track"]
         return pd.DataFrame(rows, columns=columns)
+
+    def plot(self) -> Figure:
+        """Draw the scores of the objects by class, and how many there are of each."""
+        from ..reports.result_plots import plot_detections
+
+        return plot_detections(self.to_pandas().rename(columns={"class": "kind"}))
 
 
 @dataclass(frozen=True)
@@ -140,8 +153,8 @@ def detect_pictures(
             f"{path} reads a map's labeling beside the image; give a flight, its map and the models instead",
             parameter="map",
         )
-    pictures = _open(Path(source), units)
     folder = make_folder(out)
+    pictures = _open(Path(source), units)
     made_from = {
         "source": str(Path(source).resolve()),
         "frames": pictures.names if not pictures.video else "",
@@ -166,7 +179,7 @@ def detect_pictures(
     records = stage.run(pictures.names, work)
     boxes = [np.array(record["boxes"], float).reshape(-1, 6) for record in records]
     found = _joined(detector.classes, pictures, boxes, folder)
-    write_file(folder / "detections.csv", lambda partial: found.table.to_csv(partial, index=False))
+    write_file(folder / "detections.csv", lambda partial: found.to_pandas().to_csv(partial, index=False))
     write_file(folder / "detections.json", json.dumps(_coco(found, [record["size"] for record in records])))
     if pictures.video:
         _write_video(Path(source), found, folder / "annotated.mp4")
@@ -187,10 +200,10 @@ def _joined(classes: list[str], pictures: _Source, boxes: list[np.ndarray], fold
 def _open(source: Path, units: str | None) -> _Source:
     suffix = source.suffix.lower()
     if suffix in VIDEO_SUFFIXES and source.is_file():
-        return _open_video(source, Units(units or "counts"))
+        return _open_video(source, parse_units(units or "counts"))
     if suffix in IMAGE_SUFFIXES and source.is_file():
         return _of_files([source], [source.stem], units, sequence=False)
-    if source.is_dir() and not (source / "frames.parquet").is_file():
+    if source.is_dir() and find_manifest(source) is None:
         files = sorted(file for file in source.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         if files:
             return _of_files(files, [file.stem for file in files], units, sequence=True)

@@ -11,12 +11,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ..errors import CrossbandError
+from ..data.preprocess import four_numbers
+from ..errors import CrossbandError, need_package
 from ..files import make_folder, write_file
 from ..progress import track
 from ..results import Result
@@ -26,6 +27,9 @@ from .networks import Detector, Networks
 from .semantic_map import SemanticMap, read_map
 from .stages import Position, align, detect, localize
 from .translate import Thermal, read_photograph, translate_photograph
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["ObjectMatch", "ReidResult", "geojson", "match", "reid"]
 
@@ -90,6 +94,12 @@ class ReidResult(Result):
         columns = list(ObjectMatch.__dataclass_fields__)
         return pd.DataFrame([asdict(one) for one in self.matches], columns=columns)
 
+    def plot(self) -> Figure:
+        """Draw the distance of each match, and the threshold below which it may be the object."""
+        from ..reports.result_plots import plot_distances
+
+        return plot_distances(self.to_pandas(), self.threshold)
+
 
 def reid(
     photo: str | Path,
@@ -125,10 +135,15 @@ def reid(
     Raises:
         CrossbandError: a photograph, flight, map or network that is missing or wrong.
     """
-    photograph = read_photograph(photo, box)
+    need_package("cv2", "re-identification in a flight", "uav")
+    if k < 1:
+        raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
+    photograph, folder = read_photograph(photo, box), make_folder(out)
     networks = Networks(Path(models), device)
+    networks.load()
     calibration, (translator, _) = networks.calibration, networks.translator
-    frames, ground, folder = open_flight(flight, where), read_map(map), make_folder(out)
+    frames, ground = open_flight(flight, where), read_map(map)
+    frames.need_temperatures()
     positions = localize(frames, ground, networks.labeler, networks.locator, folder, radius)
     labels = align(frames, ground, positions, folder) if networks.detector.network.semantics else None
     found = detect(frames, networks.detector, folder, labels)
@@ -264,10 +279,5 @@ def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
     """
     if text is None:
         return None
-    try:
-        left, top, right, bottom = (float(part) for part in text.split(","))
-    except ValueError:
-        raise CrossbandError(
-            f"a box is LEFT,TOP,RIGHT,BOTTOM in pixels, as in 4,8,24,18, not {text!r}", parameter="box"
-        ) from None
-    return left, top, right, bottom
+    said = f"a box is LEFT,TOP,RIGHT,BOTTOM in pixels, as in 4,8,24,18, not {text!r}"
+    return four_numbers(text, said, "box")

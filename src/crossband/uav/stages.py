@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
@@ -41,6 +41,10 @@ from .projection import Pose, ground_patch
 from .semantic_map import SemanticMap
 from .tasks.detection import semantic_planes
 from .tiles import TileIndex
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 __all__ = [
     "Position",
@@ -74,6 +78,17 @@ class Position(Result):
     confidence: float
     rough_lat: float
     rough_lon: float
+
+    @staticmethod
+    def draw(table: pd.DataFrame) -> Figure:
+        """Draw some positions on the map, and how far from the rough ones they are."""
+        from ..reports.result_plots import plot_positions
+
+        return plot_positions(table)
+
+    def plot(self) -> Figure:
+        """Draw it on the map, and how far from the rough one it is."""
+        return self.draw(self.to_pandas())
 
 
 class StageFile:

@@ -12,6 +12,7 @@ import torch
 
 from ..data.scenes import resized
 from ..errors import CrossbandError
+from ..files import check_output
 from ..io import read_image
 from ..models.thermal_gan import ThermalGAN
 from ..results import Result
@@ -167,12 +168,18 @@ def translate(
             "a scene has one temperature; give a flight or the ambient temperature, not both",
             parameter="flight",
         )
+    if out is not None:
+        check_output(out, (".png",))
+    photograph = read_photograph(photo)
+    taken = open_flight(flight) if flight is not None else None
+    if taken is not None:
+        taken.need_temperatures()
     network, _ = load_translator(checkpoint_for("translation", model, "model"), device)
     if flight is None and ambient is None:
         note(f"a photograph has no temperature of its own: {_MILD} K is taken; a flight or ambient says it")
         ambient = _MILD
-    level = open_flight(flight).ambient() if flight is not None else float(ambient or 0)
-    made = translate_photograph(read_photograph(photo), network, level)
+    level = taken.ambient() if taken is not None else float(ambient or 0)
+    made = translate_photograph(photograph, network, level)
     if out is not None:
         made.write(out)
     return made

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from crossband.errors import CrossbandError
-from crossband.retrieval.gallery.lance import METADATA, LanceStore, row_schema
+from crossband.retrieval.gallery.lance import LanceStore, row_schema
 
 SIZE = 16
 
@@ -35,59 +35,6 @@ def rows(keys: list[str], vectors: np.ndarray | None = None, **known: object) ->
 @pytest.fixture
 def store(tmp_path) -> LanceStore:
     return LanceStore(tmp_path / "rows.lance", row_schema(SIZE, "float32"))
-
-
-def test_rows_come_back_in_the_order_of_insertion_whatever_their_number(store):
-    keys = [f"k{i:04d}" for i in np.random.default_rng(0).permutation(1500)]
-    for start in range(0, 1500, 500):
-        store.upsert(rows(keys[start : start + 500]))
-    assert store.read(["key"])["key"].to_pylist() == keys
-    assert store.count() == 1500
-
-
-def test_upsert_replaces_by_key_and_appends_the_rest(store):
-    store.upsert(rows(["a", "b"]))
-    store.upsert(rows(["b", "c"], camera=["north", "north"]))
-    found = store.read(["key", "camera"]).to_pylist()
-    assert {row["key"]: row["camera"] for row in found} == {"a": None, "b": "north", "c": "north"}
-    assert store.count("camera = 'north'") == 2
-
-
-def test_delete_tells_how_many_went(store):
-    store.upsert(rows(["a", "b", "c"], x=[1.0, 2.0, 3.0]))
-    assert store.delete("x >= 2") == 2
-    assert store.count() == 1
-
-
-def test_a_condition_may_use_all_metadata(store):
-    store.upsert(rows(["a"], x=[1.0], lat=[46.5], camera=["o'clock"]))
-    for name, kind in METADATA.items():
-        assert store.count(f"{name} IS NULL") == int(name not in ("x", "lat", "camera")), (name, kind)
-    assert store.count("camera = 'o''clock' AND lat BETWEEN 46 AND 47") == 1
-
-
-@pytest.mark.parametrize("call", ["count", "delete", "read", "search"])
-def test_a_condition_that_cannot_be_read_is_one_sentence(store, call):
-    store.upsert(rows(["a"]))
-    calls = {
-        "count": lambda: store.count("nowhere = 1"),
-        "delete": lambda: store.delete("nowhere = 1"),
-        "read": lambda: store.read(["key"], "nowhere = 1"),
-        "search": lambda: store.search(np.zeros(SIZE, np.float32), 1, "nowhere = 1"),
-    }
-    with pytest.raises(CrossbandError, match="nowhere = 1"):
-        calls[call]()
-    assert store.count() == 1
-
-
-def test_the_version_changes_with_the_rows_only(store):
-    store.upsert(rows(["a"]))
-    before = store.version()
-    store.read(["key"])
-    store.count()
-    assert store.version() == before
-    store.delete("key = 'a'")
-    assert store.version() != before
 
 
 def test_optimizing_keeps_the_rows_and_drops_old_versions(store, tmp_path):
@@ -118,25 +65,6 @@ def test_two_writers_at_once_both_keep_their_rows(tmp_path):
         thread.join(60)
     keys = LanceStore(uri).read(["key"])["key"].to_pylist()
     assert len(keys) == len(set(keys)) == 80
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("where", [None, "camera = 'rare'"], ids=["all", "one in a hundred"])
-def test_the_index_keeps_recall_with_a_filter_that_leaves_one_in_a_hundred(tmp_path, where):
-    rng = np.random.default_rng(0)
-    centers = rng.normal(size=(60, 32))
-    vectors = (centers[rng.integers(0, 60, 5000)] + 0.4 * rng.normal(size=(5000, 32))).astype(np.float32)
-    camera = np.where(np.arange(5000) % 100 == 0, "rare", "common")
-    store = LanceStore(tmp_path / "rows.lance", row_schema(32, "float32"))
-    store.upsert(rows([str(i) for i in range(5000)], vectors, camera=camera.tolist()))
-    store.optimize(index=True)
-    allowed = np.arange(5000) if where is None else np.flatnonzero(camera == "rare")
-    recall = []
-    for query in (centers[rng.integers(0, 60, 40)] + 0.4 * rng.normal(size=(40, 32))).astype(np.float32):
-        found = store.search(query, 10, where)["key"].to_pylist()
-        squared = ((vectors[allowed] - query) ** 2).sum(1)
-        recall.append(len({int(key) for key in found} & set(allowed[np.argsort(squared)[:10]].tolist())) / 10)
-    assert np.mean(recall) >= 0.95
 
 
 def test_distances_of_the_index_are_squared_euclidean_of_the_whole_vectors(tmp_path):
@@ -212,52 +140,6 @@ def test_after_kill_9_it_holds_exactly_whole_batches_and_all_acknowledged_ones(t
     store.upsert(batch(10_000, "first"))  # and it can be written again
     assert store.count() == BATCH * (len(found) + 1)
     assert store.search(np.full(SIZE, 10_000, np.float32), 1)["sequence"].to_pylist() == ["10000"]
-
-
-@pytest.mark.parametrize(
-    "where",
-    [
-        "frame = 'a'; AND band = 'rgb'",
-        "frame = 'a' AN band = 'rgb'",
-        "frame = 'a' 'b' band = 'rgb'",
-        "frame = 'a') OR (band = 'tir'",
-        "frame = 'a' /* AND band = 'rgb'",
-        "frame = $$a$$",
-        "",
-    ],
-)
-@pytest.mark.parametrize("call", ["count", "delete", "read", "search"])
-def test_a_condition_is_read_to_its_end_or_refused(store, where, call):
-    """The engine alone reads up to where it stops making sense and deletes by that."""
-    store.upsert(rows(["a", "b"]))
-    calls = {
-        "count": lambda: store.count(where),
-        "delete": lambda: store.delete(where),
-        "read": lambda: store.read(["key"], where),
-        "search": lambda: store.search(np.zeros(SIZE, np.float32), 1, where),
-    }
-    with pytest.raises(CrossbandError, match="is no condition on") as caught:
-        calls[call]()
-    assert caught.value.parameter == "where"
-    assert store.count() == 2
-
-
-@pytest.mark.parametrize(
-    "where", ["camera = 'a;b'", "camera = 'a)b'", "camera LIKE '%;%' -- all of them", "(camera = 'a;b')"]
-)
-def test_quoted_signs_and_comments_are_no_fault_of_a_condition(store, where):
-    store.upsert(rows(["a", "b", "c"], camera=["a;b", "a)b", None]))
-    assert store.count(where) == store.delete(where) == 1
-
-
-def test_an_update_sets_its_columns_and_keeps_the_vectors(store):
-    vectors = np.random.default_rng(0).normal(size=(3, SIZE)).astype(np.float32)
-    store.upsert(rows(["a", "b", "c"], vectors))
-    store.update(rows(["c", "a", "unknown"], camera=["north"] * 3).drop_columns(["vector"]))
-    found = {row["key"]: row for row in store.read(["key", "camera", "vector"]).to_pylist()}
-    assert {key: row["camera"] for key, row in found.items()} == {"a": "north", "b": None, "c": "north"}
-    for key, vector in zip("abc", vectors, strict=True):
-        np.testing.assert_array_equal(np.array(found[key]["vector"], np.float32), vector)
 
 
 def test_rows_stream_in_bounded_batches_in_their_order(store):

@@ -150,7 +150,7 @@ def test_the_checkpoint_is_a_descriptor_like_any_other(scenes, trained):
 
 
 def test_evaluate_measures_every_direction(scenes, trained):
-    tests = evaluate(None, trained, data_root=scenes)["tests"]["three"]
+    tests = evaluate(None, trained, data_root=scenes).tests["three"]
     assert set(tests["aligned"]) == set(tests["misaligned"]) == {"rgb -> tir", "tir -> rgb"}
     assert tests["n_frames"] == 24
 

@@ -223,11 +223,16 @@ class Descriptor:
         return replace(self, preprocess=replace(self.preprocess, warp=warp))
 
     def for_frames(self, frames: Frames) -> Descriptor:
-        """Return the same descriptor, of images as the rig of some frames shows them.
+        """Return the same descriptor, of images as some frames say: by their rig, turned, cut to a view.
 
         Raises:
             CrossbandError: it reads images by another rig already.
         """
+        places = Placement.of_text(frames.one("turn"), frames.one("view"))
+        if places:
+            return replace(self, preprocess=self.preprocess.with_places(places)).for_frames(
+                Frames(frames.table.drop(columns=["turn", "view"], errors="ignore"), frames.root)
+            )
         rig, own = frames.rig, self.preprocess.transform
         if rig is None or rig == own:
             return self

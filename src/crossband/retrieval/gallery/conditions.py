@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,8 +118,12 @@ def to_sql(condition: Condition) -> str:
             return f"({' OR '.join(map(to_sql, parts))})"
 
 
-def to_milvus(condition: Condition) -> str:
+def to_milvus(condition: Condition, filled: Collection[str] = ()) -> str:
     """Say a condition as a Milvus expression, whose rows have ``has_COLUMN`` for what may be empty.
+
+    Args:
+        condition: what to say.
+        filled: columns that are never empty, and have no such field.
 
     Raises:
         CrossbandError: a ``LIKE`` other than of a beginning, which Milvus 2.3 has not.
@@ -129,25 +133,29 @@ def to_milvus(condition: Condition) -> str:
         '(has_camera == true and camera != "north")'
     """
     match condition:
-        case Compare(column, sign, value):
-            return f"(has_{column} == true and {column} {'==' if sign == '=' else sign} {json.dumps(value)})"
-        case In(column, values, negated):
-            return f"(has_{column} == true and {column} {'not in' if negated else 'in'} {json.dumps(values)})"
-        case Like(column, pattern, negated):
-            begins = pattern.removesuffix("%")
-            if begins == pattern or "%" in begins or "_" in begins:
-                raise CrossbandError(
-                    f"{column} LIKE {pattern!r}: Milvus matches beginnings alone, as in 'flight%'",
-                    parameter="where",
-                )
-            matched = f"{column} like {json.dumps(pattern)}"
-            return f"(has_{column} == true and {f'not ({matched})' if negated else matched})"
-        case Empty(column, negated):
-            return f"(has_{column} == {'true' if negated else 'false'})"
         case AllOf(parts):
-            return f"({' and '.join(map(to_milvus, parts))})"
+            return f"({' and '.join(to_milvus(part, filled) for part in parts)})"
         case AnyOf(parts):
-            return f"({' or '.join(map(to_milvus, parts))})"
+            return f"({' or '.join(to_milvus(part, filled) for part in parts)})"
+        case Empty(column, negated):
+            there = f'{column} != ""' if column in filled else f"has_{column} == true"
+            return f"({there})" if negated else f"(not ({there}))"
+        case Compare(column, sign, value):
+            said = f"{column} {'==' if sign == '=' else sign} {json.dumps(value)}"
+        case In(column, values, negated):
+            said = f"{column} {'not in' if negated else 'in'} {json.dumps(values)}"
+        case Like(column, pattern, negated):
+            said = f"not ({_beginning(column, pattern)})" if negated else _beginning(column, pattern)
+    return f"({said})" if condition.column in filled else f"(has_{condition.column} == true and {said})"
+
+
+def _beginning(column: str, pattern: str) -> str:
+    begins = pattern.removesuffix("%")
+    if begins == pattern or "%" in begins or "_" in begins:
+        raise CrossbandError(
+            f"{column} LIKE {pattern!r}: Milvus matches beginnings alone, as in 'flight%'", parameter="where"
+        )
+    return f"{column} like {json.dumps(pattern)}"
 
 
 def _sql_value(value: Value) -> str:

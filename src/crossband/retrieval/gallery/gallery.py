@@ -41,14 +41,17 @@ from ..descriptor import (
 )
 from ..descriptor_cache import ArrayRows, Rows
 from ..embed import BandEmbedding, embed, mean_vector
+from ..hubs import Lifted, own_hubness
 from ..rerank import DEFAULT_RERANK, LocalReader, SecondLook
 from ..search import DEFAULT_MEMORY
 from ..search_result import SearchResult, as_images
+from ..sequence import check_length
 from ..shipped import shipped_means
 from .exact import Match, Part, Quantized, matches_of, nearest, vectors_of
 from .items import Indexed, Item, known_columns
 from .lance import GalleryStore, LanceStore, row_schema
 from .locks import alone_in
+from .walk import found_together, natural
 
 __all__ = ["Added", "Gallery", "Match", "check_dtype", "read_metadata", "rows_at_once", "search"]
 
@@ -95,6 +98,7 @@ class Gallery:
         self._scale = scale  # 0 for float32 rows; else int8 = round(scale * number)
         self._memory: tuple[object, pa.Table, Rows] | None = None
         self._said = False
+        self._hubs: tuple[Rows, np.ndarray] | None = None
 
     @classmethod
     def create(
@@ -416,6 +420,8 @@ class Gallery:
         finish: Finish | None = None,
         max_memory: int = DEFAULT_MEMORY,
         rerank: int = DEFAULT_RERANK,
+        sequence: int | None = None,
+        csls: bool = False,
     ) -> SearchResult:
         """Search by one image or many; the network stays loaded for the next search.
 
@@ -428,21 +434,80 @@ class Gallery:
             finish: of :meth:`calibrated`, for a band that the gallery has no mean of.
             max_memory: bytes that the gallery may take in memory.
             rerank: how many of the nearest are compared once more, by local features; 0 leaves their order.
+            sequence: the images are frames in time, and so many are looked at together
+                (:mod:`crossband.retrieval.sequence`); the gallery's items are in time by their columns
+                ``sequence`` and ``time``, or by their names.
+            csls: see :meth:`nearest`.
 
         Raises:
-            ImageFault: an image cannot be used.
+            ImageFault: no image can be used; where others can, those that cannot are the result's faults.
             CrossbandError: as :meth:`nearest`.
         """
+        if k < 1:
+            raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
         asked = as_images(images)
         names = [str(one) if isinstance(one, str | Path) else f"image {n}" for n, one in enumerate(asked, 1)]
-        shown = [one if isinstance(one, str | Path) else as_image(one, band, units) for one in asked]
-        found = []
-        for one in track(shown, len(shown), "searching", "images"):
-            vector = self.describe(one, band, units, finish)
-            first = rerank if k > 0 and self.look is not None else 0
-            matches = self.nearest(vector, max(k, first) if first else k, where, max_memory=max_memory)
-            found.append(self.rerank(one, band, matches, first, units)[:k] if first else matches)
-        return SearchResult(names, parse_band(band).value, found, shown)
+        if sequence is not None:
+            check_length(sequence)
+        result = SearchResult([], parse_band(band).value, [], [])
+        first = rerank if self.look is not None else 0
+        vectors: list[np.ndarray] = []
+        for name, given in zip(names, track(asked, len(asked), "searching", "images"), strict=True):
+            try:
+                one = given if isinstance(given, str | Path) else as_image(given, band, units)
+                vector = self.describe(one, band, units, finish)
+            except ImageFault as fault:
+                result.faults.append(fault)
+                continue
+            vectors.append(vector)
+            matches = self.nearest(vector, max(k, first), where, max_memory=max_memory, csls=csls)
+            result.found.append(self.rerank(one, band, matches, first, units) if first else matches)
+            result.queries.append(name)
+            result.images.append(one)
+        if result.faults and not result.queries:
+            raise result.faults[0]
+        if sequence is not None and len(vectors) > 1:
+            result.found[:] = self._together(
+                np.stack(vectors), result.found, sequence, k, where, csls, max_memory
+            )
+        result.found[:] = [matches[:k] for matches in result.found]
+        return result
+
+    def _together(
+        self,
+        vectors: np.ndarray,
+        compared: list[list[Match]],
+        length: int,
+        k: int,
+        where: str | None,
+        csls: bool,
+        max_memory: int,
+    ) -> list[list[Match]]:
+        """The matches of queries in time, by all of them."""
+        if not self._fits(max_memory):
+            raise CrossbandError(
+                f"sequences are searched in memory, and {self.folder} does not fit; allow more",
+                parameter="max_memory",
+            )
+        table, rows, keep = next(self._in_memory(where))
+        known = table.to_pandas()
+        if csls:
+            vectors = np.concatenate([vectors, np.zeros((len(vectors), 1), np.float32)], 1)
+            rows = self._lifted(rows, max_memory)
+        if keep is not None:
+            chosen = np.flatnonzero(keep)
+            known, rows = known.iloc[chosen], ArrayRows(rows.take(chosen))
+        return found_together(vectors, known, rows, compared, length, k, max_memory)
+
+    def _lifted(self, rows: Rows, max_memory: int) -> Lifted:
+        """All rows, each with a coordinate for how near it is to its neighbors in the gallery."""
+        if self._hubs is None or self._hubs[0] is not rows:
+            self._hubs = rows, own_hubness(rows, max_memory=max_memory)
+        return Lifted(rows, self._hubs[1])
+
+    def _fits(self, max_memory: int) -> bool:
+        tiles = max(max_memory // 4, 64 * self.rows.size)
+        return self.rows.count() * (self._vector_bytes + _ROW_BYTES) <= max_memory - tiles
 
     def nearest(
         self,
@@ -451,6 +516,7 @@ class Gallery:
         where: str | None = None,
         exact: bool | None = None,
         max_memory: int = DEFAULT_MEMORY,
+        csls: bool = False,
     ) -> list[Match]:
         """Return the ``k`` items nearest to a final vector, nearest first.
 
@@ -464,6 +530,8 @@ class Gallery:
             where: an SQL condition on the metadata, as in ``camera = 'north'``; it filters before the search.
             exact: choose by hand.
             max_memory: bytes that the gallery may take in memory.
+            csls: order by CSLS, which undoes hubs; the items themselves stand for queries, and a distance then
+                holds what was taken off. The gallery has to fit into memory.
 
         Raises:
             CrossbandError: an empty gallery, a condition that cannot be read, or one that nothing matches.
@@ -485,7 +553,17 @@ class Gallery:
                 parameter="where",
             )
         tiles = max(max_memory // 4, 64 * self.rows.size)
-        fits = n * (self._vector_bytes + _ROW_BYTES) <= max_memory - tiles
+        fits = self._fits(max_memory)
+        if csls:
+            if not fits:
+                raise CrossbandError(
+                    f"CSLS is searched in memory, and {self.folder} does not fit; allow more, or leave it out",
+                    parameter="max_memory",
+                )
+            table, rows, keep = next(self._in_memory(where))
+            return nearest(
+                np.append(vector, np.float32(0)), [(table, self._lifted(rows, tiles), keep)], k, tiles
+            )
         if exact is None:
             exact = bool(self._scale) or (fits and n <= _EXACT_UP_TO) or not self.rows.indexed()
             if exact and not fits and not self._scale:
@@ -611,11 +689,14 @@ def search(
     options: Options = DEFAULT_OPTIONS,
     max_memory: int = DEFAULT_MEMORY,
     rerank: int = DEFAULT_RERANK,
+    sequence: int | None = None,
+    csls: bool = False,
 ) -> SearchResult:
     """Search a gallery by one image or many; see :meth:`Gallery.search`.
 
     Args:
-        image: the query, or several; a path, an array or a PIL image each.
+        image: the query, or several; a path, an array or a PIL image each; or a folder of images, in the order
+            of their names.
         band: the query's band.
         where: an SQL condition on the metadata.
         units: of a thermal query's pixels, and of those of ``calibrate``.
@@ -624,7 +705,14 @@ def search(
         options: where weights lie, and the device.
         max_memory: bytes that the gallery may take in memory.
         rerank: how many of the nearest are compared once more, by local features; 0 leaves their order.
+        sequence: the images are frames in time, and so many are looked at together.
+        csls: take off each item how near it is to everything; see :mod:`crossband.retrieval.hubs`.
     """
+    if isinstance(image, str | Path) and Path(image).is_dir():
+        inside = images_by_stem(Path(image))
+        if not inside:
+            raise CrossbandError(f"no images in {image} to search by")
+        image = [inside[stem] for stem in sorted(inside, key=natural)]
     opened = Gallery.open(gallery, options)
     finish = None
     if calibrate is not None:
@@ -635,7 +723,16 @@ def search(
         sample = sample if units is None else sample.assign(tir_units=units)
         finish = opened.calibrated(band, sample, store=store)
     return opened.search(
-        image, k, band=band, where=where, units=units, finish=finish, max_memory=max_memory, rerank=rerank
+        image,
+        k,
+        band=band,
+        where=where,
+        units=units,
+        finish=finish,
+        max_memory=max_memory,
+        rerank=rerank,
+        sequence=sequence,
+        csls=csls,
     )
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ...bands import Band, Normalization, parse_band
+from ...data.preprocess import Placement
 from ...datasets import is_text
 from ...errors import CrossbandError
+from ...files import make_folder
 from ...frames import Frames
 from ...progress import note
 from ..descriptor import (
@@ -77,6 +79,10 @@ def index(
     there = (folder / "gallery.json").exists()
     if not there and folder == Path():  # what an empty variable of a shell becomes
         raise CrossbandError("no gallery is made in the current folder itself; name one", parameter="gallery")
+    if there:
+        make_folder(folder)  # refused now where it cannot be written
+    elif store is not None:
+        make_folder(folder.parent)
     with working_folder(folder, store) as work:
         if there:
             opened = Gallery.open(folder, options)
@@ -145,7 +151,12 @@ def _check_same(gallery: Gallery, model: str | Descriptor | None, options: Optio
 
 
 def _check_rig(gallery: Gallery, frames: Frames) -> None:
-    """Refuse frames of another rig than the gallery's; those of none are read as the gallery's own."""
+    """Refuse frames of another rig or view than the gallery's; those of none are read as the gallery's own."""
+    placed = gallery.descriptor.preprocess.rig
+    for band, place in Placement.of_text(frames.one("turn"), frames.one("view")).items():
+        own_place = placed.get(band, Placement())
+        if (own_place.turn, own_place.view) != (place.turn, place.view):
+            raise _other(gallery, "view", f"another view or turn of {band.value}", "that of these frames")
     own = gallery.descriptor.preprocess.transform
     if frames.rig is not None and frames.rig != own:
         raise _other(gallery, "rig", "another rig" if own is not None else "no rig", "this one")

@@ -152,6 +152,7 @@ class Pairs(Task):
     recipe: PairRecipe
     network: PairDescriptor
     monitor = "val/recall"
+    shown = ("aligned/*", "misaligned/*")
 
     def __init__(self, recipe: PairRecipe, root: Path) -> None:
         super().__init__(recipe, root)

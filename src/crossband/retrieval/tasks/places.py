@@ -5,8 +5,10 @@ Alijani and Rahtu, "Supervised Fine-tuning Evaluation for Long-term Visual Place
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,13 +17,16 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from ...bands import Band
 from ...checkpoints import load_network, write_checkpoint
 from ...data.items import Items, check_apart, make_preprocess, usable_part
 from ...data.parts import Data, Name, SplitPair, Strict
 from ...data.transforms import Photometry, ViewShift
 from ...errors import CrossbandError
+from ...files import make_folder, write_file
 from ...frames import Frames
 from ...losses import ArcFaceLoss, ContrastiveLoss, TripletLoss
+from ...losses.domain import BandAdversary
 from ...metrics.fcm import PlaceScores, near_mask, place_index, score_matches
 from ...metrics.protocol import PositiveMask
 from ...models.place_recognizer import PlaceRecognizer, create_place_recognizer
@@ -30,6 +35,7 @@ from ...training.distributed import describe
 from ...training.recipe import Recipe
 from ...training.task import Task, register_task
 from ..descriptor_cache import ArrayRows
+from ..directions import RouteMatches
 from ..mining import mine_tuples
 from ..search import distance_blocks, exact_search
 
@@ -68,12 +74,15 @@ class PlaceLoss(Strict):
         margin: of that loss; its own default where ``None`` (0.7, 0.1, 0.5).
         scale: of ArcFace.
         class_size: ArcFace's classes are cells of this many meters, or stretches of this many frames.
+        band_adversarial: weight of a classifier that tells the band of a descriptor, behind reversed gradients
+            (:class:`crossband.losses.domain.BandAdversary`); of queries and positives.
     """
 
     name: Literal["contrastive", "triplet", "arcface"] = "triplet"
     margin: float | None = Field(default=None, ge=0, le=1e6)
     scale: float = Field(default=64.0, gt=0, le=1e6)
     class_size: float = Field(default=10.0, gt=0, le=1e9)
+    band_adversarial: float = Field(default=0.0, ge=0, le=1e6)
 
 
 class Sampling(Strict):
@@ -137,6 +146,7 @@ class Places(Task):
 
     recipe: PlaceRecipe
     network: PlaceRecognizer
+    shown = ("fcm/*", "recall/*")
 
     def __init__(self, recipe: PlaceRecipe, root: Path) -> None:
         super().__init__(recipe, root)
@@ -162,12 +172,17 @@ class Places(Task):
         self._query_items = self.items.of_bands(recipe.data.query_bands)
         self._gallery_items = self.items.of_bands(recipe.data.gallery_bands)
         self.classes, self._labels = place_classes(train, recipe.sampling.measure, recipe.loss.class_size)
+        self._bands = np.array([[*Band].index(band) for band in self.items.bands], np.int64)
         self.criterion = self._criterion()
+        if recipe.loss.band_adversarial:
+            adversary = BandAdversary(self.network.dim, len(Band))
+            self.criterion = nn.ModuleDict({"match": self.criterion, "bands": adversary})
         select = recipe.scoring.select or min(recipe.scoring.thresholds)
         self.monitor = f"val/fcm@{select:g}"
         self._cache: np.ndarray | None = None
         self._figures: dict[str, float] = {}
         self._pairs: dict[str, _Pair] = {}
+        self._matches: dict[str, RouteMatches] = {}
         self._view = ViewShift(recipe.data.view_shift)
         self._light = Photometry(recipe.data.photometry, recipe.data.invert_tir)
 
@@ -268,18 +283,30 @@ class Places(Task):
         return np.concatenate(columns, 1)
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Return ``images`` ``(k, 3, H, W)``, and their ``labels`` ``(k,)``."""
+        """Return ``images`` ``(k, 3, H, W)``, and their ``labels`` and ``bands`` ``(k,)``."""
         images = [self.items.augmented(int(i), self._view, self._light, generator) for i in sample]
         labels = torch.from_numpy(self._labels[self.items.rows[sample]])
-        return {"images": torch.stack(images), "labels": labels}
+        bands = torch.from_numpy(self._bands[sample])
+        return {"images": torch.stack(images), "labels": labels, "bands": bands}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the mean over the batch's tuples, or images."""
         images = batch["images"]
         vectors = self.network(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        if not isinstance(self.criterion, nn.ModuleDict):
+            return self._match(self.criterion, vectors, batch)
+        told = vectors[:, :2].flatten(0, 1)  # queries and positives
+        adversary = self.criterion["bands"](told, batch["bands"][:, :2].flatten())
+        return (
+            self._match(self.criterion["match"], vectors, batch) + self.recipe.loss.band_adversarial * adversary
+        )
+
+    def _match(
+        self, criterion: nn.Module, vectors: torch.Tensor, batch: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
         if self.recipe.loss.name == "arcface":
-            return self.criterion(vectors[:, 0], batch["labels"][:, 0])
-        return self.criterion(vectors[:, 0], vectors[:, 1:2], vectors[:, 2:])
+            return criterion(vectors[:, 0], batch["labels"][:, 0])
+        return criterion(vectors[:, 0], vectors[:, 1:2], vectors[:, 2:])
 
     def images_in(self, sample: np.ndarray) -> list[str]:
         """Return frames and bands."""
@@ -299,7 +326,23 @@ class Places(Task):
         Where the recipe asks for whitened descriptors, the axes are fitted on the training images first.
         """
         self._whiten()
-        return {name: self._score(self._pair(pair)).to_dict() for name, pair in self.recipe.data.test.items()}
+        found = {}
+        for name, pair in self.recipe.data.test.items():
+            scores, self._matches[name] = self._compare(self._pair(pair))
+            found[name] = scores.to_dict()
+        return found
+
+    def draw(self, out: Path) -> list[Path]:
+        """Draw a map of each test pair's matches, at the threshold of its recall, where positions are known."""
+        from ..route_map import plot_route_map
+
+        files = []
+        for name, found in self._matches.items() if self.recipe.scoring.measure == "meters" else ():
+            figure = plot_route_map(found.queries, found.gallery, found.rows, found.threshold)
+            plain = re.sub(r"[^\w.-]+", "_", name)
+            file = make_folder(out) / f"map_{plain}.png"
+            files.append(write_file(file, partial(figure.savefig, format="png")))
+        return files
 
     def complete(self, checkpoint: Path) -> None:
         """Fit the whitening of the training images' descriptors by the best network, where the recipe asks."""
@@ -325,6 +368,9 @@ class Places(Task):
         )
 
     def _score(self, pair: _Pair) -> PlaceScores:
+        return self._compare(pair)[0]
+
+    def _compare(self, pair: _Pair) -> tuple[PlaceScores, RouteMatches]:
         vectors = [describe(self.network, part, np.arange(len(part))) for part in (pair.queries, pair.gallery)]
         for part, found in zip((pair.queries, pair.gallery), vectors, strict=True):
             lost = np.flatnonzero(~np.isfinite(found).all(1))
@@ -338,7 +384,8 @@ class Places(Task):
         thresholds = sorted({*scoring.thresholds, scoring.select or min(scoring.thresholds)}, reverse=True)
         queries, gallery = (_with_index(part) for part in (pair.queries, pair.gallery))
         rows = _nearest(vectors[0], vectors[1], queries, gallery, scoring.measure)
-        return score_matches(rows, queries, gallery, thresholds, scoring.measure, scoring.select)
+        scores = score_matches(rows, queries, gallery, thresholds, scoring.measure, scoring.select)
+        return scores, RouteMatches(queries, gallery, rows[:, 0], scores.recall_threshold)
 
     def metadata(self) -> dict[str, Any]:
         """Return classes, preprocessing with the statistics of each band, and the encoder's weights."""

@@ -111,6 +111,7 @@ class DetectionTask(SceneTask):
     network: YoloSemantic | CenterDetector
     needs = ("tir", "boxes")
     monitor = "val/map50"
+    shown = ("map", "map50", "ap50/*")
 
     def __init__(self, recipe: DetectionRecipe, root: Path) -> None:
         super().__init__(recipe, root)

@@ -98,6 +98,7 @@ class LabelingTask(SceneTask):
     recipe: LabelingRecipe
     network: GeoGAN | EncoderLabeler
     monitor = "val/miou"
+    shown = ("miou", "accuracy", "iou/*")
 
     def __init__(self, recipe: LabelingRecipe, root: Path) -> None:
         self.needs = (recipe.model.band, "semantic")

@@ -113,6 +113,7 @@ class LocalizationTask(SceneTask):
     network: TileDistance
     needs = ("semantic", "altitude", "heading", "focal")
     monitor = "val/minus_meters"
+    shown, unit = ("mean_m", "median_m", "p90_m"), "meters"
 
     def __init__(self, recipe: LocalizationRecipe, root: Path) -> None:
         super().__init__(recipe, root)

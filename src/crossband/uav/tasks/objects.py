@@ -126,6 +126,7 @@ class ObjectTask(SceneTask):
     criterion: _Classes
     needs = ("rgb", "tir", "boxes", "sequence")
     monitor = "val/nauc"
+    shown = ("nauc", "cmc/*")
 
     def __init__(self, recipe: ObjectRecipe, root: Path) -> None:
         super().__init__(recipe, root)

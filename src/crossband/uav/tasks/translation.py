@@ -105,6 +105,7 @@ class TranslationTask(SceneTask):
     criterion: _Criterion
     needs = ("rgb", "tir", "semantic", "instances", "boxes")
     monitor = "val/minus_kelvin"
+    shown, unit = ("kelvin*",), "kelvin"
 
     def __init__(self, recipe: TranslationRecipe, root: Path) -> None:
         super().__init__(recipe, root)

@@ -1,0 +1,104 @@
+"""The process of one job: calls the library's function and writes how far it is."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import CrossbandError
+from ..files import read_json, write_file
+
+__all__ = ["Reported", "run"]
+
+_LINE = re.compile(r"^(.{1,80}) (\d+)/(\d+) \w+, ")
+_NOTES, _LONGEST = 50, 400
+
+
+class Reported(io.TextIOBase):
+    """Standard error of a job: lines of progress become its state, the others are kept as notes.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report = Reported(Path(folder) / "a.state.json")
+        ...     _ = report.write("embedding with hog 3/20 images, 4.0/s, 4 s left\\nleft out: a.png\\n")
+        ...     [report.state[name] for name in ("stage", "done", "total", "notes")]
+        ['embedding with hog', 3, 20, ['left out: a.png']]
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._began, self._rest = path, time.time(), ""
+        self.state: dict[str, Any] = {
+            "status": "running",
+            "stage": "starting",
+            "done": 0,
+            "total": 0,
+            "notes": [],
+        }
+        self.save()
+
+    def write(self, text: str) -> int:
+        """Take in what is written."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            found = _LINE.match(line)
+            if found is not None:
+                self.state |= {"stage": found[1], "done": int(found[2]), "total": int(found[3])}
+            elif line.strip():
+                self.state["notes"] = [*self.state["notes"], line[:_LONGEST]][-_NOTES:]
+        if lines:
+            self.save()
+        return len(text)
+
+    def save(self, **more: Any) -> None:
+        """Write the state."""
+        self.state |= more | {"seconds": time.time() - self._began}
+        write_file(self._path, json.dumps(self.state))
+
+
+def run(folder: Path, name: str) -> None:
+    """Do a job."""
+    spec = read_json(folder / f"{name}.json")
+    report = Reported(folder / f"{name}.state.json")
+    sys.stderr = report
+    try:
+        result = _KINDS[spec["kind"]](**spec["arguments"])
+    except CrossbandError as error:
+        report.save(status="failed", error=str(error))
+    except Exception as error:
+        report.save(status="failed", error=f"{type(error).__name__}; the log of the job says more")
+        sys.stderr = sys.__stderr__
+        raise
+    else:
+        report.save(status="done", result=result)
+
+
+def _index(folder: str, gallery: str, bands: list[str] | None, local: bool, shown: str) -> dict[str, Any]:
+    from ..datasets import open_frames
+    from ..retrieval import index
+
+    added = index(open_frames(folder), gallery, bands=bands, local=local)
+    left = [f"{Path(fault.path).name}: {fault.reason}" for fault in added.faults[:_NOTES]]
+    counts = {"added": added.added, "replaced": added.replaced, "updated": added.updated}
+    return {**counts, "unchanged": added.unchanged, "left_out": left}
+
+
+def _flight(
+    photo: str, flight: str, map: str, models: str | None, out: str, k: int, shown: str
+) -> dict[str, Any]:
+    from ..object_search import reid
+
+    found = reid(photo, flight=flight, map=map, models=models or "models", out=out, k=k)
+    return {"flight": Path(out).name, "matches": len(getattr(found, "matches", []))}
+
+
+_KINDS: dict[str, Callable[..., dict[str, Any]]] = {"index": _index, "flight": _flight}
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), sys.argv[2])

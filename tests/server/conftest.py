@@ -1,0 +1,71 @@
+"""A small gallery, a server over it in this process, and a client that speaks to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="no fastapi: the extra serve is not installed")
+pytest.importorskip("httpx", reason="no httpx: FastAPI's TestClient needs it")
+
+from fastapi.testclient import TestClient
+
+from crossband.frames import Frames
+from crossband.retrieval import Options, index
+from crossband.server import Settings
+from crossband.server.app import create_app
+
+from ..conftest import write_pairs
+
+SIZE = (64, 64)
+N = 8
+
+
+@pytest.fixture(scope="session")
+def frames(tmp_path_factory) -> Frames:
+    """Eight pairs with metadata."""
+    root = write_pairs(tmp_path_factory.mktemp("serve") / "pairs", n=N)
+    rows = [
+        {
+            "frame": f"{i:04d}",
+            "rgb": f"rgb/{i:04d}.png",
+            "tir": f"tir/{i:04d}.png",
+            "tir_units": "centikelvin",
+            "place": f"place{i // 2}",
+            "camera": "o'er" if i % 2 else "north",
+            "time": f"2026-01-0{i + 1}T10:00:00",
+            "lat": 46.5 + i * 1e-4,
+            "lon": 6.6,
+        }
+        for i in range(N)
+    ]
+    return Frames.make(rows, root)
+
+
+@pytest.fixture(scope="session")
+def gallery(frames, tmp_path_factory) -> Path:
+    """A gallery of both bands by ``hog``; not to be changed."""
+    folder = tmp_path_factory.mktemp("galleries") / "city"
+    index(frames, folder, "hog", options=Options(size=SIZE), workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def client(gallery, tmp_path_factory) -> Iterator[TestClient]:
+    """A client of a read-only server."""
+    reports = tmp_path_factory.mktemp("reports")
+    (reports / "report.html").write_text("<h1>told</h1><script>alert(1)</script>")
+    (reports / "secret.txt").write_text("not to be seen")
+    settings = Settings(
+        galleries={"city": gallery}, reports={"runs": reports}, log=False, decoders=1, requests=0, searches=0
+    )
+    with TestClient(create_app(settings), base_url="http://localhost") as made:
+        yield made
+
+
+@pytest.fixture
+def photo(frames) -> bytes:
+    """The RGB image of frame 3."""
+    return (frames.root / "rgb" / "0003.png").read_bytes()

@@ -1,0 +1,352 @@
+"""The page, as a person uses it: Chromium clicks through every view.
+
+Nothing may be said on the console, nothing may be asked of another host, and everything must be there without a
+mouse. Debian's Chromium is used; without it these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+pytest.importorskip("playwright", reason="no playwright: pip install playwright")
+
+import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from crossband.frames import Frames
+from crossband.retrieval import Options, index
+from crossband.server import Settings
+from crossband.server.app import create_app
+
+from ..conftest import write_pairs
+from ..uav.conftest import blocks, write_map
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+AXE = os.environ.get("CROSSBAND_AXE", "")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+]
+WAIT = 60_000  # milliseconds: several people may be using the machine
+expect.set_options(timeout=WAIT)
+
+
+class Serving:
+    """A server in a thread of this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        config = uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_level="error")
+        self._socket = config.bind_socket()
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory) -> Frames:
+    """Twelve pairs of six places, with positions on the map of the tests' world."""
+    root = write_pairs(tmp_path_factory.mktemp("page") / "pairs", n=12, size=(96, 72))
+    return Frames.make(
+        [
+            {
+                "frame": f"{i:04d}",
+                "rgb": f"rgb/{i:04d}.png",
+                "tir": f"tir/{i:04d}.png",
+                "tir_units": "centikelvin",
+                "place": f"place{i // 2}",
+                "condition": "night" if i % 2 else "day",
+                "time": f"2026-01-{i + 1:02d}T10:00:00",
+                "lat": 48.7002 + i * 8e-5,
+                "lon": 9.1003 + (i % 3) * 2e-4,
+            }
+            for i in range(12)
+        ],
+        root,
+    )
+
+
+@pytest.fixture(scope="module")
+def flight(tmp_path_factory) -> Path:
+    """What the chain leaves of a flight, small."""
+    import json
+
+    folder = tmp_path_factory.mktemp("flights") / "night"
+    folder.mkdir()
+    one = {"box": [1, 2, 11, 10], "kind": "car", "score": 0.8, "x": 70.0, "y": 70.0, "confidence": 0.5}
+    places = [(48.7005, 9.1008), (48.7007, 9.1011), (None, None)]
+    matches = [
+        {**one, "rank": n, "frame": f"0_{n}", "distance": 0.2 * n, "lat": lat, "lon": lon}
+        for n, (lat, lon) in enumerate(places, 1)
+    ]
+    result = {"there": True, "threshold": 0.3, "beta": 0.5, "n_objects": 3, "n_frames": 2, "ambient": 290.0}
+    (folder / "matches.json").write_text(json.dumps({**result, "matches": matches}))
+    (folder / "matches.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    PIL.Image.new("RGB", (400, 200), "gray").save(folder / "matches.jpg")
+    lines = [{"made": "of"}, *({"frame": f"0_{n}", "lat": 48.7004 + n * 1e-4, "lon": 9.1007} for n in range(4))]
+    (folder / "positions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(pairs, flight, tmp_path_factory) -> Iterator[Serving]:
+    folder = tmp_path_factory.mktemp("page-galleries") / "pairs"
+    index(pairs, folder, options=Options(size=(64, 64)), workers=1, local=True)
+    reports = tmp_path_factory.mktemp("page-reports")
+    (reports / "report.html").write_text("<!doctype html><title>r</title><h1>A report</h1>")
+    state = tmp_path_factory.mktemp("page-state")
+    more = write_pairs(tmp_path_factory.mktemp("page-more") / "more", n=2, size=(96, 72), seed=3)
+    ground = write_map(tmp_path_factory.mktemp("page-map") / "map", blocks())
+    serving = Serving(
+        Settings(
+            galleries={"pairs": folder},
+            flights={"night": flight},
+            map=ground,
+            reports={"runs": reports},
+            folders={"more": more},
+            writable=True,
+            state=state,
+            log=False,
+            decoders=1,
+            requests=0,
+            searches=0,
+        )
+    )
+    yield serving
+    serving.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        made = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser, served) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True)
+    made = context.new_page()
+    made.set_default_timeout(WAIT)
+    said: list[str] = []
+    made.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
+    made.on("pageerror", lambda error: said.append(str(error)))
+    asked: list[str] = []
+    made.on("request", lambda request: asked.append(request.url))
+    made.goto(served.url)
+    yield made
+    assert said == []
+    assert [url for url in asked if not url.startswith((served.url, "blob:", "data:"))] == []
+    context.close()
+
+
+def send(page: Page, path: Path) -> None:
+    page.locator(".drop input").set_input_files(path)
+    page.wait_for_selector(".result")
+
+
+def test_search_by_a_picture_with_filters_a_crop_and_another_band(page, pairs):
+    send(page, pairs.root / "rgb" / "0003.png")
+    assert page.locator(".result").count() == 12  # thermal alone: the other band of a color picture
+    expect(page.locator(".result").first.locator(".name")).to_have_text("0003")
+    expect(page.locator(".verdict")).to_be_visible()
+    first = page.locator(".result .shot").first
+    first.hover()
+    expect(first.locator(".band.other")).to_be_visible()  # the other band of the same frame
+    page.locator("summary", has_text="condition").first.click()
+    page.get_by_label("night").check()
+    expect(page.locator(".result")).to_have_count(6)
+    page.locator(".query img").scroll_into_view_if_needed()
+    box = page.locator(".query img").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.8, steps=4)
+    with page.expect_response("**/search") as answer:
+        page.mouse.up()
+    assert answer.value.json()["query"]["width"] < 80
+    page.get_by_role("button", name="Whole picture").click()
+    page.get_by_label("All", exact=True).check()
+    expect(page.locator(".result")).to_have_count(12)
+    page.locator(".segments", has=page.locator("input[name=band]")).get_by_label("TIR").check()
+    page.get_by_role("button", name="Other picture").click()
+    expect(page.locator(".drop")).to_be_visible()
+
+
+def test_a_thermal_picture_of_16_bits_is_guessed_shown_and_searched(page, pairs):
+    send(page, pairs.root / "tir" / "0005.png")
+    assert page.locator("input[name=band][value=tir]").is_checked()
+    expect(page.locator(".result").first.locator(".name")).to_have_text("0005")
+
+
+def test_a_wrong_file_is_one_sentence(browser, served, tmp_path):
+    page = browser.new_page()  # of its own: the browser itself tells the console of every answer 422
+    page.set_default_timeout(WAIT)
+    page.goto(served.url)
+    bad = tmp_path / "<img src=x onerror=alert(1)>.png"
+    bad.write_bytes(b"<script>document.title='x'</script>")
+    page.locator(".drop input").set_input_files(bad)
+    expect(page.locator(".toast.bad")).to_be_visible()
+    assert page.locator("main img[src=x]").count() == 0
+    page.close()
+
+
+def test_compare_in_every_way(page, pairs):
+    send(page, pairs.root / "rgb" / "0003.png")
+    page.locator(".result .shot").first.click()
+    page.wait_for_selector("h1:has-text('Compare')")
+    status = page.locator("main p[role=status]")
+    expect(status).not_to_have_text("Aligning")
+    for mode in ("Slider", "Fade", "Blink", "Checkerboard", "Side by side"):
+        page.get_by_label(mode, exact=True).check()
+        assert page.locator(".stage").count() == (2 if mode == "Side by side" else 1)
+    stage = page.locator(".stage").nth(1)
+    before = page.locator(".plane").first.evaluate("e => e.style.transform")
+    stage.focus()
+    page.keyboard.press("+")
+    page.keyboard.press("ArrowLeft")
+    planes = [page.locator(".plane").nth(n).evaluate("e => e.style.transform") for n in (0, 1)]
+    assert planes[0] != before
+    assert planes[0].split("scale")[0] == planes[1].split("scale")[0]
+    page.get_by_role("button", name="Fit").click()
+    box = stage.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(stage.locator(".readout")).to_contain_text("°C")
+    with page.expect_response("**/image?*palette=glacier*"):
+        page.get_by_label("Palette").select_option("glacier")
+    with page.expect_response("**low=10*"):
+        page.get_by_label("From").fill("10")
+        page.get_by_label("From").press("Tab")
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator("dd").first).not_to_have_text("0003")
+
+
+def test_the_map_filters_the_search(page, pairs, served):
+    page.goto(f"{served.url}/#/map")
+    page.wait_for_selector(".chart .dot")
+    assert page.locator(".chart .dot").count() == 12
+    assert page.locator(".chart image").count() == 1
+    page.locator(".chart .dot").nth(2).focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Only search within").click()
+    page.wait_for_selector(".drop")
+    send(page, pairs.root / "rgb" / "0003.png")
+    assert 0 < page.locator(".result").count() < 12
+    page.goto(f"{served.url}/#/map")
+    page.wait_for_selector(".chart .hit")
+
+
+def test_browse_marks_and_exports_a_manifest(page, served, tmp_path):
+    page.goto(f"{served.url}/#/browse")
+    page.wait_for_selector(".tile")
+    assert page.locator(".group").count() == 6
+    page.get_by_label("Group by").select_option("condition")
+    expect(page.locator(".group")).to_have_count(2)
+    page.get_by_role("tab", name="Worst queries").click()
+    page.wait_for_selector("text=R@1")
+    page.get_by_role("tab", name="Worst queries").press("ArrowRight")
+    page.wait_for_selector("text=lie nearest")
+    page.get_by_role("tab", name="Images").click()
+    page.locator(".tile").first.click()
+    page.wait_for_selector(".result")
+    page.get_by_role("button", name="as right").nth(0).click()
+    page.get_by_role("button", name="as wrong").nth(1).click()
+    page.goto(f"{served.url}/#/browse/marks")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export manifest").click()
+    target = tmp_path / "marks.csv"
+    download.value.save_as(target)
+    assert "place" in Frames.read(target).table
+
+
+def test_a_flight_has_its_objects_its_map_and_its_export(page, served):
+    page.goto(f"{served.url}/#/flight")
+    page.wait_for_selector("tbody tr")
+    assert page.locator("tbody tr").count() == 3
+    assert page.locator(".chart .hit").count() == 2
+    with page.expect_download() as download:
+        page.get_by_role("link", name="GeoJSON").click()
+    assert download.value.suggested_filename == "matches.geojson"
+
+
+def test_reports_are_shown(page, served):
+    page.goto(f"{served.url}/#/reports")
+    expect(page.frame_locator("iframe").locator("h1")).to_have_text("A report")
+
+
+def test_a_job_runs_to_its_end_before_ones_eyes(page, served):
+    page.goto(f"{served.url}/#/jobs")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_selector(".status.done", timeout=120_000)
+    expect(page.locator(".job").first).to_contain_text("added 4")
+
+
+def test_the_color_scheme_is_changed_and_kept(page):
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    page.get_by_label("Use dark colors").click()
+    page.reload()
+    page.wait_for_selector(".drop")
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+
+
+@pytest.mark.parametrize("width", [390, 1280, 2560])
+def test_no_view_is_wider_than_its_window(page, served, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    for view in ("search", "compare", "map", "browse", "flight", "reports", "jobs"):
+        page.goto(f"{served.url}/#/{view}")
+        page.wait_for_selector("main h1, main h2")
+        page.wait_for_timeout(150)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+
+
+@pytest.mark.skipif(
+    not Path(AXE or "-").is_file(), reason="no axe.min.js: npm pack axe-core, CROSSBAND_AXE names it"
+)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser, served, pairs, scheme):
+    context = browser.new_context(viewport={"width": 1280, "height": 860}, color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    page.goto(served.url)
+    send(page, pairs.root / "rgb" / "0003.png")
+    found = []
+
+    def check(view: str) -> None:
+        page.wait_for_timeout(300)
+        page.evaluate(Path(AXE).read_text())
+        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        found.extend(
+            (view, v["id"], v["nodes"][0]["html"][:120], v["nodes"][0].get("failureSummary", "")[:200])
+            for v in result["violations"]
+            if v["impact"] in ("serious", "critical")
+        )
+
+    check("search")
+    page.locator(".result .shot").first.click()
+    page.wait_for_selector(".stage")
+    check("compare")
+    for view in ("map", "browse", "browse/worst", "browse/duplicates", "flight", "reports", "jobs"):
+        page.goto(f"{served.url}/#/{view}")
+        page.wait_for_selector("main h1")
+        check(view)
+    page.goto(f"{served.url}/docs")
+    page.wait_for_selector(".operation")
+    check("docs")
+    assert not found, "\n".join(map(str, found))
+    context.close()
