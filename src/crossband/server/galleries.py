@@ -131,7 +131,7 @@ class ServedGallery:
             KeyError: there is none.
         """
         catalog = self.catalog()
-        return _told(catalog, name, catalog.table.loc[name])
+        return _told(catalog, name, self.row(name))
 
     def by_name(self, frame: str, band: Band) -> str:
         """Return the item of a frame's name and band; of several, the first.
