@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.matching axes OUT --city CITY --m3svd M3SVD`` learns the axes of the local features,
 ``... calibrate OUT ...`` the probability of one place, both on the simulated city (another seed than the
-demo's) and M3SVD (MIT) alone. ``... recall``, ``... align`` and ``... speed`` measure, on sets that neither
-has seen; each prints rows and, with ``--write``, puts them into docs/matching.md. ``... features OUT --sets
+demo's) and M3SVD (MIT) alone. ``... recall`` measures on sets that neither has seen
+and, with ``--write``, puts its rows into docs/matching.md. ``... features OUT --sets
 roadscene=FOLDER`` compares learned local features with the encoder's maps without a first stage.
 """
 
