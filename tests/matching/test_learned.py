@@ -40,7 +40,7 @@ def test_every_kind_says_its_license_and_those_that_cannot_be_had_why():
         assert entry.license
         assert entry.about
         assert (entry.create is None) == bool(entry.why_not)
-    with pytest.raises(CrossbandError, match="PyPI"):
+    with pytest.raises(CrossbandError, match="Google Drive"):
         create_features("xoftr")
     with pytest.raises(CrossbandError, match="aliked"):
         create_features("alikd")

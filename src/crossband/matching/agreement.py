@@ -37,7 +37,12 @@ class Laid:
 
 
 def lay_over(
-    similar: np.ndarray, here: np.ndarray, factor: np.ndarray, offset: np.ndarray, grid: tuple[int, int]
+    similar: np.ndarray,
+    here: np.ndarray,
+    factor: np.ndarray,
+    offset: np.ndarray,
+    grid: tuple[int, int],
+    best: np.ndarray | None = None,
 ) -> Laid:
     """Refine similarities on all positions, and tell how well the features agree.
 
@@ -46,6 +51,7 @@ def lay_over(
         here: complex ``(p,)``: the query's positions, column + 1j row.
         factor: complex ``(k,)``: first guesses; ``offset`` likewise.
         grid: (rows, columns) of a candidate's positions.
+        best: ``(k, n)``: the largest of each column, where it is known.
 
     Example:
         >>> rows, columns = np.mgrid[:6, :6]
@@ -55,7 +61,7 @@ def lay_over(
         (0j, [0.87])
     """
     rows, columns = grid
-    best = np.maximum(similar.max(1), _LEAST)
+    best = np.maximum(similar.max(1) if best is None else best, _LEAST)
     if min(grid) >= 3:
         for _ in range(_ROUNDS):
             factor, offset = _refined(similar, here, factor, offset, grid)

@@ -36,7 +36,7 @@ _SIMPLEST_FIRST = MODELS[1:]
 _SMALLEST, _WORK, _BASE = 32, 512, 320  # pixels: refused below; longer side that is refined on, and matched on
 _LIKELY = 0.5
 _CELL = 8
-_SURE, _MANY = 0.4, 40  # share of blocks that find themselves, and their number, that make one scene certain
+_SURE, _MANY = 0.4, 80  # share of blocks that find themselves, and their number, that make one scene certain
 _ERRORS = 2.0  # standard errors that are told as the error; from M3SVD's pairs, moved by known warps
 
 

@@ -38,7 +38,7 @@ def gradient_image(gray: torch.Tensor) -> torch.Tensor:
 
 
 def double_angle(gray: torch.Tensor) -> torch.Tensor:
-    """Compute local edges ``(B, 3, H, W)`` of gray images ``(B, 1, H, W)``: strength in [0, 1], and direction.
+    """Compute local edges ``(B, 3, H, W)`` of gray images ``(B, 1, H, W)``: strength and direction.
 
     The direction is the strength times cosine and sine of twice the gradient's angle: an edge that is bright on
     its other side has the same.

@@ -24,13 +24,14 @@ class Matches:
     mutual: np.ndarray
 
 
-def mutual_matches(similar: np.ndarray) -> Matches:
-    """Match two sets of vectors by their cosines; the larger set may be matched by fewer vectors of the other.
+def mutual_matches(similar: np.ndarray, best: np.ndarray | None = None) -> Matches:
+    """Match two sets of vectors by their cosines; the larger may be matched by fewer of the other.
 
     No second search is needed: a partner is mutual where the similarity is the largest of its column.
 
     Args:
         similar: float32 ``(p, n)``.
+        best: ``(n,)``: the largest of each column, where it is known.
 
     Example:
         >>> found = mutual_matches(np.eye(3)[:2] @ np.eye(3)[[1, 0, 0]].T)
@@ -38,5 +39,6 @@ def mutual_matches(similar: np.ndarray) -> Matches:
         ([1, 0], [True, True])
     """
     partner = similar.argmax(1)
-    best = similar[np.arange(len(partner)), partner]
-    return Matches(partner, best, best >= similar.max(0)[partner])
+    best = similar.max(0) if best is None else best
+    found = similar[np.arange(len(partner)), partner]
+    return Matches(partner, found, found >= best[partner])

@@ -51,12 +51,12 @@ class Suggestion:
     def __str__(self) -> str:
         said = []
         if self.turn != "0":
-            said.append(f"{self.band.value} seems turned: --turn {self.band.value}={self.turn}")
+            said.append(f"{self.band.value} seems turned: turn {self.band.value}={self.turn}")
         if self.view is not None:
             numbers = ",".join(f"{value:.2f}" for value in self.view)
             share = 100 * self.view[2] * self.view[3]
             said.append(
-                f"the other band sees {share:.0f} % of {self.band.value}: --view {self.band.value}={numbers}"
+                f"the other band sees {share:.0f} % of {self.band.value}: view {self.band.value}={numbers}"
             )
         figure = f"{self.pairs} of {self.of} pairs agree, {self.matches} matches a pair"
         if self.turn != "0":

@@ -25,7 +25,7 @@ _STEP = 2  # of the query's rows and columns one in two is matched: a quarter of
 
 
 class MatchReranker(Reranker):
-    """Order candidates by how well they agree once laid over the query, mixed with the descriptors' distances.
+    """Order candidates by how they agree once laid over the query, and by descriptors' distances.
 
     Args:
         encoder: whose maps are compared.
@@ -96,13 +96,14 @@ class MatchReranker(Reranker):
         """Rows of evidence and the agreement of some candidates, by their cosines ``(k, p, n)``."""
         here = self._positions[self._chosen]
         rows, factor, offset = [], np.ones(len(similar), complex), np.zeros(len(similar), complex)
+        best = similar.max(1)
         for i, one in enumerate(similar):
-            matches = mutual_matches(one)
+            matches = mutual_matches(one, best[i])
             mine, theirs = here[matches.mutual], self._positions[matches.partner[matches.mutual]]
             found = consensus(mine, theirs, _THRESHOLD, side=max(self.grid))
             rows.append(Evidence.row(mine, found.inliers, matches.similarity[matches.mutual], self.grid))
             factor[i], offset[i] = found.factor, found.offset
-        return rows, lay_over(similar, here, factor, offset, self.grid).agreement
+        return rows, lay_over(similar, here, factor, offset, self.grid, best).agreement
 
 
 def _device(encoder: Encoder) -> torch.device:

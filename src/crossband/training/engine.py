@@ -128,7 +128,7 @@ class Learner(lightning.LightningModule):
             scaler.load_state_dict(self._resumed["scaler"])
         self._resumed = None
         if self.trainer.is_global_zero:
-            self._log = RunLog(self.out, self.step)
+            self._log = RunLog(self.out, self.step, self.epoch)
         self._saved = time.monotonic()
 
     def train_dataloader(self) -> DataLoader:

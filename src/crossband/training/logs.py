@@ -21,11 +21,13 @@ class RunLog:
     Args:
         folder: the run's.
         step: the step the run (re)starts from.
+        epoch: the epoch it is in: that one's rows are written again at its end, losses before ``step`` too.
     """
 
-    def __init__(self, folder: Path, step: int = 0) -> None:
+    def __init__(self, folder: Path, step: int = 0, epoch: int | None = None) -> None:
         self._path = folder / "metrics.csv"
-        kept = [row for row in read_log(folder) if int(row[0]) <= step] if step else []
+        rows = [row for row in read_log(folder) if int(row[0]) <= step] if step else []
+        kept = [row for row in rows if epoch is None or int(row[1]) < epoch]
         write_file(self._path, lambda partial: _write_rows(partial, "w", [_HEAD, *kept]))
         self._board = _board(folder, step)
 

@@ -677,7 +677,7 @@ def read_metadata(folder: str | Path) -> dict[str, Any]:
 
 
 def search(
-    image: Any,
+    images: Any,
     gallery: str | Path,
     k: int = 10,
     *,
@@ -695,10 +695,10 @@ def search(
     """Search a gallery by one image or many; see :meth:`Gallery.search`.
 
     Args:
-        image: the query, or several; a path, an array or a PIL image each; or a folder of images, in the order
+        images: the query, or several; a path, an array or a PIL image each; or a folder of images, in the order
             of their names.
         band: the query's band.
-        where: an SQL condition on the metadata.
+        where: a condition on the metadata.
         units: of a thermal query's pixels, and of those of ``calibrate``.
         calibrate: a folder of images of the query's band, when the gallery has no mean of it.
         store: the folder of the descriptor store, for those images; without it, a temporary one.
@@ -708,22 +708,22 @@ def search(
         sequence: the images are frames in time, and so many are looked at together.
         csls: take off each item how near it is to everything; see :mod:`crossband.retrieval.hubs`.
     """
-    if isinstance(image, str | Path) and Path(image).is_dir():
-        inside = images_by_stem(Path(image))
+    if isinstance(images, str | Path) and Path(images).is_dir():
+        inside = images_by_stem(Path(images))
         if not inside:
-            raise CrossbandError(f"no images in {image} to search by")
-        image = [inside[stem] for stem in sorted(inside, key=natural)]
+            raise CrossbandError(f"no images in {images} to search by")
+        images = [inside[stem] for stem in sorted(inside, key=natural)]
     opened = Gallery.open(gallery, options)
     finish = None
     if calibrate is not None:
-        images = [{"frame": key, band: path.name} for key, path in images_by_stem(Path(calibrate)).items()]
-        if not images:
+        rows = [{"frame": key, band: path.name} for key, path in images_by_stem(Path(calibrate)).items()]
+        if not rows:
             raise CrossbandError(f"no images in {calibrate} to calibrate with")
-        sample = Frames.make(images, calibrate)
+        sample = Frames.make(rows, calibrate)
         sample = sample if units is None else sample.assign(tir_units=units)
         finish = opened.calibrated(band, sample, store=store)
     return opened.search(
-        image,
+        images,
         k,
         band=band,
         where=where,
