@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..bands import Band
+from ..errors import CrossbandError
 from ..io import Image
 from ..retrieval import Gallery
 
@@ -49,6 +50,8 @@ class Describer:
         Raises:
             CrossbandError: as that.
         """
+        if not self._thread.is_alive():
+            raise CrossbandError("the server is closing; ask again when it has started")
         one = _Waiting(gallery, band, gallery.descriptor.preprocess(image, band))
         self._waiting.put(one)
         return one.done.result()
