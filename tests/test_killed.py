@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,8 +24,8 @@ from .test_verbs_and_faults import RECIPES, written
 from .uav.conftest import networks, world  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.slow
-MOST = 8
-"""Kills of one verb; of more touches the first three, the last three and others between."""
+MOST = int(os.environ.get("CROSSBAND_KILLS", "4"))
+"""Kills of one verb, from its first touch of the disk to its last at equal steps."""
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +40,7 @@ def four(tmp_path_factory) -> Path:
 
 
 def chosen(touches: int) -> list[int]:
-    if touches <= MOST:
-        return list(range(1, touches + 1))
-    between = np.linspace(4, touches - 3, MOST - 6).round().astype(int).tolist()
-    return sorted({1, 2, 3, *between, touches - 2, touches - 1, touches})
+    return sorted(set(np.linspace(1, touches, min(MOST, touches)).round().astype(int).tolist()))
 
 
 def killed_everywhere(
