@@ -34,7 +34,7 @@ COMMANDS = {
     "folder without images": (
         ("benchmark", "empty", *HOG),
         "no bands recognized in empty",
-        "the folders of rgb and tir images",
+        "data scan",
     ),
     "bands without images": (("benchmark", "bands", *HOG), "bands"),
     "one pair": (("benchmark", "one", *HOG), "at least two"),
@@ -125,7 +125,7 @@ COMMANDS = {
     "segment, folder": (("segment-robustness", ".", "--checkpoint", "x"), "no images in the rgb folder"),
     "translate": (
         ("translate", "a.png", "--model", "m", "--out", "o.png"),
-        "no checkpoint m",
+        "a.png: missing",
     ),
     "localize": (
         ("localize", "nowhere", "--map", "m", "--models", "m", "--where", "x"),
@@ -202,7 +202,7 @@ def test_what_is_no_size_is_repeated(crossband, pairs, size):
         ("empty", "empty file (0 bytes)"),
         ("bomb", "decompression bomb: 65535 x 65535"),
         ("missing", "there is no image"),
-        ("folder", "not a file"),
+        ("folder", "no images in"),
     ],
 )
 def test_a_query_that_is_no_image_says(crossband, gallery, tmp_path, kind, words):

@@ -45,6 +45,7 @@ EXTRAS = {
     "size",
     "normalization",
     "remark",
+    "sequence",
 }
 
 

@@ -235,7 +235,7 @@ MESSAGES = {
     ),
     "fit, set": (
         lambda at: fit_descriptor([at.pairs], at.hog, 40, store=at.store),
-        "there are 18 images of 128",
+        "there are 18; give more",
     ),
     "memory": (lambda at: parse_memory("much"), "write 512M", "max_memory"),
     "memory, small": (lambda at: exact_search(WIDE, WIDE, 1, 1 << 20), "give at least 13M", "max_memory"),
@@ -248,7 +248,7 @@ MESSAGES = {
     "k": (lambda at: search(at.image, at.gallery, 0), "k is at least 1", "k"),
     "where": (
         lambda at: search(at.image, at.gallery, where="color = 'red'"),
-        "is no condition on split, place",
+        "is no condition on key, frame, band",
         "where",
     ),
     "where, nothing": (

@@ -265,14 +265,14 @@ def test_the_samples_of_an_epoch_depend_on_the_seed_and_the_epoch_alone(recipe, 
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_image_that_cannot_be_read_is_named_whoever_reads_it(recipe, tmp_path, workers):
+def test_an_image_that_cannot_be_read_is_named_and_left_out(recipe, tmp_path, workers, capsys):
     from ..street import write_street
 
     root = write_street(tmp_path / "data" / "street")
     (root / "rgb" / "day3.png").write_bytes(b"")
     content = recipe(sampling={"hard": False}, trainer={"workers": workers, "epochs": 1})
-    with pytest.raises(CrossbandError, match=r"day3\.png"):
-        run(content, tmp_path / "out", tmp_path / "data")
+    run(content, tmp_path / "out", tmp_path / "data")
+    assert "day3.png" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

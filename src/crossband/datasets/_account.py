@@ -77,9 +77,10 @@ def metadata(root: str | Path, frames: Frames) -> list[LeftOut]:
 
 
 def only_images(frames: Frames) -> Frames:
-    """Return the frames without files that hold no image: empty ones, and others than their names say.
+    """Return the frames without what is no file: folders named like images, pipes, links to nowhere.
 
-    A frame that keeps no image is left out. Nothing is decoded: damaged images are found where they are read.
+    A frame that keeps no image is left out. Nothing is read: empty files, files of another kind and damaged images
+    are found, and said, where they are read, so that they stand in the results too.
 
     Raises:
         CrossbandError: no file of these frames is an image.
@@ -88,7 +89,7 @@ def only_images(frames: Frames) -> Frames:
     for band in frames.bands:
         paths = frames.paths(band)
         for row, path in track(enumerate(paths), len(paths), f"looking at {band.value}"):
-            kinds = () if path is None else (_no_image(file) for file in files_of(path))
+            kinds = () if path is None else (_no_file(file) for file in files_of(path))
             if kind := next(filter(None, kinds), None):
                 table.loc[table.index[row], band.value] = pd.NA
                 lost, some = lost + 1, f"{path} ({kind})"
@@ -100,17 +101,26 @@ def only_images(frames: Frames) -> Frames:
     return Frames(table, frames.root).select(kept)
 
 
+def _no_file(path: Path) -> str | None:
+    """Why what is named as an image is no file, ``None`` where it is one."""
+    try:
+        if stat.S_ISREG(path.stat().st_mode):
+            return None
+        return "folders named like images" if path.is_dir() else "pipes and devices"
+    except OSError:
+        return "links to nowhere" if path.is_symlink() else "files that cannot be read"
+
+
 def _no_image(path: Path) -> str | None:
     """Why a file that is named as an image is none, ``None`` where it may be one."""
+    if kind := _no_file(path):
+        return kind
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return "folders named like images" if path.is_dir() else "pipes and devices"
-        if not status.st_size:
+        if not path.stat().st_size:
             return "empty files"
         return None if begins_as_image(path) else "files that are no images"
     except OSError:
-        return "links to nowhere" if path.is_symlink() else "files that cannot be read"
+        return "files that cannot be read"
 
 
 def account_lines(left_out: Iterable[LeftOut]) -> list[str]:
