@@ -224,11 +224,11 @@ def test_missing_bands_and_corrupt_images_are_counted_said_and_do_not_stop_an_ep
     loss = {"coherence": 0.001, "class_aware": 1.0}
     run = train(read_recipe(content(loss=loss)), [], tmp_path / "run", data_root=gaps)
     said = capsys.readouterr().err
-    assert said.count("v1c1 (nir) cannot be read and is left out") == 1  # once, not every epoch
-    assert said.count("v2c2 (") == 3
+    assert said.count("v1c1.png: not an image") == 1  # once, not every epoch
+    assert said.count("v2c2.png: not an image") == 3
     log = (tmp_path / "run" / "metrics.csv").read_text()
-    assert "train/missing_bands,1.0" in log
-    assert "train/unreadable_images,4.0" in log
+    assert "train/missing_bands,2.0" in log  # with the one that cannot be read
+    assert "train/unreadable_images,0.0" in log  # left out before the first epoch
     values = [float(line.split(",")[3]) for line in log.splitlines()[1:] if ",loss," in line]
     assert values
     assert np.isfinite(values).all()

@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(drive, tm
 
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_where_it_was(drive, tmp_path, monkeypatch):
-    job = module._checked("driving", 7, TINY, 0, 1, False, True, 0.0)
+    job = module._checked("driving", 7, TINY, 0, 1, False, True, None)
     folder = module._prepared(tmp_path / "resumed", job)
     share = render_share(job, folder, 0, 1)
     done = [next(share), next(share)]
