@@ -175,7 +175,10 @@ class Verb:
 
 VERBS = {
     # a scan decodes a few images only; data check decodes all
-    "data scan": Verb(("data", "scan", "ROOT", "--out", "ROOT/frames.csv"), unsaid=("truncated", "constant", "empty", "wrong_kind")),
+    "data scan": Verb(
+        ("data", "scan", "ROOT", "--out", "ROOT/frames.csv"),
+        unsaid=("truncated", "constant", "empty", "wrong_kind"),
+    ),
     "data check": Verb(("data", "check", "ROOT"), status=2),
     "benchmark": Verb(("benchmark", "ROOT", *HOG, "--out", "OUT")),
     "robustness": Verb(("robustness", "ROOT", *HOG, "--out", "OUT")),

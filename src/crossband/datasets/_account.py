@@ -79,8 +79,8 @@ def metadata(root: str | Path, frames: Frames) -> list[LeftOut]:
 def only_images(frames: Frames) -> Frames:
     """Return the frames without what is no file: folders named like images, pipes, links to nowhere.
 
-    A frame that keeps no image is left out. Nothing is read: empty files, files of another kind and damaged images
-    are found, and said, where they are read, so that they stand in the results too.
+    A frame that keeps no image is left out. Nothing is read: empty files, files of another kind and damaged
+    images are found, and said, where they are read, so that they stand in the results too.
 
     Raises:
         CrossbandError: no file of these frames is an image.
