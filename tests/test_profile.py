@@ -52,4 +52,4 @@ def test_a_size_that_the_network_cannot_read_is_named_before_memory_is_taken(siz
     with pytest.raises(CrossbandError, match="size") as exported:
         export("mfnet", tmp_path / "new" / "a.onnx", size=size)
     assert profiled.value.parameter == exported.value.parameter == "size"
-    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "new" / "a.onnx").exists()
