@@ -27,7 +27,7 @@ from ..metrics import (
     recall_interval,
 )
 from ..nn.encoder import count_parameters
-from ..progress import note
+from ..progress import note, says_once
 from ..results import Result
 from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, distinct
 from .directions import Direction, Example, RouteMatches, Sides, directions
@@ -250,6 +250,7 @@ def check_own_results(out: str | Path) -> None:
         raise CrossbandError(f"{path} is of another verb and stays; choose another folder", parameter="out")
 
 
+@says_once
 def benchmark(
     frames: Frames,
     models: str | Descriptor | Sequence[str | Descriptor] = DEFAULT_DESCRIPTOR,
