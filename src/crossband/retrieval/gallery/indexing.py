@@ -15,7 +15,7 @@ from ...datasets import is_text
 from ...errors import CrossbandError
 from ...files import make_folder
 from ...frames import Frames
-from ...progress import note
+from ...progress import note, says_once
 from ..descriptor import (
     DEFAULT_DESCRIPTOR,
     DEFAULT_OPTIONS,
@@ -29,6 +29,7 @@ from .locks import working_folder
 __all__ = ["index"]
 
 
+@says_once
 def index(
     frames: Frames,
     gallery: str | Path,
