@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import CrossbandError
+from .progress import says_once
 from .results import Result
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["reid"]
 
 
+@says_once
 def reid(
     query: str | Path | Mapping[str, str | Path],
     gallery: str | Path | Frames | None = None,

@@ -92,7 +92,10 @@ RadiusOption = Annotated[float | None, typer.Option(help="search radius around e
 WhereOption = Annotated[
     list[str] | None, typer.Option(help="COLUMN=VALUE of the flight's table; may be repeated")
 ]
-GalleryOption = Annotated[Path, typer.Option(help="the gallery's folder")]
+_GALLERY = "a folder, s3://BUCKET/PREFIX (gs://, az://) or milvus://HOST:PORT/NAME"
+GalleryOption = Annotated[str, typer.Option(help=f"the gallery: {_GALLERY}")]
+GalleryArgument = Annotated[str, typer.Argument(help=_GALLERY)]
+GalleriesOption = Annotated[list[str], typer.Option(help=f"a gallery: {_GALLERY}; may be repeated")]
 
 
 def takes(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -17,7 +17,7 @@ from ..files import make_folder, results_kind, write_file
 from ..frames import Frames
 from ..matching.keypoints import OWN
 from ..metrics import Protocol, paired_test
-from ..progress import note
+from ..progress import note, says_once
 from ..results import Result
 from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, distinct
 from .directions import directions
@@ -186,6 +186,7 @@ def check_own_results(out: str | Path) -> None:
         raise CrossbandError(f"{path} is of another verb and stays; choose another folder", parameter="out")
 
 
+@says_once
 def benchmark(
     frames: Frames,
     models: str | Descriptor | Sequence[str | Descriptor] = DEFAULT_DESCRIPTOR,
