@@ -7,11 +7,9 @@ import os
 import runpy
 import shutil
 import stat
-import struct
 import subprocess
 import sys
 import tempfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -260,36 +258,7 @@ def test_31_netpbm_keeps_its_depth(script):
     assert "uint16 distinct values in file 18 -> read 18" in script("31")
 
 
-def zeros(n: int) -> bytes:
-    """``n`` zeros, a multiple of a mebibyte, as one zlib stream, which is made of one block many times over."""
-    packer = zlib.compressobj(9)
-    head = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
-    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
-    end = b"\x03\x00" + struct.pack(">HH", n % 65521, 1)  # an empty last block, and the checksum of zeros
-    return head + block * ((n >> 20) - 1) + end
-
-
-def test_32_a_tile_bomb_takes_no_memory(tmp_path):
-    """As its script, which packs 4 GiB of zeros for 20 seconds."""
-    assert zlib.decompress(zeros(3 << 20)) == bytes(3 << 20)
-    data = zeros(4 << 30)
-    small = {256: (3, 16), 257: (3, 16), 258: (3, 8), 259: (3, 8), 262: (3, 1), 277: (3, 1)}
-    tags = {**small, 322: (4, 65536), 323: (4, 65536), 324: (4, 8), 325: (4, len(data))}
-    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, (kind, value) in tags.items())
-    head = b"II*\0" + struct.pack("<I", 8 + len(data) + len(data) % 2)
-    body = data + b"\0" * (len(data) % 2) + struct.pack("<H", len(tags)) + entries + bytes(4)
-    (tmp_path / "bomb.tif").write_bytes(head + body)
-    code = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
-        "from crossband.errors import ImageFault; from crossband.io import read_image\n"
-        "try: read_image(sys.argv[1])\n"
-        "except ImageFault as fault: print(fault)"
-    )
-    said = run("-c", code, tmp_path / "bomb.tif")
-    assert "bomb.tif" in said.stdout, said.stderr
-    assert "tile" in said.stdout
-
-
+# case 32, a tile bomb: io/test_kinds.py, whose file is packed in a second and not in twenty
 # case 33, the second band after a kill: retrieval/test_stopped.py stops at every commit, test_killed.py kills
 
 
@@ -400,6 +369,8 @@ def test_41_hostile_boxes_are_a_sentence(script):
 
 
 def test_44_a_state_or_checkpoint_of_the_wrong_kind_is_a_sentence(tmp_path):
+    import struct
+
     import torch
 
     from crossband.checkpoints import read_metadata, read_state
