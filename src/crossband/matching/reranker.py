@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 import torch
 
+from ..devices import device_of
 from ..nn import Encoder
 from ..nn.reranker import Reranker, Verdict
 from .agreement import Laid, lay_over
@@ -54,7 +55,7 @@ class MatchReranker(Reranker):
         self.features = LocalFeatures.of(encoder) if features is None else features
         self.model = SamePlace.packaged() if model is None else model
         self.grid = self.features.grid(size)
-        self.channels = self.features(torch.zeros(1, 3, *size, device=_device(encoder))).shape[2]
+        self.channels = self.features(torch.zeros(1, 3, *size, device=device_of(encoder))).shape[2]
         rows, columns = np.mgrid[: self.grid[0], : self.grid[1]]
         self._positions = (columns + 1j * rows).ravel().astype(np.complex64)
         chosen = np.arange(len(self._positions)).reshape(self.grid)[::_STEP, ::_STEP]
@@ -138,7 +139,3 @@ class MatchReranker(Reranker):
             rows.append(Evidence.row(mine, found.inliers, matches.similarity[matches.mutual], self.grid))
             factor[i], offset[i] = found.factor, found.offset
         return rows, lay_over(similar, here, factor, offset, self.grid, best)
-
-
-def _device(encoder: Encoder) -> torch.device:
-    return next((p.device for p in encoder.parameters()), torch.device("cpu"))
