@@ -15,7 +15,7 @@ from ..descriptor_cache import ArrayRows, Rows
 from ..search import exact_search
 from .lance import METADATA
 
-__all__ = ["Match", "Part", "Quantized", "matches_of", "nearest", "vectors_of"]
+__all__ = ["Match", "Part", "matches_of", "nearest", "vectors_of"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Match:
 
 def matches_of(table: pd.DataFrame, distances: np.ndarray) -> list[Match]:
     """Make the matches of found rows, nearest first."""
-    matches = []
+    matches: list[Match] = []
     for rank, (row, distance) in enumerate(zip(table.to_dict("records"), distances, strict=True), 1):
         metadata = {name: row[name] for name in METADATA if not pd.isna(row[name])}
         content = row["digest"].partition("-")[0]
@@ -79,8 +79,11 @@ def vectors_of(batch: pa.Table) -> np.ndarray:
     return numbers.to_numpy(zero_copy_only=False).reshape(len(batch), -1)
 
 
-def nearest(query: np.ndarray, parts: Iterable[Part], k: int, memory: int) -> list[Match]:
-    """Find the nearest rows of all parts, exactly; of equally near ones, those that come first."""
+def nearest(query: np.ndarray, parts: Iterable[Part], k: int, memory: int) -> tuple[pa.Table, np.ndarray]:
+    """Find the nearest rows of all parts, exactly; of equally near ones, those that come first.
+
+    What is known of them and their squared distances is returned, nearest first.
+    """
     tables: list[pa.Table] = []
     squared = np.empty(0)
     for table, rows, keep in parts:
@@ -91,7 +94,7 @@ def nearest(query: np.ndarray, parts: Iterable[Part], k: int, memory: int) -> li
             continue  # none is nearer than what is there
         squared = both[order]
         tables = [pa.concat_tables([*tables, table.take(found)]).take(order)]
-    return matches_of(tables[0].to_pandas(), np.sqrt(squared)) if tables else []
+    return tables[0] if tables else pa.table({}), squared
 
 
 def _squared(query: np.ndarray, rows: Rows, found: np.ndarray, memory: int) -> np.ndarray:
@@ -102,23 +105,3 @@ def _squared(query: np.ndarray, rows: Rows, found: np.ndarray, memory: int) -> n
         for start in range(0, len(found), step)
     ]
     return np.concatenate([np.empty(0), *some])
-
-
-class Quantized:
-    """int8 rows as the values they stand for."""
-
-    def __init__(self, rows: np.ndarray, scale: float) -> None:
-        self._rows, self._scale = rows, np.float32(scale)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and dims."""
-        return self._rows.shape[0], self._rows.shape[1]
-
-    def rows(self, start: int, stop: int) -> np.ndarray:
-        """Return some rows, float32."""
-        return self._rows[start:stop].astype(np.float32) / self._scale
-
-    def take(self, index: np.ndarray) -> np.ndarray:
-        """Return rows by number, float32."""
-        return self._rows[index].astype(np.float32) / self._scale
