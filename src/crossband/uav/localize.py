@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..files import make_folder
+from ..progress import says_once
 from ..results import Rows
 from .flight import open_flight
 from .networks import Networks
@@ -16,6 +17,7 @@ from .stages import localize as run_stage
 __all__ = ["localize"]
 
 
+@says_once
 def localize(
     flight: str | Path,
     map: str | Path,

@@ -15,7 +15,7 @@ from ...datasets import is_text
 from ...errors import CrossbandError
 from ...files import make_folder
 from ...frames import Frames
-from ...progress import note
+from ...progress import note, says_once
 from ..descriptor import (
     DEFAULT_DESCRIPTOR,
     DEFAULT_OPTIONS,
@@ -33,6 +33,7 @@ __all__ = ["index"]
 _SAMPLE, _SAMPLE_BYTES = 20_000, 256 << 20  # vectors that a coding is chosen by
 
 
+@says_once
 def index(
     frames: Frames,
     gallery: str | Path,
