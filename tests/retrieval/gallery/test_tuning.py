@@ -117,6 +117,19 @@ def test_an_index_is_tuned_for_a_recall_and_serves_what_is_large(tmp_path, hog, 
     assert [match.rank for match in exact] == list(range(1, 11))
 
 
+@pytest.mark.slow
+def test_the_engine_s_index_is_tuned_for_a_gallery_that_does_not_fit(tmp_path, hog):
+    gallery = Gallery.create(tmp_path / "g", replace(hog, means={}, axes=None), VECTORS)
+    put(gallery, 0, N)
+    done = optimize(tmp_path / "g", index=True, recall=0.95, max_memory=200_000, options=CPU)
+    assert done.cells is None
+    assert done.recall >= 0.93
+    gallery = Gallery.open(tmp_path / "g", CPU)
+    assert gallery.way(200_000) == "index"
+    found = audit(gallery, ["x < 0.01"], queries=20, max_memory=200_000)
+    assert all(one.recall >= 0.93 for one in found.searches)
+
+
 def test_below_a_million_search_stays_exact_whatever_was_built(galleries):
     assert galleries["float32"].way() == "memory"
     assert galleries["float32"].way(max_memory=100_000) == "disk"
