@@ -66,9 +66,7 @@ class Centers:
         except (ValueError, EOFError, OSError, OverflowError, MemoryError):
             points = np.empty(0)
         if points.ndim != 2 or points.shape[1] != size or points.dtype != np.float32 or not len(points):
-            raise DamagedFileError(
-                "the gallery's index is damaged; crossband gallery optimize --index makes it"
-            )
+            raise DamagedFileError("the gallery's index is damaged; crossband gallery optimize makes it")
         return cls(points)
 
 

@@ -61,6 +61,8 @@ def matches_of(table: pd.DataFrame, distances: np.ndarray) -> list[Match]:
     return matches
 
 
+_FEW = 0.1  # of the rows, that are copied rather than passed over
+
 Part = tuple[pa.Table, Rows, np.ndarray | None]
 
 
@@ -87,7 +89,7 @@ def nearest(query: np.ndarray, parts: Iterable[Part], k: int, memory: int) -> tu
     tables: list[pa.Table] = []
     squared = np.empty(0)
     for table, rows, keep in parts:
-        found = exact_search(ArrayRows(query[None]), rows, k, memory, keep)[1][0]
+        found = _found(query, rows, k, memory, keep)
         both = np.concatenate([squared, _squared(query, rows, found, memory)])
         order = np.argsort(both, kind="stable")[:k]
         if len(squared) == k and order.max(initial=0) < k:
@@ -95,6 +97,15 @@ def nearest(query: np.ndarray, parts: Iterable[Part], k: int, memory: int) -> tu
         squared = both[order]
         tables = [pa.concat_tables([*tables, table.take(found)]).take(order)]
     return tables[0] if tables else pa.table({}), squared
+
+
+def _found(query: np.ndarray, rows: Rows, k: int, memory: int, keep: np.ndarray | None) -> np.ndarray:
+    """The nearest rows; where few may be found, these alone are measured."""
+    asked = ArrayRows(query[None])
+    chosen = None if keep is None else np.flatnonzero(keep)
+    if chosen is None or len(chosen) > _FEW * rows.shape[0] or 8 * len(chosen) * len(query) > memory:
+        return exact_search(asked, rows, k, memory, keep)[1][0]
+    return chosen[exact_search(asked, ArrayRows(rows.take(chosen)), k, memory)[1][0]]
 
 
 def _squared(query: np.ndarray, rows: Rows, found: np.ndarray, memory: int) -> np.ndarray:

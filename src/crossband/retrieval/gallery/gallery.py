@@ -553,7 +553,7 @@ class Gallery:
         """Return the ``k`` items nearest to a final vector, nearest first.
 
         Exact, from memory where the gallery fits into ``max_memory`` and from disk, some rows at a time, where
-        it does not. From a million rows on, the cells that ``crossband gallery optimize --index`` made serve
+        it does not. From a million rows on, the cells that ``crossband gallery optimize`` made serve
         a gallery that fits, and the engine's index one that does not. Galleries of codes are searched by these,
         and on a server by the server. All but whole rows in memory are candidates, which are measured again.
 
