@@ -438,7 +438,6 @@ def _flight(city: City, frames: int, size: tuple[int, int], rng: np.random.Gener
         altitude, start, course = _leg(city, rng)
         oblique = bool(rng.random() < 0.4)
         time = float(rng.uniform(0, 200))
-        columns = {"day": flight, "split": "train", "velocity": (*(float(c) * 9 for c in course), 0.0)}
         for step in range(_FLIGHT + _PROBES):
             probe = step >= _FLIGHT
             at = start + course * 9.0 * (step if not probe else 3 + 4 * (step - _FLIGHT))
@@ -449,9 +448,11 @@ def _flight(city: City, frames: int, size: tuple[int, int], rng: np.random.Gener
                     camera=_downward(at, height, course, oblique and not probe, size),
                     conditions=by_day if probe else when,
                     time=time + step,
+                    day=flight,
+                    split="train",
                     sequence=f"{'probe' if probe else 'flight'}{flight:03d}",
                     camera_name="probe" if probe else "oblique" if oblique else "nadir",
-                    **columns,
+                    velocity=(float(course[0] * 9), float(course[1] * 9), 0.0),
                 )
             )
         flight += 1
