@@ -1,13 +1,20 @@
 import numpy as np
 import pytest
+import torch
 
+from crossband.bands import to_kelvin
+from crossband.data.scenes import KELVIN_A_UNIT
 from crossband.errors import CrossbandError
+from crossband.uav.flight import open_flight, with_rough_positions
 from crossband.uav.likelihood import Likelihood, agreement
+from crossband.uav.networks import Labeler
+from crossband.uav.position_evaluation import measure_positions
 from crossband.uav.projection import Pose
-from crossband.uav.semantic_map import SemanticMap
+from crossband.uav.semantic_map import SemanticMap, read_map
 from crossband.uav.sequence import Motion, ground_motion, locate_sequence
+from crossband.uav.sequence_stage import locate_flight
 
-from .conftest import LATITUDE, LONGITUDE, blocks, pose
+from .conftest import KELVIN, LATITUDE, LONGITUDE, blocks, pose
 
 
 def gaussian(x: float, y: float, deviation: float, corner: tuple[float, float] = (0.0, 0.0)) -> Likelihood:
@@ -110,3 +117,63 @@ def test_motion_is_seen_in_two_frames():
     assert np.hypot(found.east - 5, found.north - 3) < 0.7
     blank = np.zeros((48, 64))
     assert ground_motion(blank, first, blank, second, Motion(3.0, 4.0, 3.0)).deviation == 3.0
+
+
+class ByHeat(torch.nn.Module):
+    """Labels each pixel by the temperature nearest to it: what the small world's labels are made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.levels = torch.nn.Parameter(torch.tensor(KELVIN, dtype=torch.float32))
+
+    def label(self, images: torch.Tensor) -> torch.Tensor:
+        return (images[:, 0, ..., None] * KELVIN_A_UNIT - self.levels).abs().argmin(-1)
+
+
+@pytest.fixture
+def by_heat(monkeypatch: pytest.MonkeyPatch) -> Labeler:
+    def scaled(pixels: np.ndarray, units: object) -> torch.Tensor:
+        return torch.from_numpy(to_kelvin(pixels, "centikelvin"))[None] / KELVIN_A_UNIT
+
+    monkeypatch.setattr("crossband.uav.stages.thermal_input", scaled)
+    return Labeler(ByHeat(), "tir", 1.0, "by heat")  # type: ignore[arg-type]
+
+
+def test_a_flight_is_located_together_and_resumed(world, by_heat, tmp_path):
+    ground, flight = read_map(world / "world"), open_flight(world / "world")
+    wrong = with_rough_positions(flight, ground, 12.0)
+    found = locate_flight(wrong, ground, by_heat, tmp_path, 20.0)
+    true = [
+        ground.to_meters(*flight.table[["lat", "lon"]].iloc[row].astype(float)) for row in range(len(flight))
+    ]
+    given = [ground.to_meters(one.rough_lat, one.rough_lon) for one in found]
+    errors = np.hypot(*(np.array([(one.x, one.y) for one in found]) - true).T)
+    assert np.median(np.hypot(*(np.array(given) - true).T)) > 4
+    assert errors.max() < 2.0
+    assert all(one.covariance is not None and one.covariance[0] > 0 for one in found)
+    written = (tmp_path / "positions.jsonl").read_bytes()
+    lines = (tmp_path / "ground.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "ground.jsonl").write_text("".join(lines[:3]) + lines[3][:9])
+    (tmp_path / "positions.jsonl").write_bytes(written[: len(written) // 2])
+    assert locate_flight(wrong, ground, by_heat, tmp_path, 20.0) == found
+    assert (tmp_path / "positions.jsonl").read_bytes() == written
+
+
+def test_a_rough_position_off_the_map_is_named_before_labeling(world, by_heat, tmp_path):
+    ground, flight = read_map(world / "world"), open_flight(world / "world")
+    flight.table.loc[4, "lat"] = 48.9
+    with pytest.raises(CrossbandError, match=r"48\.9"):
+        locate_flight(flight, ground, by_heat, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_flights_are_measured_alone_and_together():
+    ground = SemanticMap(blocks(), 1.0, LATITUDE, LONGITUDE)
+    cameras = [pose(60.0 + 6 * step, 70.0 + 3 * step) for step in range(4)]
+    flight = [(one, ground.seen_by(one), KELVIN[ground.seen_by(one) % 5]) for one in cameras]
+    found = measure_positions(ground, [flight, flight[::-1]], rough=15.0, drift=1.0)
+    assert found["rough"]["median_m"] > 3 > found["sequence"]["median_m"]
+    assert found["sequence"]["p90_m"] <= found["single"]["p90_m"] + 0.5
+    low, high = found["sequence"]["median_ci95"]
+    assert low <= found["sequence"]["median_m"] <= high
+    assert (found["n_flights"], found["n_frames"]) == (2, 8)

@@ -31,8 +31,8 @@ class Agreement:
     """
 
     step: float = 1.0
-    right: float = 0.7
-    independent: float = 40.0
+    right: float = 0.8
+    independent: float = 200.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def agreement(
 
     Example:
         >>> rng = np.random.default_rng(0)
-        >>> ground = SemanticMap(rng.integers(0, 5, (60, 60)).repeat(4, 0).repeat(4, 1).astype(np.uint8), 1, 48, 9)
+        >>> labels = np.kron(rng.integers(0, 5, (60, 60)), np.ones((4, 4))).astype(np.uint8)
+        >>> ground = SemanticMap(labels, 1.0, 48.0, 9.0)
         >>> pose = Pose(120.0, 100.0, 40.0, 30.0, -90.0, 50.0, 48, 64)
         >>> found = agreement(ground.seen_by(pose), pose.moved(126, 95), ground, 12.0)
         >>> row, column = np.unravel_index(found.values.argmax(), found.values.shape)
