@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from crossband.progress import Progress, note, track
+from crossband.progress import Progress, note, said_first, says_once, track
 
 
 @pytest.fixture
@@ -69,3 +69,34 @@ def test_on_a_terminal_a_bar_appears_and_standard_output_stays_apart(clock, caps
     assert out == "a result\n"
     assert "embedding" in err
     assert "25/100" in err
+
+
+def test_a_verb_says_a_thing_once_and_its_second_call_says_it_again(capsys):
+    def say(text):
+        if said_first("note", text):
+            note(text)
+
+    inner = says_once(lambda: say("empty file"))
+
+    @says_once
+    def outer():
+        inner()
+        inner()
+        say("empty file")
+
+    for _ in range(2):
+        outer()
+        assert capsys.readouterr().err == "empty file\n"
+    say("empty file")  # outside of any, everything is said
+    assert capsys.readouterr().err == "empty file\n"
+
+
+def test_a_verb_that_fails_forgets_what_it_said():
+    @says_once
+    def verb():
+        assert said_first("a", 1)
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            verb()

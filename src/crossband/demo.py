@@ -9,6 +9,7 @@ from .datasets import open_frames
 from .files import make_folder
 from .frames import Frames
 from .papers.rgbt_retrieval import published_retrieval
+from .progress import says_once
 from .retrieval import Benchmark, Options, benchmark
 from .simulation import simulate
 
@@ -17,6 +18,7 @@ __all__ = ["demo"]
 _FRAMES, _SIZE, _SEED = 60, (256, 320), 0
 
 
+@says_once
 def demo(
     data: str | Path | None = None,
     out: str | Path = "crossband-demo",

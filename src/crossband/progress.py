@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import rich.progress
 
-__all__ = ["Progress", "note", "printable", "track"]
+__all__ = ["Progress", "note", "printable", "said_first", "says_once", "track"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _BETWEEN_LINES = float(os.environ.get("CROSSBAND_PROGRESS_SECONDS", 10))  # for whoever reads the lines
 _QUIET = min(2.0, _BETWEEN_LINES)
+_SAID: ContextVar[set[tuple[str, str]] | None] = ContextVar("said", default=None)  # by the verb at work
 
 
 def track(items: Iterable[T], total: int, what: str, unit: str = "images") -> Iterator[T]:
@@ -95,6 +99,43 @@ class Progress:
 def note(text: str) -> None:
     """Print one line on standard error, without signs that no terminal should get from a file's name."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+def says_once(verb: Callable[P, T]) -> Callable[P, T]:
+    """Let a function say the same thing once, however often it meets it; called again, it says it again.
+
+    What it calls belongs to it, also where that is such a function itself; :func:`said_first` asks.
+
+    Example:
+        >>> verb = says_once(lambda: [said_first("left out", "a.png") for _ in range(2)])
+        >>> verb(), verb()
+        ([True, False], [True, False])
+    """
+
+    @functools.wraps(verb)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        if _SAID.get() is not None:
+            return verb(*args, **kwargs)
+        token = _SAID.set(set())
+        try:
+            return verb(*args, **kwargs)
+        finally:
+            _SAID.reset(token)
+
+    return call
+
+
+def said_first(kind: str, about: object) -> bool:
+    """Return whether the verb at work says this for the first time, and remember that it did.
+
+    Outside any verb everything is said.
+    """
+    said = _SAID.get()
+    if said is None:
+        return True
+    new = (kind, str(about)) not in said
+    said.add((kind, str(about)))
+    return new
 
 
 def printable(text: str) -> str:

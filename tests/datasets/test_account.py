@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crossband.datasets import metadata, scan
+from crossband.datasets import metadata, no_images, scan
+from crossband.datasets.check import check_frames
 from crossband.errors import CrossbandError
 
 PICTURE = np.add.outer(np.arange(20), np.arange(24)).astype(np.uint8)
@@ -103,3 +105,21 @@ def test_a_jpeg_under_any_suffix_takes_part(tmp_path, suffix):
     write(tmp_path / "rgb" / "0.png", "png")
     write(tmp_path / "thermal" / f"0.{suffix}", "RJPG")
     assert scan(tmp_path).bands == ("rgb", "tir")
+
+
+def test_files_of_frames_that_are_no_images_are_named_and_stay(tmp_path):
+    for i in range(5):
+        write(tmp_path / "rgb" / f"{i}.png", "png")
+        write(tmp_path / "thermal" / f"{i}.png", "png")
+    for i in (1, 2):
+        (tmp_path / "thermal" / f"{i}.png").write_bytes(b"")
+    (tmp_path / "thermal" / "3.png").write_text("moved to the archive")
+    frames = scan(tmp_path)
+    assert len(frames) == 5
+    assert {str(one) for one in no_images(frames)} == {
+        "2 empty files, first thermal/1.png",
+        "1 files that are no images, first thermal/3.png",
+    }
+    told = {name for one in no_images(frames) for name in one.files}
+    faults = [fault for fault in check_frames(frames).faults if fault.kind == "unreadable"]
+    assert told == {os.path.relpath(fault.path, tmp_path) for fault in faults}

@@ -231,6 +231,17 @@ def test_a_truncated_file_is_a_named_fault(tmp_path):
             assert fault(tmp_path / "a.img", band="tir"), (kind, share)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "deep.png", "JPEG"])
+def test_a_file_whose_end_was_never_written_is_a_named_fault_and_one_that_is_padded_is_read(tmp_path, kind):
+    data = encoded(kind)
+    for share in (0.6, 0.97):
+        kept = int(len(data) * share)
+        (tmp_path / "a.img").write_bytes(data[:kept] + bytes(len(data) - kept + 100))
+        assert "zeros" in fault(tmp_path / "a.img")
+    (tmp_path / "a.img").write_bytes(data + bytes(4096))
+    assert read_image(tmp_path / "a.img").size == (64, 64)
+
+
 def test_a_png_header_of_65535_by_65535_is_refused_undecoded(tmp_path):
     for depth, color, chunks in itertools.product((8, 16), (0, 2), (1, 3)):
         parts = [ihdr(65535, depth, color), chunk(b"IDAT", zlib.compress(b"\0")), chunk(b"IEND", b"")][:chunks]

@@ -10,6 +10,7 @@ import tifffile
 from crossband.bands import Units
 from crossband.io import RemarkLog, read_image
 from crossband.io.remarks import Remark, suspicions
+from crossband.progress import says_once
 
 from ..conftest import blobs
 
@@ -103,3 +104,20 @@ def test_many_images_are_said_once_a_kind():
     for name in ("b", "a", "b"):
         log.add(name, [Remark("pages", f"6 pages of {name}")])
     assert log.lines() == ["pages: 2 images, first a: 6 pages of a"]
+
+
+def test_a_log_says_what_its_verb_has_not_said_yet(capsys):
+    @says_once
+    def verb():
+        for paths in (("b.tif", "c.tif"), ("a.tif", "b.tif"), ("b.tif",)):
+            log = RemarkLog()
+            for path in paths:
+                log.add(path, [Remark("pages", "6 pages")])
+            log.say()
+
+    for _ in range(2):
+        verb()
+        assert capsys.readouterr().err.splitlines() == [
+            "pages: 2 images, first b.tif: 6 pages",
+            "pages: 1 image, first a.tif: 6 pages",
+        ]

@@ -7,15 +7,18 @@ import math
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
+import tifffile
 
 from crossband import __version__
+from crossband.datasets import open_frames
 from crossband.errors import CrossbandError
 from crossband.files import make_folder
 from crossband.frames import Frames
 from crossband.metrics import linear_cka, paired_test
 from crossband.retrieval import Descriptor, benchmark, embed, fit_descriptor
-from crossband.retrieval.benchmark import MISALIGNED
+from crossband.retrieval.measure import MISALIGNED
 
 # DESIGN.md, "results.json of benchmark"
 PROMISED = {
@@ -218,6 +221,19 @@ def test_cka_is_of_the_vectors_that_were_ranked(tmp_path, pairs, small, store):
         benchmark(pairs, [file], "rgb", "tir", store=store, own_means=own).runs[0] for own in (True, False)
     )
     assert own.cka != foreign.cka
+
+
+def test_each_run_says_what_is_to_be_known_once_though_both_read_the_images_twice(
+    tmp_path, make_pairs, small, capsys
+):
+    root = make_pairs(tmp_path, n=5)
+    pixels = np.asarray(PIL.Image.open(root / "tir" / "0003.png"))
+    tifffile.imwrite(root / "tir" / "0003.png", np.stack([pixels, pixels + 1]), photometric="minisblack")
+    frames = open_frames(root)
+    for number in range(2):
+        capsys.readouterr()
+        benchmark(frames, ["hog"], store=tmp_path / f"store{number}", options=small)
+        assert capsys.readouterr().err.count("pages: ") == 1
 
 
 def test_a_constant_band_has_no_cka_and_ends_nothing(tmp_path, make_pairs, small, store, capsys):

@@ -15,6 +15,7 @@ import typer
 
 from ..allocator import keep_freed_memory
 from ..errors import CrossbandError
+from ..progress import says_once
 
 # verbs register themselves, in the order of the help
 # isort: off
@@ -35,7 +36,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a file's name may hold what the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = app(prog_name="crossband", standalone_mode=False)
+        status = says_once(app)(prog_name="crossband", standalone_mode=False)
         if status == 130:  # how typer passes on Ctrl-C
             print("crossband: interrupted; run the same command to resume", file=sys.stderr)
         sys.exit(status)

@@ -61,8 +61,9 @@ def data_scan(
     Example: crossband data scan flight --log flight.gpx --view rgb=0.27,0.27,0.46,0.46 --turn tir=180
     """
     from ..data.preprocess import Placement
-    from ..datasets import join_log, read_log, scan
+    from ..datasets import account_lines, join_log, no_images, read_log, scan
     from ..files import check_output
+    from ..progress import note
 
     given = {"rgb": rgb_suffix, "nir": nir_suffix, "tir": tir_suffix}
     suffixes = {band: suffix for band, suffix in given.items() if suffix}
@@ -87,6 +88,8 @@ def data_scan(
     path = frames.write(out or frames.root / "frames.parquet")
     counts = ", ".join(f"{int(frames.table[band.value].notna().sum())} {band.value}" for band in frames.bands)
     print(f"{path}: {len(frames)} frames, {counts}")
+    for line in account_lines(no_images(frames)):
+        note(f"no images, which runs leave out: {line}")
     suggest_places(frames)
 
 

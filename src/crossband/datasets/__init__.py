@@ -10,8 +10,8 @@ from ..bands import Band, parse_band
 from ..errors import CrossbandError
 from ..frames import Frames, find_manifest
 from ..io import is_image_file
-from ..progress import note
-from ._account import LeftOut, account_lines, metadata, only_images
+from ..progress import note, says_once
+from ._account import LeftOut, account_lines, metadata, no_images, only_images
 from ._logs import join_log, read_log
 from ._moments import TOLERANCE, guess_dji, pair_dji, with_positions
 from ._pairs import (
@@ -42,12 +42,14 @@ from .check import look_at_some
 __all__ = [
     "Dataset",
     "LeftOut",
+    "account_lines",
     "dataset",
     "images_by_stem",
     "is_text",
     "join_log",
     "list_datasets",
     "metadata",
+    "no_images",
     "open_frames",
     "read_log",
     "register_dataset",
@@ -55,6 +57,7 @@ __all__ = [
 ]
 
 
+@says_once
 def scan(
     root: str | Path | None = None,
     *,
@@ -124,6 +127,7 @@ def _said(root: Path, frames: Frames, folders: tuple[Path, ...] = ()) -> Frames:
     return _looked_at(with_positions(frames))
 
 
+@says_once
 def open_frames(source: str | Path, root: str | Path | None = None, band: Band | str | None = None) -> Frames:
     """Open a manifest, a folder's ``frames.parquet`` or ``frames.csv``, or a folder as :func:`scan` does.
 

@@ -19,7 +19,7 @@ from ..io.tiff import is_tiff, page_count
 from ..progress import track
 from ._registry import files_below, folders_below, is_text
 
-__all__ = ["LeftOut", "account_lines", "metadata", "only_images"]
+__all__ = ["LeftOut", "account_lines", "metadata", "no_images", "only_images"]
 
 _MOST_LINES = 8
 _PATHS = ("rgb", "nir", "tir", "labels", "boxes", "rgb_boxes", "thermal_raw")
@@ -99,6 +99,27 @@ def only_images(frames: Frames) -> Frames:
     if not kept.any():
         raise CrossbandError(f"none of the files is an image, such as {some}")
     return Frames(table, frames.root).select(kept)
+
+
+def no_images(frames: Frames) -> list[LeftOut]:
+    """List by kind the files of some frames that are no images, by their size and first bytes.
+
+    Nothing is decoded. They stay in the frames, so that checks, runs and results name them, and leave them out.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     (Path(root) / "a.png").touch()
+        ...     [str(one) for one in no_images(Frames.make([{"frame": "a", "rgb": "a.png"}], root))]
+        ['1 empty files, first a.png']
+    """
+    kinds: dict[str, list[str]] = {}
+    paths = [path for band in frames.bands for path in frames.paths(band) if path is not None]
+    for path in track(paths, len(paths), "looking at first bytes"):
+        for file in files_of(path):
+            if kind := _no_image(file):
+                kinds.setdefault(kind, []).append(os.path.relpath(file, frames.root))
+    return [LeftOut(kind, tuple(dict.fromkeys(names))) for kind, names in sorted(kinds.items())]
 
 
 def _no_file(path: Path) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import is_image_file
-from ..progress import note
+from ..progress import note, said_first
 from ..registry import Registry
 
 __all__ = [
@@ -179,7 +178,7 @@ def is_text(name: str) -> bool:
     return True
 
 
-@functools.cache
 def note_once(text: str) -> None:
-    """Print a note to standard error, the first time only: folders are listed more than once."""
-    note(text)
+    """Print a note to standard error, once a call of a verb: folders are listed more than once."""
+    if said_first("note", text):
+        note(text)

@@ -16,9 +16,10 @@ from ..errors import ImageFault
 from ..frames import Frames
 from ..io.composite import files_of
 from ..io.images import MAX_PIXELS, decode_image, read_bytes
-from ..io.remarks import Remark, RemarkLog, said_first
-from ..progress import note, track
+from ..io.remarks import Remark, RemarkLog
+from ..progress import note, said_first, track
 from ..results import Result
+from ._checked import CheckedImages
 
 __all__ = ["Audit", "Fault", "check_frames", "look_at_some", "same_picture", "say_left_out", "usable_frames"]
 
@@ -158,7 +159,7 @@ def usable_frames(
     """Return the frames without the images that cannot be read; each is said, before any work starts.
 
     A frame that keeps none of these images is left out. What is to be known of the others is said too, a line
-    a kind.
+    a kind. Images that were read before and have not changed since are not decoded again.
 
     Args:
         frames: the manifest.
@@ -175,19 +176,16 @@ def usable_frames(
         ...
         crossband.errors.ImageFault: gone.png: missing
     """
-    units, log, faults = frames.units(), RemarkLog(), []
+    log, faults = RemarkLog(), []
     table = frames.table.copy()
     wanted = list(frames.bands) if bands is None else [parse_band(band) for band in bands]
-    jobs = [(b, r, p) for b in wanted for r, p in enumerate(frames.paths(b)) if p is not None]
-    with ThreadPoolExecutor(workers) as pool:
-        looks = pool.map(lambda job: _look(job[2], job[0], units[job[1]], MAX_PIXELS), jobs)
-        for (band, row, path), look in zip(jobs, track(looks, len(jobs), "reading"), strict=True):
-            flat = next((one.text for one in look.remarks if one.kind == "constant"), "")
-            if fault := look.fault or ("" if constant else flat):
-                faults.append(ImageFault(path, fault))
-                table.loc[table.index[row], band.value] = pd.NA
-            else:
-                log.add(path, look.remarks)
+    for band, row, path, look in _looks_once(frames, wanted, workers):
+        flat = next((one.text for one in look.remarks if one.kind == "constant"), "")
+        if fault := look.fault or ("" if constant else flat):
+            faults.append(ImageFault(path, fault))
+            table.loc[table.index[row], band.value] = pd.NA
+        else:
+            log.add(path, look.remarks)
     if not faults:
         log.say()
         return frames
@@ -197,6 +195,22 @@ def usable_frames(
     say_left_out(faults)
     log.say()
     return Frames(table, frames.root).select(kept)
+
+
+def _looks_once(frames: Frames, bands: Sequence[Band], workers: int) -> Iterator[tuple[Band, int, Path, _Look]]:
+    """A look at each image of some bands, with its row; of those that were read before, the remarks alone."""
+    units = frames.units()
+    jobs = [(b, row, path) for b in bands for row, path in enumerate(frames.paths(b)) if path is not None]
+    with CheckedImages.open() as checked, ThreadPoolExecutor(workers) as pool:
+        known = [checked.find(path, band, units[row]) for band, row, path in jobs]
+        new = [job for job, remarks in zip(jobs, known, strict=True) if remarks is None]
+        looks = pool.map(lambda job: _look(job[2], job[0], units[job[1]], MAX_PIXELS), new)
+        fresh = track(looks, len(new), "reading")
+        for (band, row, path), remarks in zip(jobs, known, strict=True):
+            look = next(fresh) if remarks is None else _Look(remarks=remarks)
+            if remarks is None and not look.fault:
+                checked.keep(path, band, units[row], look.remarks)
+            yield band, row, path, look
 
 
 def say_left_out(faults: Sequence[ImageFault | str]) -> None:

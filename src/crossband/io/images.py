@@ -63,6 +63,9 @@ _MAGIC = (
 )
 _STRIP_PIXELS = 1 << 22  # what is copied out of Pillow at once; a whole large image would be there four times
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_END, _JPEG_END = b"IEND\xae\x42\x60\x82", b"\xff\xd9"
+_ZEROS = 64  # at the end of a file, from which on its own end is looked for
+_MAGIC_HEAD = 64
 _TEXT_HEAD = 1 << 16  # bytes of a text in which its first row of numbers stands
 
 
@@ -168,6 +171,7 @@ def decode_image(
     band = parse_band(band)
     with _faults(path):
         _check_size(*_header_size(data), max_pixels)
+        _check_end(data)
         pixels, own_units, remarks = _decode(data, band, max_pixels)
         _check_size(pixels.shape[1], pixels.shape[0], max_pixels)
     thermal = band is Band.TIR
@@ -277,8 +281,10 @@ def begins_as_image(path: Path) -> bool:
         OSError: it cannot be read.
     """
     with open(path, "rb") as file:
-        head = file.read(_TEXT_HEAD)
-    return _begins_as_image(head) or head.startswith((b"P1", b"P4")) or is_npy(head) or _is_table(head)
+        head = file.read(_MAGIC_HEAD)
+        if _begins_as_image(head) or head.startswith((b"P1", b"P4")) or is_npy(head):
+            return True
+        return _is_table(head + file.read(_TEXT_HEAD))
 
 
 def _begins_as_image(head: bytes) -> bool:
@@ -315,6 +321,7 @@ def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     data = read_bytes(path)
     with _faults(path):
         _check_size(*_header_size(data), max_pixels)
+        _check_end(data)
         if not is_tiff(data) and not is_npy(data):
             with _open_with_pillow(data) as image:
                 _check_size(*image.size, max_pixels)
@@ -429,6 +436,16 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise ValueError(f"no pixels ({width} x {height})")
     if width * height > max_pixels:
         raise ValueError(f"decompression bomb: {width} x {height} pixels, more than {max_pixels}")
+
+
+def _check_end(data: bytes) -> None:
+    """Refuse a PNG or JPEG that ends in zeros, as where power failed or a copy stopped: decoders show gray."""
+    if data[-_ZEROS:].strip(b"\0"):
+        return
+    end = _PNG_END if data[:8] == _PNG else _JPEG_END if data[:3] == b"\xff\xd8\xff" else b""
+    written = data.rstrip(b"\0")
+    if not written.endswith(end):
+        raise ValueError(f"broken data: its last {len(data) - len(written)} of {len(data)} bytes are zeros")
 
 
 def _header_size(data: bytes) -> tuple[int, int]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from ..bands import Units, to_kelvin
-from ..progress import note
+from ..progress import note, said_first
 
-__all__ = ["Remark", "RemarkLog", "said_first", "suspicions"]
+__all__ = ["Remark", "RemarkLog", "suspicions"]
 
 COLDEST, HOTTEST = -80.0, 1500.0  # degrees C; what a thermal camera sees lies between
 _FAR = 5  # spans of the other pixels
 _MOST_LOOKED_AT = 1 << 18
-_SAID: set[tuple[str, str]] = set()  # a verb reads an image more than once, and speaks of it once
 
 
 class Remark(NamedTuple):
@@ -55,30 +54,21 @@ class RemarkLog:
             with self._lock:
                 self._found.setdefault(remark.kind, {}).setdefault(str(path), remark.text)
 
-    def lines(self, but: Collection[tuple[str, str]] = ()) -> list[str]:
-        """One line a kind, of all but some (kind, path)."""
-        found = []
-        for kind, every in sorted(self._found.items()):
-            images = {path: text for path, text in every.items() if (kind, path) not in but}
-            if not images:
-                continue
-            first = min(images)
-            many = "1 image" if len(images) == 1 else f"{len(images)} images"
-            found.append(f"{kind}: {many}, first {first}: {images[first]}")
-        return found
+    def lines(self) -> list[str]:
+        """One line a kind."""
+        return [_line(kind, images) for kind, images in sorted(self._found.items())]
 
     def say(self) -> None:
-        """Print the lines on standard error; what another log of this process has said is not said again."""
-        for line in self.lines(_SAID):
-            note(line)
-        _SAID.update((kind, path) for kind, images in self._found.items() for path in images)
+        """Print the lines on standard error, but of what the verb at work has said already."""
+        for kind, images in sorted(self._found.items()):
+            if new := {path: text for path, text in images.items() if said_first(kind, path)}:
+                note(_line(kind, new))
 
 
-def said_first(kind: str, about: object) -> bool:
-    """Return whether this process says this for the first time, and remember that it did."""
-    new = (kind, str(about)) not in _SAID
-    _SAID.add((kind, str(about)))
-    return new
+def _line(kind: str, images: dict[str, str]) -> str:
+    first = min(images)
+    many = "1 image" if len(images) == 1 else f"{len(images)} images"
+    return f"{kind}: {many}, first {first}: {images[first]}"
 
 
 def suspicions(pixels: np.ndarray, units: Units | str, thermal: bool = True) -> list[Remark]:

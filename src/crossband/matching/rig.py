@@ -27,7 +27,7 @@ from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import COLUMNS, Frames, leaves_folder
 from ..io import read_image
-from ..progress import note, track
+from ..progress import note, says_once, track
 from ..rigs import RigTransform
 from .align import MODELS, Aligner, Registration, corners
 from .residuals import Residuals
@@ -201,6 +201,7 @@ class RigFit:
         return write_rig_report(self, out)
 
 
+@says_once
 def fit_rig(
     frames: Frames,
     model: str = "homography",

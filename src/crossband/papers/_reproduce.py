@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ..errors import CrossbandError, unknown_name
 from ..files import make_folder
-from ..progress import note
+from ..progress import note, says_once
 from ..training import evaluate, read_recipe, train
 from ._registry import PAPERS, Reproduction, Request
 
@@ -24,6 +24,7 @@ def train_row(path: Path, out: Path, request: Request) -> object:
     return train(path, request.overrides, out, data_root=request.data_root)
 
 
+@says_once
 def reproduce(
     paper: str,
     data_root: str | Path,

@@ -20,7 +20,7 @@ from ..frames import Frames
 from ..io import read_image
 from ..metrics import CentroidCondition, Hubness, ModalityGap, Protocol, hubness, modality_gap, recall_at
 from ..metrics.ranking import Ranks
-from ..progress import note
+from ..progress import note, says_once
 from ..results import Result
 from .benchmark import Benchmark, benchmark
 from .descriptor import (
@@ -261,6 +261,7 @@ class Explanation(Result):
         return out
 
 
+@says_once
 def explain(
     frames: Frames,
     models: str | Descriptor | Sequence[str | Descriptor] = DEFAULT_DESCRIPTOR,

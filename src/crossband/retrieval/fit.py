@@ -11,7 +11,7 @@ import numpy as np
 from ..bands import Band
 from ..errors import CrossbandError
 from ..frames import Frames
-from ..progress import note
+from ..progress import note, says_once
 from .descriptor.descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, unit_length
 from .descriptor_cache import Rows
 from .embed import Embedding, embed
@@ -19,6 +19,7 @@ from .embed import Embedding, embed
 __all__ = ["fit_descriptor", "principal_axes"]
 
 
+@says_once
 def fit_descriptor(
     sets: Frames | Sequence[Frames],
     model: str | Descriptor = DEFAULT_DESCRIPTOR,

@@ -14,7 +14,7 @@ from ..data.preprocess import Warp
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..metrics import Protocol, recall_at
-from ..progress import note
+from ..progress import note, says_once
 from ..results import Curve
 from .descriptor.descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, distinct
 from .directions import Sides, directions
@@ -51,6 +51,7 @@ class RobustnessCurve(Curve):
         return plot_robustness(self.points)
 
 
+@says_once
 def robustness(
     frames: Frames,
     models: str | Descriptor | Sequence[str | Descriptor] = DEFAULT_DESCRIPTOR,

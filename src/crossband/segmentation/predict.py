@@ -25,7 +25,7 @@ from ..io import Image, RemarkLog, is_image_file, read_image, read_labels
 from ..models import create_segmenter
 from ..models.packaged import checkpoint_for
 from ..nn.reparam import reparameterize
-from ..progress import note, track
+from ..progress import note, says_once, track
 from ..results import Result, Rows
 from ..rigs import RigTransform
 from .classes import palette
@@ -154,6 +154,7 @@ def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegment
     return LoadedSegmenter(reparameterize(network.eval()).to(where), bands, classes, preprocess)
 
 
+@says_once
 def segment(
     images: Sequence[str | Path],
     checkpoint: str | Path | None = None,

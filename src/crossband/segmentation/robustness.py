@@ -19,6 +19,7 @@ from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import read_image
 from ..metrics.segmentation import score_confusion
+from ..progress import says_once
 from ..results import Curve
 from .evaluation import confusion_of
 from .predict import load_segmenter
@@ -61,6 +62,7 @@ class SegmentationCurve(Curve):
         return plot_segmentation_robustness(self.points)
 
 
+@says_once
 def segmentation_robustness(
     frames: Frames, checkpoints: Mapping[str, str | Path], *, protocol: str = "present", device: str = "cpu"
 ) -> SegmentationCurve:

@@ -16,6 +16,7 @@ from ..checkpoints import load_network, read_metadata
 from ..devices import choose_device
 from ..errors import CrossbandError
 from ..files import make_folder, results_kind
+from ..progress import says_once
 from ..results import Result
 from .recipe import Recipe, read_recipe
 from .task import find_task
@@ -80,6 +81,7 @@ class Evaluation(Result):
         return super().report(folder)
 
 
+@says_once
 def evaluate(
     recipe: str | Path | Recipe | None = None,
     checkpoint: str | Path | None = None,

@@ -15,6 +15,7 @@ from ..checkpoints import read_metadata
 from ..devices import choose_device
 from ..errors import MissingExtraError
 from ..files import make_folder
+from ..progress import says_once
 from ..results import Result
 from .recipe import Recipe, read_recipe
 from .task import find_task
@@ -58,6 +59,7 @@ class Training(Result):
         return plot_curve(table, "epoch", self.monitor, self.epoch)
 
 
+@says_once
 def train(
     recipe: str | Path | Recipe,
     overrides: Iterable[str] = (),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..errors import CrossbandError, need_package
 from ..files import make_folder
+from ..progress import says_once
 from ..results import Result, Rows
 from .flight import open_flight
 from .networks import Networks
@@ -51,6 +52,7 @@ class Detection(Result):
         return plot_detections(table)
 
 
+@says_once
 def detect(
     flight: str | Path,
     models: str | Path | None = None,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import need_package
 from ..files import make_folder
+from ..progress import says_once
 from ..results import Rows
 from .flight import open_flight
 from .networks import Networks
@@ -18,6 +19,7 @@ from .stages import localize as run_stage
 __all__ = ["localize"]
 
 
+@says_once
 def localize(
     flight: str | Path,
     map: str | Path,

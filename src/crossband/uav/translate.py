@@ -15,6 +15,7 @@ from ..errors import CrossbandError
 from ..files import check_output
 from ..io import read_image
 from ..models.thermal_gan import ThermalGAN
+from ..progress import says_once
 from ..results import Result
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def object_box(
     return left, top, right, bottom
 
 
+@says_once
 def translate(
     photo: str | Path,
     model: str | Path | None = None,
