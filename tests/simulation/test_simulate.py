@@ -128,7 +128,7 @@ def test_another_simulations_folder_is_refused(drive):
 
 
 def test_presets_are_listed_and_nothing_heavy_is_imported():
-    assert [p.name for p in list_presets()] == ["driving", "places", "retrieval", "uav", "vehicles"]
+    assert [p.name for p in list_presets()] == ["driving", "flight", "places", "retrieval", "uav", "vehicles"]
     code = "import sys, crossband.simulation; print('numpy' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"
