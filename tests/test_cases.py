@@ -19,8 +19,12 @@ from crossband.errors import CrossbandError
 from crossband.io import read_image
 from crossband.retrieval import Gallery, Options, benchmark, index, search
 from crossband.retrieval.gallery.lance import LanceStore
+from crossband.training import read_recipe, train
 
 from .conftest import SHARED
+from .street import write_street
+from .test_disk_full import free_bytes, small_disk  # noqa: F401  (a fixture)
+from .test_verbs_and_faults import RECIPES
 
 CASES = SHARED / "cases"
 SMALL = Options(size=(64, 64), device="cpu")
@@ -321,6 +325,63 @@ def test_39_a_folder_whose_name_is_not_utf8_is_measured_and_no_traceback(tmp_pat
     assert done.returncode == 0, done.stderr
     done = crossband("index", root, "--gallery", tmp_path / "g", "--model", "hog")
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+
+
+@pytest.mark.slow
+def test_40_a_disk_that_is_full_is_a_sentence_that_names_it_and_leaves_nothing_half_done(
+    small_disk,  # noqa: F811
+    tmp_path,
+):
+    write_street(tmp_path / "street")
+    (small_disk / "filler").write_bytes(b"\0" * (free_bytes(small_disk) - (1 << 18)))
+    with pytest.raises(CrossbandError, match=f"{small_disk}.*No space left on device"):
+        train(read_recipe(RECIPES["PLACES"]), [], small_disk / "run", data_root=tmp_path)
+    assert not [path.name for path in small_disk.rglob(".*")]
+
+
+MEMORY = """
+import sys, tempfile
+import numpy as np
+from crossband.allocator import keep_freed_memory, process_peak_mb
+keep_freed_memory()  # as the command line does
+from crossband.bands import Band
+from crossband.frames import Frames
+from crossband.metrics import Protocol, recall_interval
+from crossband.retrieval import Descriptor, Options
+from crossband.retrieval.descriptor_cache import DescriptorStore
+from crossband.retrieval.directions import Direction, Sides
+from crossband.retrieval.embed import BandEmbedding, Embedding
+
+def measure(n, memory):
+    names = [str(i) for i in range(n)]
+    frames = Frames.make([{"frame": i, "rgb": f"{i}r.png", "tir": f"{i}t.png"} for i in names], ".")
+    rng, parts = np.random.default_rng(0), {}
+    for band in (Band.RGB, Band.TIR):
+        store = DescriptorStore(folder, f"{band}{n}")
+        for name, row in zip(names, rng.normal(size=(n, 96)).astype(np.float16)):
+            store.add(name, row)
+        parts[band] = BandEmbedding(band, np.arange(n), store.select(names), names)
+    rule, hog = Protocol.parse("exact"), Descriptor.load("hog", Options(size=(48, 64), device="cpu"))
+    sides = Sides.of(Embedding(hog, frames, parts, [], 0, 1.0), Direction(Band.RGB, Band.TIR))
+    ranks = sides.ranks(rule, memory)
+    sides.cka(memory)
+    recall_interval(ranks.kept <= 1)
+    sides.examples(ranks, rule, memory)
+
+with tempfile.TemporaryDirectory() as folder:
+    measure(500, 1 << 24)
+    libraries = process_peak_mb()
+    measure(5000, 1 << 26)
+    print(process_peak_mb() - libraries)
+"""
+
+
+@pytest.mark.slow
+def test_42_a_benchmark_takes_no_more_memory_above_the_libraries_than_is_allowed():
+    """Of 5,000 descriptors a side, whose distances alone are 100 MB; the case's 100,000 take half an hour."""
+    done = run("-c", MEMORY)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) < 64
 
 
 def test_41_hostile_boxes_are_a_sentence():

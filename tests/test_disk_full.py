@@ -34,6 +34,11 @@ def small_disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=False)
 
 
+def free_bytes(folder: Path) -> int:
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
+
+
 @pytest.mark.slow
 def test_a_disk_that_is_full_while_training_is_a_sentence_and_the_run_goes_on_later(small_disk, tmp_path):
     write_street(tmp_path / "street")
@@ -51,9 +56,7 @@ def test_a_disk_that_is_full_while_training_is_a_sentence_and_the_run_goes_on_la
     filler = small_disk / "filler"
     for free in (0, 1 << 16, 1 << 19, 1 << 20):  # another writer meets the end of the disk each time
         filler.unlink(missing_ok=True)
-        filler.write_bytes(
-            b"\0" * max(0, os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize - free)
-        )
+        filler.write_bytes(b"\0" * max(0, free_bytes(small_disk) - free))
         done = train()
         assert done.returncode == 2, (free, done.stderr)
         assert "Traceback" not in done.stderr
