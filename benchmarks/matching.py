@@ -31,8 +31,8 @@ from crossband.metrics import Protocol, recall_at
 from crossband.metrics.reliability import reliability
 from crossband.progress import track
 from crossband.retrieval import Descriptor, embed
-from crossband.retrieval.benchmark import MISALIGNED
 from crossband.retrieval.directions import Sides, directions
+from crossband.retrieval.measure import MISALIGNED
 from crossband.retrieval.rerank import SecondLook, rerank
 
 from ._harness import ROOT, machine, write_section

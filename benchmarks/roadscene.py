@@ -18,7 +18,7 @@ from crossband.datasets import scan
 from crossband.frames import Frames
 from crossband.papers.rgbt_retrieval import published_retrieval
 from crossband.retrieval import Descriptor, Gallery, Options, benchmark, fit_descriptor, index
-from crossband.retrieval.benchmark import Run
+from crossband.retrieval.measure import Run
 from crossband.retrieval.rerank import DEFAULT_RERANK
 
 from ._harness import ROOT, machine, write_section

@@ -27,6 +27,7 @@ __all__ = [
     "make_folder",
     "read_json",
     "results_kind",
+    "sweep_partials",
     "write_file",
 ]
 
@@ -56,7 +57,7 @@ def make_folder(path: str | Path) -> Path:
         probe = path / f".{_MACHINE}-{os.getpid()}.writable"
         probe.touch()
         probe.unlink()
-        _swept(path)
+        sweep_partials(path)
     except OSError as error:
         raise CrossbandError(
             f"cannot write to {path} ({error.strerror}); choose another folder", parameter="out"
@@ -87,9 +88,8 @@ def check_output(path: str | Path, suffixes: Collection[str] = (), parameter: st
 
 
 @functools.cache
-def _swept(folder: Path) -> None:
-    """Remove, once a process, what processes of this machine that are no more have left of
-    :func:`write_file`."""
+def sweep_partials(folder: Path) -> None:
+    """Remove, once a process, what dead processes of this machine left of :func:`write_file`."""
     with os.scandir(folder) as entries:
         left = [(entry.path, match) for entry in entries if (match := _PARTIAL.fullmatch(entry.name))]
     for name, match in left:
@@ -168,7 +168,7 @@ def write_file(path: str | Path, write: str | Callable[[Path], object], *, durab
     try:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _swept(path.parent)
+            sweep_partials(path.parent)
             partial.touch()
             mode = partial.stat().st_mode & 0o777  # what the umask gives, whatever the writer makes of it
             if callable(write):

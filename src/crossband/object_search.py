@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import CrossbandError
 from .progress import says_once
@@ -73,35 +73,10 @@ def reid(
         CrossbandError: neither a whole gallery nor a whole flight, or a file that is missing or wrong.
     """
     if gallery is not None and flight is None:
-        from .files import check_output
-        from .models.packaged import checkpoint_for
-        from .reid.search import reid as in_gallery
-
-        if out is not None:
-            check_output(out, (".jpg", ".jpeg", ".png"))
-        if k < 1:
-            raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
-        network = checkpoint
-        if network is None or isinstance(network, str | Path):
-            network = checkpoint_for("reidentification", network)
-        found = in_gallery(
-            query,
-            gallery,
-            network,
-            k,
-            band=band,
-            camera=camera,
-            rerank=rerank,
-            store=store,
-            device=device,
-            query_bands=query_bands,
-            gallery_bands=gallery_bands,
-            after=after,
-            before=before,
-        )
-        if out is not None:
-            found.save_strip(out)
-        return found
+        bands = {"band": band, "query_bands": query_bands, "gallery_bands": gallery_bands}
+        seen = {"camera": camera, "after": after, "before": before}
+        asked = {**bands, **seen, "rerank": rerank, "store": store, "device": device}
+        return _in_gallery(query, gallery, checkpoint, k, out, asked)
     if flight is None or map is None or models is None or gallery is not None or isinstance(query, Mapping):
         raise CrossbandError(
             "reid searches a gallery, by a checkpoint, or of one photograph a flight, with its map and models; "
@@ -113,3 +88,28 @@ def reid(
     return in_flight(
         query, flight, map, models, out or "uav", box=box, k=k, radius=radius, where=kept, device=device
     )
+
+
+def _in_gallery(
+    query: str | Path | Mapping[str, str | Path],
+    gallery: str | Path | Frames,
+    checkpoint: str | Path | ReidNetwork | None,
+    k: int,
+    out: str | Path | None,
+    asked: Mapping[str, Any],
+) -> Result:
+    from .files import check_output
+    from .models.packaged import checkpoint_for
+    from .reid.search import reid
+
+    if out is not None:
+        check_output(out, (".jpg", ".jpeg", ".png"))
+    if k < 1:
+        raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
+    network = checkpoint
+    if network is None or isinstance(network, str | Path):
+        network = checkpoint_for("reidentification", network)
+    found = reid(query, gallery, network, k, **asked)
+    if out is not None:
+        found.save_strip(out)
+    return found

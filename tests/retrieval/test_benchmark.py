@@ -18,7 +18,7 @@ from crossband.files import make_folder
 from crossband.frames import Frames
 from crossband.metrics import linear_cka, paired_test
 from crossband.retrieval import Descriptor, benchmark, embed, fit_descriptor
-from crossband.retrieval.benchmark import MISALIGNED
+from crossband.retrieval.measure import MISALIGNED
 
 # DESIGN.md, "results.json of benchmark"
 PROMISED = {

@@ -171,7 +171,7 @@ def test_a_shard_that_cannot_be_opened_is_not_taken_for_damaged(tmp_path, monkey
 def test_what_killed_runs_left_half_written_is_removed_after_a_day(tmp_path):
     filled(tmp_path, "ab")
     folder = tmp_path / "model"
-    old, new, orphan, other = ("." + "0" * 32, "." + "1" * 32, "2" * 32 + ".npy", ".nfs0001")
+    old, new, orphan, other = (".0f-1.a.json", ".0f-2.b.npy", "2" * 32 + ".npy", ".nfs0001")
     for name in (old, new, orphan, other):
         (folder / name).write_bytes(b"half")
     yesterday = time.time() - 25 * 3600

@@ -9,7 +9,8 @@ from crossband.simulation.presets import plan
 from crossband.simulation.radiometry import brightness_temperature
 from crossband.simulation.sensor import expose
 from crossband.simulation.sky import Conditions
-from crossband.simulation.vehicles import BODIES, draw_vehicle, vehicle_mesh
+from crossband.simulation.vehicle_bodies import BODIES
+from crossband.simulation.vehicles import draw_vehicle, vehicle_mesh
 
 from .conftest import from_above, from_side, photograph, yard
 

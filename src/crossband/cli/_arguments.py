@@ -92,35 +92,42 @@ RadiusOption = Annotated[float | None, typer.Option(help="search radius around e
 WhereOption = Annotated[
     list[str] | None, typer.Option(help="COLUMN=VALUE of the flight's table; may be repeated")
 ]
-GalleryOption = Annotated[Path, typer.Option(help="the gallery's folder")]
+_GALLERY = "a folder, s3://BUCKET/PREFIX (gs://, az://) or milvus://HOST:PORT/NAME"
+GalleryOption = Annotated[str, typer.Option(help=f"the gallery: {_GALLERY}")]
+GalleryArgument = Annotated[str, typer.Argument(help=_GALLERY)]
+GalleriesOption = Annotated[list[str], typer.Option(help=f"a gallery: {_GALLERY}; may be repeated")]
 
 
-def takes(kind: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a verb the options that a dataclass declares as fields; the verb gets them as one value.
+def takes(*kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a verb the options that dataclasses declare as fields; the verb gets each group as one value.
 
     Args:
-        kind: the dataclass; one parameter of the verb is annotated with it.
+        kinds: the dataclasses; one parameter of the verb is annotated with each.
     """
 
     def change(verb: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(verb).parameters
         hints = get_type_hints(verb, include_extras=True)
-        shared = get_type_hints(kind, include_extras=True)
-        (taken,) = [name for name, hint in hints.items() if hint is kind]
+        groups = {name: hint for name, hint in hints.items() if hint in kinds}
 
         def run(**given: Any) -> None:
-            verb(**{name: given.pop(name) for name in own if name != taken}, **{taken: kind(**given)})
+            made = {
+                name: kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+                for name, kind in groups.items()
+            }
+            verb(**given, **made)
 
         parameters = []
         for name, parameter in own.items():
-            if name != taken:
+            if name not in groups:
                 parameters.append(parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY))
                 continue
+            shared = get_type_hints(groups[name], include_extras=True)
             parameters += [
                 inspect.Parameter(
                     field.name, parameter.KEYWORD_ONLY, default=field.default, annotation=shared[field.name]
                 )
-                for field in fields(kind)
+                for field in fields(groups[name])
             ]
         run.__name__, run.__doc__, run.__module__ = verb.__name__, verb.__doc__, verb.__module__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

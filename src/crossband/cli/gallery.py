@@ -15,6 +15,7 @@ from ._arguments import (
     DeviceOption,
     FramesArgument,
     FramesReading,
+    GalleryArgument,
     GalleryOption,
     JsonOption,
     LikelyOption,
@@ -58,7 +59,7 @@ def index(
     """
     from ..retrieval import index as run
 
-    if not gallery.name and not (gallery / "gallery.json").is_file():
+    if not gallery.strip():
         raise CrossbandError("--gallery is empty; give a folder, as in --gallery gallery")
     alone = band[0] if band and len(band) == 1 else None
     frames = reading.frames(source, alone)
@@ -78,7 +79,7 @@ def index(
     if as_json:
         print_json(
             {
-                "gallery": str(gallery),
+                "gallery": gallery,
                 "added": added.added,
                 "replaced": added.replaced,
                 "updated": added.updated,
@@ -230,7 +231,7 @@ def _say_same_place(matches: SearchResult, likely: float) -> None:
 
 
 @gallery_app.command("info")
-def gallery_info(gallery: Annotated[Path, typer.Argument()], as_json: JsonOption = False) -> None:
+def gallery_info(gallery: GalleryArgument, as_json: JsonOption = False) -> None:
     """Show what a gallery holds and what made it.
 
     Example: crossband gallery info gallery
@@ -247,7 +248,7 @@ def gallery_info(gallery: Annotated[Path, typer.Argument()], as_json: JsonOption
 
 @gallery_app.command("delete")
 def gallery_delete(
-    gallery: Annotated[Path, typer.Argument()],
+    gallery: GalleryArgument,
     where: Annotated[str, typer.Option(help="condition on the metadata, as in \"sequence = 'test'\"")],
 ) -> None:
     """Delete the items that match a condition.
@@ -259,9 +260,20 @@ def gallery_delete(
     print(f"{gallery}: {Gallery.open_rows(gallery).delete(where)} deleted")
 
 
+@gallery_app.command("copy")
+def gallery_copy(source: GalleryArgument, target: GalleryArgument) -> None:
+    """Copy a gallery to another address; nothing is computed again.
+
+    Example: crossband gallery copy gallery s3://bucket/gallery
+    """
+    from ..retrieval import Gallery
+
+    print(f"{target}: {Gallery.copy(source, target)} items copied")
+
+
 @gallery_app.command("optimize")
 def gallery_optimize(
-    gallery: Annotated[Path, typer.Argument()],
+    gallery: GalleryArgument,
     build: Annotated[
         bool, typer.Option("--index", help="build the index for more than a million items")
     ] = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,47 +19,76 @@ from ._arguments import (
     WhereOption,
     conditions,
     listed,
+    takes,
 )
 from ._printing import print_json, print_table
 
 
+@dataclass(frozen=True)
+class InGallery:
+    """What only a search in a gallery of frames takes."""
+
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="gallery: of a recipe of re-identification; the packaged network without"),
+    ] = None
+    band: Annotated[str, typer.Option(help="gallery: band of a single query image")] = "rgb"
+    query_bands: Annotated[
+        str | None, typer.Option(help="gallery: query bands, as in rgb,tir; all by default")
+    ] = None
+    gallery_bands: Annotated[str | None, typer.Option(help="gallery: gallery bands, likewise")] = None
+    camera: Annotated[list[str] | None, typer.Option(help="gallery: only this camera; may be repeated")] = None
+    after: Annotated[str | None, typer.Option(help="gallery: earliest time, ISO 8601 or seconds")] = None
+    before: Annotated[str | None, typer.Option(help="gallery: latest time, likewise")] = None
+    rerank: Annotated[bool, typer.Option("--rerank", help="gallery: k-reciprocal re-ranking")] = False
+    rig: RigOption = None
+    store: StoreOption = None
+
+    def values(self) -> dict[str, Any]:
+        """Return what :func:`crossband.reid` takes by name."""
+        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rig"}
+        bands = {name: given[name] and listed(given[name]) for name in ("query_bands", "gallery_bands")}
+        return {**given, **bands, "camera": self.camera or ()}
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """What only a search in a thermal flight takes."""
+
+    map: Annotated[
+        Path | None, typer.Option("--map", help="flight: a folder with tiles.json, or a GeoTIFF of labels")
+    ] = None
+    models: Annotated[
+        Path | None, typer.Option(help="flight: networks, as reproduce thermal-reid writes OUT/models")
+    ] = None
+    box: Annotated[
+        str | None, typer.Option(help="flight: LEFT,TOP,RIGHT,BOTTOM of the object in the photograph, pixels")
+    ] = None
+    radius: RadiusOption = None
+    where: WhereOption = None
+
+    def values(self) -> dict[str, Any]:
+        """Return what :func:`crossband.reid` takes by name."""
+        from ..uav.pipeline import parse_box
+
+        read = {"box": parse_box(self.box), "where": conditions(self.where)}
+        return {"map": self.map, "models": self.models, "radius": self.radius, **read}
+
+
 @app.command("reid")
+@takes(InGallery, InFlight)
 def reid_(
     query: Annotated[
         str, typer.Argument(help="an image, BAND=IMAGE,BAND=IMAGE, or a frame's name in the gallery")
     ],
     gallery: Annotated[Path | None, typer.Option(help="frames to search: a manifest or a folder")] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="gallery: of a recipe of re-identification; the packaged network without"),
-    ] = None,
     flight: Annotated[Path | None, typer.Option(help="or a thermal flight: a folder or a video")] = None,
-    map_: Annotated[
-        Path | None, typer.Option("--map", help="flight: a folder with tiles.json, or a GeoTIFF of labels")
-    ] = None,
-    models: Annotated[
-        Path | None, typer.Option(help="flight: networks, as reproduce thermal-reid writes OUT/models")
-    ] = None,
+    in_gallery: InGallery = InGallery(),
+    in_flight: InFlight = InFlight(),
     k: Annotated[int, typer.Option("-k", min=1, help="number of matches")] = 10,
-    band: Annotated[str, typer.Option(help="gallery: band of a single query image")] = "rgb",
-    query_bands: Annotated[
-        str | None, typer.Option(help="gallery: query bands, as in rgb,tir; all by default")
-    ] = None,
-    gallery_bands: Annotated[str | None, typer.Option(help="gallery: gallery bands, likewise")] = None,
-    camera: Annotated[list[str] | None, typer.Option(help="gallery: only this camera; may be repeated")] = None,
-    after: Annotated[str | None, typer.Option(help="gallery: earliest time, ISO 8601 or seconds")] = None,
-    before: Annotated[str | None, typer.Option(help="gallery: latest time, likewise")] = None,
-    rerank: Annotated[bool, typer.Option("--rerank", help="gallery: k-reciprocal re-ranking")] = False,
-    box: Annotated[
-        str | None, typer.Option(help="flight: LEFT,TOP,RIGHT,BOTTOM of the object in the photograph, pixels")
-    ] = None,
-    radius: RadiusOption = None,
-    where: WhereOption = None,
     out: Annotated[
         Path | None, typer.Option(help="gallery: a strip, .jpg or .png; flight: a folder, uav by default")
     ] = None,
-    rig: RigOption = None,
-    store: StoreOption = None,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
@@ -72,68 +102,43 @@ def reid_(
     """
     from ..datasets import open_frames
     from ..object_search import reid
-    from ..uav.pipeline import parse_box
 
-    for_gallery = {
-        "--band": band != "rgb",
-        "--query-bands": query_bands,
-        "--gallery-bands": gallery_bands,
-        "--camera": camera,
-        "--after": after,
-        "--before": before,
-        "--rerank": rerank,
-        "--rig": rig,
-        "--store": store,
-        "--checkpoint": checkpoint,
-    }
-    for_flight = {
-        "--box": box,
-        "--radius": radius is not None,
-        "--where": where,
-        "--map": map_,
-        "--models": models,
-    }
     if gallery is not None and flight is None:
-        _refuse_unused(for_flight, "a flight (--flight)")
+        _refuse_unused(in_flight, "a flight (--flight)")
     if flight is not None and gallery is None:
-        _refuse_unused(for_gallery, "a gallery (--gallery)")
-    whole = (gallery and not flight) or (flight and map_ and models and not gallery)
+        _refuse_unused(in_gallery, "a gallery (--gallery)")
+    whole = (gallery and not flight) or (flight and in_flight.map and in_flight.models and not gallery)
     if not whole:
         raise CrossbandError(
             "reid searches a gallery (--gallery DIR) or a flight (--flight DIR --map DIR "
             "--models DIR); give one of the two, whole"
         )
-    found: Any = reid(
+    found = reid(
         query if flight else _images_by_band(query),
-        gallery if rig is None or gallery is None else open_frames(gallery).with_rig(rig),
-        checkpoint,
+        gallery if gallery is None or in_gallery.rig is None else open_frames(gallery).with_rig(in_gallery.rig),
         flight=flight,
-        map=map_,
-        models=models,
         k=k,
-        band=band,
-        query_bands=query_bands and listed(query_bands),
-        gallery_bands=gallery_bands and listed(gallery_bands),
-        camera=camera or (),
-        after=after,
-        before=before,
-        rerank=rerank,
-        box=parse_box(box),
-        radius=radius,
-        where=conditions(where),
         out=out,
-        store=store,
         device=device,
+        **in_gallery.values(),
+        **in_flight.values(),
     )
     if as_json:
         print_json(found.to_dict())
-        return
-    if flight:
-        columns = ["rank", "frame", "kind", "distance", "lat", "lon", "confidence"]
-        print_table(found.to_pandas()[columns])
-        verdict = "near enough to be the one" if found.there else "not there: nothing is near enough"
-        print(f"{verdict} (threshold {found.threshold:.3f}); picture: {(out or Path('uav')) / 'matches.jpg'}")
-        return
+    elif flight:
+        _print_objects(found, out or Path("uav"))
+    else:
+        _print_frames(found)
+
+
+def _print_objects(found: Any, out: Path) -> None:
+    columns = ["rank", "frame", "kind", "distance", "lat", "lon", "confidence"]
+    print_table(found.to_pandas()[columns])
+    verdict = "near enough to be the one" if found.there else "not there: nothing is near enough"
+    print(f"{verdict} (threshold {found.threshold:.3f}); picture: {out / 'matches.jpg'}")
+
+
+def _print_frames(found: Any) -> None:
     print_table(found.to_pandas())
     print(
         f"{found.n_gallery} frames searched, {found.n_left_out} left out; by {found.descriptor} of "
@@ -149,8 +154,12 @@ def _images_by_band(query: str) -> str | dict[str, str]:
     return {band: path for band, _, path in parts}
 
 
-def _refuse_unused(given: dict[str, Any], what: str) -> None:
+def _refuse_unused(given: InGallery | InFlight, what: str) -> None:
     """Refuse options that would do nothing."""
-    unused = [name for name, value in given.items() if value]
+    unused = [
+        "--" + field.name.replace("_", "-")
+        for field in fields(given)
+        if getattr(given, field.name) not in (field.default, [])
+    ]
     if unused:
         raise CrossbandError(f"{', '.join(unused)} only serves {what}; leave it out")

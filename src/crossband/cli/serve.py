@@ -10,7 +10,7 @@ import typer
 
 from ..errors import CrossbandError
 from ._app import app
-from ._arguments import DeviceOption, MemoryOption
+from ._arguments import DeviceOption, GalleriesOption, MemoryOption
 
 _TOKEN = "CROSSBAND_TOKEN"
 _SHORTEST = 16
@@ -18,7 +18,7 @@ _SHORTEST = 16
 
 @app.command()
 def serve(
-    gallery: Annotated[list[Path], typer.Option(help="a gallery's folder; may be repeated")],
+    gallery: GalleriesOption,
     models: Annotated[
         Path | None, typer.Option(help="folder of networks: segmentation, detection, those of a flight")
     ] = None,
@@ -63,11 +63,11 @@ def serve(
     from ..retrieval.search import parse_memory
     from ..server import Settings
     from ..server import serve as run
-    from ..server.settings import named_folders
+    from ..server.settings import named_folders, named_galleries
 
     run(
         Settings(
-            galleries=named_folders(gallery, "gallery"),
+            galleries=named_galleries(gallery),
             models=models,
             flights=named_folders(flight or [], "flight"),
             map=map_,

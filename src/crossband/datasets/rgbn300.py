@@ -25,12 +25,14 @@ from pathlib import Path
 
 from ..bands import Band
 from ..frames import Frames
-from ._panels import frames_of_panels, split_panels
+from ._panels import Panels
 from ._registry import register_dataset
 
 __all__ = ["read_rgbn300", "split_rgbn300"]
 
-_MARK, _BANDS = "rgbn300.txt", (Band.RGB, Band.NIR)
+_PANELS = Panels("rgbn300", (Band.RGB, Band.NIR))
+split_rgbn300 = _PANELS.split
+"""Write the two bands of the published files apart, once: ``split_rgbn300(ROOT, OUT)``."""
 
 
 @register_dataset(
@@ -39,7 +41,7 @@ _MARK, _BANDS = "rgbn300.txt", (Band.RGB, Band.NIR)
     bands=("rgb", "nir"),
     source="https://github.com/ttaalle/multi-modal-vehicle-Re-ID",
     license="free academic usage, as its authors say",
-    marks=((_MARK,),),
+    marks=((_PANELS.mark,),),
 )
 def read_rgbn300(root: Path) -> Frames:
     """Read the frames of RGBN300 in ``root``, split, with ``identity``, ``camera`` and ``image``.
@@ -47,16 +49,4 @@ def read_rgbn300(root: Path) -> Frames:
     Raises:
         CrossbandError: it is not split yet, or is not there.
     """
-    return frames_of_panels(root, _BANDS, "rgbn300.split_rgbn300")
-
-
-def split_rgbn300(root: str | Path, out: str | Path) -> int:
-    """Write the two bands of every frame of the published files apart; what is there already stays.
-
-    Returns:
-        how many frames there are now.
-
-    Raises:
-        CrossbandError: none of the folders, or an image that is not two panels.
-    """
-    return split_panels(Path(root), Path(out), _BANDS, _MARK)
+    return _PANELS.frames(root)

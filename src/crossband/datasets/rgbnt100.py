@@ -25,12 +25,14 @@ from pathlib import Path
 
 from ..bands import BANDS
 from ..frames import Frames
-from ._panels import frames_of_panels, split_panels
+from ._panels import Panels
 from ._registry import register_dataset
 
 __all__ = ["read_rgbnt100", "split_rgbnt100"]
 
-_MARK = "rgbnt100.txt"
+_PANELS = Panels("rgbnt100", BANDS)
+split_rgbnt100 = _PANELS.split
+"""Write the three bands of the published files apart, once: ``split_rgbnt100(ROOT, OUT)``."""
 
 
 @register_dataset(
@@ -39,7 +41,7 @@ _MARK = "rgbnt100.txt"
     bands=("rgb", "nir", "tir"),
     source="https://github.com/ttaalle/multi-modal-vehicle-Re-ID",
     license="free academic usage, as its authors say",
-    marks=((_MARK,),),
+    marks=((_PANELS.mark,),),
 )
 def read_rgbnt100(root: Path) -> Frames:
     """Read the frames of RGBNT100 in ``root``, split, with ``identity``, ``camera`` and ``image``.
@@ -47,16 +49,4 @@ def read_rgbnt100(root: Path) -> Frames:
     Raises:
         CrossbandError: it is not split yet, or is not there.
     """
-    return frames_of_panels(root, BANDS, "rgbnt100.split_rgbnt100")
-
-
-def split_rgbnt100(root: str | Path, out: str | Path) -> int:
-    """Write the three bands of every frame of the published files apart; what is there already stays.
-
-    Returns:
-        how many frames there are now.
-
-    Raises:
-        CrossbandError: none of the folders, or an image that is not three panels.
-    """
-    return split_panels(Path(root), Path(out), BANDS, _MARK)
+    return _PANELS.frames(root)

@@ -29,6 +29,7 @@ __all__ = [
     "create_pieces",
     "create_segmenter",
     "create_stages",
+    "create_two_bodies",
     "list_segmenters",
     "register_segmenter",
     "segmenter_names",
@@ -224,6 +225,30 @@ def create_pieces(
         [m for m in piece.modules() if isinstance(m, nn.BatchNorm2d)][-1].num_features for piece in pieces
     )
     return pieces.requires_grad_(True), widths, encoder.digest
+
+
+def create_two_bodies(
+    name: str, split: tuple[int, int], pretrained: bool = False
+) -> tuple[nn.Module, nn.Module, str]:
+    """Create two encoders of a kind, each reading its share of the channels.
+
+    A first convolution that reads other than three channels starts from the mean over colors.
+
+    Args:
+        name: a registered encoder.
+        split: channels of the first and of the second.
+        pretrained: whether to start from ImageNet weights.
+
+    Returns:
+        the two networks, to be trained, and the identity of the weights.
+
+    Raises:
+        CrossbandError: an unknown encoder, or missing weights.
+    """
+    first, second = (create_encoder(name, pretrained=pretrained) for _ in range(2))
+    for encoder, channels in zip((first, second), split, strict=True):
+        widen_input(encoder.body, channels)
+    return first.body.requires_grad_(True), second.body.requires_grad_(True), first.digest
 
 
 def three_channels(images: torch.Tensor) -> torch.Tensor:

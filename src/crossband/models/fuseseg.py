@@ -20,9 +20,7 @@ from torchvision.models.densenet import _Transition
 
 from ..bands import Band
 from ..nn.layers import conv_unit, resized
-from ..nn.stages import widen_input
-from ._registry import create_encoder
-from ._segmentation import register_segmenter, streams
+from ._segmentation import create_two_bodies, register_segmenter, streams
 
 __all__ = ["FuseSeg"]
 
@@ -122,12 +120,8 @@ def build_fuseseg(
 ) -> tuple[nn.Module, str]:
     """Build FuseSeg of two DenseNets."""
     split = streams(bands, "fuseseg")
-    first, second = (create_encoder(name, pretrained=pretrained) for _ in range(2))
-    digest = first.digest
-    for encoder, channels in zip((first, second), split, strict=True):
-        widen_input(encoder.body, channels)
-    network = FuseSeg(first.body, second.body, split, classes)
-    return network.requires_grad_(True), digest
+    first, second, digest = create_two_bodies(name, split, pretrained)
+    return FuseSeg(first, second, split, classes), digest
 
 
 def _register(name: str, encoder: str, params: int) -> None:

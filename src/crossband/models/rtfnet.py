@@ -17,9 +17,7 @@ from torch import nn
 from ..bands import Band
 from ..nn.reparam import conv_batchnorm
 from ..nn.resnet import resnet_pieces
-from ..nn.stages import widen_input
-from ._registry import create_encoder
-from ._segmentation import register_segmenter, streams
+from ._segmentation import create_two_bodies, register_segmenter, streams
 
 __all__ = ["RTFNet"]
 
@@ -92,14 +90,9 @@ def build_rtfnet(
 
     The thermal one's first convolution starts from the mean over colors.
     """
-    name = f"resnet{depth}"
     split = streams(bands, f"rtfnet{depth}")
-    first, second = (create_encoder(name, pretrained=pretrained) for _ in range(2))
-    digest = first.digest
-    for encoder, channels in zip((first, second), split, strict=True):
-        widen_input(encoder.body, channels)
-    network = RTFNet(first.body, second.body, split, classes)
-    return network.requires_grad_(True), digest
+    first, second, digest = create_two_bodies(f"resnet{depth}", split, pretrained)
+    return RTFNet(first, second, split, classes), digest
 
 
 def _register(depth: int, params: int) -> None:

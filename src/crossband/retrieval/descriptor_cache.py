@@ -11,18 +11,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
-import re
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from ..errors import CrossbandError
-from ..files import cache_folder
+from ..files import cache_folder, sweep_partials, write_file
 
 __all__ = ["ArrayRows", "DescriptorStore", "Rows", "StoredRows"]
 
@@ -30,7 +27,6 @@ _SHARD_BYTES = 64 << 20
 _SHARD_SECONDS = 60.0  # what a killed run may lose, however slow the model
 _ABANDONED_SECONDS = 24 * 3600.0  # no write takes as long, on whatever machine that shares the folder
 _ROW_BITS = 32  # of a place in a store: a shard has fewer rows
-_PARTIAL = re.compile(r"\.[0-9a-f]{32}")
 
 
 class Rows(Protocol):
@@ -105,8 +101,9 @@ class DescriptorStore:
         self.folder = Path(folder) / fingerprint
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            sweep_partials(self.folder)
             self._sweep()
-            listings = sorted(self.folder.glob("*.json"))
+            listings = sorted(self.folder.glob("[!.]*.json"))
         except OSError as error:
             raise CrossbandError(
                 f"cannot write the store {folder} ({error.strerror}); give another folder", parameter="store"
@@ -155,19 +152,15 @@ class DescriptorStore:
         self._flushed = time.monotonic()
         if not self._pending:
             return
-        name = uuid.uuid4().hex
-        partial, shard = self.folder / f".{name}", self.folder / f"{name}.npy"
+        shard = self.folder / f"{uuid.uuid4().hex}.npy"
         keys, rows = list(self._pending), np.stack(list(self._pending.values()))
         try:
-            _write(partial, lambda file: np.save(file, rows, allow_pickle=False))
-            partial.replace(shard)
-            _write(partial, lambda file: file.write(json.dumps(keys).encode()))
-            partial.replace(shard.with_suffix(".json"))
-        except OSError as error:
-            for path in (partial, shard):
-                with contextlib.suppress(OSError):
-                    path.unlink()
-            raise CrossbandError(f"cannot write the cache {self.folder} ({error.strerror})") from None
+            write_file(shard, lambda path: np.save(path, rows, allow_pickle=False), durable=True)
+            write_file(shard.with_suffix(".json"), json.dumps(keys), durable=True)
+        except CrossbandError:
+            with contextlib.suppress(OSError):
+                shard.unlink()
+            raise
         self._pending.clear()
         self._add_shard(shard, keys, rows)
 
@@ -204,15 +197,13 @@ class DescriptorStore:
             self._shards.append(path)
 
     def _sweep(self) -> None:
-        """Remove what killed runs left half written: partial files, and shards whose list never came."""
-        now = time.time()
-        for path in self.folder.iterdir():
-            if _PARTIAL.fullmatch(path.name) or (
-                path.suffix == ".npy" and not path.with_suffix(".json").exists()
-            ):
-                with contextlib.suppress(OSError):
-                    if now - path.stat().st_mtime > _ABANDONED_SECONDS:
-                        path.unlink()
+        """Remove what killed runs of any machine left a day ago: parts, and shards whose keys never came."""
+        yesterday = time.time() - _ABANDONED_SECONDS
+        for path in [*self.folder.glob(".*.json"), *self.folder.glob("*.npy")]:
+            with contextlib.suppress(OSError):
+                left = path.name.startswith(".") or not path.with_suffix(".json").exists()
+                if left and path.stat().st_mtime < yesterday:
+                    path.unlink()
 
 
 class StoredRows:
@@ -266,10 +257,3 @@ def _unreadable(path: Path, error: Exception) -> CrossbandError:
     return CrossbandError(
         f"cannot read {path} of the store ({reason}); fix that, or give another folder", parameter="store"
     )
-
-
-def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    with open(path, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())

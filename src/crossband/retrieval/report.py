@@ -24,10 +24,11 @@ from .figures import plot_reliability, themed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .benchmark import Benchmark, Run
+    from .benchmark import Benchmark
     from .directions import RouteMatches
     from .explain import Explanation
     from .figures import Ink
+    from .measure import Run
 
 
 class Published(Protocol):

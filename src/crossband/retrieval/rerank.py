@@ -244,12 +244,12 @@ class LocalReader:
 
     Args:
         look: what re-ranks.
-        folder: where a gallery keeps local features; it need not be there.
+        folder: where a gallery keeps local features, if it does; it need not be there.
     """
 
-    def __init__(self, look: SecondLook, folder: Path) -> None:
+    def __init__(self, look: SecondLook, folder: Path | None) -> None:
         self._look = look
-        self._kept = look.store(folder) if folder.is_dir() else None
+        self._kept = look.store(folder) if folder is not None and folder.is_dir() else None
 
     def of_image(self, image: Any, band: Band, units: str | None = None) -> torch.Tensor:
         """Return those of an image, rounded as kept ones are.

@@ -112,7 +112,7 @@ class ServedGallery:
         """See :meth:`crossband.retrieval.Gallery.info`."""
         return {
             "name": self.name,
-            **Gallery.info(self.gallery.folder),
+            **Gallery.info(str(self.gallery.home)),
             "reranks": self.gallery.look is not None,
         }
 
@@ -318,7 +318,7 @@ def _told(catalog: Catalog, name: str, row: Mapping[Any, Any]) -> dict[str, Any]
 
 
 def open_galleries(
-    folders: Mapping[str, Path], describer: Describer, memory: int, device: str
+    galleries: Mapping[str, str | Path], describer: Describer, memory: int, device: str
 ) -> dict[str, ServedGallery]:
     """Open galleries; those of one model share its network.
 
@@ -326,8 +326,8 @@ def open_galleries(
         CrossbandError: one cannot be opened.
     """
     found: dict[str, ServedGallery] = {}
-    for name, folder in folders.items():
-        gallery = Gallery.open(folder, Options(device=device))
+    for name, address in galleries.items():
+        gallery = Gallery.open(address, Options(device=device))
         for other in found.values():
             theirs = other.gallery.descriptor
             if theirs.identity == gallery.descriptor.identity:

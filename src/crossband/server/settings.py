@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from ..errors import CrossbandError
+from ..retrieval.gallery.homes import home_of
 
-__all__ = ["LOCAL", "Settings", "named_folders"]
+__all__ = ["LOCAL", "Settings", "named_folders", "named_galleries"]
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1")
 
@@ -19,7 +21,7 @@ class Settings(BaseModel):
     """Everything that a server is told.
 
     Attributes:
-        galleries: name -> folder.
+        galleries: name -> folder, or another address of a gallery.
         flights: name -> folder of a thermal flight, or of what the chain found in one.
         map: semantic map or GeoTIFF that positions are drawn on.
         models: folder of networks of the flight's chain, of which ``segmentation`` and ``detection`` serve
@@ -44,7 +46,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    galleries: dict[str, Path]
+    galleries: dict[str, str | Path]
     flights: dict[str, Path] = Field(default_factory=dict)
     map: Path | None = None
     models: Path | None = None
@@ -98,15 +100,39 @@ def named_folders(folders: list[Path], what: str) -> dict[str, Path]:
         >>> list(named_folders([Path("."), Path(".")], "gallery"))[1].endswith("-2")
         True
     """
-    found: dict[str, Path] = {}
     for folder in folders:
         if not folder.exists():
             raise CrossbandError(f"there is no {what} at {folder}; name a folder that is there", parameter=what)
-        plain = "".join(s if s.isalnum() or s in "-_." else "-" for s in folder.resolve().name).strip(".")
-        name = plain = plain or what
-        number = 1
+    return dict(zip(_names([folder.resolve().name for folder in folders], what), folders, strict=True))
+
+
+def named_galleries(galleries: Sequence[str]) -> dict[str, str | Path]:
+    """Name galleries by the last part of their addresses, as :func:`named_folders` names folders.
+
+    Raises:
+        CrossbandError: a folder that is not there, or no address of a gallery.
+
+    Example:
+        >>> named_galleries(["s3://bucket/north", "milvus://localhost:19530/north"])
+        {'north': 's3://bucket/north', 'north-2': 'milvus://localhost:19530/north'}
+    """
+    folders = [home_of(gallery).folder for gallery in galleries]
+    named_folders([folder for folder in folders if folder is not None], "gallery")
+    lasts = [
+        gallery.rstrip("/").rpartition("/")[2] if folder is None else folder.resolve().name
+        for gallery, folder in zip(galleries, folders, strict=True)
+    ]
+    return dict(zip(_names(lasts, "gallery"), galleries, strict=True))
+
+
+def _names(lasts: Sequence[str], what: str) -> list[str]:
+    """Names that an address may hold, each once."""
+    found: list[str] = []
+    for last in lasts:
+        plain = "".join(s if s.isalnum() or s in "-_." else "-" for s in last).strip(".") or what
+        name, number = plain, 1
         while name in found:
             number += 1
             name = f"{plain}-{number}"
-        found[name] = folder
+        found.append(name)
     return found

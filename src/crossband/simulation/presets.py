@@ -17,7 +17,7 @@ from .sky import Conditions
 from .studio import Shot
 from .sun import sun_direction
 from .traffic import FLEET, fleet_vehicle
-from .vehicles import BODIES
+from .vehicle_bodies import BODIES
 
 __all__ = ["PRESETS", "Preset", "list_presets", "plan", "register_preset"]
 

@@ -15,7 +15,7 @@ from .shade import Picture, render
 from .sky import Conditions, Light
 from .textures import FacadeTable
 from .traffic import FLEET, Actor, Pose, Traffic, fleet_vehicle, make_traffic, vehicle_actor
-from .vehicles import BODIES
+from .vehicle_bodies import BODIES
 
 __all__ = ["Misalignment", "Shot", "Studio", "Take"]
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from .materials import M, column
 from .meshes import Kind, Mesh, box, loft, merge, smooth, tube
+from .vehicle_bodies import BODIES, Body
 
-__all__ = ["BODIES", "COLORS", "Body", "Vehicle", "draw_vehicle", "engine_warmth", "vehicle_mesh"]
+__all__ = ["COLORS", "Vehicle", "draw_vehicle", "engine_warmth", "vehicle_mesh"]
 
 COLORS: dict[str, tuple[float, float, float]] = {
     "white": (0.72, 0.72, 0.70),
@@ -24,193 +25,6 @@ COLORS: dict[str, tuple[float, float, float]] = {
     "brown": (0.14, 0.075, 0.04),
 }
 
-
-@dataclass(frozen=True)
-class Body:
-    """A type of vehicle.
-
-    Attributes:
-        length, width, height: meters.
-        stations: outline of the side, rows of (x / length, belt / height, top / height, top width / width).
-        side_glass: pairs of stations between which the side above the belt is glass.
-        top_glass: stations after which the top is glass (windshield and rear window).
-        wheel: radius of the wheels, meters.
-        axles: positions of the axles, x / length.
-        engine: where the engine is, x / length.
-        share: how many of all vehicles are of this type.
-    """
-
-    length: float
-    width: float
-    height: float
-    stations: tuple[tuple[float, float, float, float], ...]
-    side_glass: tuple[tuple[int, int], ...]
-    top_glass: tuple[int, ...]
-    wheel: float = 0.32
-    axles: tuple[float, ...] = (-0.30, 0.31)
-    engine: float = 0.37
-    share: float = 1.0
-
-
-BODIES: dict[str, Body] = {
-    "sedan": Body(
-        4.6,
-        1.80,
-        1.45,
-        (
-            (-0.50, 0.50, 0.58, 0.90),
-            (-0.485, 0.62, 0.69, 0.90),
-            (-0.34, 0.64, 0.72, 0.86),
-            (-0.21, 0.645, 0.965, 0.70),
-            (-0.185, 0.645, 0.97, 0.70),
-            (-0.02, 0.64, 1.0, 0.70),
-            (0.00, 0.64, 1.0, 0.70),
-            (0.09, 0.635, 0.975, 0.70),
-            (0.25, 0.625, 0.69, 0.84),
-            (0.38, 0.585, 0.645, 0.86),
-            (0.475, 0.52, 0.575, 0.82),
-            (0.50, 0.40, 0.44, 0.80),
-        ),
-        ((3, 5), (6, 8)),
-        (2, 7),
-        share=4.0,
-    ),
-    "hatchback": Body(
-        3.95,
-        1.72,
-        1.48,
-        (
-            (-0.50, 0.48, 0.55, 0.88),
-            (-0.485, 0.63, 0.69, 0.86),
-            (-0.41, 0.64, 0.94, 0.72),
-            (-0.38, 0.64, 0.96, 0.70),
-            (-0.12, 0.64, 1.0, 0.70),
-            (-0.10, 0.64, 1.0, 0.70),
-            (0.06, 0.63, 0.98, 0.70),
-            (0.25, 0.62, 0.69, 0.84),
-            (0.39, 0.58, 0.635, 0.84),
-            (0.475, 0.52, 0.57, 0.80),
-            (0.50, 0.38, 0.43, 0.78),
-        ),
-        ((3, 4), (5, 7)),
-        (1, 6),
-        share=3.0,
-    ),
-    "suv": Body(
-        4.65,
-        1.90,
-        1.72,
-        (
-            (-0.50, 0.50, 0.56, 0.90),
-            (-0.487, 0.62, 0.68, 0.88),
-            (-0.43, 0.63, 0.95, 0.76),
-            (-0.40, 0.63, 0.97, 0.75),
-            (-0.16, 0.63, 1.0, 0.75),
-            (-0.14, 0.63, 1.0, 0.75),
-            (0.07, 0.625, 0.985, 0.75),
-            (0.23, 0.62, 0.68, 0.86),
-            (0.40, 0.59, 0.64, 0.88),
-            (0.48, 0.55, 0.60, 0.86),
-            (0.50, 0.40, 0.45, 0.84),
-        ),
-        ((3, 4), (5, 7)),
-        (1, 6),
-        wheel=0.38,
-        share=3.0,
-    ),
-    "van": Body(
-        5.3,
-        2.0,
-        2.35,
-        (
-            (-0.50, 0.42, 0.95, 0.88),
-            (-0.495, 0.50, 0.985, 0.86),
-            (-0.10, 0.50, 1.0, 0.86),
-            (0.13, 0.50, 1.0, 0.86),
-            (0.15, 0.50, 1.0, 0.86),
-            (0.27, 0.50, 0.97, 0.84),
-            (0.40, 0.48, 0.54, 0.86),
-            (0.48, 0.42, 0.46, 0.84),
-            (0.50, 0.30, 0.33, 0.82),
-        ),
-        ((4, 6),),
-        (5,),
-        wheel=0.34,
-        axles=(-0.30, 0.33),
-        engine=0.42,
-        share=1.2,
-    ),
-    "pickup": Body(
-        5.2,
-        1.88,
-        1.78,
-        (
-            (-0.50, 0.52, 0.575, 0.94),
-            (-0.495, 0.54, 0.58, 0.94),
-            (-0.13, 0.545, 0.585, 0.94),
-            (-0.12, 0.56, 0.965, 0.74),
-            (-0.10, 0.56, 0.98, 0.74),
-            (0.00, 0.56, 1.0, 0.74),
-            (0.015, 0.56, 1.0, 0.74),
-            (0.09, 0.56, 0.98, 0.74),
-            (0.21, 0.56, 0.625, 0.86),
-            (0.40, 0.54, 0.60, 0.88),
-            (0.485, 0.50, 0.55, 0.86),
-            (0.50, 0.38, 0.42, 0.84),
-        ),
-        ((4, 5), (6, 8)),
-        (7,),
-        wheel=0.39,
-        axles=(-0.31, 0.33),
-        share=1.0,
-    ),
-    "bus": Body(
-        11.2,
-        2.5,
-        3.05,
-        (
-            (-0.50, 0.42, 0.93, 0.92),
-            (-0.495, 0.42, 0.98, 0.92),
-            (-0.46, 0.42, 1.0, 0.92),
-            (-0.30, 0.42, 1.0, 0.92),
-            (-0.29, 0.42, 1.0, 0.92),
-            (-0.10, 0.42, 1.0, 0.92),
-            (-0.09, 0.42, 1.0, 0.92),
-            (0.10, 0.42, 1.0, 0.92),
-            (0.11, 0.42, 1.0, 0.92),
-            (0.30, 0.42, 1.0, 0.92),
-            (0.31, 0.42, 1.0, 0.92),
-            (0.48, 0.40, 0.99, 0.92),
-            (0.50, 0.34, 0.94, 0.92),
-        ),
-        ((2, 3), (4, 5), (6, 7), (8, 9), (10, 11)),
-        (11,),
-        wheel=0.48,
-        axles=(-0.27, 0.30),
-        engine=-0.44,
-        share=0.5,
-    ),
-    "truck": Body(
-        7.4,
-        2.4,
-        3.1,
-        (
-            (0.235, 0.45, 0.80, 0.90),
-            (0.24, 0.45, 0.84, 0.90),
-            (0.33, 0.45, 0.85, 0.90),
-            (0.345, 0.45, 0.85, 0.90),
-            (0.44, 0.44, 0.83, 0.90),
-            (0.495, 0.42, 0.46, 0.94),
-            (0.50, 0.24, 0.27, 0.94),
-        ),
-        ((3, 5),),
-        (4,),
-        wheel=0.46,
-        axles=(-0.33, -0.20, 0.36),
-        engine=0.38,
-        share=0.8,
-    ),
-}
 
 _LOADS: dict[str, tuple[str, ...]] = {
     "sedan": ("none", "none", "roof box", "taxi sign"),
@@ -231,7 +45,7 @@ class Vehicle:
     Attributes:
         number: the instance number in the label images.
         identity: its name in manifests.
-        body: a key of :data:`BODIES`.
+        body: a key of :data:`~crossband.simulation.vehicle_bodies.BODIES`.
         color: a key of :data:`COLORS`.
         paint: linear reflectance in red, green, blue of this very car.
         nir: reflectance of its paint in the near infrared: black paints differ there.

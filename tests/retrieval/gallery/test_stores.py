@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
@@ -13,32 +13,14 @@ import pytest
 
 from crossband.errors import CrossbandError
 from crossband.retrieval.gallery.lance import METADATA, GalleryStore, LanceStore, row_schema
-from crossband.retrieval.gallery.milvus import MilvusStore, milvus_address
+from crossband.retrieval.gallery.milvus import MilvusStore
+from crossband.retrieval.gallery.milvus_files import MilvusFiles, milvus_address
 from tests.retrieval.gallery.test_lance import SIZE, rows
 
 Make = Callable[[int], GalleryStore]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[str]:
-    """A Milvus server of its own on this machine, from its wheel."""
-    milvus = pytest.importorskip("milvus", reason="a real server comes with the package milvus")
-    pytest.importorskip("pymilvus", reason="its client is pymilvus")
-    found = milvus.MilvusServer()
-    found.set_base_dir(str(tmp_path_factory.mktemp("milvus")))
-    with socket.socket() as some:
-        some.bind(("127.0.0.1", 0))
-        found.listen_port = some.getsockname()[1]
-    try:
-        found.start()
-    except Exception as error:  # whatever this machine cannot do
-        pytest.skip(f"the Milvus server does not start here: {error}")
-    yield f"milvus://127.0.0.1:{found.listen_port}"
-    with suppress(Exception):
-        found.stop()
-
-
-ENGINES = ["lance", pytest.param("milvus", marks=pytest.mark.slow)]
+ENGINES = ["lance", *(pytest.param(name, marks=pytest.mark.slow) for name in ("s3", "milvus"))]
 
 
 @pytest.fixture(params=ENGINES)
@@ -46,6 +28,9 @@ def make(request, tmp_path) -> Make:
     """Make an empty store with vectors of some size."""
     if request.param == "lance":
         return lambda size: LanceStore(tmp_path / "rows.lance", row_schema(size, "float32"))
+    if request.param == "s3":
+        there = f"{request.getfixturevalue('bucket')}/{time.time_ns()}"
+        return lambda size: LanceStore(there, row_schema(size, "float32"))
     address = f"{request.getfixturevalue('server')}/t{time.time_ns()}"
     return lambda size: MilvusStore(address, row_schema(size, "float32"))
 
@@ -61,6 +46,8 @@ def store(request, tmp_path) -> GalleryStore:
     """An empty store."""
     if request.param == "lance":
         return LanceStore(tmp_path / "rows.lance", row_schema(SIZE, "float32"))
+    if request.param == "s3":
+        return LanceStore(f"{request.getfixturevalue('bucket')}/{time.time_ns()}", row_schema(SIZE, "float32"))
     found = request.getfixturevalue("collection")
     found.delete("key >= ''")
     return found
@@ -135,7 +122,7 @@ def test_a_server_that_is_not_there_is_one_sentence():
 
 @pytest.mark.slow
 def test_files_of_any_size_are_kept_beside_the_rows_on_milvus(server):
-    store = MilvusStore(f"{server}/files{time.time_ns()}", row_schema(SIZE, "float32"))
+    store = MilvusFiles(f"{server}/files{time.time_ns()}")
     assert store.read_file("gallery.json") is None
     for data in (bytes(range(256)) * 700, b"short", b""):
         store.write_file("gallery.json", data)

@@ -1,8 +1,8 @@
 """A gallery: descriptors kept on disk to be searched, with the model that made them.
 
-A gallery is a folder: ``descriptor.safetensors`` (encoder, weights' hash, layer, pooling, preprocessing,
-axes and the means of every band), ``gallery.json`` and the rows (:mod:`.lance`). A query is
-described by what lies in the folder, so it can never be described differently from the gallery.
+A gallery is ``descriptor.safetensors`` (encoder, weights' hash, layer, pooling, preprocessing, axes and the
+means of every band), ``gallery.json`` and the rows (:mod:`.lance`), in a folder or elsewhere (:mod:`.homes`). A
+query is described by what lies there, so it can never be described differently from the gallery.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -26,7 +25,6 @@ from ... import __version__
 from ...bands import Band, parse_band
 from ...datasets import images_by_stem
 from ...errors import CrossbandError, DamagedFileError, ImageFault
-from ...files import write_file
 from ...frames import Frames
 from ...io import as_image
 from ...progress import Progress, note, track
@@ -48,20 +46,19 @@ from ..search_result import SearchResult, as_images
 from ..sequence import check_length
 from ..shipped import shipped_means
 from .exact import Match, Part, Quantized, matches_of, nearest, vectors_of
+from .homes import DESCRIPTOR, METADATA_FILE, Home, home_of, taken
 from .items import Indexed, Item, known_columns
-from .lance import GalleryStore, LanceStore, row_schema
-from .locks import alone_in
+from .lance import GalleryStore, row_schema
+from .metadata import FORMAT, check_dtype, read_metadata
 from .walk import found_together, natural
 
-__all__ = ["Added", "Gallery", "Match", "check_dtype", "read_metadata", "rows_at_once", "search"]
+__all__ = ["Added", "Gallery", "Match", "rows_at_once", "search"]
 
-_FORMAT = "crossband-gallery-1"
 _BATCH = 1000
 _BATCH_BYTES = 128 << 20  # of pooled vectors: flattened maps are added in smaller batches
 _EXACT_UP_TO = 1_000_000
 _STREAM_BYTES = 8 << 20  # of vectors at a time: the store reads many such batches ahead
 _ROW_BYTES = 512  # what a row takes in memory besides its vector
-_DTYPES = ("float32", "int8")
 _LEAST_FOR_A_MEAN = 5  # images; with one, RoadScene loses 4 points at worst, with five one
 
 
@@ -88,13 +85,13 @@ class Gallery:
     """A gallery on disk; make one with :meth:`create`, open one with :meth:`open`.
 
     Attributes:
-        folder: where it lies.
+        home: where it lives; as text, its address.
         descriptor: what its rows were made with, band means included.
         rows: its rows.
     """
 
-    def __init__(self, folder: Path, descriptor: Descriptor, rows: GalleryStore, scale: float) -> None:
-        self.folder, self.descriptor, self.rows = folder, descriptor, rows
+    def __init__(self, home: Home, descriptor: Descriptor, rows: GalleryStore, scale: float) -> None:
+        self.home, self.descriptor, self.rows = home, descriptor, rows
         self._scale = scale  # 0 for float32 rows; else int8 = round(scale * number)
         self._memory: tuple[object, pa.Table, Rows] | None = None
         self._said = False
@@ -103,7 +100,7 @@ class Gallery:
     @classmethod
     def create(
         cls,
-        folder: str | Path,
+        gallery: str | Path,
         descriptor: Descriptor,
         sample: np.ndarray,
         dtype: str = "float32",
@@ -112,77 +109,93 @@ class Gallery:
         """Create an empty gallery for a descriptor that already has its band means.
 
         Args:
-            folder: must not hold a gallery.
+            gallery: a folder or another address (:func:`.homes.home_of`) that holds none.
             descriptor: with its means.
             sample: some final vectors ``(n, k)``, which tell the size and the range of int8 values.
             dtype: ``float32``, or ``int8`` for a quarter of the disk.
             bands: those it is meant to keep.
 
         Raises:
-            CrossbandError: the folder is taken or cannot be written, or an unknown dtype.
+            CrossbandError: the address is taken or cannot be written, or an unknown dtype.
         """
-        folder = Path(folder)
         check_dtype(dtype)
+        home = home_of(gallery)
         scale = 127 / max(float(np.quantile(np.abs(sample), 0.9999)), 1e-12) if dtype == "int8" else 0.0
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with alone_in(folder):
-                if (folder / "gallery.json").exists():
-                    raise CrossbandError(
-                        f"{folder} holds a gallery already; choose another folder", parameter="gallery"
-                    )
-                if (folder / "rows.lance").exists():  # of a creation that was interrupted
-                    shutil.rmtree(folder / "rows.lance")
-                descriptor.save(folder / "descriptor.safetensors")
-                rows = LanceStore(folder / "rows.lance", row_schema(sample.shape[1], dtype))
-                metadata: dict[str, object] = {"format": _FORMAT, "crossband": __version__, "dtype": dtype}
-                metadata |= {"scale": scale, "bands": [band.value for band in bands]}
-                write_file(folder / "gallery.json", json.dumps(metadata))
-        except OSError as error:
-            raise CrossbandError(f"cannot write the gallery {folder} ({error.strerror})") from None
-        return cls(folder, descriptor, rows, scale)
+        metadata: dict[str, object] = {"format": FORMAT, "crossband": __version__, "dtype": dtype}
+        metadata |= {"scale": scale, "size": sample.shape[1], "bands": [band.value for band in bands]}
+        with tempfile.TemporaryDirectory() as work:
+            saved = descriptor.save(Path(work) / DESCRIPTOR).read_bytes()
+        home.create(saved, metadata)
+        return cls(home, descriptor, home.rows(metadata), scale)
 
     @classmethod
-    def open(cls, folder: str | Path, options: Options = DEFAULT_OPTIONS) -> Gallery:
+    def open(cls, gallery: str | Path, options: Options = DEFAULT_OPTIONS) -> Gallery:
         """Open a gallery; only the options weights and device count, the rest is the gallery's own.
+
+        Args:
+            gallery: a folder, ``s3://BUCKET/PREFIX`` (``gs://``, ``az://``) or ``milvus://HOST:PORT/NAME``.
+            options: where weights lie, and the device.
 
         Raises:
             CrossbandError: no gallery, a damaged one, or weights other than those that made it.
         """
-        folder, metadata = Path(folder), read_metadata(folder)
-        rows = Gallery.open_rows(folder)
-        descriptor = read_descriptor(folder / "descriptor.safetensors", options)
+        home = home_of(gallery)
+        metadata, rows = _opened(home)
+        with home.file(DESCRIPTOR) as path:
+            descriptor = read_descriptor(path, options)
         if descriptor.axes is not None:
             size = descriptor.axes.shape[1]
         else:
             size = len(next(iter((descriptor.means or {}).values()), np.empty(rows.size)))
         if size != rows.size:
             raise CrossbandError(
-                f"{folder / 'descriptor.safetensors'} makes vectors of {size} dims, the gallery's rows have "
+                f"{home}/{DESCRIPTOR} makes vectors of {size} dims, the gallery's rows have "
                 f"{rows.size}; one of them belongs to another gallery"
             )
-        return cls(folder, descriptor, rows, float(metadata["scale"]))
+        return cls(home, descriptor, rows, float(metadata["scale"]))
 
     @staticmethod
-    def open_rows(folder: str | Path) -> GalleryStore:
+    def open_rows(gallery: str | Path) -> GalleryStore:
         """Open the rows of a gallery alone, for work that needs no model.
 
         Raises:
             CrossbandError: no gallery there, or a damaged one.
         """
-        metadata, rows = read_metadata(folder), LanceStore(Path(folder) / "rows.lance")
-        if rows.dtype != metadata["dtype"]:
-            raise CrossbandError(
-                f"{Path(folder) / 'gallery.json'} says {metadata['dtype']}, the rows are {rows.dtype}; "
-                "one of them belongs to another gallery"
-            )
-        return rows
+        return _opened(home_of(gallery))[1]
 
     @staticmethod
-    def info(folder: str | Path) -> dict[str, object]:
+    def copy(source: str | Path, target: str | Path) -> int:
+        """Copy a gallery to another address, as from a folder to a server; return the number of its rows.
+
+        Local features are not copied. A copy that was stopped is completed by beginning it again.
+
+        Raises:
+            CrossbandError: no gallery at the source, or another one at the target.
+        """
+        home, to = home_of(source), home_of(target)
+        metadata, rows = _opened(home)
+        metadata["size"] = rows.size
+        descriptor = home.read_file(DESCRIPTOR)
+        if descriptor is None:
+            raise DamagedFileError(f"{home} has no {DESCRIPTOR}; index its frames into another")
+        if not to.exists():
+            to.create(descriptor, metadata)
+        elif to.read_file(DESCRIPTOR) != descriptor or read_metadata(to)["dtype"] != metadata["dtype"]:
+            raise taken(to)
+        copied = to.rows(metadata)
+        with Progress(n := rows.count(), "copying", "rows") as progress:
+            for batch in rows.stream(row_schema(1, "float32").names, rows_at_once(rows.size)):
+                copied.upsert(batch)
+                progress.advance(len(batch))
+        return n
+
+    @staticmethod
+    def info(gallery: str | Path) -> dict[str, object]:
         """Return what a gallery holds and what made it; no model is loaded."""
-        metadata, rows = read_metadata(folder), Gallery.open_rows(folder)
-        made_by = descriptor_metadata(Path(folder) / "descriptor.safetensors")
+        home = home_of(gallery)
+        metadata, rows = _opened(home)
+        with home.file(DESCRIPTOR) as path:
+            made_by = descriptor_metadata(path)
         bands = {band.value: rows.count(f"band = '{band.value}'") for band in Band}
         meant = [band for band in metadata.get("bands", []) if not bands[band]]
         return {
@@ -204,19 +217,19 @@ class Gallery:
 
         Where a run was stopped between two, rows of one may be missing altogether.
         """
-        meant = read_metadata(self.folder).get("bands")
+        meant = read_metadata(self.home).get("bands")
         if meant is None:  # of a version that kept no record
             return [band for band in among if self.rows.count(f"band = '{band.value}'")] or among
         return [band for band in among if band.value in meant] or among
 
     def keep_bands(self, bands: list[Band]) -> None:
         """Enter bands into the gallery's record, before the first of their rows is written."""
-        with alone_in(self.folder):
-            metadata = read_metadata(self.folder)
+        with self.home.alone():
+            metadata = read_metadata(self.home)
             meant = metadata.get("bands") or [b.value for b in Band if self.rows.count(f"band = '{b.value}'")]
             both = [band.value for band in Band if band.value in meant or band in bands]
             if both != metadata.get("bands"):
-                write_file(self.folder / "gallery.json", json.dumps({**metadata, "bands": both}))
+                self.home.write_file(METADATA_FILE, json.dumps({**metadata, "bands": both}).encode())
 
     def __len__(self) -> int:
         return self.rows.count()
@@ -227,9 +240,9 @@ class Gallery:
         return SecondLook.of(self.descriptor)
 
     @property
-    def local_folder(self) -> Path:
-        """Where the local features of its images are kept, if they are."""
-        return self.folder / "local"
+    def local_folder(self) -> Path | None:
+        """Where local features of its images are kept, if they are; ``None`` where it lives in no folder."""
+        return None if self.home.folder is None else self.home.folder / "local"
 
     def rerank(
         self, image: Any, band: Band | str, matches: list[Match], first: int, units: str | None = None
@@ -292,7 +305,13 @@ class Gallery:
             local: also keep the local features of what is added; a gallery that keeps some keeps all.
         """
         self.keep_bands(bands)
-        look = self.look if local or self.local_folder.is_dir() else None
+        folder = self.local_folder
+        if local and folder is None:
+            raise CrossbandError(
+                f"local features are kept in folders alone, not at {self.home}; leave them out",
+                parameter="local",
+            )
+        look = self.look if local or (folder is not None and folder.is_dir()) else None
         there = Indexed.of(self.rows)
         done = Added(0, 0, [])
         for band in bands:
@@ -312,7 +331,7 @@ class Gallery:
                     workers=workers,
                     required=False,
                     look=look,
-                    local_store=self.local_folder,
+                    local_store=folder,
                 )
                 new, old = 0, 0
                 if band in embedding.bands:
@@ -486,7 +505,7 @@ class Gallery:
         """The matches of queries in time, by all of them."""
         if not self._fits(max_memory):
             raise CrossbandError(
-                f"sequences are searched in memory, and {self.folder} does not fit; allow more",
+                f"sequences are searched in memory, and {self.home} does not fit; allow more",
                 parameter="max_memory",
             )
         table, rows, keep = next(self._in_memory(where))
@@ -546,10 +565,10 @@ class Gallery:
         if exact is False and self._scale:
             raise CrossbandError("an int8 gallery has no index; omit exact, or use float32")
         if not (n := self.rows.count()):
-            raise CrossbandError(f"the gallery {self.folder} is empty; crossband index fills it")
+            raise CrossbandError(f"the gallery {self.home} is empty; crossband index fills it")
         if where is not None and not self.rows.count(where):
             raise CrossbandError(
-                f"nothing to search in {self.folder}: no item fulfils {where!r}; choose another condition",
+                f"nothing to search in {self.home}: no item fulfils {where!r}; choose another condition",
                 parameter="where",
             )
         tiles = max(max_memory // 4, 64 * self.rows.size)
@@ -557,7 +576,7 @@ class Gallery:
         if csls:
             if not fits:
                 raise CrossbandError(
-                    f"CSLS is searched in memory, and {self.folder} does not fit; allow more, or leave it out",
+                    f"CSLS is searched in memory, and {self.home} does not fit; allow more, or leave it out",
                     parameter="max_memory",
                 )
             table, rows, keep = next(self._in_memory(where))
@@ -568,7 +587,7 @@ class Gallery:
             exact = bool(self._scale) or (fits and n <= _EXACT_UP_TO) or not self.rows.indexed()
             if exact and not fits and not self._scale:
                 note(
-                    f"{self.folder} is read from disk for every search; "
+                    f"{self.home} is read from disk for every search; "
                     "an index makes it fast; crossband gallery optimize builds it"
                 )
         if not exact:
@@ -636,44 +655,16 @@ class Gallery:
         return known.append_column(schema.field("vector"), numbers)
 
 
-# what is known of some rows, their vectors, and which may be found
-
-
-def check_dtype(dtype: str) -> None:
-    """Refuse a dtype that no gallery has."""
-    if dtype not in _DTYPES:
-        raise CrossbandError(f"a gallery holds {' or '.join(_DTYPES)}, not {dtype!r}")
-
-
-def read_metadata(folder: str | Path) -> dict[str, Any]:
-    """Read and check ``gallery.json``.
-
-    Raises:
-        CrossbandError: no gallery there, a damaged one, or one of another version.
-    """
-    path = Path(folder) / "gallery.json"
-    try:
-        metadata = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise CrossbandError(f"no gallery at {folder}; crossband index makes one") from None
-    except OSError as error:
-        raise CrossbandError(f"the gallery {folder} cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError):
-        raise DamagedFileError(
-            f"no gallery: {path} is damaged; index into another", parameter="gallery"
-        ) from None
-    if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
-        raise CrossbandError(f"{folder} holds no gallery that this version reads; index it again")
-    dtype, scale = metadata.get("dtype"), metadata.get("scale")
-    number = scale if isinstance(scale, int | float) and not isinstance(scale, bool) else -1
-    scaled = 0 < number < 1e30 if dtype == "int8" else number == 0
-    if dtype not in _DTYPES or not scaled or not isinstance(metadata.get("crossband"), str):
-        raise DamagedFileError(
-            f"no gallery: {path} does not say dtype, scale and version as crossband writes them; "
-            "index into another",
-            parameter="gallery",
+def _opened(home: Home) -> tuple[dict[str, Any], GalleryStore]:
+    """What a gallery says of itself, and its rows."""
+    metadata = read_metadata(home)
+    rows = home.rows(metadata)
+    if rows.dtype != metadata["dtype"]:
+        raise CrossbandError(
+            f"{home}/{METADATA_FILE} says {metadata['dtype']}, the rows are {rows.dtype}; "
+            "one of them belongs to another gallery"
         )
-    return metadata
+    return metadata, rows
 
 
 def search(

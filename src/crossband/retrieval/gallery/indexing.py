@@ -23,8 +23,10 @@ from ..descriptor import (
     Options,
 )
 from ..embed import Embedding, embed
-from .gallery import Added, Gallery, check_dtype, rows_at_once
+from .gallery import Added, Gallery, rows_at_once
+from .homes import FolderHome, Home, home_of
 from .locks import working_folder
+from .metadata import check_dtype
 
 __all__ = ["index"]
 
@@ -49,14 +51,16 @@ def index(
 
     Args:
         frames: what to index.
-        gallery: the gallery's folder.
+        gallery: the gallery's folder, ``s3://BUCKET/PREFIX`` (``gs://``, ``az://``) or
+            ``milvus://HOST:PORT/NAME``.
         model: the descriptor; for a gallery that is there, its own, and any other is refused.
         bands: the bands to keep; without them all of the frames', in a gallery that is there those it has.
         options: how images are read and where weights lie; for a gallery that is there, how images are read
             is its own, and what is given otherwise than the default is refused where it differs.
         dtype: ``float32``, as by default, or ``int8``; for a gallery that is there, its own.
-        store: the folder of the descriptor store; without it, one inside the gallery that is removed at
-            the end. A run that is stopped or killed continues from it.
+        store: the folder of the descriptor store; without it, one inside the gallery, or of the user's cache
+            where the gallery is in no folder, that is removed at the end. A run that is stopped or killed
+            continues from it.
         workers: threads that read.
         local: keep the local features of the images too, about 100 kB each, so that searches are re-ranked
             without the images; only images that are added now.
@@ -66,7 +70,7 @@ def index(
     """
     if str(gallery).strip() == "":
         raise CrossbandError("the gallery's folder is empty text; name one", parameter="gallery")
-    folder = Path(gallery)
+    home = home_of(gallery)
     bands = [bands] if isinstance(bands, str) else bands
     kept = list(dict.fromkeys(parse_band(band) for band in bands)) if bands else list(frames.bands)
     for band in kept:
@@ -77,27 +81,38 @@ def index(
         raise CrossbandError(
             f"a gallery keeps paths as UTF-8, and the folder {os.fsencode(frames.root)!r} is none; rename it"
         )
-    there = (folder / "gallery.json").exists()
-    if not there and folder == Path():  # what an empty variable of a shell becomes
-        raise CrossbandError("no gallery is made in the current folder itself; name one", parameter="gallery")
-    if there:
-        make_folder(folder)  # refused now where it cannot be written
-    elif store is not None:
-        make_folder(folder.parent)
-    with working_folder(folder, store) as work:
+    there = _prepared(home, store)
+    with working_folder(home.work, store) as work:
         if there:
-            opened = Gallery.open(folder, options)
+            opened = Gallery.open(gallery, options)
             _check_same(opened, model, options, dtype)
             _check_rig(opened, frames)
             kept = kept if bands else opened.bands(kept)
         else:
-            opened = _created(frames, folder, model, kept, options, dtype, work, workers)
+            opened = _created(frames, gallery, model, kept, options, dtype, work, workers)
         return opened.add(frames, kept, store=work, workers=workers, local=local)
+
+
+def _prepared(home: Home, store: str | Path | None) -> bool:
+    """Whether the gallery is there; refuses what cannot be written before any work."""
+    there = home.exists()
+    if isinstance(home, FolderHome):
+        if not there and home.work == Path():  # what an empty variable of a shell becomes
+            raise CrossbandError(
+                "no gallery is made in the current folder itself; name one", parameter="gallery"
+            )
+        if there:
+            make_folder(home.work)
+        elif store is not None:
+            make_folder(home.work.parent)
+    elif store is None:
+        make_folder(home.work.parent)
+    return there
 
 
 def _created(
     frames: Frames,
-    folder: Path,
+    gallery: str | Path,
     model: str | Descriptor | None,
     kept: list[Band],
     options: Options,
@@ -117,11 +132,11 @@ def _created(
     descriptor = replace(descriptor, means=means)
     try:
         sample = _sample(embedding, descriptor, kept)
-        return Gallery.create(folder, descriptor, sample, dtype or "float32", kept)
+        return Gallery.create(gallery, descriptor, sample, dtype or "float32", kept)
     except CrossbandError:
-        if not (folder / "gallery.json").exists():
+        if not home_of(gallery).exists():
             raise
-    opened = Gallery.open(folder, options)
+    opened = Gallery.open(gallery, options)
     _check_same(opened, model, options, dtype)
     return opened
 
@@ -165,7 +180,7 @@ def _check_rig(gallery: Gallery, frames: Frames) -> None:
 
 def _other(gallery: Gallery, option: str, has: str, given: str) -> CrossbandError:
     return CrossbandError(
-        f"the gallery {gallery.folder} was made with {has}, not with {given}; "
+        f"the gallery {gallery.home} was made with {has}, not with {given}; "
         f"leave the {option.replace('_', ' ')} out, or index into another gallery",
         parameter=option,
     )

@@ -11,7 +11,7 @@ import random
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +21,15 @@ import pyarrow as pa
 from ...errors import CrossbandError
 from .conditions import Kind, parse_condition, to_sql
 
-__all__ = ["CONDITION_COLUMNS", "METADATA", "TEXT_COLUMNS", "GalleryStore", "LanceStore", "row_schema"]
+__all__ = [
+    "CONDITION_COLUMNS",
+    "METADATA",
+    "TEXT_COLUMNS",
+    "GalleryStore",
+    "LanceFiles",
+    "LanceStore",
+    "row_schema",
+]
 
 METADATA = {
     "split": pa.string(),
@@ -43,7 +51,7 @@ CONDITION_COLUMNS: dict[str, Kind] = {
     **{name: "text" if kind == pa.string() else "number" for name, kind in METADATA.items()},
 }
 """What a condition may name."""
-_TABLE = "vectors"
+_TABLE, _FILES = "vectors", "files"
 _ATTEMPTS = 10
 _SOURCE = re.compile(r",? /\S+\.rs:\d+.*$")  # where in the engine's own source an error arose
 
@@ -121,12 +129,9 @@ class LanceStore:
     """
 
     def __init__(self, uri: str | Path, schema: pa.Schema | None = None) -> None:
-        import lancedb
-
         self._uri = uri
         with _Sentences(f"cannot open a gallery at {uri}"):
-            # every read sees what other processes have committed
-            database = lancedb.connect(str(uri), read_consistency_interval=datetime.timedelta(0))
+            database = _connected(uri)
             if schema is not None:
                 self._table = database.create_table(_TABLE, schema=schema, exist_ok=True)
             else:
@@ -233,19 +238,84 @@ class LanceStore:
         return self._table.merge_insert("key").when_matched_update_all()
 
     def _commit(self, change: Callable[[], Any]) -> Any:
-        """Make a change, again if another writer's came between."""
         with self._sentences():
-            for attempt in range(_ATTEMPTS):
-                try:
-                    return change()
-                except (ValueError, RuntimeError, OSError) as error:
-                    if "conflict" not in str(error).lower() or attempt == _ATTEMPTS - 1:
-                        raise
-                    time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))
-        return None
+            return _committed(change)
 
     def _sentences(self) -> _Sentences:
         return _Sentences(f"the rows {self._uri} cannot be used and may be damaged")
+
+
+class LanceFiles:
+    """A gallery's small files as rows of a table beside its own: for databases on an object store.
+
+    Args:
+        uri: the address of the database.
+
+    Raises:
+        CrossbandError: so do all methods when the store cannot be used.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        with self._sentences():
+            self._database = _connected(uri)
+
+    def read_file(self, name: str) -> bytes | None:
+        """Return the bytes of a file, ``None`` where there is none of that name."""
+        with self._sentences():
+            if _FILES not in self._database.table_names(limit=100):
+                return None
+            found = self._database.open_table(_FILES).search().where(f"name = '{name}'").to_arrow()
+            return found["data"][0].as_py() if len(found) else None
+
+    def write_file(self, name: str, data: bytes) -> None:
+        """Write a file, in one commit."""
+        with self._sentences():
+            table, rows = self._table(), _file_rows({name: data})
+            merge = table.merge_insert("name").when_matched_update_all().when_not_matched_insert_all()
+            _committed(lambda: merge.execute(rows))
+
+    def claim(self, files: Mapping[str, bytes]) -> bool:
+        """Write files that are not there, in one commit; whether they were written.
+
+        Of several writers, on whatever machines, one succeeds.
+        """
+        with self._sentences():
+            table, rows = self._table(), _file_rows(files)
+            merge = table.merge_insert("name").when_not_matched_insert_all()
+            return bool(_committed(lambda: merge.execute(rows)).num_inserted_rows)
+
+    def _table(self) -> Any:
+        schema = _file_rows({}).schema
+        return _committed(lambda: self._database.create_table(_FILES, schema=schema, exist_ok=True))
+
+    def _sentences(self) -> _Sentences:
+        return _Sentences(f"cannot use the gallery {self._uri}")
+
+
+def _connected(uri: str | Path) -> Any:
+    """A database of which every read sees what other processes have committed."""
+    import lancedb
+
+    return lancedb.connect(str(uri), read_consistency_interval=datetime.timedelta(0))
+
+
+def _file_rows(files: Mapping[str, bytes]) -> pa.Table:
+    name = pa.field("name", pa.string(), False, {"lance-schema:unenforced-primary-key": "true"})
+    schema = pa.schema([name, pa.field("data", pa.large_binary())])
+    return pa.table({"name": list(files), "data": list(files.values())}, schema=schema)
+
+
+def _committed(change: Callable[[], Any]) -> Any:
+    """Make a change, again if another writer's came between."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return change()
+        except (ValueError, RuntimeError, OSError) as error:
+            if "conflict" not in str(error).lower() or attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))
+    return None
 
 
 def _sql(where: str | None) -> str | None:

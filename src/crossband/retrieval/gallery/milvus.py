@@ -11,54 +11,27 @@ change that came while it read.
 
 from __future__ import annotations
 
-import base64
 import json
-import os
-import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ...errors import CrossbandError, MissingExtraError
+from ...errors import CrossbandError
 from .conditions import parse_condition, to_milvus
 from .lance import CONDITION_COLUMNS, METADATA, TEXT_COLUMNS, row_schema
+from .milvus_files import MilvusFiles, Server
 
-__all__ = ["MilvusStore", "milvus_address"]
+__all__ = ["MilvusStore"]
 
-_ADDRESS = re.compile(
-    r"milvus://(?P<host>[A-Za-z0-9_.\-]+):(?P<port>\d{1,5})/(?P<name>[A-Za-z_][A-Za-z0-9_]{0,200})"
-)
 _LONGEST_TEXT = 60_000  # bytes; the engine's own limit is 65,535
 _REQUEST_BYTES = 16 << 20  # the engine takes 64 MiB
-_PIECE = 45_000  # bytes of a file in one row, before base64
 _AT_ONCE = 1000  # keys of one request
 _NULLABLE = (*TEXT_COLUMNS, *METADATA)
-
-
-def milvus_address(address: str) -> tuple[str, str]:
-    """Take an address apart: the server's own address, and the collection's name.
-
-    Args:
-        address: ``milvus://HOST:PORT/NAME``; a token goes into the environment variable ``MILVUS_TOKEN``.
-
-    Raises:
-        CrossbandError: of another form.
-
-    Example:
-        >>> milvus_address("milvus://localhost:19530/flights")
-        ('http://localhost:19530', 'flights')
-    """
-    found = _ADDRESS.fullmatch(address)
-    if found is None:
-        raise CrossbandError(
-            f"{address} is no address of a gallery; write milvus://HOST:PORT/NAME", parameter="gallery"
-        )
-    return f"http://{found['host']}:{found['port']}", found["name"]
 
 
 class MilvusStore:
@@ -75,17 +48,9 @@ class MilvusStore:
     """
 
     def __init__(self, address: str, schema: pa.Schema | None = None) -> None:
-        try:
-            import pymilvus
-        except ImportError:
-            raise MissingExtraError(
-                "a gallery on Milvus needs pymilvus; install crossband[milvus]", parameter="gallery"
-            ) from None
-        self._server, self._name = milvus_address(address)
-        self._milvus, self._address = pymilvus, address
-        token = os.environ.get("MILVUS_TOKEN", "")
-        self._client: Any = self._do(lambda: pymilvus.MilvusClient(self._server, token=token, timeout=20))
-        self._files = f"{self._name}_files"
+        self._server = server = Server(address)
+        self._client, self._do, self._name = server.client, server.do, server.name
+        self._files = MilvusFiles(address, server)
         if schema is not None:
             self._create(schema)
         elif not self._do(lambda: self._client.has_collection(self._name)):
@@ -179,7 +144,7 @@ class MilvusStore:
 
     def version(self) -> object:
         """Return the token of the last change."""
-        return self.read_file("version")
+        return self._files.read_file("version")
 
     def indexed(self) -> bool:
         """Return ``False``: the server measures every row, which its query nodes share."""
@@ -198,45 +163,11 @@ class MilvusStore:
                 parameter="build",
             )
 
-    def read_file(self, name: str) -> bytes | None:
-        """Return the bytes of one of the gallery's files, ``None`` where it has none of that name."""
-        rows = self._do(
-            lambda: self._client.query(
-                self._files, filter=f"file == {json.dumps(name)}", output_fields=["number", "pieces", "text"]
-            )
-        )
-        pieces = {row["number"]: row for row in rows}
-        if not pieces or len(pieces) < pieces[min(pieces)]["pieces"]:
-            return None
-        return b"".join(base64.b64decode(pieces[number]["text"]) for number in range(pieces[0]["pieces"]))
-
-    def write_file(self, name: str, data: bytes) -> None:
-        """Keep the bytes of a file beside the rows; the first piece, which says how many there are, is last."""
-        pieces = [data[start : start + _PIECE] for start in range(0, len(data), _PIECE)] or [b""]
-        rows = [
-            {
-                "key": f"{name}/{number:06d}",
-                "file": name,
-                "number": number,
-                "pieces": len(pieces),
-                "text": base64.b64encode(piece).decode(),
-                "vector": [0.0, 0.0],
-            }
-            for number, piece in enumerate(pieces)
-        ]
-        for row in rows[::-1]:
-            self._do(partial(self._client.upsert, self._files, [row]))
-        self._do(
-            lambda: self._client.delete(
-                self._files, filter=f"file == {json.dumps(name)} and number >= {len(pieces)}"
-            )
-        )
-
     def _create(self, schema: pa.Schema) -> None:
         vector = schema.field("vector").type
         if vector.value_type != pa.float32():
-            raise CrossbandError("Milvus keeps float32 rows alone; leave int8 out", parameter="dtype")
-        kinds = self._milvus.DataType
+            raise CrossbandError("Milvus keeps float32 rows alone; leave the dtype out", parameter="dtype")
+        kinds = self._server.pymilvus.DataType
         fields: list[tuple[str, Any, dict[str, Any]]] = [
             ("key", kinds.VARCHAR, {"is_primary": True, "max_length": 65_535}),
             ("position", kinds.INT64, {}),
@@ -246,27 +177,8 @@ class MilvusStore:
             number = METADATA.get(name) == pa.float64()
             fields.append((name, *((kinds.DOUBLE, {}) if number else (kinds.VARCHAR, {"max_length": 65_535}))))
             fields.append((f"has_{name}", kinds.BOOL, {}))
-        self._collection(self._name, fields)
-        texts = [("key", {"is_primary": True}), ("file", {}), ("text", {})]
-        files = [(name, kinds.VARCHAR, {"max_length": 65_535, **more}) for name, more in texts]
-        numbers: list[tuple[str, Any, dict[str, Any]]] = [
-            (name, kinds.INT64, {}) for name in ("number", "pieces")
-        ]
-        self._collection(self._files, [*files, *numbers, ("vector", kinds.FLOAT_VECTOR, {"dim": 2})])
+        self._server.make_collection(self._name, fields)
         self._changed()
-
-    def _collection(self, name: str, fields: list[tuple[str, Any, dict[str, Any]]]) -> None:
-        """Create a collection, its exact index, and load it; one that is there stays."""
-        if self._do(lambda: self._client.has_collection(name)):
-            return
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        for field, kind, more in fields:
-            schema.add_field(field, kind, **more)
-        self._do(lambda: self._client.create_collection(name, schema=schema, consistency_level="Strong"))
-        exact = self._client.prepare_index_params()
-        exact.add_index(field_name="vector", index_name="vector", index_type="FLAT", metric_type="L2")
-        self._do(lambda: self._client.create_index(name, exact))
-        self._do(lambda: self._client.load_collection(name))
 
     def _positions(self, keys: Sequence[str]) -> dict[str, int]:
         return {row["key"]: row["position"] for row in self._by_key(keys, ["position"])}
@@ -306,21 +218,13 @@ class MilvusStore:
             self._changed()
 
     def _changed(self) -> None:
-        self.write_file("version", uuid.uuid4().bytes)
+        self._files.write_file("version", uuid.uuid4().bytes)
 
     def _table(self, rows: list[dict[str, Any]], columns: list[str]) -> pa.Table:
         schema = row_schema(self.size, "float32")
         plain = [_plain(row) for row in rows]
         found = {name: pa.array([row[name] for row in plain], schema.field(name).type) for name in columns}
         return pa.table(found, schema=pa.schema([schema.field(name) for name in columns]))
-
-    def _do(self, work: Callable[[], Any]) -> Any:
-        """Do something on the server; what it raises becomes one sentence."""
-        try:
-            return work()
-        except (self._milvus.MilvusException, ValueError, TypeError, OSError) as error:
-            reason = " ".join(str(getattr(error, "message", error)).split())[:140]
-            raise CrossbandError(f"Milvus at {self._address} failed: {reason}", parameter="gallery") from None
 
 
 def _expression(where: str | None) -> str:

@@ -133,7 +133,13 @@ def add(
     source = sent_source(service, image, None)
     service.decoders.pixels(source, band, units)  # refused here, where it can do no harm
     columns = _metadata(metadata)
-    folder = gallery.gallery.folder.resolve() / "uploads"
+    home = gallery.gallery.home
+    if home.folder is None:
+        raise CrossbandError(
+            f"images are kept beside galleries in a folder, and {gallery.name} is in none; index a folder",
+            parameter="gallery",
+        )
+    folder = home.folder.resolve() / "uploads"
     head = source.data or b""
     suffix = next((suffix for magic, suffix in _SUFFIXES.items() if head.startswith(magic)), ".img")
     file = f"{source.key}{suffix}"
@@ -143,7 +149,7 @@ def add(
     frames = Frames.make([row], folder)
     with _adding:
         write_file(folder / file, lambda path: FilePath(path).write_bytes(head), durable=True)
-        with working_folder(gallery.gallery.folder, None) as work, service.network:
+        with working_folder(home.folder, None) as work, service.network:
             added = gallery.gallery.add(frames, [band], store=work, workers=1)
     left = [fault.reason for fault in added.faults]
     counts = {"added": added.added, "replaced": added.replaced, "updated": added.updated}
