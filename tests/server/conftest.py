@@ -66,8 +66,15 @@ def client(gallery, tmp_path_factory) -> Iterator[TestClient]:
     reports = tmp_path_factory.mktemp("reports")
     (reports / "report.html").write_text("<h1>told</h1><script>alert(1)</script>")
     (reports / "secret.txt").write_text("not to be seen")
+    patient = {"seconds": 600, "decoder_seconds": 300}  # however busy the machine is
     settings = Settings(
-        galleries={"city": gallery}, reports={"runs": reports}, log=False, decoders=1, requests=0, searches=0
+        galleries={"city": gallery},
+        reports={"runs": reports},
+        log=False,
+        decoders=1,
+        requests=0,
+        searches=0,
+        **patient,
     )
     with TestClient(create_app(settings), base_url="http://localhost") as made:
         yield made
