@@ -58,7 +58,7 @@ def measure_positions(
         ]
         motions = []
         for i in range(len(flight) - 1):
-            east, north = (given[i + 1] - given[i]).tolist()
+            east, north = (float(v) for v in given[i + 1] - given[i])
             known = Motion(east, north, 3 * drift)
             motions.append(ground_motion(flight[i][2], poses[i], flight[i + 1][2], poses[i + 1], known))
         together = locate_sequence(seen, motions)
