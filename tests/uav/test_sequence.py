@@ -6,7 +6,7 @@ from crossband.bands import to_kelvin
 from crossband.data.scenes import KELVIN_A_UNIT
 from crossband.errors import CrossbandError
 from crossband.uav.flight import open_flight, with_rough_positions
-from crossband.uav.likelihood import Likelihood, agreement
+from crossband.uav.likelihood import Agreement, Likelihood, agreement
 from crossband.uav.networks import Labeler
 from crossband.uav.position_evaluation import measure_positions
 from crossband.uav.projection import Pose
@@ -171,7 +171,9 @@ def test_flights_are_measured_alone_and_together():
     ground = SemanticMap(blocks(), 1.0, LATITUDE, LONGITUDE)
     cameras = [pose(60.0 + 6 * step, 70.0 + 3 * step) for step in range(4)]
     flight = [(one, ground.seen_by(one), KELVIN[ground.seen_by(one) % 5]) for one in cameras]
-    found = measure_positions(ground, [flight, flight[::-1]], rough=15.0, drift=1.0)
+    found = measure_positions(
+        ground, [flight, flight[::-1]], rough=15.0, drift=1.0, how=Agreement(independent=20)
+    )
     assert found["rough"]["median_m"] > 3 > found["sequence"]["median_m"]
     assert found["sequence"]["p90_m"] <= found["single"]["p90_m"] + 0.5
     low, high = found["sequence"]["median_ci95"]

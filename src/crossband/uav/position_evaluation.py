@@ -58,7 +58,8 @@ def measure_positions(
         ]
         motions = []
         for i in range(len(flight) - 1):
-            known = Motion(*map(float, given[i + 1] - given[i]), 3 * drift)
+            east, north = (float(v) for v in given[i + 1] - given[i])
+            known = Motion(east, north, 3 * drift)
             motions.append(ground_motion(flight[i][2], poses[i], flight[i + 1][2], poses[i + 1], known))
         together = locate_sequence(seen, motions)
         alone = [locate_sequence([one], [])[0] for one in seen]

@@ -90,6 +90,7 @@ def test_a_condition_means_what_sqlite_takes_it_for(text, table):
 
 @settings(max_examples=40, deadline=None)
 @given(text=conditions)
+@pytest.mark.slow
 def test_lance_finds_what_sqlite_finds(text, table, lance):
     found = {int(key) for key in lance.read(["key"], text)["key"].to_pylist()}
     assert found == by_sqlite(table[1], text.replace("==", "="))
