@@ -12,6 +12,7 @@ import pytest
 from crossband.errors import CrossbandError, DamagedFileError
 from crossband.retrieval import Gallery, Options, index, search
 from crossband.retrieval.gallery import gallery as module
+from crossband.retrieval.gallery import memory
 from crossband.retrieval.gallery.cells import Centers, train_centers
 from crossband.retrieval.gallery.coding import CODES, DTYPES, coding_of, stored_dtype
 from crossband.retrieval.gallery.lance import row_schema
@@ -205,3 +206,20 @@ def test_images_are_indexed_and_found_with_every_dtype(tmp_path, pairs, small, d
     assert sum(a == b for a, b in zip(found, pairs.names[:4], strict=True)) >= 3
     with pytest.raises(CrossbandError, match=f"made with {dtype}"):
         index(pairs, tmp_path / "g", options=small, dtype="float32")
+
+
+@pytest.mark.parametrize("few", [20_000, 0])
+def test_conditions_that_go_with_places_keep_recall(galleries, monkeypatch, few):
+    """Rows of one region, asked for from anywhere: the nearest cells hold none of them."""
+    monkeypatch.setattr(memory, "_FEW", few)
+    gallery = galleries["float32"]
+    centers = train_centers(VECTORS, 50)
+    loaded = memory.load(gallery.rows, gallery.coding, centers, 1000)
+    assert loaded is not None
+    region = np.isin(centers.assign(VECTORS), np.arange(5))
+    loaded._masks["x > 0"] = region[loaded.order]
+    hits = [
+        len(set(loaded.search(query, 10, 4, "x > 0")[0]["key"].to_pylist()) & set(truth(query, region)))
+        for query in QUERIES
+    ]
+    assert np.mean(hits) / 10 >= (1.0 if few else 0.95)

@@ -48,6 +48,10 @@ class Centers:
         squared = np.square(self.points).sum(1) - 2 * (self.points @ query)
         return np.argpartition(squared, n - 1)[:n] if n < len(squared) else np.arange(len(squared))
 
+    def in_order(self, query: np.ndarray) -> np.ndarray:
+        """Return all centers, the nearest to a query first."""
+        return np.argsort(np.square(self.points).sum(1) - 2 * (self.points @ query), kind="stable")
+
     def to_bytes(self) -> bytes:
         """Return what :meth:`of_bytes` reads."""
         file = io.BytesIO()

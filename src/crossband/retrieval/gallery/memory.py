@@ -1,8 +1,9 @@
 """A gallery in memory, loaded again only after a change, and the approximate search in it.
 
 A query looks into the cells nearest to it, or at all rows where there are no cells. What it sees is estimated,
-by a matrix product or by codes, and the best of it measured in double precision. A condition is a mask: the
-fewer rows it leaves, the more cells are looked into, until all that are left are looked at.
+by a matrix product or by codes, and the best of it measured in double precision. Under a condition cells are
+looked into until as many rows that fulfil it were seen as without one, so that conditions that go with places
+lose little; where it leaves few rows, all of them are looked at, so that a selective one loses nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ __all__ = ["STREAM_BYTES", "Codes", "Loaded", "Whole", "load"]
 STREAM_BYTES = 8 << 20  # of vectors at a time: the store reads many such batches ahead
 _MASKS = 8  # conditions whose rows are remembered
 _RUN = 1 << 16  # rows that are estimated together
+_FEW = 20_000  # rows left by a condition, that are all looked at
 _SPARE = 16  # candidates beyond k, so that rounding cannot push one out
 _COLUMNS = [name for name in row_schema(1, "float32").names if name != "vector"]
 
@@ -42,6 +44,7 @@ class Loaded(ABC):
     def __init__(self, version: object, order: np.ndarray, centers: Centers | None, starts: np.ndarray) -> None:
         self.version, self.order, self.centers, self.starts = version, order, centers, starts
         self._masks: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._counts: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.order)
@@ -64,7 +67,7 @@ class Loaded(ABC):
         Args:
             query: ``(d,)``.
             k: how many; fewer come back where there are fewer.
-            probes: cells to look into, or more where a condition leaves few of the rows; ``None`` for all.
+            probes: cells to look into, or more under a condition; ``None`` for all.
             where: a condition.
 
         Returns:
@@ -73,7 +76,7 @@ class Loaded(ABC):
         keep = None if where is None else self.mask(where)
         estimate, wanted = self.estimator(query), self.spare(k)
         places, near = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-        for start, stop in self._runs(query, probes, keep):
+        for start, stop in self._runs(query, probes, where):
             run = slice(start, stop) if keep is None else start + np.flatnonzero(keep[start:stop])
             near.append(estimate(run))
             places.append(np.arange(start, stop) if isinstance(run, slice) else run)
@@ -82,19 +85,34 @@ class Loaded(ABC):
             place = place[np.argpartition(estimated, wanted)[:wanted]]
         return self.measured(query, np.sort(place), k)
 
-    def _runs(
-        self, query: np.ndarray, probes: int | None, keep: np.ndarray | None
-    ) -> Iterator[tuple[int, int]]:
+    def _runs(self, query: np.ndarray, probes: int | None, where: str | None) -> Iterator[tuple[int, int]]:
         """First and last place, exclusive, of what is looked at."""
         if self.centers is not None and probes is not None:
-            if keep is not None:
-                probes = -(-probes * len(keep) // max(int(np.count_nonzero(keep)), 1))
-            if probes < len(self.centers.points):
-                for cell in np.sort(self.centers.nearest(query, probes)):
+            total = len(self.centers.points)
+            if where is None:
+                near = self.centers.nearest(query, probes)
+            else:
+                left = self._left(where)
+                most = int(left.sum())
+                wanted = most if most <= _FEW else probes * len(self) / total
+                near = self.centers.in_order(query)
+                near = near[: 1 + int(np.searchsorted(np.cumsum(left[near]), wanted))]
+                near = near[left[near] > 0]
+            if len(near) < total:
+                for cell in np.sort(near):
                     yield int(self.starts[cell]), int(self.starts[cell + 1])
                 return
         for start in range(0, len(self), _RUN):
             yield start, min(start + _RUN, len(self))
+
+    def _left(self, where: str) -> np.ndarray:
+        """How many rows of each cell fulfil a condition."""
+        if where not in self._counts:
+            before = np.concatenate([[0], np.cumsum(self.mask(where), dtype=np.int64)])
+            self._counts[where] = np.diff(before[self.starts])
+            while len(self._counts) > _MASKS:
+                self._counts.popitem(last=False)
+        return self._counts[where]
 
     @abstractmethod
     def columns(self, names: list[str]) -> pa.Table:
