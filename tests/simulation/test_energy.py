@@ -101,4 +101,4 @@ def test_a_moist_or_clouded_sky_radiates_more():
 def test_an_unknown_weather_names_the_nearest():
     with pytest.raises(CrossbandError, match="cloudy"):
         weather("clowdy")
-    assert set(WEATHERS) == {"clear", "cloudy", "rain", "fog"}
+    assert set(WEATHERS) == {"clear", "cloudy", "rain", "fog", "frost", "heat"}

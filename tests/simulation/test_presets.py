@@ -60,3 +60,16 @@ def test_each_split_of_the_flights_has_days_and_nights(city):
     shots = plan("uav", city, 160, (24, 32), 0)
     seen = {(shot.split, shot.conditions.name == "night") for shot in shots}
     assert seen == {(split, night) for split in ("train", "val", "test") for night in (False, True)}
+
+
+def test_a_flight_has_photographs_of_its_ground_by_day_and_every_season(city):
+    shots = plan("flight", city, 192, (24, 32), 0)
+    flights = {shot.sequence for shot in shots if shot.camera_name != "probe"}
+    probes = [shot for shot in shots if shot.camera_name == "probe"]
+    assert {f"probe{name[6:]}" for name in flights} == {shot.sequence for shot in probes}
+    assert all(shot.conditions.name in ("day", "dusk") for shot in probes)
+    assert {shot.conditions.weather for shot in shots} == {"clear", "cloudy", "frost", "heat"}
+    assert {shot.conditions.name == "night" for shot in shots} == {True, False}
+    heights = [float(shot.camera.position[2]) for shot in shots if shot.camera_name != "probe"]
+    assert 40 <= min(heights) < 60 < 100 < max(heights) <= 120
+    assert plan("flight", city, 5, (24, 32), 0)[4].camera.position.tolist() == shots[4].camera.position.tolist()

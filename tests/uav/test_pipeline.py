@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 import PIL.Image
@@ -33,8 +34,12 @@ def test_from_photograph_to_ranked_objects_on_the_map(photo, world, networks, tm
     assert found.there == (distances[0] <= 0.9)
     written = json.loads((tmp_path / "out" / "matches.json").read_text())
     assert written["matches"][0]["frame"] == found.matches[0].frame
+    marks = ElementTree.parse(tmp_path / "out" / "matches.kml").getroot().findall(".//{*}Placemark")
     points = json.loads((tmp_path / "out" / "matches.geojson").read_text())["features"]
     longitude, latitude = points[0]["geometry"]["coordinates"]
+    assert len(marks) == len([one for one in found.matches if one.lat is not None])
+    written_at = marks[0].findtext(".//{*}coordinates").split(",")
+    assert [float(v) for v in written_at] == pytest.approx([longitude, latitude])
     assert (latitude, longitude) == (found.matches[0].lat, found.matches[0].lon)
     assert 48.69 < latitude < 48.71
     with PIL.Image.open(tmp_path / "out" / "matches.jpg") as picture:

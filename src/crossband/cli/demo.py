@@ -31,7 +31,9 @@ def demo(
 
 @app.command("simulate")
 def simulate_(
-    preset: Annotated[str, typer.Option(help="retrieval, places, vehicles, driving or uav")] = "retrieval",
+    preset: Annotated[
+        str, typer.Option(help="retrieval, places, vehicles, driving, uav or flight")
+    ] = "retrieval",
     frames: Annotated[int, typer.Option(help="number of frames")] = 100,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels")] = "320x256",
     seed: Annotated[int, typer.Option(help="random seed of the city and all in it")] = 0,

@@ -14,7 +14,6 @@ from ._arguments import (
     FlightArgument,
     JsonOption,
     MapOption,
-    ModelsFolderOption,
     RadiusOption,
     UnitsOption,
     WhereOption,
@@ -50,7 +49,12 @@ def translate_(
 def localize_(
     flight: FlightArgument,
     map_: MapOption,
-    models: ModelsFolderOption,
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            help="folder of networks, as reproduce thermal-reid writes OUT/models; packaged ones without"
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="folder for positions.jsonl; run again to resume")] = Path("uav"),
     radius: RadiusOption = None,
     where: WhereOption = None,

@@ -40,10 +40,11 @@ class FrameReader:
         remarks: what is to be known of the images read so far.
 
     Example:
-        >>> from crossband.simulation import simulate
         >>> import tempfile
+        >>> import PIL.Image
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     reader = FrameReader(simulate("places", 1, (48, 64), 0, folder), cache_mb=1)
+        ...     PIL.Image.new("RGB", (64, 48)).save(f"{folder}/a.png")
+        ...     reader = FrameReader(Frames.make([{"frame": "a", "rgb": "a.png"}], folder), cache_mb=1)
         ...     reader.pixels(0, "rgb").shape, reader.pixels(0, "rgb") is reader.pixels(0, "rgb")
         ((48, 64, 3), True)
     """

@@ -412,3 +412,66 @@ def _uav(city: City, frames: int, size: tuple[int, int], rng: np.random.Generato
             )
         flight += 1
     return shots
+
+
+_SEASONS = (  # weather by turns, and the days of the year it may fall on
+    (("clear", (80, 150)), ("heat", (165, 240)), ("cloudy", (245, 320)), ("frost", (330, 415)))
+)
+_FLIGHT, _PROBES = 10, 2  # frames of a flight, and of the photographs taken of its ground
+
+
+@register_preset("flight", "flights at 40 to 120 m in four seasons, and photographs of their ground by day")
+def _flight(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
+    """Straight flights, by turns by day and by night and looking down and ahead.
+
+    Ten frames are the flight; two more, of the sequence ``probeNNN``, are taken lower over the same ground
+    on the same day, at another hour by day: what is parked is still there.
+    """
+    shots: list[Shot] = []
+    flight = 0
+    while len(shots) < frames:
+        weather, days = _SEASONS[flight % 4]
+        day_of_year = (int(rng.integers(*days)) - 1) % 365 + 1
+        night = (flight + flight // 4) % 2 == 1
+        when = _conditions(rng, "night" if night else "day", weather, day_of_year)
+        by_day = _conditions(rng, "day", weather, day_of_year)
+        altitude, start, course = _leg(city, rng)
+        oblique = bool(rng.random() < 0.4)
+        time = float(rng.uniform(0, 200))
+        for step in range(_FLIGHT + _PROBES):
+            probe = step >= _FLIGHT
+            at = start + course * 9.0 * (step if not probe else 3 + 4 * (step - _FLIGHT))
+            height = float(rng.uniform(24, 36)) if probe else altitude
+            shots.append(
+                Shot(
+                    frame=f"{len(shots) + 1:06d}",
+                    camera=_downward(at, height, course, oblique and not probe, size),
+                    conditions=by_day if probe else when,
+                    time=time + step,
+                    day=flight,
+                    split="train",
+                    sequence=f"{'probe' if probe else 'flight'}{flight:03d}",
+                    camera_name="probe" if probe else "oblique" if oblique else "nadir",
+                    velocity=(float(course[0] * 9), float(course[1] * 9), 0.0),
+                )
+            )
+        flight += 1
+    return shots[:frames]
+
+
+def _leg(city: City, rng: np.random.Generator) -> tuple[float, np.ndarray, np.ndarray]:
+    """Altitude, first position and direction of a straight flight that stays over the city."""
+    extent = np.array(city.extent)
+    start = rng.uniform(0.12 * extent, 0.88 * extent)
+    across = extent - 2 * start + rng.normal(0, 0.15, 2) * extent
+    return float(rng.uniform(40, 120)), start, across / max(float(np.linalg.norm(across)), 1.0)
+
+
+def _downward(
+    at: np.ndarray, height: float, course: np.ndarray, oblique: bool, size: tuple[int, int]
+) -> Camera:
+    """A camera that looks straight down, or 45 degrees ahead."""
+    eye, field_of_view = np.array([*at, height]), 36.0
+    if oblique:
+        return look(eye, np.array([*(at + course * height), 0.0]), size, field_of_view)
+    return nadir(eye, float(np.degrees(np.arctan2(course[0], course[1]))), size, field_of_view)

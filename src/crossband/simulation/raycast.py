@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from .meshes import Mesh
 __all__ = ["Hits", "Scene", "Surfaces", "camera_rays"]
 
 _FAR = 1e30
+_CLEARANCE = 0.01  # meters above a layer from where no rising ray can meet it
 _ROTATED_GRID = {
     1: ((0.5, 0.5),),
     4: ((0.375, 0.125), (0.875, 0.375), (0.625, 0.875), (0.125, 0.625)),
@@ -79,23 +81,21 @@ class Scene:
 
     def corners(self, triangle: np.ndarray) -> np.ndarray:
         """Return corners of the triangles of :class:`Hits`, ``(n, 3, 3)``; zeros for -1."""
-        return self._gather("corners", triangle)
+        return self._gatherer(triangle)("corners")
 
     def cast(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
         """Cast rays to the first triangle along each; ``(n, 3)`` float32 each."""
-        n = len(origins)
-        best = Hits(
-            np.full(n, -1, np.int32),
-            np.full(n, _FAR, np.float32),
-            np.zeros(n, np.float32),
-            np.zeros(n, np.float32),
-        )
+        best: Hits | None = None
         for first, layer in self._numbered():
             hits = layer.cast(origins, directions)
-            nearer = (hits.triangle >= 0) & (hits.distance < best.distance)
+            if best is None:
+                best = hits
+                continue
+            nearer = np.flatnonzero((hits.triangle >= 0) & (hits.distance < best.distance))
             best.triangle[nearer] = hits.triangle[nearer] + first
             for name in ("distance", "u", "v"):
                 getattr(best, name)[nearer] = getattr(hits, name)[nearer]
+        assert best is not None, "a scene has at least one layer"
         return best
 
     def blocked(
@@ -115,16 +115,22 @@ class Scene:
         for layer in self._layers[:-1] if lasting else self._layers:
             if layer is None:
                 continue
-            free = np.flatnonzero(~blocked)
-            if len(free):
-                blocked[free] = layer.blocked(origins[free], directions[free], reach[free].copy())
+            over = (origins[:, 2] > layer.top) & (directions[:, 2] >= 0)  # these leave it below them
+            rows = np.flatnonzero(~(blocked | over))
+            if len(rows) == len(origins):
+                blocked = layer.blocked(origins, directions, np.array(reach))
+            elif len(rows):
+                blocked[rows] = layer.blocked(
+                    origins.take(rows, axis=0), directions.take(rows, axis=0), reach.take(rows)
+                )
         return blocked
 
     def surfaces(self, hits: Hits, origins: np.ndarray, directions: np.ndarray) -> Surfaces:
         """Return what the hits are: position, normal, material and the rest."""
         hit = hits.triangle >= 0
         weight = np.stack([1 - hits.u - hits.v, hits.u, hits.v], axis=1)
-        normal = np.einsum("nij,ni->nj", self._gather("normals", hits.triangle), weight)
+        gather = self._gatherer(hits.triangle)
+        normal = np.einsum("nij,ni->nj", gather("normals"), weight)
         normal /= np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal)), 1e-6)[:, None]
         away = np.einsum("ij,ij->i", normal, directions) > 0
         normal[away] *= -1
@@ -132,14 +138,14 @@ class Scene:
             hit=hit,
             position=origins + directions * np.where(hit, hits.distance, 0)[:, None],
             normal=normal,
-            orientation=self._gather("orientation", hits.triangle),
-            material=self._gather("material", hits.triangle),
-            kind=self._gather("kind", hits.triangle),
-            instance=self._gather("instance", hits.triangle),
-            color=self._gather("color", hits.triangle),
-            nir=self._gather("nir", hits.triangle),
-            heat=np.einsum("ij,ij->i", self._gather("heat", hits.triangle), weight),
-            facade=self._gather("facade", hits.triangle),
+            orientation=gather("orientation"),
+            material=gather("material"),
+            kind=gather("kind"),
+            instance=gather("instance"),
+            color=gather("color"),
+            nir=gather("nir"),
+            heat=np.einsum("ij,ij->i", gather("heat"), weight),
+            facade=gather("facade"),
         )
 
     def _numbered(self) -> list[tuple[int, _Layer]]:
@@ -151,16 +157,27 @@ class Scene:
                 first += len(layer.mesh)
         return out
 
-    def _gather(self, name: str, triangle: np.ndarray) -> np.ndarray:
-        values: np.ndarray | None = None
-        for first, layer in self._numbered():
-            table = layer.array(name)
-            inside = np.flatnonzero((triangle >= first) & (triangle < first + len(table)))
-            if values is None:
-                values = np.zeros((len(triangle), *table.shape[1:]), table.dtype)
-            values[inside] = table[triangle[inside] - first]
-        assert values is not None, "a scene has at least one layer"
-        return values
+    def _gatherer(self, triangle: np.ndarray) -> Callable[[str], np.ndarray]:
+        """A function from an array's name to its rows for triangles; zeros for -1.
+
+        Most rays hit the first layer, the city, so it is read for all of them and the others overwrite it.
+        """
+        (_, city), *others = self._numbered()
+        index = np.clip(triangle, 0, len(city.mesh) - 1)
+        missed = np.flatnonzero(triangle < 0)
+        inside = []
+        for first, layer in others:
+            rows = np.flatnonzero((triangle >= first) & (triangle < first + len(layer.mesh)))
+            inside.append((layer, rows, triangle[rows] - first))
+
+        def gather(name: str) -> np.ndarray:
+            values = city.array(name).take(index, axis=0)
+            values[missed] = 0
+            for layer, rows, own in inside:
+                values[rows] = layer.array(name)[own]
+            return values
+
+        return gather
 
 
 def _layer(mesh: Mesh | None) -> _Layer | None:
@@ -179,6 +196,7 @@ class _Layer:
                 "the simulation casts its rays with Embree; pip install 'crossband[simulation]' installs it"
             ) from None
         self.mesh = mesh
+        self.top = float(mesh.corners[..., 2].max()) + _CLEARANCE
         self.tree = EmbreeScene()
         TriangleMesh(self.tree, np.ascontiguousarray(mesh.corners, np.float32))
         flat = np.cross(mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0])

@@ -51,11 +51,11 @@ def simulate(
     Writes PNG files ``rgb/``, ``nir/`` (8 bits), ``tir/`` (16 bits, centikelvin), ``labels/`` (MFNet's
     classes), ``semantic/`` (:class:`~crossband.simulation.meshes.Kind`), ``instances/``, ``depth/``
     (centimeters), ``temperature/`` (centikelvin, of the surfaces), the boxes ``boxes.json`` (COCO), the
-    manifest ``frames.parquet``; for ``uav`` also ``map/`` and ``probes/``. A run that was stopped goes on
-    where it was. The same arguments give the same bytes, whatever the number of workers.
+    manifest ``frames.parquet``; for ``uav`` and ``flight`` also ``map/`` and ``probes/``. A run that
+    was stopped goes on where it was. The same arguments give the same bytes, whatever the number of workers.
 
     Args:
-        preset: retrieval, places, vehicles, driving or uav.
+        preset: retrieval, places, vehicles, driving, uav or flight.
         frames: how many.
         size: (height, width) in pixels, 16 to 4096 each.
         seed: of the city and of everything in it; another seed is another city.
@@ -89,7 +89,7 @@ def simulate(
             _render(job, folder, min(count, left), left, city, shots)
         shutil.rmtree(folder / ".partial", ignore_errors=True)
         table = _collect(folder, [shot.frame for shot in shots])
-        if preset == "uav":
+        if preset in ("uav", "flight"):
             write_map(city, folder)
             write_probes(table)
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from .materials import M, column
 from .meshes import Kind
 from .radiometry import band_radiance, brightness_temperature
 from .raycast import Hits, Scene, Surfaces, camera_rays
+from .sampling import about_normals, evenly_spread, tangents
 from .sensor import blur
 from .sky import Conditions, Light, Sky
 from .textures import FacadeTable, draw_facades, draw_grain, noise
@@ -110,10 +110,13 @@ def render(
         _wet(surfaces, sky.weather.wet)
     pixel = _take(surfaces, rays.chosen)
     sun_lit = _sunlight(scene, surfaces, sky)
-    sky_view = _sky_view(scene, pixel, distance[rays.chosen], camera)
+    smoother = _Smoother(pixel, distance[rays.chosen], (camera.height, camera.width))
+    sky_view = _sky_view(scene, pixel, smoother, camera)
     mirror = _mirror(scene, pixel, directions[rays.chosen], sky, (camera.height, camera.width))
     visible = _visible(scene, surfaces, pixel, rays, sky, sun_lit, sky_view, mirror, lights, glow, conditions)
-    warmth = _temperatures(scene, surfaces, pixel, rays, sky, sky_view, grain, first_moving, conditions, camera)
+    warmth = _temperatures(
+        scene, surfaces, pixel, rays, sky, sky_view, grain, first_moving, conditions, camera, smoother
+    )
     thermal = _thermal(surfaces, rays, sky, sky_view, mirror, warmth)
     shape = (camera.height, camera.width)
     axial = directions[rays.chosen] @ camera.axes[2].astype(np.float32)
@@ -172,7 +175,7 @@ def _sunlight(scene: Scene, surfaces: Surfaces, sky: Sky) -> np.ndarray:
     return out
 
 
-def _sky_view(scene: Scene, pixel: Surfaces, distance: np.ndarray, camera: Camera) -> np.ndarray:
+def _sky_view(scene: Scene, pixel: Surfaces, smoother: _Smoother, camera: Camera) -> np.ndarray:
     """Share of the cosine-weighted hemisphere over each pixel's surface that sees the sky; ``(n,)``.
 
     Four rays per pixel, sixteen different sets of them in every square of four by four pixels, averaged over
@@ -181,60 +184,49 @@ def _sky_view(scene: Scene, pixel: Surfaces, distance: np.ndarray, camera: Camer
     n = camera.height * camera.width
     tile = _tile(camera)
     hit = np.flatnonzero(pixel.hit)
-    points = _radical_inverse()
+    points = evenly_spread()
     seen = np.zeros((4, n), np.float32)
+    normal = pixel.normal[hit]
+    start = pixel.position[hit] + normal * _OFFSET * 2
+    frame = tangents(normal)
     for k in range(4):
-        directions = _hemisphere(pixel.normal[hit], points[tile[hit] * 4 + k])
-        up = directions[:, 2] > -0.05
-        start = pixel.position[hit] + pixel.normal[hit] * _OFFSET * 2
-        rows_up = hit[up]
-        blocked = scene.blocked(start[up], directions[up], _HIDDEN_SKY)
-        seen[k, rows_up[~blocked]] = 1
-    shape = (camera.height, camera.width)
-    return _smoothed(seen.mean(axis=0).reshape(shape), pixel, distance, shape).reshape(-1)
+        directions = about_normals(normal, *frame, points[tile[hit] * 4 + k])
+        up = np.flatnonzero(directions[:, 2] > -0.05)
+        blocked = scene.blocked(start.take(up, axis=0), directions.take(up, axis=0), _HIDDEN_SKY)
+        seen[k, hit[up[~blocked]]] = 1
+    return smoother.mean(seen.mean(axis=0))
 
 
-@lru_cache(maxsize=1)
-def _radical_inverse() -> np.ndarray:
-    """64 points of the unit square, evenly spread (Hammersley), in an order that mixes neighbors."""
-    index = np.arange(64)
-    reversed_bits = sum(((index >> bit) & 1) << (5 - bit) for bit in range(6))
-    points = np.stack([(index + 0.5) / 64, (reversed_bits + 0.5) / 64], axis=1)
-    return points[(index * 37) % 64].astype(np.float32)
+class _Smoother:
+    """Means over four by four pixels that lie on the same smooth surface; which do is found once."""
 
+    def __init__(self, pixel: Surfaces, distance: np.ndarray, shape: tuple[int, int]) -> None:
+        height, width = shape
+        normal = pixel.normal.reshape(height, width, 3)
+        place = np.einsum("ij,ij->i", pixel.normal, pixel.position).reshape(shape)
+        position = pixel.position.reshape(height, width, 3)
+        slack = (0.08 + 0.012 * distance).reshape(shape)
+        hit = pixel.hit.reshape(shape)
+        self._shape = shape
+        self._steps: list[tuple[tuple[slice, slice], tuple[slice, slice], np.ndarray]] = []
+        self._weight = np.full((height, width, 1), 1e-6, np.float32)
+        for dy in range(-2, 2):
+            for dx in range(-2, 2):
+                here = (slice(max(0, -dy), height - max(0, dy)), slice(max(0, -dx), width - max(0, dx)))
+                there = (slice(max(0, dy), height - max(0, -dy)), slice(max(0, dx), width - max(0, -dx)))
+                off = np.einsum("ijk,ijk->ij", normal[here], position[there]) - place[here]
+                same = (np.abs(off) < slack[here]) & hit[there]
+                same &= np.einsum("ijk,ijk->ij", normal[here], normal[there]) > 0.75
+                self._weight[here] += same[..., None]
+                self._steps.append((here, there, same))
 
-def _hemisphere(normal: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Cosine-weighted directions about normals (Duff et al., JCGT 6 (2017), for the frame)."""
-    radius, angle = np.sqrt(points[:, 0]), 2 * np.pi * points[:, 1]
-    x, y, z = radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - points[:, 0])
-    sign = np.where(normal[:, 2] >= 0, np.float32(1), np.float32(-1))
-    a = -1 / (sign + normal[:, 2])
-    b = normal[:, 0] * normal[:, 1] * a
-    first = np.stack([1 + sign * normal[:, 0] ** 2 * a, sign * b, -sign * normal[:, 0]], axis=1)
-    second = np.stack([b, sign + normal[:, 1] ** 2 * a, -normal[:, 1]], axis=1)
-    return (first * x[:, None] + second * y[:, None] + normal * z[:, None]).astype(np.float32)
-
-
-def _smoothed(values: np.ndarray, pixel: Surfaces, distance: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Mean of ``(H, W)`` or ``(H, W, C)`` over four by four pixels that lie on the same smooth surface."""
-    height, width = shape
-    normal = pixel.normal.reshape(height, width, 3)
-    place = np.einsum("ij,ij->i", pixel.normal, pixel.position).reshape(shape)
-    position = pixel.position.reshape(height, width, 3)
-    slack = (0.08 + 0.012 * distance).reshape(shape)
-    hit = pixel.hit.reshape(shape)
-    values = values.reshape(height, width, -1)
-    total, weight = np.zeros(values.shape, np.float32), np.full((height, width, 1), 1e-6, np.float32)
-    for dy in range(-2, 2):
-        for dx in range(-2, 2):
-            here = (slice(max(0, -dy), height - max(0, dy)), slice(max(0, -dx), width - max(0, dx)))
-            there = (slice(max(0, dy), height - max(0, -dy)), slice(max(0, dx), width - max(0, -dx)))
-            off = np.einsum("ijk,ijk->ij", normal[here], position[there]) - place[here]
-            same = (np.abs(off) < slack[here]) & hit[there]
-            same &= np.einsum("ijk,ijk->ij", normal[here], normal[there]) > 0.75
-            total[here] += values[there] * same[..., None]
-            weight[here] += same[..., None]
-    return total / weight
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Mean of values by pixel, ``(n,)`` or ``(n, C)`` float32; the same shape."""
+        image = values.reshape(*self._shape, -1)
+        total = np.zeros(image.shape, np.float32)
+        for here, there, same in self._steps:
+            total[here] += image[there] * same[..., None]
+        return (total / self._weight).reshape(values.shape)
 
 
 @dataclass(frozen=True)
@@ -407,6 +399,7 @@ def _temperatures(
     first_moving: int,
     conditions: Conditions,
     camera: Camera,
+    smoother: _Smoother,
 ) -> np.ndarray:
     """Temperature of every sample in kelvin, ``(n,)`` float32."""
     table = solve(sky.weather, conditions.day_of_year, round(conditions.hour * 12) / 12, conditions.latitude)
@@ -418,7 +411,7 @@ def _temperatures(
     reflected = 0.5 * surfaces.color.mean(axis=1) + 0.5 * surfaces.nir
     darkness = np.clip((1 - reflected) / (1 - albedo()[surfaces.material]), 0.2, 2)
     darkness = np.where(surfaces.material == M.GLASS, 1, darkness)
-    lit = _past_sunlight(scene, pixel, table, first_moving, rays.distance[rays.chosen], camera)
+    lit = _past_sunlight(scene, pixel, table, first_moving, smoother, camera)
     gain = table.gain.reshape(-1, len(HISTORY_HOURS) - 1)
     for span in range(gain.shape[1]):
         if gain[:, span].max() > 0.02:
@@ -432,14 +425,14 @@ def _temperatures(
 
 
 def _past_sunlight(
-    scene: Scene, pixel: Surfaces, table: SurfaceTable, first_moving: int, distance: np.ndarray, camera: Camera
+    scene: Scene, pixel: Surfaces, table: SurfaceTable, first_moving: int, smoother: _Smoother, camera: Camera
 ) -> np.ndarray:
     """Share of the sun each pixel's surface had in each span of the last day, ``(n, spans)`` float32.
 
     The sixteen pixels of a square of four by four look towards sixteen positions of the sun in the span, and
     are averaged: the edges of old shadows are soft, because the sun has moved on.
     """
-    spans, shape = len(HISTORY_HOURS) - 1, (camera.height, camera.width)
+    spans = len(HISTORY_HOURS) - 1
     out = np.full((len(pixel.hit), spans), 0.75, np.float32)
     still = pixel.hit & (pixel.instance < first_moving)
     tile = _tile(camera)
@@ -452,7 +445,7 @@ def _past_sunlight(
         rows = np.flatnonzero(still & (facing | (pixel.kind == Kind.TREE)))
         start = pixel.position[rows] + pixel.normal[rows] * _OFFSET * 2
         out[rows, span] = ~scene.blocked(start, sun[rows], lasting=True)
-    return _smoothed(out.reshape(*shape, spans), pixel, distance, shape).reshape(out.shape)
+    return smoother.mean(out)
 
 
 def _tile(camera: Camera) -> np.ndarray:

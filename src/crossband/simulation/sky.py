@@ -29,7 +29,7 @@ class Conditions:
 
     Attributes:
         hour: local solar time, 0 to 24.
-        weather: clear, cloudy, rain or fog.
+        weather: clear, cloudy, rain, fog, frost or heat.
         day_of_year: 1 to 365.
         latitude: degrees.
         blackout: nothing is lit: no lamps, headlights or windows, and no glow of the city.

@@ -80,7 +80,12 @@ class Traffic:
 
 def fleet_vehicle(city: City, index: int) -> Vehicle:
     """Return the vehicle ``index`` (0 to :data:`FLEET` - 1) of a city: the same every day."""
-    return draw_vehicle(np.random.default_rng([city.seed, 2, index]), city.first_free + index)
+    return _drawn_vehicle(city.seed, index, city.first_free + index)
+
+
+@lru_cache(maxsize=4 * FLEET)
+def _drawn_vehicle(seed: int, index: int, number: int) -> Vehicle:
+    return draw_vehicle(np.random.default_rng([seed, 2, index]), number)
 
 
 def make_traffic(city: City, day: int, density: float = 1.0) -> Traffic:

@@ -17,7 +17,7 @@ class Weather:
     """The weather of one day.
 
     Attributes:
-        name: clear, cloudy, rain or fog.
+        name: clear, cloudy, rain, fog, frost or heat.
         cloud: covered share of the sky, 0 to 1.
         visibility: meteorological range in the visible, meters.
         thermal_visibility: the same in 8-14 um: haze passes long waves, thick fog does not.
@@ -54,6 +54,8 @@ WEATHERS: dict[str, Weather] = {
         Weather("cloudy", 0.85, 12000, 10000, 287.0, 3.0, 282.0, 2.5, 0.0),
         Weather("rain", 1.0, 1600, 2500, 285.0, 1.5, 284.0, 3.5, 1.0),
         Weather("fog", 0.95, 130, 320, 281.0, 1.5, 280.5, 0.8, 0.5),
+        Weather("frost", 0.05, 20000, 15000, 271.0, 4.5, 266.0, 1.5, 0.0),
+        Weather("heat", 0.05, 15000, 12000, 299.0, 7.5, 287.0, 1.2, 0.0),
     )
 }
 

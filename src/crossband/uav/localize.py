@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..errors import need_package
 from ..files import make_folder
 from ..progress import says_once
 from ..results import Rows
 from .flight import open_flight
 from .networks import Networks
 from .semantic_map import read_map
+from .sequence_stage import RADIUS, locate_flight
 from .stages import Position
 from .stages import localize as run_stage
 
@@ -21,7 +23,7 @@ __all__ = ["localize"]
 def localize(
     flight: str | Path,
     map: str | Path,
-    models: str | Path,
+    models: str | Path | None = None,
     out: str | Path = "uav",
     *,
     radius: float | None = None,
@@ -30,12 +32,16 @@ def localize(
 ) -> Rows[Position]:
     """Find where each frame of a thermal flight was taken, from what the map says of the ground.
 
+    With a folder of networks each frame is compared with tiles of the map by itself, as in the paper. Without
+    one, the packaged network labels the frames, all places near are compared with the map at once, and the
+    frames of a sequence are located together; positions then have a covariance.
+
     Args:
         flight: a folder of frames, or a video; see :mod:`.flight`.
         map: a folder with ``tiles.json``, or a georeferenced label raster.
-        models: the folder of networks; see :mod:`.networks`.
+        models: the folder of networks; see :mod:`.networks`; the packaged labeling without.
         out: the folder of ``positions.jsonl``; started again, it goes on.
-        radius: meters searched around each rough position; the network's own where ``None``.
+        radius: meters searched around each rough position; the network's own, or 60, where ``None``.
         where: column of the flight's table -> values that are kept.
         device: ``cpu``, ``cuda`` or ``auto``.
 
@@ -45,9 +51,11 @@ def localize(
     Raises:
         CrossbandError: a flight, map or network that is missing or wrong, or a rough position off the map.
     """
-    networks, folder = Networks(Path(models), device), make_folder(out)
-    networks.load("labeler", "locator")
+    networks, folder = Networks(None if models is None else Path(models), device), make_folder(out)
+    networks.load("labeler", *(() if models is None else ("locator",)))
     frames = open_flight(flight, {name: list(kept) for name, kept in where.items()} if where else None)
     ground = read_map(map)
-    found = run_stage(frames, ground, networks.labeler, networks.locator, folder, radius)
-    return Rows(found)
+    if models is None:
+        need_package("cv2", "measuring the motion between frames", "uav")
+        return Rows(locate_flight(frames, ground, networks.labeler, folder, radius or RADIUS))
+    return Rows(run_stage(frames, ground, networks.labeler, networks.locator, folder, radius))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ import pandas as pd
 from ..data.preprocess import four_numbers
 from ..errors import CrossbandError, need_package
 from ..files import make_folder, write_file
-from ..progress import track
+from ..progress import printable, track
 from ..results import Result
 from .flight import Flight, open_flight
 from .match import bhattacharyya, combined, mser_distance, object_crop, signature
@@ -31,7 +32,7 @@ from .translate import Thermal, read_photograph, translate_photograph
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ObjectMatch", "ReidResult", "geojson", "match", "reid"]
+__all__ = ["ObjectMatch", "ReidResult", "geojson", "kml", "match", "reid"]
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,8 @@ def reid(
     """Find the object of a photograph in a thermal flight.
 
     Writes below ``out``: ``probe.png`` (16-bit centikelvin), the files of the stages, ``matches.json``,
-    ``matches.geojson`` and ``matches.jpg``. Started again, it resumes; another photograph over the
-    same flight takes what is there.
+    ``matches.geojson``, ``matches.kml`` and ``matches.jpg``. Started again, it resumes; another photograph
+    over the same flight takes what is there.
 
     Args:
         photo: color.
@@ -155,6 +156,7 @@ def reid(
     )
     write_file(folder / "matches.json", json.dumps(result.to_dict(), indent=1))
     write_file(folder / "matches.geojson", json.dumps(geojson(result), indent=1))
+    write_file(folder / "matches.kml", kml(result))
     from .figure import save_reid
 
     save_reid(folder / "matches.jpg", photograph, thermal, frames, ground, positions, result)
@@ -265,6 +267,23 @@ def geojson(result: ReidResult) -> dict[str, Any]:
         for one in result.matches
     ]
     return {"type": "FeatureCollection", "features": features}
+
+
+def kml(result: ReidResult) -> str:
+    """Return the matches that have a place as KML 2.2, a placemark each, as map applications read it."""
+    root = ElementTree.Element("kml", xmlns="http://www.opengis.net/kml/2.2")
+    document = ElementTree.SubElement(root, "Document")
+    ElementTree.SubElement(document, "name").text = "crossband reid"
+    for one in result.matches:
+        if one.lat is None:
+            continue
+        mark = ElementTree.SubElement(document, "Placemark")
+        ElementTree.SubElement(mark, "name").text = f"{one.rank} {one.kind}"
+        said = f"frame {one.frame}, distance {one.distance:.3f} (at most {result.threshold:.3f} is the one)"
+        ElementTree.SubElement(mark, "description").text = printable(said)
+        point = ElementTree.SubElement(mark, "Point")
+        ElementTree.SubElement(point, "coordinates").text = f"{one.lon:.8f},{one.lat:.8f}"
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
 
 
 def parse_box(text: str | None) -> tuple[float, float, float, float] | None:

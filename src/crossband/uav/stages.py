@@ -54,6 +54,7 @@ __all__ = [
     "label_image",
     "localize",
     "localize_image",
+    "map_digest",
     "open_tiles",
 ]
 
@@ -68,6 +69,8 @@ class Position(Result):
         x, y: meters east and north of the map's corner.
         confidence: how much farther the best other place is, 0 to 1.
         rough_lat, rough_lon: what was given.
+        covariance: variance east, covariance, variance north, square meters; ``None`` where a single frame was
+            compared with tiles, which does not tell.
     """
 
     frame: str
@@ -78,6 +81,7 @@ class Position(Result):
     confidence: float
     rough_lat: float
     rough_lon: float
+    covariance: list[float] | None = None
 
     @staticmethod
     def draw(table: pd.DataFrame) -> Figure:
@@ -216,7 +220,7 @@ def localize(
     out: Path,
     radius: float | None = None,
 ) -> list[Position]:
-    """Localize each frame of a flight and write ``positions.jsonl``.
+    """Localize each frame of a flight by itself, by the distance of tiles, and write ``positions.jsonl``.
 
     Args:
         flight: with rough positions.
@@ -241,7 +245,7 @@ def localize(
         out / "positions.jsonl",
         {
             "flight": flight.digest,
-            "map": _map_digest(ground),
+            "map": map_digest(ground),
             "labeler": labeler.digest,
             "locator": locator.digest,
             "radius": reach,
@@ -275,7 +279,7 @@ def align(flight: Flight, ground: SemanticMap, positions: list[Position], out: P
     """
     stage = StageFile(
         out / "labels.jsonl",
-        {"flight": flight.digest, "map": _map_digest(ground), "positions": [asdict(p) for p in positions]},
+        {"flight": flight.digest, "map": map_digest(ground), "positions": [asdict(p) for p in positions]},
     )
     folder = make_folder(out / "labels")
 
@@ -343,6 +347,7 @@ def write_png(path: Path, pixels: np.ndarray) -> Path:
     return write_file(path, lambda partial: partial.write_bytes(data))
 
 
-def _map_digest(ground: SemanticMap) -> str:
+def map_digest(ground: SemanticMap) -> str:
+    """Return what a map is told by: SHA-256 of its labels and its place."""
     place = repr((ground.meters, ground.latitude, ground.longitude)).encode()
     return hashlib.sha256(ground.labels.tobytes() + place).hexdigest()

@@ -1,0 +1,148 @@
+"""The flight measured in unseen cities: positions, detections and objects on the ground.
+
+``python -m benchmarks.flight DATA`` reads the unseen cities of :mod:`benchmarks.models` below DATA and writes
+its figures into docs/uav.md. Labels and boxes are of the packaged networks.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossband.data.scenes import Scenes, zoomed
+from crossband.frames import Frames
+from crossband.metrics.detection import score_detections
+from crossband.metrics.detection_detail import map50_interval, match_class
+from crossband.models.packaged import packaged_path
+from crossband.progress import track
+from crossband.simulation.meshes import Kind
+from crossband.uav.flight import poses_of
+from crossband.uav.ground_classes import label_table
+from crossband.uav.networks import Labeler, read_detector, read_labeler
+from crossband.uav.position_evaluation import measure_positions
+from crossband.uav.projection import Pose
+from crossband.uav.semantic_map import SemanticMap, read_map
+from crossband.uav.stages import label_image
+
+from ._harness import ROOT, machine, write_section
+from .models import UNSEEN_CITIES
+
+_CLASSES = {"Person": 1, "Car": 2, "Bicycle": 3}
+"""The detector's classes, and the city's numbers for them."""
+
+
+class City:
+    """The flights over one city, without the photographs for probes."""
+
+    def __init__(self, name: str, frames: Frames) -> None:
+        frames = frames.select((frames.table["camera"] != "probe").to_numpy(bool))
+        self.name, self.frames, self.scenes = name, frames, Scenes(frames)
+        self.ground: SemanticMap = read_map(frames.root)
+        height, width = self.scenes.pixels(0, "tir").shape[:2]
+        self.poses: list[Pose] = poses_of(frames, self.ground, (height, width))
+        sequences = frames.table["sequence"]
+        self.flights = [np.flatnonzero(sequences == one).tolist() for one in sequences.unique()]
+
+    def labels(self, labeler: Labeler | None, table: np.ndarray) -> list[np.ndarray]:
+        """The labeling of each frame, by a network or as it is."""
+        rows = range(len(self.frames))
+        if labeler is None:
+            return [table[self.scenes.pixels(row, "semantic")] for row in rows]
+        return [
+            label_image(labeler, self.scenes.pixels(row, "tir"), "centikelvin")
+            for row in track(rows, len(rows), f"labeling {self.name}", "frames")
+        ]
+
+
+def positions(cities: list[City], labeler: Labeler | None, table: np.ndarray) -> dict[str, Any]:
+    """Errors of positions over all flights of all cities."""
+    found: dict[str, list[list[float]]] = {"single": [], "sequence": [], "rough": []}
+    inside, frames = 0.0, 0
+    for city in cities:
+        labels = city.labels(labeler, table)
+        flights = [
+            [(city.poses[row], labels[row], city.scenes.pixels(row, "tir")) for row in rows]
+            for rows in city.flights
+        ]
+        one = measure_positions(city.ground, flights)
+        for name, errors in found.items():
+            errors += one[name]["errors_m"]
+        inside, frames = inside + one["inside"] * one["n_frames"], frames + one["n_frames"]
+    return {**found, "inside": inside / frames}
+
+
+def figures(errors: list[list[float]]) -> str:
+    """Median and 90 % with intervals, flights drawn again."""
+    rng = np.random.default_rng(0)
+    parts = [np.array(one) for one in errors]
+    drawn = [
+        np.quantile(np.concatenate([parts[i] for i in rng.integers(len(parts), size=len(parts))]), [0.5, 0.9])
+        for _ in range(1000)
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    values = np.quantile(np.concatenate(parts), [0.5, 0.9])
+    return " | ".join(f"{v:.1f} ({a:.1f} to {b:.1f})" for v, a, b in zip(values, low, high, strict=True))
+
+
+def detections(cities: list[City]) -> str:
+    """The packaged detector on the cities' flights, which it has never seen anything like."""
+    path = packaged_path("detection")
+    assert path is not None
+    detector = read_detector(path)
+    kinds = [detector.classes.index(name) for name in _CLASSES]
+    found, truth, groups = [], [], []
+    for city in cities:
+        for row in track(range(len(city.frames)), len(city.frames), f"detecting {city.name}", "frames"):
+            image = zoomed(detector.image(city.scenes.pixels(row, "tir"), "centikelvin"), 2 * detector.zoom)
+            boxes = detector.network.detect(image[None], 0.05)[0].cpu().numpy()
+            boxes[:, :4] /= 2 * detector.zoom
+            boxes = boxes[np.isin(boxes[:, 5], kinds)]
+            boxes[:, 5] = [kinds.index(int(kind)) for kind in boxes[:, 5]]
+            found.append(boxes)
+            groups.append(f"{city.name} {city.frames.table['sequence'].iloc[row]}")
+        for boxes in city.scenes.boxes:
+            kept = boxes[np.isin(boxes[:, 4], list(_CLASSES.values()))].copy()
+            kept[:, 4] -= 1
+            truth.append(kept)
+    scores = score_detections(found, truth, list(_CLASSES))
+    matched = [match_class(found, truth, kind) for kind in range(len(_CLASSES))]
+    low, high = map50_interval(matched, groups)
+    each = ", ".join(f"{name} {scores.ap50[name]:.1f}" for name in _CLASSES)
+    whole = f"{scores.map50:.1f} ({low:.1f} to {high:.1f}); {each}"
+    return f"Detection by the packaged detector, mAP at IoU 0.5: {whole}."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    data = parser.parse_args().data
+    table = label_table({kind.name: int(kind) for kind in Kind})
+    cities = [City(name, Frames.read(data / name / "frames.parquet")) for name in UNSEEN_CITIES]
+    path = packaged_path("labeling")
+    assert path is not None
+    own, true = positions(cities, read_labeler(path), table), positions(cities, None, table)
+    lines = ["| figure | median, m (95 %) | 90 %, m (95 %) |", "|---|---:|---:|"]
+    for label, errors in (
+        ("rough positions given", own["rough"]),
+        ("a frame alone", own["single"]),
+        ("a sequence of 10", own["sequence"]),
+        ("a frame alone, true labels", true["single"]),
+        ("a sequence of 10, true labels", true["sequence"]),
+    ):
+        lines.append(f"| {label} | {figures(errors)} |")
+    lines += [
+        "",
+        f"{sum(len(city.frames) for city in cities)} frames of {len(own['single'])} flights over {len(cities)} "
+        f"cities; the ellipse of 90 % holds {own['inside']:.0f} % of the sequences' positions. {machine()}",
+        "",
+        detections(cities),
+    ]
+    write_section(ROOT / "docs" / "uav.md", "flight", "\n".join(lines))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The stage that localizes the frames of a flight together.
+
+=====================  ==============================================================================
+``ground/``            ``FRAME.png``, the labeling of each frame, 8 bits
+``ground.jsonl``       ``frame``, ``file``
+``positions.jsonl``    as of :mod:`.stages`, with ``covariance``
+=====================  ==============================================================================
+
+Labeling takes the time; it is kept frame by frame, and a stage that is started again goes on after the last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CrossbandError
+from ..files import make_folder
+from ..io import read_image
+from ..progress import track
+from .flight import Flight
+from .likelihood import agreement
+from .networks import Labeler
+from .semantic_map import SemanticMap
+from .sequence import Estimate, Motion, ground_motion, locate_sequence
+from .stages import Position, StageFile, label_image, map_digest, write_png
+
+__all__ = ["RADIUS", "label_flight", "locate_flight"]
+
+RADIUS = 60.0
+"""Meters that are searched around each rough position."""
+
+_DRIFT = 9.0
+"""Standard deviation, meters, of the difference of two consecutive rough positions."""
+
+
+def label_flight(flight: Flight, labeler: Labeler, out: Path) -> list[Path]:
+    """Label the ground in each frame; write ``ground/FRAME.png`` and ``ground.jsonl``.
+
+    Raises:
+        CrossbandError: a labeler of color images.
+    """
+    if labeler.band != "tir":
+        raise CrossbandError(
+            "the flight is thermal but this labeling network reads color; give one with model.band tir"
+        )
+    stage = StageFile(out / "ground.jsonl", {"flight": flight.digest, "labeler": labeler.digest})
+    folder = make_folder(out / "ground")
+
+    def work(row: int) -> dict[str, str]:
+        name = f"{row:06d}.png"
+        write_png(folder / name, label_image(labeler, *flight.pixels(row)))
+        return {"file": name}
+
+    return [folder / record["file"] for record in stage.run(flight.names, work)]
+
+
+def locate_flight(
+    flight: Flight, ground: SemanticMap, labeler: Labeler, out: Path, radius: float = RADIUS
+) -> list[Position]:
+    """Localize the frames of a flight together and write ``positions.jsonl``.
+
+    Frames of one ``sequence`` are one; without that column, all of them.
+
+    Args:
+        flight: with rough positions.
+        ground: the map.
+        labeler: of thermal images.
+        out: the folder.
+        radius: meters that are searched around each rough position.
+
+    Raises:
+        CrossbandError: a rough position off the map, or a labeler of color images.
+    """
+    rough = [
+        ground.to_meters(float(lat), float(lon))
+        for lat, lon in zip(flight.table["lat"], flight.table["lon"], strict=True)
+    ]
+    for at in rough:  # before anything is computed
+        ground.check_near(*at, radius)
+    labels = label_flight(flight, labeler, out)
+    stage = StageFile(
+        out / "positions.jsonl",
+        {
+            "flight": flight.digest,
+            "map": map_digest(ground),
+            "labeler": labeler.digest,
+            "radius": radius,
+            "together": True,
+        },
+    )
+    if any(name not in stage.records for name in flight.names):
+        estimates = _estimates(flight, ground, labels, radius)
+
+    def work(row: int) -> dict[str, object]:
+        one, given = estimates[row], flight.table.iloc[row]
+        latitude, longitude = ground.to_geographic(one.x, one.y)
+        (east, between), (_, north) = one.covariance.tolist()
+        found = Position(
+            flight.names[row],
+            latitude,
+            longitude,
+            one.x,
+            one.y,
+            one.confidence,
+            float(given["lat"]),
+            float(given["lon"]),
+            [east, between, north],
+        )
+        return asdict(found)
+
+    return [Position(**record) for record in stage.run(flight.names, work)]
+
+
+def _estimates(flight: Flight, ground: SemanticMap, labels: list[Path], radius: float) -> dict[int, Estimate]:
+    """The positions of all rows, sequence by sequence."""
+    table = flight.table
+    parts = table["sequence"].fillna("").astype(str) if "sequence" in table else np.full(len(table), "")
+    found: dict[int, Estimate] = {}
+    for part in dict.fromkeys(parts):
+        rows = np.flatnonzero(np.asarray(parts) == part).tolist()
+        seen, motions, before = [], [], None
+        for row in track(rows, len(rows), "comparing with the map", "frames"):
+            pixels, _ = flight.pixels(row)
+            pose = flight.pose(row, ground, (pixels.shape[0], pixels.shape[1]))
+            seen.append(agreement(read_image(labels[row]).pixels, pose, ground, radius))
+            if before is not None:
+                known = Motion(pose.x - before[1].x, pose.y - before[1].y, _DRIFT)
+                motions.append(ground_motion(*before, pixels, pose, known))
+            before = (pixels, pose)
+        found |= dict(zip(rows, locate_sequence(seen, motions), strict=True))
+    return found
