@@ -34,7 +34,7 @@ from crossband.progress import track
 from crossband.retrieval import Descriptor, embed
 from crossband.retrieval.directions import Sides, directions
 from crossband.retrieval.measure import MISALIGNED
-from crossband.retrieval.rerank import SecondLook, rerank
+from crossband.retrieval.rerank import Reranking, rerank
 
 from ._harness import ROOT, machine, write_section
 
@@ -187,23 +187,25 @@ def place_codes(name: str, frames: Frames) -> np.ndarray:
 def recall(frames: Frames, store: Path, warps: dict[str, Warp | None], k: int = 10) -> list[str]:
     """Rows of the table: R@1 of the descriptor and re-ranked, both ways; how far "same place" holds."""
     descriptor = Descriptor.load()
-    look = SecondLook.of(descriptor)
-    assert look is not None
+    reranking = Reranking.of(descriptor)
+    assert reranking is not None
     rule, bands = Protocol.parse("exact"), list(frames.bands[:2])
     ways = directions(frames, bands[0].value, bands[1].value, rule) + directions(
         frames, bands[1].value, bands[0].value, rule
     )
-    plain = embed(frames, descriptor, bands, store=store, look=look)
+    plain = embed(frames, descriptor, bands, store=store, reranking=reranking)
     lines = []
     for name, warp in warps.items():
         moved = None
         if warp is not None:
-            moved = embed(frames, descriptor.with_warp(warp), bands[1:], store=store, look=look.with_warp(warp))
+            moved = embed(
+                frames, descriptor.with_warp(warp), bands[1:], store=store, reranking=reranking.with_warp(warp)
+            )
         cells, trusted = [], []
         for way in ways:
             sides = Sides.of(plain, way, moved, bands[1])
             ours = Sides.of(plain.local, way, moved.local if moved else None, bands[1])
-            lists = rerank(sides, ours, look.reranker, k)
+            lists = rerank(sides, ours, reranking.reranker, k)
             positives = rule.positives(sides.query_frames, sides.gallery_frames)
             before = sides.ranks(rule, 1 << 30)
             after = lists.ranks(before, positives)

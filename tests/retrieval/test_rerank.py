@@ -18,7 +18,7 @@ from crossband.models import find_model, list_rerankers
 from crossband.nn.reranker import Reranker
 from crossband.retrieval import Descriptor, Options, benchmark, embed, index, search
 from crossband.retrieval.directions import Direction, Sides
-from crossband.retrieval.rerank import Reranked, SecondLook, rerank
+from crossband.retrieval.rerank import Reranked, Reranking, rerank
 
 WAY = Direction(Band.RGB, Band.TIR)
 
@@ -130,19 +130,19 @@ def test_a_benchmark_reranks_what_can_look_twice(pairs, weights, tmp_path):
 @pytest.mark.slow
 def test_the_second_look_is_that_of_the_local_features_of_the_same_images(pairs, weights, tmp_path):
     descriptor = Descriptor.load("r2former", Options(size=(64, 64), device="cpu", weights=weights))
-    look = SecondLook.of(descriptor)
-    assert look.descriptor.fingerprint != descriptor.fingerprint
-    plain, local = (embed(pairs, d, WAY_BANDS, store=tmp_path) for d in (descriptor, look.descriptor))
-    found = rerank(Sides.of(plain, WAY), Sides.of(local, WAY), look.reranker, 3)
+    reranking = Reranking.of(descriptor)
+    assert reranking.descriptor.fingerprint != descriptor.fingerprint
+    plain, local = (embed(pairs, d, WAY_BANDS, store=tmp_path) for d in (descriptor, reranking.descriptor))
+    found = rerank(Sides.of(plain, WAY), Sides.of(local, WAY), reranking.reranker, 3)
     row = 7
     rows = [local.bands[band].pooled.rows(0, 12).reshape(12, -1, 131) for band in WAY_BANDS]
     with torch.inference_mode():
         alone = [
-            look.reranker.scores(torch.tensor(rows[0][row]), [torch.tensor(rows[1][column])])[0]
+            reranking.reranker.scores(torch.tensor(rows[0][row]), [torch.tensor(rows[1][column])])[0]
             for column in found.columns[row]
         ]
     assert found.scores[row].tolist() == pytest.approx(alone, abs=1e-5)
-    assert SecondLook.of(Descriptor.load("hog", Options(size=(64, 64), device="cpu"))) is None
+    assert Reranking.of(Descriptor.load("hog", Options(size=(64, 64), device="cpu"))) is None
 
 
 WAY_BANDS = [Band.RGB, Band.TIR]

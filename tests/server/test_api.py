@@ -176,7 +176,7 @@ def test_positions_and_least_probability(client, photo):
     answer = client.post(
         f"{CITY}/search", files={"image": photo}, data={"least": 0.5, "k": 4, "band": "rgb"}
     ).json()
-    assert len(answer["matches"]) + answer["hidden"] == 4  # hog has no second look: nothing is probable
+    assert len(answer["matches"]) + answer["hidden"] == 4  # hog is not re-ranked: nothing is probable
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from ..results import Result
 from .descriptor import DEFAULT_DESCRIPTOR, DEFAULT_OPTIONS, Descriptor, Options, distinct
 from .directions import directions
 from .measure import MISALIGNED, RECALLS, Plan, Run, measure
-from .rerank import DEFAULT_RERANK, LIKELY, SecondLook
+from .rerank import DEFAULT_RERANK, LIKELY, Reranking
 from .search import DEFAULT_MEMORY
 from .sequence import check_length
 
@@ -245,9 +245,9 @@ def benchmark(
     faults: dict[tuple[str, str], ImageFault] = {}
     loaded = [Descriptor.of(model, options) for model in distinct(models)]  # refused before any work
     for descriptor in loaded:
-        look = SecondLook.of(descriptor, rerank_features, options.weights) if rerank else None
+        reranking = Reranking.of(descriptor, rerank_features, options.weights) if rerank else None
         plan = Plan(
-            rule, store, misaligned, own_means, look, rerank, max_memory, workers, sequence, csls, likely
+            rule, store, misaligned, own_means, reranking, rerank, max_memory, workers, sequence, csls, likely
         )
         for run, found in measure(frames, descriptor, ways, plan):
             runs.append(run)

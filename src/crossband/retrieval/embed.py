@@ -36,7 +36,7 @@ from .descriptor.descriptor import (
 from .descriptor_cache import DescriptorStore, Rows, StoredRows
 
 if TYPE_CHECKING:
-    from .rerank import SecondLook
+    from .rerank import Reranking
 
 __all__ = ["BandEmbedding", "Embedding", "embed"]
 
@@ -129,7 +129,7 @@ def embed(
     store: str | Path | None = None,
     workers: int | None = None,
     required: Container[Band] | bool = True,
-    look: SecondLook | None = None,
+    reranking: Reranking | None = None,
     local_store: str | Path | None = None,
     options: Options = DEFAULT_OPTIONS,
 ) -> Embedding:
@@ -147,8 +147,8 @@ def embed(
         workers: threads that read, and on a CPU as many that run the encoder; one for each core by default.
         required: whether a band without one usable image is an error, or the bands of which it is one;
             otherwise such a band is left out.
-        look: what will re-rank; its local features are made of the same reading of each image and kept in the
-            same folder.
+        reranking: what will re-rank; its local features are made of the same reading of each image and kept
+            in the same folder.
         local_store: another folder for them.
         options: how images are read and where weights lie.
 
@@ -158,17 +158,17 @@ def embed(
     wanted = [parse_band(band) for band in bands] if bands is not None else list(frames.bands)
     jobs = list(_jobs(frames, wanted))
     descriptor = Descriptor.of(descriptor, options).for_frames(frames)
-    look = look.for_frames(frames) if look is not None else None
+    reranking = reranking.for_frames(frames) if reranking is not None else None
     stored = [DescriptorStore(store, descriptor.fingerprint)]
-    if look is not None:
-        stored.append(look.store(local_store or store))
+    if reranking is not None:
+        stored.append(reranking.store(local_store or store))
     lanes = _Lanes.for_device(descriptor.device, workers)
     done: list[_Prepared] = []
     computed = 0
     start = time.perf_counter()
     try:
         with Progress(len(jobs), f"embedding with {descriptor.name}") as progress:
-            for group, vectors in _described(jobs, frames.root, descriptor, stored, lanes, look):
+            for group, vectors in _described(jobs, frames.root, descriptor, stored, lanes, reranking):
                 fresh = [item.key for item in group if item.tensor is not None]
                 for kept, rows in zip(stored, vectors, strict=True):
                     for key, row in zip(fresh, rows, strict=True):
@@ -195,8 +195,8 @@ def embed(
                 f"no {band.value} image can be used: {first}", parameter=first.parameter if first else ""
             )
     local = None
-    if look is not None:
-        local = Embedding(look.descriptor, frames, parts[1], faults, computed, seconds)
+    if reranking is not None:
+        local = Embedding(reranking.descriptor, frames, parts[1], faults, computed, seconds)
     return Embedding(descriptor, frames, parts[0], faults, computed, seconds, local)
 
 
@@ -236,7 +236,7 @@ def _described(
     descriptor: Descriptor,
     stored: list[DescriptorStore],
     lanes: _Lanes,
-    look: SecondLook | None,
+    reranking: Reranking | None,
 ) -> Iterator[tuple[list[_Prepared], list[np.ndarray]]]:
     """Groups of images in order, each with the vectors of those that were not stored, for each store; reading
     runs ahead of the encoder, and nothing runs more than a few batches ahead of what is taken."""
@@ -246,7 +246,7 @@ def _described(
         if not fresh:
             return [np.empty((0, 0), np.float32) for _ in stored]
         images = torch.stack(fresh)
-        found = [descriptor.pooled(images)] if look is None else look.pooled(descriptor, images)
+        found = [descriptor.pooled(images)] if reranking is None else reranking.pooled(descriptor, images)
         return [vectors.numpy() for vectors in found]
 
     with threads_per_pass(1 if lanes.forwards > 1 else None), ThreadPoolExecutor(lanes.forwards) as pool:

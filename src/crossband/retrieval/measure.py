@@ -19,7 +19,7 @@ from ..progress import note
 from .descriptor import Descriptor
 from .directions import Direction, Example, RouteMatches, Sides
 from .embed import Embedding, embed
-from .rerank import LIKELY, Reranked, SecondLook
+from .rerank import LIKELY, Reranked, Reranking
 from .rerank import rerank as rerank_sides
 from .search import exact_search
 from .sequence import ranks_of_costs, runs_of, sequence_costs, with_evidence
@@ -90,7 +90,7 @@ class Plan:
     store: str | Path | None
     misaligned: bool
     own_means: bool
-    look: SecondLook | None
+    reranking: Reranking | None
     first: int
     max_memory: int
     workers: int | None
@@ -103,9 +103,9 @@ class Plan:
         if self.csls:
             sides = sides.without_hubs(self.max_memory)
         before = sides.ranks(self.rule, self.max_memory)
-        if self.look is None or local is None:
+        if self.reranking is None or local is None:
             return _Found(before, before, None)
-        lists = rerank_sides(sides, local, self.look.reranker, self.first, self.max_memory)
+        lists = rerank_sides(sides, local, self.reranking.reranker, self.first, self.max_memory)
         positives = self.rule.positives(sides.query_frames, sides.gallery_frames)
         return _Found(before, lists.ranks(before, positives), lists)
 
@@ -151,12 +151,16 @@ class _Described:
 
     @classmethod
     def of(cls, frames: Frames, descriptor: Descriptor, bands: list[Band], plan: Plan) -> _Described:
-        plain = embed(frames, descriptor, bands, store=plan.store, workers=plan.workers, look=plan.look)
+        plain = embed(
+            frames, descriptor, bands, store=plan.store, workers=plan.workers, reranking=plan.reranking
+        )
         moved = None
         if plan.misaligned and bands[1:]:
-            look = plan.look.with_warp(MISALIGNED) if plan.look is not None else None
+            reranking = plan.reranking.with_warp(MISALIGNED) if plan.reranking is not None else None
             shifted = descriptor.with_warp(MISALIGNED)
-            moved = embed(frames, shifted, bands[1:], store=plan.store, workers=plan.workers, look=look)
+            moved = embed(
+                frames, shifted, bands[1:], store=plan.store, workers=plan.workers, reranking=reranking
+            )
         return cls(plain, moved)
 
     @property

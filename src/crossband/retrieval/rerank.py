@@ -39,7 +39,7 @@ from .descriptor_cache import DescriptorStore
 from .directions import Sides
 from .search import DEFAULT_MEMORY, exact_search
 
-__all__ = ["DEFAULT_RERANK", "LIKELY", "LocalReader", "Reranked", "SecondLook", "rerank"]
+__all__ = ["DEFAULT_RERANK", "LIKELY", "LocalReader", "Reranked", "Reranking", "rerank"]
 
 DEFAULT_RERANK = 10
 LIKELY = 0.5
@@ -47,7 +47,7 @@ LIKELY = 0.5
 
 
 @dataclass(frozen=True)
-class SecondLook:
+class Reranking:
     """What re-ranks a descriptor's lists.
 
     Attributes:
@@ -61,7 +61,7 @@ class SecondLook:
     @classmethod
     def of(
         cls, descriptor: Descriptor, features: str = OWN, weights: str | Path | None = None
-    ) -> SecondLook | None:
+    ) -> Reranking | None:
         """Make what re-ranks a descriptor's lists, with its weights; ``None`` where nothing can.
 
         Args:
@@ -108,11 +108,11 @@ class SecondLook:
         features = torch.from_numpy(np.ascontiguousarray(row)).reshape(-1, self.reranker.channels)
         return features.to(device_of(self.reranker))
 
-    def for_frames(self, frames: Frames) -> SecondLook:
+    def for_frames(self, frames: Frames) -> Reranking:
         """Return the same, of images as the rig of some frames shows them."""
         return replace(self, descriptor=self.descriptor.for_frames(frames))
 
-    def with_warp(self, warp: Warp | None) -> SecondLook:
+    def with_warp(self, warp: Warp | None) -> Reranking:
         """Return the same, of images that are first misaligned by ``warp``."""
         return replace(self, descriptor=self.descriptor.with_warp(warp))
 
@@ -244,13 +244,13 @@ class LocalReader:
     """Local features of single images: kept ones, or made of what the files hold.
 
     Args:
-        look: what re-ranks.
+        reranking: what re-ranks.
         folder: where a gallery keeps local features, if it does; it need not be there.
     """
 
-    def __init__(self, look: SecondLook, folder: Path | None) -> None:
-        self._look = look
-        self._kept = look.store(folder) if folder is not None and folder.is_dir() else None
+    def __init__(self, reranking: Reranking, folder: Path | None) -> None:
+        self._reranking = reranking
+        self._kept = reranking.store(folder) if folder is not None and folder.is_dir() else None
 
     def of_image(self, image: Any, band: Band, units: str | None = None) -> torch.Tensor:
         """Return those of an image, rounded as kept ones are.
@@ -258,19 +258,19 @@ class LocalReader:
         Raises:
             ImageFault: it cannot be used.
         """
-        preprocess = self._look.descriptor.preprocess
+        preprocess = self._reranking.descriptor.preprocess
         tensor = preprocess(as_image(image, band, units), band)
-        row = self._look.descriptor.pooled(tensor[None]).numpy()[0]
-        scale = self._look.reranker.scale
+        row = self._reranking.descriptor.pooled(tensor[None]).numpy()[0]
+        scale = self._reranking.reranker.scale
         if scale:
             row = np.clip(np.rint(row * scale), -127, 127) / np.float32(scale)
-        return self._look.features(row.astype(np.float32))
+        return self._reranking.features(row.astype(np.float32))
 
     def of_item(self, content: str, path: str, band: Band, units: str | None) -> torch.Tensor | None:
         """Return those of an item of a gallery; ``None`` where it is not kept and its image is not there."""
         key = f"{content}-{band.value}"
         if self._kept is not None and key in self._kept:
-            return self._look.features(self._kept.select([key]).rows(0, 1)[0])
+            return self._reranking.features(self._kept.select([key]).rows(0, 1)[0])
         try:
             return self.of_image(path, band, units)
         except CrossbandError:
@@ -279,4 +279,4 @@ class LocalReader:
     def judge(self, query: torch.Tensor, items: Sequence[torch.Tensor], distances: np.ndarray) -> Verdict:
         """Judge some items by their local features and their distances."""
         with torch.inference_mode():
-            return self._look.reranker.judge(query, iter(items), distances)
+            return self._reranking.reranker.judge(query, iter(items), distances)

@@ -95,7 +95,7 @@ class ServedGallery:
     def warm(self) -> None:
         """Load what the first search would wait for."""
         self.catalog()
-        _ = self.gallery.look
+        _ = self.gallery.reranking
 
     def catalog(self) -> Catalog:
         """Return what is known of the items, read again only after a change."""
@@ -113,7 +113,7 @@ class ServedGallery:
         return {
             "name": self.name,
             **Gallery.info(str(self.gallery.home)),
-            "reranks": self.gallery.look is not None,
+            "reranks": self.gallery.reranking is not None,
         }
 
     def row(self, name: str) -> Mapping[str, Any]:
@@ -209,7 +209,7 @@ class ServedGallery:
         """
         where = where if where and where.strip() else None
         vector = self._describer.describe(self.gallery, image, band)
-        first = rerank if self.gallery.look is not None else 0
+        first = rerank if self.gallery.reranking is not None else 0
         with self._searching:
             matches = self.gallery.nearest(vector, max(k, first), where, max_memory=self._memory)
         return self.gallery.rerank(image, band, matches, first)[:k] if first else matches

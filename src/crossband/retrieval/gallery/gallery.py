@@ -39,7 +39,7 @@ from ..descriptor import (
 from ..descriptor_cache import ArrayRows, Rows
 from ..embed import BandEmbedding, embed, mean_vector
 from ..hubs import Lifted, own_hubness
-from ..rerank import DEFAULT_RERANK, LocalReader, SecondLook
+from ..rerank import DEFAULT_RERANK, LocalReader, Reranking
 from ..search import DEFAULT_MEMORY
 from ..search_result import SearchResult, as_images
 from ..sequence import check_length
@@ -241,9 +241,9 @@ class Gallery:
         return self.rows.count()
 
     @functools.cached_property
-    def look(self) -> SecondLook | None:
+    def reranking(self) -> Reranking | None:
         """Return what re-ranks its lists, or ``None``."""
-        return SecondLook.of(self.descriptor)
+        return Reranking.of(self.descriptor)
 
     @property
     def local_folder(self) -> Path | None:
@@ -263,10 +263,10 @@ class Gallery:
             matches: as :meth:`nearest` gives them.
             first: how many are compared; what lies behind stays.
         """
-        if self.look is None or not matches or first < 1:
+        if self.reranking is None or not matches or first < 1:
             return matches
         some, rest = matches[:first], matches[first:]
-        reader = LocalReader(self.look, self.local_folder)
+        reader = LocalReader(self.reranking, self.local_folder)
         asked = reader.of_image(image, parse_band(band), units)
         found = []
         for match in some:
@@ -317,7 +317,7 @@ class Gallery:
                 f"local features are kept in folders alone, not at {self.home}; leave them out",
                 parameter="local",
             )
-        look = self.look if local or (folder is not None and folder.is_dir()) else None
+        reranking = self.reranking if local or (folder is not None and folder.is_dir()) else None
         there = Indexed.of(self.rows)
         done = Added(0, 0, [])
         for band in bands:
@@ -336,7 +336,7 @@ class Gallery:
                     store=store,
                     workers=workers,
                     required=False,
-                    look=look,
+                    reranking=reranking,
                     local_store=folder,
                 )
                 new, old = 0, 0
@@ -475,7 +475,7 @@ class Gallery:
         if sequence is not None:
             check_length(sequence)
         result = SearchResult([], parse_band(band).value, [], [])
-        first = rerank if self.look is not None else 0
+        first = rerank if self.reranking is not None else 0
         vectors: list[np.ndarray] = []
         for name, given in zip(names, track(asked, len(asked), "searching", "images"), strict=True):
             try:
