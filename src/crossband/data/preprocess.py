@@ -199,7 +199,7 @@ class Placement:
 def split_labels(
     turns: Sequence[str], views: Sequence[str]
 ) -> tuple[tuple[list[str], list[str]], Placement | None]:
-    """Take apart what is said of bands and of ``labels`` in ``NAME=TURN`` and ``NAME=VIEW``.
+    """Take turns and views of ``labels``, ``labels=180`` say, apart from those of bands.
 
     Returns:
         the turns and views of bands, as :meth:`Placement.parse` takes them, and the labels' own placement.
