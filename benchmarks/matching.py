@@ -11,21 +11,22 @@ from __future__ import annotations
 
 import argparse
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from crossband.bands import Band
 from crossband.data.preprocess import Warp
 from crossband.datasets import open_frames, scan
 from crossband.frames import Frames
 from crossband.io import read_image
-from crossband.matching import LocalFeatures, MatchReranker, SamePlace
+from crossband.matching import Evidence, LocalFeatures, MatchReranker, SamePlace
 from crossband.matching.keypoints import OWN, KeypointReranker, create_features
 from crossband.metrics import Protocol, recall_at
 from crossband.metrics.reliability import reliability
@@ -96,46 +97,84 @@ def axes(sets: list[Frames], out: Path) -> Path:
 
 
 def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 9, seed: int = 0) -> SamePlace:
-    """Fit the probability of one place: right pairs under random misalignments, and as many wrong ones: of
-    several, the one whose matches look best."""
-    from sklearn.linear_model import LogisticRegression
-
+    """Fit the probability of one place on right pairs under random misalignments and as many wrong ones: for a
+    pair by itself the one of nine at random that agrees best; for lists, of which every second one lacks the
+    right image, of the nine nearest by the descriptor."""
     descriptor, rng = Descriptor.load(), np.random.default_rng(seed)
     reranker = MatchReranker(descriptor.encoder, descriptor.preprocess.size)
-    rows, right = [], []
-    pool = ThreadPoolExecutor(6)
+    alone, listed = [], []
     for name, frames in track(sets, len(sets), "calibrating", "sets"):
-        first, second = frames.bands[:2]
-        places = place_codes(name, frames)
         warps = [
             Warp(float(rng.uniform(-0.1, 0.1)), float(rng.uniform(0.87, 1.15)), float(rng.uniform(-8, 8)))
             for _ in range(len(frames))
         ]
         still: list[Warp | None] = [None] * len(frames)
-        mine, theirs = (
-            list(pool.map(partial(local, descriptor, reranker.features, band), frames.paths(band), moves))
-            for band, moves in ((first, still), (second, warps))
+        (mine, near), (theirs, far) = (
+            described(descriptor, reranker.features, frames.paths(band), band, moves)
+            for band, moves in zip(frames.bands[:2], (still, warps), strict=True)
         )
+        apart, places = np.linalg.norm(near[:, None] - far, axis=2), place_codes(name, frames)
         for row, code in enumerate(places):
-            apart = np.flatnonzero(places != code)
-            wrong = rng.choice(apart, min(others, len(apart)), replace=False)
-            found = reranker.evidence(mine[row], [theirs[row], *(theirs[w] for w in wrong)])
-            worst = 1 + int(found.agreement[1:].argmax())
-            for which in (0, worst):
-                rows.append(found.features()[which])
-                right.append(which == 0)
-    x, y = np.array(rows), np.array(right)
-    np.savez(out.with_suffix(".npz"), features=x, right=y)
-    scale = x.std(0)
-    fitted = LogisticRegression(C=1.0).fit(x / scale, y)
-    model = SamePlace(
-        tuple((fitted.coef_[0] / scale).round(4).tolist()),
-        round(float(fitted.intercept_[0]), 4),
-        " and ".join(dict.fromkeys(name for name, _ in sets)) + f", {len(y)} pairs",
-    )
+            order = np.argsort(apart[row])
+            wrong = order[places[order] != code][: others + 1]
+            found = reranker.evidence(mine[row], [theirs[c] for c in (row, *wrong)])
+            anyone = rng.choice(order[places[order] != code], others, replace=False)
+            chance = reranker.evidence(mine[row], [theirs[c] for c in anyone])
+            alone += [(found.features()[0], True), (chance.features()[chance.agreement.argmax()], False)]
+            for members, right in ((slice(0, others + 1), True), (slice(1, None), False)):
+                some = led(found, members)
+                best = int(some.agreement.argmax()) if not right else 0
+                listed.append((some.features()[best], right))
+                if right and len(some.agreement) > 1:
+                    listed.append((some.features()[1 + int(some.agreement[1:].argmax())], False))
+    (weights, bias), (listed_weights, listed_bias) = fitted(alone), fitted(listed)
+    told = " and ".join(dict.fromkeys(name for name, _ in sets)) + f", {len(alone)} pairs"
+    model = SamePlace(weights, bias, listed_weights, listed_bias, told)
     model.write(out)
-    print(model, reliability(fitted.predict_proba(x / scale)[:, 1], y))
+    print(model)
     return model
+
+
+def described(
+    descriptor: Descriptor, features: LocalFeatures, paths: list[Path], band: Band, warps: list[Warp | None]
+) -> tuple[list[torch.Tensor], np.ndarray]:
+    """Local features of images, and their descriptors, less the mean."""
+    found, vectors = [], []
+    for path, warp in zip(paths, warps, strict=True):
+        pixels = replace(descriptor.preprocess, warp=warp)(read_image(path, band), band)[None]
+        with torch.inference_mode():
+            found.append(features(pixels)[0])
+            vectors.append(F.normalize(descriptor.pooled(pixels), dim=1)[0].numpy())
+    centered = np.stack(vectors) - np.mean(vectors, 0)
+    return found, centered / np.linalg.norm(centered, axis=1, keepdims=True)
+
+
+def led(found: Evidence, members: slice) -> Evidence:
+    """The evidence of some candidates as a list, the best's margin over the next with it."""
+    some = Evidence(*(getattr(found, f.name)[members] for f in fields(found) if f.name != "margin"))
+    order = np.argsort(-some.agreement)
+    margin = np.zeros(len(order))
+    if len(order) > 1:
+        margin[order[0]] = some.agreement[order[0]] - some.agreement[order[1]]
+    return replace(some, margin=margin)
+
+
+def fitted(rows: list[tuple[np.ndarray, bool]]) -> tuple[tuple[float, ...], float]:
+    """Weights and bias of a logistic regression, and how well it does on its own rows, printed.
+
+    No weight is negative: more of any evidence never makes one place less probable.
+    """
+    x, y = np.array([row for row, _ in rows]), np.array([right for _, right in rows])
+    scale, sign = x.std(0), np.where(y, 1, -1)
+
+    def loss(weights: np.ndarray) -> float:
+        odds = sign * (x / scale @ weights[:-1] + weights[-1])
+        return float(np.logaddexp(0, -odds).sum() + (weights[:-1] ** 2).sum() / 2)
+
+    n = x.shape[1]
+    found = minimize(loss, np.zeros(n + 1), bounds=[(0, None)] * n + [(None, None)]).x
+    print(reliability(expit(x / scale @ found[:-1] + found[-1]), y))
+    return tuple((found[:-1] / scale).round(4).tolist()), round(float(found[-1]), 4)
 
 
 def place_codes(name: str, frames: Frames) -> np.ndarray:

@@ -24,12 +24,17 @@ SLOW = (
     "timm",
     "lightning",
     "crossband.retrieval",
+    "crossband.cli",
+    "crossband.matching.align",
+    "crossband.matching.rig",
     "crossband.retrieval.benchmark",
+    "crossband.retrieval.report",
     "crossband.retrieval.tasks.places",
     "crossband.training.engine",
     "crossband.uav.pipeline",
     "crossband.uav.pictures",
     "crossband.segmentation.predict",
+    "crossband.simulation.worker",
 )
 # not lancedb, which starts threads that no fork survives
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
-
-import pytest
 
 from crossband.bands import Units
 from crossband.datasets import list_datasets
 from crossband.frames import COLUMNS
 
+from .cli.conftest import crossband  # noqa: F401  (fixture)
+
 PAGE = Path(__file__).parents[1] / "docs" / "data.md"
 BLOCKS = re.findall(r"```(python|sh)\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
-HAS_CLI = importlib.util.find_spec("crossband.cli") is not None
 
 
 def test_the_examples_run_in_their_order(tmp_path, monkeypatch):
@@ -28,17 +24,14 @@ def test_the_examples_run_in_their_order(tmp_path, monkeypatch):
             exec(compile(code, str(PAGE), "exec"), names)
 
 
-@pytest.mark.skipif(not HAS_CLI, reason="no command line yet")
-def test_the_commands_run_in_their_order(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_commands_run_in_their_order(crossband):  # noqa: F811
     exec(compile(BLOCKS[0][1], str(PAGE), "exec"), {})
     for language, code in BLOCKS:
         for line in code.splitlines() if language == "sh" else ():
             program, *arguments = shlex.split(line)
             assert program == "crossband"
-            command = [sys.executable, "-c", "from crossband.cli import main; main()", *arguments]
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert result.returncode == 0, f"{line}: {result.stderr}"
+            done = crossband(*arguments)
+            assert done.status == 0, f"{line}: {done.err}"
 
 
 def test_the_table_has_every_dataset_as_it_is_registered():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import torch
+from torch import nn
 
 from .errors import CrossbandError, unknown_name
 
-__all__ = ["choose_device", "choose_dtype"]
+__all__ = ["choose_device", "choose_dtype", "device_of"]
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -54,3 +55,13 @@ def choose_dtype(name: str) -> torch.dtype:
     if name not in _DTYPES:
         raise unknown_name("dtype", name, _DTYPES)
     return _DTYPES[name]
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network's parameters are; the CPU for one without any.
+
+    Example:
+        >>> device_of(nn.ReLU())
+        device(type='cpu')
+    """
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))

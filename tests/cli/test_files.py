@@ -51,6 +51,7 @@ def recalls(text: str) -> list[float]:
     return [run["recall"]["1"] for run in json.loads(text)["runs"]]
 
 
+@pytest.mark.slow
 def test_a_turn_and_a_view_said_once_are_kept_by_manifest_and_gallery(crossband, turned, tmp_path):
     by_option = crossband(
         "benchmark", turned, *HOG, "--turn", "tir=180", "--view", "rgb=0,0,1,0.9", "--out", "a"

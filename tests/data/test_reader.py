@@ -12,9 +12,10 @@ import pytest
 from crossband.bands import Band
 from crossband.data.preprocess import Preprocess
 from crossband.data.reader import FrameReader
-from crossband.errors import ImageFault
+from crossband.errors import CrossbandError, ImageFault
 from crossband.frames import Frames
 from crossband.io import read_image
+from crossband.io.boxes import read_boxes
 
 SIZE = (512, 512)  # (height, width); a color image is 0.75 MB
 
@@ -99,3 +100,45 @@ def test_a_file_that_is_not_there_is_named(frames):
     (frames.root / "c.png").unlink()
     with pytest.raises(ImageFault, match=r"c\.png"):
         FrameReader(frames).pixels(2, "rgb")
+
+
+LEFT_HALF, RIGHT_HALF = "0,0,0.5,1", "0.5,0,0.5,1"
+
+
+def labeled(root, sizes, **columns):
+    """One frame of bands of some sizes, with labels that number their columns."""
+    root.mkdir(parents=True, exist_ok=True)
+    row = {"frame": "a", "labels": "labels.png", **columns}
+    for name, (height, width) in sizes.items():
+        pixels = np.tile(np.arange(width, dtype=np.uint8), (height, 1))
+        PIL.Image.fromarray(pixels).save(root / f"{name}.png")
+        row |= {} if name == "labels" else {name: f"{name}.png"}
+    return FrameReader(Frames.make([row], root))
+
+
+@pytest.mark.parametrize("on", ["rgb", "tir"])
+def test_a_label_map_is_cut_and_turned_as_the_band_it_was_drawn_on(tmp_path, on):
+    sizes = {"rgb": (8, 16), "tir": (6, 8)}
+    reader = labeled(tmp_path, {**sizes, "labels": sizes[on]}, view=f"rgb={RIGHT_HALF}", turn="tir=180")
+    assert np.array_equal(reader.labels(0), reader.pixels(0, on))
+    assert reader.labels(0)[0, 0] == (8 if on == "rgb" else 7)
+
+
+def test_a_label_map_that_may_be_of_either_band_is_a_named_fault_unless_it_is_said(tmp_path):
+    sizes = dict.fromkeys(("rgb", "tir", "labels"), (8, 16))
+    with pytest.raises(ImageFault, match="labels="):
+        labeled(tmp_path, sizes, view=f"rgb={RIGHT_HALF}").labels(0)
+    with pytest.raises(ImageFault, match="labels="):
+        labeled(tmp_path, {**sizes, "labels": (4, 8)}, view=f"rgb={RIGHT_HALF}").labels(0)
+    as_it_is = labeled(tmp_path, sizes, view=f"rgb={RIGHT_HALF}", turn="labels=0")
+    assert as_it_is.labels(0).shape == (8, 16)
+    other = labeled(tmp_path, sizes, view=f"rgb={RIGHT_HALF} labels={LEFT_HALF}")
+    assert (other.labels(0)[0, 0], other.pixels(0, "rgb")[0, 0]) == (0, 8)
+    both = labeled(tmp_path, sizes, turn="rgb=180 tir=180")
+    assert both.labels(0)[0, 0] == 15
+
+
+def test_boxes_do_not_follow_a_view_and_that_is_said(tmp_path):
+    reader = labeled(tmp_path, {"tir": (8, 16), "labels": (8, 16)}, boxes="boxes.json", turn="tir=180")
+    with pytest.raises(CrossbandError, match="turn"):
+        read_boxes(reader.frames)

@@ -10,8 +10,7 @@ import pytest
 
 from crossband.bands import Band
 from crossband.datasets import scan
-from crossband.datasets.rgbn300 import split_rgbn300
-from crossband.datasets.rgbnt100 import split_rgbnt100
+from crossband.datasets.rgbnt100 import split_rgbn300, split_rgbnt100
 from crossband.io import read_image
 from crossband.metrics.reid import reid_labels
 

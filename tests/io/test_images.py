@@ -21,8 +21,8 @@ import tifffile
 from crossband.bands import Units
 from crossband.errors import ImageFault
 from crossband.io import IMAGE_SUFFIXES, image_size, read_image
-from crossband.io import images as module
-from crossband.io.images import upright
+from crossband.io import pillow as module
+from crossband.io.pillow import upright
 
 RNG = np.random.default_rng(0)
 GRAY8 = RNG.integers(0, 256, (5, 7), np.uint8)
@@ -280,9 +280,9 @@ def test_a_large_image_is_read_in_strips_to_the_same_pixels(tmp_path, monkeypatc
     image = PIL.Image.fromarray(deep[mode]) if mode in deep else PIL.Image.fromarray(RGB8).convert(mode)
     path = tmp_path / "a"
     image.save(path, format="TIFF" if mode in ("CMYK", "I", "F") else "PNG", compression=None)
-    whole = module._decode_with_pillow(path.read_bytes(), 100)
+    whole = module.decode_with_pillow(path.read_bytes(), 100)
     monkeypatch.setattr(module, "_STRIP_PIXELS", 14)
-    strips = module._decode_with_pillow(path.read_bytes(), 100)
+    strips = module.decode_with_pillow(path.read_bytes(), 100)
     assert strips.dtype == whole.dtype
     assert np.array_equal(strips, whole)
 

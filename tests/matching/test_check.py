@@ -64,6 +64,7 @@ def test_few_pairs_are_judged_by_their_probability_alone():
     assert list(find_wrong(np.eye(3), np.array([0.9, 0.05, 0.4]), np.arange(3))) == [(1, None, False)]
 
 
+@pytest.mark.slow
 def test_three_wrong_pairs_of_twelve_are_listed(tmp_path):
     for band in ("rgb", "tir"):
         (tmp_path / band).mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,15 @@ def test_what_ships_was_learned_on_sets_that_allow_it():
     assert not any(name in told.lower() for name in ("roadscene", "epfl", "llvip"))
 
 
+def test_a_clear_lead_makes_the_first_of_a_list_more_probable():
+    model, row = SamePlace.packaged(), (40.0, 0.4, 0.8, 0.6)
+    led = [
+        model.probability(replace(Evidence.of([row], np.full(1, 0.5)), margin=np.full(1, margin)))[0]
+        for margin in (0.0, 0.02, 0.05, 0.5)
+    ]
+    assert led[0] < led[1] < led[2] == led[3]
+
+
 def test_inliers_on_a_line_have_no_spread():
     line = np.arange(20) + 5j
     square = (np.arange(400) % 20) + 1j * (np.arange(400) // 20)
@@ -44,7 +54,7 @@ def test_inliers_on_a_line_have_no_spread():
 
 
 def test_a_model_is_read_as_it_was_written(tmp_path):
-    model = SamePlace((1.0, 2.0, 3.0, 4.0), 0.5, "a test")
+    model = SamePlace((1.0, 2.0, 3.0, 4.0), 0.5, (1.0, 2.0, 3.0, 4.0, 5.0), 0.25, "a test")
     assert SamePlace.read(model.write(tmp_path / "a.json")) == model
 
 

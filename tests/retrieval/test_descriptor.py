@@ -67,6 +67,7 @@ def test_the_packed_descriptor_is_small_and_needs_nothing_but_the_package(monkey
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_packed_descriptor_takes_the_users_normalization_and_no_other_size():
     kelvin = Descriptor.load("crossband512", Options(device="cpu", normalization={"tir": "kelvin:263:313"}))
     assert str(kelvin.preprocess.normalization[Band.TIR]) == "kelvin:263:313"

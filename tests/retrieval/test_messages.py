@@ -283,7 +283,10 @@ MESSAGES = {
         lambda at: Gallery.create(at.gallery, at.hog, np.ones((1, 4), np.float32)),
         "holds a gallery already",
     ),
-    "gallery, dtype": (lambda at: at.new(dtype="float64"), "float32 or int8, not 'float64'"),
+    "gallery, dtype": (
+        lambda at: at.new(dtype="float64"),
+        "float32, float16, int8, pq or binary, not 'float64'",
+    ),
     "gallery, its dtype": (
         lambda at: at.index(dtype="int8"),
         "was made with float32, not with int8; leave the dtype out",

@@ -67,6 +67,7 @@ def test_the_map_is_warm_where_the_two_images_agree():
     assert found.values[:24].max() < 0.01 * found.values.max()
 
 
+@pytest.mark.slow
 def test_the_map_of_a_city_pair_peaks_on_the_object_that_was_put_there(tmp_path):
     """A warm block on a bare street, in both bands: hidden, the pair falls apart."""
     frames = simulate("retrieval", 2, (128, 160), 0, tmp_path, workers=1)

@@ -42,6 +42,7 @@ def rows_of(folder: Path) -> tuple[list[str], np.ndarray]:
     return table["key"].to_pylist(), np.stack(table["vector"].to_pylist())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_index_is_whole_wherever_it_was_stopped(tmp_path, pairs, small, after):
     frames = pairs.select(slice(0, 4))

@@ -165,6 +165,7 @@ def test_pseudo_labels_are_for_networks_that_learn_confidences(yard, tmp_path):
     assert ("wanted" in task.read(np.array([0]), torch.Generator())) is False
 
 
+@pytest.mark.slow
 def test_the_authors_training_learns_with_its_heads_and_two_rates(yard, tmp_path):
     """Auxiliary heads, boxed pseudo-labels, a mean over weights, blur, and encoders at a tenth of the rate."""
     from crossband.training.engine import make_optimizer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,10 +23,8 @@ SIZE = (64, 64)
 N = 8
 
 
-@pytest.fixture(scope="session")
-def frames(tmp_path_factory) -> Frames:
-    """Eight pairs with metadata."""
-    root = write_pairs(tmp_path_factory.mktemp("serve") / "pairs", n=N)
+def frames_of(root: Path, n: int, **columns: Callable[[int], object]) -> Frames:
+    """Write the ``n`` pairs of a folder as frames of places of two, with more columns by a frame's number."""
     rows = [
         {
             "frame": f"{i:04d}",
@@ -34,14 +32,24 @@ def frames(tmp_path_factory) -> Frames:
             "tir": f"tir/{i:04d}.png",
             "tir_units": "centikelvin",
             "place": f"place{i // 2}",
-            "camera": "o'er" if i % 2 else "north",
-            "time": f"2026-01-0{i + 1}T10:00:00",
-            "lat": 46.5 + i * 1e-4,
-            "lon": 6.6,
+            **{name: value(i) for name, value in columns.items()},
         }
-        for i in range(N)
+        for i in range(n)
     ]
     return Frames.make(rows, root)
+
+
+@pytest.fixture(scope="session")
+def frames(tmp_path_factory) -> Frames:
+    """Eight pairs with metadata."""
+    return frames_of(
+        write_pairs(tmp_path_factory.mktemp("serve") / "pairs", n=N),
+        N,
+        camera=lambda i: "o'er" if i % 2 else "north",
+        time=lambda i: f"2026-01-0{i + 1}T10:00:00",
+        lat=lambda i: 46.5 + i * 1e-4,
+        lon=lambda i: 6.6,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -58,8 +66,15 @@ def client(gallery, tmp_path_factory) -> Iterator[TestClient]:
     reports = tmp_path_factory.mktemp("reports")
     (reports / "report.html").write_text("<h1>told</h1><script>alert(1)</script>")
     (reports / "secret.txt").write_text("not to be seen")
+    patient = {"seconds": 600, "decoder_seconds": 300}  # however busy the machine is
     settings = Settings(
-        galleries={"city": gallery}, reports={"runs": reports}, log=False, decoders=1, requests=0, searches=0
+        galleries={"city": gallery},
+        reports={"runs": reports},
+        log=False,
+        decoders=1,
+        requests=0,
+        searches=0,
+        **patient,
     )
     with TestClient(create_app(settings), base_url="http://localhost") as made:
         yield made

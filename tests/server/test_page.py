@@ -28,6 +28,7 @@ from crossband.server.app import create_app
 
 from ..conftest import write_pairs
 from ..uav.conftest import blocks, write_map
+from .conftest import frames_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 AXE = os.environ.get("CROSSBAND_AXE", "")
@@ -60,23 +61,13 @@ class Serving:
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory) -> Frames:
     """Twelve pairs of six places, with positions on the map of the tests' world."""
-    root = write_pairs(tmp_path_factory.mktemp("page") / "pairs", n=12, size=(96, 72))
-    return Frames.make(
-        [
-            {
-                "frame": f"{i:04d}",
-                "rgb": f"rgb/{i:04d}.png",
-                "tir": f"tir/{i:04d}.png",
-                "tir_units": "centikelvin",
-                "place": f"place{i // 2}",
-                "condition": "night" if i % 2 else "day",
-                "time": f"2026-01-{i + 1:02d}T10:00:00",
-                "lat": 48.7002 + i * 8e-5,
-                "lon": 9.1003 + (i % 3) * 2e-4,
-            }
-            for i in range(12)
-        ],
-        root,
+    return frames_of(
+        write_pairs(tmp_path_factory.mktemp("page") / "pairs", n=12, size=(96, 72)),
+        12,
+        condition=lambda i: "night" if i % 2 else "day",
+        time=lambda i: f"2026-01-{i + 1:02d}T10:00:00",
+        lat=lambda i: 48.7002 + i * 8e-5,
+        lon=lambda i: 9.1003 + (i % 3) * 2e-4,
     )
 
 

@@ -1,4 +1,4 @@
-"""Adding, deleting, and long work: done, cancelled, and taken up again."""
+"""Adding, deleting, and long work: done, canceled, and taken up again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crossband.server.jobs import Jobs
 from ..conftest import write_pairs
 
 CITY = "/api/v1/galleries/city"
-ENDED = ("done", "failed", "cancelled")
+ENDED = ("done", "failed", "canceled")
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_folder_is_indexed_and_followed_to_its_end(writable, folder):
 SLEEPER = "import sys, time; time.sleep(60)"
 
 
-def test_jobs_are_queued_cancelled_and_followed_again(tmp_path, monkeypatch):
+def test_jobs_are_queued_canceled_and_followed_again(tmp_path, monkeypatch):
     begun = []
     real = subprocess.Popen
 
@@ -118,7 +118,7 @@ def test_jobs_are_queued_cancelled_and_followed_again(tmp_path, monkeypatch):
     assert begun == [first]
     again.cancel(first)
     wait(lambda: begun == [first, second] and second in again._children)
-    assert again.told(first)["status"] == "cancelled"
+    assert again.told(first)["status"] == "canceled"
     spec = json.loads((tmp_path / f"{second}.json").read_text())
     again._children[second].send_signal(signal.SIGKILL)  # one that died without a word is started anew
     wait(lambda: begun == [first, second, second])

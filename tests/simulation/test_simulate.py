@@ -8,11 +8,17 @@ import pytest
 from crossband.errors import CrossbandError
 from crossband.frames import COLUMNS, Frames
 from crossband.io import read_image
-from crossband.simulation import list_presets, simulate
+from crossband.simulation import list_presets, simulate, worker
 from crossband.simulation import render as module
-from crossband.simulation.worker import render_share
 
 TINY = (32, 48)
+
+
+@pytest.fixture
+def one_city(monkeypatch, city, studio):
+    """The city of seed 0 and its studio are built once for all tests that ask for this."""
+    monkeypatch.setattr(module, "build_city", lambda seed: city)
+    monkeypatch.setattr(worker, "Studio", lambda of: studio)
 
 
 def _content(out):
@@ -64,7 +70,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(drive, tm
 def test_a_stopped_run_goes_on_where_it_was(drive, tmp_path, monkeypatch):
     job = module._checked("driving", 7, TINY, 0, 1, False, True, None)
     folder = module._prepared(tmp_path / "resumed", job)
-    share = render_share(job, folder, 0, 1)
+    share = worker.render_share(job, folder, 0, 1)
     done = [next(share), next(share)]
     share.close()  # the process dies: two frames are whole
     (folder / "rgb" / f"{drive.names[2]}.png").write_bytes(b"half a pict")  # and the third is not
@@ -76,7 +82,7 @@ def test_a_stopped_run_goes_on_where_it_was(drive, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["retrieval", "places", "vehicles", "uav"])
-def test_presets_fill_their_columns(preset, tmp_path):
+def test_presets_fill_their_columns(preset, one_city, tmp_path):
     frames = simulate(preset, 5, TINY, 0, tmp_path, workers=1, samples=1)
     table = frames.table
     assert len(frames) == 5
@@ -106,7 +112,7 @@ def test_presets_fill_their_columns(preset, tmp_path):
 
 
 @pytest.mark.slow
-def test_misaligned_frames_have_a_flow(tmp_path):
+def test_misaligned_frames_have_a_flow(one_city, tmp_path):
     frames = simulate("driving", 1, TINY, 0, tmp_path, workers=1, samples=1, misaligned=True)
     flow = read_image(frames.root / frames.table["flow"][0]).pixels
     assert flow.shape == (32, 48, 3)
@@ -129,7 +135,7 @@ def test_presets_are_listed_and_nothing_heavy_is_imported():
 
 
 @pytest.mark.slow
-def test_a_rig_without_baseline_has_one_transform_and_with_one_depth_moves_pixels(tmp_path):
+def test_a_rig_without_baseline_has_one_transform_and_with_one_depth_moves_pixels(one_city, tmp_path):
     flows = {}
     for baseline in (0.0, 0.5):
         folder = tmp_path / str(baseline)

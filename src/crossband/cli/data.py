@@ -60,7 +60,7 @@ def data_scan(
 
     Example: crossband data scan flight --log flight.gpx --view rgb=0.27,0.27,0.46,0.46 --turn tir=180
     """
-    from ..data.preprocess import Placement
+    from ..data.preprocess import Placement, split_labels
     from ..datasets import account_lines, join_log, no_images, read_log, scan
     from ..files import check_output
     from ..progress import note
@@ -72,7 +72,8 @@ def data_scan(
         if not (root is None or root.is_dir()):
             raise CrossbandError(f"no folder {root}")
         check_output(target, (".parquet", ".csv"))
-    places = Placement.parse(turn or (), view or ())
+    of_bands, _ = split_labels(turn or (), view or ())
+    places = Placement.parse(*of_bands)
     if log is not None:
         read_log(log)  # refused before the folder is read
     frames = scan(

@@ -43,7 +43,10 @@ def index(
         list[str] | None, typer.Option(help="band to index; may be repeated; all by default")
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="float32 (the default), or int8 for a quarter of the disk")
+        str | None,
+        typer.Option(
+            help="float32 (the default), float16, int8; pq, binary: int8 on the disk, codes in memory"
+        ),
     ] = None,
     local: Annotated[
         bool,
@@ -275,15 +278,53 @@ def gallery_copy(source: GalleryArgument, target: GalleryArgument) -> None:
 def gallery_optimize(
     gallery: GalleryArgument,
     build: Annotated[
-        bool, typer.Option("--index", help="build the index for more than a million items")
+        bool, typer.Option("--index", help="build an index, which serves a million items and more")
     ] = False,
+    recall: Annotated[float, typer.Option(help="with --index: the recall at 10 that it is tuned for")] = 0.99,
+    max_memory: MemoryOption = "2G",
+    as_json: JsonOption = False,
 ) -> None:
-    """Compact a gallery's files and drop old versions.
+    """Compact a gallery's files and drop old versions; build an index, tuned by the gallery's own vectors.
 
-    Example: crossband gallery optimize gallery
+    Example: crossband gallery optimize gallery --index --recall 0.99
     """
-    from ..retrieval import Gallery
+    from ..retrieval.gallery.tuning import optimize
+    from ..retrieval.search import parse_memory
 
-    rows = Gallery.open_rows(gallery)
-    rows.optimize(build)
-    print(f"{gallery}: {rows.count()} items")
+    done = optimize(gallery, build, recall=recall, max_memory=parse_memory(max_memory))
+    if as_json:
+        print_json(done.to_dict())
+        return
+    print(f"{gallery}: {done.items} items")
+    if done.probes is not None:
+        where = "the engine's cells" if done.cells is None else f"{done.cells} cells"
+        print(
+            f"a query looks into {done.probes} of {where}: recall at 10 {done.recall:.3f} "
+            f"({recall} wished), {done.p50_ms:.1f} ms"
+        )
+
+
+@gallery_app.command("audit")
+def gallery_audit(
+    gallery: GalleryArgument,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="condition to audit under; may be repeated; some are chosen without"),
+    ] = None,
+    queries: Annotated[int, typer.Option(min=1, help="items of the gallery to search by")] = 200,
+    max_memory: MemoryOption = "2G",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure recall and latency of a gallery's searches against exact ones, plain and under conditions.
+
+    Example: crossband gallery audit gallery --where "camera = 'north'"
+    """
+    from ..retrieval.gallery.tuning import audit
+    from ..retrieval.search import parse_memory
+
+    found = audit(gallery, where or (), queries=queries, max_memory=parse_memory(max_memory))
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print(f"{gallery}: {found.items} items, searched by {found.way}, {found.queries} queries")
+        print_table(found.to_pandas())

@@ -26,11 +26,15 @@ __all__ = [
     "Statistics",
     "Warp",
     "four_numbers",
+    "label_places",
     "measure_statistics",
+    "place_labels",
+    "split_labels",
 ]
 
 
 _STRIP_PIXELS = 1 << 22
+_LABELS = "labels="
 TURNS = ("0", "90", "180", "270", "mirror")
 
 
@@ -147,21 +151,19 @@ class Placement:
     def of_text(cls, turn: str, view: str) -> dict[Band, Placement]:
         """Read the columns ``turn`` and ``view`` of a manifest: what :meth:`parse` takes, blanks between.
 
+        What they say of ``labels`` is for :func:`place_labels`.
+
         Example:
-            >>> Placement.of_text("tir=180", "")
+            >>> Placement.of_text("tir=180 labels=180", "")
             {<Band.TIR: 'tir'>: Placement(turn='180', view=None)}
         """
-        return cls.parse(turn.split(), view.split())
+        of_bands, _ = split_labels(turn.split(), view.split())
+        return cls.parse(*of_bands)
 
     @classmethod
     def of_frames(cls, frames: Frames) -> list[dict[Band, Placement]]:
         """Return what each frame of a manifest keeps of turn and view."""
-        texts = [
-            frames.table[name].fillna("").tolist() if name in frames.table else [""] * len(frames)
-            for name in ("turn", "view")
-        ]
-        known = {pair: cls.of_text(*pair) for pair in set(zip(*texts, strict=True))}
-        return [known[pair] for pair in zip(*texts, strict=True)]
+        return [cls.of_text(*texts) for texts in _placement_texts(frames)]
 
     def describe(self) -> list[object]:
         """Return a complete plain description, for keys and files."""
@@ -192,6 +194,78 @@ class Placement:
         if not part.size:
             raise CrossbandError(f"the view {self.view} lies outside an image of {width}x{height}")
         return np.ascontiguousarray(part)
+
+
+def split_labels(
+    turns: Sequence[str], views: Sequence[str]
+) -> tuple[tuple[list[str], list[str]], Placement | None]:
+    """Take apart what is said of bands and of ``labels`` in ``NAME=TURN`` and ``NAME=LEFT,TOP,WIDTH,HEIGHT``.
+
+    Returns:
+        the turns and views of bands, as :meth:`Placement.parse` takes them, and the labels' own placement.
+
+    Raises:
+        CrossbandError: what is said of the labels is none.
+    """
+    own = [[text for text in texts if text.startswith(_LABELS)] for texts in (turns, views)]
+    rest = [[text for text in texts if not text.startswith(_LABELS)] for texts in (turns, views)]
+    if not any(own):
+        return (rest[0], rest[1]), None
+    as_band = [[text.replace(_LABELS, f"{Band.RGB}=", 1) for text in texts] for texts in own]
+    return (rest[0], rest[1]), Placement.parse(*as_band)[Band.RGB]
+
+
+def label_places(frames: Frames) -> list[Placement | None]:
+    """Return what each frame of a manifest says of its label map in turn and view, ``None`` where nothing."""
+    return [split_labels(turn.split(), view.split())[1] for turn, view in _placement_texts(frames)]
+
+
+def _placement_texts(frames: Frames) -> list[tuple[str, str]]:
+    """The columns turn and view of each frame."""
+    turns, views = (
+        frames.table[name].fillna("").tolist() if name in frames.table else [""] * len(frames)
+        for name in ("turn", "view")
+    )
+    return list(zip(turns, views, strict=True))
+
+
+def place_labels(
+    labels: np.ndarray,
+    said: Placement | None,
+    places: Mapping[Band, Placement],
+    sizes: Mapping[Band, tuple[int, int]],
+) -> np.ndarray:
+    """Turn and cut a label map as the band it was drawn on.
+
+    That is the band whose image has its size, unless the manifest says how labels lie (``labels=...``).
+
+    Args:
+        labels: ``(H, W)`` as stored.
+        said: what the manifest says of labels.
+        places: what is done to the frame's bands.
+        sizes: (height, width) of the frame's images as stored.
+
+    Raises:
+        CrossbandError: several bands have its size and are not placed alike, or none has.
+
+    Example:
+        >>> cut = {Band.RGB: Placement("0", (0.0, 0.0, 0.5, 1.0))}
+        >>> sizes = {Band.RGB: (2, 4), Band.TIR: (1, 2)}
+        >>> place_labels(np.array([[1, 1, 2, 2], [3, 3, 4, 4]]), None, cut, sizes).tolist()
+        [[1, 1], [3, 3]]
+    """
+    if said is not None:
+        return said(labels)
+    if not places:
+        return labels
+    found = {places.get(band, Placement()) for band, size in sizes.items() if size == labels.shape}
+    if len(found) != 1:
+        raise CrossbandError(
+            f"its bands are turned or cut, and nothing tells whether a label map of {labels.shape[1]}x"
+            f"{labels.shape[0]} is too; say view labels=LEFT,TOP,WIDTH,HEIGHT (or turn labels=0: as it is)",
+            parameter="view",
+        )
+    return found.pop()(labels)
 
 
 @dataclass(frozen=True)

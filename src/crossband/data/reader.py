@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 
 from ..bands import BANDS, Band
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
-from ..io import Image, RemarkLog, read_image, read_labels
-from .preprocess import Placement, Preprocess
+from ..io import Image, RemarkLog, image_size, read_image, read_labels
+from .preprocess import Placement, Preprocess, label_places, place_labels
 
 __all__ = ["FrameReader"]
 
@@ -39,10 +40,11 @@ class FrameReader:
         remarks: what is to be known of the images read so far.
 
     Example:
-        >>> from crossband.simulation import simulate
         >>> import tempfile
+        >>> import PIL.Image
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     reader = FrameReader(simulate("places", 1, (48, 64), 0, folder), cache_mb=1)
+        ...     PIL.Image.new("RGB", (64, 48)).save(f"{folder}/a.png")
+        ...     reader = FrameReader(Frames.make([{"frame": "a", "rgb": "a.png"}], folder), cache_mb=1)
         ...     reader.pixels(0, "rgb").shape, reader.pixels(0, "rgb") is reader.pixels(0, "rgb")
         ((48, 64, 3), True)
     """
@@ -50,7 +52,7 @@ class FrameReader:
     def __init__(self, frames: Frames, cache_mb: int = 0, preprocess: Preprocess | None = None) -> None:
         self.frames, self.preprocess = frames, preprocess or Preprocess()
         self._units, self._rigs = frames.units(), frames.rigs()
-        self._places = Placement.of_frames(frames)
+        self._places, self._label_places = Placement.of_frames(frames), label_places(frames)
         self.remarks = RemarkLog()
         self._kept = _Kept(cache_mb << 20)
 
@@ -101,12 +103,22 @@ class FrameReader:
         return self._kept.get(key, lambda: self.preprocess.unit(self.image(row, band.value), band))
 
     def labels(self, row: int) -> np.ndarray:
-        """Read a label map as the file holds it, integers ``(H, W)``.
+        """Read a label map, integers ``(H, W)``: turned and cut as the band it was drawn on is.
 
         Raises:
-            ImageFault: it cannot be read.
+            ImageFault: it cannot be read, or nothing tells how it lies.
         """
-        return self._kept.get((row, "labels", "labels"), lambda: read_labels(self.path(row, "labels")))
+        return self._kept.get((row, "labels", "labels"), lambda: self._labels(row))
+
+    def _labels(self, row: int) -> np.ndarray:
+        labels, said = read_labels(self.path(row, "labels")), self._label_places[row]
+        places = self._places[row]
+        bands = [band for band in self.frames.bands if not pd.isna(self.frames.table[band.value].iloc[row])]
+        sizes = {band: image_size(self.path(row, band.value)) for band in bands} if places else {}
+        try:
+            return place_labels(labels, said, places, sizes)
+        except CrossbandError as error:
+            raise ImageFault(self.path(row, "labels"), str(error), parameter=error.parameter) from None
 
 
 class _Kept:

@@ -101,7 +101,7 @@ class Panels:
         if not rows:
             raise CrossbandError(
                 f"{root} holds the bands side by side in one file, or no frames; split it once with "
-                f"crossband.datasets.{self.name}.split_{self.name}(ROOT, OUT), then use OUT"
+                f"crossband.datasets.rgbnt100.split_{self.name}(ROOT, OUT), then use OUT"
             )
         trained = sorted({row["identity"] for row in rows if row["split"] == "train"})
         turn = {name: str(place % 10) for place, name in enumerate(trained)}

@@ -6,7 +6,7 @@ unpack, of either size or both, in one folder or in folders ``512`` and ``1024``
     ROOT/
       Vehicules512/00000000_co.png      color, 512x512 (or Vehicules1024, 1024x1024)
       Vehicules512/00000000_ir.png      near infrared, the same scene
-      Annotations512/00000000.txt       oriented boxes, one a line
+      Annotations512/00000000.txt       oriented boxes, one per line
       Annotations512/fold01.txt, fold01test.txt, ... fold10test.txt: the names of ten folds
       Annotations512/annotation512.txt  all boxes in one file (not read)
 

@@ -45,11 +45,17 @@ def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",)) -> Bo
         leave_out: classes whose boxes say nothing.
 
     Raises:
-        CrossbandError: no such column, a file that is no COCO, or files that disagree on the classes.
+        CrossbandError: no such column, a view or a turn, which boxes do not follow, a file that is no COCO, or
+            files that disagree on the classes.
     """
     if not frames.has("boxes"):
         raise CrossbandError(
             f"the frames of {frames.root} have no column 'boxes': needed to learn or measure boxes"
+        )
+    if frames.has("view") or frames.has("turn"):
+        raise CrossbandError(
+            f"the frames of {frames.root} keep a view or a turn, which move images and label maps, not boxes; "
+            "scan the folder without them"
         )
     names = frames.table["boxes"].dropna().unique().tolist()
     files: dict[str, _Coco | _OneImage] = {

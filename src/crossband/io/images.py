@@ -1,8 +1,8 @@
 """Read one image without losing depth: what the file holds is what comes out.
 
 The format is told by the file's first bytes, never by its name, and the size is checked in the header
-before a pixel is decoded. 16-bit color PNG goes through imagecodecs because Pillow narrows it to 8 bits. What
-a file holds besides, and what cannot be right in it, is a remark (:mod:`.remarks`) and never a silence.
+before a pixel is decoded. What a file holds besides, and what cannot be right in it, is a remark
+(:mod:`.remarks`) and never a silence.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from __future__ import annotations
 import contextlib
 import stat
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import PIL.Image
 
@@ -28,6 +25,16 @@ from .composite import parts_of, view_of
 from .dji import is_dji_thermal, read_dji_counts
 from .flir import fff_frames, fff_size, is_fff, is_radiometric_jpeg, read_kelvin, read_photograph
 from .netpbm import netpbm_size, read_netpbm
+from .pillow import (
+    PNG,
+    check_size,
+    decode_deep_png,
+    decode_with_pillow,
+    is_deep_color_png,
+    open_with_pillow,
+    orientation_of,
+    upright,
+)
 from .remarks import Remark, suspicions
 from .tables import LEAST_SIDE, is_npy, npy_size, read_npy, read_table, table_size
 from .tiff import is_tiff, narrowed, read_tiff, tiff_size
@@ -49,8 +56,6 @@ __all__ = [
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm", ".ppm", ".webp"})
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 30
-_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP")
-_EXIF_ORIENTATION = 274
 _NO_IMAGES = frozenset(
     {".txt", ".json", ".xml", ".yaml", ".yml", ".md", ".py", ".parquet", ".html", ".zip", ".pt"}
 )
@@ -61,8 +66,6 @@ _MAGIC = (
     b"BM",
     *(b"P" + sign for sign in (b"1", b"2", b"3", b"4", b"5", b"6")),
 )
-_STRIP_PIXELS = 1 << 22  # what is copied out of Pillow at once; a whole large image would be there four times
-_PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END, _JPEG_END = b"IEND\xae\x42\x60\x82", b"\xff\xd9"
 _ZEROS = 64  # at the end of a file, from which on its own end is looked for
 _MAGIC_HEAD = 64
@@ -170,10 +173,10 @@ def decode_image(
     """
     band = parse_band(band)
     with _faults(path):
-        _check_size(*_header_size(data), max_pixels)
+        check_size(*_header_size(data), max_pixels)
         _check_end(data)
         pixels, own_units, remarks = _decode(data, band, max_pixels)
-        _check_size(pixels.shape[1], pixels.shape[0], max_pixels)
+        check_size(pixels.shape[1], pixels.shape[0], max_pixels)
     thermal = band is Band.TIR
     if thermal and pixels.ndim == 3 and pixels.shape[-1] == 4 and _is_picture(pixels[..., 3]):
         pixels = np.ascontiguousarray(pixels[..., 3])
@@ -190,21 +193,21 @@ def _decode(data: bytes, band: Band, max_pixels: int) -> tuple[np.ndarray, Units
         return _decode_flir_jpeg(data, band, max_pixels)
     if band is Band.TIR and is_dji_thermal(data):
         text = "a DJI R-JPEG: its counts are read; how they become temperatures is DJI's own and not published"
-        with _open_with_pillow(data) as image:
-            return upright(read_dji_counts(data), _orientation(image)), Units.COUNTS, [Remark("R-JPEG", text)]
+        with open_with_pillow(data) as image:
+            return upright(read_dji_counts(data), orientation_of(image)), Units.COUNTS, [Remark("R-JPEG", text)]
     if is_npy(data) or _is_table(data):
         return _decode_numbers(data, max_pixels)
     if is_tiff(data):
         pixels, orientation, remarks = read_tiff(data, max_pixels, masked=band is Band.TIR)
         if pixels is None:
-            return _decode_with_pillow(data, max_pixels), None, remarks
+            return decode_with_pillow(data, max_pixels), None, remarks
         return upright(pixels, orientation), None, remarks
-    if _is_deep_color_png(data):
-        return _decode_deep_png(data, max_pixels), None, []
+    if is_deep_color_png(data):
+        return decode_deep_png(data, max_pixels), None, []
     if netpbm_size(data) is not None:
         pixels, remarks = read_netpbm(data, scaled=band is not Band.TIR)
         return pixels, None, remarks
-    return _decode_with_pillow(data, max_pixels), None, []
+    return decode_with_pillow(data, max_pixels), None, []
 
 
 def _decode_fff(data: bytes, band: Band) -> tuple[np.ndarray, Units | None, list[Remark]]:
@@ -216,26 +219,26 @@ def _decode_fff(data: bytes, band: Band) -> tuple[np.ndarray, Units | None, list
     photograph = read_photograph(first)
     if photograph is None:
         raise ValueError("it holds a thermal image and no photograph")
-    pixels = _decode_with_pillow(photograph, MAX_PIXELS) if isinstance(photograph, bytes) else photograph
+    pixels = decode_with_pillow(photograph, MAX_PIXELS) if isinstance(photograph, bytes) else photograph
     return pixels, Units.COUNTS, many
 
 
 def _decode_flir_jpeg(
     data: bytes, band: Band, max_pixels: int
 ) -> tuple[np.ndarray, Units | None, list[Remark]]:
-    with _open_with_pillow(data) as image:  # the camera turned all it recorded, or nothing
-        orientation = _orientation(image)
+    with open_with_pillow(data) as image:  # the camera turned all it recorded, or nothing
+        orientation = orientation_of(image)
     if band is Band.TIR:
         return upright(read_kelvin(data), orientation), Units.KELVIN, []
     photograph = read_photograph(data)
     if isinstance(photograph, bytes):
         try:
-            photograph = _decode_with_pillow(photograph, max_pixels)
+            photograph = decode_with_pillow(photograph, max_pixels)
         except (OSError, ValueError, SyntaxError):
             photograph = None
     if photograph is None:
         text = "a radiometric JPEG without a photograph: its picture is the thermal image in false color"
-        return _decode_with_pillow(data, max_pixels), Units.COUNTS, [Remark("no photograph", text)]
+        return decode_with_pillow(data, max_pixels), Units.COUNTS, [Remark("no photograph", text)]
     pixels = photograph[..., :3] if photograph.ndim == 3 else photograph
     return upright(pixels, orientation), Units.COUNTS, []
 
@@ -320,11 +323,11 @@ def read_labels(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """
     data = read_bytes(path)
     with _faults(path):
-        _check_size(*_header_size(data), max_pixels)
+        check_size(*_header_size(data), max_pixels)
         _check_end(data)
         if not is_tiff(data) and not is_npy(data):
-            with _open_with_pillow(data) as image:
-                _check_size(*image.size, max_pixels)
+            with open_with_pillow(data) as image:
+                check_size(*image.size, max_pixels)
                 if image.mode == "P":
                     return np.array(image)
         pixels = decode_image(data, path, max_pixels=max_pixels).pixels
@@ -431,18 +434,11 @@ def _reason(error: Exception) -> str:
     return text[:200]
 
 
-def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width < 1 or height < 1:
-        raise ValueError(f"no pixels ({width} x {height})")
-    if width * height > max_pixels:
-        raise ValueError(f"decompression bomb: {width} x {height} pixels, more than {max_pixels}")
-
-
 def _check_end(data: bytes) -> None:
     """Refuse a PNG or JPEG that ends in zeros, as where power failed or a copy stopped: decoders show gray."""
     if data[-_ZEROS:].strip(b"\0"):
         return
-    end = _PNG_END if data[:8] == _PNG else _JPEG_END if data[:3] == b"\xff\xd8\xff" else b""
+    end = _PNG_END if data[:8] == PNG else _JPEG_END if data[:3] == b"\xff\xd8\xff" else b""
     written = data.rstrip(b"\0")
     if not written.endswith(end):
         raise ValueError(f"broken data: its last {len(data) - len(written)} of {len(data)} bytes are zeros")
@@ -457,7 +453,7 @@ def _header_size(data: bytes) -> tuple[int, int]:
         return npy_size(data)
     if (size := netpbm_size(data)) is not None:
         return size
-    if data[:8] == _PNG and len(data) >= 24:  # Pillow needs pixels to be there, a bomb has none
+    if data[:8] == PNG and len(data) >= 24:  # Pillow needs pixels to be there, a bomb has none
         if data[12:16] != b"IHDR":
             raise ValueError("damaged PNG: the header (IHDR) is not first")
         width, height = struct.unpack(">II", data[16:24])
@@ -466,90 +462,5 @@ def _header_size(data: bytes) -> tuple[int, int]:
         columns = table_size(data[:_TEXT_HEAD])
         assert columns is not None
         return columns
-    with _open_with_pillow(data) as image:
+    with open_with_pillow(data) as image:
         return image.size
-
-
-def _is_deep_color_png(data: bytes) -> bool:
-    if data[:8] != _PNG or len(data) < 33:
-        return False
-    depth, color = struct.unpack(">BB", data[24:26])
-    return depth == 16 and color in (2, 4, 6)
-
-
-def _open_with_pillow(data: bytes) -> PIL.Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-            return PIL.Image.open(BytesIO(data), formats=_FORMATS)
-    except PIL.Image.DecompressionBombError as error:
-        raise ValueError(f"decompression bomb: {error}") from None
-
-
-def _decode_with_pillow(data: bytes, max_pixels: int) -> np.ndarray:
-    with _open_with_pillow(data) as image:
-        _check_size(*image.size, max_pixels)  # a PNG may have a second header, and Pillow goes by the last
-        orientation = _orientation(image)
-        image.load()
-        mode = image.mode
-        if mode.startswith("I;16"):
-            pixels = _array(image, mode).astype(np.uint16, copy=False)
-        elif mode == "I":
-            pixels = narrowed(_array(image, mode))[0]
-        elif mode in ("F", "RGBA", "RGB"):
-            pixels = _array(image, mode)
-        elif mode in ("1", "L", "LA"):
-            pixels = _array(image, "L")
-        else:  # palettes and other color spaces
-            pixels = _array(image, "RGB")
-    return upright(pixels, orientation)
-
-
-def _array(image: PIL.Image.Image, mode: str) -> np.ndarray:
-    """The pixels of a loaded image in a mode; a large one strip by strip, each converted by itself."""
-    width, height = image.size
-    rows = max(1, _STRIP_PIXELS // width)
-    if rows >= height:
-        return np.asarray(image if image.mode == mode else image.convert(mode))
-    pixels: np.ndarray | None = None
-    for top in range(0, height, rows):
-        strip = image.crop((0, top, width, min(top + rows, height)))
-        part = np.asarray(strip if strip.mode == mode else strip.convert(mode))
-        if pixels is None:
-            pixels = np.empty((height, *part.shape[1:]), part.dtype)
-        pixels[top : top + rows] = part
-    assert pixels is not None
-    return pixels
-
-
-def _orientation(image: PIL.Image.Image) -> int:
-    """EXIF tag 274, where Pillow does not apply it itself, as it does for TIFF."""
-    if image.format == "TIFF":
-        return 1
-    value = image.getexif().get(_EXIF_ORIENTATION, 1)
-    return value if isinstance(value, int) else 1
-
-
-def _decode_deep_png(data: bytes, max_pixels: int) -> np.ndarray:
-    with _open_with_pillow(data) as image:
-        _check_size(*image.size, max_pixels)
-        orientation = _orientation(image)
-    pixels = imagecodecs.png_decode(data)
-    return upright(pixels[..., 0] if pixels.shape[-1] == 2 else pixels, orientation)
-
-
-def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Rotate and mirror pixels as EXIF tag 274 asks.
-
-    1 as is, 3 by 180, 6 by 90 clockwise, 8 by 90 counterclockwise, the even ones mirrored; anything else is
-    left as is.
-
-    Example:
-        >>> upright(np.array([[1, 2], [3, 4]]), 6)
-        array([[3, 1],
-               [4, 2]])
-    """
-    if orientation in (2, 4, 5, 7):
-        pixels = pixels[:, ::-1]
-    turns = {3: 2, 4: 2, 5: 1, 8: 1, 6: 3, 7: 3}.get(orientation, 0)
-    return np.ascontiguousarray(np.rot90(pixels, turns))

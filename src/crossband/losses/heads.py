@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import sigmoid_focal_loss
 
+from ..registry import Registry
+
 __all__ = ["HEAD_LOSSES", "borders", "cell_targets"]
 
 _IGNORE = 255
@@ -111,15 +113,17 @@ def _mean(total: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     return total / known.sum().clamp(min=1)
 
 
-HEAD_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-    "foreground": lambda output, labels: _two_classes(output, _foreground(labels), _FOREGROUND_WEIGHTS),
-    "border": lambda output, labels: _two_classes(output, borders(labels), _BORDER_WEIGHTS),
-    "foreground_logit": lambda output, labels: _one_logit(output, _foreground(labels)),
-    "border_logit": lambda output, labels: _one_logit(output, borders(labels)),
-    "border_focal": lambda output, labels: _focal(output, borders(labels)),
-    "cells": _cells,
-}
+HeadLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+HEAD_LOSSES: Registry[HeadLoss] = Registry("loss of an auxiliary head")
 """By what an output is compared with, of outputs ``(B, C, h, w)``: ``foreground`` (labeled or not) and
 ``border`` of two classes or, as ``..._logit``, of one logit; ``border_focal`` by the focal loss (gamma 2, alpha
 0.25) of DFN; ``cells`` the classes of the cells of a grid, by the focal loss of CAANet. Two more are known to
 :class:`~crossband.losses.segmentation.SegmentationLoss`: ``classes`` and ``confidence``."""
+HEAD_LOSSES.add(
+    "foreground", lambda output, labels: _two_classes(output, _foreground(labels), _FOREGROUND_WEIGHTS)
+)
+HEAD_LOSSES.add("border", lambda output, labels: _two_classes(output, borders(labels), _BORDER_WEIGHTS))
+HEAD_LOSSES.add("foreground_logit", lambda output, labels: _one_logit(output, _foreground(labels)))
+HEAD_LOSSES.add("border_logit", lambda output, labels: _one_logit(output, borders(labels)))
+HEAD_LOSSES.add("border_focal", lambda output, labels: _focal(output, borders(labels)))
+HEAD_LOSSES.add("cells", _cells)

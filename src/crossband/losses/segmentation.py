@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import unknown_name
 from ..nn.heads import Head
+from ..registry import Registry
 from .heads import HEAD_LOSSES
 
 __all__ = [
@@ -21,13 +22,12 @@ __all__ = [
     "weighted_cross_entropy",
 ]
 
-CONFIDENCE_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
-    "smooth_l1": F.smooth_l1_loss,
-    "l1": F.l1_loss,
-    "l2": F.mse_loss,
-}
+CONFIDENCE_LOSSES: Registry[Callable[..., torch.Tensor]] = Registry("loss of the confidence")
 """The regressions of table X by name; smooth L1 turns from square to straight at 1, as equations (8) and
 (9)."""
+CONFIDENCE_LOSSES.add("smooth_l1", F.smooth_l1_loss)
+CONFIDENCE_LOSSES.add("l1", F.l1_loss)
+CONFIDENCE_LOSSES.add("l2", F.mse_loss)
 
 
 MEANS = ("pixels", "weights")
@@ -113,12 +113,9 @@ def confidence_loss(confidence: torch.Tensor, wanted: torch.Tensor, name: str = 
         >>> confidence_loss(torch.tensor([[0.5, 0.0]]), torch.tensor([[0.0, 0.0]])).item()
         0.125
     """
-    if name not in CONFIDENCE_LOSSES:
-        raise unknown_name("loss of the confidence", name, CONFIDENCE_LOSSES)
+    regression = CONFIDENCE_LOSSES.get(name)
     known = torch.isfinite(wanted)
-    each = CONFIDENCE_LOSSES[name](
-        confidence, torch.where(known, wanted, confidence.detach()), reduction="none"
-    )
+    each = regression(confidence, torch.where(known, wanted, confidence.detach()), reduction="none")
     return each.sum(1).mean()
 
 
@@ -147,8 +144,7 @@ class SegmentationLoss(nn.Module):
         heads: Mapping[str, Head] | None = None,
     ) -> None:
         super().__init__()
-        if regression not in CONFIDENCE_LOSSES:
-            raise unknown_name("loss of the confidence", regression, CONFIDENCE_LOSSES)
+        CONFIDENCE_LOSSES.get(regression)
         if mean not in MEANS:
             raise unknown_name("mean of the cross-entropy", mean, MEANS)
         for head in (heads or {}).values():
@@ -184,5 +180,5 @@ class SegmentationLoss(nn.Module):
                 part = weighted_cross_entropy(output, labels, self.weights, mean=self.mean)
                 loss = loss + head.weight * part
             else:
-                loss = loss + head.weight * HEAD_LOSSES[head.target](output, labels)
+                loss = loss + head.weight * HEAD_LOSSES.get(head.target)(output, labels)
         return loss

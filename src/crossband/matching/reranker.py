@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import astuple, replace
 from itertools import islice
 
 import numpy as np
 import torch
 
+from ..devices import device_of
 from ..nn import Encoder
 from ..nn.reranker import Reranker, Verdict
-from .agreement import lay_over
+from .agreement import Laid, lay_over
 from .features import LocalFeatures
 from .geometry import consensus
 from .matches import mutual_matches
@@ -21,6 +23,7 @@ __all__ = ["MatchReranker"]
 _THRESHOLD = 2.0  # cells
 _DISTANCE_WEIGHT = 0.01  # chosen on LLVIP, whose frames differ by a pedestrian, and on two other cities
 _TOGETHER = 16  # candidates in one product
+_FLAT = 1e-3  # a factor of scale that is none
 _STEP = 2  # of the query's rows and columns one in two is matched: a quarter of the work, the same recall
 
 
@@ -52,7 +55,7 @@ class MatchReranker(Reranker):
         self.features = LocalFeatures.of(encoder) if features is None else features
         self.model = SamePlace.packaged() if model is None else model
         self.grid = self.features.grid(size)
-        self.channels = self.features(torch.zeros(1, 3, *size, device=_device(encoder))).shape[2]
+        self.channels = self.features(torch.zeros(1, 3, *size, device=device_of(encoder))).shape[2]
         rows, columns = np.mgrid[: self.grid[0], : self.grid[1]]
         self._positions = (columns + 1j * rows).ravel().astype(np.complex64)
         chosen = np.arange(len(self._positions)).reshape(self.grid)[::_STEP, ::_STEP]
@@ -69,31 +72,63 @@ class MatchReranker(Reranker):
 
     def evidence(self, query: torch.Tensor, candidates: Iterable[torch.Tensor]) -> Evidence:
         """Collect what speaks for one place, of each candidate; see :class:`Reranker` for the arguments."""
-        asked = query[self._chosen]
-        rows: list[tuple[float, float, float, float]] = []
-        agreement: list[np.ndarray] = []
-        left = iter(candidates)
-        while some := list(islice(left, _TOGETHER)):
-            similar = torch.matmul(asked, torch.stack(some).transpose(1, 2)).cpu().numpy()
-            compared, laid = self._compared(similar)
-            rows += compared
-            agreement.append(laid)
-        return Evidence.of(rows, np.concatenate(agreement) if agreement else np.empty(0))
+        return self._laid(query, candidates)[0]
 
     def scores(self, query: torch.Tensor, candidates: Iterable[torch.Tensor]) -> np.ndarray:
         """Return how well each candidate agrees."""
         return self.evidence(query, candidates).agreement
 
     def judge(self, query: torch.Tensor, candidates: Iterable[torch.Tensor], distances: np.ndarray) -> Verdict:
-        """Return the agreement less the distance of the descriptors, in deviations of the list's, weighted."""
-        found = self.evidence(query, candidates)
-        apart = np.asarray(distances, float)
-        deviations = (apart - apart.mean()) / max(float(apart.std()), 1e-9)
-        scores = found.agreement - _DISTANCE_WEIGHT * deviations
-        return Verdict(scores, found.inliers, self.model.probability(found))
+        """Order by agreement less the distance of the descriptors, in deviations of the list's, weighted.
 
-    def _compared(self, similar: np.ndarray) -> tuple[list[tuple[float, float, float, float]], np.ndarray]:
-        """Rows of evidence and the agreement of some candidates, by their cosines ``(k, p, n)``."""
+        The best two are laid over the query the other way around too, and change places where both ways
+        together say so.
+        """
+        kept = list(candidates)
+        found, laid = self._laid(query, kept)
+        apart = np.asarray(distances, float)
+        nearness = -_DISTANCE_WEIGHT * (apart - apart.mean()) / max(float(apart.std()), 1e-9)
+        scores = found.agreement + nearness
+        if len(kept) < 2:
+            return Verdict(scores, found.inliers, self.model.probability(found))
+        first, second = np.argsort(-scores, kind="stable")[:2].tolist()
+        both = [
+            (laid.agreement[row] + self._back(query, kept[row], laid, row)) / 2 + nearness[row]
+            for row in (first, second)
+        ]
+        if both[1] > both[0]:
+            scores[[first, second]] = scores[[second, first]]
+            first = second
+        margin = np.zeros(len(kept))
+        margin[first] = abs(both[0] - both[1])
+        return Verdict(scores, found.inliers, self.model.probability(replace(found, margin=margin)))
+
+    def _similar(self, query: torch.Tensor, candidates: list[torch.Tensor]) -> np.ndarray:
+        """Cosines of the chosen positions of a query and all of some candidates, ``(k, p, n)``."""
+        return torch.matmul(query[self._chosen], torch.stack(candidates).transpose(1, 2)).cpu().numpy()
+
+    def _back(self, query: torch.Tensor, candidate: torch.Tensor, laid: Laid, row: int) -> float:
+        """The agreement of a candidate laid over the query, from where the query lies on it."""
+        factor, offset = laid.factor[row : row + 1], laid.offset[row : row + 1]
+        factor = np.where(np.abs(factor) > _FLAT, factor, 1)
+        here = self._positions[self._chosen]
+        similar = self._similar(candidate, [query])
+        return float(lay_over(similar, here, 1 / factor, -offset / factor, self.grid).agreement[0])
+
+    def _laid(self, query: torch.Tensor, candidates: Iterable[torch.Tensor]) -> tuple[Evidence, Laid]:
+        """The evidence of candidates, and how the query lies on them."""
+        rows: list[tuple[float, float, float, float]] = []
+        laid = [Laid(np.empty(0, complex), np.empty(0, complex), np.empty(0))]
+        left = iter(candidates)
+        while some := list(islice(left, _TOGETHER)):
+            compared, over = self._compared(self._similar(query, some))
+            rows += compared
+            laid.append(over)
+        joined = Laid(*(np.concatenate(a) for a in zip(*(astuple(one) for one in laid), strict=True)))
+        return Evidence.of(rows, joined.agreement), joined
+
+    def _compared(self, similar: np.ndarray) -> tuple[list[tuple[float, float, float, float]], Laid]:
+        """Evidence of some candidates, by their cosines ``(k, p, n)``, and how the query lies on them."""
         here = self._positions[self._chosen]
         rows, factor, offset = [], np.ones(len(similar), complex), np.zeros(len(similar), complex)
         best = similar.max(1)
@@ -103,8 +138,4 @@ class MatchReranker(Reranker):
             found = consensus(mine, theirs, _THRESHOLD, side=max(self.grid))
             rows.append(Evidence.row(mine, found.inliers, matches.similarity[matches.mutual], self.grid))
             factor[i], offset[i] = found.factor, found.offset
-        return rows, lay_over(similar, here, factor, offset, self.grid, best).agreement
-
-
-def _device(encoder: Encoder) -> torch.device:
-    return next((p.device for p in encoder.parameters()), torch.device("cpu"))
+        return rows, lay_over(similar, here, factor, offset, self.grid, best)

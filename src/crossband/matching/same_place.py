@@ -19,7 +19,8 @@ from ..files import write_file
 __all__ = ["Evidence", "SamePlace"]
 
 PACKED = Path(__file__).with_name("same_place.json")
-_FEATURES = 4
+_FEATURES = 4  # of a pair by itself; in a list there is the margin too
+_CLEAR = 0.05  # a margin of agreement above which a match leads its list beyond doubt
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Evidence:
         similarity: float64 ``(k,)``: mean cosine of the inliers.
         agreement: float64 ``(k,)``: of all positions once the one image is laid over the other; see
             :mod:`crossband.matching.agreement`.
+        margin: float64 ``(k,)``: by how much the best of a list agrees better than the next, 0 for all
+            others (the second may show the same place too); ``None`` for pairs that are no list.
     """
 
     inliers: np.ndarray
@@ -41,6 +44,7 @@ class Evidence:
     spread: np.ndarray
     similarity: np.ndarray
     agreement: np.ndarray
+    margin: np.ndarray | None = None
 
     @classmethod
     def of(cls, rows: Sequence[tuple[float, float, float, float]], agreement: np.ndarray) -> Evidence:
@@ -71,25 +75,30 @@ class Evidence:
         return np.sqrt(self.inliers * self.share)
 
     def features(self) -> np.ndarray:
-        """Return what the regression reads, float64 ``(k, 4)``.
+        """Return what the regression reads, float64 ``(k, 4)``, or ``(k, 5)`` of a list.
 
         The cosine is not among them: between right pairs of bands that see different things it is lower than
         between chance matches of wrong ones.
         """
-        return np.stack([self.strength(), self.share, self.spread, self.agreement], 1)
+        columns = [self.strength(), self.share, self.spread, self.agreement]
+        if self.margin is not None:
+            columns.append(np.clip(self.margin, 0, _CLEAR))
+        return np.stack(columns, 1)
 
 
 @dataclass(frozen=True)
 class SamePlace:
-    """A logistic regression on :class:`Evidence`.
+    """Two logistic regressions on :class:`Evidence`: of a pair by itself, and of the pairs of a list.
 
     Attributes:
         weights: one a feature of :meth:`Evidence.features`.
         bias: log odds where all of them are zero.
+        listed_weights: the same for a list, the margin's at the end.
+        listed_bias: likewise.
         fitted_on: the sets, in words.
 
     Example:
-        >>> model = SamePlace((1.0, 0.0, 0.0, 0.0), -2.0, "nothing")
+        >>> model = SamePlace((1.0, 0.0, 0.0, 0.0), -2.0, (1.0, 0.0, 0.0, 0.0, 20.0), -2.0, "nothing")
         >>> evidence = Evidence.of([(0, 0, 0, 0), (36, 1, 1, 1)], np.array([0.0, 0.5]))
         >>> model.probability(evidence).round(2).tolist()
         [0.12, 0.98]
@@ -97,6 +106,8 @@ class SamePlace:
 
     weights: tuple[float, ...]
     bias: float
+    listed_weights: tuple[float, ...]
+    listed_bias: float
     fitted_on: str
 
     @classmethod
@@ -113,10 +124,9 @@ class SamePlace:
         """
         try:
             said = json.loads(Path(path).read_text(encoding="utf-8"))
-            weights, bias = tuple(float(w) for w in said["weights"]), float(said["bias"])
-            if len(weights) != _FEATURES or not np.isfinite([*weights, bias]).all():
-                raise ValueError(f"{_FEATURES} finite weights expected")
-            return cls(weights, bias, str(said["fitted_on"]))
+            weights = _weights(said["weights"], _FEATURES), _weights(said["listed_weights"], _FEATURES + 1)
+            bias = _weights([said["bias"], said["listed_bias"]], 2)
+            return cls(weights[0], bias[0], weights[1], bias[1], str(said["fitted_on"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CrossbandError(f"{path} is no calibration of same place ({error})") from None
 
@@ -126,5 +136,14 @@ class SamePlace:
 
     def probability(self, evidence: Evidence) -> np.ndarray:
         """Return the probability of one place, float64 ``(k,)`` in [0, 1]."""
-        odds = evidence.features() @ np.array(self.weights) + self.bias
+        alone = evidence.margin is None
+        weights, bias = (self.weights, self.bias) if alone else (self.listed_weights, self.listed_bias)
+        odds = evidence.features() @ np.array(weights) + bias
         return 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
+
+
+def _weights(values: list[float], count: int) -> tuple[float, ...]:
+    found = tuple(float(value) for value in values)
+    if len(found) != count or not np.isfinite(found).all():
+        raise ValueError(f"{count} finite numbers expected")
+    return found

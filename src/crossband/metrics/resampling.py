@@ -12,7 +12,7 @@ from ..errors import CrossbandError
 
 __all__ = ["PairedTest", "bootstrap_interval", "cluster_interval", "paired_test", "recall_interval"]
 
-_MOST_DRAWN = 1 << 22  # numbers drawn at once
+_MOST_DRAWN = 1 << 20  # numbers drawn at once
 
 
 def bootstrap_interval(

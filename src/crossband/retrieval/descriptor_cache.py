@@ -26,6 +26,7 @@ __all__ = ["ArrayRows", "DescriptorStore", "Rows", "StoredRows"]
 _SHARD_BYTES = 64 << 20
 _SHARD_SECONDS = 60.0  # what a killed run may lose, however slow the model
 _ABANDONED_SECONDS = 24 * 3600.0  # no write takes as long, on whatever machine that shares the folder
+_ROW_BITS = 32  # of a place in a store: a shard has fewer rows
 
 
 class Rows(Protocol):
@@ -109,7 +110,7 @@ class DescriptorStore:
             ) from None
         self._shards: list[Path] = []
         self._width = 0
-        self._where: dict[str, tuple[int, int]] = {}
+        self._where: dict[str, int] = {}  # the shard and, in the lower bits, the row in it
         self._pending: dict[str, np.ndarray] = {}
         self._flushed = time.monotonic()
         for listing in listings:
@@ -170,7 +171,8 @@ class DescriptorStore:
             KeyError: a key that was never added.
         """
         self.flush()
-        where = np.array([self._where[key] for key in keys], np.int64).reshape(-1, 2)
+        codes = np.array([self._where[key] for key in keys], np.int64)
+        where = np.stack([codes >> _ROW_BITS, codes & ((1 << _ROW_BITS) - 1)], axis=1)
         return StoredRows(self._shards, self._width, where, self._scale)
 
     def _open(self, listing: Path) -> None:
@@ -190,7 +192,8 @@ class DescriptorStore:
             return
         if shard.ndim == 2 and len(keys) == len(shard) and shard.shape[1] == (self._width or shard.shape[1]):
             self._width = shard.shape[1]
-            self._where.update((key, (len(self._shards), row)) for row, key in enumerate(keys))
+            first = len(self._shards) << _ROW_BITS
+            self._where.update((key, first + row) for row, key in enumerate(keys))
             self._shards.append(path)
 
     def _sweep(self) -> None:

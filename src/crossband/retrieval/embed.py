@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 
 from ..bands import Band, parse_band
@@ -100,15 +101,15 @@ class Embedding:
         return FinishedRows(part.pooled, finish, part.band)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there are millions of them
 class _Job:
     position: int
     band: Band
-    path: Path
+    path: str  # below the frames' root
     units: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Prepared:
     """One image, read: its key, and its tensor unless the store has its vector already."""
 
@@ -167,7 +168,7 @@ def embed(
     start = time.perf_counter()
     try:
         with Progress(len(jobs), f"embedding with {descriptor.name}") as progress:
-            for group, vectors in _described(jobs, descriptor, stored, lanes, look):
+            for group, vectors in _described(jobs, frames.root, descriptor, stored, lanes, look):
                 fresh = [item.key for item in group if item.tensor is not None]
                 for kept, rows in zip(stored, vectors, strict=True):
                     for key, row in zip(fresh, rows, strict=True):
@@ -180,7 +181,7 @@ def embed(
         for kept in stored:
             kept.flush()  # stopped by hand or by an error, what was computed is kept
     seconds = time.perf_counter() - start
-    _say_remarks(done)
+    _say_remarks(frames.root, done)
     faults = [item.fault for item in done if item.fault is not None]
     parts: list[dict[Band, BandEmbedding]] = [{} for _ in stored]
     for band in wanted:
@@ -199,11 +200,11 @@ def embed(
     return Embedding(descriptor, frames, parts[0], faults, computed, seconds, local)
 
 
-def _say_remarks(done: list[_Prepared]) -> None:
+def _say_remarks(root: Path, done: list[_Prepared]) -> None:
     """What is to be known of the images that were read now, a line a kind."""
     log = RemarkLog()
     for item in done:
-        log.add(item.job.path, item.remarks)
+        log.add(root / item.job.path, item.remarks)
     log.say()
 
 
@@ -231,6 +232,7 @@ class _Lanes:
 
 def _described(
     jobs: list[_Job],
+    root: Path,
     descriptor: Descriptor,
     stored: list[DescriptorStore],
     lanes: _Lanes,
@@ -249,7 +251,7 @@ def _described(
 
     with threads_per_pass(1 if lanes.forwards > 1 else None), ThreadPoolExecutor(lanes.forwards) as pool:
         waiting: deque[tuple[list[_Prepared], Future[list[np.ndarray]]]] = deque()
-        for group in _groups(_prepare(jobs, descriptor.preprocess, stored, lanes), lanes.batch):
+        for group in _groups(_prepare(jobs, root, descriptor.preprocess, stored, lanes), lanes.batch):
             waiting.append((group, pool.submit(forward, group)))
             if len(waiting) > 2 * lanes.forwards:
                 ready, vectors = waiting.popleft()
@@ -280,38 +282,39 @@ def mean_vector(rows: Rows, height: int = 256) -> np.ndarray:
 def _jobs(frames: Frames, bands: list[Band]) -> Iterator[_Job]:
     units = frames.units()
     for band in bands:
-        for position, path in enumerate(frames.paths(band)):
-            if path is not None:
+        frames.paths(band)  # refused where there is no such band
+        for position, path in enumerate(frames.table[band.value]):
+            if not pd.isna(path):
                 yield _Job(position, band, path, units[position])
 
 
 def _prepare(
-    jobs: list[_Job], preprocess: Preprocess, stored: list[DescriptorStore], lanes: _Lanes
+    jobs: list[_Job], root: Path, preprocess: Preprocess, stored: list[DescriptorStore], lanes: _Lanes
 ) -> Iterator[_Prepared]:
     """Read and preprocess ahead of the encoder, in order."""
     with ThreadPoolExecutor(lanes.readers) as pool:
         waiting: deque[Future[_Prepared]] = deque()
         for job in jobs:
-            waiting.append(pool.submit(_read, job, preprocess, stored))
+            waiting.append(pool.submit(_read, job, root / job.path, preprocess, stored))
             if len(waiting) > 2 * lanes.batch * lanes.forwards:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _read(job: _Job, preprocess: Preprocess, stored: list[DescriptorStore]) -> _Prepared:
+def _read(job: _Job, path: Path, preprocess: Preprocess, stored: list[DescriptorStore]) -> _Prepared:
     try:
-        data = read_bytes(job.path)
+        data = read_bytes(path)
         digest = content_digest(data, job.units)
         key = f"{digest}-{job.band.value}"
         if all(key in kept for kept in stored):
             return _Prepared(job, digest, key)
-        image = decode_image(data, job.path, job.band, job.units)
+        image = decode_image(data, path, job.band, job.units)
         return _Prepared(job, digest, key, preprocess(image, job.band), remarks=image.remarks)
     except ImageFault as fault:
         return _Prepared(job, fault=fault)
     except CrossbandError as error:
-        return _Prepared(job, fault=ImageFault(job.path, str(error), parameter=error.parameter))
+        return _Prepared(job, fault=ImageFault(path, str(error), parameter=error.parameter))
 
 
 def content_digest(data: bytes, units: str | None) -> str:

@@ -87,8 +87,8 @@ def principal_axes(centered: np.ndarray, dim: int, whiten: float = 0.5) -> np.nd
     n, d = centered.shape
     if n <= dim or d < dim:
         raise CrossbandError(
-            f"{dim} axes need more than {dim} images and at least {dim} numbers an image; "
-            f"there are {n} images of {d} numbers; give more images or ask for fewer axes"
+            f"{dim} axes need more than {dim} images and vectors of at least {dim} dims; "
+            f"there are {n} images of {d} dims; give more images or ask for fewer axes"
         )
     if n < d:
         values, left = np.linalg.eigh(_gram(centered.T))

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..errors import CrossbandError, MissingExtraError, unknown_name
+from ..errors import CrossbandError, MissingExtraError
+from ..registry import Registry
 from .descriptor_cache import Rows
 from .search import DEFAULT_MEMORY, gram_matrix
 
@@ -50,7 +51,7 @@ def project(scores: np.ndarray, method: str, seed: int = 0) -> np.ndarray:
     check_projection(method)
     if len(scores) < 4:
         raise CrossbandError(f"a projection needs at least four descriptors; there are {len(scores)}")
-    return PROJECTIONS[method](scores, seed)
+    return PROJECTIONS.get(method)(scores, seed)
 
 
 def check_projection(method: str) -> None:
@@ -59,8 +60,7 @@ def check_projection(method: str) -> None:
     Raises:
         CrossbandError: an unknown name; a library that is missing is another matter.
     """
-    if method not in PROJECTIONS:
-        raise unknown_name("projection", method, PROJECTIONS)
+    PROJECTIONS.get(method)
 
 
 def _pca(scores: np.ndarray, seed: int) -> np.ndarray:
@@ -95,4 +95,7 @@ def _missing(what: str, package: str) -> CrossbandError:
     return MissingExtraError(f"{what} needs {package}; pip install 'crossband[explain]'")
 
 
-PROJECTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"pca": _pca, "tsne": _tsne, "umap": _umap}
+PROJECTIONS: Registry[Callable[[np.ndarray, int], np.ndarray]] = Registry("projection")
+PROJECTIONS.add("pca", _pca)
+PROJECTIONS.add("tsne", _tsne)
+PROJECTIONS.add("umap", _umap)

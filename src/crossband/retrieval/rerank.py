@@ -21,6 +21,7 @@ from torch import nn
 
 from ..bands import Band
 from ..data.preprocess import Warp
+from ..devices import device_of
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..io import as_image
@@ -104,8 +105,8 @@ class SecondLook:
 
     def features(self, row: np.ndarray) -> torch.Tensor:
         """Local features ``(n, channels)`` of a stored row, where the re-ranker reads them."""
-        device = next((p.device for p in self.reranker.parameters()), torch.device("cpu"))
-        return torch.from_numpy(np.ascontiguousarray(row)).reshape(-1, self.reranker.channels).to(device)
+        features = torch.from_numpy(np.ascontiguousarray(row)).reshape(-1, self.reranker.channels)
+        return features.to(device_of(self.reranker))
 
     def for_frames(self, frames: Frames) -> SecondLook:
         """Return the same, of images as the rig of some frames shows them."""

@@ -110,7 +110,8 @@ def distance_blocks(
         CrossbandError: as :func:`exact_search`.
     """
     m = gallery.shape[0]
-    height = max(1, min(queries.shape[0], 4096, max_memory // 4 // (4 * max(m, 1))))
+    held = max_memory // 8  # of two: the last block is there yet while the next is made
+    height = max(1, min(queries.shape[0], 4096, held // (4 * max(m, 1))))
     for q0, q_tile in _tiles(queries, height, max_memory // 4):
         block = np.empty((len(q_tile), m), np.float32)
         for g0, tile in _distance_tiles(q_tile, gallery, max_memory // 2, max_memory):
@@ -172,12 +173,12 @@ def _covariance(x: Rows, y: Rows, max_memory: int) -> np.ndarray:
 def _tiles(rows: Rows, most: int, memory: int) -> Iterator[tuple[int, torch.Tensor]]:
     """Consecutive rows as tensors of at most ``most`` rows and ``memory`` bytes."""
     n, d = rows.shape
-    height = min(most, memory // (8 * max(d, 1)))  # twice four bytes: the file's page and its copy
-    if height < 1:
+    if memory < 8 * d:
         raise CrossbandError(
             f"one descriptor has {d} numbers; give at least {-(-32 * d >> 20)}M of memory",
             parameter="max_memory",
         )
+    height = max(1, min(most, memory // (16 * max(d, 1))))  # four bytes, thrice more while rows are finished
     for start in range(0, n, height):
         yield start, _tensor(rows.rows(start, min(start + height, n)))
 
@@ -193,7 +194,7 @@ def _distance_tiles(
     queries: torch.Tensor, gallery: Rows, memory: int, most: int
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Squared distances, less each query's squared norm, of all queries to some gallery rows at a time, at
-    most ``most`` values per tile."""
+    most ``most`` values per tile; the next is written over the last."""
     if queries.shape[1] != gallery.shape[1]:
         raise CrossbandError(
             f"dimension mismatch: queries have {queries.shape[1]} dims, "
@@ -201,12 +202,17 @@ def _distance_tiles(
         )
     scaled = -2 * queries
     width = max(1, min(most, memory // 16) // max(len(queries), 1))
+    # one buffer, of numpy: tiles that torch allocates one after another leave holes too small for the next
+    buffer = torch.from_numpy(np.empty(len(queries) * min(width, gallery.shape[0]), np.float32))
     for g0, rows in _tiles(gallery, gallery.shape[0], memory // 2):
         theirs = _gallery_norms(gallery, g0, rows)
         for start in range(0, len(rows), width):
-            tile = torch.mm(scaled, rows[start : start + width].T).numpy()
-            tile += theirs[start : start + width]
-            yield g0 + start, tile
+            some = rows[start : start + width]
+            tile = buffer[: len(queries) * len(some)].view(len(queries), len(some))
+            torch.mm(scaled, some.T, out=tile)
+            found = tile.numpy()
+            found += theirs[start : start + width]
+            yield g0 + start, found
 
 
 def _squared_norms(rows: torch.Tensor) -> np.ndarray:

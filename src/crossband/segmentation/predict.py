@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,11 +18,11 @@ from torch import nn
 
 from ..bands import Band, parse_band
 from ..checkpoints import complete_metadata, load_network, read_metadata
-from ..data.preprocess import Placement, Preprocess
+from ..data.preprocess import Placement, Preprocess, label_places, place_labels
 from ..devices import choose_device
 from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, write_file
-from ..io import Image, RemarkLog, is_image_file, read_image, read_labels
+from ..io import Image, RemarkLog, image_size, is_image_file, read_image, read_labels
 from ..models import create_segmenter
 from ..models.packaged import checkpoint_for
 from ..nn.reparam import reparameterize
@@ -47,6 +48,7 @@ class _Frame:
     units: str | None = None
     rig: RigTransform | None = None
     places: Mapping[Band, Placement] = field(default_factory=dict)
+    label_place: Placement | None = None
 
 
 @dataclass(frozen=True)
@@ -285,27 +287,33 @@ def _placed(
 
 
 def _truth(frame: _Frame, left_out: list[CrossbandError]) -> np.ndarray | None:
-    """The true labels, where there are any that can be read."""
+    """The true labels, where there are any that can be read, turned and cut as the frame's images are."""
+    if frame.labels is None:
+        return None
     try:
-        return None if frame.labels is None else read_labels(frame.labels)
+        sizes = {band: image_size(path) for band, path in frame.paths.items()} if frame.places else {}
+        return place_labels(read_labels(frame.labels), frame.label_place, frame.places, sizes)
     except ImageFault as fault:
         left_out.append(fault)
-        return None
+    except CrossbandError as error:
+        left_out.append(ImageFault(frame.labels, str(error)))
+    return None
 
 
 def unique_stems(names: Iterable[str]) -> dict[str, str]:
     """Return a file's stem for each frame: its name, folders as ``_``, numbered where two would be one.
 
     Example:
-        >>> unique_stems(["a/b", "a_b", "c"])
-        {'a/b': 'a_b', 'a_b': 'a_b~2', 'c': 'c'}
+        >>> unique_stems(["a/b", "a_b", "A_b~2"])
+        {'a/b': 'a_b', 'a_b': 'a_b~2', 'A_b~2': 'A_b~2~2'}
     """
     found: dict[str, str] = {}
-    taken: dict[str, int] = {}
+    taken: set[str] = set()
     for name in names:
-        stem = name.replace("/", "_")
-        seen = taken[stem.lower()] = taken.get(stem.lower(), 0) + 1  # some disks know no upper case
-        found[name] = stem if seen == 1 else f"{stem}~{seen}"
+        plain = name.replace("/", "_")
+        tried = itertools.chain([plain], (f"{plain}~{number}" for number in itertools.count(2)))
+        found[name] = next(stem for stem in tried if stem.casefold() not in taken)  # some disks know no case
+        taken.add(found[name].casefold())
     return found
 
 
@@ -365,30 +373,16 @@ def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]
             raise CrossbandError(f"no image at {source}; give an existing image, or a folder of pairs")
         frames = open_frames(source)
         units, rigs, places = frames.units(), frames.rigs(), Placement.of_frames(frames)
+        labeled = label_places(frames)
         for row, name in enumerate(frames.names):
             each = {band: frames.paths(band)[row] for band in frames.bands}
             paths = {band: path for band, path in each.items() if path is not None}
             labels = frames.table["labels"].iloc[row] if frames.has("labels") else None
             truth = frames.root / labels if isinstance(labels, str) else None
-            _add(found, name, _Frame(paths, truth, units[row], rigs[row], places[row]))
+            _add(found, name, _Frame(paths, truth, units[row], rigs[row], places[row], labeled[row]))
     if not found:
         raise CrossbandError("nothing to segment; give images, a folder of pairs, or a manifest")
-    _check_files(found)
     return found
-
-
-def _check_files(names: Iterable[str]) -> None:
-    """Refuse names whose files would be one, here or where upper and lower case are the same."""
-    taken: dict[str, str] = {}
-    for name in names:
-        other = taken.setdefault(_stem(name).casefold(), name)
-        if other != name:
-            raise CrossbandError(f"the results of {other} and {name} would be one file; rename one")
-
-
-def _stem(name: str) -> str:
-    """What the files of a frame begin with."""
-    return name.replace("/", "_")
 
 
 def _add(found: dict[str, _Frame], name: str, frame: _Frame) -> None:

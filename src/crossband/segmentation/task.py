@@ -127,7 +127,7 @@ class SegmentationLossPart(Strict):
     weights: bool = True
     offset: float = Field(default=1.05, gt=1, le=1e6)
     balance: float = Field(default=0.3, ge=0, le=1e6)
-    regression: Annotated[str, known("regression", CONFIDENCE_LOSSES)] = "smooth_l1"
+    regression: Annotated[str, known("regression", CONFIDENCE_LOSSES.names())] = "smooth_l1"
     pseudo_labels: Literal["whole", "boxed"] = "whole"
     mean: Literal["pixels", "weights"] = "pixels"
 

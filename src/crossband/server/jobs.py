@@ -1,4 +1,4 @@
-"""Long work in processes of its own: one after another, followed, cancelled, and taken up after a restart.
+"""Long work in processes of its own: one after another, followed, canceled, and taken up after a restart.
 
 A job is two files in the state folder: ``ID.json``, what was asked, written by the server, and
 ``ID.state.json``, how far it is, written by the job's own process (:mod:`.work`). A process outlives a server
@@ -71,8 +71,8 @@ class Jobs:
             raise KeyError(name)
         state = self._state(name)
         status = state.get("status", "queued")
-        if spec.get("cancelled") and status != "done":
-            status = "cancelled"
+        if spec.get("canceled") and status != "done":
+            status = "canceled"
         elif status == "running" and spec.get("failed"):
             status = "failed"
         told = {key: spec[key] for key in ("id", "kind", "created")} | {"status": status}
@@ -92,7 +92,7 @@ class Jobs:
             spec = self._spec(name)
             if spec is None:
                 raise KeyError(name)
-            self._write({**spec, "cancelled": True})
+            self._write({**spec, "canceled": True})
             if self._alive(spec):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(spec["pid"], signal.SIGTERM)
@@ -115,7 +115,7 @@ class Jobs:
         for path in self.folder.glob("*.json"):
             if path.stem.endswith(".state") or (spec := self._spec(path.stem)) is None:
                 continue
-            if spec.get("cancelled") or spec.get("failed"):
+            if spec.get("canceled") or spec.get("failed"):
                 continue
             if self._state(spec["id"]).get("status") in ("done", "failed"):
                 continue

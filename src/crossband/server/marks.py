@@ -1,4 +1,4 @@
-"""A person's judgements of results, written as a manifest that the library reads."""
+"""A person's judgments of results, written as a manifest that the library reads."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from ..bands import Band
 
-Status = Literal["queued", "running", "done", "failed", "cancelled"]
+Status = Literal["queued", "running", "done", "failed", "canceled"]
 Scalar = str | float
 
 
@@ -259,7 +259,7 @@ class DeleteWhere(BaseModel):
 
 
 class Mark(BaseModel):
-    """A judgement of a person: whether two items show one place."""
+    """A judgment of a person: whether two items show one place."""
 
     query: str = Field(max_length=64)
     item: str = Field(max_length=64)
@@ -267,7 +267,7 @@ class Mark(BaseModel):
 
 
 class Marks(BaseModel):
-    """Judgements to be written as a manifest."""
+    """Judgments to be written as a manifest."""
 
     marks: list[Mark] = Field(min_length=1, max_length=100_000)
 

@@ -10,7 +10,6 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from ..errors import CrossbandError
-from ..retrieval.gallery.homes import home_of
 
 __all__ = ["LOCAL", "Settings", "named_folders", "named_galleries"]
 
@@ -116,6 +115,8 @@ def named_galleries(galleries: Sequence[str]) -> dict[str, str | Path]:
         >>> named_galleries(["s3://bucket/north", "milvus://localhost:19530/north"])
         {'north': 's3://bucket/north', 'north-2': 'milvus://localhost:19530/north'}
     """
+    from ..retrieval.gallery.homes import home_of
+
     folders = [home_of(gallery).folder for gallery in galleries]
     named_folders([folder for folder in folders if folder is not None], "gallery")
     lasts = [

@@ -164,11 +164,6 @@ def _posture(phase: float, riding: bool, backpack: bool) -> Mesh:
     return body
 
 
-def _shoe(foot: tuple[float, float, float]) -> np.ndarray:
-    x, y, z = foot
-    return box((x - 0.08, y - 0.045, z - 0.07), (x + 0.17, y + 0.045, z + 0.02))
-
-
 def _leaning(mesh: Mesh, angle: float, at: tuple[float, float, float]) -> Mesh:
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]], np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from .materials import M, column
 from .meshes import Kind
 from .radiometry import band_radiance, brightness_temperature
 from .raycast import Hits, Scene, Surfaces, camera_rays
+from .sampling import about_normals, evenly_spread, tangents
 from .sensor import blur
 from .sky import Conditions, Light, Sky
 from .textures import FacadeTable, draw_facades, draw_grain, noise
@@ -184,42 +184,17 @@ def _sky_view(scene: Scene, pixel: Surfaces, smoother: _Smoother, camera: Camera
     n = camera.height * camera.width
     tile = _tile(camera)
     hit = np.flatnonzero(pixel.hit)
-    points = _radical_inverse()
+    points = evenly_spread()
     seen = np.zeros((4, n), np.float32)
     normal = pixel.normal[hit]
     start = pixel.position[hit] + normal * _OFFSET * 2
-    frame = _tangents(normal)
+    frame = tangents(normal)
     for k in range(4):
-        directions = _hemisphere(normal, *frame, points[tile[hit] * 4 + k])
+        directions = about_normals(normal, *frame, points[tile[hit] * 4 + k])
         up = np.flatnonzero(directions[:, 2] > -0.05)
         blocked = scene.blocked(start.take(up, axis=0), directions.take(up, axis=0), _HIDDEN_SKY)
         seen[k, hit[up[~blocked]]] = 1
     return smoother.mean(seen.mean(axis=0))
-
-
-@lru_cache(maxsize=1)
-def _radical_inverse() -> np.ndarray:
-    """64 points of the unit square, evenly spread (Hammersley), in an order that mixes neighbors."""
-    index = np.arange(64)
-    reversed_bits = sum(((index >> bit) & 1) << (5 - bit) for bit in range(6))
-    points = np.stack([(index + 0.5) / 64, (reversed_bits + 0.5) / 64], axis=1)
-    return points[(index * 37) % 64].astype(np.float32)
-
-
-def _tangents(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two directions across each normal (Duff et al., JCGT 6 (2017))."""
-    sign = np.where(normal[:, 2] >= 0, np.float32(1), np.float32(-1))
-    a = -1 / (sign + normal[:, 2])
-    b = normal[:, 0] * normal[:, 1] * a
-    first = np.stack([1 + sign * normal[:, 0] ** 2 * a, sign * b, -sign * normal[:, 0]], axis=1)
-    return first, np.stack([b, sign + normal[:, 1] ** 2 * a, -normal[:, 1]], axis=1)
-
-
-def _hemisphere(normal: np.ndarray, first: np.ndarray, second: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Cosine-weighted directions about normals with their tangents."""
-    radius, angle = np.sqrt(points[:, 0]), 2 * np.pi * points[:, 1]
-    x, y, z = radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - points[:, 0])
-    return (first * x[:, None] + second * y[:, None] + normal * z[:, None]).astype(np.float32)
 
 
 class _Smoother:

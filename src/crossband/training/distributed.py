@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..data.items import Items
+from ..devices import device_of
 from ..progress import Progress
 
 __all__ = ["describe", "rank_and_world", "spread"]
@@ -23,7 +24,7 @@ def describe(network: nn.Module, items: Items, chosen: np.ndarray, batch_size: i
     """
 
     def compute(part: np.ndarray) -> torch.Tensor:
-        return network(items.batch(part).to(_device(network))).float().cpu()
+        return network(items.batch(part).to(device_of(network))).float().cpu()
 
     return spread(network, chosen, compute, batch_size)
 
@@ -46,11 +47,7 @@ def spread(
             progress.advance(len(parts[-1]))
     network.train(training)
     vectors = torch.cat(parts) if parts else torch.empty(0, 0)
-    return (_gathered(vectors, len(chosen), world, _device(network)) if world > 1 else vectors).numpy()
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next(network.parameters()).device
+    return (_gathered(vectors, len(chosen), world, device_of(network)) if world > 1 else vectors).numpy()
 
 
 def _gathered(mine: torch.Tensor, n: int, world: int, device: torch.device) -> torch.Tensor:

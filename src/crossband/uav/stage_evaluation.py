@@ -5,7 +5,7 @@ One function per question; each takes frames and networks and gives a plain mapp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..bands import Band
 from ..data.scenes import KELVIN_A_UNIT, Scenes, resized
 from ..errors import CrossbandError
 from ..frames import Frames
-from ..metrics.detection import match_boxes, score_detections
+from ..metrics.detection import match_boxes
 from ..metrics.nauc import nauc
 from ..metrics.ranking import Ranks
 from ..metrics.resampling import bootstrap_interval
@@ -47,7 +47,6 @@ __all__ = [
     "descriptor_curve",
     "measure_alignment",
     "measure_chain",
-    "measure_detection",
     "measure_localization",
     "measure_matching",
     "measure_not_there",
@@ -353,13 +352,6 @@ def measure_alignment(frames: Frames, classes: dict[str, int]) -> dict[str, Any]
         "improved": better,
         "n_frames": len(frames),
     }
-
-
-def measure_detection(
-    scenes: Scenes, found: Callable[[Scenes], list[np.ndarray]], classes: list[str]
-) -> dict[str, Any]:
-    """Measure COCO's mAP of detections; see :mod:`crossband.metrics.detection`."""
-    return score_detections(found(scenes), scenes.boxes, classes).to_dict()
 
 
 def measure_chain(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossband.errors import CrossbandError
-from crossband.retrieval.gallery.conditions import parse_condition, to_milvus, to_sql
+from crossband.retrieval.gallery.conditions import fulfils, parse_condition, to_milvus, to_sql
 from crossband.retrieval.gallery.lance import LanceStore, row_schema
 
 COLUMNS = {"camera": "text", "place": "text", "x": "number"}
@@ -71,8 +72,6 @@ def lance(table, tmp_path_factory):
         "x": [row[2] for row in rows],
         "vector": [[0.0, 0.0]] * len(rows),
     }
-    import pyarrow as pa
-
     store.upsert(pa.table(filled, schema=schema))
     return store
 
@@ -91,9 +90,20 @@ def test_a_condition_means_what_sqlite_takes_it_for(text, table):
 
 @settings(max_examples=40, deadline=None)
 @given(text=conditions)
+@pytest.mark.slow
 def test_lance_finds_what_sqlite_finds(text, table, lance):
     found = {int(key) for key in lance.read(["key"], text)["key"].to_pylist()}
     assert found == by_sqlite(table[1], text.replace("==", "="))
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=conditions)
+def test_rows_in_memory_fulfil_what_sqlite_finds(text, table):
+    columns = dict(zip(COLUMNS, zip(*table[0], strict=True), strict=True))
+    kinds = {name: pa.string() if kind == "text" else pa.float64() for name, kind in COLUMNS.items()}
+    known = pa.table({name: pa.array(columns[name], kinds[name]) for name in COLUMNS})
+    found = fulfils(parse_condition(text, COLUMNS), known)
+    assert set(np.flatnonzero(found).tolist()) == by_sqlite(table[1], text.replace("==", "="))
 
 
 def milvus_truth(expression: str, row: tuple) -> bool:

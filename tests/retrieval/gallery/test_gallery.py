@@ -245,7 +245,7 @@ def test_int8_keeps_the_recall_of_random_unit_vectors(tmp_path, hog):
     rows = unit_length(rng.normal(size=(400, 64)).astype(np.float32))
     queries = unit_length(rows + 0.1 * rng.normal(size=rows.shape).astype(np.float32))
     gallery = Gallery.create(tmp_path / "g", replace(hog, means={}), rows, "int8")
-    table = numbered(gallery, np.clip(np.rint(rows * gallery._scale), -127, 127).astype(np.int8))
+    table = numbered(gallery, np.clip(np.rint(rows * gallery.coding.scale), -127, 127).astype(np.int8))
     gallery.rows.upsert(table)
     found = [gallery.nearest(query, 1)[0].frame for query in queries]
     exact = ((queries[:, None] - rows[None]) ** 2).sum(-1).argmin(1)
@@ -527,12 +527,12 @@ def test_a_gallery_that_does_not_fit_is_read_from_disk_and_gives_the_same(
     rng = np.random.default_rng(0)
     rows = np.repeat(unit_length(rng.normal(size=(40, 32)).astype(np.float32)), 3, axis=0)[rng.permutation(120)]
     gallery = Gallery.create(tmp_path / "g", replace(hog, means={}), rows, dtype)
-    kept = np.clip(np.rint(rows * gallery._scale), -127, 127).astype(np.int8) if dtype == "int8" else rows
+    kept = np.clip(np.rint(rows * gallery.coding.scale), -127, 127).astype(np.int8) if dtype == "int8" else rows
     table = numbered(gallery, kept)
     table = table.set_column(table.schema.names.index("x"), "x", [np.arange(120.0) // 2])
     for start in range(0, 120, 50):
         gallery.rows.upsert(table.slice(start, 50))
-    monkeypatch.setattr(module, "_STREAM_BYTES", 10 * (32 * 4 + 512))
+    monkeypatch.setattr(module, "STREAM_BYTES", 10 * (32 * 4 + 512))
     queries = [rows[5], unit_length(rng.normal(size=(1, 32)).astype(np.float32))[0]]
     small_memory = [gallery.nearest(query, k, where, max_memory=20_000) for query in queries]
     assert gallery._memory is None  # it was never loaded whole
@@ -561,7 +561,7 @@ def test_an_index_that_was_built_serves_a_gallery_that_does_not_fit(tmp_path, ho
     gallery.rows.optimize(index=True)
     monkeypatch.setattr(module, "nearest", lambda *_: pytest.fail("the index was to be asked"))
     assert gallery.nearest(rows[4], 1, max_memory=10_000)[0].frame == "4"
-    monkeypatch.setattr(module, "_EXACT_UP_TO", 100)
+    monkeypatch.setattr(module, "_EXACT_BELOW", 100)
     assert gallery.nearest(rows[4], 1)[0].frame == "4"
     assert not capsys.readouterr().err
 

@@ -79,6 +79,14 @@ def test_a_stream_gives_what_a_read_gives(store):
     )
 
 
+def test_rows_are_taken_by_their_numbers_in_any_order(store):
+    keys = [f"k{i}" for i in range(12)]
+    store.upsert(rows(keys[:7], x=[float(i) for i in range(7)]))
+    store.upsert(rows(keys[7:], x=[float(i) for i in range(7, 12)]))
+    found = store.take(np.array([9, 0, 11, 5]), ["key", "x"])
+    assert found.to_pydict() == {"key": ["k9", "k0", "k11", "k5"], "x": [9.0, 0.0, 11.0, 5.0]}
+
+
 def test_what_replaces_a_row_is_counted_apart_from_what_is_new(store):
     assert store.upsert(rows(["a", "b"])) == (2, 0)
     assert store.upsert(rows(["b", "c"])) == (1, 1)

@@ -7,15 +7,20 @@ is not true, and neither is its opposite. Column names are checked and values bo
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from ...errors import CrossbandError, nearest
 
-__all__ = ["Condition", "Kind", "parse_condition", "to_milvus", "to_sql"]
+__all__ = ["Condition", "Kind", "columns_of", "fulfils", "parse_condition", "to_milvus", "to_sql"]
 
 Kind = Literal["text", "number"]
 Value = str | float | int
@@ -147,6 +152,63 @@ def to_milvus(condition: Condition, filled: Collection[str] = ()) -> str:
         case Like(column, pattern, negated):
             said = f"not ({_beginning(column, pattern)})" if negated else _beginning(column, pattern)
     return f"({said})" if condition.column in filled else f"(has_{condition.column} == true and {said})"
+
+
+def columns_of(condition: Condition) -> set[str]:
+    """Return the columns that a condition names.
+
+    Example:
+        >>> sorted(columns_of(AnyOf((Compare("x", ">", 1), Empty("camera")))))
+        ['camera', 'x']
+    """
+    if isinstance(condition, AllOf | AnyOf):
+        return set().union(*map(columns_of, condition.parts))
+    return {condition.column}
+
+
+def fulfils(condition: Condition, table: pa.Table) -> np.ndarray:
+    """Tell which rows of a table fulfil a condition, boolean ``(n,)``.
+
+    Example:
+        >>> fulfils(Compare("x", ">", 1), pa.table({"x": [1.0, 2.0, None]})).tolist()
+        [False, True, False]
+    """
+    return pc.fill_null(_held(condition, table), False).to_numpy()
+
+
+def _held(condition: Condition, table: pa.Table) -> pa.ChunkedArray:
+    """Whether each row fulfils a condition: true, false or, by SQL's rule, not known."""
+    match condition:
+        case AllOf(parts):
+            return functools.reduce(pc.and_kleene, (_held(part, table) for part in parts))
+        case AnyOf(parts):
+            return functools.reduce(pc.or_kleene, (_held(part, table) for part in parts))
+        case Empty(column, negated):
+            return pc.is_valid(table[column]) if negated else pc.is_null(table[column])
+        case Compare(column, sign, value):
+            return _ARROW[sign](table[column], value)
+        case In(column, values, negated):
+            kind = table.schema.field(column).type
+            one = pc.is_in(table[column], pa.array(values).cast(kind))
+            return pc.and_kleene(_known(table[column]), pc.invert(one) if negated else one)
+        case Like(column, pattern, negated):
+            like = pc.match_like(table[column], pattern)
+            return pc.invert(like) if negated else like
+
+
+_ARROW = {
+    "=": pc.equal,
+    "!=": pc.not_equal,
+    "<": pc.less,
+    "<=": pc.less_equal,
+    ">": pc.greater,
+    ">=": pc.greater_equal,
+}
+
+
+def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """True where a column holds something, and not known elsewhere."""
+    return pc.if_else(pc.is_valid(column), True, None)
 
 
 def _beginning(column: str, pattern: str) -> str:

@@ -15,7 +15,7 @@ from ..descriptor_cache import ArrayRows, Rows
 from ..search import exact_search
 from .lance import METADATA
 
-__all__ = ["Match", "Part", "Quantized", "matches_of", "nearest", "vectors_of"]
+__all__ = ["Match", "Part", "matches_of", "nearest", "vectors_of"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Match:
 
 def matches_of(table: pd.DataFrame, distances: np.ndarray) -> list[Match]:
     """Make the matches of found rows, nearest first."""
-    matches = []
+    matches: list[Match] = []
     for rank, (row, distance) in enumerate(zip(table.to_dict("records"), distances, strict=True), 1):
         metadata = {name: row[name] for name in METADATA if not pd.isna(row[name])}
         content = row["digest"].partition("-")[0]
@@ -60,6 +60,8 @@ def matches_of(table: pd.DataFrame, distances: np.ndarray) -> list[Match]:
         )
     return matches
 
+
+_FEW = 0.1  # of the rows, that are copied rather than passed over
 
 Part = tuple[pa.Table, Rows, np.ndarray | None]
 
@@ -79,19 +81,31 @@ def vectors_of(batch: pa.Table) -> np.ndarray:
     return numbers.to_numpy(zero_copy_only=False).reshape(len(batch), -1)
 
 
-def nearest(query: np.ndarray, parts: Iterable[Part], k: int, memory: int) -> list[Match]:
-    """Find the nearest rows of all parts, exactly; of equally near ones, those that come first."""
+def nearest(query: np.ndarray, parts: Iterable[Part], k: int, memory: int) -> tuple[pa.Table, np.ndarray]:
+    """Find the nearest rows of all parts, exactly; of equally near ones, those that come first.
+
+    What is known of them and their squared distances is returned, nearest first.
+    """
     tables: list[pa.Table] = []
     squared = np.empty(0)
     for table, rows, keep in parts:
-        found = exact_search(ArrayRows(query[None]), rows, k, memory, keep)[1][0]
+        found = _found(query, rows, k, memory, keep)
         both = np.concatenate([squared, _squared(query, rows, found, memory)])
         order = np.argsort(both, kind="stable")[:k]
         if len(squared) == k and order.max(initial=0) < k:
             continue  # none is nearer than what is there
         squared = both[order]
         tables = [pa.concat_tables([*tables, table.take(found)]).take(order)]
-    return matches_of(tables[0].to_pandas(), np.sqrt(squared)) if tables else []
+    return tables[0] if tables else pa.table({}), squared
+
+
+def _found(query: np.ndarray, rows: Rows, k: int, memory: int, keep: np.ndarray | None) -> np.ndarray:
+    """The nearest rows; where few may be found, these alone are measured."""
+    asked = ArrayRows(query[None])
+    chosen = None if keep is None else np.flatnonzero(keep)
+    if chosen is None or len(chosen) > _FEW * rows.shape[0] or 8 * len(chosen) * len(query) > memory:
+        return exact_search(asked, rows, k, memory, keep)[1][0]
+    return chosen[exact_search(asked, ArrayRows(rows.take(chosen)), k, memory)[1][0]]
 
 
 def _squared(query: np.ndarray, rows: Rows, found: np.ndarray, memory: int) -> np.ndarray:
@@ -102,23 +116,3 @@ def _squared(query: np.ndarray, rows: Rows, found: np.ndarray, memory: int) -> n
         for start in range(0, len(found), step)
     ]
     return np.concatenate([np.empty(0), *some])
-
-
-class Quantized:
-    """int8 rows as the values they stand for."""
-
-    def __init__(self, rows: np.ndarray, scale: float) -> None:
-        self._rows, self._scale = rows, np.float32(scale)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and dims."""
-        return self._rows.shape[0], self._rows.shape[1]
-
-    def rows(self, start: int, stop: int) -> np.ndarray:
-        """Return some rows, float32."""
-        return self._rows[start:stop].astype(np.float32) / self._scale
-
-    def take(self, index: np.ndarray) -> np.ndarray:
-        """Return rows by number, float32."""
-        return self._rows[index].astype(np.float32) / self._scale

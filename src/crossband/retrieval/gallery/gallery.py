@@ -18,13 +18,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 import torch
 
 from ... import __version__
 from ...bands import Band, parse_band
 from ...datasets import images_by_stem
-from ...errors import CrossbandError, DamagedFileError, ImageFault
+from ...errors import CrossbandError, ImageFault
 from ...frames import Frames
 from ...io import as_image
 from ...progress import Progress, note, track
@@ -45,10 +44,13 @@ from ..search import DEFAULT_MEMORY
 from ..search_result import SearchResult, as_images
 from ..sequence import check_length
 from ..shipped import shipped_means
-from .exact import Match, Part, Quantized, matches_of, nearest, vectors_of
+from .cells import CELLS, Centers
+from .coding import CODES, ROW_BYTES, Coding, coder_bytes, coder_of, coding_of, stored_dtype
+from .exact import Match, Part, matches_of, nearest, vectors_of
 from .homes import DESCRIPTOR, METADATA_FILE, Home, home_of, taken
 from .items import Indexed, Item, known_columns
-from .lance import GalleryStore, row_schema
+from .lance import PROBES, GalleryStore, row_schema
+from .memory import STREAM_BYTES, Codes, Whole, load
 from .metadata import FORMAT, check_dtype, read_metadata
 from .walk import found_together, natural
 
@@ -56,9 +58,7 @@ __all__ = ["Added", "Gallery", "Match", "rows_at_once", "search"]
 
 _BATCH = 1000
 _BATCH_BYTES = 128 << 20  # of pooled vectors: flattened maps are added in smaller batches
-_EXACT_UP_TO = 1_000_000
-_STREAM_BYTES = 8 << 20  # of vectors at a time: the store reads many such batches ahead
-_ROW_BYTES = 512  # what a row takes in memory besides its vector
+_EXACT_BELOW = 1_000_000  # rows
 _LEAST_FOR_A_MEAN = 5  # images; with one, RoadScene loses 4 points at worst, with five one
 
 
@@ -88,14 +88,15 @@ class Gallery:
         home: where it lives; as text, its address.
         descriptor: what its rows were made with, band means included.
         rows: its rows.
+        coding: how numbers are kept.
     """
 
-    def __init__(self, home: Home, descriptor: Descriptor, rows: GalleryStore, scale: float) -> None:
-        self.home, self.descriptor, self.rows = home, descriptor, rows
-        self._scale = scale  # 0 for float32 rows; else int8 = round(scale * number)
-        self._memory: tuple[object, pa.Table, Rows] | None = None
+    def __init__(self, home: Home, descriptor: Descriptor, rows: GalleryStore, coding: Coding) -> None:
+        self.home, self.descriptor, self.rows, self.coding = home, descriptor, rows, coding
+        self._memory: Whole | Codes | None = None
         self._said = False
         self._hubs: tuple[Rows, np.ndarray] | None = None
+        self._chosen: dict[str, Any] | None = None
 
     @classmethod
     def create(
@@ -111,8 +112,8 @@ class Gallery:
         Args:
             gallery: a folder or another address (:func:`.homes.home_of`) that holds none.
             descriptor: with its means.
-            sample: some final vectors ``(n, k)``, which tell the size and the range of int8 values.
-            dtype: ``float32``, or ``int8`` for a quarter of the disk.
+            sample: some final vectors ``(n, k)``, which tell the size, the range of int8 values and the codes.
+            dtype: ``float32``, ``float16``, ``int8``, ``pq`` or ``binary`` (:mod:`.coding`).
             bands: those it is meant to keep.
 
         Raises:
@@ -120,13 +121,15 @@ class Gallery:
         """
         check_dtype(dtype)
         home = home_of(gallery)
-        scale = 127 / max(float(np.quantile(np.abs(sample), 0.9999)), 1e-12) if dtype == "int8" else 0.0
+        coding = coding_of(dtype, sample)
         metadata: dict[str, object] = {"format": FORMAT, "crossband": __version__, "dtype": dtype}
-        metadata |= {"scale": scale, "size": sample.shape[1], "bands": [band.value for band in bands]}
+        metadata |= {"scale": coding.scale, "size": sample.shape[1], "bands": [band.value for band in bands]}
         with tempfile.TemporaryDirectory() as work:
-            saved = descriptor.save(Path(work) / DESCRIPTOR).read_bytes()
-        home.create(saved, metadata)
-        return cls(home, descriptor, home.rows(metadata), scale)
+            files = {DESCRIPTOR: descriptor.save(Path(work) / DESCRIPTOR).read_bytes()}
+        if coding.coder is not None:
+            files[CODES] = coder_bytes(coding.coder)
+        home.create(files, metadata)
+        return cls(home, descriptor, home.rows(metadata), coding)
 
     @classmethod
     def open(cls, gallery: str | Path, options: Options = DEFAULT_OPTIONS) -> Gallery:
@@ -152,7 +155,8 @@ class Gallery:
                 f"{home}/{DESCRIPTOR} makes vectors of {size} dims, the gallery's rows have "
                 f"{rows.size}; one of them belongs to another gallery"
             )
-        return cls(home, descriptor, rows, float(metadata["scale"]))
+        coder = coder_of(home.read_file(CODES), metadata["dtype"], rows.size) if _coded(metadata) else None
+        return cls(home, descriptor, rows, Coding(metadata["dtype"], float(metadata["scale"]), coder))
 
     @staticmethod
     def open_rows(gallery: str | Path) -> GalleryStore:
@@ -175,12 +179,12 @@ class Gallery:
         home, to = home_of(source), home_of(target)
         metadata, rows = _opened(home)
         metadata["size"] = rows.size
-        descriptor = home.read_file(DESCRIPTOR)
-        if descriptor is None:
-            raise DamagedFileError(f"{home} has no {DESCRIPTOR}; index its frames into another")
+        files = {name: data for name in (DESCRIPTOR, CODES) if (data := home.read_file(name)) is not None}
         if not to.exists():
-            to.create(descriptor, metadata)
-        elif to.read_file(DESCRIPTOR) != descriptor or read_metadata(to)["dtype"] != metadata["dtype"]:
+            to.create(files, {name: value for name, value in metadata.items() if name != "search"})
+        elif {name: to.read_file(name) for name in files} != files or (
+            read_metadata(to)["dtype"] != metadata["dtype"]
+        ):
             raise taken(to)
         copied = to.rows(metadata)
         with Progress(n := rows.count(), "copying", "rows") as progress:
@@ -209,6 +213,8 @@ class Gallery:
             "weights": made_by["weights"],
             "preprocess": made_by["preprocess"],
             "dtype": metadata["dtype"],
+            "gb_per_million": _gb_per_million(home, metadata, rows),
+            "search": metadata.get("search"),
             "crossband": metadata["crossband"],
         }
 
@@ -508,8 +514,13 @@ class Gallery:
                 f"sequences are searched in memory, and {self.home} does not fit; allow more",
                 parameter="max_memory",
             )
-        table, rows, keep = next(self._in_memory(where))
-        known = table.to_pandas()
+        loaded = self.loaded()
+        if not isinstance(loaded, Whole):
+            raise CrossbandError(
+                f"sequences are not searched by codes, as {self.home} keeps", parameter="sequence"
+            )
+        keep = None if where is None else loaded.mask(where)
+        known, rows = loaded.table.to_pandas(), loaded.rows
         if csls:
             vectors = np.concatenate([vectors, np.zeros((len(vectors), 1), np.float32)], 1)
             rows = self._lifted(rows, max_memory)
@@ -524,9 +535,11 @@ class Gallery:
             self._hubs = rows, own_hubness(rows, max_memory=max_memory)
         return Lifted(rows, self._hubs[1])
 
-    def _fits(self, max_memory: int) -> bool:
+    def _fits(self, max_memory: int, n: int | None = None) -> bool:
+        """Whether the rows fit into memory beside what a search of them needs."""
         tiles = max(max_memory // 4, 64 * self.rows.size)
-        return self.rows.count() * (self._vector_bytes + _ROW_BYTES) <= max_memory - tiles
+        each = self.coding.in_memory(self.rows.size)
+        return (self.rows.count() if n is None else n) * each <= max_memory - tiles
 
     def nearest(
         self,
@@ -540,8 +553,9 @@ class Gallery:
         """Return the ``k`` items nearest to a final vector, nearest first.
 
         Exact, from memory where the gallery fits into ``max_memory`` and from disk, some rows at a time, where
-        it does not. An index that was built (``crossband gallery optimize``) serves galleries that do
-        not fit or have more than a million rows; its candidates are measured again.
+        it does not. From a million rows on, the cells that ``crossband gallery optimize`` made serve
+        a gallery that fits, and the engine's index one that does not. Galleries of codes are searched by these,
+        and on a server by the server. All but whole rows in memory are candidates, which are measured again.
 
         Args:
             vector: ``(k,)``, as :meth:`describe` gives it.
@@ -555,6 +569,19 @@ class Gallery:
         Raises:
             CrossbandError: an empty gallery, a condition that cannot be read, or one that nothing matches.
         """
+        found, squared = self._nearest(vector, k, where, exact, max_memory, csls)
+        return matches_of(found.to_pandas(), np.sqrt(np.maximum(squared, 0)))
+
+    def _nearest(
+        self,
+        vector: np.ndarray,
+        k: int,
+        where: str | None,
+        exact: bool | None,
+        max_memory: int,
+        csls: bool = False,
+    ) -> tuple[pa.Table, np.ndarray]:
+        """What is known of the nearest rows, and their squared distances."""
         if k < 1:
             raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
         if len(vector) != self.rows.size:
@@ -562,104 +589,161 @@ class Gallery:
                 f"dimension mismatch: expected {self.rows.size}, got {len(vector)}; "
                 "the query and the gallery must use one model"
             )
-        if exact is False and self._scale:
-            raise CrossbandError("an int8 gallery has no index; omit exact, or use float32")
         if not (n := self.rows.count()):
             raise CrossbandError(f"the gallery {self.home} is empty; crossband index fills it")
-        if where is not None and not self.rows.count(where):
+        fits = self._fits(max_memory, n)
+        way = "csls" if csls else self._way(n, fits, exact)
+        if csls:
+            self._check_csls(fits)
+        loaded = self.loaded(way == "cells") if way in ("memory", "csls", "cells", "codes") else None
+        keep = None if where is None or loaded is None else loaded.mask(where)
+        if where is not None and not (self.rows.count(where) if keep is None else keep.any()):
             raise CrossbandError(
                 f"nothing to search in {self.home}: no item fulfils {where!r}; choose another condition",
                 parameter="where",
             )
         tiles = max(max_memory // 4, 64 * self.rows.size)
-        fits = self._fits(max_memory)
+        if way == "disk":
+            return nearest(vector, self._from_disk(where, tiles), k, tiles)
+        if loaded is None:
+            found = self.rows.search(vector, k, where, self._probes or PROBES)
+            gone = [name for name in ("_distance", "vector") if name in found.column_names]
+            return found.drop_columns(gone), found["_distance"].to_numpy()
+        if isinstance(loaded, Codes) or way == "cells":
+            return loaded.search(vector, k, self._probes, where)
         if csls:
-            if not fits:
-                raise CrossbandError(
-                    f"CSLS is searched in memory, and {self.home} does not fit; allow more, or leave it out",
-                    parameter="max_memory",
-                )
-            table, rows, keep = next(self._in_memory(where))
-            return nearest(
-                np.append(vector, np.float32(0)), [(table, self._lifted(rows, tiles), keep)], k, tiles
+            lifted, query = self._lifted(loaded.rows, tiles), np.append(vector, np.float32(0))
+            return nearest(query, [(loaded.table, lifted, keep)], k, tiles)
+        return nearest(vector, [(loaded.table, loaded.rows, keep)], k, tiles)
+
+    def _check_csls(self, fits: bool) -> None:
+        if self.coding.coder is not None:
+            raise CrossbandError(f"CSLS is not for codes, as {self.home} keeps; leave it out", parameter="csls")
+        if not fits:
+            raise CrossbandError(
+                f"CSLS is searched in memory, and {self.home} does not fit; allow more, or leave it out",
+                parameter="max_memory",
             )
-        if exact is None:
-            exact = bool(self._scale) or (fits and n <= _EXACT_UP_TO) or not self.rows.indexed()
-            if exact and not fits and not self._scale:
-                note(
-                    f"{self.home} is read from disk for every search; "
-                    "an index makes it fast; crossband gallery optimize builds it"
-                )
-        if not exact:
-            found = self.rows.search(vector, k, where)
-            distances = np.sqrt(np.maximum(found["_distance"].to_numpy(), 0))
-            return matches_of(found.drop_columns(["vector", "_distance"]).to_pandas(), distances)
-        parts = self._in_memory(where) if fits else self._from_disk(where, tiles)
-        return nearest(vector, parts, k, tiles)
+
+    def keys(
+        self, vector: np.ndarray, k: int, where: str | None, exact: bool | None, max_memory: int
+    ) -> list[str]:
+        """Return the keys of what :meth:`nearest` finds."""
+        return self._nearest(vector, k, where, exact, max_memory)[0]["key"].to_pylist()
+
+    def way(self, max_memory: int = DEFAULT_MEMORY) -> str:
+        """Return how a search is done.
+
+        ``memory`` or ``disk``, exactly; by ``cells``, ``codes`` or the engine's ``index``; or by a ``server``.
+        """
+        n = self.rows.count()
+        return self._way(n, self._fits(max_memory, n), None)
+
+    def fits(self, max_memory: int) -> bool:
+        """Return whether the gallery fits into so many bytes, with what a search of it needs."""
+        return self._fits(max_memory)
+
+    def forget(self) -> None:
+        """Drop what is in memory, as when another way of searching was chosen."""
+        self._memory = self._chosen = None
+
+    def _way(self, n: int, fits: bool, exact: bool | None) -> str:
+        """How a search is done: ``memory``, ``cells``, ``codes``, ``disk``, ``index`` or ``server``."""
+        if self.rows.serves:
+            return "server"
+        if self.coding.coder is not None and fits and exact is not True:
+            return "codes"
+        whole = "memory" if fits else "disk"
+        if exact or (exact is None and fits and n < _EXACT_BELOW):
+            return whole
+        if fits and self._tuned().get("cells"):
+            return "cells"
+        if self.rows.indexed() or (exact is False and not self.coding.scale):
+            return "index"
+        if exact is False:
+            raise CrossbandError(f"the {self.coding.dtype} gallery {self.home} has no index; leave exact out")
+        if not fits and not self.coding.scale:
+            note(
+                f"{self.home} is read from disk for every search; "
+                "an index makes it fast; crossband gallery optimize builds it"
+            )
+        return whole
+
+    def _tuned(self) -> dict[str, Any]:
+        """What ``crossband gallery optimize`` chose; read again with the rows."""
+        if self._chosen is None:
+            self._chosen = read_metadata(self.home).get("search") or {}
+        return self._chosen
 
     @property
-    def _vector_bytes(self) -> int:
-        return self.rows.size * (1 if self._scale else 4)
+    def _probes(self) -> int | None:
+        probes = self._tuned().get("probes")
+        return probes if isinstance(probes, int) and probes > 0 else None
 
-    def _height(self, memory: int = _STREAM_BYTES) -> int:
+    def _height(self, memory: int = STREAM_BYTES) -> int:
         """How many rows are read at a time."""
-        return max(1, min(memory, _STREAM_BYTES) // (self._vector_bytes + _ROW_BYTES))
+        each = self.rows.size * (1 if self.coding.scale else 4)
+        return max(1, min(memory, STREAM_BYTES) // (each + ROW_BYTES))
 
     def _from_disk(self, where: str | None, memory: int) -> Iterator[Part]:
         """The rows that match a condition, some at a time."""
         for batch in self.rows.stream(row_schema(1, "float32").names, self._height(memory), where):
-            yield batch.drop_columns(["vector"]), self._numbers(vectors_of(batch)), None
+            yield batch.drop_columns(["vector"]), self.coding.values(vectors_of(batch)), None
 
-    def _in_memory(self, where: str | None) -> Iterator[Part]:
-        """All rows, loaded again only after a change."""
+    def loaded(self, cells: bool = False) -> Whole | Codes:
+        """Return all rows in memory, loaded again only after a change, or where they are wanted in cells."""
         version = self.rows.version()
-        while self._memory is None or self._memory[0] != version:
-            self._memory = None
-            self._memory = self._loaded(version)
+        while (
+            self._memory is None or self._memory.version != version or (cells and self._memory.centers is None)
+        ):
+            self._memory = self._chosen = None
+            self._memory = load(self.rows, self.coding, self._centers(cells), self._height())
             version = self.rows.version()
-        _, table, numbers = self._memory
-        keep = None
-        if where is not None:
-            keep = pa.compute.is_in(table["key"], self.rows.read(["key"], where)["key"]).to_numpy()
-        yield table, numbers, keep
+        return self._memory
 
-    def _loaded(self, version: object) -> tuple[object, pa.Table, Rows] | None:
-        """All rows in one matrix that is filled as they are read, so that it stands in memory once; ``None``
-        when another process changed them meanwhile."""
-        matrix = np.empty((self.rows.count(), self.rows.size), np.int8 if self._scale else np.float32)
-        known, filled = [], 0
-        for batch in self.rows.stream(row_schema(1, "float32").names, self._height()):
-            if filled + len(batch) > len(matrix):
-                return None
-            matrix[filled : filled + len(batch)] = vectors_of(batch)
-            known.append(batch.drop_columns(["vector"]))
-            filled += len(batch)
-        if filled < len(matrix) or not known:
-            return None
-        return version, pa.concat_tables(known), self._numbers(matrix)
-
-    def _numbers(self, matrix: np.ndarray) -> Rows:
-        return Quantized(matrix, self._scale) if self._scale else ArrayRows(matrix)
+    def _centers(self, wanted: bool) -> Centers | None:
+        """The centers of the cells that rows are sorted by: where they are wanted, or of many codes."""
+        many = self.coding.coder is not None and self.rows.count() >= _EXACT_BELOW
+        data = self.home.read_file(CELLS) if (wanted or many) and self._tuned().get("cells") else None
+        return None if data is None else Centers.of_bytes(data, self.rows.size)
 
     def _table(self, frames: Frames, part: BandEmbedding, chosen: np.ndarray, keys: list[str]) -> pa.Table:
         """The rows of some images, as the store keeps them."""
         vectors = self.descriptor.finish(None)(part.pooled.take(chosen), part.band)
-        if self._scale:
-            vectors = np.clip(np.rint(vectors * self._scale), -127, 127).astype(np.int8)
+        vectors = self.coding.stored(vectors)
         mine = frames.select(part.positions[chosen])
         positions = part.positions[chosen]
         contents, own = [part.digests[i] for i in chosen], [keys[row] for row in positions]
         known = known_columns(mine, part.band, contents, own)
         numbers = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-        schema = row_schema(vectors.shape[1], "int8" if self._scale else "float32")
+        schema = row_schema(vectors.shape[1], stored_dtype(self.coding.dtype))
         return known.append_column(schema.field("vector"), numbers)
+
+
+def _gb_per_million(home: Home, metadata: dict[str, Any], rows: GalleryStore) -> dict[str, float | None]:
+    """What a million items take in memory when they are searched, and on the disk, as these do; in GB.
+
+    The disk is measured in a folder, and not known elsewhere.
+    """
+    coder = coder_of(home.read_file(CODES), metadata["dtype"], rows.size) if _coded(metadata) else None
+    memory = Coding(metadata["dtype"], float(metadata["scale"]), coder).in_memory(rows.size)
+    disk, n = None, rows.count()
+    if home.folder is not None and n:
+        disk = (
+            sum(path.stat().st_size for path in (home.folder / "rows.lance").rglob("*") if path.is_file()) / n
+        )
+    return {"memory": round(memory / 1000, 3), "disk": None if disk is None else round(disk / 1000, 3)}
+
+
+def _coded(metadata: dict[str, Any]) -> bool:
+    return metadata["dtype"] in ("pq", "binary")
 
 
 def _opened(home: Home) -> tuple[dict[str, Any], GalleryStore]:
     """What a gallery says of itself, and its rows."""
     metadata = read_metadata(home)
     rows = home.rows(metadata)
-    if rows.dtype != metadata["dtype"]:
+    if rows.dtype != stored_dtype(metadata["dtype"]):
         raise CrossbandError(
             f"{home}/{METADATA_FILE} says {metadata['dtype']}, the rows are {rows.dtype}; "
             "one of them belongs to another gallery"

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from ...errors import CrossbandError
 from ...files import cache_folder, make_folder, write_file
+from .coding import stored_dtype
 from .lance import GalleryStore, LanceFiles, LanceStore, row_schema
 from .locks import alone_in
 from .milvus import MilvusStore
@@ -57,8 +58,8 @@ class Home(Protocol):
     def file(self, name: str) -> contextlib.AbstractContextManager[Path]:
         """Give the path on this machine of a file of the gallery, as long as the context lasts."""
 
-    def create(self, descriptor: bytes, metadata: Mapping[str, Any]) -> None:
-        """Make an empty gallery."""
+    def create(self, files: Mapping[str, bytes], metadata: Mapping[str, Any]) -> None:
+        """Make an empty gallery with some files, of which ``gallery.json`` is the last."""
 
     def rows(self, metadata: Mapping[str, Any]) -> GalleryStore:
         """Open the rows of the gallery, whose ``gallery.json`` says ``metadata``."""
@@ -97,7 +98,7 @@ def home_of(gallery: str | Path) -> Home:
 
 
 def _schema(metadata: Mapping[str, Any]) -> pa.Schema:
-    return row_schema(int(metadata["size"]), str(metadata["dtype"]))
+    return row_schema(int(metadata["size"]), stored_dtype(str(metadata["dtype"])))
 
 
 class FolderHome:
@@ -141,7 +142,7 @@ class FolderHome:
         """Give the path of a file of the folder, whether it is there or not."""
         yield self._folder / name
 
-    def create(self, descriptor: bytes, metadata: Mapping[str, Any]) -> None:
+    def create(self, files: Mapping[str, bytes], metadata: Mapping[str, Any]) -> None:
         """Make the folder and what is in it, ``gallery.json`` last."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -150,7 +151,8 @@ class FolderHome:
                     raise taken(self)
                 if (self._folder / _ROWS).exists():  # of a creation that was interrupted
                     shutil.rmtree(self._folder / _ROWS)
-                self.write_file(DESCRIPTOR, descriptor)
+                for name, data in files.items():
+                    self.write_file(name, data)
                 LanceStore(self._folder / _ROWS, _schema(metadata))
                 self.write_file(METADATA_FILE, json.dumps(metadata).encode())
         except OSError as error:
@@ -208,11 +210,11 @@ class RemoteHome:
                 path.write_bytes(data)
             yield path
 
-    def create(self, descriptor: bytes, metadata: Mapping[str, Any]) -> None:
+    def create(self, files: Mapping[str, bytes], metadata: Mapping[str, Any]) -> None:
         """Claim the address by its files; rows that are missing are made by whoever opens them."""
         if self._milvus and metadata["dtype"] != "float32":
             raise CrossbandError("Milvus keeps float32 rows alone; leave the dtype out", parameter="dtype")
-        if not self._files.claim({DESCRIPTOR: descriptor, METADATA_FILE: json.dumps(metadata).encode()}):
+        if not self._files.claim({**files, METADATA_FILE: json.dumps(metadata).encode()}):
             raise taken(self)
         self.rows(metadata)
 

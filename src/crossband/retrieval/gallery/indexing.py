@@ -23,12 +23,14 @@ from ..descriptor import (
     Options,
 )
 from ..embed import Embedding, embed
-from .gallery import Added, Gallery, rows_at_once
+from .gallery import Added, Gallery
 from .homes import FolderHome, Home, home_of
 from .locks import working_folder
 from .metadata import check_dtype
 
 __all__ = ["index"]
+
+_SAMPLE, _SAMPLE_BYTES = 20_000, 256 << 20  # vectors that a coding is chosen by
 
 
 @says_once
@@ -57,7 +59,8 @@ def index(
         bands: the bands to keep; without them all of the frames', in a gallery that is there those it has.
         options: how images are read and where weights lie; for a gallery that is there, how images are read
             is its own, and what is given otherwise than the default is refused where it differs.
-        dtype: ``float32``, as by default, or ``int8``; for a gallery that is there, its own.
+        dtype: ``float32``, as by default, ``float16``, ``int8``, ``pq`` or ``binary``; for a gallery that is
+            there, its own.
         store: the folder of the descriptor store; without it, one inside the gallery, or of the user's cache
             where the gallery is in no folder, that is removed at the end. A run that is stopped or killed
             continues from it.
@@ -161,7 +164,7 @@ def _check_same(gallery: Gallery, model: str | Descriptor | None, options: Optio
             raise _other(gallery, "set_statistics", f"other statistics of {band}", "these")
     if options.rig and dict(options.rig) != dict(own.rig):
         raise _other(gallery, "view", "another view or turn", "these")
-    has = gallery.rows.dtype
+    has = gallery.coding.dtype
     if dtype not in (None, has):
         raise _other(gallery, "dtype", has, str(dtype))
 
@@ -193,7 +196,7 @@ def _sample(embedding: Embedding, descriptor: Descriptor, bands: list[Band]) -> 
     if not parts:
         have = ", ".join(band.value for band in embedding.bands)
         raise CrossbandError(f"none of the bands {', '.join(bands)} is in these frames, which have {have}")
-    most = [rows_at_once(part.pooled.shape[1]) for part in parts]
+    most = [max(1, min(_SAMPLE, _SAMPLE_BYTES // (4 * part.pooled.shape[1]))) for part in parts]
     return np.concatenate(
         [finish(part.pooled.rows(0, n), part.band) for n, part in zip(most, parts, strict=True)]
     )

@@ -51,7 +51,10 @@ CONDITION_COLUMNS: dict[str, Kind] = {
     **{name: "text" if kind == pa.string() else "number" for name, kind in METADATA.items()},
 }
 """What a condition may name."""
+_NUMBERS = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}
 _TABLE, _FILES = "vectors", "files"
+PROBES = 64
+"""Cells of an index that are searched where nothing was measured."""
 _ATTEMPTS = 10
 _SOURCE = re.compile(r",? /\S+\.rs:\d+.*$")  # where in the engine's own source an error arose
 
@@ -64,7 +67,7 @@ def row_schema(size: int, dtype: str) -> pa.Schema:
     The key is marked as primary: without the mark, two writers that insert the same key at the same time
     both succeed, and it appears twice.
     """
-    number = pa.int8() if dtype == "int8" else pa.float32()
+    number = _NUMBERS[dtype]
     key = pa.field("key", pa.string(), False, {"lance-schema:unenforced-primary-key": "true"})
     text = [pa.field(name, pa.string()) for name in TEXT_COLUMNS]
     known = [pa.field(name, kind) for name, kind in METADATA.items()]
@@ -83,7 +86,7 @@ class GalleryStore(Protocol):
 
     @property
     def dtype(self) -> str:
-        """``float32`` or ``int8``."""
+        """``float32``, ``float16`` or ``int8``: what the rows hold."""
 
     def upsert(self, rows: pa.Table) -> tuple[int, int]:
         """Replace the rows whose keys are there, append the others; gives (appended, replaced)."""
@@ -103,7 +106,14 @@ class GalleryStore(Protocol):
     def stream(self, columns: list[str], height: int, where: str | None = None) -> Iterator[pa.Table]:
         """Yield some columns, at most ``height`` rows at a time, all of one version."""
 
-    def search(self, vector: np.ndarray, k: int, where: str | None = None) -> pa.Table:
+    def take(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
+        """Read some rows by their numbers, from 0 on in the order of insertion."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether searching is a server's work, exact, so that nothing need be loaded here."""
+
+    def search(self, vector: np.ndarray, k: int, where: str | None = None, probes: int = PROBES) -> pa.Table:
         """Search the index for the approximately nearest rows, with ``_distance`` (squared Euclidean)."""
 
     def version(self) -> object:
@@ -138,9 +148,10 @@ class LanceStore:
                 self._table = database.open_table(_TABLE)
             found = self._table.schema
         vector = found.field("vector").type if "vector" in found.names else None
-        if not isinstance(vector, pa.FixedSizeListType):
+        dtypes = {number: name for name, number in _NUMBERS.items()}
+        if not isinstance(vector, pa.FixedSizeListType) or vector.value_type not in dtypes:
             raise CrossbandError(f"cannot open a gallery at {uri}: its table has no vectors")
-        self._size, self._dtype = vector.list_size, "int8" if vector.value_type == pa.int8() else "float32"
+        self._size, self._dtype = vector.list_size, dtypes[vector.value_type]
         expected = row_schema(self._size, self._dtype)
         if [(field.name, field.type) for field in found] != [(field.name, field.type) for field in expected]:
             raise CrossbandError(f"cannot open a gallery at {uri}: its table has different columns")
@@ -152,7 +163,7 @@ class LanceStore:
 
     @property
     def dtype(self) -> str:
-        """``float32`` or ``int8``."""
+        """``float32``, ``float16`` or ``int8``: what the rows hold."""
         return self._dtype
 
     def upsert(self, rows: pa.Table) -> tuple[int, int]:
@@ -188,11 +199,25 @@ class LanceStore:
             for batch in self._query(columns, whole).to_batches(height):
                 yield pa.Table.from_batches([batch])
 
-    def search(self, vector: np.ndarray, k: int, where: str | None = None) -> pa.Table:
+    def take(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
+        """Read rows by number."""
+        order = np.argsort(rows, kind="stable")
+        with self._sentences():
+            found = self._table.take_offsets(rows[order].tolist()).select(columns).to_arrow()
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        return found.take(back)
+
+    @property
+    def serves(self) -> bool:
+        """``False``: the engine is a library."""
+        return False
+
+    def search(self, vector: np.ndarray, k: int, where: str | None = None, probes: int = PROBES) -> pa.Table:
         """Search by the index, filtered first, the candidates measured again with the whole vectors."""
         whole = _sql(where)
         with self._sentences():
-            query = self._table.search(vector, vector_column_name="vector").nprobes(64).refine_factor(8)
+            query = self._table.search(vector, vector_column_name="vector").nprobes(probes).refine_factor(8)
             if whole is not None:
                 query = query.where(whole, prefilter=True)
             return query.limit(k).to_arrow()

@@ -6,18 +6,18 @@ import json
 from typing import Any
 
 from ...errors import CrossbandError, DamagedFileError
+from .coding import DTYPES, stored_dtype
 from .homes import METADATA_FILE, Home
 
 __all__ = ["FORMAT", "check_dtype", "read_metadata"]
 
 FORMAT = "crossband-gallery-1"
-_DTYPES = ("float32", "int8")
 
 
 def check_dtype(dtype: str) -> None:
     """Refuse a dtype that no gallery has."""
-    if dtype not in _DTYPES:
-        raise CrossbandError(f"a gallery holds {' or '.join(_DTYPES)}, not {dtype!r}")
+    if dtype not in DTYPES:
+        raise CrossbandError(f"a gallery holds {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, not {dtype!r}")
 
 
 def read_metadata(home: Home) -> dict[str, Any]:
@@ -40,8 +40,8 @@ def read_metadata(home: Home) -> dict[str, Any]:
         raise CrossbandError(f"{home} holds no gallery that this version reads; index it again")
     dtype, scale = metadata.get("dtype"), metadata.get("scale")
     number = scale if isinstance(scale, int | float) and not isinstance(scale, bool) else -1
-    scaled = 0 < number < 1e30 if dtype == "int8" else number == 0
-    if dtype not in _DTYPES or not scaled or not isinstance(metadata.get("crossband"), str):
+    scaled = 0 < number < 1e30 if dtype in DTYPES and stored_dtype(dtype) == "int8" else number == 0
+    if dtype not in DTYPES or not scaled or not isinstance(metadata.get("crossband"), str):
         raise DamagedFileError(
             f"no gallery: {path} does not say dtype, scale and version as crossband writes them; "
             "index into another",

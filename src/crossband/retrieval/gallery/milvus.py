@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from ...errors import CrossbandError
 from .conditions import parse_condition, to_milvus
-from .lance import CONDITION_COLUMNS, METADATA, TEXT_COLUMNS, row_schema
+from .lance import CONDITION_COLUMNS, METADATA, PROBES, TEXT_COLUMNS, row_schema
 from .milvus_files import MilvusFiles, Server
 
 __all__ = ["MilvusStore"]
@@ -121,7 +121,18 @@ class MilvusStore:
             found = {row["key"]: row for row in self._by_key(some, _fields(columns))}
             yield self._table([found[key] for key in some if key in found], columns)
 
-    def search(self, vector: np.ndarray, k: int, where: str | None = None) -> pa.Table:
+    def take(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
+        """Read rows by number; the engine knows none, so their keys are read first."""
+        keys = self.read(["key"])["key"].take(rows).to_pylist()
+        found = {row["key"]: row for row in self._by_key(keys, _fields(["key", *columns]))}
+        return self._table([found[key] for key in keys], columns)
+
+    @property
+    def serves(self) -> bool:
+        """``True``."""
+        return True
+
+    def search(self, vector: np.ndarray, k: int, where: str | None = None, probes: int = PROBES) -> pa.Table:
         """Search on the server, exactly, filtered first."""
         expression = _expression(where)
         columns = [name for name in row_schema(self.size, "float32").names if name != "vector"]

@@ -173,7 +173,7 @@ def delete_where(gallery: GalleryOf, asked: schemas.DeleteWhere) -> schemas.Dele
     return schemas.Deleted(deleted=gallery.gallery.delete(asked.where))
 
 
-@router.post("/{gallery}/marks", summary="Judgements as a manifest", response_class=Response)
+@router.post("/{gallery}/marks", summary="Judgments as a manifest", response_class=Response)
 def marks(gallery: GalleryOf, asked: schemas.Marks) -> Response:
     """Write a CSV manifest: frames marked as one place share it; ``not_same`` names the others."""
     text = marks_manifest(gallery, asked.marks)

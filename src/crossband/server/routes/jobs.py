@@ -24,7 +24,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"], responses=REFUSALS)
 
 JobName = Annotated[str, Path(max_length=64, pattern="^[0-9a-f]+$")]
 _EVERY = 0.4
-_ENDED = ("done", "failed", "cancelled")
+_ENDED = ("done", "failed", "canceled")
 
 
 @router.get("", summary="All jobs")

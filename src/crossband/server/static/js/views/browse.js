@@ -128,7 +128,7 @@ async function marksPanel(panel) {
   fill(panel, 
     h("div", { class: "row between" }, h("p", { class: "soft" }, `${own.length} marks${own.length > usable.length ? `, ${own.length - usable.length} of them of pictures that were sent, which no manifest can name` : ""}. Frames marked as right share a place.`),
       h("button", { type: "button", class: "button primary", disabled: !usable.length, onclick: () => save(usable).catch(failed) }, icon("save"), "Export manifest")),
-    h("div", { class: "card scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Query", "Item", "Judgement", ""].map((t) => h("th", { scope: "col" }, t)))),
+    h("div", { class: "card scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Query", "Item", "Judgment", ""].map((t) => h("th", { scope: "col" }, t)))),
       h("tbody", {}, own.map((m) => h("tr", {}, h("td", {}, m.queryName), h("td", {}, m.itemName), h("td", {}, m.right ? "same place" : "not the same"), h("td", { class: "right" }, h("button", { type: "button", class: "button small quiet", "aria-label": `Remove the mark of ${m.itemName}`, onclick: () => remove(m) }, "Remove"))))))));
 }
 

@@ -241,7 +241,7 @@ export async function compare() {
   const facts = { frame: match.frame, rank: match.rank, "same place": match.same_place === null ? "not compared" : `${Math.round(100 * match.same_place)} %`, distance: match.distance?.toFixed(4), ...match.metadata };
   const node = h("div", { class: "page compare" },
     h("div", { class: "row between" }, h("div", { class: "row" }, h("h1", {}, "Compare"), told),
-      h("div", { class: "row" }, neighbours(match), ...marks(match, match.frame), h("a", { class: "button", href: "#/search" }, "Back to results"))),
+      h("div", { class: "row" }, neighbors(match), ...marks(match, match.frame), h("a", { class: "button", href: "#/search" }, "Back to results"))),
     tools, stages, h("div", { class: "card pad" }, thermal.node),
     h("section", { class: "card pad stack", "aria-label": "About the match" }, h("h2", {}, "About the match"),
       h("dl", { class: "facts" }, Object.entries(facts).filter(([, v]) => v !== undefined).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, name === "time" ? when(value) : shown(value)))))));
@@ -253,7 +253,7 @@ export async function compare() {
   return { node, close: () => resized.disconnect() };
 }
 
-function neighbours(match) {
+function neighbors(match) {
   const all = state.answer?.matches ?? [];
   const here = all.findIndex((one) => one.id === match.id);
   const step = (n, text) => h("button", { type: "button", class: "button", disabled: !all[here + n], onclick: () => { state.compared = all[here + n]; dispatchEvent(new HashChangeEvent("hashchange")); } }, text);

@@ -3,7 +3,7 @@ import { address, failed, form, get, post } from "../api.js";
 import { choose, empty, fill, h, toast } from "../dom.js";
 import { state } from "../state.js";
 
-const ENDED = ["done", "failed", "cancelled"];
+const ENDED = ["done", "failed", "canceled"];
 
 export async function jobs() {
   const [all, choices] = await Promise.all([get("/jobs"), get("/jobs/choices")]);
