@@ -30,8 +30,8 @@ from crossband.uav.stages import label_image
 from ._harness import ROOT, machine, write_section
 from .models import UNSEEN_CITIES
 
-_CLASSES = {"Person": 1, "Car": 2, "Bicycle": 3}
-"""The detector's classes, and the city's numbers for them."""
+_CLASSES = ("Person", "Car", "Bicycle")
+"""The detector's classes that the city has, as it counts them from 0."""
 
 
 class City:
@@ -104,9 +104,7 @@ def detections(cities: list[City]) -> str:
             found.append(boxes)
             groups.append(f"{city.name} {city.frames.table['sequence'].iloc[row]}")
         for boxes in city.scenes.boxes:
-            kept = boxes[np.isin(boxes[:, 4], list(_CLASSES.values()))].copy()
-            kept[:, 4] -= 1
-            truth.append(kept)
+            truth.append(boxes[boxes[:, 4] < len(_CLASSES)])
     scores = score_detections(found, truth, list(_CLASSES))
     matched = [match_class(found, truth, kind) for kind in range(len(_CLASSES))]
     low, high = map50_interval(matched, groups)

@@ -19,6 +19,7 @@ from .projection import Pose
 __all__ = ["Estimate", "Motion", "ground_motion", "locate_sequence"]
 
 _NEVER = 1e-4  # share of the belief that is spread evenly: a motion or a likelihood may be wrong
+_COMMON = 1.0  # meters that all frames are wrong by together: houses lean, a map is drawn in pixels
 _PATCH = 128  # cells on a side of the ground by which two frames are registered
 
 
@@ -135,7 +136,7 @@ def _estimate(grid: Likelihood, belief: np.ndarray) -> Estimate:
     share = float(belief[near].sum())
     at = np.array([(belief * near * x).sum(), (belief * near * y).sum()]) / share
     off = np.stack([x - at[0], y - at[1]])
-    covariance = np.einsum("irc,jrc,rc->ij", off, off, belief) + np.eye(2) * grid.step**2 / 12
+    covariance = np.einsum("irc,jrc,rc->ij", off, off, belief) + np.eye(2) * (grid.step**2 / 12 + _COMMON**2)
     return Estimate(float(at[0]), float(at[1]), covariance, share)
 
 
