@@ -151,13 +151,17 @@ def searched(
     before, start = resident(), time.perf_counter()
     gallery.nearest(queries[0], 10, max_memory=MEMORY)
     loaded = time.perf_counter() - start
-    answer: dict[str, Any] = {"way": gallery.way(MEMORY), "load_s": loaded, "memory_mb": resident() - before}
+    answer: dict[str, Any] = {
+        "way": gallery.finder.way(MEMORY),
+        "load_s": loaded,
+        "memory_mb": resident() - before,
+    }
     answer |= {"disk_mb": size_of(folder / dtype / "rows.lance"), **Gallery.info(folder / dtype)["search"]}
     for name, where in WHERE.items():
-        gallery.keys(queries[0], 10, where, None, MEMORY)  # the condition's rows are remembered
+        gallery.finder.keys(queries[0], 10, where, None, MEMORY)  # the condition's rows are remembered
         right = truth[name]
         answer[name] = answered(
-            lambda q, w=where: gallery.keys(q, 10, w, None, MEMORY), queries[: len(right)], right
+            lambda q, w=where: gallery.finder.keys(q, 10, w, None, MEMORY), queries[: len(right)], right
         )
     return answer
 

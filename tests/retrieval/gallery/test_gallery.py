@@ -20,8 +20,8 @@ from crossband.errors import CrossbandError, ImageFault
 from crossband.frames import Frames
 from crossband.retrieval import Gallery, Options, index, search
 from crossband.retrieval.descriptor.descriptor import unit_length
+from crossband.retrieval.gallery import finder, indexing
 from crossband.retrieval.gallery import gallery as module
-from crossband.retrieval.gallery import indexing
 
 
 @pytest.fixture(scope="module")
@@ -532,13 +532,13 @@ def test_a_gallery_that_does_not_fit_is_read_from_disk_and_gives_the_same(
     table = table.set_column(table.schema.names.index("x"), "x", [np.arange(120.0) // 2])
     for start in range(0, 120, 50):
         gallery.rows.upsert(table.slice(start, 50))
-    monkeypatch.setattr(module, "STREAM_BYTES", 10 * (32 * 4 + 512))
+    monkeypatch.setattr(finder, "STREAM_BYTES", 10 * (32 * 4 + 512))
     queries = [rows[5], unit_length(rng.normal(size=(1, 32)).astype(np.float32))[0]]
     small_memory = [gallery.nearest(query, k, where, max_memory=20_000) for query in queries]
-    assert gallery._memory is None  # it was never loaded whole
+    assert gallery.finder._memory is None  # it was never loaded whole
     assert ("an index makes it fast" in capsys.readouterr().err) == (dtype == "float32")
     assert small_memory == [gallery.nearest(query, k, where) for query in queries]
-    assert gallery._memory is not None
+    assert gallery.finder._memory is not None
 
 
 def test_a_gallery_in_memory_stands_there_once(tmp_path, hog):
@@ -559,9 +559,9 @@ def test_an_index_that_was_built_serves_a_gallery_that_does_not_fit(tmp_path, ho
     gallery = Gallery.create(tmp_path / "g", replace(hog, means={}), rows)
     gallery.rows.upsert(numbered(gallery, rows))
     gallery.rows.optimize(index=True)
-    monkeypatch.setattr(module, "nearest", lambda *_: pytest.fail("the index was to be asked"))
+    monkeypatch.setattr(finder, "nearest", lambda *_: pytest.fail("the index was to be asked"))
     assert gallery.nearest(rows[4], 1, max_memory=10_000)[0].frame == "4"
-    monkeypatch.setattr(module, "_EXACT_BELOW", 100)
+    monkeypatch.setattr(finder, "_EXACT_BELOW", 100)
     assert gallery.nearest(rows[4], 1)[0].frame == "4"
     assert not capsys.readouterr().err
 

@@ -18,7 +18,7 @@ import pytest
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.retrieval import Gallery, index, search
-from crossband.retrieval.gallery import gallery as module
+from crossband.retrieval.gallery import finder
 from crossband.retrieval.gallery.homes import home_of
 from crossband.retrieval.gallery.lance import LanceFiles, LanceStore, row_schema
 from crossband.retrieval.gallery.tuning import audit, optimize
@@ -117,7 +117,7 @@ def test_a_gallery_is_copied_and_a_copy_that_was_stopped_is_completed(address, t
 def test_codes_and_their_index_live_where_the_rows_do(prefix, tmp_path, pairs, small, monkeypatch):
     index(pairs, prefix, "hog", ["tir"], options=small, dtype="binary", store=tmp_path / "store")
     assert optimize(prefix, index=True).cells == 3
-    monkeypatch.setattr(module, "_EXACT_BELOW", 10)
+    monkeypatch.setattr(finder, "_EXACT_BELOW", 10)
     assert search(pairs.paths("rgb")[3], prefix, 1)[0].frame == pairs.names[3]
     assert audit(prefix, queries=3).way == "codes"
     assert Gallery.info(prefix)["gb_per_million"]["disk"] is None

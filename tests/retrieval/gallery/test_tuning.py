@@ -11,8 +11,7 @@ import pytest
 
 from crossband.errors import CrossbandError, DamagedFileError
 from crossband.retrieval import Gallery, Options, index, search
-from crossband.retrieval.gallery import gallery as module
-from crossband.retrieval.gallery import memory
+from crossband.retrieval.gallery import finder, memory
 from crossband.retrieval.gallery.cells import Centers, train_centers
 from crossband.retrieval.gallery.coding import CODES, DTYPES, coding_of, stored_dtype
 from crossband.retrieval.gallery.lance import row_schema
@@ -79,7 +78,7 @@ def test_every_dtype_finds_what_whole_numbers_find(galleries, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_in_memory_each_takes_what_it_says(galleries, dtype):
     gallery = galleries[dtype]
-    loaded = gallery.loaded()
+    loaded = gallery.finder.loaded()
     vector = {"float32": 4 * SIZE, "float16": 2 * SIZE, "int8": SIZE, "pq": SIZE // 8, "binary": 8}[dtype]
     numbers = (
         loaded.codes
@@ -105,8 +104,8 @@ def test_an_index_is_tuned_for_a_recall_and_serves_what_is_large(tmp_path, hog, 
     assert done.probes < done.cells
     assert Gallery.info(tmp_path / "g")["search"]["probes"] == done.probes
     gallery = Gallery.open(tmp_path / "g", CPU)
-    monkeypatch.setattr(module, "_EXACT_BELOW", 1000)
-    assert gallery.way() == ("codes" if dtype == "binary" else "cells")
+    monkeypatch.setattr(finder, "_EXACT_BELOW", 1000)
+    assert gallery.finder.way() == ("codes" if dtype == "binary" else "cells")
     put(gallery, N - 100, N)  # rows that came later belong to cells too
     for where, allowed in ((None, None), ("camera = 'north'", X < 0.3), ("x < 0.01", X < 0.01)):
         hits = [
@@ -126,15 +125,15 @@ def test_the_engine_s_index_is_tuned_for_a_gallery_that_does_not_fit(tmp_path, h
     assert done.cells is None
     assert done.recall >= 0.93
     gallery = Gallery.open(tmp_path / "g", CPU)
-    assert gallery.way(200_000) == "index"
+    assert gallery.finder.way(200_000) == "index"
     found = audit(gallery, ["x < 0.01"], queries=20, max_memory=200_000)
     assert all(one.recall >= 0.93 for one in found.searches)
 
 
 def test_below_a_million_search_stays_exact_whatever_was_built(galleries):
-    assert galleries["float32"].way() == "memory"
-    assert galleries["float32"].way(max_memory=100_000) == "disk"
-    assert galleries["binary"].way() == "codes"
+    assert galleries["float32"].finder.way() == "memory"
+    assert galleries["float32"].finder.way(max_memory=100_000) == "disk"
+    assert galleries["binary"].finder.way() == "codes"
 
 
 def test_an_audit_says_recall_and_latency_plain_and_under_conditions(galleries):

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ import torch
 
 from ... import __version__
 from ...bands import Band, parse_band
-from ...datasets import images_by_stem
 from ...errors import CrossbandError, ImageFault
 from ...frames import Frames
 from ...io import as_image
@@ -36,29 +35,25 @@ from ..descriptor import (
     descriptor_metadata,
     read_descriptor,
 )
-from ..descriptor_cache import ArrayRows, Rows
+from ..descriptor_cache import ArrayRows
 from ..embed import BandEmbedding, embed, mean_vector
-from ..hubs import Lifted, own_hubness
 from ..rerank import DEFAULT_RERANK, LocalReader, Reranking
 from ..search import DEFAULT_MEMORY
 from ..search_result import SearchResult, as_images
 from ..sequence import check_length
 from ..shipped import shipped_means
-from .cells import CELLS, Centers
-from .coding import CODES, ROW_BYTES, Coding, coder_bytes, coder_of, coding_of, stored_dtype
-from .exact import Match, Part, matches_of, nearest, vectors_of
+from .coding import CODES, Coding, coder_bytes, coder_of, coding_of, stored_dtype
+from .exact import Match, matches_of
+from .finder import Finder
 from .homes import DESCRIPTOR, METADATA_FILE, Home, home_of, taken
 from .items import Indexed, Item, known_columns
-from .lance import PROBES, GalleryStore, row_schema
-from .memory import STREAM_BYTES, Codes, Whole, load
+from .lance import GalleryStore, row_schema
 from .metadata import FORMAT, check_dtype, read_metadata
-from .walk import found_together, natural
 
-__all__ = ["Added", "Gallery", "Match", "rows_at_once", "search"]
+__all__ = ["Added", "Gallery", "Match", "rows_at_once"]
 
 _BATCH = 1000
 _BATCH_BYTES = 128 << 20  # of pooled vectors: flattened maps are added in smaller batches
-_EXACT_BELOW = 1_000_000  # rows
 _LEAST_FOR_A_MEAN = 5  # images; with one, RoadScene loses 4 points at worst, with five one
 
 
@@ -93,10 +88,8 @@ class Gallery:
 
     def __init__(self, home: Home, descriptor: Descriptor, rows: GalleryStore, coding: Coding) -> None:
         self.home, self.descriptor, self.rows, self.coding = home, descriptor, rows, coding
-        self._memory: Whole | Codes | None = None
+        self.finder = Finder(home, rows, coding)
         self._said = False
-        self._hubs: tuple[Rows, np.ndarray] | None = None
-        self._chosen: dict[str, Any] | None = None
 
     @classmethod
     def create(
@@ -492,54 +485,11 @@ class Gallery:
         if result.faults and not result.queries:
             raise result.faults[0]
         if sequence is not None and len(vectors) > 1:
-            result.found[:] = self._together(
+            result.found[:] = self.finder.together(
                 np.stack(vectors), result.found, sequence, k, where, csls, max_memory
             )
         result.found[:] = [matches[:k] for matches in result.found]
         return result
-
-    def _together(
-        self,
-        vectors: np.ndarray,
-        compared: list[list[Match]],
-        length: int,
-        k: int,
-        where: str | None,
-        csls: bool,
-        max_memory: int,
-    ) -> list[list[Match]]:
-        """The matches of queries in time, by all of them."""
-        if not self._fits(max_memory):
-            raise CrossbandError(
-                f"sequences are searched in memory, and {self.home} does not fit; allow more",
-                parameter="max_memory",
-            )
-        loaded = self.loaded()
-        if not isinstance(loaded, Whole):
-            raise CrossbandError(
-                f"sequences are not searched by codes, as {self.home} keeps", parameter="sequence"
-            )
-        keep = None if where is None else loaded.mask(where)
-        known, rows = loaded.table.to_pandas(), loaded.rows
-        if csls:
-            vectors = np.concatenate([vectors, np.zeros((len(vectors), 1), np.float32)], 1)
-            rows = self._lifted(rows, max_memory)
-        if keep is not None:
-            chosen = np.flatnonzero(keep)
-            known, rows = known.iloc[chosen], ArrayRows(rows.take(chosen))
-        return found_together(vectors, known, rows, compared, length, k, max_memory)
-
-    def _lifted(self, rows: Rows, max_memory: int) -> Lifted:
-        """All rows, each with a coordinate for how near it is to its neighbors in the gallery."""
-        if self._hubs is None or self._hubs[0] is not rows:
-            self._hubs = rows, own_hubness(rows, max_memory=max_memory)
-        return Lifted(rows, self._hubs[1])
-
-    def _fits(self, max_memory: int, n: int | None = None) -> bool:
-        """Whether the rows fit into memory beside what a search of them needs."""
-        tiles = max(max_memory // 4, 64 * self.rows.size)
-        each = self.coding.in_memory(self.rows.size)
-        return (self.rows.count() if n is None else n) * each <= max_memory - tiles
 
     def nearest(
         self,
@@ -569,143 +519,8 @@ class Gallery:
         Raises:
             CrossbandError: an empty gallery, a condition that cannot be read, or one that nothing matches.
         """
-        found, squared = self._nearest(vector, k, where, exact, max_memory, csls)
+        found, squared = self.finder.nearest(vector, k, where, exact, max_memory, csls)
         return matches_of(found.to_pandas(), np.sqrt(np.maximum(squared, 0)))
-
-    def _nearest(
-        self,
-        vector: np.ndarray,
-        k: int,
-        where: str | None,
-        exact: bool | None,
-        max_memory: int,
-        csls: bool = False,
-    ) -> tuple[pa.Table, np.ndarray]:
-        """What is known of the nearest rows, and their squared distances."""
-        if k < 1:
-            raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
-        if len(vector) != self.rows.size:
-            raise CrossbandError(
-                f"dimension mismatch: expected {self.rows.size}, got {len(vector)}; "
-                "the query and the gallery must use one model"
-            )
-        if not (n := self.rows.count()):
-            raise CrossbandError(f"the gallery {self.home} is empty; crossband index fills it")
-        fits = self._fits(max_memory, n)
-        way = "csls" if csls else self._way(n, fits, exact)
-        if csls:
-            self._check_csls(fits)
-        loaded = self.loaded(way == "cells") if way in ("memory", "csls", "cells", "codes") else None
-        keep = None if where is None or loaded is None else loaded.mask(where)
-        if where is not None and not (self.rows.count(where) if keep is None else keep.any()):
-            raise CrossbandError(
-                f"nothing to search in {self.home}: no item fulfils {where!r}; choose another condition",
-                parameter="where",
-            )
-        tiles = max(max_memory // 4, 64 * self.rows.size)
-        if way == "disk":
-            return nearest(vector, self._from_disk(where, tiles), k, tiles)
-        if loaded is None:
-            found = self.rows.search(vector, k, where, self._probes or PROBES)
-            gone = [name for name in ("_distance", "vector") if name in found.column_names]
-            return found.drop_columns(gone), found["_distance"].to_numpy()
-        if isinstance(loaded, Codes) or way == "cells":
-            return loaded.search(vector, k, self._probes, where)
-        if csls:
-            lifted, query = self._lifted(loaded.rows, tiles), np.append(vector, np.float32(0))
-            return nearest(query, [(loaded.table, lifted, keep)], k, tiles)
-        return nearest(vector, [(loaded.table, loaded.rows, keep)], k, tiles)
-
-    def _check_csls(self, fits: bool) -> None:
-        if self.coding.coder is not None:
-            raise CrossbandError(f"CSLS is not for codes, as {self.home} keeps; leave it out", parameter="csls")
-        if not fits:
-            raise CrossbandError(
-                f"CSLS is searched in memory, and {self.home} does not fit; allow more, or leave it out",
-                parameter="max_memory",
-            )
-
-    def keys(
-        self, vector: np.ndarray, k: int, where: str | None, exact: bool | None, max_memory: int
-    ) -> list[str]:
-        """Return the keys of what :meth:`nearest` finds."""
-        return self._nearest(vector, k, where, exact, max_memory)[0]["key"].to_pylist()
-
-    def way(self, max_memory: int = DEFAULT_MEMORY) -> str:
-        """Return how a search is done.
-
-        ``memory`` or ``disk``, exactly; by ``cells``, ``codes`` or the engine's ``index``; or by a ``server``.
-        """
-        n = self.rows.count()
-        return self._way(n, self._fits(max_memory, n), None)
-
-    def fits(self, max_memory: int) -> bool:
-        """Return whether the gallery fits into so many bytes, with what a search of it needs."""
-        return self._fits(max_memory)
-
-    def forget(self) -> None:
-        """Drop what is in memory, as when another way of searching was chosen."""
-        self._memory = self._chosen = None
-
-    def _way(self, n: int, fits: bool, exact: bool | None) -> str:
-        """How a search is done: ``memory``, ``cells``, ``codes``, ``disk``, ``index`` or ``server``."""
-        if self.rows.serves:
-            return "server"
-        if self.coding.coder is not None and fits and exact is not True:
-            return "codes"
-        whole = "memory" if fits else "disk"
-        if exact or (exact is None and fits and n < _EXACT_BELOW):
-            return whole
-        if fits and self._tuned().get("cells"):
-            return "cells"
-        if self.rows.indexed() or (exact is False and not self.coding.scale):
-            return "index"
-        if exact is False:
-            raise CrossbandError(f"the {self.coding.dtype} gallery {self.home} has no index; leave exact out")
-        if not fits and not self.coding.scale:
-            note(
-                f"{self.home} is read from disk for every search; "
-                "an index makes it fast; crossband gallery optimize builds it"
-            )
-        return whole
-
-    def _tuned(self) -> dict[str, Any]:
-        """What ``crossband gallery optimize`` chose; read again with the rows."""
-        if self._chosen is None:
-            self._chosen = read_metadata(self.home).get("search") or {}
-        return self._chosen
-
-    @property
-    def _probes(self) -> int | None:
-        probes = self._tuned().get("probes")
-        return probes if isinstance(probes, int) and probes > 0 else None
-
-    def _height(self, memory: int = STREAM_BYTES) -> int:
-        """How many rows are read at a time."""
-        each = self.rows.size * (1 if self.coding.scale else 4)
-        return max(1, min(memory, STREAM_BYTES) // (each + ROW_BYTES))
-
-    def _from_disk(self, where: str | None, memory: int) -> Iterator[Part]:
-        """The rows that match a condition, some at a time."""
-        for batch in self.rows.stream(row_schema(1, "float32").names, self._height(memory), where):
-            yield batch.drop_columns(["vector"]), self.coding.values(vectors_of(batch)), None
-
-    def loaded(self, cells: bool = False) -> Whole | Codes:
-        """Return all rows in memory, loaded again only after a change, or where they are wanted in cells."""
-        version = self.rows.version()
-        while (
-            self._memory is None or self._memory.version != version or (cells and self._memory.centers is None)
-        ):
-            self._memory = self._chosen = None
-            self._memory = load(self.rows, self.coding, self._centers(cells), self._height())
-            version = self.rows.version()
-        return self._memory
-
-    def _centers(self, wanted: bool) -> Centers | None:
-        """The centers of the cells that rows are sorted by: where they are wanted, or of many codes."""
-        many = self.coding.coder is not None and self.rows.count() >= _EXACT_BELOW
-        data = self.home.read_file(CELLS) if (wanted or many) and self._tuned().get("cells") else None
-        return None if data is None else Centers.of_bytes(data, self.rows.size)
 
     def _table(self, frames: Frames, part: BandEmbedding, chosen: np.ndarray, keys: list[str]) -> pa.Table:
         """The rows of some images, as the store keeps them."""
@@ -749,66 +564,6 @@ def _opened(home: Home) -> tuple[dict[str, Any], GalleryStore]:
             "one of them belongs to another gallery"
         )
     return metadata, rows
-
-
-def search(
-    images: Any,
-    gallery: str | Path,
-    k: int = 10,
-    *,
-    band: str = "rgb",
-    where: str | None = None,
-    units: str | None = None,
-    calibrate: str | Path | None = None,
-    store: str | Path | None = None,
-    options: Options = DEFAULT_OPTIONS,
-    max_memory: int = DEFAULT_MEMORY,
-    rerank: int = DEFAULT_RERANK,
-    sequence: int | None = None,
-    csls: bool = False,
-) -> SearchResult:
-    """Search a gallery by one image or many; see :meth:`Gallery.search`.
-
-    Args:
-        images: the query, or several; a path, an array or a PIL image each; or a folder of images, in the order
-            of their names.
-        band: the query's band.
-        where: a condition on the metadata.
-        units: of a thermal query's pixels, and of those of ``calibrate``.
-        calibrate: a folder of images of the query's band, when the gallery has no mean of it.
-        store: the folder of the descriptor store, for those images; without it, a temporary one.
-        options: where weights lie, and the device.
-        max_memory: bytes that the gallery may take in memory.
-        rerank: how many of the nearest are compared once more, by local features; 0 leaves their order.
-        sequence: the images are frames in time, and so many are looked at together.
-        csls: take off each item how near it is to everything; see :mod:`crossband.retrieval.hubs`.
-    """
-    if isinstance(images, str | Path) and Path(images).is_dir():
-        inside = images_by_stem(Path(images))
-        if not inside:
-            raise CrossbandError(f"no images in {images} to search by")
-        images = [inside[stem] for stem in sorted(inside, key=natural)]
-    opened = Gallery.open(gallery, options)
-    finish = None
-    if calibrate is not None:
-        rows = [{"frame": key, band: path.name} for key, path in images_by_stem(Path(calibrate)).items()]
-        if not rows:
-            raise CrossbandError(f"no images in {calibrate} to calibrate with")
-        sample = Frames.make(rows, calibrate)
-        sample = sample if units is None else sample.assign(tir_units=units)
-        finish = opened.calibrated(band, sample, store=store)
-    return opened.search(
-        images,
-        k,
-        band=band,
-        where=where,
-        units=units,
-        finish=finish,
-        max_memory=max_memory,
-        rerank=rerank,
-        sequence=sequence,
-        csls=csls,
-    )
 
 
 def _as_stored(vectors: np.ndarray) -> np.ndarray:

@@ -141,7 +141,7 @@ def optimize(
         return Optimized(rows.count())
     opened = Gallery.open(gallery, options)
     start = time.perf_counter()
-    if opened.fits(max_memory):
+    if opened.finder.fits(max_memory):
         rows.optimize(False)
         chosen = _with_cells(opened, recall)
     else:
@@ -179,7 +179,7 @@ def audit(
     conditions = list(where) or _conditions(opened)
     searches = [_audited(opened, sample, condition, max_memory) for condition in (None, *conditions)]
     n = opened.rows.count()
-    return Audit(n, len(sample.keys), opened.way(max_memory), searches)
+    return Audit(n, len(sample.keys), opened.finder.way(max_memory), searches)
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def _with_cells(gallery: Gallery, wished: float) -> dict[str, Any]:
     centers = train_centers(vectors.rows(0, len(chosen)), cells)
     gallery.home.write_file(CELLS, centers.to_bytes())
     _remember(gallery, {"cells": len(centers.points), "probes": len(centers.points), "wished": wished})
-    loaded = gallery.loaded(cells=True)
+    loaded = gallery.finder.loaded(cells=True)
 
     def search(probes: int | None) -> Search:
         return lambda vector: loaded.search(vector, _K + 1, probes)[0]["key"].to_pylist()
@@ -286,7 +286,7 @@ def _remember(gallery: Gallery, chosen: dict[str, Any]) -> None:
     with gallery.home.alone():
         metadata = {**read_metadata(gallery.home), "search": chosen}
         gallery.home.write_file(METADATA_FILE, json.dumps(metadata).encode())
-    gallery.forget()
+    gallery.finder.forget()
 
 
 def _audited(gallery: Gallery, sample: _Sample, where: str | None, max_memory: int) -> AuditedSearch:
@@ -296,13 +296,13 @@ def _audited(gallery: Gallery, sample: _Sample, where: str | None, max_memory: i
     truth = _truth(gallery, sample, where)
 
     def search(exact: bool | None) -> Search:
-        return lambda vector: gallery.keys(vector, _K + 1, where, exact, max_memory)
+        return lambda vector: gallery.finder.keys(vector, _K + 1, where, exact, max_memory)
 
     search(None)(sample.vectors[0])  # loads what is loaded once
     recall, took = _recall(sample, truth, search(None))
     p50, p95 = np.percentile(took, [50, 95])
     exact = None
-    if gallery.way(max_memory) not in ("memory", "disk", "server"):
+    if gallery.finder.way(max_memory) not in ("memory", "disk", "server"):
         some = _Sample(sample.keys[:20], sample.vectors[:20])
         exact = float(np.median(_recall(some, truth[:20], search(True))[1]))
     return AuditedSearch(where, left / n, recall, float(p50), float(p95), exact)
