@@ -95,7 +95,7 @@ def test_a_picture_is_taken_with_its_thermal_image_or_without(checkpoint, labele
     same = segment([picture], checkpoint, tmp_path / "b", tir=labeled.root / "tir" / "0000.png")
     assert both[0].shares == same[0].shares
     capsys.readouterr()
-    alone = segment([picture], checkpoint, tmp_path / "c")
+    alone = segment(str(picture), checkpoint, tmp_path / "c")  # one path is one picture, not its letters
     assert "some frames have no tir; it is read as black" in capsys.readouterr().err
     assert alone[0].shares != both[0].shares
     rgba = np.dstack([np.asarray(PIL.Image.open(picture)), np.arange(60 * 80).reshape(60, 80) % 251]).astype(

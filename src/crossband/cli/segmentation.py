@@ -59,8 +59,10 @@ def segment_(
 
     named = {}
     for given in listed(compare) if compare else ():
-        name, _, file = given.rpartition("=")
-        named[name or (Path(file).parent.name if Path(file).stem == "best" else Path(file).stem)] = file
+        name, file = named_path(given)
+        path = Path(file)
+        own = path.parent.name if path.stem == "best" else path.stem
+        named[own if name == file else name] = file
     found = segment(
         images,
         checkpoint,

@@ -158,14 +158,14 @@ def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegment
 
 @says_once
 def segment(
-    images: Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     checkpoint: str | Path | None = None,
     out: str | Path = "segmented",
     *,
     tir: str | Path | None = None,
     nir: str | Path | None = None,
     units: str | None = None,
-    without: Sequence[str] = (),
+    without: str | Sequence[str] = (),
     compare: Mapping[str, str | Path] | None = None,
     device: str = "cpu",
     rig: str | Path | None = None,
@@ -175,8 +175,8 @@ def segment(
     ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
 
     Args:
-        images: pictures, folders of pairs, or manifests. A picture is the RGB image of its frame, or all of it
-            where it has four channels (MFNet's layout).
+        images: one or many pictures, folders of pairs, or manifests. A picture is the RGB image of its frame,
+            or all of it where it has four channels (MFNet's layout).
         checkpoint: of a segmentation; the packaged network without.
         out: the folder to write.
         tir: the thermal image of the one picture, or the folder where its stem is found again.
@@ -194,8 +194,8 @@ def segment(
     Raises:
         CrossbandError: no frame that can be read, or a checkpoint of another task.
     """
-    lost = [parse_band(band) for band in without]
-    frames = _frames(images, {Band.TIR: tir, Band.NIR: nir})
+    lost = [parse_band(band) for band in ([without] if isinstance(without, str) else without)]
+    frames = _frames([images] if isinstance(images, str | Path) else images, {Band.TIR: tir, Band.NIR: nir})
     given = RigTransform.read(rig) if rig is not None else None
     checkpoint = checkpoint_for("segmentation", checkpoint)
     model = load_segmenter(checkpoint, device)
