@@ -27,10 +27,10 @@ demo: install
 	$(BIN)/crossband demo $(if $(DATA),--data "$(DATA)") --out "$(OUT)"
 
 test: install
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-fast: install
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 lint: install
 	$(BIN)/ruff check .

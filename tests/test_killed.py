@@ -110,7 +110,8 @@ def test_index(killer, tmp_path, four):
     def same(alone: Path, killed: Path, again: Ended) -> None:
         whole, found = rows_of(alone / "g"), rows_of(killed / "g")
         assert found == whole
-        assert Gallery.info(killed / "g") == Gallery.info(alone / "g")
+        told = [{**Gallery.info(folder / "g"), "gb_per_million": None} for folder in (alone, killed)]
+        assert told[0] == told[1]  # but for the disk: more commits take some bytes more
         said = json.loads(again.out)
         assert said["added"] + said["unchanged"] == 8
         assert said["left_out"] == []
