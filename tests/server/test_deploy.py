@@ -66,9 +66,7 @@ def served(gallery, tmp_path) -> Iterator[tuple[Serving, Path]]:
     """A server as one behind a proxy is started, and its folder of jobs."""
     state = tmp_path / "state"
     common = {"log": False, "decoders": 1, "port": 0, "state": state}
-    settings = Settings(
-        galleries={"city": gallery}, token=TOKEN, names=(NAME,), behind_proxy=True, **common
-    )
+    settings = Settings(galleries={"city": gallery}, token=TOKEN, names=(NAME,), behind_proxy=True, **common)
     serving = Serving(settings)
     yield serving, state / "jobs"
     serving.stop()
@@ -77,7 +75,10 @@ def served(gallery, tmp_path) -> Iterator[tuple[Serving, Path]]:
 @pytest.fixture
 def proxied(served, tmp_path) -> Iterator[tuple[httpx.Client, Path]]:
     """A client of nginx as ``deploy/nginx.conf`` has it, with a certificate of its own."""
-    nginx, openssl = program("nginx", "apt-get install nginx-light"), program("openssl", "apt-get install openssl")
+    nginx, openssl = (
+        program("nginx", "apt-get install nginx-light"),
+        program("openssl", "apt-get install openssl"),
+    )
     serving, jobs = served
     cert, key = tmp_path / "fullchain.pem", tmp_path / "privkey.pem"
     made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", f"/CN={NAME}"]
@@ -106,7 +107,9 @@ def proxied(served, tmp_path) -> Iterator[tuple[httpx.Client, Path]]:
     assert "[warn]" not in checked.stderr
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     known = ssl.create_default_context(cafile=str(cert))
-    client = httpx.Client(base_url=f"https://127.0.0.1:{secure}", verify=known, headers={"host": NAME}, timeout=60)
+    client = httpx.Client(
+        base_url=f"https://127.0.0.1:{secure}", verify=known, headers={"host": NAME}, timeout=60
+    )
     try:
         for _ in range(600):
             try:
@@ -134,7 +137,15 @@ def test_nginx_passes_pages_uploads_and_events_on(proxied, photo):
 
     name = "0" * 16  # a job whose process is this one: it is at work, and no other is started
     began = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-    spec = {"id": name, "kind": "index", "arguments": {}, "created": 0, "starts": 1, "pid": os.getpid(), "began": began}
+    spec = {
+        "id": name,
+        "kind": "index",
+        "arguments": {},
+        "created": 0,
+        "starts": 1,
+        "pid": os.getpid(),
+        "began": began,
+    }
 
     def tell(**state: object) -> None:
         part = jobs / f"{name}.part"

@@ -311,7 +311,13 @@ def test_axe_finds_nothing_serious(browser, served, pairs):
             page.wait_for_timeout(100)  # colors change in the next frame
             result = page.evaluate(f"axe.run(document, {{resultTypes: ['violations']{only}}})")
             found.extend(
-                (view, scheme, v["id"], v["nodes"][0]["html"][:120], v["nodes"][0].get("failureSummary", "")[:200])
+                (
+                    view,
+                    scheme,
+                    v["id"],
+                    v["nodes"][0]["html"][:120],
+                    v["nodes"][0].get("failureSummary", "")[:200],
+                )
                 for v in result["violations"]
                 if v["impact"] in ("serious", "critical")
             )
@@ -320,7 +326,12 @@ def test_axe_finds_nothing_serious(browser, served, pairs):
     page.locator(".result .shot").first.click()
     page.wait_for_selector(".stage")
     check("compare")
-    views = {"map": ".chart .dot", "browse": ".tile", "browse/worst": ".worst, .empty", "browse/duplicates": ".worst"}
+    views = {
+        "map": ".chart .dot",
+        "browse": ".tile",
+        "browse/worst": ".worst, .empty",
+        "browse/duplicates": ".worst",
+    }
     views |= {"flight": "tbody tr", "reports": "iframe", "jobs": "main h1"}
     for view, there in views.items():
         page.evaluate(f"location.hash = '#/{view}'")
