@@ -7,6 +7,7 @@ mouse. Debian's Chromium is used; without it these tests are skipped.
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from crossband.retrieval import Options, index
 from crossband.server import Settings
 
 from ..conftest import write_pairs
-from ..uav.conftest import blocks, write_map
+from ..uav.conftest import networks, world  # noqa: F401  (fixtures)
 from .conftest import Serving, frames_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -64,6 +65,7 @@ def flight(tmp_path_factory) -> Path:
     result = {"there": True, "threshold": 0.3, "beta": 0.5, "n_objects": 3, "n_frames": 2, "ambient": 290.0}
     (folder / "matches.json").write_text(json.dumps({**result, "matches": matches}))
     (folder / "matches.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    (folder / "matches.kml").write_text("<kml/>")
     PIL.Image.new("RGB", (400, 200), "gray").save(folder / "matches.jpg")
     lines = [{"made": "of"}, *({"frame": f"0_{n}", "lat": 48.7004 + n * 1e-4, "lon": 9.1007} for n in range(4))]
     (folder / "positions.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -71,19 +73,19 @@ def flight(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(pairs, flight, tmp_path_factory) -> Iterator[Serving]:
+def served(pairs, flight, world, networks, tmp_path_factory) -> Iterator[Serving]:  # noqa: F811
     folder = tmp_path_factory.mktemp("page-galleries") / "pairs"
     index(pairs, folder, options=Options(size=(64, 64)), workers=1, local=True)
     reports = tmp_path_factory.mktemp("page-reports")
     (reports / "report.html").write_text("<!doctype html><title>r</title><h1>A report</h1>")
     state = tmp_path_factory.mktemp("page-state")
     more = write_pairs(tmp_path_factory.mktemp("page-more") / "more", n=2, size=(96, 72), seed=3)
-    ground = write_map(tmp_path_factory.mktemp("page-map") / "map", blocks())
     serving = Serving(
         Settings(
             galleries={"pairs": folder},
-            flights={"night": flight},
-            map=ground,
+            flights={"night": flight, "town": world / "world"},
+            map=world / "world" / "map",
+            models=networks,
             reports={"runs": reports},
             folders={"more": more},
             port=0,
@@ -249,9 +251,23 @@ def test_a_flight_has_its_objects_its_map_and_its_export(page, served):
     page.wait_for_selector("tbody tr")
     assert page.locator("tbody tr").count() == 3
     assert page.locator(".chart .hit").count() == 2
-    with page.expect_download() as download:
-        page.get_by_role("link", name="GeoJSON").click()
-    assert download.value.suggested_filename == "matches.geojson"
+    for name, file in (("GeoJSON", "matches.geojson"), ("KML", "matches.kml")):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=name).click()
+        assert download.value.suggested_filename == file
+
+
+def test_the_chain_is_run_and_its_stages_are_followed(page, served, world):  # noqa: F811
+    page.goto(f"{served.url}/#/flight")
+    page.get_by_label("Photograph of the object").set_input_files(world / "world" / "rgb" / "0_0.png")
+    page.get_by_role("button", name="Start").click()
+    stages = page.locator(".job .stages-list li")
+    expect(stages.last).to_contain_text("of 9", timeout=300_000)
+    expect(page).to_have_url(re.compile("#/flight/town-"), timeout=300_000)  # it opens its result
+    expect(page.locator("tbody tr")).to_have_count(20)
+    assert page.locator(".chart image").count() == 1
+    assert page.locator(".chart .hit").count() > 0
+    expect(page.get_by_role("link", name="KML")).to_be_visible()
 
 
 def test_reports_are_shown(page, served):
@@ -261,9 +277,10 @@ def test_reports_are_shown(page, served):
 
 def test_a_job_runs_to_its_end_before_ones_eyes(page, served):
     page.goto(f"{served.url}/#/jobs")
-    page.get_by_role("button", name="Start").click()
-    page.wait_for_selector(".status.done", timeout=120_000)
-    expect(page.locator(".job").first).to_contain_text("added 4")
+    page.get_by_role("form", name="Index a folder").get_by_role("button", name="Start").click()
+    job = page.get_by_role("article", name="index: more into pairs")
+    expect(job.locator(".status.done")).to_be_visible(timeout=300_000)
+    expect(job).to_contain_text("added 4")
 
 
 def test_the_color_scheme_is_changed_and_kept(page):
