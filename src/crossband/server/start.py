@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib.util
+import socket
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -70,24 +72,33 @@ def serve(settings: Settings) -> None:
         CrossbandError: no gallery, or the port is taken.
     """
     check_extra()
-    with _uncollected():
-        import uvicorn
-
-        from .app import create_app
-
-        app = create_app(settings)
     where = f"[{settings.host}]" if ":" in settings.host else settings.host
-    config = configured(app, settings)
-    server = uvicorn.Server(config)
+    with _bound(settings.host, settings.port, where) as place:
+        with _uncollected():
+            import uvicorn
+
+            from .app import create_app
+
+            app = create_app(settings)
+        port = place.getsockname()[1]
+        print(f"crossband serves {', '.join(settings.galleries)} on http://{where}:{port}", file=sys.stderr)
+        if settings.host not in LOCAL and settings.token is None:
+            note(f"without a token everybody who reaches {where} may search; give one (docs/serve.md)")
+        uvicorn.Server(configured(app, settings)).run(sockets=[place])
+
+
+def _bound(host: str, port: int, where: str) -> socket.socket:
+    """A socket at an address, which listens to nobody yet."""
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        socket = config.bind_socket()
-    except (SystemExit, OSError):
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        reason = "another program does" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
         raise CrossbandError(
-            f"cannot listen on {where}:{settings.port}; another program does, choose another port",
-            parameter="port",
+            f"cannot listen on {where}:{port}: {reason}; choose another {'port' if taken else 'address'}",
+            parameter="port" if taken else "host",
         ) from None
-    port = socket.getsockname()[1]
-    print(f"crossband serves {', '.join(settings.galleries)} on http://{where}:{port}", file=sys.stderr)
-    if settings.host not in LOCAL and settings.token is None:
-        note(f"without a token everybody who reaches {where} may search; give one (docs/serve.md)")
-    server.run(sockets=[socket])
+    return made
