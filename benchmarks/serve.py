@@ -1,7 +1,7 @@
 """crossband serve under load, on loopback: ``python -m benchmarks.serve FRAMES [--rows N] [--searches N]``.
 
 A gallery of real frames' vectors and of many more made by perturbing them; searches by upload, sixteen at once;
-then small requests up to the given number; hostile uploads if asked. Prints errors, times and memory.
+then requests of every kind, up to the given number; hostile uploads if asked. Prints errors, times and memory.
 """
 
 from __future__ import annotations
@@ -111,51 +111,121 @@ def measure(server: subprocess.Popen[bytes], url: str, name: str, given: argpars
     print(f"{machine()}\nusable after {time.perf_counter() - began:.1f} s")
     frames = open_frames(given.frames)
     files = [path.read_bytes() for path in frames.paths("rgb") if path is not None]
-    search = f"{url}/galleries/{name}/search"
-    errors: list[str] = []
-
-    def once(i: int) -> float:
-        start = time.perf_counter()
-        data = {"band": "rgb", "k": "10", "rerank": "0"}
-        answer = client.post(search, files={"image": files[i % len(files)]}, data=data)
-        if answer.status_code != 200 or len(answer.json()["matches"]) != 10:
-            errors.append(f"{answer.status_code} {answer.text[:100]}")
-        return time.perf_counter() - start
-
-    once(0)
+    asking = Asking(client, url, f"{url}/galleries/{name}", files)
+    asking.search(0)
     before = resident(server.pid)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         start = time.perf_counter()
-        seconds = list(pool.map(once, range(given.searches)))
+        seconds = list(pool.map(asking.search, range(given.searches)))
         whole = time.perf_counter() - start
         print(
-            f"{given.searches} searches among {given.rows:,}, {AT_ONCE} at once: {len(errors)} errors, "
+            f"{given.searches} searches among {given.rows:,}, {AT_ONCE} at once: {len(asking.errors)} errors, "
             f"{percentiles(seconds)}, {given.searches / whole:.1f} a second"
         )
-        after = resident(server.pid)
-        print(f"memory of the server and its decoders: {before:.0f} MiB, then {after:.0f} MiB")
-        items = client.get(
-            f"{url}/galleries/{name}/items", params={"limit": 60, "where": "frame < 'a'"}
-        ).json()["items"]
-        ids = [one["id"] for one in items]
-
-        def small(i: int) -> float:
-            start = time.perf_counter()
-            size = 100 + i % 50
-            answer = client.get(
-                f"{url}/galleries/{name}/items/{ids[i % len(ids)]}/thumbnail", params={"size": size}
+        print(f"memory of the server and its decoders: {before:.0f} MiB, then {resident(server.pid):.0f} MiB")
+        for first in range(0, given.requests, 1000):
+            seconds = list(pool.map(asking.mixed, range(first, min(given.requests, first + 1000))))
+            print(
+                f"{first + len(seconds)} mixed requests: {percentiles(seconds)}; "
+                f"memory {resident(server.pid):.0f} MiB, load {os.getloadavg()[0]:.1f}",
+                flush=True,
             )
-            if answer.status_code != 200:
-                errors.append(f"{answer.status_code} {answer.text[:100]}")
-            return time.perf_counter() - start
-
-        left, step = given.requests - given.searches, max(1, (given.requests - given.searches) // 3)
-        for first in range(0, max(0, left), step):
-            seconds = list(pool.map(small, range(first, min(left, first + step))))
-            print(f"{len(seconds)} pictures: {percentiles(seconds)}; memory {resident(server.pid):.0f} MiB")
-    print(f"errors in all: {len(errors)} {errors[:3]}")
+    print(f"requests by kind: {dict(sorted(asking.counts.items()))}")
+    print(f"errors in all: {len(asking.errors)} {asking.errors[:3]}")
     if given.hostile:
         attack(server, client, url, given.hostile)
+
+
+class Asking:
+    """Requests as people and programs make them: each returns its seconds; what went wrong is in ``errors``."""
+
+    def __init__(self, client: httpx.Client, url: str, gallery: str, files: list[bytes]) -> None:
+        self.errors: list[str] = []
+        self.counts: dict[str, int] = {}
+        self._client, self._url, self._gallery, self._files = client, url, gallery, files
+        items = client.get(f"{gallery}/items", params={"limit": 200, "where": "frame < 'a'"}).json()["items"]
+        self._items = [one["id"] for one in items]
+        self._thermal = [one["id"] for one in items if one["band"] == "tir"]
+
+    def search(self, i: int) -> float:
+        """Search by a picture that is sent."""
+        start = time.perf_counter()
+        data = {"band": "rgb", "k": "10", "rerank": "0"}
+        files = {"image": self._files[i % len(self._files)]}
+        answer = self._client.post(f"{self._gallery}/search", files=files, data=data)
+        if answer.status_code != 200 or len(answer.json()["matches"]) != 10:
+            self.errors.append(f"{answer.status_code} {answer.text[:100]}")
+        return time.perf_counter() - start
+
+    def mixed(self, i: int) -> float:
+        """Make one request of many kinds, in turn."""
+        start = time.perf_counter()
+        kind = KINDS[i % len(KINDS)]
+        if i % 500 == 499:
+            kind = RARE[i // 500 % len(RARE)]
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        answer = getattr(self, f"_{kind}")(i)
+        if answer.status_code != 200:
+            self.errors.append(f"{kind}: {answer.status_code} {answer.text[:100]}")
+        return time.perf_counter() - start
+
+    def _get(self, path: str, **params: object) -> httpx.Response:
+        return self._client.get(f"{self._gallery}/{path}", params=params)
+
+    def _by_upload(self, i: int) -> httpx.Response:
+        data = {"band": "rgb", "k": "24", "where": "band = 'tir' AND condition = 'night'", "rerank": "0"}
+        files = {"image": self._files[i % len(self._files)]}
+        return self._client.post(f"{self._gallery}/search", files=files, data=data)
+
+    def _by_item(self, i: int) -> httpx.Response:
+        data = {"item": self._items[i % len(self._items)], "crop": "0.1,0.1,0.9,0.9", "rerank": "0"}
+        return self._client.post(f"{self._gallery}/search", data=data)
+
+    def _upload(self, i: int) -> httpx.Response:
+        files = {"image": self._files[i % len(self._files)] + str(i).encode()}
+        sent = self._client.post(f"{self._url}/uploads", files=files)
+        return self._client.get(f"{self._url}/uploads/{sent.json()['id']}/image") if sent.is_success else sent
+
+    def _page(self, i: int) -> httpx.Response:
+        return self._client.get(self._url.removesuffix("/api/v1") + "/")
+
+    def _listed(self, i: int) -> httpx.Response:
+        return self._get("items", where="condition = 'day'", sort="place", offset=i % 5000)
+
+    def _facets(self, i: int) -> httpx.Response:
+        return self._get("facets", where="band = 'tir'")
+
+    def _picture(self, i: int) -> httpx.Response:
+        return self._get(f"items/{self._items[i % len(self._items)]}/image", size=800 + i % 100)
+
+    def _thumbnail(self, i: int) -> httpx.Response:
+        return self._get(f"items/{self._items[i % len(self._items)]}/thumbnail", size=100 + i % 200)
+
+    def _temperature(self, i: int) -> httpx.Response:
+        return self._get(f"items/{self._thermal[i % len(self._thermal)]}/temperature", x=i % 200, y=i % 150)
+
+    def _metrics(self, i: int) -> httpx.Response:
+        return self._client.get(f"{self._url}/metrics")
+
+    def _reranked(self, i: int) -> httpx.Response:
+        data = {"item": self._items[i % len(self._items)], "rerank": "10"}
+        return self._client.post(f"{self._gallery}/search", data=data)
+
+    def _positions(self, i: int) -> httpx.Response:
+        return self._get("positions")
+
+    def _align(self, i: int) -> httpx.Response:
+        first, second = self._files[0], self._files[0]
+        form = {"first_band": "rgb", "second_band": "rgb"}
+        return self._client.post(f"{self._url}/align", files={"first": first, "second": second}, data=form)
+
+    def _duplicates(self, i: int) -> httpx.Response:
+        return self._get("duplicates", band="tir")
+
+
+KINDS = ["by_upload", "thumbnail", "listed", "thumbnail", "upload", "thumbnail", "temperature", "picture"]
+KINDS += ["by_item", "thumbnail", "page", "thumbnail", "facets", "thumbnail", "temperature", "metrics"]
+RARE = ["positions", "align", "duplicates", "reranked"]
 
 
 def attack(server: subprocess.Popen[bytes], client: httpx.Client, url: str, n: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,12 +12,14 @@ import pytest
 pytest.importorskip("fastapi", reason="no fastapi: the extra serve is not installed")
 pytest.importorskip("httpx", reason="no httpx: FastAPI's TestClient needs it")
 
+import uvicorn
 from fastapi.testclient import TestClient
 
 from crossband.frames import Frames
 from crossband.retrieval import Options, index
 from crossband.server import Settings
 from crossband.server.app import create_app
+from crossband.server.start import configured
 
 from ..conftest import write_pairs
 
@@ -37,6 +41,24 @@ def frames_of(root: Path, n: int, **columns: Callable[[int], object]) -> Frames:
         for i in range(n)
     ]
     return Frames.make(rows, root)
+
+
+class Serving:
+    """A server in a thread of this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        config = configured(create_app(settings), settings)
+        self._socket = config.bind_socket()
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,9 @@ mouse. Debian's Chromium is used; without it these tests are skipped.
 
 from __future__ import annotations
 
-import os
+import importlib.util
+import re
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,44 +17,23 @@ import pytest
 
 pytest.importorskip("playwright", reason="no playwright: pip install playwright")
 
-import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from crossband.frames import Frames
 from crossband.retrieval import Options, index
 from crossband.server import Settings
-from crossband.server.app import create_app
 
 from ..conftest import write_pairs
-from ..uav.conftest import blocks, write_map
-from .conftest import frames_of
+from ..uav.conftest import networks, world  # noqa: F401  (fixtures)
+from .conftest import Serving, frames_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-AXE = os.environ.get("CROSSBAND_AXE", "")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
 ]
 WAIT = 60_000  # milliseconds: several people may be using the machine
 expect.set_options(timeout=WAIT)
-
-
-class Serving:
-    """A server in a thread of this process."""
-
-    def __init__(self, settings: Settings) -> None:
-        config = uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_level="error")
-        self._socket = config.bind_socket()
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.05)
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(timeout=10)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +65,7 @@ def flight(tmp_path_factory) -> Path:
     result = {"there": True, "threshold": 0.3, "beta": 0.5, "n_objects": 3, "n_frames": 2, "ambient": 290.0}
     (folder / "matches.json").write_text(json.dumps({**result, "matches": matches}))
     (folder / "matches.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    (folder / "matches.kml").write_text("<kml/>")
     PIL.Image.new("RGB", (400, 200), "gray").save(folder / "matches.jpg")
     lines = [{"made": "of"}, *({"frame": f"0_{n}", "lat": 48.7004 + n * 1e-4, "lon": 9.1007} for n in range(4))]
     (folder / "positions.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -94,21 +73,22 @@ def flight(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(pairs, flight, tmp_path_factory) -> Iterator[Serving]:
+def served(pairs, flight, world, networks, tmp_path_factory) -> Iterator[Serving]:  # noqa: F811
     folder = tmp_path_factory.mktemp("page-galleries") / "pairs"
     index(pairs, folder, options=Options(size=(64, 64)), workers=1, local=True)
     reports = tmp_path_factory.mktemp("page-reports")
     (reports / "report.html").write_text("<!doctype html><title>r</title><h1>A report</h1>")
     state = tmp_path_factory.mktemp("page-state")
     more = write_pairs(tmp_path_factory.mktemp("page-more") / "more", n=2, size=(96, 72), seed=3)
-    ground = write_map(tmp_path_factory.mktemp("page-map") / "map", blocks())
     serving = Serving(
         Settings(
             galleries={"pairs": folder},
-            flights={"night": flight},
-            map=ground,
+            flights={"night": flight, "town": world / "world"},
+            map=world / "world" / "map",
+            models=networks,
             reports={"runs": reports},
             folders={"more": more},
+            port=0,
             writable=True,
             state=state,
             log=False,
@@ -271,9 +251,23 @@ def test_a_flight_has_its_objects_its_map_and_its_export(page, served):
     page.wait_for_selector("tbody tr")
     assert page.locator("tbody tr").count() == 3
     assert page.locator(".chart .hit").count() == 2
-    with page.expect_download() as download:
-        page.get_by_role("link", name="GeoJSON").click()
-    assert download.value.suggested_filename == "matches.geojson"
+    for name, file in (("GeoJSON", "matches.geojson"), ("KML", "matches.kml")):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=name).click()
+        assert download.value.suggested_filename == file
+
+
+def test_the_chain_is_run_and_its_stages_are_followed(page, served, world):  # noqa: F811
+    page.goto(f"{served.url}/#/flight")
+    page.get_by_label("Photograph of the object").set_input_files(world / "world" / "rgb" / "0_0.png")
+    page.get_by_role("button", name="Start").click()
+    stages = page.locator(".job .stages-list li")
+    expect(stages.last).to_contain_text("of 9", timeout=300_000)
+    expect(page).to_have_url(re.compile("#/flight/town-"), timeout=300_000)  # it opens its result
+    expect(page.locator("tbody tr")).to_have_count(20)
+    assert page.locator(".chart image").count() == 1
+    assert page.locator(".chart .hit").count() > 0
+    expect(page.get_by_role("link", name="KML")).to_be_visible()
 
 
 def test_reports_are_shown(page, served):
@@ -283,9 +277,10 @@ def test_reports_are_shown(page, served):
 
 def test_a_job_runs_to_its_end_before_ones_eyes(page, served):
     page.goto(f"{served.url}/#/jobs")
-    page.get_by_role("button", name="Start").click()
-    page.wait_for_selector(".status.done", timeout=120_000)
-    expect(page.locator(".job").first).to_contain_text("added 4")
+    page.get_by_role("form", name="Index a folder").get_by_role("button", name="Start").click()
+    job = page.get_by_role("article", name="index: more into pairs")
+    expect(job.locator(".status.done")).to_be_visible(timeout=300_000)
+    expect(job).to_contain_text("added 4")
 
 
 def test_the_color_scheme_is_changed_and_kept(page):
@@ -306,38 +301,62 @@ def test_no_view_is_wider_than_its_window(page, served, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view
 
 
-@pytest.mark.skipif(
-    not Path(AXE or "-").is_file(), reason="no axe.min.js: npm pack axe-core, CROSSBAND_AXE names it"
-)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser, served, pairs, scheme):
-    context = browser.new_context(viewport={"width": 1280, "height": 860}, color_scheme=scheme, bypass_csp=True)
+def axe() -> str:
+    """The script of axe-core, which a package of the extra ``dev`` brings."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        pytest.skip("no axe-core: pip install axe-playwright-python")
+    return Path(found.origin).with_name("axe.min.js").read_text()
+
+
+def test_axe_finds_nothing_serious(browser, served, pairs):
+    """All rules in light colors, and the contrasts in dark ones too."""
+    script = axe()
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 860}, bypass_csp=True, reduced_motion="reduce"
+    )
     page = context.new_page()
     page.set_default_timeout(WAIT)
     page.goto(served.url)
     send(page, pairs.root / "rgb" / "0003.png")
+    page.evaluate(script)
     found = []
 
     def check(view: str) -> None:
-        page.wait_for_timeout(300)
-        page.evaluate(Path(AXE).read_text())
-        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        found.extend(
-            (view, v["id"], v["nodes"][0]["html"][:120], v["nodes"][0].get("failureSummary", "")[:200])
-            for v in result["violations"]
-            if v["impact"] in ("serious", "critical")
-        )
+        for scheme, only in (("light", ""), ("dark", ", runOnly: ['color-contrast']")):
+            page.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")
+            page.wait_for_timeout(100)  # colors change in the next frame
+            result = page.evaluate(f"axe.run(document, {{resultTypes: ['violations']{only}}})")
+            found.extend(
+                (
+                    view,
+                    scheme,
+                    v["id"],
+                    v["nodes"][0]["html"][:120],
+                    v["nodes"][0].get("failureSummary", "")[:200],
+                )
+                for v in result["violations"]
+                if v["impact"] in ("serious", "critical")
+            )
 
     check("search")
     page.locator(".result .shot").first.click()
     page.wait_for_selector(".stage")
     check("compare")
-    for view in ("map", "browse", "browse/worst", "browse/duplicates", "flight", "reports", "jobs"):
-        page.goto(f"{served.url}/#/{view}")
-        page.wait_for_selector("main h1")
+    views = {
+        "map": ".chart .dot",
+        "browse": ".tile",
+        "browse/worst": ".worst, .empty",
+        "browse/duplicates": ".worst",
+    }
+    views |= {"flight": "tbody tr", "reports": "iframe", "jobs": "main h1"}
+    for view, there in views.items():
+        page.evaluate(f"location.hash = '#/{view}'")
+        page.wait_for_selector(there)
         check(view)
     page.goto(f"{served.url}/docs")
     page.wait_for_selector(".operation")
+    page.evaluate(script)
     check("docs")
     assert not found, "\n".join(map(str, found))
     context.close()

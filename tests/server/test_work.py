@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from io import BytesIO
+from xml.etree import ElementTree
 
+import PIL.Image
 import pytest
 from fastapi.testclient import TestClient
 
@@ -18,9 +22,9 @@ from crossband.server.app import create_app
 from crossband.server.jobs import Jobs
 
 from ..conftest import write_pairs
+from ..uav.conftest import networks, world  # noqa: F401  (fixtures)
 
 CITY = "/api/v1/galleries/city"
-ENDED = ("done", "failed", "canceled")
 
 
 @pytest.fixture
@@ -44,16 +48,6 @@ def writable(folder, tmp_path):
     )
     with TestClient(create_app(settings), base_url="http://localhost") as made:
         yield made
-
-
-def ended(client, name: str, seconds: float = 120) -> dict:
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        told = client.get(f"/api/v1/jobs/{name}").json()
-        if told["status"] in ENDED:
-            return told
-        time.sleep(0.2)
-    raise AssertionError(told)
 
 
 def test_what_was_added_is_found_and_what_was_deleted_is_not(writable, folder, tmp_path):
@@ -136,3 +130,72 @@ def wait(done, seconds: float = 20.0) -> None:
     while not done():
         assert time.monotonic() < limit
         time.sleep(0.05)
+
+
+@pytest.fixture
+def photo_of_a_car(world) -> bytes:  # noqa: F811
+    with PIL.Image.open(world / "world" / "rgb" / "0_0.png") as image:
+        buffer = BytesIO()
+        image.crop((10, 8, 42, 34)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def flying(gallery, world, networks, tmp_path):  # noqa: F811
+    """Settings of a server that may run the chain over a small flight."""
+    city = world / "world"
+    return Settings(
+        galleries={"city": gallery},
+        flights={"night": city},
+        map=city / "map",
+        models=networks,
+        writable=True,
+        log=False,
+        decoders=1,
+        state=tmp_path / "state",
+        searches=0,
+        requests=0,
+    )
+
+
+@pytest.mark.slow
+def test_a_flight_goes_on_after_its_process_and_its_server_died_and_ends_on_the_map(flying, photo_of_a_car):
+    with TestClient(create_app(flying), base_url="http://localhost") as client:
+        sent = client.post("/api/v1/uploads", files={"image": photo_of_a_car}).json()["id"]
+        job = client.post(
+            "/api/v1/jobs", json={"kind": "flight", "flight": "night", "upload": sent, "k": 5}
+        ).json()
+        address = f"/api/v1/jobs/{job['id']}"
+        wait(lambda: client.get(address).json()["stages"], 300)
+        client.app.state.service.jobs.close()  # a server that dies starts nothing anew
+        spec = json.loads((flying.state / "jobs" / f"{job['id']}.json").read_text())
+        os.kill(spec["pid"], signal.SIGKILL)
+        assert client.get(address).json()["status"] == "running"
+    with TestClient(create_app(flying), base_url="http://localhost") as client:
+        with client.stream("GET", f"{address}/events") as stream:
+            told = [json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")]
+        assert told[-1]["status"] == "done", told[-1]
+        assert json.loads((flying.state / "jobs" / f"{job['id']}.json").read_text())["starts"] == 2
+        assert {"detections", "matching"} <= {stage["name"] for stage in told[-1]["stages"]}
+        assert all(stage["done"] == stage["total"] for stage in told[-1]["stages"])
+        name = told[-1]["result"]["flight"]
+        about = next(one for one in client.get("/api/v1/flights").json() if one["name"] == name)
+        assert about["exports"] == ["geojson", "kml"]
+        found = client.get(f"/api/v1/flights/{name}").json()
+        assert [one["rank"] for one in found["matches"]] == [1, 2, 3, 4, 5]
+        places = [(one["lon"], one["lat"]) for one in found["matches"] if one["lat"] is not None]
+        features = client.get(f"/api/v1/flights/{name}/geojson").json()["features"]
+        assert [tuple(one["geometry"]["coordinates"][:2]) for one in features] == places
+        marks = ElementTree.fromstring(client.get(f"/api/v1/flights/{name}/kml").content).findall(
+            ".//{*}Placemark"
+        )
+        assert len(marks) == len(places) > 0
+        ground = client.get("/api/v1/map").json()
+        assert ground["south"] < places[0][1] < ground["north"]
+
+
+def test_a_flight_without_what_it_needs_is_not_begun(writable):
+    answer = writable.post("/api/v1/jobs", json={"kind": "flight", "flight": "night"})
+    assert answer.status_code == 422
+    assert "--models" in answer.json()["detail"]
+    assert writable.get("/api/v1/jobs/choices").json()["flights"] == []

@@ -80,7 +80,7 @@ def serve(
             token=_token(token_file),  # type: ignore[arg-type]
             writable=writable,
             behind_proxy=behind_proxy,
-            upload_bytes=max(1 << 10, parse_memory(max_upload)),
+            upload_bytes=max(1 << 10, _size(max_upload)),
             searches=searches,
             requests=10 * searches,
             memory=max(1 << 24, parse_memory(max_memory)),
@@ -88,6 +88,16 @@ def serve(
             log=log,
         )
     )
+
+
+def _size(text: str) -> int:
+    """Bytes of the largest upload."""
+    from ..retrieval.search import parse_memory
+
+    try:
+        return parse_memory(text)
+    except CrossbandError as error:
+        raise CrossbandError(str(error), parameter="max_upload") from None
 
 
 def _token(file: Path | None) -> str | None:

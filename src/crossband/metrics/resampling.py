@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 
 from ..errors import CrossbandError
 
@@ -113,6 +112,8 @@ def paired_test(first: np.ndarray, second: np.ndarray, seed: int = 0) -> PairedT
         raise CrossbandError(
             f"a paired test needs the same queries in both runs: {len(first)} and {len(second)} were given"
         )
+    import scipy.stats
+
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     discordant = only_first + only_second
     difference = first.astype(float) - second.astype(float)
@@ -136,6 +137,8 @@ def _bootstrap(
     if len(samples[0]) == 1:
         alone = 100 * float(statistic(*samples, axis=0))
         return alone, alone
+    import scipy.stats  # here: it takes most of a second
+
     found = scipy.stats.bootstrap(
         samples,
         statistic,

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-import scipy.cluster.vq
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -340,6 +339,8 @@ def kmeans(features: torch.Tensor, clusters: int, seed: int = 0, rounds: int = 2
         >>> kmeans(torch.tensor([[0.0], [0.1], [9.0], [9.1]]), 2).sort(0).values.round(decimals=2).tolist()
         [[0.05000000074505806], [9.050000190734863]]
     """
+    import scipy.cluster.vq  # here: networks that cluster nothing do not wait for it
+
     if len(features) < clusters:
         raise CrossbandError(f"{clusters} clusters need as many local features at least; {len(features)} given")
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):  # empty clusters, equal features

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import math
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from ..errors import CrossbandError
+from ..errors import CrossbandError, MissingExtraError
 from ..files import read_json
+from ..geo import METERS_PER_DEGREE
 
 __all__ = ["Ground", "flight_result", "read_ground"]
 
@@ -27,6 +30,7 @@ _COLORS = {
     "tree": (96, 138, 98),
 }
 _NOWHERE = (232, 234, 236)
+_KNOWN = 0.5  # a raster with less of known classes is a gray picture, not a map of classes
 
 
 def flight_result(folder: Path) -> dict[str, Any]:
@@ -91,14 +95,28 @@ class Ground:
 
 @functools.lru_cache(2)
 def read_ground(path: Path) -> Ground:
-    """Read a semantic map, or a picture with a georeference.
+    """Read a semantic map, or a picture with a georeference: a GeoTIFF that is no map of known classes.
 
     Raises:
         CrossbandError: it is neither.
     """
-    if path.is_file() and path.suffix.lower() in (".tif", ".tiff") and (found := _picture(path)) is not None:
-        return found
-    from ..uav.ground_classes import GROUND
+    try:
+        if (found := _picture(path, colors=True)) is not None:
+            return found
+        try:
+            ground, known = _semantic(path)
+        except CrossbandError:
+            if (found := _picture(path, colors=False)) is not None:
+                return found
+            raise
+        return ground if known > _KNOWN else _picture(path, colors=False) or ground
+    except CrossbandError as error:  # whoever asks is not told where files lie
+        raise CrossbandError(str(error).replace(str(path), path.name), parameter="map") from None
+
+
+def _semantic(path: Path) -> tuple[Ground, float]:
+    """A map of classes, and which share of it has one that is known."""
+    from ..uav.ground_classes import GROUND, UNKNOWN
     from ..uav.semantic_map import read_map
 
     ground = read_map(path)
@@ -108,33 +126,43 @@ def read_ground(path: Path) -> Ground:
     corner = (ground.latitude, ground.longitude)
     legend = {name: "#{:02x}{:02x}{:02x}".format(*_COLORS[name]) for name in GROUND}
     far = ground.to_geographic(*ground.extent)
-    return Ground("semantic", corner, ground.extent, far, table[ground.labels], legend)
+    known = float((ground.labels != UNKNOWN).mean())
+    return Ground("semantic", corner, ground.extent, far, table[ground.labels], legend), known
 
 
-def _picture(path: Path) -> Ground | None:
-    """A GeoTIFF of colors; ``None`` where it is of one channel, which is a map of labels."""
+def _picture(path: Path, colors: bool) -> Ground | None:
+    """A GeoTIFF of colors, or of grays, laid north up; ``None`` where the file is none."""
+    if not path.is_file() or path.suffix.lower() not in (".tif", ".tiff"):
+        return None
     try:
         import rasterio
-        from rasterio.warp import transform_bounds
+        from rasterio.vrt import WarpedVRT
     except ImportError:
-        raise CrossbandError("reading a GeoTIFF needs rasterio; pip install 'crossband[uav]'") from None
+        raise MissingExtraError("reading a GeoTIFF needs rasterio; pip install 'crossband[uav]'") from None
     try:
-        with rasterio.open(path) as file:
-            if file.count < 3 or file.crs is None:
+        with warnings.catch_warnings(action="ignore"), rasterio.open(path, driver="GTiff") as file:
+            if file.crs is None or (file.count >= 3) != colors:
                 return None
-            step = max(1, max(file.width, file.height) // _PICTURE)
-            shape = (3, max(1, file.height // step), max(1, file.width // step))
-            pixels = file.read([1, 2, 3], out_shape=shape)
-            west, south, east, north = transform_bounds(file.crs, "EPSG:4326", *file.bounds)
+            with WarpedVRT(file, crs="EPSG:4326", resampling=rasterio.enums.Resampling.bilinear) as flat:
+                step = max(1.0, max(flat.width, flat.height) / _PICTURE)
+                size = (max(1, round(flat.height / step)), max(1, round(flat.width / step)))
+                channels = [1, 2, 3] if colors else [1, 1, 1]
+                pixels = flat.read(channels, out_shape=(3, *size)).transpose(1, 2, 0)
+                known = flat.dataset_mask(out_shape=size) > 0
+                west, south, east, north = flat.bounds
     except rasterio.errors.RasterioError as error:
-        raise CrossbandError(f"the map cannot be read ({' '.join(str(error).split())[:80]})") from None
-    if pixels.dtype != np.uint8:
-        low, high = np.percentile(pixels, (1, 99))
-        pixels = (255 * ((pixels - low) / max(high - low, 1e-9)).clip(0, 1)).astype(np.uint8)
-    from ..geo import METERS_PER_DEGREE
+        reason = " ".join(str(error).split())[:80]
+        raise CrossbandError(f"the map cannot be read ({reason})", parameter="map") from None
+    shown = np.where(known[..., None], _eight_bits(pixels, known), np.uint8(_NOWHERE)).astype(np.uint8)
+    across = METERS_PER_DEGREE * math.cos(math.radians(south))
+    extent = ((east - west) * across, (north - south) * METERS_PER_DEGREE)
+    return Ground("picture", (south, west), extent, (north, east), shown, {})
 
-    middle = np.cos(np.radians((south + north) / 2))
-    extent = (float((east - west) * METERS_PER_DEGREE * middle), float((north - south) * METERS_PER_DEGREE))
-    return Ground(
-        "picture", (south, west), extent, (north, east), np.ascontiguousarray(pixels.transpose(1, 2, 0)), {}
-    )
+
+def _eight_bits(pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
+    if pixels.dtype == np.uint8:
+        return pixels
+    values = pixels[known & np.isfinite(pixels).all(-1)].astype(np.float64)
+    low, high = np.percentile(values, (1, 99)) if values.size else (0.0, 1.0)
+    scaled = (np.nan_to_num(pixels.astype(np.float64)) - low) / max(high - low, 1e-9)
+    return (255 * scaled.clip(0, 1)).astype(np.uint8)

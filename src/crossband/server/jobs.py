@@ -77,7 +77,7 @@ class Jobs:
             status = "failed"
         told = {key: spec[key] for key in ("id", "kind", "created")} | {"status": status}
         told |= {"error": state.get("error") or spec.get("failed"), "result": state.get("result")}
-        for key, nothing in (("stage", ""), ("done", 0), ("total", 0), ("notes", []), ("seconds", 0.0)):
+        for key, nothing in (("stages", []), ("notes", []), ("seconds", 0.0)):
             told[key] = state.get(key, nothing)
         shown = spec["arguments"].get("shown")
         return told | {"what": shown if isinstance(shown, str) else spec["kind"]}
@@ -139,7 +139,7 @@ class Jobs:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "CROSSBAND_PROGRESS_SECONDS": "0.5"},
+                env={**os.environ, "CROSSBAND_PROGRESS_SECONDS": "0"},
             )
         self._children[name] = child
         self._write({**spec, "starts": spec["starts"] + 1, "pid": child.pid, "began": _ticks(child.pid)})

@@ -27,7 +27,8 @@ __all__ = ["Asked", "decode", "guess", "is_video", "render", "value"]
 _NAME = "the image"
 _ZERO = 273.15
 _LARGEST_PICTURE = 4096
-_ROOM_TEMPERATURE = (22_000, 42_000)  # hundredths of kelvin, -53 to 147 degrees Celsius
+_COLD, _HOT = 220, 420  # kelvin, between which the middle of a picture of temperatures lies
+_FLAT = 1.5  # a picture of floats that range over less holds shares of light
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,6 @@ def guess(data: bytes, max_pixels: int) -> dict[str, Any]:
     else:
         image = decode(data, Asked(Band.TIR), max_pixels)
         band, why, sure = _by_pixels(image.pixels)
-    deep = image.pixels.dtype == np.uint16 and image.units is Units.COUNTS and band == "tir"
-    middle = float(np.median(image.pixels[::4, ::4])) if deep else 0.0
-    low, high = _ROOM_TEMPERATURE
     return {
         "band": band,
         "why": why,
@@ -112,10 +110,26 @@ def guess(data: bytes, max_pixels: int) -> dict[str, Any]:
         "width": image.size[1],
         "dtype": str(image.pixels.dtype),
         "units": image.units.value,
-        "likely_units": "centikelvin" if deep and low < middle < high else image.units.value,
+        "likely_units": _likely_units(image) if band == "tir" else image.units.value,
         "video": is_video(data),
         "remarks": [remark.text for remark in image.remarks],
     }
+
+
+def _likely_units(image: Image) -> str:
+    """The units of thermal pixels; where the file does not say, those in which they are a temperature."""
+    some = image.pixels[::4, ::4]
+    if image.units is not Units.COUNTS or some.ndim != 2 or not np.isfinite(some).any():
+        return image.units.value
+    low, middle, high = np.nanpercentile(some, (1, 50, 99))
+    if some.dtype == np.uint16:
+        likely = Units.CENTIKELVIN if 100 * _COLD < middle < 100 * _HOT else Units.COUNTS
+    elif some.dtype.kind == "f" and high - low > _FLAT:
+        celsius = _COLD - _ZERO < middle < _HOT - _ZERO
+        likely = Units.KELVIN if _COLD < middle < _HOT else Units.CELSIUS if celsius else Units.COUNTS
+    else:
+        likely = Units.COUNTS
+    return likely.value
 
 
 def render(

@@ -285,6 +285,14 @@ class JobRequest(BaseModel):
     k: int = Field(20, ge=1, le=500)
 
 
+class Stage(BaseModel):
+    """A part of a job, and how much of it is done."""
+
+    name: str
+    done: int
+    total: int
+
+
 class Job(BaseModel):
     """How far a piece of long work is."""
 
@@ -294,9 +302,7 @@ class Job(BaseModel):
     status: Status
     created: float
     seconds: float
-    stage: str
-    done: int
-    total: int
+    stages: list[Stage] = Field(description="in the order in which they began; the last is at work")
     notes: list[str]
     error: str | None
     result: dict[str, object] | None
@@ -309,6 +315,7 @@ class FlightInfo(BaseModel):
     result: bool
     source: bool
     objects: int = 0
+    exports: list[Literal["geojson", "kml"]] = []
 
 
 class FlightObject(BaseModel):

@@ -16,7 +16,7 @@ from .decoding import Decoders
 from .describing import Describer
 from .galleries import open_galleries
 from .jobs import Jobs
-from .settings import Settings
+from .settings import Settings, check_there
 from .telemetry import Telemetry
 from .uploads import Uploads
 
@@ -41,6 +41,8 @@ class Service:
     """
 
     def __init__(self, settings: Settings) -> None:
+        check_there(settings.map, "map")
+        check_there(settings.models, "models")
         self.settings, self.telemetry = settings, Telemetry()
         self.describer = Describer(self._batched)
         self.galleries = open_galleries(settings.galleries, self.describer, settings.memory, settings.device)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from ..errors import CrossbandError
 
-__all__ = ["LOCAL", "Settings", "named_folders", "named_galleries"]
+__all__ = ["LOCAL", "Settings", "check_there", "named_folders", "named_galleries"]
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1")
 
@@ -89,6 +89,20 @@ def _is_any(host: str) -> bool:
         return False
 
 
+def check_there(path: Path | None, what: str) -> None:
+    """Check that a path is there, if one is given.
+
+    Raises:
+        CrossbandError: it is not.
+
+    Example:
+        >>> check_there(None, "map")
+    """
+    if path is not None and not path.exists():
+        said = f"folder of {what}" if what in ("models", "reports") else what
+        raise CrossbandError(f"there is no {said} at {path}; name one that is there", parameter=what)
+
+
 def named_folders(folders: list[Path], what: str) -> dict[str, Path]:
     """Name folders by their last part, numbered where two would be one.
 
@@ -100,8 +114,7 @@ def named_folders(folders: list[Path], what: str) -> dict[str, Path]:
         True
     """
     for folder in folders:
-        if not folder.exists():
-            raise CrossbandError(f"there is no {what} at {folder}; name a folder that is there", parameter=what)
+        check_there(folder, what)
     return dict(zip(_names([folder.resolve().name for folder in folders], what), folders, strict=True))
 
 

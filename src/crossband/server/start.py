@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import gc
 import importlib.util
+import socket
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ..errors import CrossbandError, MissingExtraError
 from ..progress import note
 from .settings import LOCAL, Settings
 
-__all__ = ["check_extra", "serve"]
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
+__all__ = ["check_extra", "configured", "serve"]
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart")
 
@@ -25,21 +35,11 @@ def check_extra() -> None:
         raise MissingExtraError(f"serve needs {', '.join(lacking)}; pip install 'crossband[serve]'")
 
 
-def serve(settings: Settings) -> None:
-    """Serve galleries until interrupted.
-
-    Raises:
-        MissingExtraError: the extra ``serve`` is not installed.
-        CrossbandError: no gallery, or the port is taken.
-    """
-    check_extra()
+def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return how uvicorn runs an application of :func:`.app.create_app`."""
     import uvicorn
 
-    from .app import create_app
-
-    app = create_app(settings)
-    where = f"[{settings.host}]" if ":" in settings.host else settings.host
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -52,16 +52,53 @@ def serve(settings: Settings) -> None:
         h11_max_incomplete_event_size=32 << 10,
         limit_concurrency=256,
     )
-    server = uvicorn.Server(config)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage while modules are imported: there is none, and looking takes a fifth of the time."""
+    gc.disable()
     try:
-        socket = config.bind_socket()
-    except (SystemExit, OSError):
+        yield
+    finally:
+        gc.enable()
+
+
+def serve(settings: Settings) -> None:
+    """Serve galleries until interrupted.
+
+    Raises:
+        MissingExtraError: the extra ``serve`` is not installed.
+        CrossbandError: no gallery, or the port is taken.
+    """
+    check_extra()
+    where = f"[{settings.host}]" if ":" in settings.host else settings.host
+    with _bound(settings.host, settings.port, where) as place:
+        with _uncollected():
+            import uvicorn
+
+            from .app import create_app
+
+            app = create_app(settings)
+        port = place.getsockname()[1]
+        print(f"crossband serves {', '.join(settings.galleries)} on http://{where}:{port}", file=sys.stderr)
+        if settings.host not in LOCAL and settings.token is None:
+            note(f"without a token everybody who reaches {where} may search; give one (docs/serve.md)")
+        uvicorn.Server(configured(app, settings)).run(sockets=[place])
+
+
+def _bound(host: str, port: int, where: str) -> socket.socket:
+    """A socket at an address, which listens to nobody yet."""
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        reason = "another program does" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
         raise CrossbandError(
-            f"cannot listen on {where}:{settings.port}; another program does, choose another port",
-            parameter="port",
+            f"cannot listen on {where}:{port}: {reason}; choose another {'port' if taken else 'address'}",
+            parameter="port" if taken else "host",
         ) from None
-    port = socket.getsockname()[1]
-    print(f"crossband serves {', '.join(settings.galleries)} on http://{where}:{port}", file=sys.stderr)
-    if settings.host not in LOCAL and settings.token is None:
-        note(f"without a token everybody who reaches {where} may search; give one (docs/serve.md)")
-    server.run(sockets=[socket])
+    return made

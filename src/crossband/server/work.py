@@ -17,7 +17,8 @@ from ..files import read_json, write_file
 __all__ = ["Reported", "run"]
 
 _LINE = re.compile(r"^(.{1,80}) (\d+)/(\d+) \w+, ")
-_NOTES, _LONGEST = 50, 400
+_NOTES, _LONGEST, _STAGES = 50, 400, 30
+_EVERY = 0.2  # seconds between two writings of how far it is
 
 
 class Reported(io.TextIOBase):
@@ -28,37 +29,46 @@ class Reported(io.TextIOBase):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     report = Reported(Path(folder) / "a.state.json")
         ...     _ = report.write("embedding with hog 3/20 images, 4.0/s, 4 s left\\nleft out: a.png\\n")
-        ...     [report.state[name] for name in ("stage", "done", "total", "notes")]
-        ['embedding with hog', 3, 20, ['left out: a.png']]
+        ...     [report.state[name] for name in ("stages", "notes")]
+        [[{'name': 'embedding with hog', 'done': 3, 'total': 20}], ['left out: a.png']]
     """
 
     def __init__(self, path: Path) -> None:
         self._path, self._began, self._rest = path, time.time(), ""
-        self.state: dict[str, Any] = {
-            "status": "running",
-            "stage": "starting",
-            "done": 0,
-            "total": 0,
-            "notes": [],
-        }
+        self._saved = 0.0
+        self.state: dict[str, Any] = {"status": "running", "stages": [], "notes": []}
         self.save()
 
     def write(self, text: str) -> int:
         """Take in what is written."""
         *lines, self._rest = (self._rest + text).split("\n")
+        news = False
         for line in lines:
             found = _LINE.match(line)
             if found is not None:
-                self.state |= {"stage": found[1], "done": int(found[2]), "total": int(found[3])}
+                news |= self._advance(found[1], int(found[2]), int(found[3]))
             elif line.strip():
                 self.state["notes"] = [*self.state["notes"], line[:_LONGEST]][-_NOTES:]
-        if lines:
+                news = True
+        if news or (lines and time.time() > self._saved + _EVERY):
             self.save()
         return len(text)
 
+    def _advance(self, name: str, done: int, total: int) -> bool:
+        """Note how far a stage is; whether it is a new one."""
+        now = {"name": name, "done": done, "total": total}
+        stages = self.state["stages"]
+        known = [row for row, stage in enumerate(stages) if stage["name"] == name]
+        if known:
+            stages[known[0]] = now
+        else:
+            self.state["stages"] = [*stages, now][-_STAGES:]
+        return not known
+
     def save(self, **more: Any) -> None:
         """Write the state."""
-        self.state |= more | {"seconds": time.time() - self._began}
+        self._saved = time.time()
+        self.state |= more | {"seconds": self._saved - self._began}
         write_file(self._path, json.dumps(self.state))
 
 
@@ -89,12 +99,10 @@ def _index(folder: str, gallery: str, bands: list[str] | None, local: bool, show
     return {**counts, "unchanged": added.unchanged, "left_out": left}
 
 
-def _flight(
-    photo: str, flight: str, map: str, models: str | None, out: str, k: int, shown: str
-) -> dict[str, Any]:
+def _flight(photo: str, flight: str, map: str, models: str, out: str, k: int, shown: str) -> dict[str, Any]:
     from ..object_search import reid
 
-    found = reid(photo, flight=flight, map=map, models=models or "models", out=out, k=k)
+    found = reid(photo, flight=flight, map=map, models=models, out=out, k=k)
     return {"flight": Path(out).name, "matches": len(getattr(found, "matches", []))}
 
 

@@ -37,7 +37,7 @@ def list_jobs(service: ServiceOf) -> list[schemas.Job]:
 def choices(service: ServiceOf) -> dict[str, list[str]]:
     """List the names of folders that may be indexed, and of flights that may be run."""
     flights = [name for name, path in service.settings.flights.items() if not (path / "matches.json").is_file()]
-    able = service.settings.map is not None
+    able = service.settings.map is not None and service.settings.models is not None
     return {"folders": list(service.settings.folders), "flights": flights if able else []}
 
 
@@ -113,9 +113,10 @@ def _index(service: Service, asked: schemas.JobRequest) -> dict[str, Any]:
 
 def _flight(service: Service, asked: schemas.JobRequest) -> dict[str, Any]:
     settings = service.settings
-    if asked.flight not in settings.flights or settings.map is None:
+    if asked.flight not in settings.flights or settings.map is None or settings.models is None:
         raise CrossbandError(
-            "a flight is run by its name, with a server that has --flight and --map", parameter="flight"
+            "a flight is run by its name, with a server that has --flight, --map and --models",
+            parameter="flight",
         )
     source = sent_source(service, None, asked.upload or "")
     image = service.decoders.pixels(source, Band.RGB)
@@ -127,7 +128,7 @@ def _flight(service: Service, asked: schemas.JobRequest) -> dict[str, Any]:
         "photo": str(photo),
         "flight": str(settings.flights[asked.flight]),
         "map": str(settings.map),
-        "models": None if settings.models is None else str(settings.models),
+        "models": str(settings.models),
         "out": str(service.state / "flights" / name),
         "k": asked.k,
         "shown": f"flight {asked.flight}",

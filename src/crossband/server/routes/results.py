@@ -17,6 +17,7 @@ from .common import REFUSALS, ServiceOf
 router = APIRouter(tags=["results"], responses=REFUSALS)
 
 FlightName = Annotated[str, Path(max_length=200)]
+_EXPORTS = ("geojson", "kml")
 _SANDBOX = {
     "content-security-policy": (
         "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
@@ -35,7 +36,9 @@ def list_flights(service: ServiceOf) -> list[schemas.FlightInfo]:
         there = (folder / "matches.json").is_file()
         objects = len(flight_result(folder)["matches"]) if there else 0
         source = name in service.settings.flights and not there
-        found.append(schemas.FlightInfo(name=name, result=there, source=source, objects=objects))
+        exports = [kind for kind in _EXPORTS if (folder / f"matches.{kind}").is_file()]
+        info = {"name": name, "result": there, "source": source, "objects": objects, "exports": exports}
+        found.append(schemas.FlightInfo(**info))
     return found
 
 
@@ -49,6 +52,14 @@ def flight(service: ServiceOf, flight: FlightName) -> schemas.FlightAnswer:
 def flight_geojson(service: ServiceOf, flight: FlightName) -> FileResponse:
     """Send the file that the chain wrote."""
     return _file(_folder(service, flight) / "matches.geojson", "application/geo+json", "matches.geojson")
+
+
+@router.get("/flights/{flight}/kml", summary="Objects as KML", response_class=FileResponse)
+def flight_kml(service: ServiceOf, flight: FlightName) -> FileResponse:
+    """Send the file that the chain wrote."""
+    return _file(
+        _folder(service, flight) / "matches.kml", "application/vnd.google-earth.kml+xml", "matches.kml"
+    )
 
 
 @router.get("/flights/{flight}/picture", summary="Objects as a picture", response_class=FileResponse)
