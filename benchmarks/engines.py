@@ -1,8 +1,8 @@
 """Embedding in this process and on two nodes of a Ray cluster on the same machine, in turn.
 
 ``python -m benchmarks.engines [FACTOR]`` embeds 3,600 images with the default descriptor and 20,000 small ones
-with ``hog`` (both divided by FACTOR) and writes the table into docs/scale.md. The cluster is up before the clock
-starts; that its workers start and load their network counts.
+with ``hog`` (both divided by FACTOR) and writes the table into docs/scale.md. The cluster is up before the
+clock starts; that its workers start and load their network counts.
 """
 
 from __future__ import annotations

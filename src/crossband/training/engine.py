@@ -3,8 +3,9 @@
 **Exact resuming.** What is random is a function of the seed and of where the run stands: the samples of an
 epoch (kept in the state), the augmentation of a sample, the dropout of a step. So a run that was killed and
 started again goes through the same numbers as one left alone. A Lightning epoch is what is left of one of ours,
-and the state is our own: tensors, numbers and text. It counts samples, so a run may go on with another number of
-processes; the losses are then the same, but for dropout and batch statistics, which each process has its own of.
+and the state is our own: tensors, numbers and text. It counts samples, so a run may go on with another number
+of processes; its losses are then the same, but for dropout and batch statistics, of which each process has its
+own.
 """
 
 from __future__ import annotations
@@ -388,8 +389,8 @@ class _Share:
 
 
 def _same_recipe(recipe: Recipe, said: str) -> bool:
-    """Whether a state's recipe is this one, but for who does the work; keys that came with a later version count
-    as their defaults."""
+    """Whether a state's recipe is this one, but for who does the work; keys that came with a later version
+    count as their defaults."""
     who = {"trainer": {"processes", "workers", "save_seconds"}}
     try:
         return type(recipe).model_validate_json(said).model_dump(exclude=who) == recipe.model_dump(exclude=who)
