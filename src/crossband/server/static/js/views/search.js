@@ -130,7 +130,7 @@ function drop(take) {
 function welcome() {
   const one = info();
   const bands = Object.entries(one?.bands ?? {}).map(([band, n]) => `${n.toLocaleString()} ${BANDS[band]}`).join(", ");
-  return h("div", { class: "card pad" }, empty("Where is this, in the other spectrum?", "Give a picture on the left. What shows the same place in other bands appears here, best first, with the probability that it is the same place.",
+  return h("div", { class: "card pad" }, empty("Where is this, in the other spectrum?", "Give a picture. What shows the same place in other bands appears here, best first, with the probability that it is the same place.",
     h("p", { class: "small" }, h("br"), one ? `${one.name}: ${bands} images, described by ${one.model}. ` : "", h("a", { href: "#/browse" }, "Or begin with an image of the gallery"))));
 }
 
