@@ -332,6 +332,7 @@ LIES = (
 """What a manifest may say of itself to pandas; the images are not there, so that every one is a fault."""
 
 
+@pytest.mark.slow
 def test_37_lying_metadata_of_a_manifest_is_no_traceback(tmp_path, crossband):  # noqa: F811
     table = pa.table({"frame": ["a"], "rgb": ["a.png"]})
     labels = table.append_column("labels", pa.array([b"\xff\xfe"]))
@@ -356,6 +357,7 @@ def test_38_blanks_and_other_signs_in_names_are_names(tmp_path, make_pairs):
         assert check_frames(frames).faults == []
 
 
+@pytest.mark.slow
 def test_39_a_folder_whose_name_is_not_utf8_is_measured_and_no_traceback(
     tmp_path,
     make_pairs,

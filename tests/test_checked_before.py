@@ -186,6 +186,7 @@ def no_work(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(owner, last, began)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", CASES)
 def test_it_is_refused_in_one_sentence_before_any_work(run, monkeypatch, what):
     text, word = CASES[what]

@@ -71,6 +71,7 @@ def test_neither_gets_the_other_s_vector_from_the_cache(tmp_path):
         assert np.array_equal(again.bands["tir"].pooled.rows(0, 2), rows[::-1])
 
 
+@pytest.mark.slow
 @over_names
 def test_label_maps_are_all_written_also_where_their_names_would_be_one(tmp_path, names):
     from crossband.segmentation.predict import segment

@@ -79,6 +79,7 @@ def test_what_a_page_shows_runs_in_its_order(workplace, page):
             type_in(line)
 
 
+@pytest.mark.slow
 def test_the_page_on_training_runs_on_a_small_recipe(workplace):
     """The commands as they stand; the recipe they name is one that trains in seconds."""
     write_street(Path("data/street"))

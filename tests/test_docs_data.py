@@ -6,6 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from crossband.bands import Units
 from crossband.datasets import list_datasets
 from crossband.frames import COLUMNS
@@ -24,6 +26,7 @@ def test_the_examples_run_in_their_order(tmp_path, monkeypatch):
             exec(compile(code, str(PAGE), "exec"), names)
 
 
+@pytest.mark.slow
 def test_the_commands_run_in_their_order(crossband):  # noqa: F811
     exec(compile(BLOCKS[0][1], str(PAGE), "exec"), {})
     for language, code in BLOCKS:

@@ -51,6 +51,7 @@ def _is_third_person(word: str) -> bool:
     return word.endswith("s") and not word.endswith("ss")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", sorted(SOURCES.rglob("*.py")), ids=lambda path: path.relative_to(SOURCES).as_posix()
 )

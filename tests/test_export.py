@@ -27,6 +27,7 @@ def test_networks_are_exported_with_the_same_output(tmp_path, name):
     assert done.largest_difference < 1e-4 * done.largest_output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["rsf", "sum", "concat", "gma"])
 def test_a_checkpoint_is_exported_with_all_that_a_reader_needs(tmp_path, fusion):
     path = checkpoint_of(tmp_path / "best.safetensors", fusion=fusion)
@@ -43,6 +44,7 @@ def test_a_checkpoint_is_exported_with_all_that_a_reader_needs(tmp_path, fusion)
         assert np.allclose(load_segmenter(path).network(images).numpy(), logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_file_that_gives_something_else_is_not_kept(tmp_path, monkeypatch):
     module = importlib.import_module("crossband.export")  # crossband.export is the function
     real = module.write_onnx

@@ -27,6 +27,7 @@ LAYERS = (
         "checkpoints",
         "weights",
         "devices",
+        "engines",
         "results",
     },
     {"frames", "io"},

@@ -7,6 +7,7 @@ from crossband.nn.encoder import count_parameters
 from crossband.profile import network_of, profile
 
 
+@pytest.mark.slow
 def test_both_forms_are_counted_and_timed():
     options = {"first": "resnet18", "second": "resnet18", "widths": [16, 16, 16, 16], "reduced": 8}
     trained, deployed = profile("rsfnet", size=(64, 96), options=options, rounds=3, warmup=1, device="cpu")

@@ -41,6 +41,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("result", "stem"),
     [

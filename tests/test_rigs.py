@@ -44,6 +44,7 @@ def test_a_shift_is_undone_and_what_is_unknown_filled():
     assert found[46, 10] == pytest.approx(np.median(image), abs=64)
 
 
+@pytest.mark.slow
 def test_a_camera_of_fewer_pixels_is_enlarged_and_one_of_more_shrunk_without_flicker():
     matrix = ((0.25, 0, -0.375), (0, 0.25, -0.375), (0, 0, 1))
     small = RigTransform(matrix, Band.RGB, (480, 640), Band.TIR, (120, 160))

@@ -22,6 +22,7 @@ def weights(shared, monkeypatch):
     monkeypatch.setenv("CROSSBAND_OFFLINE", "1")
 
 
+@pytest.mark.slow
 def test_squeezenet_has_the_paper_s_recall_and_cka(frames, tmp_path):
     paper = published_retrieval("roadscene", "squeezenet1_1")
     (run,) = benchmark(frames, ["squeezenet1_1"], "rgb", "tir", store=tmp_path, misaligned=False).runs
@@ -31,6 +32,7 @@ def test_squeezenet_has_the_paper_s_recall_and_cka(frames, tmp_path):
     assert run.cka == pytest.approx(paper.cka, abs=0.02)
 
 
+@pytest.mark.slow
 def test_the_default_model_finds_aligned_and_misaligned_pairs_both_ways(frames, tmp_path):
     for run in benchmark(frames, store=tmp_path).runs:
         assert run.recall["1"] >= 99.5, (run.query_band, run.gallery_band)

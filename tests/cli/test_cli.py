@@ -31,6 +31,7 @@ def verbs() -> list[tuple[str, ...]]:
 # --- help
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", verbs(), ids=" ".join)
 def test_every_verb_explains_itself_with_an_example_of_its_own(crossband, verb):
     done = crossband(*verb, "--help")
@@ -38,6 +39,7 @@ def test_every_verb_explains_itself_with_an_example_of_its_own(crossband, verb):
     assert f"Example: crossband {' '.join(verb)}" in " ".join(done.out.split())
 
 
+@pytest.mark.slow
 def test_help_and_version_import_neither_torch_nor_pandas():
     script = (
         "import sys; from crossband import cli\n"
@@ -63,6 +65,7 @@ def test_the_installed_command_runs():
 # --- what the verbs give
 
 
+@pytest.mark.slow
 def test_benchmark_prints_a_table_and_writes_three_files(crossband, pairs, store):
     done = crossband(
         "benchmark", pairs, *HOG, "--query", "rgb", "--gallery", "tir", "--out", "out", "--store", store
@@ -74,6 +77,7 @@ def test_benchmark_prints_a_table_and_writes_three_files(crossband, pairs, store
     assert len(json.loads(Path("out/results.json").read_text())["runs"]) == 1
 
 
+@pytest.mark.slow
 def test_benchmark_prints_the_json_it_writes(crossband, pairs, store):
     done = crossband("benchmark", pairs, *HOG, "--store", store, "--json")
     printed = json.loads(done.out)
@@ -82,6 +86,7 @@ def test_benchmark_prints_the_json_it_writes(crossband, pairs, store):
     assert {tuple(run["size"]) for run in printed["runs"]} == {(64, 64)}
 
 
+@pytest.mark.slow
 def test_size_is_width_by_height(crossband, pairs, store):
     done = crossband(
         "benchmark", pairs, "--models", "hog", "--size", "96x64", "--store", store, "--no-misaligned", "--json"
@@ -131,6 +136,7 @@ def test_a_configuration_measured_on_the_set_can_be_indexed_fitted_and_moved(cro
     assert moved.status == 0, moved.err
 
 
+@pytest.mark.slow
 def test_demo_writes_a_report_of_the_data_it_is_given(crossband, pairs):
     done = crossband("demo", "--data", pairs, "--out", "demo", "--models", "hog")
     assert done.status == 0, done.err
@@ -148,6 +154,7 @@ def test_demo_makes_its_own_data_when_there_is_none(crossband, monkeypatch):
     assert {"city", "report.html", "results.json"} <= {path.name for path in Path("demo").iterdir()}
 
 
+@pytest.mark.slow
 def test_robustness_writes_its_curves(crossband, pairs, store):
     done = crossband(
         "robustness",
@@ -168,6 +175,7 @@ def test_robustness_writes_its_curves(crossband, pairs, store):
     assert Path("out/robustness.png").is_file()
 
 
+@pytest.mark.slow
 def test_fit_writes_a_descriptor_that_stands_where_a_name_can(crossband, pairs, store):
     done = crossband(
         "fit",
@@ -249,6 +257,7 @@ def test_models_cuts_parameters_to_two_decimals_as_the_paper_does(crossband):
     assert "2.46" in crossband("models", "alexnet").out  # 2.4697
 
 
+@pytest.mark.slow
 def test_datasets_and_manifests_are_json_too(crossband, pairs):
     named = {entry["name"] for entry in json.loads(crossband("datasets", "--json").out)}
     assert {"llvip", "m3fd", "roadscene", "boson_nighttime", "flir_adas", "ino", "vot_rgbt", "vtuav"} <= named
@@ -315,6 +324,7 @@ def test_a_defect_of_ours_is_not_dressed_up_as_a_mistake(crossband, monkeypatch)
         cli.main()
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_error(pairs):
     command = f"{sys.executable} -c 'from crossband.cli import main; main()' datasets --json | head -c 1"
     done = subprocess.run(

@@ -158,6 +158,7 @@ def folders(crossband, pairs, store, tmp_path, make_pairs, monkeypatch) -> None:
     pd.DataFrame([{"frame": "a", "rgb": "../../etc/passwd"}]).to_csv(tmp_path / "out.csv", index=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", COMMANDS)
 def test_a_command_says(folders, crossband, case):
     arguments, *words = COMMANDS[case]
@@ -177,6 +178,7 @@ GALLERY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", GALLERY)
 def test_a_gallery_says(crossband, gallery, pairs, store, case):
     (verb, what, *options), *words = GALLERY[case]
@@ -189,11 +191,13 @@ def test_a_condition_to_delete_by_is_read_to_its_end(crossband, gallery):
     refused(crossband("gallery", "delete", gallery, "--where", "color ="), "--where", "camera")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["320x", "axb", "8x8", "0x64", "99999x64", "-64x64", "64x64x64", ""])
 def test_what_is_no_size_is_repeated(crossband, pairs, size):
     refused(crossband("benchmark", pairs, "--models", "hog", f"--size={size}"), "--size", repr(size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "words"),
     [

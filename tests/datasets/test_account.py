@@ -53,6 +53,7 @@ TREES = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES)
 def test_files_seen_are_images_of_frames_or_named_as_left_out(tree):

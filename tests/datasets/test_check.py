@@ -118,6 +118,7 @@ def test_a_palette_or_another_depth_of_the_thermal_image_is_one_band_twice(tmp_p
     assert any(line.startswith("band twice") for line in look_at_some(Frames.make(rows, tmp_path)).lines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [6, 8, 16, 64, 200])
 def test_two_nearly_black_bands_are_two_even_with_one_lamp_in_both(side):
     rng = np.random.default_rng(side)

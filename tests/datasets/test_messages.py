@@ -194,6 +194,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FOLDERS)
 def test_a_folder_says(plant, case):
     tree, read, words = FOLDERS[case]

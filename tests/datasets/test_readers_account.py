@@ -60,6 +60,7 @@ def changed(tree: dict[str, bytes], path: str, change: str) -> dict[str, bytes]:
     return {**tree, **more}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TREES)
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())

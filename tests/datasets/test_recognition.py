@@ -20,6 +20,7 @@ def test_a_tree_is_recognized_by_one_adapter_and_that_is_its_own(published, name
     assert [entry.name for entry in list_datasets() if entry.found_in(root)] == [name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TREES)
 def test_every_file_of_a_tree_is_in_a_frame_or_named_as_left_out(published, name):
     root = published(name)

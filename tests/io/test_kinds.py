@@ -175,6 +175,7 @@ def test_a_tile_larger_than_any_image_is_refused_from_the_header(tmp_path):
         read_image(tmp_path / "a.tif")
 
 
+@pytest.mark.slow
 def test_a_tile_that_inflates_beyond_its_size_takes_no_more_than_that(tmp_path):
     (tmp_path / "a.tif").write_bytes(tiff((16, 16), zlib.compress(bytes(1 << 28))))
     tracemalloc.start()

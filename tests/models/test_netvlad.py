@@ -34,6 +34,7 @@ def network() -> PatchNetVLAD:
     return PatchNetVLAD().eval()
 
 
+@pytest.mark.slow
 def test_a_patch_is_the_mean_residual_of_its_positions(network):
     images = torch.rand(1, 3, 80, 96)
     with torch.inference_mode():
@@ -97,6 +98,7 @@ def test_local_features_hold_the_patches_of_every_size(network):
             assert found.size == size
 
 
+@pytest.mark.slow
 def test_an_identical_image_comes_first(network):
     reranker = PatchReranker(Encoder(network, "out"), sizes=(2, 3), weights=(0.5, 0.5))
     with torch.inference_mode():

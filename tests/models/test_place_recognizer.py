@@ -17,6 +17,7 @@ def images() -> torch.Tensor:
     return torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aggregator", ["gem", "netvlad", "mixvpr"])
 @pytest.mark.parametrize(
     ("encoder", "layer"), [("squeezenet1_1", "features.6"), ("resnet18", None), ("mobilenet_v2", "features.7")]

@@ -291,6 +291,7 @@ DIMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_published_checkpoint_fills_the_network_whole(name):
     entry = find_model(name)
@@ -302,6 +303,7 @@ def test_a_published_checkpoint_fills_the_network_whole(name):
     assert {key: tuple(value.shape) for key, value in renamed.items()} == own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_tensor_too_few_is_refused(name, tmp_path):
     entry = find_model(name)

@@ -64,6 +64,7 @@ def test_the_models_of_the_paper_the_default_and_the_baseline_are_there():
     } <= set(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in HEAVY])
 def test_every_model_maps_images_to_feature_maps_of_its_dim(name):
     encoder = create_encoder(name, pretrained=False)

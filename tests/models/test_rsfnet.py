@@ -87,6 +87,7 @@ def test_gated_attention_has_the_counts_that_are_explained():
     assert thop_g(network, 480, 640) == pytest.approx(73.79, abs=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "thop"), [("rsfnet161_121", 95.02), ("rsfnet101_34", 98.82)])
 def test_the_named_networks_are_the_papers(name, thop):
     assert thop_g(on_paper(name, PLAIN), 480, 640) == pytest.approx(thop, abs=0.005)
@@ -99,6 +100,7 @@ def test_the_branches_cost_nothing_once_deployed():
 SMALL = {"first": "resnet18", "second": "resnet18", "widths": [16, 16, 16, 16], "reduced": 8}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["rsf", "sum", "concat", "gma"])
 def test_every_fusion_gives_logits_of_the_images_size_and_gates_that_add_up_to_one(fusion):
     network = create_segmenter("rsfnet", 5, options={**SMALL, "fusion": fusion, "auxiliary": True})

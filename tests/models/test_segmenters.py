@@ -58,6 +58,7 @@ def small(name: str, bands: tuple[str, ...] = ("rgb", "tir"), **options: Any) ->
     return create_segmenter(name, 5, bands, options=SMALL.get(name, {}) | options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_of_a_new_network_learns_but_for_fixed_depthwise_kernels(name):
     with torch.device("meta"):
@@ -88,6 +89,7 @@ def test_egfnet_learns_by_its_recipe_and_by_clipped_sgd(sgd, clip):
     assert max(losses[-3:]) < losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MARKED)
 def test_a_network_learns_folds_exports_and_reads_any_size(name, tmp_path):
     """One training step with all its heads, then ONNX and folding with parity, at a size no stride divides."""
@@ -183,6 +185,7 @@ def test_exact_parameters_of_nine_classes_of_rgb_alone_and_of_five(name, options
             assert count_parameters(on_paper(name, classes, bands, **options)) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "thop"),
     [

@@ -137,6 +137,7 @@ def test_layers_before_the_first_that_is_trained_stay_as_they_are():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "size", "channels"),
     [

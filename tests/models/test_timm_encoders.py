@@ -47,6 +47,7 @@ def test_weights_come_as_safetensors_from_the_hub_and_the_license_is_known():
     assert entry.license == "apache-2.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["resnet18", "swin_tiny_patch4_window7_224", "deit_tiny_distilled_patch16_224", "tinynet_e"]
 )
@@ -68,6 +69,7 @@ def test_a_whole_checkpoint_loads_and_one_without_its_classifier_does_not(tmp_pa
         create_encoder("timm/resnet10t", tmp_path / "part.safetensors")
 
 
+@pytest.mark.slow
 def test_a_network_of_several_branches_is_read_at_its_last_map(tmp_path):
     state = timm.create_model("hrnet_w18_small", pretrained=False).state_dict()
     save_file(state, tmp_path / "whole.safetensors")

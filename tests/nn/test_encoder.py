@@ -16,6 +16,7 @@ from crossband.nn import Encoder
 from crossband.nn.encoder import as_map, count_parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layer"),
     [

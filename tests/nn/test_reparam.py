@@ -37,6 +37,7 @@ def trained(module: nn.Module) -> nn.Module:
 CASES = list(itertools.product((1, 3, 5, 7, 9), (1, 2), (1, 2, 3), (1, 2, 4)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 def test_branches_equal_their_one_convolution(dtype, most):
     torch.manual_seed(0)
@@ -66,6 +67,7 @@ def test_a_convolution_and_its_batchnorm_equal_the_kernel():
         assert torch.allclose(nn.functional.conv2d(x, weight, bias, padding=1), part(x), atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 def test_a_whole_network_gives_the_same_and_stays_as_it_was(dtype, most):
     torch.manual_seed(0)

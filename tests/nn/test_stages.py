@@ -21,6 +21,7 @@ CHANNELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANNELS)
 def test_four_maps_at_strides_4_to_32(name):
     with torch.device("meta"), torch.inference_mode():

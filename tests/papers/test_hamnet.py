@@ -28,6 +28,7 @@ def test_every_row_of_tables_2_to_5_has_a_recipe():
     assert sum(len(row.figures) for row in PUBLISHED_REID.values()) == 55 * 4 + 10 * 2
 
 
+@pytest.mark.slow
 def test_each_recipe_of_the_paper_is_what_its_name_says_and_trains_as_the_paper_does(subtests):
     for path in OF_THE_PAPER:
         with subtests.test(path.stem):
@@ -118,6 +119,7 @@ def test_reproduce_trains_a_row_and_writes_it_beside_the_paper(tmp_path):
         reproduce("hamnet", tmp_path / "data", rows=["rgbn300_resnet50_mns"], **given)
 
 
+@pytest.mark.slow
 def test_extended_methods_are_trained_band_by_band_and_summed_at_test(tmp_path):
     """What each band finds alone is what its own run found, to the last digit; the row is the sum of both."""
     write_vehicles(tmp_path / "data" / "vehicles")

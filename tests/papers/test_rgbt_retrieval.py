@@ -53,6 +53,7 @@ def data(tmp_path, make_pairs):
     return root
 
 
+@pytest.mark.slow
 def test_each_figure_stands_beside_the_papers_with_the_difference(data, tmp_path):
     done = reproduce("rgbt-retrieval", data, out=tmp_path / "out", rows=["squeezenet1_1", "alexnet"])
     rows = {(r["table"], r["dataset"], r["model"], r["figure"]): r for r in done.rows}
@@ -98,6 +99,7 @@ def test_the_models_that_the_paper_reranks_are_reranked(data, tmp_path, monkeypa
     assert 0 <= rows[1, "r2former", "R@1"] <= 100
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named_with_where_to_get_it(data, tmp_path):
     done = reproduce("rgbt-retrieval", data, out=tmp_path / "out", rows=["squeezenet1_1", "alexnet"])
     assert "https://github.com/JinyuanLiu-CV/TarDAL" in done.missing["m3fd"]

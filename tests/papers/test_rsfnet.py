@@ -28,6 +28,7 @@ def test_every_figure_has_its_recipe_and_every_recipe_its_figures():
     assert {path.stem for path in OF_THE_PAPER} == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", OF_THE_PAPER, ids=lambda path: path.stem)
 def test_a_recipe_is_the_papers_setting(path):
     recipe: Any = read_recipe(path)
@@ -53,6 +54,7 @@ COUNTED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", COUNTED)
 def test_a_recipes_network_has_the_published_counts(path):
     figures = {row["figure"]: row for row in beside_published(path.stem, read_recipe(path), None)}

@@ -72,6 +72,7 @@ def one_row(recipe, tmp_path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_rows_are_trained_and_stand_beside_the_paper(one_row, street, tmp_path):
     out = tmp_path / "out"
     empty = reproduce("vpr-finetuning", street, recipes=one_row, out=out)

@@ -49,6 +49,7 @@ def trained(request, street, tmp_path_factory):
     return out / "best.safetensors"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_describes_as_it_was_evaluated(trained, street):
     descriptor = Descriptor.load(str(trained))
     frames = open_frames(street / "street")
@@ -83,6 +84,7 @@ def crossband(monkeypatch, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_a_checkpoint_indexes_and_finds(trained, street, tmp_path, crossband):
     gallery = tmp_path / "gallery"
     crossband("index", street / "street", "--gallery", gallery, "--model", trained, "--band", "rgb")
@@ -91,6 +93,7 @@ def test_a_checkpoint_indexes_and_finds(trained, street, tmp_path, crossband):
     assert found[0]["frame"] == "day3"
 
 
+@pytest.mark.slow
 def test_a_fitted_checkpoint_needs_the_very_network_it_was_fitted_on(trained, street, tmp_path):
     frames = open_frames(street / "street")
     fitted = fit_descriptor([frames], Descriptor.load(str(trained)), 4, store=tmp_path / "store")

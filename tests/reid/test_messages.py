@@ -41,6 +41,7 @@ def test_a_recipe_says(vehicles, case):  # noqa: F811
     assert_says(lambda: task_of(vehicles, **changes), words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SEARCHES)
 def test_a_search_says(made, case):  # noqa: F811
     root, checkpoint = made

@@ -32,6 +32,7 @@ def made(tmp_path_factory) -> tuple[Path, Path]:
     return root, Path(run.checkpoint)
 
 
+@pytest.mark.slow
 def test_matches_are_the_nearest_frames_by_the_sum_of_features(made):
     root, checkpoint = made
     frames = Frames.read(root / "vehicles" / "frames.parquet")

@@ -94,6 +94,7 @@ def task_of(vehicles: Path, **changes: Any):
     return find_task("reidentification").build(recipe, vehicles)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bands", [["tir"], ["rgb", "nir"], ["rgb", "nir", "tir"]])
 @pytest.mark.parametrize("loss", [{}, {"coherence": 0.001, "class_aware": 1.0}])
 def test_any_list_of_bands_trains_through_the_same_code(vehicles, tmp_path, bands, loss):
@@ -135,6 +136,7 @@ def test_training_learns_the_identities_it_is_shown(vehicles):
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [True, False])
 def test_batchnorm_learns_its_statistics_unless_it_is_frozen(vehicles, tmp_path, frozen):
     from safetensors.torch import load_file
@@ -220,6 +222,7 @@ def gaps(tmp_path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_missing_bands_and_corrupt_images_are_counted_said_and_do_not_stop_an_epoch(gaps, tmp_path, capsys):
     loss = {"coherence": 0.001, "class_aware": 1.0}
     run = train(read_recipe(content(loss=loss)), [], tmp_path / "run", data_root=gaps)
@@ -240,6 +243,7 @@ def test_missing_bands_and_corrupt_images_are_counted_said_and_do_not_stop_an_ep
     assert "queries: 1 bands are missing and 0 images cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_stands_in_a_missing_band_does_not_count(gaps):
     task = task_of(gaps, data={"crop": 0, "flip": 0.0})
     row = task.items.frames.names.index("v0c1")
@@ -286,6 +290,7 @@ def test_an_identity_in_one_camera_only_is_dropped_and_said(vehicles, tmp_path, 
     assert "4 with nothing left of it" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_re_ranked_figures_stand_beside_the_others_where_asked_for(vehicles):
     found = task_of(vehicles, scoring={"rerank": True}).test()["test"]
     assert found["reranked"]["n_queries"] == found["n_queries"]

@@ -39,6 +39,7 @@ def test_an_8_bit_photograph_is_shown_as_it_is():
     assert colors(thumbnail(Image(pixels), Band.RGB)) == {(10, 200, 30)}
 
 
+@pytest.mark.slow
 def test_right_is_green_and_wrong_is_red(tmp_path, make_pairs):
     path = make_pairs(tmp_path, n=1) / "rgb" / "0000.png"
     assert GREEN in colors(strip([[Tile(path, "rgb", "a", right=True)]]))
@@ -53,6 +54,7 @@ def test_rows_of_unequal_length_make_one_sheet(tmp_path):
     assert many.height > one.height
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, b"", b"not an image"])
 def test_an_image_that_is_gone_or_damaged_is_a_gray_tile(tmp_path, content):
     if content is not None:

@@ -107,6 +107,7 @@ def fitted(tmp_path, pairs, lite):
     return descriptor, descriptor.save(tmp_path / "small.safetensors")
 
 
+@pytest.mark.slow
 def test_a_saved_descriptor_gives_the_same_identity_and_vectors(fitted, pairs):
     before, path = fitted
     after = Descriptor.load(str(path), Options(device="cpu"))

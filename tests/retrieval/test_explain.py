@@ -63,6 +63,7 @@ def test_the_explanation_holds_every_part(explained):
         assert plain["hubness"]["hub"] in frames.names
 
 
+@pytest.mark.slow
 def test_distances_agree_with_the_ranks_of_the_benchmark(explained):
     found, _, _ = explained
     for model, run in zip(found.models, found.result.runs, strict=True):
@@ -72,6 +73,7 @@ def test_distances_agree_with_the_ranks_of_the_benchmark(explained):
             assert run.ranks.ranks[curve.row] == curve.rank == nearer + 1
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_and_asks_nothing(explained):
     text = explained[2].read_text(encoding="utf-8")
     assert not re.search(r"url\(|@import|https?://|<script", text)
@@ -101,6 +103,7 @@ FRAME = """<iframe src="page.html" style="width:{width}px;height:900px;border:0"
 onload = () => setTimeout(() => document.title = 'probe ' + JSON.stringify(window.told), 400)</script>"""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: the page cannot be opened")
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_browser_shows_it_without_errors_requests_or_sideways_scrolling(explained, tmp_path, width):
@@ -134,6 +137,7 @@ def test_a_browser_shows_it_without_errors_requests_or_sideways_scrolling(explai
     assert "CONSOLE" not in done.stderr
 
 
+@pytest.mark.slow
 def test_named_queries_are_drawn_and_unknown_ones_are_one_sentence(explained, tmp_path):
     frames, options = explained[1], Options(size=(64, 64), device="cpu")
     asked = {"store": tmp_path, "options": options, "masks": None, "projections": ()}

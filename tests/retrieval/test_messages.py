@@ -327,6 +327,7 @@ MESSAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MESSAGES)
 def test_the_message_says(at, case):
     call, words, *parameter = MESSAGES[case]

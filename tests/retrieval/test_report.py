@@ -56,6 +56,7 @@ def report(tmp_path_factory, make_pairs):
     return result, write_report(result, frames, out).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_it_asks_nothing_of_any_network(report):
     page = Page(report[1])
     assert page.links

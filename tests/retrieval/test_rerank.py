@@ -158,6 +158,7 @@ def test_models_that_nothing_reranks_keep_their_order(pairs, small, tmp_path):
 LITE = "efficientnet_lite0@blocks.4:avg+center"
 
 
+@pytest.mark.slow
 def test_a_benchmark_says_what_a_search_gives_and_what_the_descriptor_alone_would(pairs, small, tmp_path):
     given = {"store": tmp_path / "store", "options": small}
     (plain,) = benchmark(pairs, [LITE], "rgb", "tir", rerank=0, **given).runs
@@ -171,6 +172,7 @@ def test_a_benchmark_says_what_a_search_gives_and_what_the_descriptor_alone_woul
         benchmark(pairs, [LITE], "rgb", "tir", rerank=-1, **given)
 
 
+@pytest.mark.slow
 def test_a_gallery_that_keeps_local_features_needs_no_images(make_pairs, small, tmp_path):
     root = make_pairs(tmp_path / "pairs", n=6, bands=("rgb", "tir"))
     frames = open_frames(root)

@@ -144,6 +144,7 @@ def test_csls_is_its_own_definition_and_pushes_hubs_away():
     assert (distances.argmin(1) == 7).mean() < (similar.argmax(1) == 7).mean()
 
 
+@pytest.mark.slow
 def test_a_folder_is_searched_frame_by_frame_and_together(make_pairs, small, tmp_path):
     root = make_pairs(tmp_path / "walk", n=11, bands=("rgb", "tir"))
     for band in ("rgb", "tir"):  # names whose numbers are not of one length

@@ -106,6 +106,7 @@ def test_a_picture_is_taken_with_its_thermal_image_or_without(checkpoint, labele
     assert "some frames have no" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_several_networks_answers_stand_side_by_side_with_the_truth(checkpoint, labeled, tmp_path):
     other = checkpoint_of(tmp_path / "other.safetensors", fusion="sum")
     manifest = labeled.write(labeled.root / "frames.parquet")
@@ -145,6 +146,7 @@ def test_what_is_wrong_is_named(checkpoint, labeled, tmp_path):
         load_segmenter(other)
 
 
+@pytest.mark.slow
 def test_a_loaded_network_is_the_deployed_form_of_the_trained_one(tmp_path):
     path = checkpoint_of(tmp_path / "a.safetensors", multi_branch=True)
     loaded = load_segmenter(path)

@@ -187,6 +187,7 @@ def test_the_authors_training_learns_with_its_heads_and_two_rates(yard, tmp_path
     assert "auxiliary.stride8.0.0.weight" in load_file(tmp_path / "run" / "best.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [("bisenetv2", {"auxiliary": True}), ("egfnet", {"auxiliary": True, "encoder": "resnet18"}), ("mfnet", {})],
@@ -220,6 +221,7 @@ def test_a_base_is_changed_key_by_key(tmp_path):
         read_recipe(tmp_path / "row.yaml")
 
 
+@pytest.mark.slow
 def test_a_network_that_loses_bands_while_training_reads_each_alone(yard, tmp_path):
     model = {"name": "band_fusion", "options": {"width": 16, "frozen": 0}, "pretrained": False}
     content = recipe(

@@ -306,6 +306,7 @@ def decoders():
     made.close()
 
 
+@pytest.mark.slow
 def test_a_decoder_that_is_killed_is_replaced_and_the_request_goes_on(decoders):
     source = Source("a", data=png(np.full((4, 5), 9, np.uint8)))
     assert decoders.pixels(source, Band.TIR).pixels.shape == (4, 5)
@@ -325,6 +326,7 @@ def test_a_decoder_that_hangs_is_ended(decoders, monkeypatch):
     assert decoders.pids[0] != before
 
 
+@pytest.mark.slow
 def test_an_image_beyond_the_limits_is_refused_before_it_is_decoded(decoders):
     with pytest.raises(ImageFault, match="pixels"):
         decoders.guess(bomb(60_000, 60_000))

@@ -34,6 +34,7 @@ def test_nothing_of_the_extra_is_imported_with_the_package():
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_sentence(crossband, gallery, tmp_path, monkeypatch):  # noqa: F811
     refused(crossband("serve", "--gallery", "gone"), "gone", "--gallery")
     (tmp_path / "empty").mkdir()

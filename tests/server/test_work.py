@@ -94,6 +94,7 @@ def test_a_folder_is_indexed_and_followed_to_its_end(writable, folder):
 SLEEPER = "import sys, time; time.sleep(60)"
 
 
+@pytest.mark.slow
 def test_jobs_are_queued_canceled_and_followed_again(tmp_path, monkeypatch):
     begun = []
     real = subprocess.Popen
@@ -117,7 +118,7 @@ def test_jobs_are_queued_canceled_and_followed_again(tmp_path, monkeypatch):
     again._children[second].send_signal(signal.SIGKILL)  # one that died without a word is started anew
     wait(lambda: begun == [first, second, second])
     died = spec.get("pid")  # not written yet, perhaps
-    assert json.loads((tmp_path / f"{second}.json").read_text())["pid"] != died
+    wait(lambda: json.loads((tmp_path / f"{second}.json").read_text())["pid"] != died)
     again.cancel(second)
     again.close()
     with pytest.raises(KeyError):

@@ -59,6 +59,7 @@ def test_traffic_has_all_sorts_with_numbers_of_their_own(city):
     assert any(a.vehicle and not a.running for a in traffic.actors)
 
 
+@pytest.mark.slow
 def test_a_route_stays_on_the_road(city):
     route = plan_route(city, np.random.default_rng(0))
     scene = Scene(city.mesh)
@@ -93,6 +94,7 @@ def test_the_top_of_a_nadir_image_points_to_its_heading():
     assert right[1] < -5
 
 
+@pytest.mark.slow
 def test_the_map_is_north_up_and_agrees_with_the_ground(city):
     x0, y0, _x1, _y1, _ = city.blocks[0]
     scene = Scene(city.mesh)

@@ -54,6 +54,7 @@ def test_clouds_keep_a_roof_warm_at_night():
     assert below_air[0] > below_air[1] + 1
 
 
+@pytest.mark.slow
 def test_contrast_of_roof_and_wall_crosses_over_at_dawn_and_at_dusk():
     hours = np.arange(0, 24, 0.5)
     difference = np.array([_lit(h, M.ROOF_TILE) - _lit(h, M.BRICK, SOUTH) for h in hours])

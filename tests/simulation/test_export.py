@@ -7,6 +7,8 @@ from crossband.errors import CrossbandError
 from crossband.io import read_image
 from crossband.simulation import contact_sheet, export_coco, export_mfnet, export_pst900
 
+pytestmark = pytest.mark.slow
+
 
 def test_mfnet(drive, tmp_path):
     out = export_mfnet(drive, tmp_path)

@@ -6,6 +6,8 @@ import pytest
 from crossband.simulation.presets import plan
 from crossband.simulation.studio import Misalignment
 
+pytestmark = pytest.mark.slow
+
 
 def _sampled(image, x, y):
     """Bilinear values of an image at positions whose pixel centers lie at (0.5, 0.5)."""
@@ -23,7 +25,6 @@ def pair(studio):
     return shot, studio.take(shot, Misalignment(), samples=4)
 
 
-@pytest.mark.slow
 def test_the_flow_warps_one_camera_onto_the_other_within_half_a_pixel(studio, pair):
     """Found by search: of all small shifts of the flow, none matches the aligned picture better."""
     shot, take = pair

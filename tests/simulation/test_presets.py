@@ -4,6 +4,7 @@ import pytest
 from crossband.simulation.presets import PRESETS, _street_cameras, plan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(PRESETS))
 @pytest.mark.parametrize("frames", [1, 47])
 def test_a_plan_has_as_many_shots_as_asked_with_names_of_their_own(city, name, frames):

@@ -81,6 +81,7 @@ def test_a_running_engine_is_the_hottest_part_of_a_car(body):
     assert cold.heat.max() < 1 < 20 < mesh.heat.max()
 
 
+@pytest.mark.slow
 def test_a_running_car_glows_at_its_engine_in_the_picture(studio):
     shot = plan("vehicles", studio.city, 2, (48, 64), 1)[0]
     shot = dataclasses.replace(shot, conditions=Conditions(23.0))
@@ -92,6 +93,7 @@ def test_a_running_car_glows_at_its_engine_in_the_picture(studio):
     assert picture.temperature[car].max() > picture.temperature[others].max() + 8
 
 
+@pytest.mark.slow
 def test_a_black_night_blinds_rgb_and_not_thermal(studio):
     shot = plan("driving", studio.city, 10, (48, 64), 0)[7]
     assert shot.conditions.name == "night"

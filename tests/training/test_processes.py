@@ -87,6 +87,39 @@ def test_a_process_killed_by_the_system_goes_on_to_the_same_weights(
         assert all(torch.equal(value, states[1][part][name]) for name, value in states[0][part].items())
 
 
+@pytest.mark.slow
+def test_two_processes_of_torchrun_are_killed_and_one_goes_on_to_the_same_losses(
+    recipe, street, tmp_path, one_thread
+):
+    content = recipe(trainer={"epochs": 2, "batch_size": 2, "accumulate": 2}, optimizer={"schedule": "cosine"})
+    (tmp_path / "script.py").write_text(SCRIPT)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*torchrun, str(tmp_path / "script.py"), json.dumps(content), str(tmp_path / "two"), str(street)]
+    two = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        _wait_for(tmp_path / "two" / "state.pt", two)
+    finally:
+        os.killpg(two.pid, signal.SIGKILL)  # torchrun and what it started
+        two.wait()
+    reached = torch.load(tmp_path / "two" / "state.pt", weights_only=True)
+    assert not reached["finished"]
+    assert reached["step"] >= 2
+    for name in ("two", "whole"):
+        train(read_recipe(content), (), tmp_path / name, data_root=street)
+    assert figures(tmp_path / "two", "loss") == pytest.approx(figures(tmp_path / "whole", "loss"), abs=1e-5)
+    one, other = (torch.load(tmp_path / n / "state.pt", weights_only=True)["network"] for n in ("whole", "two"))
+    for name, value in one.items():
+        assert torch.allclose(value, other[name], atol=1e-4), name
+
+
+def test_a_run_goes_on_with_other_processes_but_not_with_another_batch(recipe):
+    from crossband.training.engine import _same_recipe
+
+    one = read_recipe(recipe(trainer={"processes": 2}))
+    assert _same_recipe(read_recipe(recipe()), one.model_dump_json())
+    assert not _same_recipe(read_recipe(recipe(trainer={"batch_size": 8})), one.model_dump_json())
+
+
 def _wait_for(path: Path, process: subprocess.Popen) -> None:
     end = time.monotonic() + 300
     while not path.is_file():

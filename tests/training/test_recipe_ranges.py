@@ -129,6 +129,7 @@ def allowed(task: str, name: str, inside: str, what: str, field: FieldInfo) -> b
     return bool in kinds and what == "true"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", HOSTILE)
 def test_every_field_takes_what_it_can_use_and_refuses_the_rest_in_a_sentence(what):
     wrong = []
@@ -219,6 +220,7 @@ def test_the_largest_seed_seeds_everything_random():
     np.random.default_rng([largest, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(RECIPES.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_our_own_recipes_lie_in_the_ranges(path):
     if "task" in yaml.safe_load(path.read_text()) or "base" in yaml.safe_load(path.read_text()):

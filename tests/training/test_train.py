@@ -30,6 +30,7 @@ def run(recipe, out, street, *overrides):
     return train(read_recipe(recipe, overrides), (), out, data_root=street)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "aggregator"), [("triplet", "gem"), ("contrastive", "netvlad"), ("arcface", "mixvpr")]
 )
@@ -45,6 +46,7 @@ def test_every_loss_trains_every_aggregator(recipe, street, tmp_path, loss, aggr
     assert done.best == max(figures(tmp_path, "val/fcm@2"))
 
 
+@pytest.mark.slow
 def test_sgm_trains_across_bands_against_a_classifier_of_them(recipe, street, tmp_path):
     sgm = {"aggregator": "netvlad", "options": {"clusters": 4, "narrow": 8}, "freeze_batchnorm": False}
     bands = {"query_bands": ["tir"], "gallery_bands": ["rgb"]}
@@ -72,6 +74,7 @@ def test_the_recipe_of_sgm_is_the_network_that_the_retrieval_paper_measures():
     assert (sgm.data.query_bands, sgm.data.gallery_bands) == (["tir"], ["rgb"])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_says_what_it_is_and_loads_strictly(recipe, street, tmp_path):
     content = recipe(loss={"name": "arcface"}, trainer={"epochs": 1})
     done = run(content, tmp_path, street)
@@ -136,6 +139,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
     assert figures(tmp_path / "whole", "val/fcm@2") == figures(tmp_path / "killed", "val/fcm@2")
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(recipe, street, tmp_path):
     run(recipe(trainer={"epochs": 1}), tmp_path, street)
     before = (tmp_path / "state.pt").stat().st_mtime_ns
@@ -145,6 +149,7 @@ def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(recipe, s
         run(recipe(trainer={"epochs": 2}), tmp_path, street)
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_version_with_fewer_keys_goes_on(recipe, street, tmp_path):
     from crossband.checkpoints import read_state, write_state
 
@@ -166,6 +171,7 @@ def test_a_damaged_state_is_named_and_never_unpickled(recipe, street, tmp_path):
         run(recipe(), tmp_path, street)
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_and_the_early_stop_follow_val(recipe, street, tmp_path, monkeypatch):
     from crossband.retrieval.tasks.places import Places
 
@@ -177,6 +183,7 @@ def test_the_best_checkpoint_and_the_early_stop_follow_val(recipe, street, tmp_p
     assert len(figures(tmp_path, "train/loss")) == 4
 
 
+@pytest.mark.slow
 def test_val_may_be_measured_rarely_and_the_last_epoch_always_is(recipe, street, tmp_path, monkeypatch):
     from crossband.retrieval.tasks.places import Places
 
@@ -205,6 +212,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_images(recipe, str
         run(recipe(), tmp_path, street)
 
 
+@pytest.mark.slow
 def test_bands_may_be_crossed_and_mixed(recipe, street, tmp_path):
     content = recipe(data={"query_bands": ["rgb"], "gallery_bands": ["tir", "rgb"]}, trainer={"epochs": 1})
     run(content, tmp_path, street)
@@ -212,18 +220,21 @@ def test_bands_may_be_crossed_and_mixed(recipe, street, tmp_path):
     assert (tests["n_queries"], tests["n_gallery"]) == (5, 16)
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains(recipe, street, tmp_path):
     run(recipe(trainer={"epochs": 1, "precision": "bf16-mixed"}), tmp_path, street)
     assert all(map(math.isfinite, figures(tmp_path, "loss")))
     assert all(v.dtype != torch.bfloat16 for v in load_file(tmp_path / "best.safetensors").values())
 
 
+@pytest.mark.slow
 def test_reading_in_other_processes_changes_nothing(recipe, street, tmp_path):
     for workers in (0, 2):
         run(recipe(trainer={"epochs": 1, "workers": workers}), tmp_path / str(workers), street)
     assert figures(tmp_path / "0", "loss") == figures(tmp_path / "2", "loss")
 
 
+@pytest.mark.slow
 def test_the_log_has_speed_and_the_share_of_mining(recipe, street, tmp_path):
     run(recipe(), tmp_path, street)
     assert all(rate > 0 for rate in figures(tmp_path, "train/images_per_s"))
@@ -231,6 +242,7 @@ def test_the_log_has_speed_and_the_share_of_mining(recipe, street, tmp_path):
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
+@pytest.mark.slow
 def test_training_leaves_the_caller_s_random_state_alone(recipe, street, tmp_path):
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -253,6 +265,7 @@ def test_the_query_itself_may_be_a_positive_and_neighbors_negatives(recipe, stre
             assert (query == positive) == itself
 
 
+@pytest.mark.slow
 def test_the_samples_of_an_epoch_depend_on_the_seed_and_the_epoch_alone(recipe, street):
     from crossband.training.task import find_task
 
@@ -264,6 +277,7 @@ def test_the_samples_of_an_epoch_depend_on_the_seed_and_the_epoch_alone(recipe, 
     assert samples(1, 0) != samples(1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_that_cannot_be_read_is_named_and_left_out(recipe, tmp_path, workers, capsys):
     from ..street import write_street
@@ -282,6 +296,7 @@ def test_a_device_that_is_not_here_is_named(recipe, street, tmp_path):
             verb(recipe(trainer={"device": "cuda"}))
 
 
+@pytest.mark.slow
 def test_whitening_is_fitted_on_the_training_images_before_a_test(recipe, street, tmp_path):
     content = recipe(trainer={"epochs": 1})
     content["model"] |= {"aggregator": "netvlad", "options": {"clusters": 4, "whiten": 8}}

@@ -157,6 +157,7 @@ MESSAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MESSAGES)
 def test_the_message_says(at, case):
     call, words = MESSAGES[case]

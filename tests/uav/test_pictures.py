@@ -36,6 +36,7 @@ def folder(tmp_path):
     return tmp_path / "in"
 
 
+@pytest.mark.slow
 def test_a_folder_gives_tables_and_pictures_that_agree(checkpoint, folder, tmp_path):
     found = detect_pictures(folder, checkpoint, tmp_path / "out", least=0.5)
     assert found.frames == ["0", "1", "2"]
@@ -52,6 +53,7 @@ def test_a_folder_gives_tables_and_pictures_that_agree(checkpoint, folder, tmp_p
     assert PIL.Image.open(tmp_path / "out" / "1.jpg").width == 64
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_where_it_was(checkpoint, folder, tmp_path, monkeypatch):
     whole = detect_pictures(folder, checkpoint, tmp_path / "whole")
     real, calls = pictures.detect_pixels, []

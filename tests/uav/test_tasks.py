@@ -80,6 +80,7 @@ class Killed(BaseException):
     """A death in the middle."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["translation", "detection", "center"])
 def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
     recipe, world, tmp_path, monkeypatch, task
@@ -117,6 +118,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_left_alone(
     assert len(measured) == (2 if content.trainer.precision == "auto" else 0)  # the run that goes on keeps it
 
 
+@pytest.mark.slow
 def test_the_discriminators_are_trained_and_not_kept(recipe, world, tmp_path):
     from safetensors.torch import load_file
 
@@ -164,6 +166,7 @@ def test_the_last_stride_of_a_resnet_can_be_taken_away():
     assert encoder(torch.zeros(1, 3, 64, 64)).shape[-2:] == (4, 4)
 
 
+@pytest.mark.slow
 def test_a_labeling_starts_from_an_imagenet_encoder_and_is_read_again(recipe, world, tmp_path):
     from crossband.uav.networks import read_labeler
     from crossband.uav.stages import label_image

@@ -13,6 +13,7 @@ import typer
 from ..errors import CrossbandError
 
 if TYPE_CHECKING:
+    from ..engines import Engine
     from ..frames import Frames
     from ..retrieval import Options
 
@@ -95,6 +96,13 @@ WhereOption = Annotated[
 _GALLERY = "a folder, s3://BUCKET/PREFIX (gs://, az://) or milvus://HOST:PORT/NAME"
 GalleryOption = Annotated[str, typer.Option(help=f"the gallery: {_GALLERY}")]
 GalleryArgument = Annotated[str, typer.Argument(help=_GALLERY)]
+EngineOption = Annotated[
+    str, typer.Option(help="who does the work: local, or ray, the workers of a Ray cluster")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(help="of the Ray cluster, as HOST:PORT; RAY_ADDRESS, or one started here, without"),
+]
 GalleriesOption = Annotated[list[str], typer.Option(help=f"a gallery: {_GALLERY}; may be repeated")]
 
 
@@ -156,6 +164,20 @@ class Reading:
         """Return the options as the library has them; the frames' own statistics where that is wanted."""
         measure = measured if self.set_statistics else None
         return read_options(self.size, self.normalize, self.weights, self.device, measure, self.view, self.turn)
+
+
+@dataclass(frozen=True)
+class Working:
+    """Who does the work of a verb."""
+
+    engine: EngineOption = "local"
+    address: AddressOption = None
+
+    def open(self) -> Engine:
+        """Open the engine; it is refused before any work."""
+        from ..engines import open_engine
+
+        return open_engine(self.engine, self.address)
 
 
 @dataclass(frozen=True)

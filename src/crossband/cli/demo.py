@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ._app import app
-from ._arguments import ModelsOption, WeightsOption, model_names, read_size
+from ._arguments import ModelsOption, WeightsOption, Working, model_names, read_size, takes
 from ._printing import print_table
 
 
@@ -30,6 +30,7 @@ def demo(
 
 
 @app.command("simulate")
+@takes(Working)
 def simulate_(
     preset: Annotated[
         str, typer.Option(help="retrieval, places, vehicles, driving, uav or flight")
@@ -55,6 +56,8 @@ def simulate_(
         "city"
     ),
     layout: Annotated[str | None, typer.Option(help="also export to OUT/LAYOUT: mfnet, pst900 or coco")] = None,
+    *,
+    working: Working,
 ) -> None:
     """Render aligned RGB, NIR and thermal images of a city, with every label.
 
@@ -74,5 +77,6 @@ def simulate_(
         eight_bit=eight_bit,
         samples=samples,
         layout=layout,
+        engine=working.open(),
     )
     print(f"{out / 'frames.parquet'}: {len(made)} frames, {', '.join(band.value for band in made.bands)}")

@@ -25,6 +25,7 @@ from ._arguments import (
     StoreOption,
     UnitsOption,
     WeightsOption,
+    Working,
     takes,
 )
 from ._printing import print_json, print_table
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
-@takes(FramesReading)
+@takes(FramesReading, Working)
 def index(
     source: FramesArgument,
     gallery: GalleryOption,
@@ -54,6 +55,7 @@ def index(
     ] = False,
     *,
     reading: FramesReading,
+    working: Working,
     as_json: JsonOption = False,
 ) -> None:
     """Add images to a gallery for searching; what is already there is not computed again.
@@ -64,6 +66,7 @@ def index(
 
     if not gallery.strip():
         raise CrossbandError("--gallery is empty; give a folder, as in --gallery gallery")
+    engine = working.open()
     alone = band[0] if band and len(band) == 1 else None
     frames = reading.frames(source, alone)
     added = run(
@@ -76,6 +79,7 @@ def index(
         store=reading.store,
         workers=reading.workers,
         local=local,
+        engine=engine,
     )
     for fault in added.faults:
         print(f"left out: {fault}", file=sys.stderr)

@@ -19,6 +19,7 @@ from ._arguments import (
     Reading,
     RerankOption,
     SequenceOption,
+    Working,
     takes,
     with_units,
 )
@@ -26,7 +27,7 @@ from ._printing import print_json, print_table
 
 
 @app.command()
-@takes(Comparing)
+@takes(Comparing, Working)
 def benchmark(
     source: FramesArgument,
     models: ModelsOption = "crossband",
@@ -54,6 +55,7 @@ def benchmark(
     likely: LikelyOption = 0.5,
     *,
     comparing: Comparing,
+    working: Working,
     as_json: JsonOption = False,
 ) -> None:
     """Measure which model finds the right image in the other band, in every direction.
@@ -66,6 +68,7 @@ def benchmark(
     from ..retrieval import benchmark as run
     from ..retrieval.benchmark import check_own_results
 
+    engine = working.open()
     frames, settings = comparing.run(source, models, query, gallery, out)
     check_own_results(out)
     result = run(
@@ -77,6 +80,7 @@ def benchmark(
         sequence=sequence,
         csls=csls,
         likely=likely,
+        engine=engine,
         **settings,
     )
     report = result.report(out, published_retrieval)

@@ -15,15 +15,18 @@ from ._arguments import (
     RigOption,
     RootOption,
     UnitsOption,
+    Working,
     key_values,
     listed,
     named_path,
     read_size,
+    takes,
 )
 from ._printing import print_json, print_table
 
 
 @app.command("segment")
+@takes(Working)
 def segment_(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGE...", help="images, folders of pairs or manifests")
@@ -45,6 +48,8 @@ def segment_(
     units: UnitsOption = None,
     rig: RigOption = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "cpu",
+    *,
+    working: Working,
     as_json: JsonOption = False,
 ) -> None:
     """Segment images: a PNG of classes, a colored overlay, and the share of each class.
@@ -74,6 +79,7 @@ def segment_(
         compare=named,
         device=device,
         rig=rig,
+        engine=working.open(),
     )
     if as_json:
         print_json([one.to_dict() for one in found])

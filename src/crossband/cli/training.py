@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -22,11 +23,15 @@ def train_(
 ) -> None:
     """Train the network that a recipe describes.
 
+    Several processes: trainer.processes=2, or on several machines torchrun ... -m crossband train ...
+
     Example: crossband train recipes/vpr/city_gem_triplet.yaml trainer.epochs=5 --data-root data --out out/gem
     """
     from ..training import train
 
     done = train(recipe, overrides or (), out, data_root=data_root)
+    if int(os.environ.get("RANK", 0)):  # torchrun's first process speaks for all
+        return
     if as_json:
         print_json(done.to_dict())
     else:

@@ -17,7 +17,9 @@ from ._arguments import (
     RadiusOption,
     UnitsOption,
     WhereOption,
+    Working,
     conditions,
+    takes,
 )
 from ._printing import print_json, print_table
 
@@ -75,6 +77,7 @@ def localize_(
 
 
 @app.command("detect")
+@takes(Working)
 def detect_(
     source: Annotated[
         Path, typer.Argument(metavar="SOURCE", help="a picture, a folder of pictures, a video, or a flight")
@@ -101,6 +104,8 @@ def detect_(
     radius: RadiusOption = None,
     where: WhereOption = None,
     device: DeviceOption = "cpu",
+    *,
+    working: Working,
     as_json: JsonOption = False,
 ) -> None:
     """Find objects in thermal pictures.
@@ -122,7 +127,13 @@ def detect_(
         if radius is not None or where:
             raise CrossbandError("--radius and --where are of a flight; give --models too")
         found = detect_pictures(
-            source, checkpoint, out or Path("detected"), units=units, device=device, **given
+            source,
+            checkpoint,
+            out or Path("detected"),
+            units=units,
+            device=device,
+            engine=working.open(),
+            **given,
         )
         if as_json:
             print_json(found.counts if count else found.to_pandas().to_dict("records"))
@@ -130,6 +141,8 @@ def detect_(
         print_table(pd.DataFrame([found.counts]) if count else found.to_pandas())
         print(f"{len(found.to_pandas())} boxes in {len(found.frames)} pictures: {found.out}")
         return
+    if working != Working():
+        raise CrossbandError("a flight's stages follow one another on this machine; leave --engine out")
     if checkpoint is not None or count:
         raise CrossbandError(
             "a flight with a map takes its networks from --models; leave --checkpoint and --count out"

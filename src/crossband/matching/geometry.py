@@ -74,7 +74,7 @@ def consensus(
     if not len(factor):
         return none
     offset = there[first] - factor * here[first]
-    agree = np.abs(factor[:, None] * here + (offset[:, None] - there)) < threshold
+    agree = _square(factor[:, None] * here + (offset[:, None] - there)) < threshold**2
     best = int(agree.sum(1).argmax())
     return _refined(here, there, threshold, Consensus(factor[best], offset[best], agree[best]))
 
@@ -89,8 +89,13 @@ def _refined(here: np.ndarray, there: np.ndarray, threshold: float, found: Conse
         spread = float((np.abs(centered) ** 2).sum())
         factor = (centered.conj() * (theirs - theirs.mean())).sum() / max(spread, 1e-6)
         offset = theirs.mean() - factor * mine.mean()
-        inliers = np.abs(factor * here + offset - there) < threshold
+        inliers = _square(factor * here + offset - there) < threshold**2
         if inliers.sum() < found.inliers.sum():
             break
         found = Consensus(complex(factor), complex(offset), inliers)
     return found
+
+
+def _square(numbers: np.ndarray) -> np.ndarray:
+    """Squared absolute values: no square root, which is most of the time of ``np.abs``."""
+    return np.square(numbers.real) + np.square(numbers.imag)

@@ -7,6 +7,7 @@ docs/matching.md measures on (``python -m benchmarks.matching calibrate``).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,8 +67,7 @@ class Evidence:
         if n < 3:
             return float(n), 0.0, 0.0, 0.0
         where = here[inliers]
-        points = np.stack([where.real / grid[1], where.imag / grid[0]])
-        narrow = float(np.sqrt(max(np.linalg.eigvalsh(np.cov(points))[0], 0.0) * 12))
+        narrow = math.sqrt(max(_least_variance(where.real / grid[1], where.imag / grid[0]), 0.0) * 12)
         return float(n), n / len(here), min(narrow, 1.0), float(similarity[inliers].mean())
 
     def strength(self) -> np.ndarray:
@@ -140,6 +140,13 @@ class SamePlace:
         weights, bias = (self.weights, self.bias) if alone else (self.listed_weights, self.listed_bias)
         odds = evidence.features() @ np.array(weights) + bias
         return 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
+
+
+def _least_variance(x: np.ndarray, y: np.ndarray) -> float:
+    """The variance of points along the direction in which it is least."""
+    x, y = x - x.mean(), y - y.mean()
+    xx, yy, xy = (float(np.dot(a, b)) / (len(x) - 1) for a, b in ((x, x), (y, y), (x, y)))
+    return (xx + yy) / 2 - math.hypot((xx - yy) / 2, xy)
 
 
 def _weights(values: list[float], count: int) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
+from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, results_kind, write_file
 from ..frames import Frames
@@ -217,6 +218,7 @@ def benchmark(
     options: Options = DEFAULT_OPTIONS,
     max_memory: int = DEFAULT_MEMORY,
     workers: int | None = None,
+    engine: Engine = IN_PROCESS,
 ) -> Benchmark:
     """Measure models on frames, in every direction between their bands.
 
@@ -243,6 +245,8 @@ def benchmark(
         likely: the probability of one place from which on a match counts as found.
         options: how images are read and where weights lie.
         max_memory: bytes for distances and tiles.
+        workers: threads that read, and on a CPU run the encoder.
+        engine: who describes the images; see :func:`crossband.embed`.
 
     Raises:
         CrossbandError: frames that cannot be benchmarked, an unknown model, or missing weights.
@@ -259,7 +263,18 @@ def benchmark(
     for descriptor in loaded:
         reranking = Reranking.of(descriptor, rerank_features, options.weights) if rerank else None
         plan = Plan(
-            rule, store, misaligned, own_means, reranking, rerank, max_memory, workers, sequence, csls, likely
+            rule,
+            store,
+            misaligned,
+            own_means,
+            reranking,
+            rerank,
+            max_memory,
+            workers,
+            sequence,
+            csls,
+            likely,
+            engine,
         )
         for run, found in measure(frames, descriptor, ways, plan):
             runs.append(run)

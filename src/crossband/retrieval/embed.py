@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ import torch
 
 from ..bands import Band, parse_band
 from ..data.preprocess import Preprocess
+from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
 from ..io.images import decode_image, read_bytes
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from .rerank import Reranking
 
 __all__ = ["BandEmbedding", "Embedding", "embed"]
+
+_BLOCK = 32  # images for a worker of a cluster: a second or two of work, done again if it dies
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ def embed(
     reranking: Reranking | None = None,
     local_store: str | Path | None = None,
     options: Options = DEFAULT_OPTIONS,
+    engine: Engine = IN_PROCESS,
 ) -> Embedding:
     """Describe every image of some bands, once.
 
@@ -151,6 +155,7 @@ def embed(
             in the same folder.
         local_store: another folder for them.
         options: how images are read and where weights lie.
+        engine: who reads and describes: this process, or a cluster's workers, which send the vectors here.
 
     Raises:
         CrossbandError: no frames have the band, or none of a band's images can be used.
@@ -162,21 +167,22 @@ def embed(
     stored = [DescriptorStore(store, descriptor.fingerprint)]
     if reranking is not None:
         stored.append(reranking.store(local_store or store))
-    lanes = _Lanes.for_device(descriptor.device, workers)
+    lanes = _Lanes.for_device(descriptor.device, workers or engine.cores)
+    gpu = descriptor.device != "cpu"
+    worker = partial(_Describer, frames.root, descriptor, stored, lanes, reranking)
     done: list[_Prepared] = []
     computed = 0
     start = time.perf_counter()
     try:
         with Progress(len(jobs), f"embedding with {descriptor.name}") as progress:
-            for group, vectors in _described(jobs, frames.root, descriptor, stored, lanes, reranking):
-                fresh = [item.key for item in group if item.tensor is not None]
-                for kept, rows in zip(stored, vectors, strict=True):
-                    for key, row in zip(fresh, rows, strict=True):
+            for group in engine.map(worker, jobs, block=_BLOCK, gpu=gpu):
+                for kept, rows in zip(stored, group.vectors, strict=True):
+                    for key, row in zip(group.fresh, rows, strict=True):
                         if key not in kept:  # the same file may stand under two names
                             kept.add(key, row)
-                computed += len(fresh)
-                done += [replace(item, tensor=None) for item in group]
-                progress.advance(len(group))
+                computed += len(group.fresh)
+                done += group.items
+                progress.advance(len(group.items))
     finally:
         for kept in stored:
             kept.flush()  # stopped by hand or by an error, what was computed is kept
@@ -223,41 +229,59 @@ class _Lanes:
     batch: int
 
     @classmethod
-    def for_device(cls, device: str, workers: int | None) -> _Lanes:
+    def for_device(cls, device: str, cores: int) -> _Lanes:
         """One pass at a time with large batches on an accelerator. On a CPU, one pass per core with two images
         each: their maps stay in the cache, and no core waits for another (docs/decisions.md)."""
-        cores = workers or os.cpu_count() or 1
         return cls(cores, cores, 2) if device == "cpu" else cls(cores, 1, 64)
 
 
-def _described(
-    jobs: list[_Job],
-    root: Path,
-    descriptor: Descriptor,
-    stored: list[DescriptorStore],
-    lanes: _Lanes,
-    reranking: Reranking | None,
-) -> Iterator[tuple[list[_Prepared], list[np.ndarray]]]:
-    """Groups of images in order, each with the vectors of those that were not stored, for each store; reading
-    runs ahead of the encoder, and nothing runs more than a few batches ahead of what is taken."""
+@dataclass(frozen=True)
+class _Group:
+    """Images that were looked at together.
 
-    def forward(group: list[_Prepared]) -> list[np.ndarray]:
-        fresh = [item.tensor for item in group if item.tensor is not None]
+    Attributes:
+        items: what became of each.
+        fresh: the keys of those that were described now; ``vectors`` theirs, for each store.
+    """
+
+    items: list[_Prepared]
+    fresh: list[str]
+    vectors: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Describer:
+    """Reads and describes images, in order: reading runs ahead of the encoder, and nothing runs more than a few
+    batches ahead of what is taken. Sent to another process, it knows what the stores held at that moment."""
+
+    root: Path
+    descriptor: Descriptor
+    stored: list[DescriptorStore]
+    lanes: _Lanes
+    reranking: Reranking | None
+
+    def __call__(self, jobs: Iterable[_Job]) -> Iterator[_Group]:
+        forwards, preprocess = self.lanes.forwards, self.descriptor.preprocess
+        with threads_per_pass(1 if forwards > 1 else None), ThreadPoolExecutor(forwards) as pool:
+            waiting: deque[Future[_Group]] = deque()
+            prepared = _prepare(jobs, self.root, preprocess, self.stored, self.lanes)
+            for group in _groups(prepared, self.lanes.batch):
+                waiting.append(pool.submit(self._forward, group))
+                if len(waiting) > 2 * forwards:
+                    yield waiting.popleft().result()
+            for ready in waiting:
+                yield ready.result()
+
+    def _forward(self, group: list[_Prepared]) -> _Group:
+        fresh = [item for item in group if item.tensor is not None]
+        keys, items = [item.key for item in fresh], [replace(item, tensor=None) for item in group]
         if not fresh:
-            return [np.empty((0, 0), np.float32) for _ in stored]
-        images = torch.stack(fresh)
-        found = [descriptor.pooled(images)] if reranking is None else reranking.pooled(descriptor, images)
-        return [vectors.numpy() for vectors in found]
-
-    with threads_per_pass(1 if lanes.forwards > 1 else None), ThreadPoolExecutor(lanes.forwards) as pool:
-        waiting: deque[tuple[list[_Prepared], Future[list[np.ndarray]]]] = deque()
-        for group in _groups(_prepare(jobs, root, descriptor.preprocess, stored, lanes), lanes.batch):
-            waiting.append((group, pool.submit(forward, group)))
-            if len(waiting) > 2 * lanes.forwards:
-                ready, vectors = waiting.popleft()
-                yield ready, vectors.result()
-        for ready, vectors in waiting:
-            yield ready, vectors.result()
+            return _Group(items, keys, [np.empty((0, 0), np.float32) for _ in self.stored])
+        images = torch.stack([item.tensor for item in fresh if item.tensor is not None])
+        if self.reranking is None:
+            return _Group(items, keys, [self.descriptor.pooled(images).numpy()])
+        found = self.reranking.pooled(self.descriptor, images)
+        return _Group(items, keys, [vectors.numpy() for vectors in found])
 
 
 @contextmanager
@@ -289,7 +313,7 @@ def _jobs(frames: Frames, bands: list[Band]) -> Iterator[_Job]:
 
 
 def _prepare(
-    jobs: list[_Job], root: Path, preprocess: Preprocess, stored: list[DescriptorStore], lanes: _Lanes
+    jobs: Iterable[_Job], root: Path, preprocess: Preprocess, stored: list[DescriptorStore], lanes: _Lanes
 ) -> Iterator[_Prepared]:
     """Read and preprocess ahead of the encoder, in order."""
     with ThreadPoolExecutor(lanes.readers) as pool:

@@ -11,6 +11,7 @@ import numpy as np
 from ..allocator import process_peak_mb
 from ..bands import Band
 from ..data.preprocess import Warp
+from ..engines import IN_PROCESS, Engine
 from ..errors import ImageFault
 from ..frames import Frames
 from ..metrics import Protocol, Ranks, recall_at, recall_interval
@@ -97,6 +98,7 @@ class Plan:
     sequence: int | None = None
     csls: bool = False
     likely: float = LIKELY
+    engine: Engine = IN_PROCESS
 
     def found(self, sides: Sides, local: Sides | None) -> _Found:
         """Rank one direction, before and after re-ranking."""
@@ -152,14 +154,26 @@ class _Described:
     @classmethod
     def of(cls, frames: Frames, descriptor: Descriptor, bands: list[Band], plan: Plan) -> _Described:
         plain = embed(
-            frames, descriptor, bands, store=plan.store, workers=plan.workers, reranking=plan.reranking
+            frames,
+            descriptor,
+            bands,
+            store=plan.store,
+            workers=plan.workers,
+            reranking=plan.reranking,
+            engine=plan.engine,
         )
         moved = None
         if plan.misaligned and bands[1:]:
             reranking = plan.reranking.with_warp(MISALIGNED) if plan.reranking is not None else None
             shifted = descriptor.with_warp(MISALIGNED)
             moved = embed(
-                frames, shifted, bands[1:], store=plan.store, workers=plan.workers, reranking=reranking
+                frames,
+                shifted,
+                bands[1:],
+                store=plan.store,
+                workers=plan.workers,
+                reranking=reranking,
+                engine=plan.engine,
             )
         return cls(plain, moved)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,10 @@ from ..bands import Band, parse_band
 from ..checkpoints import complete_metadata, load_network, read_metadata
 from ..data.preprocess import Placement, Preprocess, label_places, place_labels
 from ..devices import choose_device
+from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, write_file
-from ..io import Image, RemarkLog, image_size, is_image_file, read_image, read_labels
+from ..io import Image, Remark, RemarkLog, image_size, is_image_file, read_image, read_labels
 from ..models import create_segmenter
 from ..models.packaged import checkpoint_for
 from ..nn.reparam import reparameterize
@@ -169,6 +171,7 @@ def segment(
     compare: Mapping[str, str | Path] | None = None,
     device: str = "cpu",
     rig: str | Path | None = None,
+    engine: Engine = IN_PROCESS,
 ) -> Rows[Segmented]:
     """Segment images and write label maps, overlays and ``segments.json``.
 
@@ -188,6 +191,7 @@ def segment(
         device: where the network runs.
         rig: a ``rig.json`` of :func:`crossband.matching.rig.fit_rig`: one band is shown as the other's camera
             would have seen it; frames of a manifest that keeps a rig need none.
+        engine: who segments and writes the pictures.
 
     A frame with an image that cannot be read is left out, which is said; so is a true label map.
 
@@ -212,20 +216,15 @@ def segment(
     found: Rows[Segmented] = Rows()
     left_out: list[CrossbandError] = []
     stems, remarks = unique_stems(frames), RemarkLog()
-    read = {*model.bands, *(band for rival in rivals.values() for band in rival.bands)}
-    for name, frame in track(frames.items(), len(frames), "segmenting"):
-        try:
-            pictures = _pictures(frame, read, units or frame.units, remarks)
-            pictures = _placed(pictures, given or frame.rig, frame.paths, frame.places)
-            truth = _truth(frame, left_out)
-            found.append(_segmented(model, name, stems[name], pictures, truth, lost, folder))
-        except ImageFault as fault:
-            left_out.append(fault)
-            continue
-        if rivals:
-            answers = {_name_of(checkpoint): read_labels(found[-1].labels)}
-            answers |= {rival: one.labels(pictures) for rival, one in rivals.items()}
-            _write_comparison(folder / f"{stems[name]}_compared.png", pictures, answers, model.classes, truth)
+    worker = partial(_Segmenter, model, rivals, _name_of(checkpoint), units, given, lost, folder)
+    work = [(name, stems[name], frame) for name, frame in frames.items()]
+    answers = engine.map(worker, work, block=8, gpu=choose_device(device) != "cpu")
+    for answer in track(answers, len(frames), "segmenting"):
+        left_out += answer.left_out
+        for path, said in answer.remarks:
+            remarks.add(path, said)
+        if answer.found is not None:
+            found.append(answer.found)
     for lost_one in left_out:
         note(f"left out: {lost_one}")
     remarks.say()
@@ -235,34 +234,74 @@ def segment(
     return found
 
 
+@dataclass
+class _Answer:
+    """What came of one frame: nothing where an image of it cannot be read."""
+
+    found: Segmented | None = None
+    left_out: list[CrossbandError] = field(default_factory=list)
+    remarks: list[tuple[Path, tuple[Remark, ...]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Segmenter:
+    """Segments frames, each with the stem of its files, and writes these."""
+
+    model: LoadedSegmenter
+    rivals: dict[str, LoadedSegmenter]
+    own_name: str
+    units: str | None
+    rig: RigTransform | None
+    lost: list[Band]
+    folder: Path
+
+    def __call__(self, frames: Iterable[tuple[str, str, _Frame]]) -> Iterator[_Answer]:
+        read = {*self.model.bands, *(band for rival in self.rivals.values() for band in rival.bands)}
+        for name, stem, frame in frames:
+            answer = _Answer()
+            try:
+                pictures = _pictures(frame, read, self.units or frame.units, answer.remarks)
+                pictures = _placed(pictures, self.rig or frame.rig, frame.paths, frame.places)
+                truth = _truth(frame, answer.left_out)
+                made = _segmented(self.model, name, stem, pictures, truth, self.lost, self.folder)
+                self._compare(made, stem, pictures, truth)
+                answer.found = made
+            except ImageFault as fault:
+                answer.left_out.append(fault)
+            yield answer
+
+    def _compare(
+        self, made: Segmented, stem: str, pictures: dict[Band, Image], truth: np.ndarray | None
+    ) -> None:
+        """Write every network's answer side by side, where there are rivals."""
+        if not self.rivals:
+            return
+        from .figure import comparison_sheet
+
+        answers = {self.own_name: read_labels(made.labels)}
+        answers |= {rival: one.labels(pictures) for rival, one in self.rivals.items()}
+        sheet = comparison_sheet(pictures, answers, self.model.classes, truth)
+        write_file(self.folder / f"{stem}_compared.png", lambda partial: sheet.save(partial))
+
+
 def _name_of(checkpoint: str | Path) -> str:
     """What a checkpoint is called in a picture: its run's folder, or the file where that says nothing."""
     path = Path(checkpoint)
     return path.parent.name if path.stem == "best" and path.parent.name else path.stem
 
 
-def _write_comparison(
-    path: Path,
-    pictures: dict[Band, Image],
-    answers: dict[str, np.ndarray],
-    classes: list[str],
-    truth: np.ndarray | None,
-) -> None:
-    from .figure import comparison_sheet
-
-    sheet = comparison_sheet(pictures, answers, classes, truth)
-    write_file(path, lambda partial: sheet.save(partial))
-
-
 def _pictures(
-    frame: _Frame, bands: Collection[Band], units: str | None, remarks: RemarkLog
+    frame: _Frame,
+    bands: Collection[Band],
+    units: str | None,
+    remarks: list[tuple[Path, tuple[Remark, ...]]],
 ) -> dict[Band, Image]:
     """The images of a frame that the network reads, each in its own depth."""
     found = {}
     for band, path in frame.paths.items():
         if band in bands:
             found[band] = read_image(path, band, units)
-            remarks.add(path, found[band].remarks)
+            remarks.append((path, found[band].remarks))
     if not found:
         some = next(iter(frame.paths.values()))
         raise ImageFault(some, f"its frame has none of the bands {', '.join(bands)}")

@@ -9,8 +9,10 @@ import shutil
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
+from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError
 from ..files import write_file
 from ..frames import Frames
@@ -23,7 +25,7 @@ from .map_tiles import write_map
 from .presets import PRESETS, plan
 from .probes import write_probes
 from .studio import Shot
-from .worker import Job, render_shots
+from .worker import RUN, Job, Renderer, render_shots
 
 __all__ = ["simulate"]
 
@@ -45,6 +47,7 @@ def simulate(
     eight_bit: bool = False,
     samples: int = 4,
     layout: str | None = None,
+    engine: Engine = IN_PROCESS,
 ) -> Frames:
     """Render the multispectral city: RGB, NIR and thermal, with every label.
 
@@ -68,6 +71,7 @@ def simulate(
         eight_bit: also write ``tir8/``, the thermal image after automatic gain control.
         samples: rays per pixel, 1 or 4.
         layout: also export to ``out/LAYOUT``: ``mfnet``, ``pst900`` or ``coco``.
+        engine: who renders: processes of this machine, or a cluster's workers, whatever ``workers`` says.
 
     Returns:
         The manifest that was written.
@@ -86,7 +90,7 @@ def simulate(
         shots = plan(preset, city, frames, (job.height, job.width), seed)
         left = sum(not is_complete(folder, shot.frame) for shot in shots)
         if left:
-            _render(job, folder, min(count, left), left, city, shots)
+            _render(job, folder, min(count, left), left, city, shots, engine)
         shutil.rmtree(folder / ".partial", ignore_errors=True)
         table = _collect(folder, [shot.frame for shot in shots])
         if preset in ("uav", "flight"):
@@ -152,8 +156,12 @@ def _prepared(out: Path, job: Job) -> Path:
     return out
 
 
-def _render(job: Job, out: Path, count: int, left: int, city: City, shots: list[Shot]) -> None:
+def _render(job: Job, out: Path, count: int, left: int, city: City, shots: list[Shot], engine: Engine) -> None:
     with Progress(left, f"simulating {job.preset}", "frames") as progress:
+        if engine is not IN_PROCESS:
+            for _ in engine.map(partial(Renderer, job, out), shots, block=RUN):
+                progress.advance()
+            return
         if count == 1:
             for _ in render_shots(job, out, city, shots):
                 progress.advance()

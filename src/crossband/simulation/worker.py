@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from .files import is_complete, write_frame
 from .presets import plan
 from .studio import Misalignment, Shot, Studio
 
-__all__ = ["Job", "render_share", "render_shots"]
+__all__ = ["RUN", "Job", "Renderer", "render_share", "render_shots"]
 
-_RUN = 5  # frames in a row for one process: they share what is parked
+RUN = 5  # frames in a row for one process: they share what is parked
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,28 @@ def render_share(job: Job, out: Path, index: int, count: int) -> Iterator[str]:
     city = build_city(job.seed)
     shots = plan(job.preset, city, job.frames, (job.height, job.width), job.seed)
     yield from render_shots(
-        job, out, city, [shot for i, shot in enumerate(shots) if (i // _RUN) % count == index]
+        job, out, city, [shot for i, shot in enumerate(shots) if (i // RUN) % count == index]
     )
 
 
-def render_shots(job: Job, out: Path, city: City, shots: list[Shot]) -> Iterator[str]:
+def render_shots(job: Job, out: Path, city: City, shots: Iterable[Shot]) -> Iterator[str]:
     """Render and write the shots that are not complete; yield the names of their frames."""
     studio = Studio(city)
     for shot in shots:
         if not is_complete(out, shot.frame):
             write_frame(out, shot, studio.take(shot, job.misalignment, job.samples), job.seed, job.eight_bit)
             yield shot.frame
+
+
+class Renderer:
+    """A worker of an engine: it builds the city once, and renders the shots that it is given."""
+
+    def __init__(self, job: Job, out: Path) -> None:
+        self._job, self._out, self._city = job, out, build_city(job.seed)
+
+    def __call__(self, shots: Iterable[Shot]) -> Iterator[str]:
+        """Render shots; yield the names of those that were not there."""
+        return render_shots(self._job, self._out, self._city, shots)
 
 
 def main(arguments: list[str]) -> None:

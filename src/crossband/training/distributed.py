@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +13,18 @@ from ..data.items import Items
 from ..devices import device_of
 from ..progress import Progress
 
-__all__ = ["describe", "rank_and_world", "spread"]
+__all__ = ["describe", "launched", "rank_and_world", "spread"]
+
+
+def launched() -> tuple[int, int, int] | None:
+    """Return what ``torchrun`` says of this process, ``None`` where it did not start it.
+
+    That is its rank, the processes on this machine, and the machines.
+    """
+    if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
+        return None
+    here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    return int(os.environ["RANK"]), here, everywhere // here
 
 
 def describe(network: nn.Module, items: Items, chosen: np.ndarray, batch_size: int = 16) -> np.ndarray:

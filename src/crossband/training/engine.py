@@ -3,7 +3,9 @@
 **Exact resuming.** What is random is a function of the seed and of where the run stands: the samples of an
 epoch (kept in the state), the augmentation of a sample, the dropout of a step. So a run that was killed and
 started again goes through the same numbers as one left alone. A Lightning epoch is what is left of one of ours,
-and the state is our own: tensors, numbers and text.
+and the state is our own: tensors, numbers and text. It counts samples, so a run may go on with another number
+of processes; its losses are then the same, but for dropout and batch statistics, of which each process has its
+own.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from ..checkpoints import read_state, write_checkpoint, write_state
 from ..errors import CrossbandError
 from ..progress import Progress, note
 from .average import Average
+from .distributed import launched
 from .logs import RunLog
 from .recipe import Optimizer, Recipe
 from .speed import Setting, quickest
@@ -53,6 +56,12 @@ def fit(task: Task, out: Path) -> None:
     if state is not None and state["finished"]:
         return
     settings = task.recipe.trainer
+    torchrun = launched()
+    here, machines = torchrun[1:] if torchrun is not None else (settings.processes, 1)
+    if settings.batch_size % (here * machines):
+        raise CrossbandError(
+            f"trainer.batch_size {settings.batch_size} must be divisible by the {here * machines} processes"
+        )
     torch.manual_seed(task.recipe.seed)
     if state is None:
         task.prepare()
@@ -62,8 +71,9 @@ def fit(task: Task, out: Path) -> None:
     with _quiet():
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
-            devices=settings.processes,
-            strategy="ddp_spawn" if settings.processes > 1 else "auto",
+            devices=here,
+            num_nodes=machines,
+            strategy="auto" if here * machines == 1 else "ddp_spawn" if torchrun is None else "ddp",
             precision=setting.precision,  # type: ignore[arg-type]
             max_epochs=settings.epochs - learner.epoch,
             accumulate_grad_batches=settings.accumulate,
@@ -324,6 +334,8 @@ def _setting(task: Task, state: dict[str, Any] | None) -> Setting:
     settings = task.recipe.trainer
     if settings.precision != "auto":
         return Setting(settings.precision)
+    if launched() is not None and settings.device == "cpu":
+        return Setting("32-true")  # each process would measure another
     if state is not None:
         setting = Setting(**state["setting"])
         if setting.channels_last:
@@ -377,9 +389,11 @@ class _Share:
 
 
 def _same_recipe(recipe: Recipe, said: str) -> bool:
-    """Whether a state's recipe is this one; keys that came with a later version count as their defaults."""
+    """Whether a state's recipe is this one, but for who does the work; keys that came with a later version
+    count as their defaults."""
+    who = {"trainer": {"processes", "workers", "save_seconds"}}
     try:
-        return type(recipe).model_validate_json(said) == recipe
+        return type(recipe).model_validate_json(said).model_dump(exclude=who) == recipe.model_dump(exclude=who)
     except ValueError:
         return False
 

@@ -17,6 +17,7 @@ from ..errors import MissingExtraError
 from ..files import make_folder
 from ..progress import says_once
 from ..results import Result
+from .distributed import launched
 from .recipe import Recipe, read_recipe
 from .task import find_task
 
@@ -69,6 +70,9 @@ def train(
 ) -> Training:
     """Train what a recipe describes, resuming where an earlier run ended.
 
+    Started by ``torchrun``, its processes train together, on one machine or several that share the folder; the
+    recipe's ``trainer.processes`` are then those.
+
     Args:
         recipe: a YAML file.
         overrides: ``key=value``, as in ``optimizer.lr=1e-4``.
@@ -92,7 +96,10 @@ def train(
         task = find_task(given.task).build(given, Path(data_root))
         task.check()
         fit(task, folder)
-        task.complete(folder / BEST)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # what is left is the first one's work
+        if (launched() or (0,))[0] == 0:
+            task.complete(folder / BEST)
     metadata = read_metadata(folder / BEST)
     best = metadata["scores"][task.monitor]
     return Training(str(folder / BEST), task.monitor, best, metadata["epoch"], time.perf_counter() - start)

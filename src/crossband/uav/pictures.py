@@ -25,6 +25,8 @@ from ..bands import Normalization, Units, parse_units
 from ..data.scenes import zoomed
 from ..datasets import open_frames
 from ..datasets.check import usable_frames
+from ..devices import choose_device
+from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import Frames, find_manifest
@@ -132,6 +134,7 @@ def detect_pictures(
     least: float = 0.3,
     units: str | None = None,
     device: str = "cpu",
+    engine: Engine = IN_PROCESS,
 ) -> Detected:
     """Find objects in a thermal picture, a folder or manifest of pictures, or a video; it resumes.
 
@@ -142,6 +145,7 @@ def detect_pictures(
         least: score below which nothing is an object.
         units: of thermal pixels, where the files do not say.
         device: where the network runs.
+        engine: who finds them and draws the pictures.
 
     Raises:
         CrossbandError: nothing to read, an image that cannot be read, or a network that needs a map.
@@ -176,7 +180,7 @@ def detect_pictures(
             write_file(place, lambda partial: drawn.save(partial, quality=92))
         return {"size": list(pixels.shape[:2]), "boxes": boxes.round(4).tolist()}
 
-    records = stage.run(pictures.names, work)
+    records = stage.run(pictures.names, work, engine, gpu=choose_device(device) != "cpu")
     boxes = [np.array(record["boxes"], float).reshape(-1, 6) for record in records]
     found = _joined(detector.classes, pictures, boxes, folder)
     write_file(folder / "detections.csv", lambda partial: found.to_pandas().to_csv(partial, index=False))

@@ -28,6 +28,7 @@ import torch
 
 from ..bands import Units
 from ..data.scenes import resized, thermal_input, zoomed
+from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..io import read_image
@@ -129,13 +130,20 @@ class StageFile:
             write_file(self.path, "\n".join(whole) + "\n")
         return records
 
-    def run(self, names: Iterable[str], work: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
+    def run(
+        self,
+        names: Iterable[str],
+        work: Callable[[int], dict[str, Any]],
+        engine: Engine = IN_PROCESS,
+        gpu: bool = False,
+    ) -> list[dict[str, Any]]:
         """Return the records of frames in order; ``work`` computes the missing ones, by position."""
         wanted = list(names)
         left = [row for row, name in enumerate(wanted) if name not in self.records]
         with open(self.path, "a", encoding="utf-8") as file:
-            for row in track(left, len(left), self.path.stem, "frames"):
-                record = {"frame": wanted[row], **work(row)}
+            found = engine.map(lambda: lambda rows: map(work, rows), left, block=8, gpu=gpu)
+            for row, made in zip(track(left, len(left), self.path.stem, "frames"), found, strict=True):
+                record = {"frame": wanted[row], **made}
                 file.write(json.dumps(record) + "\n")
                 file.flush()
                 self.records[wanted[row]] = record

@@ -56,6 +56,7 @@ def changeable(tmp_path, thermal):
     return shutil.copytree(thermal, tmp_path / "gallery")
 
 
+@pytest.mark.slow
 def test_every_image_finds_itself_at_distance_zero(thermal, pairs):
     gallery = Gallery.open(thermal)
     for name, path in zip(pairs.names, pairs.paths("tir"), strict=True):
@@ -518,6 +519,7 @@ def test_an_image_is_at_no_distance_from_itself(thermal, pairs):
         assert gallery.nearest(gallery.describe(path, "tir"), 1)[0].distance < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize("where", [None, "x < 30"])
 @pytest.mark.parametrize("k", [1, 7, 1000])

@@ -78,6 +78,7 @@ def test_an_address_that_names_a_folder_stays_one(tmp_path):
     assert home_of("s3:/bucket").folder == Path("s3:/bucket")  # one slash: a folder of an odd name
 
 
+@pytest.mark.slow
 def test_a_gallery_elsewhere_finds_what_one_in_a_folder_finds(address, tmp_path, pairs, small):
     described = pairs.assign(camera=["north", "south"] * 6)
     for where in (tmp_path / "g", address):
@@ -100,6 +101,7 @@ def test_a_gallery_elsewhere_finds_what_one_in_a_folder_finds(address, tmp_path,
         Gallery.create(address, Gallery.open(address).descriptor, np.zeros((1, rows.size), np.float32))
 
 
+@pytest.mark.slow
 def test_a_gallery_is_copied_and_a_copy_that_was_stopped_is_completed(address, tmp_path, pairs, small):
     index(pairs, tmp_path / "g", "hog", ["tir"], options=small, store=tmp_path / "store")
     assert Gallery.copy(tmp_path / "g", address) == 12
@@ -151,6 +153,7 @@ def test_local_features_elsewhere_are_refused(prefix, pairs, small):
         index(pairs, prefix, "hog", ["tir"], options=small, local=True)
 
 
+@pytest.mark.slow
 def test_of_many_that_claim_an_address_at_once_one_succeeds(prefix):
     won: list[int] = []
 
@@ -197,6 +200,7 @@ def test_two_machines_that_index_the_same_frames_at_once_add_them_once(prefix, t
     assert search(pairs.paths("rgb")[3], prefix, 1)[0].frame == pairs.names[3]
 
 
+@pytest.mark.slow
 def test_two_writers_of_the_same_keys_on_s3_write_them_once(prefix):
     LanceStore(prefix, row_schema(SIZE, "float32"))
 

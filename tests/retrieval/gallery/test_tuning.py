@@ -62,6 +62,7 @@ def truth(query: np.ndarray, allowed: np.ndarray | None = None) -> list[str]:
     return [str(row) for row in rows[np.argsort(squared)[:10]]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_dtype_finds_what_whole_numbers_find(galleries, dtype):
     """The loss of int8 rows, which those of codes are measured again by, is that of their rounding alone."""
@@ -94,6 +95,7 @@ def test_in_memory_each_takes_what_it_says(galleries, dtype):
     assert 0 < told["disk"] < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "int8", pytest.param("binary", marks=pytest.mark.slow)])
 def test_an_index_is_tuned_for_a_recall_and_serves_what_is_large(tmp_path, hog, dtype, monkeypatch):
     gallery = Gallery.create(tmp_path / "g", replace(hog, means={}, axes=None), VECTORS, dtype)

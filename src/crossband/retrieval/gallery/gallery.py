@@ -22,6 +22,7 @@ import torch
 
 from ... import __version__
 from ...bands import Band, parse_band
+from ...engines import IN_PROCESS, Engine
 from ...errors import CrossbandError, ImageFault
 from ...frames import Frames
 from ...io import as_image
@@ -291,6 +292,7 @@ class Gallery:
         store: str | Path,
         workers: int | None = None,
         local: bool = False,
+        engine: Engine = IN_PROCESS,
     ) -> Added:
         """Add the images of frames, or replace those whose content changed, batch by batch.
 
@@ -302,6 +304,7 @@ class Gallery:
             bands: which of their bands.
             store: the folder of the descriptor store, where a killed run continues.
             local: also keep the local features of what is added; a gallery that keeps some keeps all.
+            engine: who describes the images.
         """
         self.keep_bands(bands)
         folder = self.local_folder
@@ -331,6 +334,7 @@ class Gallery:
                     required=False,
                     reranking=reranking,
                     local_store=folder,
+                    engine=engine,
                 )
                 new, old = 0, 0
                 if band in embedding.bands:

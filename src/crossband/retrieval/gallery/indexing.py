@@ -12,6 +12,7 @@ import numpy as np
 from ...bands import Band, Normalization, parse_band
 from ...data.preprocess import Placement
 from ...datasets import is_text
+from ...engines import IN_PROCESS, Engine
 from ...errors import CrossbandError
 from ...files import make_folder
 from ...frames import Frames
@@ -45,6 +46,7 @@ def index(
     store: str | Path | None = None,
     workers: int | None = None,
     local: bool = False,
+    engine: Engine = IN_PROCESS,
 ) -> Added:
     """Add the images of frames to a gallery, creating it where it does not exist.
 
@@ -67,6 +69,8 @@ def index(
         workers: threads that read.
         local: keep the local features of the images too, about 100 kB each, so that searches are re-ranked
             without the images; only images that are added now.
+        engine: who describes the images: this process, or a cluster's workers. This process alone writes the
+            gallery, by key, so that what a dying worker had in hand is there once.
 
     Raises:
         CrossbandError: another model than the gallery's, or nothing that can be indexed.
@@ -92,8 +96,8 @@ def index(
             _check_rig(opened, frames)
             kept = kept if bands else opened.bands(kept)
         else:
-            opened = _created(frames, gallery, model, kept, options, dtype, work, workers)
-        return opened.add(frames, kept, store=work, workers=workers, local=local)
+            opened = _created(frames, gallery, model, kept, options, dtype, work, workers, engine)
+        return opened.add(frames, kept, store=work, workers=workers, local=local, engine=engine)
 
 
 def _prepared(home: Home, store: str | Path | None) -> bool:
@@ -122,10 +126,11 @@ def _created(
     dtype: str | None,
     work: Path,
     workers: int | None,
+    engine: Engine,
 ) -> Gallery:
     """A gallery with the means of frames; the one that another process made meanwhile, if one did."""
     descriptor = Descriptor.of(model or DEFAULT_DESCRIPTOR, options).for_frames(frames)
-    embedding = embed(frames, descriptor, store=work, workers=workers, required=kept)
+    embedding = embed(frames, descriptor, store=work, workers=workers, required=kept, engine=engine)
     for band in frames.bands:
         if band not in embedding.bands and descriptor.center and band not in (descriptor.means or {}):
             note(
