@@ -49,6 +49,7 @@ EXTRAS = {
     "normalization",
     "remark",
     "sequence",
+    "worst",
 }
 
 
@@ -98,6 +99,8 @@ def test_results_json_has_the_promised_schema_and_named_extras(tmp_path, result)
         assert all(len(interval) == 2 for interval in run["recall_ci95"].values())
         assert isinstance(run["n_queries"], int)
         assert run["peak_memory_mb"] > 10
+        assert all(1 < one["rank"] <= run["n_gallery"] for one in run["worst"])
+        assert (run["recall"]["1"] == 100) == (not run["worst"])
         assert run["centroid"] is run["by_condition"] is None
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from crossband.frames import Frames
 from crossband.io import read_image
-from crossband.retrieval import Gallery, search
+from crossband.retrieval import Gallery, benchmark, search
 
 from ..conftest import write_pairs
+from .conftest import N
 
 CITY = "/api/v1/galleries/city"
 
@@ -146,6 +147,29 @@ def test_a_survey_finds_what_the_vectors_say(client, gallery):
     ]
     assert told["recall"]["1"] == pytest.approx(100 * np.mean(np.array(ranks) == 1))
     assert [row["rank"] for row in told["worst"]] == sorted((r for r in ranks if r > 1), reverse=True)
+
+
+def test_the_last_benchmarks_worst_queries_are_items_of_the_gallery(client, frames, tmp_path, monkeypatch):
+    assert client.get(f"{CITY}/benchmark").json() == {"time": None, "runs": []}
+    written = benchmark(frames, "hog", misaligned=False).write(tmp_path / "measured") / "results.json"
+    content = json.loads(written.read_text())  # in which all of so few are found
+    content["runs"][1]["worst"] = [{"query": "0003", "rank": 3}, {"query": "elsewhere", "rank": 2}]
+    written.write_text(json.dumps(content))
+    monkeypatch.setitem(client.app.state.service.settings.reports, "more", tmp_path)
+    first, second = client.get(f"{CITY}/benchmark").json()["runs"]
+    assert (first["query_band"], first["gallery_band"], first["queries"], first["worst"]) == (
+        "rgb",
+        "tir",
+        N,
+        [],
+    )
+    row, other = second["worst"]
+    assert [(row[side]["frame"], row[side]["band"]) for side in ("query", "right")] == [
+        ("0003", "tir"),
+        ("0003", "rgb"),
+    ]
+    assert row["rank"] == 3
+    assert (other["frame"], other["query"]) == ("elsewhere", None)
 
 
 def test_duplicates_name_each_pair_once(client):

@@ -7,6 +7,7 @@ mouse. Debian's Chromium is used; without it these tests are skipped.
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -52,8 +53,6 @@ def pairs(tmp_path_factory) -> Frames:
 @pytest.fixture(scope="module")
 def flight(tmp_path_factory) -> Path:
     """What the chain leaves of a flight, small."""
-    import json
-
     folder = tmp_path_factory.mktemp("flights") / "night"
     folder.mkdir()
     one = {"box": [1, 2, 11, 10], "kind": "car", "score": 0.8, "x": 70.0, "y": 70.0, "confidence": 0.5}
@@ -78,6 +77,9 @@ def served(pairs, flight, world, networks, tmp_path_factory) -> Iterator[Serving
     index(pairs, folder, options=Options(size=(64, 64)), workers=1, local=True)
     reports = tmp_path_factory.mktemp("page-reports")
     (reports / "report.html").write_text("<!doctype html><title>r</title><h1>A report</h1>")
+    run = {"model": "hog", "query_band": "rgb", "gallery_band": "tir", "n_queries": 12, "recall": {"1": 91.7}}
+    worst = {**run, "worst": [{"query": "0004", "rank": 7}, {"query": "elsewhere", "rank": 2}]}
+    (reports / "results.json").write_text(json.dumps({"protocol": {}, "runs": [worst]}))
     state = tmp_path_factory.mktemp("page-state")
     more = write_pairs(tmp_path_factory.mktemp("page-more") / "more", n=2, size=(96, 72), seed=3)
     serving = Serving(
@@ -231,6 +233,9 @@ def test_browse_marks_and_exports_a_manifest(page, served, tmp_path):
     expect(page.locator(".group")).to_have_count(2)
     page.get_by_role("tab", name="Worst queries").click()
     page.wait_for_selector("text=R@1")
+    page.get_by_label("Measured by").select_option(label="last benchmark: hog, RGB to TIR")
+    expect(page.get_by_role("article").first).to_contain_text("found at 7")
+    expect(page.get_by_role("article").nth(1)).to_contain_text("not in this gallery")
     page.get_by_role("tab", name="Worst queries").press("ArrowRight")
     page.wait_for_selector("text=lie nearest")
     page.get_by_role("tab", name="Images").click()

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Benchmark", "benchmark"]
 
 _NOT_IN_JSON = ("ranks", "query_frames", "examples", "matches")
+_WORST = 100  # queries that are named
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +60,8 @@ class Benchmark(Result):
         """Return the content of ``results.json``."""
         runs = []
         for run in self.runs:
-            runs.append({name: value for name, value in vars(run).items() if name not in _NOT_IN_JSON})
+            told = {name: value for name, value in vars(run).items() if name not in _NOT_IN_JSON}
+            runs.append({**told, "worst": _worst(run)})
         return {
             "crossband": __version__,
             "protocol": self.protocol,
@@ -168,6 +170,16 @@ class Benchmark(Result):
         write_file(out / "results.json", json.dumps(self.to_dict(), indent=1) + "\n")
         write_file(out / "results.csv", self.to_pandas().to_csv(index=False))
         return out
+
+
+def _worst(run: Run) -> list[dict[str, object]]:
+    """The queries that are not found first, furthest back first."""
+    order = np.argsort(-run.ranks.ranks, kind="stable")[:_WORST]
+    return [
+        {"query": run.query_frames[row], "rank": int(run.ranks.ranks[row])}
+        for row in order
+        if run.ranks.ranks[row] > 1
+    ]
 
 
 def _first_recall(sequence: dict[str, object], name: str) -> float:

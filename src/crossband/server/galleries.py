@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..bands import Band, Units
 from ..errors import CrossbandError
@@ -51,12 +53,14 @@ class Catalog:
 
     Attributes:
         version: of the rows.
+        keys: of the rows of ``table``.
         table: a row an item; the index is its name.
         by_frame: (folder, frame) -> band -> name.
         by_place: (frame, band, path) -> name.
     """
 
     version: object
+    keys: pa.ChunkedArray
     table: pd.DataFrame
     by_frame: dict[tuple[str, str], dict[str, str]]
     by_place: dict[tuple[str, str, str], str]
@@ -64,15 +68,16 @@ class Catalog:
     @classmethod
     def read(cls, gallery: Gallery, version: object) -> Catalog:
         """Read the rows, without their vectors."""
-        table = gallery.rows.read(_COLUMNS).to_pandas()
+        rows = gallery.rows.read(_COLUMNS)
+        keys, table = rows["key"], rows.to_pandas()
         table.index = pd.Index([item_id(key) for key in table["key"]])
         by_frame: dict[tuple[str, str], dict[str, str]] = {}
         by_place = {}
-        rows = zip(table.index, table["key"], table["frame"], table["band"], table["path"], strict=True)
-        for name, key, frame, band, path in rows:
+        places = zip(table.index, table["key"], table["frame"], table["band"], table["path"], strict=True)
+        for name, key, frame, band, path in places:
             by_frame.setdefault((key.partition("|")[0], frame), {})[band] = name
             by_place[frame, band, path] = name
-        return cls(version, table, by_frame, by_place)
+        return cls(version, keys, table, by_frame, by_place)
 
 
 class ServedGallery:
@@ -145,26 +150,34 @@ class ServedGallery:
             raise KeyError(frame)
         return str(found[0])
 
+    def named(self, frames: Sequence[str], band: Band) -> dict[str, dict[str, Any]]:
+        """Return the items of frames in a band, by the frame's name; those that are there."""
+        catalog = self.catalog()
+        table = catalog.table[(catalog.table["band"] == band.value) & catalog.table["frame"].isin(frames)]
+        rows = zip(table.index, table.to_dict("records"), strict=True)
+        return {row["frame"]: _told(catalog, str(name), row) for name, row in rows}
+
     def kept(self, where: str | None) -> pd.DataFrame:
         """Return the items that fulfil a condition.
 
         Raises:
             CrossbandError: no condition.
         """
-        table = self.catalog().table
+        catalog = self.catalog()
+        table = catalog.table
         if where is None or not where.strip():
             return table
         condition = to_sql(parse_condition(where, CONDITION_COLUMNS))
-        keys = self.gallery.rows.read(["key"], condition)["key"].to_pylist()
-        return table.loc[[name for name in map(item_id, keys) if name in table.index]]
+        keys = self.gallery.rows.read(["key"], condition)["key"]
+        return table[pc.is_in(catalog.keys, value_set=keys).to_numpy()]
 
     def items(self, where: str | None, sort: str, offset: int, limit: int) -> dict[str, Any]:
         """Return some items, and how many there are."""
         if sort not in CONDITION_COLUMNS:
             raise CrossbandError(f"items are sorted by one of {', '.join(CONDITION_COLUMNS)}", parameter="sort")
         kept = self.kept(where)
-        kept = kept.sort_values(sort, kind="stable", na_position="last")
-        part = kept.iloc[offset : offset + limit]
+        order = kept[sort].reset_index(drop=True).sort_values(kind="stable", na_position="last").index
+        part = kept.iloc[order[offset : offset + limit]]
         rows, catalog = zip(part.index, part.to_dict("records"), strict=True), self.catalog()
         return {"total": len(kept), "items": [_told(catalog, str(name), row) for name, row in rows]}
 

@@ -8,9 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["find_report", "list_reports"]
+from ..errors import CrossbandError
+from ..files import read_json
+
+__all__ = ["find_report", "last_benchmark", "list_reports"]
 
 _DEEPEST, _MOST = 4, 400
+_LARGEST = 1 << 26
 _KINDS = {".html": "page", ".json": "results", ".csv": "table", ".jpg": "picture", ".png": "picture"}
 _NAMES = ("report", "results", "search", "matches", "explain", "robustness", "segments", "detections", "rig")
 
@@ -43,6 +47,24 @@ def find_report(folders: Mapping[str, Path], name: str) -> Path | None:
         for path in _files(folder):
             if _name(path) == name:
                 return path
+    return None
+
+
+def last_benchmark(folders: Mapping[str, Path]) -> dict[str, Any] | None:
+    """Read the newest ``results.json`` that ``benchmark`` wrote below some folders; ``None`` without one.
+
+    Example:
+        >>> last_benchmark({}) is None
+        True
+    """
+    found = [path for folder in folders.values() for path in _files(folder) if path.name == "results.json"]
+    for path in sorted(found, key=lambda one: -one.stat().st_mtime):
+        try:
+            told = read_json(path, _LARGEST)
+        except CrossbandError:
+            continue
+        if isinstance(told, dict) and isinstance(told.get("runs"), list) and "protocol" in told:
+            return {"time": path.stat().st_mtime, "runs": told["runs"]}
     return None
 
 

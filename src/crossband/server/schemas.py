@@ -151,6 +151,33 @@ class Survey(BaseModel):
     worst: list[SurveyRow]
 
 
+class BenchmarkRow(BaseModel):
+    """A query of a benchmark that was not found first; items where this gallery holds the frame."""
+
+    frame: str
+    rank: int
+    query: Item | None
+    right: Item | None
+
+
+class BenchmarkRun(BaseModel):
+    """What ``crossband benchmark`` measured of one model across two bands."""
+
+    model: str
+    query_band: Band
+    gallery_band: Band
+    queries: int
+    recall: dict[str, float]
+    worst: list[BenchmarkRow]
+
+
+class LastBenchmark(BaseModel):
+    """The newest benchmark below the server's folders of reports; without one no time and no runs."""
+
+    time: float | None
+    runs: list[BenchmarkRun]
+
+
 class Duplicate(BaseModel):
     """Two items that lie near each other."""
 

@@ -17,7 +17,9 @@ from ...frames import Frames
 from ...retrieval.gallery.lance import METADATA
 from ...retrieval.gallery.locks import working_folder
 from .. import schemas
+from ..galleries import ServedGallery
 from ..marks import marks_manifest
+from ..reporting import last_benchmark
 from .common import REFUSALS, GalleryOf, LookOf, ServiceOf, Writable, item_source, picture, sent_source
 
 router = APIRouter(prefix="/galleries", tags=["galleries"], responses=REFUSALS)
@@ -73,6 +75,35 @@ def survey(
 ) -> schemas.Survey:
     """Measure how well the gallery finds its own frames across two bands, by its vectors."""
     return schemas.Survey(**gallery.survey(query, among, limit))
+
+
+@router.get("/{gallery}/benchmark", summary="Queries that the last benchmark found worst")
+def benchmark(service: ServiceOf, gallery: GalleryOf) -> schemas.LastBenchmark:
+    """Tell what the newest ``results.json`` below the folders of reports says, by items of this gallery."""
+    found = last_benchmark(service.settings.reports)
+    if found is None:
+        return schemas.LastBenchmark(time=None, runs=[])
+    return schemas.LastBenchmark(time=found["time"], runs=[_measured(gallery, run) for run in found["runs"]])
+
+
+def _measured(gallery: ServedGallery, run: dict[str, Any]) -> schemas.BenchmarkRun:
+    bands = {"query": Band(run["query_band"]), "right": Band(run["gallery_band"])}
+    named = run.get("worst", [])
+    items = {side: gallery.named([one["query"] for one in named], band) for side, band in bands.items()}
+    worst = [
+        schemas.BenchmarkRow(
+            frame=one["query"], rank=one["rank"], **{side: items[side].get(one["query"]) for side in bands}
+        )
+        for one in named
+    ]
+    return schemas.BenchmarkRun(
+        model=run["model"],
+        query_band=bands["query"],
+        gallery_band=bands["right"],
+        queries=run["n_queries"],
+        recall=run["recall"],
+        worst=worst,
+    )
 
 
 @router.get("/{gallery}/duplicates", summary="Items that lie nearest to each other")

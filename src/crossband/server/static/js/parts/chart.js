@@ -3,6 +3,7 @@ import { address } from "../api.js";
 import { fill, h, icon, s } from "../dom.js";
 
 const METERS = 111320;
+const [LEFT, RIGHT] = [56, 78]; // pixels beside the positions, for the numbers and the buttons
 const COLORS = ["#2f6fbb", "#c4572a", "#2f8f5b", "#8b55b8", "#b08a1e", "#c23f7a", "#3d9aa6", "#7a6a58"];
 export const colorOf = (n) => COLORS[n % COLORS.length];
 
@@ -40,8 +41,8 @@ export function chart({ points, hits = [], tracks = [], ground = null, onpick, l
     if (!r.width) return;
     const wide = Math.max(bounds[2] - bounds[0], 12);
     const high = Math.max(bounds[3] - bounds[1], 12);
-    view.zoom = Math.min((r.width - 110) / wide, (r.height - 90) / high);
-    view.x = r.width / 2 - ((bounds[0] + bounds[2]) / 2) * view.zoom;
+    view.zoom = Math.min((r.width - LEFT - RIGHT) / wide, (r.height - 90) / high);
+    view.x = (r.width + LEFT - RIGHT) / 2 - ((bounds[0] + bounds[2]) / 2) * view.zoom;
     view.y = r.height / 2 + ((bounds[1] + bounds[3]) / 2) * view.zoom;
     draw();
   }

@@ -6,7 +6,7 @@ import { picture, searchFor, tile } from "../parts/cards.js";
 import { at, BANDS, condition, info, keep, mark, state } from "../state.js";
 
 const TABS = [["images", "Images"], ["worst", "Worst queries"], ["duplicates", "Duplicates"], ["marks", "Marks"]];
-const chosen = { tab: "images", group: "place", band: "all", query: "rgb", among: "tir" };
+const chosen = { tab: "images", group: "place", band: "all", query: "rgb", among: "tir", source: "own" };
 const PAGE = 120;
 
 export async function browse(tab) {
@@ -83,17 +83,37 @@ function groupOf(item) {
 }
 
 async function worst(panel) {
+  const measured = await get(`${at()}/benchmark`);
+  const list = h("div", { class: "stack" });
+  const sources = [["own", "this gallery's vectors"], ...measured.runs.map((run, n) => [String(n), `last benchmark: ${run.model}, ${BANDS[run.query_band]} to ${BANDS[run.gallery_band]}`])];
+  if (!sources.some(([key]) => key === chosen.source)) chosen.source = "own";
+  const source = choose("Measured by", sources, chosen.source, (v) => { chosen.source = v; worst(panel).catch(failed); });
+  if (chosen.source !== "own") {
+    fill(panel, h("div", { class: "row" }, source), list);
+    benchmarked(list, measured.runs[Number(chosen.source)], measured.time);
+    return;
+  }
   const names = Object.keys(info().bands);
-  if (names.length < 2) { fill(panel, empty("One band alone", "Worst queries are frames that are not found across two bands; this gallery has one.")); return; }
+  if (names.length < 2) { fill(panel, sources.length > 1 ? h("div", { class: "row" }, source) : null, empty("One band alone", "Worst queries are frames that are not found across two bands; this gallery has one.")); return; }
   if (!names.includes(chosen.query)) chosen.query = names[0];
   if (!names.includes(chosen.among) || chosen.among === chosen.query) chosen.among = names.find((n) => n !== chosen.query);
-  const list = h("div", { class: "stack" }, spinner("Measuring"));
   const pick = names.map((n) => [n, BANDS[n]]);
-  fill(panel, h("div", { class: "row" }, choose("Query", pick, chosen.query, (v) => { chosen.query = v; worst(panel); }), choose("Gallery", pick, chosen.among, (v) => { chosen.among = v; worst(panel); })), list);
+  fill(list, spinner("Measuring"));
+  fill(panel, h("div", { class: "row" }, source, choose("Query", pick, chosen.query, (v) => { chosen.query = v; worst(panel).catch(failed); }), choose("Gallery", pick, chosen.among, (v) => { chosen.among = v; worst(panel).catch(failed); })), list);
   const found = await get(`${at()}/survey${query({ query: chosen.query, among: chosen.among, limit: 60 })}`);
-  const figures = Object.entries(found.recall).map(([k, v]) => `R@${k} ${v.toFixed(1)}`).join(", ");
-  fill(list, h("p", { class: "soft" }, `${found.queries.toLocaleString()} queries among ${found.gallery.toLocaleString()}, by the gallery's own vectors, not re-ranked: ${figures}. A query is right where its own frame is first.`),
+  fill(list, h("p", { class: "soft" }, `${found.queries.toLocaleString()} queries among ${found.gallery.toLocaleString()}, by the gallery's own vectors, not re-ranked: ${recalls(found)}. A query is right where its own frame is first.`),
     found.worst.length ? h("div", { class: "worst" }, found.worst.map(worstCard)) : empty("Nothing went wrong", "Every query's own frame is found first."));
+}
+
+const recalls = (found) => Object.entries(found.recall).map(([k, v]) => `R@${k} ${v.toFixed(1)}`).join(", ");
+
+function benchmarked(list, run, time) {
+  const when = new Date(1000 * time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const shot = (item, text) => h("figure", {}, item ? tile(item, searchFor) : h("p", { class: "soft small" }, "not in this gallery"), h("figcaption", {}, text));
+  const card = (row) => h("article", { class: "card pad stack" }, h("div", { class: "row between" }, h("h3", {}, row.frame), h("span", { class: "status failed" }, `found at ${row.rank}`)),
+    h("div", { class: "trio pairs" }, shot(row.query, "query"), shot(row.right, "its own frame")));
+  fill(list, h("p", { class: "soft" }, `crossband benchmark, ${when}: ${run.queries.toLocaleString()} queries, ${recalls(run)}. Choose a picture to see what this gallery finds for it.`),
+    run.worst.length ? h("div", { class: "worst" }, run.worst.map(card)) : empty("Nothing went wrong", "Every query was found first, or these results are of an older version, which named no queries."));
 }
 
 function worstCard(row) {

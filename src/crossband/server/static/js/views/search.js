@@ -80,7 +80,7 @@ export async function search(argument) {
         q.guess ? h("p", { class: "soft small" }, `Guessed: ${q.guess.why}${q.guess.sure ? "" : ". Change the band if that is wrong"}.`) : null));
       if (q.band === "tir") parts.push(h("div", { class: "row" }, choose("Palette", PALETTES, state.palette, (value) => { state.palette = value; keep("palette", value); drawQuery(); }),
         choose("Units", [["", "as the file says"], ["counts", "counts"], ["centikelvin", "centikelvin"], ["kelvin", "kelvin"], ["celsius", "celsius"]], q.units ?? "", (value) => { q.units = value || null; drawQuery(); run(); })));
-      if (q.guess?.video) parts.push(h("label", { class: "field" }, h("span", {}, "Frame of the video"), h("input", { type: "number", min: 0, value: q.frame, onchange: (e) => { q.frame = Number(e.target.value); drawQuery(); run(); } })));
+      if (q.guess?.video) parts.push(h("label", { class: "field" }, h("span", {}, "Frame of the video"), h("input", { type: "number", min: 0, max: 10000, step: 1, value: q.frame, onchange: (e) => { q.frame = Math.max(0, Math.floor(Number(e.target.value) || 0)); drawQuery(); run(); } })));
     }
     parts.push(h("p", { class: "soft small" }, "Drag over the picture to search for a part of it."));
     fill(shot, ...parts);
@@ -130,7 +130,7 @@ function drop(take) {
 function welcome() {
   const one = info();
   const bands = Object.entries(one?.bands ?? {}).map(([band, n]) => `${n.toLocaleString()} ${BANDS[band]}`).join(", ");
-  return h("div", { class: "card pad" }, empty("Where is this, in the other spectrum?", "Give a picture on the left. What shows the same place in other bands appears here, best first, with the probability that it is the same place.",
+  return h("div", { class: "card pad" }, empty("Where is this, in the other spectrum?", "Give a picture. What shows the same place in other bands appears here, best first, with the probability that it is the same place.",
     h("p", { class: "small" }, h("br"), one ? `${one.name}: ${bands} images, described by ${one.model}. ` : "", h("a", { href: "#/browse" }, "Or begin with an image of the gallery"))));
 }
 
