@@ -84,7 +84,7 @@ def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 9, seed: 
     descriptor, rng = Descriptor.load(), np.random.default_rng(seed)
     reranker = MatchReranker(descriptor.encoder, descriptor.preprocess.size)
     alone, listed = [], []
-    for name, frames in track(sets, len(sets), "calibrating", "sets"):
+    for _, frames in track(sets, len(sets), "calibrating", "sets"):
         warps = [
             Warp(float(rng.uniform(-0.1, 0.1)), float(rng.uniform(0.87, 1.15)), float(rng.uniform(-8, 8)))
             for _ in range(len(frames))
