@@ -214,6 +214,7 @@ def test_the_map_filters_the_search(page, pairs, served):
     page.goto(f"{served.url}/#/map")
     page.wait_for_selector(".chart .dot")
     assert page.locator(".chart .dot").count() == 12
+    assert page.locator(".chart .track").count() == 7  # of six places, and of the flight
     assert page.locator(".chart image").count() == 1
     page.locator(".chart .dot").nth(2).focus()
     page.keyboard.press("Enter")

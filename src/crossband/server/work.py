@@ -85,8 +85,9 @@ def run(folder: Path, name: str) -> None:
         report.save(status="failed", error=f"{type(error).__name__}; the log of the job says more")
         sys.stderr = sys.__stderr__
         raise
-    else:
-        report.save(status="done", result=result)
+    else:  # what took the last item of a stage need not have said so
+        stages = [{**stage, "done": stage["total"]} for stage in report.state["stages"]]
+        report.save(status="done", result=result, stages=stages)
 
 
 def _index(folder: str, gallery: str, bands: list[str] | None, local: bool, shown: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ export function chart({ points, hits = [], tracks = [], ground = null, onpick, l
     h("button", { type: "button", class: "icon-button", "aria-label": "Show everything", onclick: () => fit() }, icon("home"))));
   let picked = null;
 
-  const all = [...points, ...hits];
+  const all = [...points, ...hits, ...tracks.flatMap((one) => one.path)];
   const xs = all.map((p) => p.east);
   const ys = all.map((p) => p.north);
   const bounds = ground && !all.length ? [0, 0, ground.width, ground.height] : [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];

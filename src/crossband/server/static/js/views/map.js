@@ -6,25 +6,28 @@ import { chips, partner, picture, searchFor } from "../parts/cards.js";
 import { at, condition, shown, state } from "../state.js";
 
 const RADIUS = 25; // meters
+const FLIGHTS = 6; // whose tracks are drawn
 
 export async function map() {
   const [places, ground] = await Promise.all([get(`${at()}/positions${query({ where: condition() })}`), get("/map")]);
+  const inMeters = places.length && !places.some((p) => Number.isFinite(p.lat)); // flights have latitudes
+  const flown = inMeters ? [] : await flights();
   const named = new Map(places.map((p) => [p.frame, p]));
   const matches = (state.answer?.matches ?? []).filter((m) => Number.isFinite(m.metadata.lat) || Number.isFinite(m.metadata.x));
-  const found = toMeters([...places, ...matches.map((m) => ({ ...m.metadata, ...named.get(m.frame), rank: m.rank, match: m, frame: m.frame, id: m.id }))], ground);
+  const found = toMeters([...places, ...flown, ...matches.map((m) => ({ ...m.metadata, ...named.get(m.frame), rank: m.rank, match: m, frame: m.frame, id: m.id }))], ground);
   if (!found.points.length) {
     return { node: h("div", { class: "page" }, h("div", { class: "card pad" }, empty("No positions", "The frames of this gallery, or those that the filters leave, have neither lat and lon nor x and y in their manifest."))) };
   }
-  const sequences = [...new Set(found.points.map((p) => p.sequence ?? p.place ?? ""))];
   const groups = [...new Set(found.points.map(groupOf))].sort();
   const points = [];
   const hits = [];
   for (const p of found.points) {
     p.color = colorOf(groups.indexOf(groupOf(p)));
-    p.title = p.rank ? `Rank ${p.rank}: ${p.frame}` : `${p.frame}${p.place ? `, ${p.place}` : ""}`;
-    (p.rank ? hits : points).push(p);
+    p.title = p.flight ? `Flight ${p.flight}, frame ${p.frame}` : p.rank ? `Rank ${p.rank}: ${p.frame}` : `${p.frame}${p.place ? `, ${p.place}` : ""}`;
+    if (!p.flight) (p.rank ? hits : points).push(p);
   }
-  const tracks = sequences.map((name) => ({ path: points.filter((p) => (p.sequence ?? p.place ?? "") === name).sort((a, b) => String(a.time).localeCompare(String(b.time))) })).filter((t) => t.path.length > 1).map((t) => ({ ...t, color: t.path[0].color }));
+  const own = tracksOf(points, (p) => p.sequence ?? p.place ?? "").map((path) => path.sort((a, b) => String(a.time).localeCompare(String(b.time))));
+  const tracks = [...own, ...tracksOf(found.points.filter((p) => p.flight), (p) => p.flight)].map((path) => ({ path, color: path[0].color }));
   const side = h("aside", { class: "card pad stack", "aria-label": "Chosen position", "aria-live": "polite" });
 
   async function pick(p) {
@@ -48,7 +51,24 @@ export async function map() {
   return { node: h("div", { class: "page map" }, drawn.node, side), close: drawn.close };
 }
 
-const groupOf = (p) => p.place ?? p.sequence ?? "";
+const groupOf = (p) => (p.flight ? `flight ${p.flight}` : p.place ?? p.sequence ?? "");
+
+// Positions of the frames of the flights that were searched.
+async function flights() {
+  const done = (await get("/flights")).filter((one) => one.result).slice(0, FLIGHTS);
+  const found = await Promise.all(done.map((one) => get(`/flights/${encodeURIComponent(one.name)}`)));
+  return found.flatMap((one, n) => one.positions.map((p) => ({ frame: p.frame, lat: p.lat, lon: p.lon, flight: done[n].name })));
+}
+
+function tracksOf(points, nameOf) {
+  const named = new Map();
+  for (const p of points) {
+    if (!named.has(nameOf(p))) named.set(nameOf(p), []);
+    named.get(nameOf(p)).push(p);
+  }
+  return [...named.values()].filter((path) => path.length > 1);
+}
+
 const swatch = (color) => h("span", { class: "swatch", style: { background: color } });
 
 function filterTo(p, geographic) {

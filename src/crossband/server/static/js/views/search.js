@@ -144,8 +144,8 @@ function verdict(answer) {
 
 function cropper(q, run) {
   const base = q.item ? `${at()}/items/${q.item}/image${query(look(900))}` : `/uploads/${q.upload}/image${query({ band: q.band, units: q.units, frame: q.frame, ...look(900) })}`;
-  const image = h("img", { alt: `The query: ${q.name}`, draggable: false });
-  picture(base).then((told) => { image.src = told.url; q.height = told.height; q.width = told.width; }).catch(failed);
+  const image = h("img", { alt: `The query: ${q.name}`, draggable: false, hidden: true });
+  picture(base).then((told) => { image.src = told.url; image.hidden = false; q.height = told.height; q.width = told.width; }).catch(failed);
   const frame = h("div", { class: "crop", hidden: true });
   const box = h("div", { class: "query" }, image, frame, h("span", { class: "band" }, BANDS[q.band]));
   let start = null;
