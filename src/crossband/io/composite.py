@@ -50,7 +50,7 @@ def view_of(path: str | Path) -> tuple[Path, tuple[int, int, int, int]] | None:
 
 
 def files_of(path: str | Path) -> list[Path]:
-    """Return the files that a path names: three, the one it is a part of (of an image, or of tar), or itself.
+    """Return the files that a path names: three, the one that it is a part of, or itself.
 
     Example:
         >>> [file.name for file in files_of("00001{100,100,640,512}.jpg")]
