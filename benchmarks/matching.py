@@ -9,6 +9,7 @@ roadscene=FOLDER`` compares learned local features with the encoder's maps witho
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from dataclasses import fields, replace
 from pathlib import Path
@@ -79,20 +80,20 @@ def local(
 
 def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 9, seed: int = 0) -> SamePlace:
     """Fit the probability of one place on right pairs under random misalignments and as many wrong ones: for a
-    pair by itself the one of nine at random that agrees best; for lists, of which every second one lacks the
-    right image, of the nine nearest by the descriptor."""
+    pair by itself, also where one camera sees much less than the other, the one of nine at random that agrees
+    best; for lists, of which every second one lacks the right image, of the nine nearest by the descriptor."""
     descriptor, rng = Descriptor.load(), np.random.default_rng(seed)
     reranker = MatchReranker(descriptor.encoder, descriptor.preprocess.size)
     alone, listed = [], []
-    for name, frames in track(sets, len(sets), "calibrating", "sets"):
-        warps = [
-            Warp(float(rng.uniform(-0.1, 0.1)), float(rng.uniform(0.87, 1.15)), float(rng.uniform(-8, 8)))
-            for _ in range(len(frames))
-        ]
+    for _, frames in track(sets, len(sets), "calibrating", "sets"):
+        warps, wide = (
+            [random_warp(rng, shift, math.log(scale)) for _ in range(len(frames))]
+            for shift, scale in ((0.1, 1.15), (0.2, 1.6))
+        )
         still: list[Warp | None] = [None] * len(frames)
-        (mine, near), (theirs, far) = (
+        (mine, near), (theirs, far), (cut, _) = (
             described(descriptor, reranker.features, frames.paths(band), band, moves)
-            for band, moves in zip(frames.bands[:2], (still, warps), strict=True)
+            for band, moves in zip((*frames.bands[:2], frames.bands[1]), (still, warps, wide), strict=True)
         )
         apart, places = np.linalg.norm(near[:, None] - far, axis=2), place_codes(frames)
         for row, code in enumerate(places):
@@ -100,8 +101,10 @@ def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 9, seed: 
             wrong = order[places[order] != code][: others + 1]
             found = reranker.evidence(mine[row], [theirs[c] for c in (row, *wrong)])
             anyone = rng.choice(order[places[order] != code], others, replace=False)
-            chance = reranker.evidence(mine[row], [theirs[c] for c in anyone])
-            alone += [(found.features()[0], True), (chance.features()[chance.agreement.argmax()], False)]
+            for those in (theirs, cut):
+                pairs = reranker.evidence(mine[row], [those[c] for c in (row, *anyone)])
+                best = 1 + int(pairs.agreement[1:].argmax())
+                alone += [(pairs.features()[0], True), (pairs.features()[best], False)]
             for members, right in ((slice(0, others + 1), True), (slice(1, None), False)):
                 some = led(found, members)
                 best = int(some.agreement.argmax()) if not right else 0
@@ -114,6 +117,13 @@ def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 9, seed: 
     model.write(out)
     print(model)
     return model
+
+
+def random_warp(rng: np.random.Generator, shift: float, scale: float) -> Warp:
+    """A warp by up to a share of the sides, a logarithm of the scale, and 8 degrees."""
+    return Warp(
+        float(rng.uniform(-shift, shift)), math.exp(rng.uniform(-scale, scale)), float(rng.uniform(-8, 8))
+    )
 
 
 def described(
