@@ -156,7 +156,7 @@ class Aligner:
                 raise CrossbandError(f"{one.name} is blank: there is nothing in it to align")
         pairs, likely = self.matches(first, second)
         rough, inside = fitted(pairs, "similarity", 1.5 * _CELL * max(second.size) / _BASE)
-        found = self._refined(first, second, rough) if inside.sum() >= 4 else None
+        found = self.refined(first, second, rough) if inside.sum() >= 4 else None
         if found is not None and found.share >= _SURE and found.blocks >= _MANY:
             likely = max(likely, found.share)
         if likely < _LIKELY or inside.sum() < 4:
@@ -242,8 +242,8 @@ class Aligner:
             found = self._features(pixels[None].to(device))[0].cpu().numpy()
         return found, self._features.grid((image.shape[0], image.shape[1]))
 
-    def _refined(self, first: Picture, second: Picture, rough: np.ndarray) -> Laying | None:
-        """The transform that blocks agree on, in the pixels of both images."""
+    def refined(self, first: Picture, second: Picture, rough: np.ndarray) -> Laying | None:
+        """Return the transform that blocks agree on from a rough one on, in the pixels of both images."""
         work = [picture.scaled(min(_WORK, max(64, max(picture.size)))) for picture in (first, second)]
         (ours, here), (theirs, there) = ((edges(image), scale) for image, scale in work)
         models = _SIMPLEST_FIRST if self.model == "auto" else (self.model,)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from ..bands import Band
@@ -16,7 +15,7 @@ from ..data.preprocess import TURNS, Placement
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..progress import track
-from .align import Aligner, Described, Picture
+from .align import Aligner, Described, Picture, fitted
 
 __all__ = ["Suggestion", "suggest_placement"]
 
@@ -113,9 +112,10 @@ def suggest_placement(frames: Frames, most: int = 4, weights: str | None = None)
     if count < max(_LEAST, len(pairs) / 2):
         return []
     before, after = (int(np.median([len(one) for _, one in found[name]])) for name in ("0", turn))
-    sizes = [(one.size, _turned(other, turn).size) for one, other in pairs]
     views = [
-        _views(matches, *size) for matches, size in zip(agree[turn], sizes, strict=True) if matches is not None
+        _views(aligner, matches, one, _turned(other, turn))
+        for matches, (one, other) in zip(agree[turn], pairs, strict=True)
+        if matches is not None
     ]
     told = [Suggestion(second, turn, None, count, len(pairs), after, before)]
     for band, seen in zip((first, second), zip(*views, strict=True), strict=True):
@@ -149,12 +149,14 @@ def _matched(aligner: Aligner, sizes: list[Described], second: Described) -> tup
     return max(tried, key=lambda one: (one[0] >= _LIKELY, len(one[1])))
 
 
-def _views(matches: np.ndarray, size: tuple[int, int], other: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _views(
+    aligner: Aligner, matches: np.ndarray, one: Picture, other: Picture
+) -> tuple[np.ndarray, np.ndarray]:
     """What of each image the other shows: left, top, right, bottom, as shares."""
-    ours, theirs = (np.ascontiguousarray(part, np.float32) for part in (matches[:, :2], matches[:, 2:]))
-    matrix, _ = cv2.estimateAffine2D(ours, theirs, method=cv2.RANSAC, ransacReprojThreshold=6.0)
-    whole = np.vstack([matrix, [0, 0, 1]]) if matrix is not None else np.eye(3)
-    return _box(np.linalg.inv(whole), other, size), _box(whole, size, other)
+    rough, _ = fitted(matches, "similarity", 6.0)
+    found = aligner.refined(one, other, rough)
+    whole = rough if found is None else found.matrix
+    return _box(np.linalg.inv(whole), other.size, one.size), _box(whole, one.size, other.size)
 
 
 def _box(matrix: np.ndarray, size: tuple[int, int], inside: tuple[int, int]) -> np.ndarray:
