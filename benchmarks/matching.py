@@ -1,15 +1,15 @@
 """Re-ranking, "same place" and registration, measured: the tables of docs/matching.md.
 
-``python -m benchmarks.matching axes OUT --city CITY --m3svd M3SVD`` learns the axes of the local features,
-``... calibrate OUT ...`` the probability of one place, both on the simulated city (another seed than the
-demo's) and M3SVD (MIT) alone. ``... recall`` measures on sets that neither has seen
-and, with ``--write``, puts its rows into docs/matching.md. ``... features OUT --sets
+``python -m benchmarks.matching calibrate OUT --city CITY --m3svd M3SVD`` fits the probability of one place on
+the simulated city (other seeds than the demo's) and M3SVD (MIT) alone. ``... recall`` measures on sets it has
+not seen and, with ``--write``, puts its rows into docs/matching.md. ``... features OUT --sets
 roadscene=FOLDER`` compares learned local features with the encoder's maps without a first stage.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from scipy.optimize import minimize
 from scipy.special import expit
 
@@ -39,8 +38,6 @@ from crossband.retrieval.rerank import Reranking, rerank
 from ._harness import ROOT, machine, write_section
 
 HARD = Warp(shift=0.10, scale=1.15, rotate=8)
-DIM = 64
-_EACH = 8  # moments of a video of M3SVD
 
 
 def two_bands(folder: Path) -> Frames:
@@ -51,19 +48,19 @@ def two_bands(folder: Path) -> Frames:
     return frames
 
 
-def m3svd(root: Path, out: Path) -> Frames:
-    """Some moments of M3SVD's videos as images."""
+def m3svd(root: Path, out: Path, each: int = 8) -> Frames:
+    """``each`` moments of each of M3SVD's videos as images."""
     import cv2
 
     for band, name in (("visible", "rgb"), ("infrared", "tir")):
         (out / name).mkdir(parents=True, exist_ok=True)
         for video in sorted((root / band).glob("*.mp4")):
-            if (out / name / f"{video.stem}_{_EACH - 1}.png").exists():
+            if (out / name / f"{video.stem}_{each - 1}.png").exists():
                 continue
             capture = cv2.VideoCapture(str(video))
             total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-            for moment in range(_EACH):
-                capture.set(cv2.CAP_PROP_POS_FRAMES, int(total * (moment + 0.5) / _EACH))
+            for moment in range(each):
+                capture.set(cv2.CAP_PROP_POS_FRAMES, int(total * (moment + 0.5) / each))
                 cv2.imwrite(str(out / name / f"{video.stem}_{moment}.png"), capture.read()[1])
     return scan(out)
 
@@ -81,46 +78,33 @@ def local(
         return features(pixels[None])[0]
 
 
-def axes(sets: list[Frames], out: Path) -> Path:
-    """Principal axes of the local features of some sets; not whitened."""
-    descriptor = Descriptor.load()
-    features = LocalFeatures(descriptor.encoder)
-    total: torch.Tensor | float = 0.0
-    chosen = [one for frames in sets for one in images(frames, 2)]
-    for path, band in track(chosen, len(chosen), "axes"):
-        found = local(descriptor, features, band, path, None).double()
-        total = total + found.T @ found
-    assert isinstance(total, torch.Tensor)
-    vectors = torch.linalg.eigh(total)[1].flip(1)[:, :DIM]
-    save_file({"+".join(features.layers): vectors.float().contiguous()}, out)
-    return out
-
-
 def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 9, seed: int = 0) -> SamePlace:
     """Fit the probability of one place on right pairs under random misalignments and as many wrong ones: for a
-    pair by itself the one of nine at random that agrees best; for lists, of which every second one lacks the
-    right image, of the nine nearest by the descriptor."""
+    pair by itself, also where one camera sees much less than the other, the one of nine at random that agrees
+    best; for lists, of which every second one lacks the right image, of the nine nearest by the descriptor."""
     descriptor, rng = Descriptor.load(), np.random.default_rng(seed)
     reranker = MatchReranker(descriptor.encoder, descriptor.preprocess.size)
     alone, listed = [], []
-    for name, frames in track(sets, len(sets), "calibrating", "sets"):
-        warps = [
-            Warp(float(rng.uniform(-0.1, 0.1)), float(rng.uniform(0.87, 1.15)), float(rng.uniform(-8, 8)))
-            for _ in range(len(frames))
-        ]
-        still: list[Warp | None] = [None] * len(frames)
-        (mine, near), (theirs, far) = (
-            described(descriptor, reranker.features, frames.paths(band), band, moves)
-            for band, moves in zip(frames.bands[:2], (still, warps), strict=True)
+    for _, frames in track(sets, len(sets), "calibrating", "sets"):
+        warps, wide = (
+            [random_warp(rng, shift, math.log(scale)) for _ in range(len(frames))]
+            for shift, scale in ((0.1, 1.15), (0.2, 1.6))
         )
-        apart, places = np.linalg.norm(near[:, None] - far, axis=2), place_codes(name, frames)
+        still: list[Warp | None] = [None] * len(frames)
+        (mine, near), (theirs, far), (cut, _) = (
+            described(descriptor, reranker.features, frames.paths(band), band, moves)
+            for band, moves in zip((*frames.bands[:2], frames.bands[1]), (still, warps, wide), strict=True)
+        )
+        apart, places = np.linalg.norm(near[:, None] - far, axis=2), place_codes(frames)
         for row, code in enumerate(places):
             order = np.argsort(apart[row])
             wrong = order[places[order] != code][: others + 1]
             found = reranker.evidence(mine[row], [theirs[c] for c in (row, *wrong)])
             anyone = rng.choice(order[places[order] != code], others, replace=False)
-            chance = reranker.evidence(mine[row], [theirs[c] for c in anyone])
-            alone += [(found.features()[0], True), (chance.features()[chance.agreement.argmax()], False)]
+            for those in (theirs, cut):
+                pairs = reranker.evidence(mine[row], [those[c] for c in (row, *anyone)])
+                best = 1 + int(pairs.agreement[1:].argmax())
+                alone += [(pairs.features()[0], True), (pairs.features()[best], False)]
             for members, right in ((slice(0, others + 1), True), (slice(1, None), False)):
                 some = led(found, members)
                 best = int(some.agreement.argmax()) if not right else 0
@@ -133,6 +117,13 @@ def calibrate(sets: list[tuple[str, Frames]], out: Path, others: int = 9, seed: 
     model.write(out)
     print(model)
     return model
+
+
+def random_warp(rng: np.random.Generator, shift: float, scale: float) -> Warp:
+    """A warp by up to a share of the sides, a logarithm of the scale, and 8 degrees."""
+    return Warp(
+        float(rng.uniform(-shift, shift)), math.exp(rng.uniform(-scale, scale)), float(rng.uniform(-8, 8))
+    )
 
 
 def described(
@@ -177,10 +168,11 @@ def fitted(rows: list[tuple[np.ndarray, bool]]) -> tuple[tuple[float, ...], floa
     return tuple((found[:-1] / scale).round(4).tolist()), round(float(found[-1]), 4)
 
 
-def place_codes(name: str, frames: Frames) -> np.ndarray:
-    """What makes two frames another place: the manifest's place, or the video."""
-    if frames.has("place"):
-        return frames.table["place"].to_numpy(str)
+def place_codes(frames: Frames) -> np.ndarray:
+    """What makes two frames another place: the manifest's place or sequence, or the video."""
+    for column in ("place", "sequence"):
+        if frames.has(column):
+            return frames.table[column].to_numpy(str)
     return np.array([frame.rsplit("_", 1)[0] for frame in frames.names])
 
 
@@ -257,8 +249,8 @@ HEAD = "| set | descriptor R@1 | re-ranked R@1 | same place: AUROC, calibration 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("axes", "calibrate", "recall", "features"))
-    parser.add_argument("out", type=Path, help="a file for axes and calibrate, a folder to work in for recall")
+    parser.add_argument("what", choices=("calibrate", "recall", "features"))
+    parser.add_argument("out", type=Path, help="a file for calibrate, a folder to work in for recall")
     parser.add_argument(
         "--city", type=Path, nargs="*", default=[], help="folders of crossband simulate --preset retrieval"
     )
@@ -290,10 +282,7 @@ def main() -> None:
         return
     cities = [("the city", two_bands(folder)) for folder in given.city]
     sets = [*cities, ("M3SVD", m3svd(given.m3svd, given.out.parent / "m3svd-images"))]
-    if given.what == "axes":
-        axes([frames for _, frames in sets], given.out)
-    else:
-        calibrate(sets, given.out)
+    calibrate(sets, given.out)
     print(f"{time.perf_counter() - start:.0f} s")
 
 

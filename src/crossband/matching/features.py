@@ -10,21 +10,18 @@ compared. Over a set's mean and deviation instead, recall is the same (docs/matc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import nn
 
 from ..errors import CrossbandError
 from ..nn import Encoder
 from .gradients import restandardized
+from .head import LocalHead
 
-__all__ = ["PACKED_AXES", "LocalFeatures"]
+__all__ = ["LocalFeatures"]
 
-PACKED_AXES = Path(__file__).with_name("axes.safetensors")
-"""Principal axes of the default encoder's local features, learned on the simulated city."""
 _FLAT = 1e-4  # deviation below which a channel says nothing
 
 
@@ -34,10 +31,10 @@ class LocalFeatures(nn.Module):
     Args:
         encoder: in evaluation mode.
         layers: the layers; the encoder's own choice by default.
-        axes: ``(channels of all layers, dim)``: what the vectors are projected on, or ``None``.
+        head: what makes short vectors of the joined maps; without, they stay as they are.
 
     Raises:
-        CrossbandError: an encoder that names no layers, or axes of another length.
+        CrossbandError: an encoder that names no layers, or a head for other channels.
 
     Example:
         >>> encoder = Encoder(nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 16, 3, 2, 1)), "1")
@@ -47,23 +44,22 @@ class LocalFeatures(nn.Module):
     """
 
     def __init__(
-        self, encoder: Encoder, layers: Sequence[str] | None = None, axes: torch.Tensor | None = None
+        self, encoder: Encoder, layers: Sequence[str] | None = None, head: LocalHead | None = None
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.layers = tuple(encoder.check_layer(layer) for layer in layers or encoder.local_layers)
         if not self.layers:
             raise CrossbandError("this encoder names no layers of local features; name them")
-        self.axes: torch.Tensor | None
-        self.register_buffer("axes", axes)
+        self.head = head
         self._grids: dict[tuple[int, int], tuple[int, int]] = {}
 
     @classmethod
     def of(cls, encoder: Encoder) -> LocalFeatures:
-        """Build the features of an encoder's own layers, short where axes of theirs come with the package."""
+        """Build the features of an encoder's own layers, short where a head for them comes with the package."""
         features = cls(encoder)
-        axes = load_file(PACKED_AXES).get("+".join(features.layers))
-        return features if axes is None else cls(encoder, axes=axes)
+        head, layers = LocalHead.read()
+        return cls(encoder, head=head) if layers == "+".join(features.layers) else features
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Describe standardized images ``(B, 3, h, w)`` by local features ``(B, n, dim)``.
@@ -79,12 +75,14 @@ class LocalFeatures(nn.Module):
             if tuple(one.shape[-2:]) != size:
                 one = F.normalize(F.interpolate(one, size, mode="bilinear", align_corners=False), dim=1)
             parts.append(one)
-        joined = torch.cat(parts, 1).flatten(2).transpose(1, 2)
-        if self.axes is not None:
-            if len(self.axes) != joined.shape[2]:
-                raise CrossbandError(f"axes of {len(self.axes)} dims do not fit features of {joined.shape[2]}")
-            joined = joined @ self.axes.to(joined.device)
-        return F.normalize(joined, dim=2).contiguous()
+        joined = F.normalize(torch.cat(parts, 1), dim=1)
+        if self.head is not None:
+            if joined.shape[1] != self.head.channels:
+                raise CrossbandError(
+                    f"a head for {self.head.channels} channels does not fit maps of {joined.shape[1]}"
+                )
+            joined = self.head(joined)
+        return joined.flatten(2).transpose(1, 2).contiguous()
 
     def grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return rows and columns of the positions of an image of ``size`` (height, width)."""

@@ -21,7 +21,7 @@ from .same_place import Evidence, SamePlace
 __all__ = ["MatchReranker"]
 
 _THRESHOLD = 2.0  # cells
-_DISTANCE_WEIGHT = 0.01  # chosen on LLVIP, whose frames differ by a pedestrian, and on two other cities
+_DISTANCE_WEIGHT = 0.003  # chosen on LLVIP, whose frames differ by a pedestrian, and on two other cities
 _TOGETHER = 4  # candidates in one product, which then stays in the cache of a core
 _FLAT = 1e-3  # a factor of scale that is none
 _STEP = 2  # of the query's rows and columns one in two is matched: a quarter of the work, the same recall

@@ -153,7 +153,9 @@ def _picture(path: Path, colors: bool) -> Ground | None:
     except rasterio.errors.RasterioError as error:
         reason = " ".join(str(error).split())[:80]
         raise CrossbandError(f"the map cannot be read ({reason})", parameter="map") from None
-    shown = np.where(known[..., None], _eight_bits(pixels, known), np.uint8(_NOWHERE)).astype(np.uint8)
+    shown = np.where(known[..., None], _eight_bits(pixels, known), np.array(_NOWHERE, np.uint8)).astype(
+        np.uint8
+    )
     across = METERS_PER_DEGREE * math.cos(math.radians(south))
     extent = ((east - west) * across, (north - south) * METERS_PER_DEGREE)
     return Ground("picture", (south, west), extent, (north, east), shown, {})

@@ -92,7 +92,10 @@ def _measured(gallery: ServedGallery, run: dict[str, Any]) -> schemas.BenchmarkR
     items = {side: gallery.named([one["query"] for one in named], band) for side, band in bands.items()}
     worst = [
         schemas.BenchmarkRow(
-            frame=one["query"], rank=one["rank"], **{side: items[side].get(one["query"]) for side in bands}
+            frame=one["query"],
+            rank=one["rank"],
+            query=_item(items["query"].get(one["query"])),
+            right=_item(items["right"].get(one["query"])),
         )
         for one in named
     ]
@@ -224,3 +227,7 @@ def _metadata(text: str) -> dict[str, Any]:
             f"metadata is a JSON object of {', '.join(METADATA)}, each a text or a number", parameter="metadata"
         )
     return {name: value for name, value in found.items() if not pd.isna(value)}
+
+
+def _item(told: dict[str, Any] | None) -> schemas.Item | None:
+    return None if told is None else schemas.Item(**told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path as FilePath
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Response
 from fastapi.responses import FileResponse
@@ -17,7 +17,7 @@ from .common import REFUSALS, ServiceOf
 router = APIRouter(tags=["results"], responses=REFUSALS)
 
 FlightName = Annotated[str, Path(max_length=200)]
-_EXPORTS = ("geojson", "kml")
+_EXPORTS: tuple[Literal["geojson", "kml"], ...] = ("geojson", "kml")
 _SANDBOX = {
     "content-security-policy": (
         "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
@@ -37,8 +37,9 @@ def list_flights(service: ServiceOf) -> list[schemas.FlightInfo]:
         objects = len(flight_result(folder)["matches"]) if there else 0
         source = name in service.settings.flights and not there
         exports = [kind for kind in _EXPORTS if (folder / f"matches.{kind}").is_file()]
-        info = {"name": name, "result": there, "source": source, "objects": objects, "exports": exports}
-        found.append(schemas.FlightInfo(**info))
+        found.append(
+            schemas.FlightInfo(name=name, result=there, source=source, objects=objects, exports=exports)
+        )
     return found
 
 
