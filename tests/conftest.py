@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +16,9 @@ import pytest
 # networks this small gain nothing from more threads, which wait in a loop for each other on a busy machine
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # a test leaves nothing in the cache folder of whoever runs it
-os.environ.setdefault("CROSSBAND_CACHE", tempfile.mkdtemp(prefix="crossband-cache-"))
+if "CROSSBAND_CACHE" not in os.environ:
+    os.environ["CROSSBAND_CACHE"] = tempfile.mkdtemp(prefix="crossband-cache-")
+    atexit.register(shutil.rmtree, os.environ["CROSSBAND_CACHE"], ignore_errors=True)
 
 SHARED = Path(__file__).parents[2] / "shared"
 MakePairs = Callable[..., Path]

@@ -28,6 +28,7 @@ LAYERS = (
         "weights",
         "devices",
         "engines",
+        "stored",
         "results",
     },
     {"frames", "io"},

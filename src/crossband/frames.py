@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,9 @@ from .bands import BANDS, Band, parse_band, parse_units
 from .errors import CrossbandError
 from .files import write_file
 from .rigs import RigTransform
+from .stored import stored_file
 
-__all__ = ["COLUMNS", "MANIFESTS", "Frames", "find_manifest"]
+__all__ = ["COLUMNS", "MANIFESTS", "ROOT_KEY", "Frames", "find_manifest"]
 
 COLUMNS: dict[str, str] = {
     "frame": "string",
@@ -43,7 +45,8 @@ COLUMNS: dict[str, str] = {
     "turn": "string",
 }
 _PATH_COLUMNS = (*(band.value for band in BANDS), "labels", "boxes")
-_ROOT_KEY = b"crossband_root"
+ROOT_KEY = b"crossband_root"
+"""Of a Parquet manifest's metadata: where its images lie, from its own folder."""
 
 MANIFESTS = ("frames.parquet", "frames.csv")
 """What the manifest of a folder is called; the first that is there counts."""
@@ -101,16 +104,19 @@ class Frames:
             CrossbandError: missing, unreadable, or not a manifest.
         """
         path = Path(path)
-        if not path.is_file():
+        stored = stored_file(path)
+        if stored is None and not path.is_file():
             raise CrossbandError(f"no manifest at {path}; crossband data scan writes one")
         try:
-            table, recorded = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
+            with open(path, "rb") if stored is None else stored.open() as file:
+                table, recorded = _read_csv(file) if path.suffix == ".csv" else _read_parquet(file)
         except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError, RecursionError) as error:
             reason = " ".join(str(error).split())[:120]
             raise CrossbandError(f"{path} is not a manifest (Parquet or CSV): {reason}") from None
         if root is None:  # relative to the real folder: ".." of a linked one is another
-            root = path.parent if recorded == "." else path.parent.resolve() / recorded
-        if not Path(root).is_dir():
+            real = path.parent if stored is not None else path.parent.resolve()
+            root = path.parent if recorded == "." else real / recorded
+        if stored_file(root) is None and not Path(root).is_dir():
             raise CrossbandError(
                 f"the images of {path} should lie in {root}, which is no folder; give their folder",
                 parameter="root",
@@ -137,7 +143,7 @@ class Frames:
                     self.table.to_csv(file, index=False)
             else:
                 arrow = pa.Table.from_pandas(self.table, preserve_index=False)
-                metadata = {**(arrow.schema.metadata or {}), _ROOT_KEY: recorded.encode()}
+                metadata = {**(arrow.schema.metadata or {}), ROOT_KEY: recorded.encode()}
                 with open(partial, "wb") as sink:  # arrow itself opens no name that is not UTF-8
                     pa.parquet.write_table(arrow.replace_schema_metadata(metadata), sink)
 
@@ -380,21 +386,21 @@ def _as_text(values: pd.Series, as_is: bool) -> pd.Series:
     return (text if as_is else bare).mask(bare == "")
 
 
-def _read_parquet(path: Path) -> tuple[pd.DataFrame, str]:
-    with open(path, "rb") as file:
-        arrow = pa.parquet.read_table(file)
-    recorded = (arrow.schema.metadata or {}).get(_ROOT_KEY, b".").decode()
+def _read_parquet(file: BinaryIO) -> tuple[pd.DataFrame, str]:
+    arrow = pa.parquet.read_table(file)
+    recorded = (arrow.schema.metadata or {}).get(ROOT_KEY, b".").decode()
     # what pandas left in the file of its own index is not ours, and may say anything
     return arrow.replace_schema_metadata(None).to_pandas(), recorded
 
 
-def _read_csv(path: Path) -> tuple[pd.DataFrame, str]:
-    with open(path, encoding="utf-8-sig") as file:
-        first = file.readline()
+def _read_csv(file: BinaryIO) -> tuple[pd.DataFrame, str]:
+    content = BytesIO(file.read())
+    first = content.readline().decode("utf-8-sig")
+    content.seek(0)
     recorded = first.removeprefix("# root:").strip(" \r\n") if first.startswith("# root:") else "."
     text = {column for column, kind in COLUMNS.items() if kind == "string"}
     table = pd.read_csv(
-        path,
+        content,
         skiprows=int(recorded != "." or first.startswith("# root:")),
         encoding="utf-8-sig",
         dtype=dict.fromkeys(text, "string"),

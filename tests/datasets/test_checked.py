@@ -40,6 +40,7 @@ def decoded(monkeypatch):
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("CROSSBAND_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("crossband.io.memo._SETTLED", 0.0)  # files that were written a moment ago count too
 
 
 def test_an_image_is_decoded_once_and_what_was_remarked_of_it_is_said_each_time(frames, decoded, capsys):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from crossband.data.preprocess import Warp
 from crossband.datasets import open_frames
 from crossband.datasets.check import check_frames
 from crossband.errors import CrossbandError
+from crossband.frames import Frames
 from crossband.io import read_image
 from crossband.retrieval import embed
 from crossband.retrieval.descriptor.descriptor import unit_length
@@ -202,7 +206,7 @@ def test_a_killed_run_continues_without_computing_what_was_on_disk(tmp_path, mak
     process = subprocess.Popen(command, env={**os.environ, "CROSSBAND_OFFLINE": "1"})
     try:
         deadline = time.monotonic() + 300
-        while len(list(folder.glob("*/*.json"))) < 3 and time.monotonic() < deadline:
+        while len(list(folder.glob("*/[!.]*.json"))) < 3 and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     finally:
@@ -228,3 +232,25 @@ def test_only_some_bands_may_be_required(tmp_path, make_pairs, hog):
     for required in (True, [Band.RGB]):
         with pytest.raises(CrossbandError, match=r"rgb"):
             embed(frames, hog, store=tmp_path / "store", required=required)
+
+
+def test_a_file_is_read_once_until_it_changes(pairs, hog, tmp_path, monkeypatch):
+    module, read = importlib.import_module("crossband.retrieval.embed"), []
+    real = module.read_bytes
+    monkeypatch.setattr(module, "read_bytes", lambda path: read.append(Path(path)) or real(path))
+    monkeypatch.setattr("crossband.io.memo._SETTLED", 0.0)
+    root = Path(shutil.copytree(pairs.root, tmp_path / "pairs"))
+    frames = Frames(pairs.table, root)
+    first = embed(frames, hog, store=tmp_path / "store")
+    assert len(read) == len(frames.bands) * len(frames)
+    read.clear()
+    again = embed(frames, hog, store=tmp_path / "store")
+    assert (read, again.computed) == ([], 0)
+    for band in first.bands:
+        assert again.bands[band].digests == first.bands[band].digests
+        assert np.array_equal(again.bands[band].pooled.rows(0, 99), first.bands[band].pooled.rows(0, 99))
+    changed = root / frames.table["rgb"][1]
+    changed.write_bytes((root / frames.table["rgb"][0]).read_bytes())
+    rgb = embed(frames, hog, store=tmp_path / "store").bands[Band.RGB]
+    assert rgb.digests[:2] == 2 * first.bands[Band.RGB].digests[:1]
+    assert read == [changed]

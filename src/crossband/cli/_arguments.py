@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -192,6 +192,16 @@ class FramesReading(Reading):
         from ..datasets import open_frames
 
         return with_units(open_frames(source, self.root, band), self.units).with_rig(self.rig)
+
+    def pieces(self, source: str, band: str | None = None) -> Iterator[Frames]:
+        """Open them some at a time where the manifest is in several files, else all at once."""
+        from ..datasets import is_partitioned, open_pieces
+
+        if not is_partitioned(source):
+            yield self.frames(source, band)
+            return
+        for frames in open_pieces(source, self.root):
+            yield with_units(frames, self.units).with_rig(self.rig)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,19 +63,22 @@ def index(
 
     Example: crossband index recordings --gallery gallery --band tir
     """
-    from ..retrieval import index as run
+    from ..retrieval.gallery.indexing import index_pieces
 
     if not gallery.strip():
         raise CrossbandError("--gallery is empty; give a folder, as in --gallery gallery")
     engine = working.open()
     alone = band[0] if band and len(band) == 1 else None
-    frames = reading.frames(source, alone)
-    added = run(
-        frames,
+    pieces = reading.pieces(source, alone)
+    first = next(pieces, None)
+    if first is None:
+        raise CrossbandError(f"{source} has no frames")
+    added = index_pieces(
+        itertools.chain([first], pieces),
         gallery,
-        model,
-        band,
-        options=reading.options(frames),
+        model=model,
+        bands=band,
+        options=reading.options(first),
         dtype=dtype,
         store=reading.store,
         workers=reading.workers,

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ..bands import Band, parse_band
 from ..errors import CrossbandError
-from ..frames import Frames, find_manifest
+from ..frames import MANIFESTS, Frames, find_manifest
 from ..io import is_image_file
 from ..progress import note, says_once
+from ..stored import stored_file
 from ._account import LeftOut, account_lines, metadata, no_images, only_images
 from ._logs import join_log, read_log
 from ._moments import TOLERANCE, guess_dji, pair_dji, with_positions
@@ -28,6 +29,7 @@ from ._pairs import (
     pair_radiometric,
     pair_suffixes,
 )
+from ._pieces import is_partitioned, open_pieces
 from ._registry import (
     Dataset,
     dataset,
@@ -37,6 +39,7 @@ from ._registry import (
     note_once,
     register_dataset,
 )
+from ._shards import guess_shards, read_shards
 from .check import look_at_some
 
 __all__ = [
@@ -45,12 +48,14 @@ __all__ = [
     "account_lines",
     "dataset",
     "images_by_stem",
+    "is_partitioned",
     "is_text",
     "join_log",
     "list_datasets",
     "metadata",
     "no_images",
     "open_frames",
+    "open_pieces",
     "read_log",
     "register_dataset",
     "scan",
@@ -134,7 +139,8 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
     Images that a folder's manifest does not list are counted in a note.
 
     Args:
-        source: the manifest or the folder.
+        source: the manifest or the folder; on an object store (``s3://BUCKET/PREFIX``) a manifest, or a folder
+            with a ``frames.parquet``.
         root: the folder of the images, where it is not the one that the manifest records.
         band: what a folder with images of one band alone holds, where nothing else tells.
 
@@ -142,6 +148,8 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
         CrossbandError: no frames are there, or ``root`` is given and there is no manifest.
     """
     source = Path(source)
+    if stored_file(source) is not None:
+        return _looked_at(Frames.read(source if source.suffix else source / MANIFESTS[0], root))
     if not source.exists():
         raise CrossbandError(f"{source} does not exist; give a folder of images or a manifest")
     if source.is_file() and source.suffix.lower() not in (".parquet", ".csv") and is_image_file(source):
@@ -228,6 +236,8 @@ def _recognize(root: Path, tolerance: float) -> Frames:
         return pair_prefixes(root, prefixes)
     if guess_radiometric(root):
         return pair_radiometric(root)
+    if shards := guess_shards(root):
+        return read_shards(root, shards)
     if below is not None:
         raise _wrapped(root, below)
     raise _UnknownLayout(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ..stored import stored_file
+
 __all__ = ["files_of", "parts_of", "view_of"]
 
 _THREE = re.compile(r"(.*)\{([A-Za-z0-9]{1,16}),([A-Za-z0-9]{1,16}),([A-Za-z0-9]{1,16})\}(.*)")
@@ -48,11 +50,14 @@ def view_of(path: str | Path) -> tuple[Path, tuple[int, int, int, int]] | None:
 
 
 def files_of(path: str | Path) -> list[Path]:
-    """Return the files that a path names: three, the one it is a part of, or itself.
+    """Return the files that a path names: three, the one that it is a part of, or itself.
 
     Example:
         >>> [file.name for file in files_of("00001{100,100,640,512}.jpg")]
         ['00001.jpg']
     """
+    stored = stored_file(path)
+    if stored is not None and stored.member and not stored.scheme:
+        return [Path(stored.path)]
     view = view_of(path)
     return [view[0]] if view is not None else parts_of(path) or [Path(path)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import stat
 import struct
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import PIL.Image
 
 from ..bands import Band, Units, parse_band, parse_units
 from ..errors import ImageFault
+from ..stored import stored_file
 from .composite import parts_of, view_of
 from .dji import is_dji_thermal, read_dji_counts
 from .flir import fff_frames, fff_size, is_fff, is_radiometric_jpeg, read_kelvin, read_photograph
@@ -357,19 +359,25 @@ def read_bytes(path: str | Path) -> bytes:
     if (part := view_of(path)) is not None:
         return _cut(path, *part)
     try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
-            raise ImageFault(path, "not a file")
-        size = status.st_size
+        if (stored := stored_file(path)) is not None:
+            size = stored.size()
+        else:
+            status = Path(path).stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+                raise ImageFault(path, "not a file")
+            size = status.st_size
         if size > MAX_FILE_BYTES:
             raise ImageFault(path, f"the file has {size} bytes, more than {MAX_FILE_BYTES}")
-        data = Path(path).read_bytes()
+        data = Path(path).read_bytes() if stored is None else stored.read()
+    except tarfile.TarError as error:
+        raise ImageFault(path, f"its tar file is damaged ({error})") from None
     except FileNotFoundError:
         raise ImageFault(path, "missing") from None
     except ValueError as error:  # a name that no file can have
         raise ImageFault(path, f"cannot be read ({error})") from None
     except OSError as error:
-        raise ImageFault(path, f"cannot be read ({error.strerror})") from None
+        reason = error.strerror or " ".join(str(error).split())[:200]
+        raise ImageFault(path, f"cannot be read ({reason})") from None
     if not data:
         raise ImageFault(path, "empty file (0 bytes)")
     return data

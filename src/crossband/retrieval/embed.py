@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError, ImageFault
 from ..frames import Frames
 from ..io.images import decode_image, read_bytes
+from ..io.memo import FileMemo, file_state
 from ..io.remarks import Remark, RemarkLog
 from ..progress import Progress
 from .descriptor.descriptor import (
@@ -39,7 +40,10 @@ from .descriptor_cache import DescriptorStore, Rows, StoredRows
 if TYPE_CHECKING:
     from .rerank import Reranking
 
-__all__ = ["BandEmbedding", "Embedding", "embed"]
+__all__ = ["CONTENTS", "BandEmbedding", "Embedding", "content_digest", "embed"]
+
+CONTENTS = "contents.sqlite"
+"""The memo of files' content digests, so that a file is read once, however often it is described or indexed."""
 
 _BLOCK = 32  # images for a worker of a cluster: a second or two of work, done again if it dies
 
@@ -122,6 +126,7 @@ class _Prepared:
     tensor: torch.Tensor | None = None
     fault: ImageFault | None = None
     remarks: tuple[Remark, ...] = ()
+    state: bytes | None = None  # of the file, before it was read
 
 
 def embed(
@@ -170,16 +175,21 @@ def embed(
     lanes = _Lanes.for_device(descriptor.device, workers or engine.cores)
     gpu = descriptor.device != "cpu"
     worker = partial(_Describer, frames.root, descriptor, stored, lanes, reranking)
-    done: list[_Prepared] = []
     computed = 0
     start = time.perf_counter()
     try:
-        with Progress(len(jobs), f"embedding with {descriptor.name}") as progress:
-            for group in engine.map(worker, jobs, block=_BLOCK, gpu=gpu):
+        with ExitStack() as opened:
+            memo = opened.enter_context(FileMemo.open(CONTENTS))
+            done, left = _known(jobs, frames.root, stored, memo)
+            progress = opened.enter_context(Progress(len(left), f"embedding with {descriptor.name}"))
+            for group in engine.map(worker, left, block=_BLOCK, gpu=gpu):
                 for kept, rows in zip(stored, group.vectors, strict=True):
                     for key, row in zip(group.fresh, rows, strict=True):
                         if key not in kept:  # the same file may stand under two names
                             kept.add(key, row)
+                for item in group.items:
+                    if item.fault is None:
+                        memo.keep(item.state, item.digest)
                 computed += len(group.fresh)
                 done += group.items
                 progress.advance(len(group.items))
@@ -192,11 +202,12 @@ def embed(
     parts: list[dict[Band, BandEmbedding]] = [{} for _ in stored]
     for band in wanted:
         good = [item for item in done if item.job.band is band and item.fault is None]
+        good.sort(key=lambda item: item.job.position)
         if good:
             for part, kept in zip(parts, stored, strict=True):
                 part[band] = _part(band, good, kept)
         elif required if isinstance(required, bool) else band in required:
-            first = next(item.fault for item in done if item.job.band is band)
+            first = next(item.fault for item in done if item.job.band is band and item.fault is not None)
             raise CrossbandError(
                 f"no {band.value} image can be used: {first}", parameter=first.parameter if first else ""
             )
@@ -204,6 +215,25 @@ def embed(
     if reranking is not None:
         local = Embedding(reranking.descriptor, frames, parts[1], faults, computed, seconds)
     return Embedding(descriptor, frames, parts[0], faults, computed, seconds, local)
+
+
+def _known(
+    jobs: list[_Job], root: Path, stored: list[DescriptorStore], memo: FileMemo
+) -> tuple[list[_Prepared], list[_Job]]:
+    """The images of which the stores have all, told without reading them, and the others."""
+    known, left = [], []
+    empty = not all(len(kept) for kept in stored)
+    for job in jobs:
+        digest = None if empty else memo.find(file_state(root / job.path, job.units))
+        if digest is not None and all(_key(digest, job) in kept for kept in stored):
+            known.append(_Prepared(job, digest, _key(digest, job)))
+        else:
+            left.append(job)
+    return known, left
+
+
+def _key(digest: str, job: _Job) -> str:
+    return f"{digest}-{job.band.value}"
 
 
 def _say_remarks(root: Path, done: list[_Prepared]) -> None:
@@ -328,13 +358,14 @@ def _prepare(
 
 def _read(job: _Job, path: Path, preprocess: Preprocess, stored: list[DescriptorStore]) -> _Prepared:
     try:
+        state = file_state(path, job.units)
         data = read_bytes(path)
         digest = content_digest(data, job.units)
-        key = f"{digest}-{job.band.value}"
+        key = _key(digest, job)
         if all(key in kept for kept in stored):
-            return _Prepared(job, digest, key)
+            return _Prepared(job, digest, key, state=state)
         image = decode_image(data, path, job.band, job.units)
-        return _Prepared(job, digest, key, preprocess(image, job.band), remarks=image.remarks)
+        return _Prepared(job, digest, key, preprocess(image, job.band), None, image.remarks, state)
     except ImageFault as fault:
         return _Prepared(job, fault=fault)
     except CrossbandError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ...errors import CrossbandError
 from ...files import make_folder
 from ...frames import Frames
 from ...progress import note, says_once
+from ...stored import resolved
 from ..descriptor import (
     DEFAULT_DESCRIPTOR,
     DEFAULT_OPTIONS,
@@ -29,7 +31,7 @@ from .homes import FolderHome, Home, home_of
 from .locks import working_folder
 from .metadata import check_dtype
 
-__all__ = ["index"]
+__all__ = ["index", "index_pieces"]
 
 _SAMPLE, _SAMPLE_BYTES = 20_000, 256 << 20  # vectors that a coding is chosen by
 
@@ -84,7 +86,7 @@ def index(
         frames.paths(band)  # refused now where the frames lack it, before any work
     if dtype is not None:
         check_dtype(dtype)
-    if not is_text(os.path.realpath(frames.root)):
+    if not is_text(resolved(frames.root)):
         raise CrossbandError(
             f"a gallery keeps paths as UTF-8, and the folder {os.fsencode(frames.root)!r} is none; rename it"
         )
@@ -98,6 +100,30 @@ def index(
         else:
             opened = _created(frames, gallery, model, kept, options, dtype, work, workers, engine)
         return opened.add(frames, kept, store=work, workers=workers, local=local, engine=engine)
+
+
+def index_pieces(pieces: Iterable[Frames], gallery: str | Path, **settings: Any) -> Added:
+    """Add a manifest some frames at a time, so that none is in memory whole.
+
+    A new gallery takes the means of the first piece's bands, so that it should be of many places.
+
+    Args:
+        pieces: as :func:`crossband.datasets.open_pieces` gives them.
+        gallery: as of :func:`index`, which gets each piece; ``settings`` likewise.
+
+    Raises:
+        CrossbandError: no frames, or as :func:`index`.
+    """
+    whole: Added | None = None
+    for piece in pieces:
+        added = index(piece, gallery, **settings)
+        if whole is not None:
+            counts = ("added", "unchanged", "faults", "replaced", "updated")
+            added = Added(*(getattr(whole, name) + getattr(added, name) for name in counts))
+        whole = added
+    if whole is None:
+        raise CrossbandError("the manifest has no frames")
+    return whole
 
 
 def _prepared(home: Home, store: str | Path | None) -> bool:

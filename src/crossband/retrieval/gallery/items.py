@@ -14,7 +14,9 @@ from ...bands import Band
 from ...errors import ImageFault
 from ...frames import Frames
 from ...io import read_bytes
-from ..embed import content_digest
+from ...io.memo import FileMemo, file_state
+from ...stored import resolved
+from ..embed import CONTENTS, content_digest
 from .lance import METADATA, GalleryStore, row_schema
 
 __all__ = ["Indexed", "Item", "file_digest", "indexed_root", "known_columns", "row_key"]
@@ -27,7 +29,7 @@ def row_key(root: str, frame: str, band: Band) -> str:
 
 def indexed_root(frames: Frames) -> str:
     """Identify the folder that frames lie in: files of the same name under another are other items."""
-    return hashlib.blake2b(os.fsencode(os.path.realpath(frames.root)), digest_size=8).hexdigest()
+    return hashlib.blake2b(os.fsencode(resolved(frames.root)), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,21 @@ class Indexed:
 
         Of the latter only name, path or metadata changed.
         """
+        with FileMemo.open(CONTENTS) as memo:
+            return self._compared(frames, band, memo)
+
+    def _compared(self, frames: Frames, band: Band, memo: FileMemo) -> tuple[list[Item], list[Item]]:
         root, says = indexed_root(frames), _metadata_digests(frames, band)
         own = [row_key(root, name, band) for name in frames.names]
         taken = {key for key in own if key in self.digests}
         fresh, told = [], []
         rows = zip(own, frames.names, frames.paths(band), _resolved(frames, band), frames.units(), strict=True)
-        for row, (key, name, path, resolved, units) in enumerate(rows):
+        for row, (key, name, path, address, units) in enumerate(rows):
             if path is None:
                 continue
-            near = self._known(key, name, resolved, band, taken)
-            content = file_digest(path, units) if near else None
-            key = next((k for k in near if self._is(k, resolved, content, own=key)), key)
+            near = self._known(key, name, address, band, taken)
+            content = _digest_once(path, units, memo) if near else None
+            key = next((k for k in near if self._is(k, address, content, own=key)), key)
             before, _, said = self.digests.get(key, "").partition("-")
             if content is None or content != before:
                 fresh.append(Item(row, key))
@@ -134,7 +140,16 @@ def _metadata_digests(frames: Frames, band: Band) -> list[str]:
 
 
 def _resolved(frames: Frames, band: Band) -> list[str]:
-    return [str(Path(path or "").resolve()) for path in frames.paths(band)]
+    return [resolved(path or "") for path in frames.paths(band)]
+
+
+def _digest_once(path: Path, units: str | None, memo: FileMemo) -> str | None:
+    """The content digest of an image file, which is read if it is not known."""
+    state = file_state(path, units)
+    digest = memo.find(state)
+    if digest is None and (digest := file_digest(path, units)) is not None:
+        memo.keep(state, digest)
+    return digest
 
 
 def file_digest(path: Path, units: str | None) -> str | None:

@@ -1,0 +1,107 @@
+"""Images that lie on an object store or in tar files, and manifests read in pieces: the same gallery."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from crossband.datasets import open_frames, open_pieces
+from crossband.errors import CrossbandError, ImageFault
+from crossband.io import read_bytes
+from crossband.retrieval import Gallery, Options, index
+from crossband.retrieval.gallery.indexing import index_pieces
+from crossband.stored import members
+
+SMALL = Options(size=(64, 64))
+N = 6
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, make_pairs) -> Path:
+    root = make_pairs(tmp_path_factory.mktemp("pairs"), N)
+    open_frames(root).write(root / "frames.parquet")
+    return root
+
+
+def vectors(gallery: Path) -> dict[tuple[str, str], np.ndarray]:
+    rows = Gallery.open_rows(gallery).read(["frame", "band", "vector"]).to_pylist()
+    return {(row["frame"].rpartition("/")[2], row["band"]): np.array(row["vector"]) for row in rows}
+
+
+def assert_same(one: Path, other: Path) -> None:
+    ours, theirs = vectors(one), vectors(other)
+    assert ours.keys() == theirs.keys() != set()
+    assert all(np.array_equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.fixture(scope="module")
+def plain(folder, tmp_path_factory) -> Path:
+    """The gallery of the folder."""
+    gallery = tmp_path_factory.mktemp("plain") / "gallery"
+    index(open_frames(folder), gallery, "hog", options=SMALL)
+    return gallery
+
+
+def test_images_of_a_bucket_give_the_gallery_of_the_folder(bucket, folder, plain, tmp_path, monkeypatch):
+    for path in [*folder.rglob("*.png"), folder / "frames.parquet"]:
+        url = f"{os.environ['AWS_ENDPOINT_URL']}/bucket/images/{path.relative_to(folder)}"
+        request = urllib.request.Request(url, path.read_bytes(), {"Content-Type": "image/png"}, method="PUT")
+        urllib.request.urlopen(request).close()
+    frames = open_frames(f"{bucket}/images")
+    assert frames.names == open_frames(folder).names
+    added = index(frames, tmp_path / "gallery", "hog", options=SMALL)
+    assert (added.added, added.faults) == (2 * N, [])
+    assert_same(tmp_path / "gallery", plain)
+    paths = Gallery.open_rows(tmp_path / "gallery").read(["path"])["path"].to_pylist()
+    assert f"{bucket}/images/rgb/0000.png" in paths
+    assert read_bytes(paths[0])  # what a search shows and re-ranks by
+    monkeypatch.chdir(tmp_path)  # an address is the same from everywhere
+    assert index(frames, tmp_path / "gallery", options=SMALL).unchanged == 2 * N
+    with pytest.raises(ImageFault, match="missing"):
+        read_bytes(f"{bucket}/images/rgb/gone.png")
+
+
+def test_tar_files_give_the_gallery_of_the_folder_and_a_damaged_member_is_listed(folder, plain, tmp_path):
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for number in range(2):
+        with tarfile.open(shards / f"{number}.tar", "w") as tar:
+            for path in sorted(folder.glob("*/*.png")):
+                if int(path.stem) % 2 == number:
+                    tar.add(path, f"{path.stem}.{path.parent.name}.png")
+            if number:
+                (tmp_path / "bad").write_bytes(b"no image")
+                tar.add(tmp_path / "bad", "9999.tir.png")
+    assert members(shards / "0.tar")[0] == "0000.rgb.png"
+    added = index(open_frames(shards), tmp_path / "gallery", "hog", options=SMALL)
+    assert added.added == 2 * N
+    assert [fault.path for fault in added.faults] == [str(shards / "1.tar" / "9999.tir.png")]
+    assert_same(tmp_path / "gallery", plain)
+    (shards / "0.tar").write_bytes(b"torn")
+    with pytest.raises(CrossbandError, match=r"0\.tar is no tar file"):
+        open_frames(shards)
+
+
+def test_a_manifest_in_pieces_gives_the_gallery_of_the_whole(folder, plain, tmp_path):
+    table = open_frames(folder).table
+    for half, part in (("north", table[:3]), ("south", table[3:])):
+        place = folder / "split.parquet" / f"place={half}"
+        place.mkdir(parents=True)
+        pa.parquet.write_table(pa.Table.from_pandas(part, preserve_index=False), place / "0.parquet")
+    pieces = list(open_pieces(folder / "split.parquet", rows=2))
+    assert [len(piece) for piece in pieces] == [2, 2, 2]
+    assert sorted({place for piece in pieces for place in piece.table["place"]}) == ["north", "south"]
+    index_pieces(
+        open_pieces(folder / "split.parquet", rows=4), tmp_path / "gallery", model="hog", options=SMALL
+    )
+    assert index_pieces(open_pieces(folder / "split.parquet"), tmp_path / "gallery").unchanged == 2 * N
+    assert vectors(tmp_path / "gallery").keys() == vectors(plain).keys()
+    with pytest.raises(CrossbandError, match="is not a manifest of Parquet files"):
+        next(open_pieces(tmp_path / "gone.parquet"))
