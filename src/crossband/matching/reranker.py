@@ -110,8 +110,12 @@ class MatchReranker(Reranker):
 
         With ``room`` of at least that shape they are written there: fresh memory costs as much as the product.
         """
-        out = None if room is None else room[: len(candidates)]
-        return torch.matmul(query[self._chosen], torch.stack(candidates).mT, out=out).cpu().numpy()
+        asked = query[self._chosen]
+        if room is None:
+            room = query.new_empty(len(candidates), len(asked), len(candidates[0]))
+        for candidate, place in zip(candidates, room, strict=False):
+            torch.mm(asked, candidate.T, out=place)
+        return room[: len(candidates)].cpu().numpy()
 
     def _back(self, query: torch.Tensor, candidate: torch.Tensor, laid: Laid, row: int) -> float:
         """The agreement of a candidate laid over the query, from where the query lies on it."""
