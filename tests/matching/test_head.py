@@ -62,3 +62,14 @@ def test_what_is_no_head_is_one_sentence(head, tmp_path):
     for name in ("bare", "text", "absent"):
         with pytest.raises(CrossbandError, match=name):
             LocalHead.read(tmp_path / f"{name}.safetensors")
+
+
+def test_stored_features_of_another_head_are_not_taken_for_those_of_this_one():
+    encoder = create_encoder("efficientnet_lite0")
+    layers = encoder.local_layers
+    torch.manual_seed(1)
+    made = [LocalHead(232, width=8, blocks=1, dim=4), LocalHead(232, width=8, blocks=1, dim=4), None]
+    names = {LocalFeatures(encoder, layers, one).identity for one in made}
+    assert len(names) == 3
+    assert LocalFeatures.of(encoder).identity not in names
+    assert LocalFeatures.of(encoder).identity == LocalFeatures.of(encoder).identity

@@ -84,6 +84,11 @@ class LocalFeatures(nn.Module):
             joined = self.head(joined)
         return joined.flatten(2).transpose(1, 2).contiguous()
 
+    @property
+    def identity(self) -> str:
+        """What features depend on beside the encoder's weights: the layers, and the head."""
+        return f"local-{'+'.join(self.layers)}-{'plain' if self.head is None else self.head.digest}"
+
     def grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return rows and columns of the positions of an image of ``size`` (height, width)."""
         if size not in self._grids:

@@ -8,6 +8,7 @@ moment more than neighbors of theirs.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -72,6 +73,15 @@ class LocalHead(nn.Module):
     def channels(self) -> int:
         """Channels of the joined maps."""
         return int(self.axes.in_channels)
+
+    @property
+    def digest(self) -> str:
+        """The first twelve digits of SHA-256 over its weights: what tells stored features of two heads apart."""
+        found = hashlib.sha256()
+        for name, value in sorted(self.state_dict().items()):
+            found.update(name.encode())
+            found.update(value.detach().cpu().float().contiguous().numpy().tobytes())
+        return found.hexdigest()[:12]
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return vectors ``(B, dim, h, w)`` of maps ``(B, channels, h, w)`` of unit length at each position."""

@@ -54,6 +54,7 @@ class MatchReranker(Reranker):
         super().__init__()
         self.features = LocalFeatures.of(encoder) if features is None else features
         self.model = SamePlace.packaged() if model is None else model
+        self.identity = self.features.identity
         self.grid = self.features.grid(size)
         self.channels = self.features(torch.zeros(1, 3, *size, device=device_of(encoder))).shape[2]
         rows, columns = np.mgrid[: self.grid[0], : self.grid[1]]
