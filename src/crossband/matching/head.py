@@ -76,7 +76,7 @@ class LocalHead(nn.Module):
 
     @property
     def digest(self) -> str:
-        """The first twelve digits of SHA-256 over its weights: what tells stored features of two heads apart."""
+        """Twelve digits of SHA-256 over its weights: what tells stored features of two heads apart."""
         found = hashlib.sha256()
         for name, value in sorted(self.state_dict().items()):
             found.update(name.encode())
