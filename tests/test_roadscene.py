@@ -34,6 +34,7 @@ def test_squeezenet_has_the_paper_s_recall_and_cka(frames, tmp_path):
 
 @pytest.mark.slow
 def test_the_default_model_finds_aligned_and_misaligned_pairs_both_ways(frames, tmp_path):
-    for run in benchmark(frames, store=tmp_path).runs:
-        assert run.recall["1"] >= 99.5, (run.query_band, run.gallery_band)
-        assert run.misaligned["1"] >= 96, (run.query_band, run.gallery_band)
+    third = frames.select(slice(None, None, 3))  # a minute less; benchmarks/roadscene.py measures them all
+    for run in benchmark(third, store=tmp_path).runs:
+        assert run.recall["1"] == 100, (run.query_band, run.gallery_band)
+        assert run.misaligned["1"] >= 97, (run.query_band, run.gallery_band)

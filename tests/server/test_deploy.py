@@ -152,11 +152,11 @@ def test_nginx_passes_pages_uploads_and_events_on(proxied, photo):
         part.write_text(json.dumps(state))
         part.replace(jobs / f"{name}.state.json")
 
-    tell(status="running", stage="embedding", done=1, total=2)
+    tell(status="running", stages=[{"name": "embedding", "done": 1, "total": 2}])
     (jobs / f"{name}.json").write_text(json.dumps(spec))
     with client.stream("GET", f"/api/v1/jobs/{name}/events") as stream:
         lines = (json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:"))
-        assert next(lines)["done"] == 1  # and no buffer waited for more
-        tell(status="done", stage="embedding", done=2, total=2)
+        assert next(lines)["stages"][0]["done"] == 1  # and no buffer waited for more
+        tell(status="done", stages=[{"name": "embedding", "done": 2, "total": 2}])
         assert next(lines)["status"] == "done"
         assert next(lines, None) is None
