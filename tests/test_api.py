@@ -112,6 +112,7 @@ def test_every_public_name_says_what_it_is_for(name):
     assert (inspect.getdoc(getattr(crossband, name)) or "").strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_has_the_parameters_of_its_function(verb):
     name, called = VERBS[verb]
@@ -130,6 +131,7 @@ def test_a_verb_has_the_parameters_of_its_function(verb):
     assert not missing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_and_its_function_have_the_same_defaults(verb):
     name, called = VERBS[verb]
@@ -223,6 +225,7 @@ def test_a_model_is_a_name_or_a_descriptor(measured):
     assert [run.recall for run in again.runs] == [run.recall for run in measured.runs]
 
 
+@pytest.mark.slow
 def test_a_result_is_a_table_json_a_plot_and_a_report(measured, tmp_path):
     assert json.loads(measured.to_json(tmp_path / "r.json")) == json.loads((tmp_path / "r.json").read_text())
     assert len(measured.to_pandas()) == len(measured.runs) == 1
@@ -234,6 +237,7 @@ def test_a_result_is_a_table_json_a_plot_and_a_report(measured, tmp_path):
     assert measured.report(tmp_path / "out").name == "report.html"
 
 
+@pytest.mark.slow
 def test_a_gallery_is_searched_by_paths_arrays_and_pictures(measured, tmp_path):
     frames = measured.frames
     options = crossband.Options(size=(64, 64), device="cpu")

@@ -442,6 +442,7 @@ def test_45_a_map_asks_no_server(script):
     assert "requests the server saw: []" in script("45", "repro.py")
 
 
+@pytest.mark.slow
 def test_46_hostile_maps_and_videos_are_a_sentence(script):
     pytest.importorskip("rasterio")
     pytest.importorskip("av")

@@ -200,6 +200,7 @@ def test_it_is_refused_in_one_sentence_before_any_work(run, monkeypatch, what):
     assert word in lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "package"),
     [

@@ -46,6 +46,7 @@ def test_both_are_read_back_from_a_manifest(tmp_path, names, suffix):
     assert again.names == list(names)
 
 
+@pytest.mark.slow
 @over_names
 def test_each_finds_itself_in_a_gallery(tmp_path, names, monkeypatch):
     monkeypatch.setenv("CROSSBAND_OFFLINE", "1")

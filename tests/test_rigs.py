@@ -133,6 +133,7 @@ def test_a_descriptor_of_aligned_frames_is_that_of_aligned_copies(frames, tmp_pa
     assert recall[1] >= recall[0]
 
 
+@pytest.mark.slow
 def test_a_gallery_keeps_the_rig_and_refuses_frames_of_another(frames, tmp_path):
     gallery = tmp_path / "gallery"
     index(frames.with_rig(RIG), gallery, "hog", ["tir"], options=SMALL)

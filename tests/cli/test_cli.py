@@ -213,6 +213,7 @@ def test_index_search_delete_info_and_optimize_work_on_one_gallery(crossband, pa
     assert (done.out, done.err) == ("g: 5 items\n", "")
 
 
+@pytest.mark.slow
 def test_index_says_what_it_added_and_what_it_left_out(crossband, tmp_path, make_pairs):
     root = make_pairs(tmp_path / "set", n=4)
     (root / "tir" / "0001.png").write_bytes(b"")
@@ -266,6 +267,7 @@ def test_datasets_and_manifests_are_json_too(crossband, pairs):
     assert (done.status, json.loads(done.out)["faults"]) == (0, [])
 
 
+@pytest.mark.slow
 def test_data_check_lists_faults_and_ends_with_status_2(crossband, tmp_path, make_pairs):
     root = make_pairs(tmp_path / "set", n=3)
     (root / "rgb" / "0001.png").write_bytes(b"")
@@ -275,6 +277,7 @@ def test_data_check_lists_faults_and_ends_with_status_2(crossband, tmp_path, mak
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_run_over_a_faulty_set_says_what_it_left_out_and_succeeds(crossband, tmp_path, make_pairs):
     root = make_pairs(tmp_path / "set", n=6)
     (root / "rgb" / "0001.png").write_bytes(b"")

@@ -80,6 +80,7 @@ def test_bands_and_forms_of_one_file_are_kept_apart(frames):
         assert reader.unit(0, Band.TIR).shape == (1, 16, 16)
 
 
+@pytest.mark.slow
 def test_threads_that_read_the_same_frames_agree_and_stay_within_the_memory(frames):
     reader = FrameReader(frames, cache_mb=2)
     rows = [0, 1, 2] * 20

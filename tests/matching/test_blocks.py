@@ -24,6 +24,7 @@ def laid(true: np.ndarray, start: np.ndarray, models=ALL):
     return refined(edges(image), edges(other), start, models)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("true", "model"), [(SIMILARITY, "similarity"), (AFFINE, "affine"), (HOMOGRAPHY, None)]
 )

@@ -104,6 +104,7 @@ def test_an_aligner_of_learned_features_finds_a_shift(tmp_path):
     assert found.matrix[:2, 2] == pytest.approx([9, 6], abs=1.5)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_aliked_by_its_authors_weights_matches_a_road_scene(shared, monkeypatch):
     pytest.importorskip("kornia")

@@ -122,6 +122,7 @@ def folder(root, n: int) -> Frames:
     return open_frames(root)
 
 
+@pytest.mark.slow
 def test_a_folder_with_wrong_blank_tiny_and_identical_pairs_names_each(tmp_path):
     folder(tmp_path, 20)
     PIL.Image.new("L", (160, 120), 90).save(tmp_path / "tir" / "03.png")

@@ -95,6 +95,7 @@ MESSAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MESSAGES)
 def test_the_message_says(case):
     assert_says(*MESSAGES[case])

@@ -71,6 +71,7 @@ def test_what_agrees_in_place_comes_before_what_is_scattered(scene):
         assert scores[0] > patch_score(features(scene, 6), features(other, 6), method)
 
 
+@pytest.mark.slow
 def test_scores_are_put_on_one_scale_for_each_size_and_weighed(network):
     reranker = PatchReranker(Encoder(network, "out"), sizes=(2, 3), weights=(0.7, 0.3), method="spatial")
     with torch.inference_mode():

@@ -342,6 +342,7 @@ def test_what_timm_keeps_comes_as_safetensors_from_the_hub(name):
     assert info.dim == {"dinov2_vits14": 384, "clip_vitb16": 512}.get(name, 768)
 
 
+@pytest.mark.slow
 def test_sgm_loads_its_file_and_runs(tmp_path):
     torch.manual_seed(0)
     state = {key: torch.rand(shape) * 0.05 for key, shape in sgm().items() if shape}

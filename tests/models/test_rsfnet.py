@@ -81,6 +81,7 @@ def test_exact_counts_of_the_options(options, classes, wanted):
     assert count_parameters(on_paper("rsfnet50_18", PLAIN | options, classes=classes)) == wanted
 
 
+@pytest.mark.slow
 def test_gated_attention_has_the_counts_that_are_explained():
     """Table VII prints 73.80 and 222.37; the difference is stated in docs/segmentation.md."""
     network = on_paper("rsfnet50_18", PLAIN | {"fusion": "gma", "head": 128})
@@ -153,6 +154,7 @@ def test_one_band_leaves_out_the_other_encoder():
         assert rgb(torch.rand(1, 3, 64, 64)).shape == tir(torch.rand(1, 1, 64, 64)).shape == (1, 9, 64, 64)
 
 
+@pytest.mark.slow
 def test_near_infrared_is_a_further_band_of_the_first_stream_or_a_stream():
     for bands, channels in ((("rgb", "nir", "tir"), 5), (("nir", "tir"), 2), (("rgb", "nir"), 4)):
         network = create_segmenter("rsfnet", 9, bands, options=SMALL)

@@ -30,6 +30,7 @@ def test_a_transformer_s_tokens_are_a_map_in_rows_and_columns():
     assert encoder(torch.zeros(1, 3, 224, 224)).shape == (1, 192, 14, 14)
 
 
+@pytest.mark.slow
 def test_maps_with_channels_last_are_turned():
     encoder = create_encoder("timm/swin_tiny_patch4_window7_224", pretrained=False)
     assert encoder(torch.zeros(1, 3, 224, 224)).shape == (1, 768, 7, 7)

@@ -99,6 +99,7 @@ def test_ours_stand_beside_the_papers():
     assert all(row["ours"] is None for row in beside_published("rgbn300_resnet50_hamnet", None, None))
 
 
+@pytest.mark.slow
 def test_reproduce_trains_a_row_and_writes_it_beside_the_paper(tmp_path):
     write_vehicles(tmp_path / "data" / "vehicles")
     write_vehicles(tmp_path / "data" / "others", seed=1)

@@ -24,6 +24,7 @@ MESSAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MESSAGES)
 def test_the_message_says(tmp_path, case):
     (tmp_path / "rgbt_retrieval.yaml").write_text("paper: x\nsizes: 3\n")

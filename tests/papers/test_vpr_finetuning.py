@@ -25,6 +25,7 @@ def test_every_figure_of_the_paper_has_a_recipe():
     assert sorted(map(str, rows)) == sorted(map(str, everything))
 
 
+@pytest.mark.slow
 def test_every_recipe_can_be_read(subtests):
     for path in RECIPES:
         with subtests.test(path.stem):
@@ -33,6 +34,7 @@ def test_every_recipe_can_be_read(subtests):
             assert recipe.title
 
 
+@pytest.mark.slow
 def test_each_recipe_of_the_paper_is_what_its_name_says_and_marks_what_was_chosen(subtests):
     for path in OF_THE_PAPER:
         with subtests.test(path.stem):

@@ -62,6 +62,7 @@ def test_the_first_figures_are_of_the_bands_and_the_descriptor_asked_for():
         assert found.challenges()["BN"]["mAP"]["nir"] == pytest.approx(shown.scores.select(mask).mean_ap)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("query", "gallery"), [((0,), (2,)), ((0, 1), (0, 1, 2)), ((1,), (1,))])
 def test_a_pair_is_the_sum_of_its_bands_features_at_unit_length(query, gallery):
     mine, theirs = vectors(0), vectors(1)

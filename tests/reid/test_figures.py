@@ -37,6 +37,7 @@ def test_a_cmc_is_drawn_through_its_ranks_beside_the_published():
     assert lines["a, published"].get_color() == lines["a"].get_color() != lines["b"].get_color()
 
 
+@pytest.mark.slow
 def test_evaluate_draws_the_cmc_and_the_challenges_of_tagged_frames(tmp_path):
     root = tmp_path / "data"
     for name, seed in (("vehicles", 0), ("others", 1)):

@@ -49,6 +49,7 @@ def test_matches_are_the_nearest_frames_by_the_sum_of_features(made):
     assert (found.n_gallery, found.n_left_out, found.identity, found.camera) == (23, 1, "v4", "c1")
 
 
+@pytest.mark.slow
 def test_an_image_of_one_band_is_searched_for_in_all(made):
     root, checkpoint = made
     found = reid(root / "vehicles" / "tir" / "v4c1.png", root / "vehicles", checkpoint, band="tir")
@@ -80,6 +81,7 @@ def test_cameras_and_times_are_chosen_by_the_manifest(made):
     assert late.n_gallery == 6
 
 
+@pytest.mark.slow
 def test_what_the_store_has_is_not_described_again_and_gives_the_same(made, tmp_path, monkeypatch):
     root, checkpoint = made
     first = reid("v4c1", root / "vehicles", checkpoint, store=tmp_path)
@@ -132,6 +134,7 @@ def test_a_band_that_nothing_was_trained_for_is_named(made, tmp_path):
         reid("v4c1", root / "vehicles", run.checkpoint, query_bands=["tir"])
 
 
+@pytest.mark.slow
 def test_a_damaged_query_and_a_damaged_gallery_image_are_said(made, tmp_path, capsys):
     _, checkpoint = made
     write_vehicles(tmp_path / "vehicles")
@@ -143,6 +146,7 @@ def test_a_damaged_query_and_a_damaged_gallery_image_are_said(made, tmp_path, ca
         reid(tmp_path / "vehicles" / "rgb" / "v0c0.png", tmp_path / "vehicles", checkpoint)
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_the_function_finds(made, tmp_path, monkeypatch, capsys):
     root, checkpoint = made
     car = root / "vehicles"

@@ -153,6 +153,7 @@ def _batch(task, rows: np.ndarray) -> dict[str, torch.Tensor]:
     return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
+@pytest.mark.slow
 def test_geometry_is_one_for_all_bands_of_a_frame(vehicles, tmp_path):
     """The same picture in all bands stays the same in all bands, whatever is drawn."""
     ramp = np.tile(np.arange(64, dtype=np.uint8) * 3, (32, 1))

@@ -62,6 +62,7 @@ def test_an_image_that_is_gone_or_damaged_is_a_gray_tile(tmp_path, content):
     assert (236, 238, 241) in colors(strip([[Tile(tmp_path / "x.png", "tir", "x")]]))
 
 
+@pytest.mark.slow
 def test_long_and_foreign_names_do_not_break_it(tmp_path):
     names = ["x" * 500, "Straße über Zürich 夜", "<script>", "\n"]
     strip([[Tile(tmp_path / "gone.png", "rgb", name, name) for name in names]])

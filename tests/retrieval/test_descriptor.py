@@ -52,6 +52,7 @@ def test_the_default_is_a_preset_that_is_written_out():
     assert written.identity == Descriptor.load().identity
 
 
+@pytest.mark.slow
 def test_the_packed_descriptor_is_small_and_needs_nothing_but_the_package(monkeypatch):
     monkeypatch.setattr("crossband.weights.locate_weights", lambda *_: pytest.fail("looked for weights"))
     descriptor = Descriptor.load("crossband512", Options(device="cpu"))
@@ -136,6 +137,7 @@ def test_a_file_needs_no_suffix_and_never_hides_a_model(fitted, tmp_path, monkey
     assert Descriptor.load("hog").encoder_name == "hog"
 
 
+@pytest.mark.slow
 def test_a_file_fitted_with_other_weights_is_refused(fitted, tmp_path):
     _, path = fitted
     other = Descriptor.load(LITE).encoder.body.state_dict()

@@ -50,6 +50,7 @@ def test_every_corner_gives_the_maps_of_whole_passes():
             assert torch.allclose(maps, whole, atol=1e-5 * whole.abs().max().item()), name
 
 
+@pytest.mark.slow
 def test_a_window_alone_among_others_gives_what_it_gives_in_a_batch():
     image = torch.rand(3, 224, 224)
     corners = [(y, x) for y in range(0, 209, 26) for x in range(0, 209, 52)]

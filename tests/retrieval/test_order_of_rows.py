@@ -28,6 +28,7 @@ def test_the_vectors_of_frames_are_in_the_order_of_the_frames(tmp_path, pairs, h
         assert np.array_equal(moved.bands[band].pooled.rows(0, 12), rows[order])
 
 
+@pytest.mark.slow
 @over_orders
 def test_a_benchmark_has_the_same_figures(tmp_path, pairs, small, order):
     placed = pairs.assign(place=[f"p{i // 2}" for i in range(12)])
@@ -40,6 +41,7 @@ def test_a_benchmark_has_the_same_figures(tmp_path, pairs, small, order):
     assert runs[0].n_queries == runs[1].n_queries
 
 
+@pytest.mark.slow
 @over_orders
 def test_a_gallery_finds_the_same_frames_at_the_same_distances(tmp_path, pairs, small, order):
     found = []

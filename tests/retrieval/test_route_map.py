@@ -58,6 +58,7 @@ def test_frames_without_a_position_are_left_out_and_no_position_at_all_is_said()
         plot_route_map(walk("a"), walk("b"), [0, 1, 2])
 
 
+@pytest.mark.slow
 def test_the_report_of_a_benchmark_within_meters_has_a_map(tmp_path, make_pairs):
     plain = open_frames(make_pairs(tmp_path / "set", n=6))
     options = Options(size=(48, 48), device="cpu")

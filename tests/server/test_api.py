@@ -37,6 +37,7 @@ def same(ours: list[dict], theirs) -> None:
         assert {k: v for k, v in flat(mine).items() if k != "distance"} == told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("k", "where"),
     [(3, None), (5, "band = 'tir'"), (16, "camera = 'o''er' AND lat > 46.5"), (2, "place IN ('place1')")],

@@ -211,6 +211,7 @@ def guarded(gallery):
         yield made
 
 
+@pytest.mark.slow
 def test_a_token_is_asked_for_by_header_or_cookie_and_not_by_address(guarded):
     assert guarded.get(CITY).status_code == 401
     assert guarded.get("/openapi.json").status_code == 401

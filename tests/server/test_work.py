@@ -50,6 +50,7 @@ def writable(folder, tmp_path):
         yield made
 
 
+@pytest.mark.slow
 def test_what_was_added_is_found_and_what_was_deleted_is_not(writable, folder, tmp_path):
     new = (write_pairs(tmp_path / "new", n=1, seed=5) / "rgb" / "0000.png").read_bytes()
     data = {"frame": "new", "band": "rgb", "metadata": json.dumps({"camera": "hand"})}

@@ -40,6 +40,7 @@ def test_the_city_has_everything(city):
     assert np.abs(lengths - 1).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_a_vehicle_is_the_same_every_day_and_parks_elsewhere(city):
     assert fleet_vehicle(city, 7) == fleet_vehicle(city, 7)
     assert fleet_vehicle(city, 7).identity != fleet_vehicle(city, 8).identity

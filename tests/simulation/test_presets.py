@@ -40,12 +40,14 @@ def test_retrieval_shows_places_twice_in_runs(city):
     assert steps == pytest.approx(2.0, abs=0.2)
 
 
+@pytest.mark.slow
 def test_street_cameras_share_no_view(city):
     spots = np.array([spot for _, spot, _ in _street_cameras(city)])
     apart = np.linalg.norm(spots[:, None] - spots[None], axis=2) + 1e3 * np.eye(len(spots))
     assert apart.min() > 20
 
 
+@pytest.mark.slow
 def test_each_vehicle_passes_several_cameras_and_identities_are_split(city):
     shots = plan("vehicles", city, 80, (24, 32), 0)
     split_of: dict[str, set[str]] = {}

@@ -34,6 +34,7 @@ def clock_of(costs):
     return iter(readings).__next__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("costs", "expected"),
     [

@@ -97,6 +97,7 @@ def test_a_checkpoint_says_what_it_is_and_loads_strictly(recipe, street, tmp_pat
         )
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_the_network_before_training_is_measured(recipe, street):
     first, second = (evaluate(recipe(), data_root=street) for _ in range(2))
     assert first == second

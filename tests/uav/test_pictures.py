@@ -72,6 +72,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(checkpoint, folder, tmp_path
     assert again.to_pandas().equals(whole.to_pandas())
 
 
+@pytest.mark.slow
 def test_a_video_is_annotated_frame_by_frame(checkpoint, tmp_path):
     av = pytest.importorskip("av")
     rng = np.random.default_rng(0)
@@ -93,6 +94,7 @@ def test_a_source_that_is_not_there_is_named(checkpoint, tmp_path):
         detect_pictures(tmp_path / "nothing.jpg", checkpoint, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_network_that_learned_from_counts_reads_kelvin_by_their_range(checkpoint):
     from dataclasses import replace
 

@@ -90,6 +90,7 @@ def test_a_photograph_without_the_object_is_answered_by_not_there(photo, world, 
     assert json.loads((tmp_path / "b" / "matches.json").read_text())["there"] is False
 
 
+@pytest.mark.slow
 def test_a_flight_in_which_nothing_is_detected_has_nothing_to_compare(
     photo, world, networks, tmp_path, monkeypatch
 ):
@@ -119,6 +120,7 @@ def test_a_rough_position_off_the_map_is_named_before_anything_is_computed(world
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_tiles_are_kept_in_a_gallery_and_found_again(world, networks, tmp_path):
     from crossband.retrieval.gallery.lance import LanceStore
 

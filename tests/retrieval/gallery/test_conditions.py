@@ -119,6 +119,7 @@ def milvus_truth(expression: str, row: tuple) -> bool:
     return bool(eval(python, {"__builtins__": {}}, {**known, **values}))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(text=conditions.filter(lambda text: "%b'" not in text))
 def test_the_expression_for_milvus_says_the_same(text, table):

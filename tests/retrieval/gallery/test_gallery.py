@@ -230,6 +230,7 @@ def test_a_query_that_is_no_image_is_a_fault_with_its_reason(tmp_path, thermal):
         search(tmp_path / "text.png", thermal)
 
 
+@pytest.mark.slow
 def test_int8_rows_are_a_quarter_and_rank_like_float32_ones(tmp_path, described, thermal, pairs, small, store):
     index(described, tmp_path / "g", "hog", ["tir"], options=small, dtype="int8", store=store)
     assert Gallery.info(tmp_path / "g")["dtype"] == "int8"

@@ -125,6 +125,7 @@ def test_codes_and_their_index_live_where_the_rows_do(prefix, tmp_path, pairs, s
     assert Gallery.info(prefix)["gb_per_million"]["disk"] is None
 
 
+@pytest.mark.slow
 def test_a_server_serves_what_addresses_name(prefix, tmp_path, pairs, small):
     index(pairs, tmp_path / "north", "hog", ["tir"], options=small)
     Gallery.copy(tmp_path / "north", f"{prefix}/north")
@@ -134,6 +135,7 @@ def test_a_server_serves_what_addresses_name(prefix, tmp_path, pairs, small):
     assert list(served) == ["north", "north-2"]
 
 
+@pytest.mark.slow
 def test_a_copy_does_not_mix_two_galleries(prefix, tmp_path, pairs, small):
     index(pairs, tmp_path / "a", "hog", ["tir"], options=small)
     index(pairs.select(np.arange(6)), tmp_path / "b", "hog", ["tir"], options=small)

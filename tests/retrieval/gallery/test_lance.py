@@ -193,6 +193,7 @@ def _damage(folder: Path, how: str) -> None:
             path.write_bytes({"halved": content[: len(content) // 2], "noise": os.urandom(len(content))}[how])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["halved", "noise", "removed"])
 @pytest.mark.parametrize(
     "call",

@@ -187,6 +187,7 @@ def test_centers_are_read_as_they_were_written():
     np.testing.assert_array_equal(centers.assign(VECTORS[:50]), squared.argmin(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [5, 48, 1100])
 @pytest.mark.parametrize("dtype", ["pq", "binary"])
 def test_codes_of_any_width_order_as_distances_do(size, dtype):
@@ -200,6 +201,7 @@ def test_codes_of_any_width_order_as_distances_do(size, dtype):
     assert np.corrcoef(near, squared)[0, 1] > (0.3 if size == 5 else 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "pq", "binary"])
 def test_images_are_indexed_and_found_with_every_dtype(tmp_path, pairs, small, dtype):
     index(pairs, tmp_path / "g", "hog", ["tir"], options=small, dtype=dtype)

@@ -78,6 +78,7 @@ def trained(scenes, tmp_path_factory) -> Path:
     return train(recipe(), (), tmp_path_factory.mktemp("run"), data_root=scenes).checkpoint
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_the_score_is_of_aligned_and_misaligned_pairs(scenes):
     task = find_task("pairs").build(read_recipe(recipe()), scenes)
     task.prepare()
@@ -133,6 +134,7 @@ def test_what_lies_behind_the_cut_is_not_in_the_checkpoint():
     assert [name for name in network.state_dict() if "features.4" in name]
 
 
+@pytest.mark.slow
 def test_the_checkpoint_is_a_descriptor_like_any_other(scenes, trained):
     descriptor = Descriptor.load(str(trained), Options(device="cpu"))
     task = find_task("pairs").build(read_recipe(recipe()), scenes)
