@@ -9,6 +9,7 @@ the same crossband installed.
 from __future__ import annotations
 
 import os
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -81,6 +82,17 @@ class InProcess:
 IN_PROCESS: Engine = InProcess()
 
 
+def _answers(address: str | None) -> None:
+    """Try ``HOST:PORT`` by a connection: Ray itself tries for minutes before it says a word.
+
+    Raises:
+        OSError: nobody answers within five seconds.
+    """
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+
+
 class RayEngine:
     """The work is done by actors of a Ray cluster, one for each of its cores (or GPUs).
 
@@ -106,6 +118,7 @@ class RayEngine:
         if ray.is_initialized():
             return
         try:
+            _answers(address)
             ray.init(address, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             reason = " ".join(str(error).split())[:160]
