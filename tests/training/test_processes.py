@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,17 +14,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from crossband.errors import CrossbandError
+from crossband.locks import alone_in
 from crossband.training import read_recipe, train
 
 from .test_train import figures
 
 SCRIPT = """
-import json, sys
+import json, os, pathlib, sys
 import torch
 from crossband.training import read_recipe, train
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    (pathlib.Path(sys.argv[0]).parent / f"{os.getpid()}.pid").touch()
     train(read_recipe(json.loads(sys.argv[1])), (), sys.argv[2], data_root=sys.argv[3])
 """
 
@@ -99,8 +103,12 @@ def test_two_processes_of_torchrun_are_killed_and_one_goes_on_to_the_same_losses
     try:
         _wait_for(tmp_path / "two" / "state.pt", two)
     finally:
-        os.killpg(two.pid, signal.SIGKILL)  # torchrun and what it started
+        for pid in [two.pid, *(int(path.stem) for path in tmp_path.glob("*.pid"))]:  # each in its own session
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         two.wait()
+    with alone_in(tmp_path / "two"):  # the last of them is gone
+        pass
     reached = torch.load(tmp_path / "two" / "state.pt", weights_only=True)
     assert not reached["finished"]
     assert reached["step"] >= 2
@@ -110,6 +118,13 @@ def test_two_processes_of_torchrun_are_killed_and_one_goes_on_to_the_same_losses
     one, other = (torch.load(tmp_path / n / "state.pt", weights_only=True)["network"] for n in ("whole", "two"))
     for name, value in one.items():
         assert torch.allclose(value, other[name], atol=1e-4), name
+
+
+def test_a_folder_that_another_process_trains_into_is_refused_and_left(recipe, street, tmp_path):
+    (tmp_path / "run").mkdir()
+    with alone_in(tmp_path / "run"), pytest.raises(CrossbandError, match="another process is training"):
+        train(read_recipe(recipe()), (), tmp_path / "run", data_root=street)
+    assert not any((tmp_path / "run").iterdir())
 
 
 def test_a_run_goes_on_with_other_processes_but_not_with_another_batch(recipe):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,9 @@ import torch
 
 from ..checkpoints import read_metadata
 from ..devices import choose_device
-from ..errors import MissingExtraError
+from ..errors import CrossbandError, MissingExtraError
 from ..files import make_folder
+from ..locks import alone_in
 from ..progress import says_once
 from ..results import Result
 from .distributed import launched
@@ -80,7 +82,8 @@ def train(
         data_root: the folder that the recipe's frames are relative to.
 
     Raises:
-        CrossbandError: a recipe, data or weights that are wrong or missing, or a loss that is no number.
+        CrossbandError: a recipe, data or weights that are wrong or missing, a loss that is no number, or
+            another process that trains into ``out``.
     """
     folder = Path(out)
     given = read_recipe(recipe, overrides)
@@ -92,7 +95,7 @@ def train(
         raise MissingExtraError(f"training needs {error.name}; pip install 'crossband[train]'") from None
 
     choose_device(given.trainer.device)
-    with torch.random.fork_rng():
+    with _the_only_run(folder), torch.random.fork_rng():
         task = find_task(given.task).build(given, Path(data_root))
         task.check()
         fit(task, folder)
@@ -103,3 +106,17 @@ def train(
     metadata = read_metadata(folder / BEST)
     best = metadata["scores"][task.monitor]
     return Training(str(folder / BEST), task.monitor, best, metadata["epoch"], time.perf_counter() - start)
+
+
+@contextlib.contextmanager
+def _the_only_run(folder: Path) -> Iterator[None]:
+    """Let no second run write into the folder: what ``torchrun`` has started may outlive it."""
+    if (launched() or (0,))[0] != 0:
+        yield  # the first of its processes has the folder
+        return
+    with alone_in(folder, wait=False) as alone:
+        if not alone:
+            raise CrossbandError(
+                f"another process is training into {folder}; stop it, or choose another folder"
+            )
+        yield

@@ -21,9 +21,9 @@ import pyarrow as pa
 
 from ...errors import CrossbandError
 from ...files import cache_folder, make_folder, write_file
+from ...locks import alone_in
 from .coding import stored_dtype
 from .lance import GalleryStore, LanceFiles, LanceStore, row_schema
-from .locks import alone_in
 from .milvus import MilvusStore
 from .milvus_files import MilvusFiles, milvus_address
 

@@ -28,8 +28,8 @@ from ..descriptor import (
 from ..embed import Embedding, embed
 from .gallery import Added, Gallery
 from .homes import FolderHome, Home, home_of
-from .locks import working_folder
 from .metadata import check_dtype
+from .working import working_folder
 
 __all__ = ["index", "index_pieces"]
 

@@ -15,7 +15,7 @@ from ...errors import CrossbandError
 from ...files import write_file
 from ...frames import Frames
 from ...retrieval.gallery.lance import METADATA
-from ...retrieval.gallery.locks import working_folder
+from ...retrieval.gallery.working import working_folder
 from .. import schemas
 from ..galleries import ServedGallery
 from ..marks import marks_manifest

@@ -1,4 +1,4 @@
-"""Several processes at one gallery: who works in it, and who is alone."""
+"""Several processes at one gallery: the folder that they work in."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import CrossbandError
+from ...locks import lock, open_folder
 
-try:
-    import fcntl
-except ImportError:  # not on Windows: two runs on one gallery are then the user's own care
-    fcntl = None  # type: ignore[assignment]
-
-__all__ = ["alone_in", "working_folder"]
+__all__ = ["working_folder"]
 
 
 @contextlib.contextmanager
@@ -37,7 +33,7 @@ def working_folder(folder: Path, store: str | Path | None) -> Iterator[Path]:
         stopped = True
         raise
     finally:
-        if not stopped and _flock(handle, alone=True):
+        if not stopped and lock(handle, alone=True):
             shutil.rmtree(work, ignore_errors=True)
         if handle is not None:
             os.close(handle)
@@ -51,40 +47,15 @@ def _entered(folder: Path, work: Path) -> int | None:
     while True:
         try:
             work.mkdir(parents=True, exist_ok=True)
-            handle = os.open(work, os.O_RDONLY) if fcntl is not None else None
+            handle = open_folder(work)
         except FileNotFoundError:
             continue  # removed by another process between the two
         except OSError as error:
             raise CrossbandError(f"cannot write the gallery {folder} ({error.strerror})") from None
         if handle is None:
             return None
-        _flock(handle, alone=False, wait=True)
+        lock(handle, alone=False, wait=True)
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), work.stat()):
                 return handle
         os.close(handle)
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in here with the same folder."""
-    handle = os.open(folder, os.O_RDONLY) if fcntl is not None else None
-    try:
-        _flock(handle, alone=True, wait=True)
-        yield
-    finally:
-        if handle is not None:
-            os.close(handle)
-
-
-def _flock(handle: int | None, *, alone: bool, wait: bool = False) -> bool:
-    """Lock an open folder; whether that could be had. Where nothing can be locked, everyone is alone."""
-    if handle is None:
-        return True
-    try:
-        fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
