@@ -64,7 +64,7 @@ class Home(Protocol):
     def rows(self, metadata: Mapping[str, Any]) -> GalleryStore:
         """Open the rows of the gallery, whose ``gallery.json`` says ``metadata``."""
 
-    def alone(self) -> contextlib.AbstractContextManager[None]:
+    def alone(self) -> contextlib.AbstractContextManager[object]:
         """Wait until no other process of this machine is in here."""
 
 
@@ -162,7 +162,7 @@ class FolderHome:
         """Open the rows."""
         return LanceStore(self._folder / _ROWS)
 
-    def alone(self) -> contextlib.AbstractContextManager[None]:
+    def alone(self) -> contextlib.AbstractContextManager[object]:
         """Lock the folder."""
         return alone_in(self._folder)
 
