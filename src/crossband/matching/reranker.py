@@ -22,6 +22,7 @@ __all__ = ["MatchReranker"]
 
 _THRESHOLD = 2.0  # cells
 _DISTANCE_WEIGHT = 0.003  # chosen on LLVIP, whose frames differ by a pedestrian, and on two other cities
+_DEVIATION = 10.0  # inliers that weigh as a deviation of the list's distances, within a band; from Corridor
 _TOGETHER = 4  # candidates in one product, which then stays in the cache of a core
 _FLAT = 1e-3  # a factor of scale that is none
 _STEP = 2  # of the query's rows and columns one in two is matched: a quarter of the work, the same recall
@@ -100,8 +101,29 @@ class MatchReranker(Reranker):
         if both[1] > both[0]:
             scores[[first, second]] = scores[[second, first]]
             first = second
-        margin = np.zeros(len(kept))
-        margin[first] = abs(both[0] - both[1])
+        return self._verdict(scores, found, first, abs(both[0] - both[1]))
+
+    def judge_within(
+        self, query: torch.Tensor, candidates: Iterable[torch.Tensor], distances: np.ndarray
+    ) -> Verdict:
+        """Order by inliers less the distance of the descriptors, in deviations of the list's, weighted.
+
+        Within a band descriptors say more than across, and what is found is a place seen on another walk: near
+        and far things lie elsewhere, and no one transform lays all of the one image over the other.
+        """
+        found, apart = self.evidence(query, candidates), np.asarray(distances, float)
+        if not len(apart):
+            return Verdict(apart, found.inliers, apart)
+        scores = found.inliers - _DEVIATION * (apart - apart.mean()) / max(float(apart.std()), 1e-9)
+        first = int(scores.argmax())
+        others = np.delete(found.agreement, first)
+        ahead = float(found.agreement[first] - others.max()) if len(others) else 0.0
+        return self._verdict(scores, found, first, max(ahead, 0.0))
+
+    def _verdict(self, scores: np.ndarray, found: Evidence, first: int, ahead: float) -> Verdict:
+        """The verdict, where the first of the list agrees better than all others by ``ahead``."""
+        margin = np.zeros(len(scores))
+        margin[first] = ahead
         return Verdict(scores, found.inliers, self.model.probability(replace(found, margin=margin)))
 
     def _similar(

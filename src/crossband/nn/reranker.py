@@ -62,3 +62,9 @@ class Reranker(nn.Module, ABC):
             distances: ``(k,)``, between the descriptors; a re-ranker may weigh them.
         """
         return Verdict(self.scores(query, candidates))
+
+    def judge_within(
+        self, query: torch.Tensor, candidates: Iterable[torch.Tensor], distances: np.ndarray
+    ) -> Verdict:
+        """Return the same for candidates of the query's own band; see :meth:`judge`, which this is by default."""
+        return self.judge(query, candidates, distances)

@@ -213,6 +213,7 @@ def rerank(
         others = np.argsort(columns == itself[:, None], axis=1, kind="stable")[:, :-1]
         distances, columns = (np.take_along_axis(a, others, 1) for a in (distances, columns))
     device = next((p.device for p in reranker.parameters()), torch.device("cpu"))
+    judge = reranker.judge_within if sides.same_band else reranker.judge
 
     def features(rows: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(rows).reshape(-1, reranker.channels).to(device)
@@ -226,7 +227,7 @@ def rerank(
                 features(local.gallery.rows(column, column + 1)) for column in columns[row].tolist()
             )
             asked = features(local.queries.rows(row, row + 1))
-            verdicts.append(reranker.judge(asked, candidates, distances[row]))
+            verdicts.append(judge(asked, candidates, distances[row]))
     scores = np.stack([verdict.scores for verdict in verdicts]) if verdicts else np.empty(columns.shape)
     order = np.argsort(-scores, axis=1, kind="stable")
 
@@ -276,7 +277,10 @@ class LocalReader:
         except CrossbandError:
             return None
 
-    def judge(self, query: torch.Tensor, items: Sequence[torch.Tensor], distances: np.ndarray) -> Verdict:
-        """Judge some items by their local features and their distances."""
+    def judge(
+        self, query: torch.Tensor, items: Sequence[torch.Tensor], distances: np.ndarray, same_band: bool
+    ) -> Verdict:
+        """Judge some items by their local features and their distances; ``same_band`` as the query."""
+        reranker = self._reranking.reranker
         with torch.inference_mode():
-            return self._reranking.reranker.judge(query, iter(items), distances)
+            return (reranker.judge_within if same_band else reranker.judge)(query, iter(items), distances)

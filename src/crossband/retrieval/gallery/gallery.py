@@ -271,7 +271,8 @@ class Gallery:
                 )
                 return matches
             found.append(features)
-        verdict = reader.judge(asked, found, np.array([m.distance for m in some]))
+        within = all(parse_band(match.band) == parse_band(band) for match in some)
+        verdict = reader.judge(asked, found, np.array([m.distance for m in some]), within)
         order = np.argsort(-verdict.scores, kind="stable")
         ordered = [
             replace(
