@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -120,3 +123,13 @@ def test_it_begins_as_wide_as_timm_s():
     for name, ours in EfficientNetLite(0).state_dict().items():
         if ours.dim() > 1:
             assert float(ours.std()) == pytest.approx(float(theirs[name].std()), rel=0.3), name
+
+
+def test_it_is_found_and_built_without_timm_and_torchvision():
+    """Their import takes longer than a search."""
+    code = (
+        "import sys; from crossband.models import create_encoder; create_encoder('efficientnet_lite0')\n"
+        "print({'timm', 'torchvision'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

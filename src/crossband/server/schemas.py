@@ -23,6 +23,7 @@ class Health(BaseModel):
     """Whether the server works."""
 
     status: Literal["ok"] = "ok"
+    ready: bool
     version: str
     writable: bool
     token: bool
