@@ -395,6 +395,8 @@ class MapInfo(BaseModel):
     width: float = 0
     height: float = 0
     legend: dict[str, str] = {}
+    tiles: str | None = None
+    attribution: str | None = None
 
 
 class Report(BaseModel):

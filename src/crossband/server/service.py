@@ -17,7 +17,7 @@ from .decoding import BusyError, Decoders
 from .describing import Describer
 from .galleries import open_galleries
 from .jobs import Jobs
-from .settings import Settings, check_there
+from .settings import Settings, check_there, tile_host
 from .telemetry import Telemetry
 from .uploads import Uploads
 
@@ -39,6 +39,7 @@ class Service:
 
     Attributes:
         ready: set when a search has been made in each gallery, so that the next one waits for nothing.
+        ending: set when the server is being stopped, so that what never ends by itself does.
 
     Raises:
         CrossbandError: a gallery cannot be opened.
@@ -47,6 +48,8 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         check_there(settings.map, "map")
         check_there(settings.models, "models")
+        if settings.tiles is not None:
+            tile_host(settings.tiles)
         self.settings, self.telemetry = settings, Telemetry()
         self.describer = Describer(self._batched)
         self.decoders = Decoders(  # first, so that they start while the galleries are opened
@@ -68,7 +71,7 @@ class Service:
         self.state = Path(settings.state or self._scratch.name)  # type: ignore[union-attr]
         self.jobs = Jobs(self.state / "jobs")
         self.network = threading.Lock()  # one heavy network at a time: they use every core as it is
-        self.ready = threading.Event()
+        self.ready, self.ending = threading.Event(), threading.Event()
         self._loading = threading.Lock()
         self._loaded: dict[str, Any] = {}
         self.telemetry.gauge("crossband_memory_bytes", _resident)
