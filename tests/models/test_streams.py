@@ -7,6 +7,7 @@ import torch
 
 from crossband.errors import CrossbandError
 from crossband.losses import StreamsLoss
+from crossband.losses.hamnet import batch_hard_triplet_loss
 from crossband.models import create_streams, find_model, list_streams
 from crossband.models.streams import Streams
 
@@ -28,10 +29,16 @@ def images(n: int = 4, m: int = 3) -> torch.Tensor:
 
 @pytest.mark.slow
 def test_every_kind_of_stream_has_features_scores_and_gradients():
-    wanted = {"ide": "squeezenet1_1", "pcb": "resnet18", "mgn": "resnet18", "abd": "resnet18"}
+    wanted = {
+        "ide": "squeezenet1_1",
+        "bnneck": "squeezenet1_1",
+        "pcb": "resnet18",
+        "mgn": "resnet18",
+        "abd": "resnet18",
+    }
     assert [entry.name for entry in list_streams()] == sorted(wanted)
     for stream, encoder in wanted.items():
-        options = {"width": 16} if stream != "ide" else {}
+        options = {"width": 16} if stream in ("pcb", "mgn", "abd") else {}
         network = small(BANDS[:2], stream, encoder, **options).train()
         output = network(images(m=2))
         assert output.features.shape == (4, 2, network.dim)
@@ -152,3 +159,46 @@ def test_the_five_backbones_of_table_2_read_the_papers_input_sizes(encoder, size
     with torch.device("meta"), torch.inference_mode():
         built = find_model(encoder).build().eval()
         assert built(torch.zeros(1, 3, *size)).shape[1] == channels
+
+
+def shared(bands=BANDS) -> Streams:
+    torch.manual_seed(0)
+    network, _ = create_streams(
+        bands,
+        4,
+        "bnneck",
+        "squeezenet1_1",
+        layer="features.4",
+        size=(48, 32),
+        pretrained=False,
+        shared=True,
+    )
+    return network
+
+
+def test_one_network_for_all_bands_starts_by_saying_the_same_of_the_same_image():
+    image = torch.randn(2, 1, 3, 48, 32).expand(-1, 3, -1, -1, -1)
+    features = shared()(image).features
+    assert torch.allclose(features[:, 0], features[:, 2], atol=1e-5)
+
+
+def test_one_network_for_all_bands_keeps_its_weights_once():
+    one, three = (sum(p.numel() for p in shared(bands).parameters()) for bands in (BANDS[:1], BANDS))
+    assert three - one < 0.01 * one
+
+
+def test_a_missing_band_changes_nothing_else_of_a_shared_network():
+    network, frames = shared(), images()
+    present = torch.ones(4, 3, dtype=torch.bool)
+    present[0, 1] = present[3] = False
+    whole, part = network(frames), network(frames, present)
+    assert torch.allclose(part.features[present], whole.features[present], atol=1e-5)
+    assert (part.features[~present] == 0).all()
+
+
+def test_triplets_across_bands_are_those_of_all_images_as_one_batch():
+    output = shared()(images())
+    labels = torch.tensor([0, 0, 1, 1])
+    found = StreamsLoss(across=1.0)(output, labels) - StreamsLoss()(output, labels)
+    flat = output.embeddings[:, :, 0].flatten(0, 1)
+    assert torch.allclose(found, batch_hard_triplet_loss(flat, labels.repeat_interleave(3)), atol=1e-4)

@@ -195,27 +195,35 @@ def batch_hard_triplet_loss(features: torch.Tensor, labels: torch.Tensor, margin
 class StreamsLoss(nn.Module):
     """Equation (13), with a weight for each part: MSN is the first part alone, HAMNet all three.
 
-    ``L_msid + coherence * L_hsc + class_aware * L_caid + triplet * L_tri``, and what a stream asks for of
-    itself. A part of weight 0 is not computed.
+    ``L_msid + coherence * L_hsc + class_aware * L_caid + triplet * L_tri + across * L_x``, and what a stream
+    asks for of itself. A part of weight 0 is not computed.
 
     Args:
         coherence: alpha of (6); the paper's is 0.001.
         class_aware: of (12); 1 in the paper.
         triplet: of :func:`batch_hard_triplet_loss`, on the embeddings of streams that have some.
-        margin: of the triplet loss.
+        margin: of the triplet losses.
+        across: of L_x, the same triplet loss over the embeddings of all bands together: an image in one band
+            against the farthest of its identity and the nearest of another, in whichever band.
 
     Raises:
         CrossbandError: a weight below 0.
     """
 
     def __init__(
-        self, coherence: float = 0.0, class_aware: float = 0.0, triplet: float = 0.0, margin: float = 0.3
+        self,
+        coherence: float = 0.0,
+        class_aware: float = 0.0,
+        triplet: float = 0.0,
+        margin: float = 0.3,
+        across: float = 0.0,
     ) -> None:
         super().__init__()
-        if min(coherence, class_aware, triplet) < 0:
-            raise CrossbandError(f"loss weights must be 0 or more, not {min(coherence, class_aware, triplet)}")
+        if min(coherence, class_aware, triplet, across) < 0:
+            least = min(coherence, class_aware, triplet, across)
+            raise CrossbandError(f"loss weights must be 0 or more, not {least}")
         self.coherence, self.class_aware = coherence, class_aware
-        self.triplet, self.margin = triplet, margin
+        self.triplet, self.margin, self.across = triplet, margin, across
 
     def forward(self, output: StreamsOutput, labels: torch.Tensor) -> torch.Tensor:
         """Compute the loss of a batch, a scalar.
@@ -231,10 +239,17 @@ class StreamsLoss(nn.Module):
             if output.maps is None:
                 raise CrossbandError("loss.class_aware needs class activation maps; use model.stream=ide")
             loss = loss + self.class_aware * class_aware_loss(output.maps, labels, present)
+        if not self.triplet and not self.across:
+            return loss
+        if output.embeddings is None:
+            name = "triplet" if self.triplet else "across"
+            raise CrossbandError(
+                f"loss.{name} needs a stream with embeddings; use model.stream=bnneck, mgn or abd"
+            )
         if self.triplet:
-            if output.embeddings is None:
-                raise CrossbandError("loss.triplet needs a stream with embeddings; use model.stream=mgn or abd")
             loss = loss + self.triplet * self._triplets(output.embeddings, labels, present)
+        if self.across:
+            loss = loss + self.across * self._triplets_across(output.embeddings, labels, present)
         return loss
 
     def _triplets(self, embeddings: torch.Tensor, labels: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
@@ -243,6 +258,16 @@ class StreamsLoss(nn.Module):
             batch_hard_triplet_loss(embeddings[present[:, j], j, g], labels[present[:, j]], self.margin)
             for j in range(embeddings.shape[1])
             for g in range(embeddings.shape[2])
+        ]
+        return torch.stack(parts).sum()
+
+    def _triplets_across(
+        self, embeddings: torch.Tensor, labels: torch.Tensor, present: torch.Tensor
+    ) -> torch.Tensor:
+        """The sum over embeddings of the loss of all bands' ``(B, m, G, e)`` as one batch."""
+        found, everyone = embeddings[present], labels[:, None].expand_as(present)[present]
+        parts = [
+            batch_hard_triplet_loss(found[:, g], everyone, self.margin) for g in range(embeddings.shape[2])
         ]
         return torch.stack(parts).sum()
 

@@ -90,6 +90,7 @@ def load_reid(checkpoint: str | Path, device: str = "cpu") -> ReidNetwork:
             size=tuple(data["size"]),
             options=model["options"],
             pretrained=False,
+            shared=model.get("shared", False),
         )
         preprocess = Preprocess.from_description(metadata["preprocess"])
         descriptor = recipe["scoring"].get("descriptor", "features")

@@ -76,13 +76,15 @@ class ReidModel(Strict):
     """What is trained.
 
     Attributes:
-        stream: ``ide`` (the one-stream baseline, MSN and HAMNet), ``pcb``, ``mgn`` or ``abd``.
+        stream: ``ide`` (the one-stream baseline, MSN and HAMNet), ``bnneck``, ``pcb``, ``mgn`` or ``abd``.
         encoder: a registered encoder; each band has its own.
         layer: where it is cut; its last map by default.
         options: of the stream.
         pretrained: whether the encoders start from their ImageNet weights.
         freeze_batchnorm: keep BatchNorm's running statistics.
         train_from: the first layer of the encoders that is trained; all by default.
+        shared: one network reads all bands, each behind a small layer of its own, so that features of two
+            bands can be compared; see :class:`~crossband.models.streams.SharedStreams`.
     """
 
     stream: Name = "ide"
@@ -92,6 +94,7 @@ class ReidModel(Strict):
     pretrained: bool = True
     freeze_batchnorm: bool = False
     train_from: Name | None = None
+    shared: bool = False
 
 
 class ReidLoss(Strict):
@@ -101,13 +104,15 @@ class ReidLoss(Strict):
         coherence: weight of equation (5), 0 in MSN, 0.001 in HAMNet.
         class_aware: weight of equation (12), 0 in MSN, 1 in HAMNet.
         triplet: weight of the batch-hard triplet loss; needs ``sampling.identities``.
-        margin: of the triplet loss.
+        margin: of the triplet losses.
+        across: weight of the batch-hard triplet loss over the images of all bands together; likewise.
     """
 
     coherence: float = Field(default=0.0, ge=0, le=1e6)
     class_aware: float = Field(default=0.0, ge=0, le=1e6)
     triplet: float = Field(default=0.0, ge=0, le=1e6)
     margin: float = Field(default=0.3, gt=0, le=1e6)
+    across: float = Field(default=0.0, ge=0, le=1e6)
 
 
 class ReidSampling(Strict):
@@ -179,22 +184,24 @@ class Reidentification(Task):
             pretrained=model.pretrained,
             freeze_batchnorm=model.freeze_batchnorm,
             train_from=model.train_from,
+            shared=model.shared,
         )
         measured = train if data.statistics == "measured" else None
         self.preprocess = make_preprocess(
             data.size, data.normalization, self.network.statistics, measured_on=measured
         )
         self.items = FrameItems(train, data.bands, self.preprocess, data.cache_mb)
-        self.criterion = StreamsLoss(loss.coherence, loss.class_aware, loss.triplet, loss.margin)
+        self.criterion = StreamsLoss(loss.coherence, loss.class_aware, loss.triplet, loss.margin, loss.across)
         self.monitor = f"val/{recipe.scoring.select}"
         self._geometry = (ViewShift(data.view_shift), PaddedCrop(data.crop), Flip(data.flip))
         self._light = Photometry(data.photometry, data.invert_tir)
         self._described: dict[str, FrameItems] = {}
         self._measured: dict[str, ReidEvaluation] = {}
         self._unreadable: set[tuple[int, int]] = set()
-        if loss.triplet and recipe.sampling.each < 2:
+        if (loss.triplet or loss.across) and recipe.sampling.each < 2:
+            name = "triplet" if loss.triplet else "across"
             raise CrossbandError(
-                "loss.triplet needs several frames per identity; set sampling.each, for example to 4"
+                f"loss.{name} needs several frames per identity; set sampling.each, for example to 4"
             )
 
     def check(self) -> None:
