@@ -5,7 +5,7 @@ import { tileLayer } from "./tiles.js";
 
 export const METERS = 111320;
 const [LEFT, RIGHT] = [56, 78]; // pixels beside the positions, for the numbers and the buttons
-const COLORS = ["#2f6fbb", "#c4572a", "#2f8f5b", "#8b55b8", "#b08a1e", "#c23f7a", "#3d9aa6", "#7a6a58"];
+const COLORS = ["#2f6fbb", "#c4572a", "#2f8f5b", "#8b55b8", "#b08a1e", "#c23f7a", "#3d9aa6", "#7a6a58", "#5a63c9", "#7f9a2c", "#96492f", "#c98bd0"];
 export const colorOf = (n) => COLORS[n % COLORS.length];
 
 // Points with x, y or with lat, lon, in meters east and north of a common origin.
