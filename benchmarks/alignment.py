@@ -2,19 +2,26 @@
 
 ``python -m benchmarks.alignment EPFL [FOLDER ...]`` aligns the pairs of EPFL's warped scenes, whose
 ``NNNN_nir.npy`` hold the true matrix from RGB to NIR pixels, and writes how far corners are off.
+``python -m benchmarks.alignment rigs FOLDER ...`` fits a rig to each of some cities, made by ``crossband
+simulate --preset driving --baseline METERS``, and writes how far it is from their true flow.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
+from crossband.datasets import open_frames
 from crossband.errors import CrossbandError
+from crossband.io import read_image
 from crossband.matching.align import Aligner, corner_error
+from crossband.matching.rig import RigFit, fit_rig
 from crossband.progress import track
+from crossband.uav.align import read_flow
 
 from ._harness import ROOT, machine, write_section
 
@@ -70,5 +77,40 @@ def main(root: Path, folders: list[str]) -> str:
     return text
 
 
+_RIG_HEAD = """| baseline | error, median | residuals of the nearest and of the farthest fifth | said |
+|---:|---:|---:|---|"""
+
+
+def off_flow(fit: RigFit) -> float:
+    """How far a rig takes a pixel from where the true flow takes it: medians over pixels, then over frames."""
+    errors, frames = [], fit.frames
+    for path in frames.table["flow"]:
+        flow, seen = read_flow(read_image(frames.root / path).pixels)
+        rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]]
+        here = np.stack([columns, rows, np.ones_like(rows)], -1)
+        there = here @ fit.rig.matrix.T
+        off = there[..., :2] / there[..., 2:] - here[..., :2] - flow
+        errors.append(np.median(np.linalg.norm(off, axis=-1)[seen]))
+    return float(np.median(errors))
+
+
+def rigs(folders: list[Path]) -> str:
+    lines = []
+    for folder in folders:
+        baseline = json.loads((folder / "simulation.json").read_text())["baseline"]
+        fit = fit_rig(open_frames(folder), "homography", "rgb", "tir", most=20)
+        depths = fit.residuals.by_depth()
+        said = "one transform" if fit.rig.one_transform else "parallax"
+        near, far = (f"{depths[end].along_px:+.1f}" for end in (0, -1))
+        lines.append(f"| {100 * baseline:.0f} cm | {off_flow(fit):.2f} px | {near}, {far} px | {said} |")
+        print(lines[-1], flush=True)
+    text = "\n".join([_RIG_HEAD, *lines, "", machine()])
+    write_section(ROOT / "docs" / "matching.md", "rigs", text)
+    return text
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "rigs":
+        print(rigs([Path(folder) for folder in sys.argv[2:]]))
+        sys.exit()
     print(main(Path(sys.argv[1]), sys.argv[2:] or list(FOLDERS)))

@@ -3,7 +3,8 @@
 ``python -m benchmarks.matching calibrate OUT --city CITY --m3svd M3SVD`` fits the probability of one place on
 the simulated city (other seeds than the demo's) and M3SVD (MIT) alone. ``... recall`` measures on sets it has
 not seen and, with ``--write``, puts its rows into docs/matching.md. ``... features OUT --sets
-roadscene=FOLDER`` compares learned local features with the encoder's maps without a first stage.
+roadscene=FOLDER`` compares learned local features with the encoder's maps without a first stage. ``... walks
+OUT --sets NAME=FOLDER ...`` measures walks (one band), frame by frame and by sequences of 5, 9 and 15.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import time
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -30,7 +32,7 @@ from crossband.matching.keypoints import OWN, KeypointReranker, create_features
 from crossband.metrics import Protocol, recall_at
 from crossband.metrics.reliability import reliability
 from crossband.progress import track
-from crossband.retrieval import Descriptor, embed
+from crossband.retrieval import Descriptor, benchmark, embed
 from crossband.retrieval.directions import Sides, directions
 from crossband.retrieval.measure import MISALIGNED
 from crossband.retrieval.rerank import Reranking, rerank
@@ -243,13 +245,38 @@ def compared_features(frames: Frames, names: list[str], weights: Path | None, wa
     return lines
 
 
+def walked(name: str, frames: Frames, store: Path) -> str:
+    """A row of the table of sequences: R@1 within two frames."""
+    single, cells = "", []
+    for length in SEQUENCES:
+        found = benchmark(
+            frames,
+            query="rgb",
+            gallery="rgb",
+            protocol="index:2",
+            sequence=length,
+            misaligned=False,
+            store=store,
+        ).runs[0]
+        assert found.sequence is not None
+        both = [cast(dict[str, float], found.sequence[key])["1"] for key in ("recall_descriptor", "recall")]
+        single = f"{found.recall_descriptor['1']:.1f} | {found.recall['1']:.1f}"
+        cells.append(f"{both[0]:.1f}, {both[1]:.1f}")
+    return f"| {name} | {single} | {' | '.join(cells)} |"
+
+
+SEQUENCES = (5, 9, 15)
+WALKS_HEAD = (
+    "| | descriptor | re-ranked | sequence of 5: descriptor, re-ranked | of 9 | of 15 |\n"
+    "|---|---:|---:|---:|---:|---:|"
+)
 FEATURES_HEAD = "| local features | R@1 both ways | ms an image | ms a pair |\n|---|---|---:|---:|"
 HEAD = "| set | descriptor R@1 | re-ranked R@1 | same place: AUROC, calibration error |\n|---|---|---|---|"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("calibrate", "recall", "features"))
+    parser.add_argument("what", choices=("calibrate", "recall", "features", "walks"))
     parser.add_argument("out", type=Path, help="a file for calibrate, a folder to work in for recall")
     parser.add_argument(
         "--city", type=Path, nargs="*", default=[], help="folders of crossband simulate --preset retrieval"
@@ -271,18 +298,26 @@ def main() -> None:
             text = "\n".join([FEATURES_HEAD, *lines, "", told])
             write_section(ROOT / "docs" / "matching.md", "features", text)
         return
+    sets = [(name, Path(folder)) for name, _, folder in (text.partition("=") for text in given.sets)]
+    if given.what == "walks":
+        lines = [walked(name, open_frames(folder), given.out / "store") for name, folder in sets]
+        print("\n".join(lines))
+        if given.write:
+            write_section(
+                ROOT / "docs" / "matching.md", "walks", "\n".join([WALKS_HEAD, *lines, "", machine()])
+            )
+        return
     if given.what == "recall":
         lines = []
-        for text in given.sets:
-            name, _, folder = text.partition("=")
+        for name, folder in sets:
             warps = {name: None, f"{name}, {MISALIGNED}": MISALIGNED, f"{name}, {HARD}": HARD}
-            lines += recall(two_bands(Path(folder)), given.out, warps)
+            lines += recall(two_bands(folder), given.out, warps)
         if given.write:
             write_section(ROOT / "docs" / "matching.md", "recall", "\n".join([HEAD, *lines, "", machine()]))
         return
     cities = [("the city", two_bands(folder)) for folder in given.city]
-    sets = [*cities, ("M3SVD", m3svd(given.m3svd, given.out.parent / "m3svd-images"))]
-    calibrate(sets, given.out)
+    videos = ("M3SVD", m3svd(given.m3svd, given.out.parent / "m3svd-images"))
+    calibrate([*cities, videos], given.out)
     print(f"{time.perf_counter() - start:.0f} s")
 
 

@@ -17,6 +17,7 @@ from crossband.frames import Frames
 from crossband.matching.align import Aligner, Registration, corner_error, corners
 from crossband.matching.residuals import Residuals
 from crossband.matching.rig import Rig, _common, fit_rig
+from crossband.simulation import simulate
 
 SIZE, OTHER = (240, 320), (120, 160)
 TRUE = np.array([[0.5, 0.01, 3], [-0.01, 0.49, -2], [1e-5, 0, 1]])
@@ -103,11 +104,15 @@ class Known(Aligner):
             raise CrossbandError(f"{first.name} is blank")
         matrix = TRUE.copy()
         matrix[:2, 2] += rng.normal(0, 0.1, 2) + (50 if name in self._wrong else 0)
+        return Registration(matrix, "homography", 200, 0.99, 0.3, True, np.empty((0, 4)))
+
+    def located(self, first, second, matrix):
+        rng = np.random.default_rng(0)
         where = rng.uniform((0, 0), (SIZE[1], SIZE[0]), (200, 2))
         moved = np.concatenate([where, np.ones((200, 1))], 1) @ matrix.T
-        there = moved[:, :2] / moved[:, 2:] + rng.normal(0, 0.5, (200, 2))
+        there = moved[:, :2] / moved[:, 2:] + rng.normal(0, 0.3, (200, 2))
         there[:, 0] += self._parallax * np.where(where[:, 1] > SIZE[0] / 2, 1, -1) * rng.random(200)
-        return Registration(matrix, "homography", 200, 0.99, 0.3, True, np.concatenate([where, there], 1))
+        return np.concatenate([where, there], 1)
 
 
 def folder(root, n: int) -> Frames:
@@ -185,3 +190,12 @@ def test_copies_keep_depth_of_color_places_and_names(tmp_path):
     assert PIL.Image.open(out.paths("tir")[0]).size == (SIZE[1], SIZE[0])
     assert corners(SIZE).shape == (4, 2)
     assert Frames.read(tmp_path / "out" / "frames.parquet").names == frames.names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("apart", "one"), [(0.0, True), (0.12, False)])
+def test_cameras_side_by_side_in_the_city_have_parallax_and_those_in_one_place_none(tmp_path, apart, one):
+    frames = simulate("driving", 3, (256, 320), 5, tmp_path, workers=1, baseline=apart, samples=1)
+    fit = fit_rig(frames, "homography", "rgb", "tir")
+    assert fit.rig.one_transform == one
+    assert (fit.residuals.parallax_px > 2 * fit.residuals.noise_px) != one

@@ -23,7 +23,7 @@ from ..io import Image, as_image
 from ..models import create_encoder
 from ..nn import Encoder
 from .agreement import lay_over
-from .blocks import Laying, edges, moved, refined
+from .blocks import Laying, edges, located, moved, refined
 from .features import LocalFeatures
 from .geometry import consensus
 from .reranker import MatchReranker
@@ -244,14 +244,31 @@ class Aligner:
 
     def refined(self, first: Picture, second: Picture, rough: np.ndarray) -> Laying | None:
         """Return the transform that blocks agree on from a rough one on, in the pixels of both images."""
-        work = [picture.scaled(min(_WORK, max(64, max(picture.size)))) for picture in (first, second)]
-        (ours, here), (theirs, there) = ((edges(image), scale) for image, scale in work)
+        (ours, here), (theirs, there) = _worked(first), _worked(second)
         models = _SIMPLEST_FIRST if self.model == "auto" else (self.model,)
         found = refined(ours, theirs, there @ rough @ np.linalg.inv(here), models)
         if found is None:
             return None
         matrix = np.linalg.inv(there) @ found.matrix @ here
         return replace(found, matrix=matrix / matrix[2, 2], deviation=found.deviation / float(there[0, 0]))
+
+    def located(self, first: Picture, second: Picture, matrix: np.ndarray) -> np.ndarray:
+        """Locate small blocks of the first image in the second, near where a transform takes them.
+
+        Returns:
+            ``(n, 4)``: column and row in the first, column and row in the second image.
+        """
+        (ours, here), (theirs, there) = _worked(first), _worked(second)
+        found = located(ours, theirs, there @ matrix @ np.linalg.inv(here))
+        return np.concatenate(
+            [moved(np.linalg.inv(here), found[:, :2]), moved(np.linalg.inv(there), found[:, 2:])], 1
+        )
+
+
+def _worked(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+    """The edges of an image at the size that is refined on, and the matrix from its pixels to theirs."""
+    image, scale = picture.scaled(min(_WORK, max(64, max(picture.size))))
+    return edges(image), scale
 
 
 def corners(size: tuple[int, int]) -> np.ndarray:

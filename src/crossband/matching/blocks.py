@@ -17,12 +17,14 @@ import torch
 
 from .gradients import double_angle
 
-__all__ = ["Laying", "edges", "moved", "refined"]
+__all__ = ["Laying", "edges", "located", "moved", "refined"]
 
 _ROUNDS = ((96, 20, 32), (64, 8, 24), (64, 4, 24))  # side, reach and step of blocks, pixels
 _LEAST = 8  # blocks
 _EACH = 7.0  # blocks that overlap so much that they say what one says
 _NEAR = 1.5  # pixels: a block that is as near has found its place
+_SMALL = (32, 16, 16)  # side, reach and step of blocks that shall each lie at one depth
+_CLEAR = 0.1  # what such a block counts at least
 _FREE = {"similarity": 4, "affine": 6, "homography": 8}
 
 
@@ -72,6 +74,23 @@ def refined(ours: np.ndarray, theirs: np.ndarray, start: np.ndarray, models: tup
             return None
         matrix = found.matrix
     return found
+
+
+def located(ours: np.ndarray, theirs: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Locate small blocks of the first image in the second, near where a transform takes them.
+
+    Args:
+        ours: by :func:`edges`; ``theirs`` likewise.
+        matrix: ``(3, 3)`` from the first to the second.
+
+    Returns:
+        ``(n, 4)``: column and row of a block's center in the first, and in the second; blocks that could lie
+        anywhere are left out.
+    """
+    side, reach, step = _SMALL
+    blocks = _searched(ours, theirs, matrix, min(side, min(ours.shape[:2]) // 2), reach, step)
+    blocks = blocks[blocks[:, 4] >= _CLEAR]
+    return np.concatenate([blocks[:, :2], moved(matrix, blocks[:, 2:4])], 1)
 
 
 def moved(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ Each pair is registered by itself first. Pairs that show no common scene, or who
 others', are left out and named. The transform of the rig is the one whose corners lie at the medians of the
 pairs' corners, which a third of wrong pairs does not move. Where cameras stand apart, near things lie
 elsewhere than far ones (parallax), and no one transform is right: then the pairs, which see other depths,
-disagree by more than each of them is unsure, or the residuals of their matches spread along the line between
+disagree by more than each of them is unsure, or where small blocks of edges lie spreads along the line between
 the cameras by more than across it (:mod:`.residuals`), and that is said.
 """
 
@@ -40,9 +40,9 @@ _FAR = 3.0  # times the pairs' usual deviation from the rig: not this rig's pair
 _OF_OTHER_FILES = [*(band.value for band in Band), "labels", "boxes", "rig"]  # columns that copies do not keep
 _SLACK = 0.01  # of the diagonal: what any pair may be off
 _PARALLAX = 0.01  # of the diagonal: pairs that disagree by more are not explained by one transform
-_DEPTH, _BEYOND = 0.004, 0.5  # of the diagonal, and of the noise: parallax that one transform may leave
+_DEPTH, _BEYOND = 0.002, 1.0  # of the diagonal, and of the noise: parallax that one transform may leave
 _SAME = 0.999  # correlation of two bands that are one
-_TREND = 0.006  # of the diagonal: how far near and far things may lie apart
+_TREND = 0.003  # of the diagonal: how far near and far things may lie apart
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class RigFit:
         rig: the transform.
         frames: all frames that were looked at.
         found: the registration of each pair that has one.
-        residuals: of the matches of the rig's pairs.
+        residuals: of small blocks of the rig's pairs.
     """
 
     rig: Rig
@@ -248,8 +248,14 @@ def fit_rig(
         )
     size, other_size = sizes
     rig = _common(found, left_out, aligner.model, (bands[0], size), (bands[1], other_size))
-    matches = [found[name].matches for name in rig.pairs]
-    residuals = Residuals.of(rig.matrix, matches, size[0], _depths(frames, rig.pairs))
+    files = {name: (ours, theirs) for name, ours, theirs in usable}
+    places = [
+        aligner.located(
+            *(aligner.read(file, band) for file, band in zip(files[name], bands, strict=True)), rig.matrix
+        )
+        for name in track(rig.pairs, len(rig.pairs), "looking at depth", "pairs")
+    ]
+    residuals = Residuals.of(rig.matrix, places, size[0], _depths(frames, rig.pairs))
     return RigFit(_judged(rig, residuals), frames, found, residuals)
 
 
@@ -313,7 +319,7 @@ def _judged(rig: Rig, residuals: Residuals) -> Rig:
     if rig.one_transform and apart:
         x, y = residuals.direction
         note(
-            f"matches lie {parallax:.1f} pixels off the transform along ({x:.2f}, {y:.2f}), beyond their noise "
+            f"edges lie {parallax:.1f} pixels off the transform along ({x:.2f}, {y:.2f}), beyond their noise "
             f"of {residuals.noise_px:.1f}: depth differs (parallax); one transform does not fit"
         )
     return replace(rig, parallax_px=parallax, one_transform=rig.one_transform and not apart)
