@@ -104,8 +104,8 @@ def measure(server: subprocess.Popen[bytes], url: str, name: str, given: argpars
     client = httpx.Client(timeout=120, limits=httpx.Limits(max_connections=AT_ONCE))
     while True:
         try:
-            client.get(f"{url}/health")
-            break
+            if client.get(f"{url}/health").json()["ready"]:
+                break
         except httpx.TransportError:
             time.sleep(0.2)
     print(f"{machine()}\nusable after {time.perf_counter() - began:.1f} s")
@@ -127,7 +127,8 @@ def measure(server: subprocess.Popen[bytes], url: str, name: str, given: argpars
             seconds = list(pool.map(asking.mixed, range(first, min(given.requests, first + 1000))))
             print(
                 f"{first + len(seconds)} mixed requests: {percentiles(seconds)}; "
-                f"memory {resident(server.pid):.0f} MiB, load {os.getloadavg()[0]:.1f}",
+                f"memory {resident(server.pid):.0f} MiB, of them {asking.kept():.0f} of pictures that wait for "
+                f"their search, load {os.getloadavg()[0]:.1f}",
                 flush=True,
             )
     print(f"requests by kind: {dict(sorted(asking.counts.items()))}")
@@ -168,6 +169,12 @@ class Asking:
         if answer.status_code != 200:
             self.errors.append(f"{kind}: {answer.status_code} {answer.text[:100]}")
         return time.perf_counter() - start
+
+    def kept(self) -> float:
+        """MiB of pictures that the server keeps for their searches, of 256 at most."""
+        text = self._client.get(f"{self._url}/metrics").text
+        line = next(line for line in text.splitlines() if line.startswith("crossband_uploads_bytes "))
+        return float(line.split()[1]) / 2**20
 
     def _get(self, path: str, **params: object) -> httpx.Response:
         return self._client.get(f"{self._gallery}/{path}", params=params)

@@ -18,6 +18,7 @@ LAYERS = (
     {"errors"},
     {
         "files",
+        "locks",
         "progress",
         "registry",
         "allocator",

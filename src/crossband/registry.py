@@ -71,7 +71,10 @@ class Registry(Generic[T]):
         Raises:
             UnknownNameError: there is none; the message lists the nearest names.
         """
-        self._import()
+        if name not in self._entries:
+            self._import_namesakes(name)
+        if name not in self._entries:
+            self._import()
         if name not in self._entries:
             raise unknown_name(self.kind, name, {*self._entries, *also})
         return self._entries[name]
@@ -91,6 +94,15 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
+
+    def _import_namesakes(self, name: str) -> None:
+        """Import the modules whose names the entry's begins with: it is most likely there, and the others may
+        import much."""
+        if not self._complete:
+            for home in self._homes:
+                for module in _modules(home):
+                    if name.startswith(module.rpartition(".")[2]):
+                        importlib.import_module(module)
 
     def _import(self) -> None:
         if not self._complete:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from crossband.errors import CrossbandError
 from crossband.models import create_encoder
 from crossband.models._registry import find_model
-from crossband.models.efficientnet_lite import rename_by_order
+from crossband.models.efficientnet_lite import EfficientNetLite, rename_by_order
 from crossband.weights import find_weights, load_state_dict
 
 
@@ -94,3 +97,39 @@ def test_the_larger_ones_load_where_their_package_is_installed(number, monkeypat
     assert len(encoder.digest) == 64
     assert encoder(torch.zeros(1, 3, 64, 64)).shape == (1, entry.dim, 2, 2)
     assert sum(p.numel() for p in encoder.parameters()) == entry.params
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_it_is_timm_s_network_number_for_number(number):
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    theirs = timm.create_model(f"tf_efficientnet_lite{number}").eval()
+    for module in theirs.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    ours = EfficientNetLite(number).eval()
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    with torch.inference_mode():
+        for size in ((64, 64), (75, 98)):  # odd sides are padded more on one side
+            images = torch.rand(1, 3, *size)
+            assert torch.equal(ours(images), theirs(images))
+
+
+def test_it_begins_as_wide_as_timm_s():
+    timm = pytest.importorskip("timm")
+    theirs = timm.create_model("tf_efficientnet_lite0").state_dict()
+    for name, ours in EfficientNetLite(0).state_dict().items():
+        if ours.dim() > 1:
+            assert float(ours.std()) == pytest.approx(float(theirs[name].std()), rel=0.3), name
+
+
+def test_it_is_found_and_built_without_timm_and_torchvision():
+    """Their import takes longer than a search."""
+    code = (
+        "import sys; from crossband.models import create_encoder; create_encoder('efficientnet_lite0')\n"
+        "print({'timm', 'torchvision'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -12,14 +12,13 @@ import pytest
 pytest.importorskip("fastapi", reason="no fastapi: the extra serve is not installed")
 pytest.importorskip("httpx", reason="no httpx: FastAPI's TestClient needs it")
 
-import uvicorn
 from fastapi.testclient import TestClient
 
 from crossband.frames import Frames
 from crossband.retrieval import Options, index
 from crossband.server import Settings
 from crossband.server.app import create_app
-from crossband.server.start import configured
+from crossband.server.start import server_of
 
 from ..conftest import write_pairs
 
@@ -47,10 +46,11 @@ class Serving:
     """A server in a thread of this process."""
 
     def __init__(self, settings: Settings) -> None:
-        config = configured(create_app(settings), settings)
-        self._socket = config.bind_socket()
+        app = create_app(settings)
+        self.service = app.state.service
+        self._server = server_of(app, settings)
+        self._socket = self._server.config.bind_socket()
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
         self._thread.start()
         while not self._server.started:

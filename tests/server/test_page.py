@@ -7,7 +7,9 @@ mouse. Debian's Chromium is used; without it these tests are skipped.
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="no playwright: pip install playwright")
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from crossband.frames import Frames
 from crossband.retrieval import Options, index
@@ -111,21 +113,44 @@ def browser() -> Iterator[Browser]:
         made.close()
 
 
+class Watched:
+    """A page, what it said on the console, and what it asked other hosts for.
+
+    Opened once for all tests, since that takes long.
+    """
+
+    def __init__(self, browser: Browser, own: str) -> None:
+        self.page = browser.new_page(accept_downloads=True)
+        self.page.set_default_timeout(WAIT)
+        self.said: list[str] = []
+        self.foreign: list[str] = []
+        self.page.on("console", lambda m: self.said.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self._note(request.url, own))
+
+    def _note(self, url: str, own: str) -> None:
+        if not url.startswith((own, "blob:", "data:", "about:")):
+            self.foreign.append(url)
+
+
+@pytest.fixture(scope="module")
+def watched(browser, served) -> Watched:
+    return Watched(browser, served.url)
+
+
 @pytest.fixture
-def page(browser, served) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True)
-    made = context.new_page()
-    made.set_default_timeout(WAIT)
-    said: list[str] = []
-    made.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
-    made.on("pageerror", lambda error: said.append(str(error)))
-    asked: list[str] = []
-    made.on("request", lambda request: asked.append(request.url))
-    made.goto(served.url)
-    yield made
-    assert said == []
-    assert [url for url in asked if not url.startswith((served.url, "blob:", "data:"))] == []
-    context.close()
+def page(watched, served) -> Iterator[Page]:
+    """The page as a newcomer finds it."""
+    page = watched.page
+    page.goto("about:blank")  # so that the next address is loaded anew, whatever stands behind its #
+    watched.said.clear()
+    watched.foreign.clear()
+    page.set_viewport_size({"width": 1280, "height": 860})
+    page.goto(served.url)
+    yield page
+    page.evaluate("localStorage.clear()")
+    assert watched.said == []
+    assert watched.foreign == []
 
 
 def send(page: Page, path: Path) -> None:
@@ -176,6 +201,12 @@ def test_a_wrong_file_is_one_sentence(browser, served, tmp_path):
     page.locator(".drop input").set_input_files(bad)
     expect(page.locator(".toast.bad")).to_be_visible()
     assert page.locator("main img[src=x]").count() == 0
+    page.goto(f"{served.url}/#/browse")
+    page.locator("summary", has_text="Filters").click()
+    page.locator("summary", has_text="condition").last.click()
+    page.get_by_label("as in camera").fill("camera =")
+    page.get_by_label("as in camera").press("Tab")
+    expect(page.locator(".empty")).to_contain_text("'camera ='")  # and not what the page puts around it
     page.close()
 
 
@@ -224,6 +255,43 @@ def test_the_map_filters_the_search(page, pairs, served):
     assert 0 < page.locator(".result").count() < 12
     page.goto(f"{served.url}/#/map")
     page.wait_for_selector(".chart .hit")
+
+
+def test_tiles_lie_below_the_map_where_a_server_of_them_is_named(browser, gallery):
+    tiles = "https://tiles.example/{z}/{x}/{y}.png"
+    serving = Serving(Settings(galleries={"city": gallery}, tiles=tiles, log=False, decoders=1))
+    page = browser.new_page()
+    asked: list[str] = []
+    picture = io.BytesIO()
+    PIL.Image.new("RGB", (256, 256), "tan").save(picture, "PNG")
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(body=picture.getvalue(), content_type="image/png")
+
+    page.route("https://tiles.example/**", answer)
+    page.goto(f"{serving.url}/#/map")
+    expect(page.locator(".chart .attribution")).to_have_text("tiles.example")
+    dot = page.locator(".chart .dot").first.bounding_box()
+    assert dot
+    under = page.evaluate(
+        """([x, y]) => [...document.querySelectorAll('.map-tile')].filter((tile) => {
+            const r = tile.getBoundingClientRect();
+            return r.left <= x && x < r.right && r.top <= y && y < r.bottom;
+        }).map((tile) => tile.getAttribute('href'))""",
+        [dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2],
+    )
+    z, x, y = map(int, under[0].removesuffix(".png").split("/")[-3:])
+    assert (x, y) == tile_of(46.5, 6.6, z)
+    assert 0 < len(asked) < 60
+    page.close()
+    serving.stop()
+
+
+def tile_of(lat: float, lon: float, z: int) -> tuple[int, int]:
+    """Column and row of a Web Mercator tile, from the definition."""
+    north = math.log(math.tan(math.pi / 4 + math.radians(lat) / 2)) / math.pi
+    return int((lon + 180) / 360 * 2**z), int((1 - north) / 2 * 2**z)
 
 
 def test_browse_marks_and_exports_a_manifest(page, served, tmp_path):
@@ -297,14 +365,14 @@ def test_the_color_scheme_is_changed_and_kept(page):
     assert page.locator("html").get_attribute("data-theme") == "dark"
 
 
-@pytest.mark.parametrize("width", [390, 1280, 2560])
-def test_no_view_is_wider_than_its_window(page, served, width):
-    page.set_viewport_size({"width": width, "height": 900})
+def test_no_view_is_wider_than_its_window(page, served):
     for view in ("search", "compare", "map", "browse", "flight", "reports", "jobs"):
         page.goto(f"{served.url}/#/{view}")
         page.wait_for_selector("main h1, main h2")
-        page.wait_for_timeout(150)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        for width in (2560, 1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(100)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (view, width)
 
 
 def axe() -> str:

@@ -22,6 +22,7 @@ from crossband.server import Settings
 from crossband.server.app import create_app
 from crossband.server.decoding import Decoders, Source
 from crossband.server.guards import COOKIE, Guard, RateLimit
+from crossband.server.settings import tile_host
 from crossband.server.telemetry import Telemetry
 
 CITY = "/api/v1/galleries/city"
@@ -338,3 +339,37 @@ def test_fault_sentences_name_no_file_of_the_machine(decoders, tmp_path):
     with pytest.raises(CrossbandError) as caught:
         decoders.pixels(Source("gone", path=str(tmp_path / "gone.png")), Band.RGB)
     assert str(tmp_path) not in str(caught.value)
+
+
+TILES = "https://tiles.example:8443/{z}/{x}/{y}.png"
+
+
+def test_pictures_come_from_the_tile_server_that_was_named_and_from_no_other(gallery, client):
+    policy = "content-security-policy"
+    without = client.get("/").headers[policy]
+    assert "http" not in without
+    assert client.get("/api/v1/map").json()["tiles"] is None
+    given = Settings(galleries={"city": gallery}, tiles=TILES, attribution="Survey", log=False, decoders=1)
+    with TestClient(create_app(given), base_url="http://localhost") as other:
+        widened = other.get("/").headers[policy]
+        assert widened == without.replace("img-src ", "img-src https://tiles.example:8443 ")
+        told = other.get("/api/v1/map").json()
+        assert (told["kind"], told["tiles"], told["attribution"]) == ("none", TILES, "Survey")
+
+
+@pytest.mark.parametrize(
+    "tiles",
+    [
+        "tiles.example/{z}/{x}/{y}.png",
+        "ftp://tiles.example/{z}/{x}/{y}.png",
+        "https://tiles.example/{z}/{x}.png",
+        "https://{s}.tiles.example/{z}/{x}/{y}.png",
+        "https://user:word@tiles.example/{z}/{x}/{y}.png",
+        "https://tiles.example;script-src */{z}/{x}/{y}.png",
+        "https://*/{z}/{x}/{y}.png",
+    ],
+)
+def test_what_is_no_address_of_tiles_is_refused(tiles):
+    with pytest.raises(CrossbandError) as refused:
+        tile_host(tiles)
+    assert refused.value.parameter == "tiles"

@@ -10,6 +10,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import httpx
 import pytest
 
 from crossband.errors import CrossbandError, MissingExtraError
@@ -17,6 +18,7 @@ from crossband.server import Settings, serve
 from crossband.server.settings import named_folders
 
 from ..cli.conftest import crossband, refused  # noqa: F401  (fixture)
+from .conftest import Serving
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch):
@@ -66,12 +68,26 @@ def test_it_starts_says_its_address_and_ends_when_asked(gallery):
         while True:
             try:
                 told = json.load(urllib.request.urlopen(f"{address}/api/v1/health", timeout=30))
-                break
+                if told["ready"]:
+                    break
             except OSError:
-                assert time.monotonic() < limit
-                time.sleep(0.2)
+                pass
+            assert time.monotonic() < limit
+            time.sleep(0.2)
         assert told["status"] == "ok"
         assert told["writable"] is False
     finally:
         server.terminate()
         server.wait(timeout=30)
+
+
+def test_a_stopped_server_ends_its_event_streams_without_a_word(gallery, capfd):
+    serving = Serving(Settings(galleries={"city": gallery}, log=False, decoders=1))
+    jobs = serving.service.jobs
+    jobs.told = lambda name: {"id": name, "status": "running"}  # type: ignore[method-assign]
+    with httpx.stream("GET", f"{serving.url}/api/v1/jobs/a/events", timeout=30) as answer:
+        lines = answer.iter_lines()
+        assert "running" in next(lines)
+        serving.stop()
+        assert not any(lines)
+    assert "Error" not in capfd.readouterr().err

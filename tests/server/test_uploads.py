@@ -13,6 +13,7 @@ import tifffile
 from crossband.errors import CrossbandError
 from crossband.io import read_image
 from crossband.server.flights import read_ground
+from crossband.server.pictures import guess
 
 from ..flir_file import radiometric_jpeg
 
@@ -141,3 +142,12 @@ def test_a_map_without_a_place_is_one_sentence_without_its_path(geotiff):
     with pytest.raises(CrossbandError, match="no georeference") as caught:
         read_ground(path)
     assert str(path.parent) not in str(caught.value)
+
+
+def test_gray_that_a_video_tints_evenly_is_no_color_picture():
+    """As the frames of real infrared videos are, whose conversion to RGB leaves a constant of 1 to 3."""
+    gray = np.random.default_rng(0).integers(0, 250, (60, 80, 1))
+    for tint, band in (((0, 0, 0), "tir"), ((1, 4, 0), "tir"), ((0, 30, 9), "rgb")):
+        file = io.BytesIO()
+        PIL.Image.fromarray((gray + tint).clip(0, 255).astype(np.uint8)).save(file, "PNG")
+        assert guess(file.getvalue(), 10_000)["band"] == band, tint

@@ -29,6 +29,12 @@ def serve(
     map_: Annotated[
         Path | None, typer.Option("--map", help="map below positions: tiles.json or a GeoTIFF")
     ] = None,
+    tiles: Annotated[
+        str | None, typer.Option(help="map tiles below positions: an address with {z}, {x} and {y}")
+    ] = None,
+    attribution: Annotated[
+        str | None, typer.Option(help="whom the map thanks for the tiles; their host without it")
+    ] = None,
     reports: Annotated[
         list[Path] | None, typer.Option(help="a folder with reports to show; may be repeated")
     ] = None,
@@ -71,6 +77,8 @@ def serve(
             models=models,
             flights=named_folders(flight or [], "flight"),
             map=map_,
+            tiles=tiles,
+            attribution=attribution,
             reports=named_folders(reports or [], "reports"),
             folders=named_folders(folder or [], "folder"),
             state=state,

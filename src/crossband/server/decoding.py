@@ -167,6 +167,10 @@ class Decoders:
         """The processes' numbers."""
         return [process.pid for process in self._all]
 
+    def wait(self) -> None:
+        """Wait until one process answers."""
+        self._ask({"do": "ready"}, b"")
+
     def guess(self, data: bytes) -> dict[str, Any]:
         """See :func:`.pictures.guess`."""
         return self._ask({"do": "guess"}, data)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ _COLUMNS = ["key", "frame", "band", "path", "digest", *METADATA]
 _NUMBERS = frozenset(name for name, kind in CONDITION_COLUMNS.items() if kind == "number")
 _VALUES = 60  # of a facet
 _QUERIES = 2000  # of a survey
+_GRAY = (64, 64)
 _DEEP = 100  # places of a list that a survey looks at
 _UNITS: tuple[str | None, ...] = (None, *(units.value for units in Units))
 
@@ -98,9 +100,11 @@ class ServedGallery:
         self._units: dict[tuple[str, str], str | None] = {}
 
     def warm(self) -> None:
-        """Load what the first search would wait for."""
+        """Load what the first search would wait for, by making one for a gray picture."""
         self.catalog()
-        _ = self.gallery.reranking
+        gray = Image(np.full((*_GRAY, 3), 128, np.uint8))
+        with contextlib.suppress(CrossbandError):
+            self.search(gray, Band.RGB, 1, None, 1)
 
     def catalog(self) -> Catalog:
         """Return what is known of the items, read again only after a change."""

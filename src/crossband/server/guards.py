@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .settings import Settings
+from .settings import Settings, tile_host
 from .telemetry import Telemetry
 
 __all__ = ["COOKIE", "Guard", "RateLimit", "session_value"]
@@ -43,6 +43,14 @@ _SECURITY = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "x-frame-options": "DENY",
 }
+
+
+def _security(settings: Settings) -> dict[str, str]:
+    """The headers of every answer; pictures may come from the tile server that was named, and from no other."""
+    if settings.tiles is None:
+        return _SECURITY
+    name = "content-security-policy"
+    return {**_SECURITY, name: _SECURITY[name].replace("img-src ", f"img-src {tile_host(settings.tiles)} ")}
 
 
 def session_value(token: str) -> str:
@@ -91,6 +99,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings, telemetry: Telemetry) -> None:
         self._app, self._settings, self._telemetry = app, settings, telemetry
         self._hosts = settings.allowed_hosts()
+        self._security = _security(settings)
         token = settings.token.get_secret_value() if settings.token is not None else None
         self._token = token
         self._session = None if token is None else session_value(token)
@@ -105,7 +114,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send)
+        answer = _Answer(send, self._security)
         began = time.perf_counter()
         try:
             refused = self._refused(scope)
@@ -203,8 +212,9 @@ class Guard:
 class _Answer:
     """Sends, with the headers of safety, and remembers the status."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, security: dict[str, str]) -> None:
         self._send, self.status, self.begun, self.closed = send, 0, False, False
+        self._security = security
 
     async def __call__(self, message: Message) -> None:
         if self.closed:
@@ -212,7 +222,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.begun, self.status = True, message["status"]
             there = {name.lower() for name, _ in message.get("headers", ())}
-            more = [(n.encode(), v.encode()) for n, v in _SECURITY.items() if n.encode() not in there]
+            more = [(n.encode(), v.encode()) for n, v in self._security.items() if n.encode() not in there]
             if b"cache-control" not in there:
                 more.append((b"cache-control", b"no-store"))
             message = {**message, "headers": [*message.get("headers", ()), *more]}

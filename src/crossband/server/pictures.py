@@ -218,8 +218,10 @@ def _by_pixels(pixels: np.ndarray) -> tuple[str, str, bool]:
         if pixels.dtype != np.uint8:
             return "tir", f"gray of {pixels.dtype.itemsize * 8} bits", True
         return "tir", "gray of 8 bits: thermal, or near infrared", False
-    some = pixels[::3, ::3, :3].astype(np.int32)
-    spread = np.abs(some - some.mean(-1, keepdims=True)).max(-1).mean()
+    some = pixels[::3, ::3, :3].astype(np.float32)
+    color = some - some.mean(-1, keepdims=True)
+    color -= color.mean((0, 1)).clip(-2, 2)  # a video tints gray a little, everywhere the same
+    spread = np.abs(color).max(-1).mean()
     if spread < 1.5:
         return "tir", "a color file without color: thermal, or near infrared", False
     return "rgb", "a color picture", True

@@ -23,6 +23,7 @@ class Health(BaseModel):
     """Whether the server works."""
 
     status: Literal["ok"] = "ok"
+    ready: bool
     version: str
     writable: bool
     token: bool
@@ -394,6 +395,8 @@ class MapInfo(BaseModel):
     width: float = 0
     height: float = 0
     legend: dict[str, str] = {}
+    tiles: str | None = None
+    attribution: str | None = None
 
 
 class Report(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import tempfile
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import CrossbandError
 from ..models.packaged import checkpoint_for
-from .decoding import Decoders
+from .decoding import BusyError, Decoders
 from .describing import Describer
 from .galleries import open_galleries
 from .jobs import Jobs
-from .settings import Settings, check_there
+from .settings import Settings, check_there, tile_host
 from .telemetry import Telemetry
 from .uploads import Uploads
 
@@ -36,6 +37,10 @@ class Service:
     Args:
         settings: what to serve.
 
+    Attributes:
+        ready: set when a search has been made in each gallery, so that the next one waits for nothing.
+        ending: set when the server is being stopped, so that what never ends by itself does.
+
     Raises:
         CrossbandError: a gallery cannot be opened.
     """
@@ -43,21 +48,30 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         check_there(settings.map, "map")
         check_there(settings.models, "models")
+        if settings.tiles is not None:
+            tile_host(settings.tiles)
         self.settings, self.telemetry = settings, Telemetry()
         self.describer = Describer(self._batched)
-        self.galleries = open_galleries(settings.galleries, self.describer, settings.memory, settings.device)
-        self.decoders = Decoders(
+        self.decoders = Decoders(  # first, so that they start while the galleries are opened
             settings.decoders,
             settings.decoder_bytes,
             settings.decoder_seconds,
             settings.upload_pixels,
             lambda: self.telemetry.count("crossband_decoders_replaced_total"),
         )
+        try:
+            self.galleries = open_galleries(
+                settings.galleries, self.describer, settings.memory, settings.device
+            )
+        except BaseException:
+            self.decoders.close()
+            raise
         self.uploads = Uploads(settings.kept_bytes)
         self._scratch = None if settings.state else tempfile.TemporaryDirectory(prefix="crossband-serve-")
         self.state = Path(settings.state or self._scratch.name)  # type: ignore[union-attr]
         self.jobs = Jobs(self.state / "jobs")
         self.network = threading.Lock()  # one heavy network at a time: they use every core as it is
+        self.ready, self.ending = threading.Event(), threading.Event()
         self._loading = threading.Lock()
         self._loaded: dict[str, Any] = {}
         self.telemetry.gauge("crossband_memory_bytes", _resident)
@@ -68,6 +82,9 @@ class Service:
         """Load what the first request would wait for."""
         for gallery in self.galleries.values():
             gallery.warm()
+        with contextlib.suppress(BusyError):  # they are at work
+            self.decoders.wait()
+        self.ready.set()
 
     def close(self) -> None:
         """End processes and threads; jobs go on."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from ..errors import CrossbandError
 
-__all__ = ["LOCAL", "Settings", "check_there", "named_folders", "named_galleries"]
+__all__ = ["LOCAL", "Settings", "check_there", "named_folders", "named_galleries", "tile_host"]
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1")
 
@@ -23,6 +25,9 @@ class Settings(BaseModel):
         galleries: name -> folder, or another address of a gallery.
         flights: name -> folder of a thermal flight, or of what the chain found in one.
         map: semantic map or GeoTIFF that positions are drawn on.
+        tiles: address of a server of map tiles, see :func:`tile_host`; without it no page asks another host for
+            anything.
+        attribution: what the map says of the tiles' origin; their host where it is not given.
         models: folder of networks of the flight's chain, of which ``segmentation`` and ``detection`` serve
             pictures too.
         reports: name -> folder that is searched for reports and results.
@@ -48,6 +53,8 @@ class Settings(BaseModel):
     galleries: dict[str, str | Path]
     flights: dict[str, Path] = Field(default_factory=dict)
     map: Path | None = None
+    tiles: str | None = None
+    attribution: str | None = None
     models: Path | None = None
     reports: dict[str, Path] = Field(default_factory=dict)
     folders: dict[str, Path] = Field(default_factory=dict)
@@ -87,6 +94,30 @@ def _is_any(host: str) -> bool:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
+
+
+def tile_host(tiles: str) -> str:
+    """Return scheme and host of a tile server: the one other place that a page may load pictures from.
+
+    Args:
+        tiles: an address of PNG or JPEG tiles in Web Mercator, with ``{z}``, ``{x}`` and ``{y}``.
+
+    Raises:
+        CrossbandError: no address of tiles.
+
+    Example:
+        >>> tile_host("https://tiles.example:8080/street/{z}/{x}/{y}.png")
+        'https://tiles.example:8080'
+    """
+    parts = urlsplit(tiles)
+    plain = all(tiles.count(f"{{{name}}}") == 1 for name in "zxy") and tiles.count("{") == tiles.count("}") == 3
+    address = parts.scheme in ("http", "https") and re.fullmatch(r"[\w.-]+(:\d+)?", parts.netloc, re.ASCII)
+    if not (plain and address and re.fullmatch(r"[!-~]+", tiles) and not re.search(r"[\"'<>;,\\\\]", tiles)):
+        raise CrossbandError(
+            "tiles are named as in https://tiles.example/{z}/{x}/{y}.png, with each of the three once",
+            parameter="tiles",
+        )
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def check_there(path: Path | None, what: str) -> None:

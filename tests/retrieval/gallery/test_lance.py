@@ -249,3 +249,20 @@ def test_int8_rows_refuse_an_index_in_a_sentence(tmp_path):
     with pytest.raises(CrossbandError, match="int8"):
         store.optimize(index=True)
     assert not store.indexed()
+
+
+def test_pydantic_is_as_it_was_when_lancedb_has_come():
+    """Its models are built when they are first used, and nobody else's are."""
+    code = (
+        "import pydantic; call = pydantic.validate_call\n"
+        "from crossband.retrieval.gallery.lance import _lancedb\n"
+        "_lancedb()\n"
+        "assert pydantic.validate_call is call\n"
+        "assert 'defer_build' not in pydantic.BaseModel.model_config\n"
+        "from lance_namespace import CreateNamespaceRequest\n"
+        "assert CreateNamespaceRequest(id=['a']).id == ['a']\n"
+        "try: CreateNamespaceRequest(id=3)\n"
+        "except pydantic.ValidationError: print('checked')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "checked\n", done.stderr

@@ -69,7 +69,7 @@ def cancel(service: ServiceOf, job: JobName) -> schemas.Job:
 
 @router.get("/{job}/events", summary="Follow a job", response_class=StreamingResponse)
 async def events(service: ServiceOf, job: JobName) -> StreamingResponse:
-    """Send an event whenever something changed, until the job has ended."""
+    """Send an event whenever something changed, until the job has ended or the server is stopped."""
     try:
         service.jobs.told(job)
     except KeyError:
@@ -80,7 +80,7 @@ async def events(service: ServiceOf, job: JobName) -> StreamingResponse:
 async def _events(service: Service, name: str) -> AsyncIterator[str]:
     last = ""
     waited = 0.0
-    while True:
+    while not service.ending.is_set():
         told = await asyncio.to_thread(service.jobs.told, name)
         text = json.dumps({key: value for key, value in told.items() if key != "seconds"})
         if text != last:

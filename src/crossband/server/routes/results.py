@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path as FilePath
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Path, Response
 from fastapi.responses import FileResponse
@@ -71,10 +72,13 @@ def flight_picture(service: ServiceOf, flight: FlightName) -> FileResponse:
 
 @router.get("/map", summary="The map below positions")
 def map_info(service: ServiceOf) -> schemas.MapInfo:
-    """Tell where its edges are."""
-    if service.settings.map is None:
-        return schemas.MapInfo(kind="none")
-    return schemas.MapInfo(**read_ground(service.settings.map).told())
+    """Tell where its edges are, and which tiles lie below it."""
+    settings = service.settings
+    told = {"kind": "none"} if settings.map is None else read_ground(settings.map).told()
+    if settings.tiles is not None:
+        attribution = settings.attribution or urlsplit(settings.tiles).netloc
+        told |= {"tiles": settings.tiles, "attribution": attribution}
+    return schemas.MapInfo(**told)
 
 
 @router.get("/map/picture", summary="The map's picture", response_class=Response)

@@ -17,9 +17,13 @@ router = APIRouter(tags=["system"], responses=REFUSALS)
 
 @router.get("/health", summary="Whether the server works")
 def health(service: ServiceOf) -> schemas.Health:
-    """Answer without a token, and say nothing of what is served."""
+    """Answer without a token, and say nothing of what is served.
+
+    It is ``ready`` when everything that a search needs is loaded; one that is asked earlier waits for that.
+    """
     settings = service.settings
     return schemas.Health(
+        ready=service.ready.is_set(),
         version=__version__,
         writable=settings.writable,
         token=settings.token is not None,

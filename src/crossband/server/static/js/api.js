@@ -49,6 +49,12 @@ export async function picture(path) {
 
 export const address = (path) => BASE + path;
 
+// What is wrong with a condition, in words about what the user wrote alone: a page puts filters around it.
+export async function fault(error, at, where) {
+  if (error.parameter !== "where" || !where.trim()) return error.message;
+  return call(`${at}/items${query({ where, limit: 1 })}`).then(() => error.message, (own) => own.message);
+}
+
 export function failed(error) {
   if (error.name !== "AbortError") toast(error.message, true);
 }

@@ -1,7 +1,7 @@
 // The frame around the views: navigation, gallery, color scheme.
-import { failed, get } from "./api.js";
+import { fault, get } from "./api.js";
 import { empty, fill, h, icon, spinner } from "./dom.js";
-import { state } from "./state.js";
+import { at, state } from "./state.js";
 import { browse } from "./views/browse.js";
 import { compare } from "./views/compare.js";
 import { flight } from "./views/flight.js";
@@ -41,9 +41,9 @@ async function show(focus) {
     if (focus) main.focus({ preventScroll: true });
     scrollTo(0, 0);
   } catch (error) {
+    const said = await fault(error, at(), state.where);
     if (mine !== turn) return;
-    fill(main, empty("This view cannot be shown", error.message));
-    failed(error);
+    fill(main, empty("This view cannot be shown", said));
   }
 }
 

@@ -1,10 +1,11 @@
 // A map of positions: pan, zoom, axes in meters, a picture below where there is one.
 import { address } from "../api.js";
 import { fill, h, icon, s } from "../dom.js";
+import { tileLayer } from "./tiles.js";
 
-const METERS = 111320;
+export const METERS = 111320;
 const [LEFT, RIGHT] = [56, 78]; // pixels beside the positions, for the numbers and the buttons
-const COLORS = ["#2f6fbb", "#c4572a", "#2f8f5b", "#8b55b8", "#b08a1e", "#c23f7a", "#3d9aa6", "#7a6a58"];
+const COLORS = ["#2f6fbb", "#c4572a", "#2f8f5b", "#8b55b8", "#b08a1e", "#c23f7a", "#3d9aa6", "#7a6a58", "#5a63c9", "#7f9a2c", "#96492f", "#c98bd0"];
 export const colorOf = (n) => COLORS[n % COLORS.length];
 
 // Points with x, y or with lat, lon, in meters east and north of a common origin.
@@ -16,19 +17,23 @@ export function toMeters(points, ground) {
   const south = placed ? ground.south : Math.min(...known.map((p) => p.lat));
   const west = placed ? ground.west : Math.min(...known.map((p) => p.lon));
   const narrow = METERS * Math.cos((south * Math.PI) / 180);
-  return { points: known.map((p) => ({ ...p, east: (p.lon - west) * narrow, north: (p.lat - south) * METERS })), ground: placed ? ground : null };
+  const tiles = ground?.tiles && known.length ? { address: ground.tiles, attribution: ground.attribution, origin: { south, west, narrow } } : null;
+  return { points: known.map((p) => ({ ...p, east: (p.lon - west) * narrow, north: (p.lat - south) * METERS })), ground: placed ? ground : null, tiles };
 }
 
-export function chart({ points, hits = [], tracks = [], ground = null, onpick, label }) {
+export function chart({ points, hits = [], tracks = [], ground = null, tiles = null, onpick, label }) {
+  const below = s("g", { "aria-hidden": "true" });
   const scene = s("g");
   const axes = s("g", { class: "axes", "aria-hidden": "true" });
-  const svg = s("svg", { role: "group", "aria-label": label }, scene, axes);
+  const svg = s("svg", { role: "group", "aria-label": label }, below, scene, axes);
+  const drawTiles = tiles ? tileLayer(below, tiles.address, tiles.origin) : () => {};
   const view = { x: 0, y: 0, zoom: 1 };
   const zoomBy = (factor) => { const r = svg.getBoundingClientRect(); zoomAt(factor, r.width / 2, r.height / 2); };
   const node = h("div", { class: "card chart" }, svg, h("div", { class: "zoom" },
     h("button", { type: "button", class: "icon-button", "aria-label": "Zoom in", onclick: () => zoomBy(1.4) }, icon("plus")),
     h("button", { type: "button", class: "icon-button", "aria-label": "Zoom out", onclick: () => zoomBy(1 / 1.4) }, icon("minus")),
-    h("button", { type: "button", class: "icon-button", "aria-label": "Show everything", onclick: () => fit() }, icon("home"))));
+    h("button", { type: "button", class: "icon-button", "aria-label": "Show everything", onclick: () => fit() }, icon("home"))),
+    tiles ? h("p", { class: "attribution small" }, tiles.attribution) : null);
   let picked = null;
 
   const all = [...points, ...hits, ...tracks.flatMap((one) => one.path)];
@@ -50,6 +55,8 @@ export function chart({ points, hits = [], tracks = [], ground = null, onpick, l
   const to = (p) => [view.x + p.east * view.zoom, view.y - p.north * view.zoom];
 
   function draw() {
+    const { width, height } = svg.getBoundingClientRect();
+    drawTiles(view, width, height);
     fill(scene);
     if (ground) {
       const [left, top] = to({ east: 0, north: ground.height });
@@ -93,7 +100,7 @@ export function chart({ points, hits = [], tracks = [], ground = null, onpick, l
     }
     for (let v = Math.ceil((view.y - r.height) / view.zoom / step) * step; view.y - v * view.zoom > 0; v += step) {
       const y = view.y - v * view.zoom;
-      if (y < r.height - 30) axes.append(s("line", { class: "gridline", x1: 0, x2: r.width, y1: y, y2: y }), s("text", { x: 10, y: y + 4 }, said(v)));
+      if (y > 30 && y < r.height - 30) axes.append(s("line", { class: "gridline", x1: 0, x2: r.width, y1: y, y2: y }), s("text", { x: 10, y: y + 4 }, said(v)));
     }
     axes.append(s("text", { x: r.width - 60, y: r.height - 26 }, "east"), s("text", { x: 10, y: 18 }, "north"));
   }

@@ -1,5 +1,5 @@
 // Browse: the gallery by place, time and band; what is found worst; duplicates; marks.
-import { call, failed, get, query } from "../api.js";
+import { call, failed, fault, get, query } from "../api.js";
 import { choose, download, empty, fill, h, icon, segments, spinner, toast } from "../dom.js";
 import { filters } from "../parts/filters.js";
 import { picture, searchFor, tile } from "../parts/cards.js";
@@ -52,7 +52,7 @@ async function images(panel) {
       if (fresh) fill(list);
       list.querySelector(".more")?.remove();
       add(found);
-    } catch (error) { fill(list, empty("Nothing to show", error.message)); }
+    } catch (error) { fill(list, empty("Nothing to show", await fault(error, at(), state.where))); }
   }
   function add(found) {
     if (!found.total) { fill(list, empty("Nothing to show", "No image fulfils these filters.")); return; }

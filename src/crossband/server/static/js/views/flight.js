@@ -49,7 +49,7 @@ function positions(found, ground, pick) {
   if (!all.points.length) return null;
   const hits = all.points.filter((p) => p.rank).slice(0, 40);
   const points = all.points.filter((p) => !p.rank);
-  return chart({ points: points.map((p) => ({ ...p, color: COLOR })), hits, tracks: [{ color: COLOR, path: points }], ground: all.ground, onpick: pick, label: "The flight's positions, and the objects found" });
+  return chart({ points: points.map((p) => ({ ...p, color: COLOR })), hits, tracks: [{ color: COLOR, path: points }], ground: all.ground, tiles: all.tiles, onpick: pick, label: "The flight's positions, and the objects found" });
 }
 
 function objectRow(m, threshold) {

@@ -47,7 +47,7 @@ export async function map() {
     filtered ? h("button", { type: "button", class: "button", onclick: () => { for (const name of ["lat", "lon", "x", "y"]) delete state.filters[name]; dispatchEvent(new HashChangeEvent("hashchange")); } }, "Remove the filter by position") : null,
     groups.length > 1 && groups.length <= 16 ? h("div", { class: "stack small" }, groups.map((name, n) => h("span", {}, swatch(colorOf(n)), name || "no place"))) : null,
     Object.keys(legend).length ? h("div", { class: "stack small" }, h("h3", {}, "Ground"), Object.entries(legend).map(([name, color]) => h("span", {}, swatch(color), name))) : null);
-  const drawn = chart({ points, hits, tracks, ground: found.ground, onpick: pick, label: "Positions of frames; each point is a button" });
+  const drawn = chart({ points, hits, tracks, ground: found.ground, tiles: found.tiles, onpick: pick, label: "Positions of frames; each point is a button" });
   return { node: h("div", { class: "page map" }, drawn.node, side), close: drawn.close };
 }
 

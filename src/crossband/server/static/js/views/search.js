@@ -1,5 +1,5 @@
 // Search: a picture, filters, results.
-import { failed, form, picture, post, query } from "../api.js";
+import { failed, fault, form, picture, post, query } from "../api.js";
 import { choose, empty, fill, h, icon, segments, spinner, toast } from "../dom.js";
 import { filters } from "../parts/filters.js";
 import { look } from "../parts/thermal.js";
@@ -27,7 +27,7 @@ export async function search(argument) {
       drawResults();
     } catch (error) {
       if (error.name === "AbortError") return;
-      fill(found, empty("No result", error.message));
+      fill(found, empty("No result", await fault(error, at(), state.where)));
       if (error.status === 404 && upload) { state.query = null; drawQuery(); }
     }
   }
