@@ -76,3 +76,17 @@ def test_features_that_say_nothing_are_judged_too(reranker, places):
     assert np.isfinite(found.scores).all()
     assert found.same_place is not None
     assert (found.same_place < 0.5).all()
+
+
+def test_within_a_band_the_descriptor_decides_between_candidates_with_like_matches(reranker, places):
+    near, far = seen_again(places[0], 0.7), seen_again(places[0], 0.7, seed=2)
+    for distances in ([0.1, 0.5, 0.6], [0.5, 0.1, 0.6]):
+        found = reranker.judge_within(places[0], [near, far, places[1]], np.array(distances))
+        assert found.scores.argmax() == int(np.argmin(distances))
+        assert found.same_place is not None
+        assert found.same_place[:2].min() > found.same_place[2]
+
+
+def test_within_a_band_what_matches_leads_a_stranger_with_a_smaller_distance(reranker, places):
+    found = reranker.judge_within(places[0], [places[1], seen_again(places[0], 0.5)], np.array([0.4, 0.5]))
+    assert found.scores.argmax() == 1

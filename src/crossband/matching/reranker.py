@@ -112,12 +112,11 @@ class MatchReranker(Reranker):
         and far things lie elsewhere, and no one transform lays all of the one image over the other.
         """
         found, apart = self.evidence(query, candidates), np.asarray(distances, float)
-        if not len(apart):
-            return Verdict(apart, found.inliers, apart)
         scores = found.inliers - _DEVIATION * (apart - apart.mean()) / max(float(apart.std()), 1e-9)
+        if len(scores) < 2:
+            return Verdict(scores, found.inliers, self.model.probability(found))
         first = int(scores.argmax())
-        others = np.delete(found.agreement, first)
-        ahead = float(found.agreement[first] - others.max()) if len(others) else 0.0
+        ahead = float(found.agreement[first] - np.delete(found.agreement, first).max())
         return self._verdict(scores, found, first, max(ahead, 0.0))
 
     def _verdict(self, scores: np.ndarray, found: Evidence, first: int, ahead: float) -> Verdict:

@@ -248,12 +248,10 @@ def fit_rig(
         )
     size, other_size = sizes
     rig = _common(found, left_out, aligner.model, (bands[0], size), (bands[1], other_size))
-    files = {name: (ours, theirs) for name, ours, theirs in usable}
+    kept = [pair for pair in usable if pair[0] in set(rig.pairs)]
     places = [
-        aligner.located(
-            *(aligner.read(file, band) for file, band in zip(files[name], bands, strict=True)), rig.matrix
-        )
-        for name in track(rig.pairs, len(rig.pairs), "looking at depth", "pairs")
+        aligner.located(aligner.read(ours, bands[0]), aligner.read(theirs, bands[1]), rig.matrix)
+        for _, ours, theirs in track(kept, len(kept), "looking at depth", "pairs")
     ]
     residuals = Residuals.of(rig.matrix, places, size[0], _depths(frames, rig.pairs))
     return RigFit(_judged(rig, residuals), frames, found, residuals)

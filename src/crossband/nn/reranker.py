@@ -66,5 +66,5 @@ class Reranker(nn.Module, ABC):
     def judge_within(
         self, query: torch.Tensor, candidates: Iterable[torch.Tensor], distances: np.ndarray
     ) -> Verdict:
-        """Return the same for candidates of the query's own band; see :meth:`judge`, which this is by default."""
+        """Return the same for candidates of the query's own band; by default as :meth:`judge` does."""
         return self.judge(query, candidates, distances)

@@ -23,7 +23,7 @@ from .embed import Embedding, embed
 from .rerank import LIKELY, Reranked, Reranking
 from .rerank import rerank as rerank_sides
 from .search import exact_search
-from .sequence import ranks_of_costs, runs_of, sequence_costs, with_evidence
+from .sequence import ranks_of_costs, runs_of, sequence_costs, with_evidence, within_a_band
 
 __all__ = ["MISALIGNED", "RECALLS", "Plan", "Run", "measure"]
 
@@ -121,6 +121,8 @@ class Plan:
         runs = runs_of(sides.query_frames), runs_of(sides.gallery_frames)
         positives = self.rule.positives(sides.query_frames, sides.gallery_frames)
         found: dict[str, object] = {"length": self.sequence}
+        if lists is not None and sides.same_band:
+            lists = within_a_band(lists)
         told = distances if lists is None else with_evidence(distances, lists)
         for name, matrix in (("recall", told), ("recall_descriptor", distances)):
             costs = sequence_costs(matrix, *runs, self.sequence)

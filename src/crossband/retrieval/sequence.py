@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ..metrics import Ranks
 from ..metrics.protocol import PositiveMask
 from .rerank import Reranked
 
-__all__ = ["check_length", "ranks_of_costs", "runs_of", "sequence_costs", "with_evidence"]
+__all__ = ["check_length", "ranks_of_costs", "runs_of", "sequence_costs", "with_evidence", "within_a_band"]
 
 FASTEST = 3
 """Frames of the gallery that are passed a frame of the query, at most."""
@@ -107,7 +108,7 @@ def with_evidence(distances: np.ndarray, lists: Reranked, weight: float = 1.0) -
     """Lower the distances of what re-ranking found evidence for, ``(n, m)``, each row standardized.
 
     By the log odds of one place beyond what nothing would give, where there are probabilities; else by the
-    score beyond the list's median, in deviations of all scores. Both are weighed as deviations of distances.
+    score beyond the list's median, in deviations of its scores. Both are weighed as deviations of distances.
 
     Example:
         >>> none, probable = np.zeros((1, 2)), np.array([[0.9, 0.1]])
@@ -124,10 +125,19 @@ def with_evidence(distances: np.ndarray, lists: Reranked, weight: float = 1.0) -
         gain = odds - odds.min(1, keepdims=True)
     else:
         beyond = lists.scores - np.median(lists.scores, axis=1, keepdims=True)
-        gain = np.maximum(beyond, 0) / max(float(lists.scores.std()), 1e-9)
+        gain = np.maximum(beyond, 0) / np.maximum(lists.scores.std(1, keepdims=True), 1e-9)
     rows = np.arange(len(found))[:, None]
     found[rows, lists.columns] -= weight * gain
     return found
+
+
+def within_a_band(lists: Reranked) -> Reranked:
+    """Return lists of the queries' own band, with inliers for scores and without probabilities.
+
+    A probability is of the same view; matches say more of a place that another walk comes by.
+    """
+    scores = lists.scores if lists.inliers is None else lists.inliers.astype(float)
+    return replace(lists, scores=scores, same_place=None)
 
 
 def ranks_of_costs(costs: np.ndarray, positives: PositiveMask, itself: np.ndarray | None = None) -> Ranks:

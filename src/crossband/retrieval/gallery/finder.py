@@ -180,6 +180,7 @@ class Finder:
         self,
         vectors: np.ndarray,
         compared: list[list[Match]],
+        band: str,
         length: int,
         k: int,
         where: str | None,
@@ -205,7 +206,7 @@ class Finder:
         if keep is not None:
             chosen = np.flatnonzero(keep)
             known, rows = known.iloc[chosen], ArrayRows(rows.take(chosen))
-        return found_together(vectors, known, rows, compared, length, k, max_memory)
+        return found_together(vectors, known, rows, compared, band, length, k, max_memory)
 
     def _lifted(self, rows: Rows, max_memory: int) -> Lifted:
         """All rows, each with a coordinate for how near it is to its neighbors in the gallery."""

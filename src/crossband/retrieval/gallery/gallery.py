@@ -491,7 +491,7 @@ class Gallery:
             raise result.faults[0]
         if sequence is not None and len(vectors) > 1:
             result.found[:] = self.finder.together(
-                np.stack(vectors), result.found, sequence, k, where, csls, max_memory
+                np.stack(vectors), result.found, result.band, sequence, k, where, csls, max_memory
             )
         result.found[:] = [matches[:k] for matches in result.found]
         return result

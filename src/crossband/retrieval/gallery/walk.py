@@ -12,7 +12,7 @@ import pandas as pd
 from ..descriptor_cache import ArrayRows, Rows
 from ..rerank import Reranked
 from ..search import distance_blocks
-from ..sequence import sequence_costs, with_evidence
+from ..sequence import sequence_costs, with_evidence, within_a_band
 from .exact import Match, matches_of
 
 __all__ = ["found_together", "in_time", "natural"]
@@ -23,6 +23,7 @@ def found_together(
     table: pd.DataFrame,
     rows: Rows,
     compared: Sequence[Sequence[Match]],
+    band: str,
     length: int,
     k: int,
     max_memory: int,
@@ -34,6 +35,7 @@ def found_together(
         table: what is known of the gallery's items, one row each.
         rows: their vectors.
         compared: of each query the items that re-ranking compared; those without a probability say nothing.
+        band: of the queries.
         length: frames that a path is long.
         k: how many.
         max_memory: bytes for distances.
@@ -50,7 +52,10 @@ def found_together(
         if judged:
             columns = np.array([[where[m.path, m.band] for m in judged]])
             probable = np.array([[float(m.same_place or 0) for m in judged]])
-            lists = Reranked(columns, distances[row : row + 1, columns[0]], probable, None, probable)
+            inliers = np.array([[m.inliers or 0 for m in judged]])
+            lists = Reranked(columns, distances[row : row + 1, columns[0]], probable, inliers, probable)
+            if all(match.band == band for match in judged):
+                lists = within_a_band(lists)
             if told is distances:
                 told = _standardized(distances)
             told[row] = with_evidence(distances[row : row + 1], lists)[0]
