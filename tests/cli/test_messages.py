@@ -227,3 +227,10 @@ def test_a_query_that_is_no_image_says(crossband, gallery, tmp_path, kind, words
     elif kind == "folder":
         query.mkdir()
     refused(crossband("search", query, "--gallery", gallery), str(query), words)
+
+
+def test_a_store_for_all_verbs_in_the_environment_does_not_stop_a_flight(crossband, monkeypatch):
+    monkeypatch.setenv("CROSSBAND_STORE", "descriptors")
+    refused(crossband("reid", "lost.jpg", "--flight", "f", "--map", "m", "--models", "n"), "lost.jpg")
+    asked = ("reid", "lost.jpg", "--flight", "f", "--map", "m", "--models", "n", "--store", "mine")
+    refused(crossband(*asked), "--store")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -155,11 +156,13 @@ def _images_by_band(query: str) -> str | dict[str, str]:
 
 
 def _refuse_unused(given: InGallery | InFlight, what: str) -> None:
-    """Refuse options that would do nothing."""
+    """Refuse options that would do nothing; what the environment says of all verbs is none."""
+    everywhere = os.environ.get("CROSSBAND_STORE")
     unused = [
         "--" + field.name.replace("_", "-")
         for field in fields(given)
-        if getattr(given, field.name) not in (field.default, [])
+        if (value := getattr(given, field.name)) not in (field.default, [])
+        and not (field.name == "store" and str(value) == everywhere)
     ]
     if unused:
         raise CrossbandError(f"{', '.join(unused)} only serves {what}; leave it out")

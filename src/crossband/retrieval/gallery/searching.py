@@ -53,7 +53,7 @@ def search(
     if isinstance(images, str | Path) and Path(images).is_dir():
         inside = images_by_stem(Path(images))
         if not inside:
-            raise CrossbandError(f"no images in {images} to search by")
+            raise CrossbandError(f"no images in {Path(images)} to search by")
         images = [inside[stem] for stem in sorted(inside, key=natural)]
     opened = Gallery.open(gallery, options)
     finish = None
