@@ -165,3 +165,10 @@ def test_the_default_is_in_process_and_wrong_engines_are_refused(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'crossband\[ray\]'"):
         open_engine("ray")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_a_ray_cluster_that_is_not_there_is_one_sentence(address):
+    pytest.importorskip("ray", reason="Ray is not installed; the extra ray brings it")
+    with pytest.raises(CrossbandError, match=f"no Ray cluster at {address}"):
+        open_engine("ray", address)

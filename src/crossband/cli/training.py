@@ -19,17 +19,21 @@ def train_(
     overrides: OverridesArgument = None,
     out: Annotated[Path, typer.Option(help="folder of the run; run again to resume")] = Path("run"),
     data_root: DataRootOption = Path(),
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="processes that train together here; trainer.processes without")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train the network that a recipe describes.
 
-    Several processes: trainer.processes=2, or on several machines torchrun ... -m crossband train ...
+    On several machines: torchrun ... -m crossband train ...
 
     Example: crossband train recipes/vpr/city_gem_triplet.yaml trainer.epochs=5 --data-root data --out out/gem
     """
     from ..training import train
 
-    done = train(recipe, overrides or (), out, data_root=data_root)
+    together = [] if devices is None else [f"trainer.processes={devices}"]
+    done = train(recipe, [*(overrides or ()), *together], out, data_root=data_root)
     if int(os.environ.get("RANK", 0)):  # torchrun's first process speaks for all
         return
     if as_json:
