@@ -112,7 +112,7 @@ class Frames:
                 table, recorded = _read_csv(file) if path.suffix == ".csv" else _read_parquet(file)
         except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError, RecursionError) as error:
             reason = " ".join(str(error).split())[:120]
-            raise CrossbandError(f"{path} is not a manifest (Parquet or CSV): {reason}") from None
+            raise CrossbandError(f"{stored or path} is not a manifest (Parquet or CSV): {reason}") from None
         if root is None:  # relative to the real folder: ".." of a linked one is another
             real = path.parent if stored is not None else path.parent.resolve()
             root = path.parent if recorded == "." else real / recorded

@@ -38,6 +38,16 @@ class StoredFile:
     path: str
     member: str = ""
 
+    def __str__(self) -> str:
+        """The address as it is typed, with both slashes.
+
+        Example:
+            >>> print(StoredFile("s3", "bucket/frames.parquet"), StoredFile("", "a.tar", "1.rgb.png"))
+            s3://bucket/frames.parquet a.tar/1.rgb.png
+        """
+        whole = f"{self.scheme}://{self.path}" if self.scheme else self.path
+        return f"{whole}/{self.member}" if self.member else whole
+
     def state(self) -> State:
         """Return the state of the file, or of the tar file that it is in.
 

@@ -192,7 +192,7 @@ def query_images(
         if frames is None and Path(name).is_dir():
             inside = list(images_by_stem(Path(name), recursive=True).values())
             if not inside:
-                raise CrossbandError(f"no images in {name}; give a folder that has some")
+                raise CrossbandError(f"no images in {Path(name)}; give a folder that has some")
             found += inside
             continue
         path, own = query_image(name, band, frames, units)
