@@ -168,7 +168,8 @@ def test_the_default_is_in_process_and_wrong_engines_are_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
-def test_a_ray_cluster_that_is_not_there_is_one_sentence(address):
+def test_a_ray_cluster_that_is_not_there_is_one_sentence(address, monkeypatch):
     pytest.importorskip("ray", reason="Ray is not installed; the extra ray brings it")
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
     with pytest.raises(CrossbandError, match=f"no Ray cluster at {address}"):
         open_engine("ray", address)

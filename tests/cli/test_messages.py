@@ -13,8 +13,6 @@ import PIL.Image
 import pytest
 import torch
 
-from crossband.errors import CrossbandError
-
 from .conftest import HOG, refused
 
 # "pairs" and "store" stand for folders with six pairs and with their descriptors
@@ -236,15 +234,3 @@ def test_a_store_for_all_verbs_in_the_environment_does_not_stop_a_flight(crossba
     refused(crossband("reid", "lost.jpg", "--flight", "f", "--map", "m", "--models", "n"), "lost.jpg")
     asked = ("reid", "lost.jpg", "--flight", "f", "--map", "m", "--models", "n", "--store", "mine")
     refused(crossband(*asked), "--store")
-
-
-def test_devices_are_the_processes_of_the_trainer(crossband, monkeypatch):
-    asked = []
-
-    def trained(recipe, overrides, *_, **__):
-        asked.extend(overrides)
-        raise CrossbandError("enough")
-
-    monkeypatch.setattr("crossband.training.train", trained)
-    refused(crossband("train", "a.yaml", "trainer.epochs=1", "--devices", "3"), "enough")
-    assert asked == ["trainer.epochs=1", "trainer.processes=3"]

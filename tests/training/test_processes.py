@@ -127,6 +127,11 @@ def test_a_folder_that_another_process_trains_into_is_refused_and_left(recipe, s
     assert not any((tmp_path / "run").iterdir())
 
 
+def test_devices_are_the_processes_of_the_trainer(recipe, street, tmp_path):
+    with pytest.raises(CrossbandError, match="must be divisible by trainer.processes 3"):
+        train(read_recipe(recipe()), ["trainer.batch_size=4"], tmp_path, data_root=street, devices=3)
+
+
 def test_a_run_goes_on_with_other_processes_but_not_with_another_batch(recipe):
     from crossband.training.engine import _same_recipe
 

@@ -32,8 +32,7 @@ def train_(
     """
     from ..training import train
 
-    together = [] if devices is None else [f"trainer.processes={devices}"]
-    done = train(recipe, [*(overrides or ()), *together], out, data_root=data_root)
+    done = train(recipe, overrides or (), out, data_root=data_root, devices=devices)
     if int(os.environ.get("RANK", 0)):  # torchrun's first process speaks for all
         return
     if as_json:

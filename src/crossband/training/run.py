@@ -69,6 +69,7 @@ def train(
     out: str | Path = "run",
     *,
     data_root: str | Path = ".",
+    devices: int | None = None,
 ) -> Training:
     """Train what a recipe describes, resuming where an earlier run ended.
 
@@ -80,13 +81,15 @@ def train(
         overrides: ``key=value``, as in ``optimizer.lr=1e-4``.
         out: the folder of the run: ``best.safetensors``, ``metrics.csv``, ``tensorboard/``, ``state.pt``.
         data_root: the folder that the recipe's frames are relative to.
+        devices: processes that train together here; the recipe's ``trainer.processes`` without.
 
     Raises:
         CrossbandError: a recipe, data or weights that are wrong or missing, a loss that is no number, or
             another process that trains into ``out``.
     """
     folder = Path(out)
-    given = read_recipe(recipe, overrides)
+    together = [] if devices is None else [f"trainer.processes={devices}"]
+    given = read_recipe(recipe, [*overrides, *together])
     start = time.perf_counter()
     make_folder(folder)
     try:
