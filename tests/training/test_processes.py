@@ -128,7 +128,7 @@ def test_a_folder_that_another_process_trains_into_is_refused_and_left(recipe, s
 
 
 def test_devices_are_the_processes_of_the_trainer(recipe, street, tmp_path):
-    with pytest.raises(CrossbandError, match="must be divisible by trainer.processes 3"):
+    with pytest.raises(CrossbandError, match=r"must be divisible by trainer\.processes 3"):
         train(read_recipe(recipe()), ["trainer.batch_size=4"], tmp_path, data_root=street, devices=3)
 
 
