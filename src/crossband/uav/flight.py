@@ -65,19 +65,30 @@ class Flight:
         """The frames' names."""
         return self.table["frame"].tolist()
 
+    def sequences(self) -> list[list[int]]:
+        """Return the rows of each part, in order; without the column ``sequence`` all are one."""
+        parts = self.table["sequence"].fillna("").astype(str) if "sequence" in self.table else None
+        names = np.full(len(self), "") if parts is None else parts.to_numpy()
+        return [np.flatnonzero(names == part).tolist() for part in dict.fromkeys(names.tolist())]
+
+    @property
+    def thermometric(self) -> bool:
+        """Whether the thermal images say temperatures: by the table, or else by the first such file itself."""
+        counts = np.flatnonzero((self.table["units"] == Units.COUNTS).to_numpy(bool))
+        return not len(counts) or self.pixels(int(counts[0]))[1] is not Units.COUNTS
+
     def pixels(self, row: int) -> tuple[np.ndarray, Units]:
         """Return thermal pixels ``(H, W)`` as the file holds them, and their units."""
         image = self.reader(row)
         return image.pixels if image.pixels.ndim == 2 else image.pixels[..., 0], image.units
 
     def need_temperatures(self) -> None:
-        """Check that the thermal images say temperatures: by the table, or else by the first such file itself.
+        """Check that the thermal images say temperatures.
 
         Raises:
             CrossbandError: they are counts, which have none.
         """
-        counts = np.flatnonzero((self.table["units"] == Units.COUNTS).to_numpy(bool))
-        if len(counts) and self.pixels(int(counts[0]))[1] is Units.COUNTS:
+        if not self.thermometric:
             raise CrossbandError(
                 f"the flight {self.source} is in counts, which have no temperature to compare objects by; "
                 "write centikelvin, kelvin or celsius into the column units of its table (tir_units in a "

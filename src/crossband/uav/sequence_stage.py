@@ -21,19 +21,40 @@ from ..files import make_folder
 from ..io import read_image
 from ..progress import track
 from .flight import Flight
+from .ground_classes import UNKNOWN
 from .likelihood import agreement
 from .networks import Labeler
 from .semantic_map import SemanticMap
 from .sequence import Estimate, Motion, ground_motion, locate_sequence
 from .stages import Position, StageFile, label_image, map_digest, write_png
 
-__all__ = ["RADIUS", "label_flight", "locate_flight"]
+__all__ = ["RADIUS", "given_positions", "label_flight", "locate_flight", "plane_of"]
 
 RADIUS = 60.0
 """Meters that are searched around each rough position."""
 
 _DRIFT = 9.0
 """Standard deviation, meters, of the difference of two consecutive rough positions."""
+
+
+def plane_of(flight: Flight) -> SemanticMap:
+    """Return a map that knows nothing, for the meters of a flight without one."""
+    south, west = float(flight.table["lat"].min()), float(flight.table["lon"].min())
+    return SemanticMap(np.full((1, 1), UNKNOWN, np.uint8), 1.0, south, west)
+
+
+def given_positions(flight: Flight, ground: SemanticMap, out: Path) -> list[Position]:
+    """Take the flight's own positions as they are, and write ``positions.jsonl``."""
+    stage = StageFile(
+        out / "positions.jsonl", {"flight": flight.digest, "map": map_digest(ground), "given": True}
+    )
+
+    def work(row: int) -> dict[str, object]:
+        latitude, longitude = (float(flight.table[name].iloc[row]) for name in ("lat", "lon"))
+        x, y = ground.to_meters(latitude, longitude)
+        return asdict(Position(flight.names[row], latitude, longitude, x, y, 0.0, latitude, longitude))
+
+    return [Position(**record) for record in stage.run(flight.names, work)]
 
 
 def label_flight(flight: Flight, labeler: Labeler, out: Path) -> list[Path]:
@@ -116,11 +137,8 @@ def locate_flight(
 
 def _estimates(flight: Flight, ground: SemanticMap, labels: list[Path], radius: float) -> dict[int, Estimate]:
     """The positions of all rows, sequence by sequence."""
-    table = flight.table
-    parts = table["sequence"].fillna("").astype(str) if "sequence" in table else np.full(len(table), "")
     found: dict[int, Estimate] = {}
-    for part in dict.fromkeys(parts):
-        rows = np.flatnonzero(np.asarray(parts) == part).tolist()
+    for rows in flight.sequences():
         seen, motions, before = [], [], None
         for row in track(rows, len(rows), "comparing with the map", "frames"):
             pixels, _ = flight.pixels(row)
