@@ -38,6 +38,10 @@ def reid(
     box: Sequence[float] | None = None,
     radius: float | None = None,
     where: Mapping[str, Sequence[str]] | None = None,
+    log: str | Path | None = None,
+    clock: float | None = None,
+    terrain: str | Path | None = None,
+    lens: Sequence[float] | None = None,
     out: str | Path | None = None,
     store: str | Path | None = None,
     device: str = "cpu",
@@ -68,6 +72,10 @@ def reid(
         box: flight: left, top, right, bottom of the object in the photograph, pixels.
         radius: flight: meters searched around each rough position.
         where: flight: column of its table -> values that are kept.
+        log: flight: a CSV table or GPX track of the aircraft, joined by time.
+        clock: flight: seconds to add to the frames' times to get the log's; found where ``None``.
+        terrain: flight: an elevation raster (GeoTIFF, meters); the ground is flat without.
+        lens: flight: distortion as OpenCV has it: k1, k2, p1, p2 and perhaps k3.
         out: gallery: a picture of the matches, .jpg or .png, if wanted; flight: the folder, ``uav`` by default.
         store: gallery: a folder where descriptors are kept for the next query.
         device: ``cpu``, ``cuda`` or ``auto``.
@@ -84,6 +92,7 @@ def reid(
         raise CrossbandError(
             "reid searches a gallery, by a checkpoint, or, of one photograph, a flight; give one of the two"
         )
+    from .uav.flight import Beside
     from .uav.pipeline import reid as in_flight
 
     kept = {name: list(values) for name, values in where.items()} if where else None
@@ -98,6 +107,7 @@ def reid(
         k=k,
         radius=radius,
         where=kept,
+        beside=Beside(log, clock, terrain, lens),
         device=device,
     )
 

@@ -12,6 +12,7 @@ import typer
 from ..errors import CrossbandError
 from ._app import app
 from ._arguments import (
+    BesideFlight,
     DeviceOption,
     JsonOption,
     RadiusOption,
@@ -79,12 +80,12 @@ class InFlight:
         from ..uav.pipeline import parse_box
 
         read = {"box": parse_box(self.box), "where": conditions(self.where)}
-        plain = {name: getattr(self, name) for name in ("map", "models", "method", "radius")}
-        return {**plain, **read}
+        plain = ("map", "models", "method", "radius")
+        return {**{name: getattr(self, name) for name in plain}, **read}
 
 
 @app.command("reid")
-@takes(InGallery, InFlight)
+@takes(InGallery, InFlight, BesideFlight)
 def reid_(
     query: Annotated[
         str, typer.Argument(help="an image, BAND=IMAGE,BAND=IMAGE, or a frame's name in the gallery")
@@ -98,6 +99,8 @@ def reid_(
         Path | None, typer.Option(help="gallery: a strip, .jpg or .png; flight: a folder, uav by default")
     ] = None,
     device: DeviceOption = "cpu",
+    *,
+    beside: BesideFlight,
     as_json: JsonOption = False,
 ) -> None:
     """Find the same object across cameras and bands, or that of a photograph in a thermal flight.
@@ -113,6 +116,7 @@ def reid_(
 
     if gallery is not None and flight is None:
         _refuse_unused(in_flight, "a flight (--flight)")
+        _refuse_unused(beside, "a flight (--flight)")
     if flight is not None and gallery is None:
         _refuse_unused(in_gallery, "a gallery (--gallery)")
     if (gallery is None) == (flight is None):
@@ -128,6 +132,7 @@ def reid_(
         device=device,
         **in_gallery.values(),
         **in_flight.values(),
+        **beside.values(),
     )
     if as_json:
         print_json(found.to_dict())
@@ -159,7 +164,7 @@ def _images_by_band(query: str) -> str | dict[str, str]:
     return {band: path for band, _, path in parts}
 
 
-def _refuse_unused(given: InGallery | InFlight, what: str) -> None:
+def _refuse_unused(given: InGallery | InFlight | BesideFlight, what: str) -> None:
     """Refuse options that would do nothing; what the environment says of all verbs is none."""
     everywhere = os.environ.get("CROSSBAND_STORE")
     unused = [

@@ -71,9 +71,8 @@ def describe(
     for record, boxes in zip(stage.run(flight.names, work), found, strict=True):
         flat = np.frombuffer(base64.b64decode(record["vectors"]), np.float16).astype(np.float32)
         height, width = record["size"]
-        described.append(
-            Described((height, width), flat.reshape(len(boxes), -1) if len(boxes) else flat[None, :0])
-        )
+        vectors = flat.reshape(len(boxes), -1) if len(boxes) else np.zeros((0, 0), np.float32)
+        described.append(Described((height, width), vectors))
     return described
 
 

@@ -28,7 +28,7 @@ from ..files import make_folder
 from ..io.exif import read_exif
 from ..progress import note, track
 from .answer import ObjectMatch, ReidResult, Sighting, write_answer
-from .flight import Flight, open_flight
+from .flight import Beside, Flight, open_flight
 from .match import bhattacharyya, combined, mser_distance, object_crop, signature
 from .networks import Networks
 from .object_descriptor import ObjectDescriptor, color_crop, load_object_descriptor
@@ -44,6 +44,9 @@ __all__ = ["METHODS", "Searched", "box_distances", "compare", "parse_box", "phot
 METHODS = ("objects", "equation1")
 _THERE = 0.5  # probability
 
+FINEST = 0.09
+"""Meters a pixel shows, at most, in what the packaged detector is given: about what it has learned from."""
+
 
 def reid(
     photo: str | Path,
@@ -57,6 +60,7 @@ def reid(
     k: int = 20,
     radius: float | None = None,
     where: dict[str, list[str]] | None = None,
+    beside: Beside | None = None,
     device: str = "cpu",
 ) -> ReidResult:
     """Find the object of a photograph in a thermal flight.
@@ -76,6 +80,7 @@ def reid(
         k: how many objects.
         radius: meters searched around each rough position.
         where: column of the flight's table -> values that are kept.
+        beside: a log, a lens, the terrain.
         device: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
@@ -95,7 +100,7 @@ def reid(
         networks.load()
     else:
         networks.load("detector", *(() if map is None else ("labeler",)))
-    frames, ground = open_flight(flight, where), None if map is None else read_map(map)
+    frames, ground = open_flight(flight, where, beside), None if map is None else read_map(map)
     if how == "equation1" and ground is not None:
         searched = _by_equation(photograph, frames, ground, networks, folder, k, radius)
     else:
@@ -158,7 +163,7 @@ def _by_objects(
         positions = given_positions(frames, ground, folder)
     else:
         positions = locate_flight(frames, ground, networks.labeler, folder, radius or RADIUS)
-    found = detect(frames, detector, folder)
+    found = detect(frames, detector, folder, finest=FINEST)
     described = describe(frames, found, descriptor, folder)
     objects = join(frames, ground, positions, found, [one.size for one in described])
     if weights.made_by != (detector.digest, descriptor.digest):
