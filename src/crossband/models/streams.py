@@ -293,7 +293,7 @@ def create_streams(
     Args:
         bands: of any number, in the order their images will come in.
         classes: identities to be told apart in training.
-        stream: ``ide`` (the one-stream baseline, MSN and HAMNet), ``bnneck``, ``pcb``, ``mgn`` or ``abd``.
+        stream: ``ide`` (the one-stream baseline, MSN and HAMNet), ``cosine``, ``pcb``, ``mgn`` or ``abd``.
         encoder: see :func:`crossband.list_models`; ``timm/NAME`` for any model of timm.
         layer: where the encoders are cut; their last maps where ``None``.
         size: (height, width) of an image.
