@@ -39,6 +39,8 @@ def test_images_without_another_of_their_identity_give_nothing_and_no_nan(n):
 
 
 def test_its_gradient_is_right():
-    features = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    features = torch.randn(
+        4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    ).requires_grad_()
     labels = torch.tensor([0, 0, 1, 1])
     assert torch.autograd.gradcheck(lambda x: supervised_contrastive_loss(x, labels), (features,))

@@ -197,8 +197,8 @@ def batch_hard_triplet_loss(features: torch.Tensor, labels: torch.Tensor, margin
 class StreamsLoss(nn.Module):
     """Equation (13), with a weight for each part: MSN is the first part alone, HAMNet all three.
 
-    ``L_msid + coherence * L_hsc + class_aware * L_caid + triplet * L_tri + contrast * L_con``, and what a stream
-    asks for of itself. A part of weight 0 is not computed.
+    ``L_msid + coherence * L_hsc + class_aware * L_caid + triplet * L_tri + contrast * L_con``, and what a
+    stream asks for of itself. A part of weight 0 is not computed.
 
     Args:
         coherence: alpha of (6); the paper's is 0.001.
@@ -265,10 +265,10 @@ class StreamsLoss(nn.Module):
 def _contrast(features: torch.Tensor, labels: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     """L_con of features ``(B, m, d)``; a frame takes part in a sum where it has all of its bands."""
     loss = supervised_contrastive_loss(features[present], labels[:, None].expand_as(present)[present])
-    bands = range(features.shape[1])
-    sets = [list(c) for size in range(2, len(bands)) for c in itertools.combinations(bands, size)] + [list(bands)]
+    m = features.shape[1]
+    sets = [list(chosen) for size in range(2, m + 1) for chosen in itertools.combinations(range(m), size)]
     sums = []
-    for chosen in sets if len(bands) > 1 else []:
+    for chosen in sets:
         whole = present[:, chosen].all(1)
         sums.append(supervised_contrastive_loss(features[whole][:, chosen].sum(1), labels[whole]))
     return loss + torch.stack(sums).mean() if sums else loss

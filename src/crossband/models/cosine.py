@@ -32,6 +32,9 @@ class CosineStream(nn.Module):
         classes: identities trained on.
         scale: what cosines are multiplied by.
 
+    Attributes:
+        dim: d.
+
     Raises:
         CrossbandError: a scale that is not positive.
 
@@ -55,7 +58,7 @@ class CosineStream(nn.Module):
         self.classes = nn.Linear(channels, classes, bias=False)
 
     def forward(self, images: torch.Tensor) -> StreamOutput:
-        """Return features, which are their own embeddings, and scores of standardized images ``(b, 3, H, W)``."""
+        """Return features, also as embeddings, and scores of standardized images ``(b, 3, H, W)``."""
         features = self.neck(self.encoder(images, self.layer).float().mean((2, 3)))
         angles = F.linear(F.normalize(features, dim=1), F.normalize(self.classes.weight, dim=1))
         return StreamOutput(features, self.scale * angles[:, None], embeddings=features[:, None])

@@ -83,9 +83,14 @@ class Streams(nn.Module):
         streams: band -> its stream, a module ``(b, 3, H, W)`` to :class:`StreamOutput` with an ``encoder``.
         freeze_batchnorm: keep the running statistics of BatchNorm while training.
 
+    Attributes:
+        comparable: whether the features of two bands lie in one space.
+
     Raises:
         CrossbandError: no band.
     """
+
+    comparable = False
 
     def __init__(self, streams: Mapping[str, nn.Module], freeze_batchnorm: bool = False) -> None:
         super().__init__()
@@ -157,6 +162,8 @@ class SharedStreams(Streams):
         shared: the module that reads all of them, as a stream of :class:`Streams`.
         freeze_batchnorm: keep the running statistics of BatchNorm while training.
     """
+
+    comparable = True
 
     def __init__(self, bands: Iterable[str], shared: nn.Module, freeze_batchnorm: bool = False) -> None:
         super().__init__({band: BandAdapter() for band in bands}, freeze_batchnorm)
