@@ -28,7 +28,7 @@ from crossband.uav.semantic_map import SemanticMap, read_map
 from crossband.uav.stages import label_image
 
 from ._harness import ROOT, machine, write_section
-from .models import UNSEEN_CITIES
+from .model_figures import UNSEEN_CITIES
 
 _CLASSES = ("Person", "Car", "Bicycle")
 """The detector's classes that the city has, as it counts them from 0."""

@@ -22,12 +22,12 @@ from crossband.data.scenes import Scenes, sides_of
 from crossband.frames import Frames
 from crossband.metrics.detection import match_boxes
 from crossband.uav.evaluation import LAST_RANK, LEAST_SIDE
-from crossband.uav.flight import open_flight, with_rough_positions
+from crossband.uav.flight import open_flight, poses_of, with_rough_positions
 from crossband.uav.networks import Networks
 from crossband.uav.object_descriptor import ObjectDescriptor, load_object_descriptor
 from crossband.uav.object_ranking import Evidence, RankWeights, fit_weights, object_probabilities
-from crossband.uav.object_stage import FlightObjects, describe, join
-from crossband.uav.pipeline import FINEST, compare, photograph_vectors
+from crossband.uav.object_stage import FlightObjects, describe, join, object_length
+from crossband.uav.pipeline import FINEST, LEAST, compare, photograph_vectors
 from crossband.uav.projection import Pose
 from crossband.uav.semantic_map import read_map
 from crossband.uav.sequence_stage import RADIUS, locate_flight
@@ -35,7 +35,7 @@ from crossband.uav.stage_evaluation import cut_out
 from crossband.uav.stages import detect
 
 from ._harness import ROOT, machine, write_section
-from .models import UNSEEN_CITIES
+from .model_figures import UNSEEN_CITIES
 
 CHOOSING = ("flight_621", "flight_622")
 ROUGH = 60.0
@@ -53,7 +53,7 @@ class Seen:
         objects: that were found; ``vectors`` of each frame's boxes.
         vectors: see ``objects``.
         instances: of each frame's boxes, -1 for none.
-        truth: the frames' true poses.
+        poses: the true ones of all frames of the city.
         probes: (kind, row in the city, number of the box).
     """
 
@@ -63,7 +63,7 @@ class Seen:
     objects: FlightObjects
     vectors: list[np.ndarray]
     instances: list[np.ndarray]
-    truth: list[Pose]
+    poses: list[Pose]
     probes: list[tuple[str, int, int]]
 
     def without(self, row: int) -> FlightObjects:
@@ -101,14 +101,15 @@ def open_city(
     """Run the stages over each flight of a city."""
     frames = Frames.read(data / city / "frames.parquet")
     scenes, ground = Scenes(frames), read_map(data / city)
-    table = frames.table
+    height, width = scenes.pixels(0, "tir").shape[:2]
+    table, poses = frames.table, poses_of(frames, ground, (height, width))
     for part in sorted(name for name in table["sequence"].unique() if name.startswith("flight")):
         given = open_flight(data / city, {"sequence": [part]})
         rows = np.flatnonzero((table["sequence"] == part).to_numpy(bool)).tolist()
         folder = work / f"{city}-{part}"
         rough = with_rough_positions(given, ground, ROUGH)
         positions = locate_flight(rough, ground, networks.labeler, folder, RADIUS + 9)
-        found = detect(rough, networks.detector, folder, finest=FINEST)
+        found = detect(rough, networks.detector, folder, least=LEAST, finest=FINEST)
         described = describe(rough, found, descriptor, folder)
         sizes = [one.size for one in described]
         objects = join(rough, ground, positions, found, sizes)
@@ -117,10 +118,8 @@ def open_city(
             true = scenes.boxes[row]
             which = match_boxes(true, boxes) if len(boxes) else []
             instances.append(np.array([int(true[i][5]) if i >= 0 else -1 for i in which], int))
-        truth = [given.pose(i, ground, size) for i, size in enumerate(sizes)]
-        one = Seen(
-            f"{city} {part}", scenes, rows, objects, [d.vectors for d in described], instances, truth, []
-        )
+        vectors = [one.vectors for one in described]
+        one = Seen(f"{city} {part}", scenes, rows, objects, vectors, instances, poses, [])
         yield replace(one, probes=_probes(one, part))
 
 
@@ -142,13 +141,24 @@ def _probes(seen: Seen, part: str) -> list[tuple[str, int, int]]:
 
 
 def evidence(
-    seen: Seen, asked: Seen, row: int, number: int, descriptor: ObjectDescriptor, weights: RankWeights
+    seen: Seen, asked: Seen, probe: tuple[int, int], vectors: np.ndarray, descriptor: ObjectDescriptor
 ) -> tuple[FlightObjects, Evidence]:
-    """What is known of the objects of a flight beside a photograph, perhaps of another flight."""
+    """What is known of the objects of a flight beside a photograph, perhaps of another flight.
+
+    The photograph says from how high it was taken, so its object's length is known.
+    """
+    row, number = probe
     objects = seen.without(row) if asked is seen else seen.objects
-    photograph = cut_out(asked.scenes, (row, number))
-    vectors = photograph_vectors(photograph, descriptor, weights)
-    return objects, compare(objects, seen.vectors, vectors, None, descriptor)[1]
+    length = object_length(asked.scenes.boxes[row][number], asked.poses[row])
+    return objects, compare(objects, seen.vectors, vectors, length, descriptor)[1]
+
+
+def photographs(seen: Seen, descriptor: ObjectDescriptor, weights: RankWeights) -> list[np.ndarray]:
+    """The vectors of a flight's photographs."""
+    return [
+        photograph_vectors(cut_out(seen.scenes, (row, number)), descriptor, weights)
+        for _, row, number in seen.probes
+    ]
 
 
 def choose(cities: list[Seen], descriptor: ObjectDescriptor, detector: str) -> RankWeights:
@@ -156,22 +166,18 @@ def choose(cities: list[Seen], descriptor: ObjectDescriptor, detector: str) -> R
     mean: tuple[float, ...] = ()
     start = RankWeights((1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     if not descriptor.across:
-        crops = [
-            photograph_vectors(cut_out(one.scenes, (r, n)), descriptor, start)
-            for one in cities
-            for _, r, n in one.probes
-        ]
-        mean = tuple(np.concatenate(crops).mean(0).astype(float).round(5).tolist())
-    weights = replace(start, color_mean=mean)
+        raw = [vectors for one in cities for vectors in photographs(one, descriptor, start)]
+        mean = tuple(np.concatenate(raw).mean(0).astype(float).round(5).tolist())
     present, absent = [], []
     for place, seen in enumerate(cities):
         elsewhere = cities[(place + 5) % len(cities)]
-        for _, row, number in seen.probes:
-            objects, said = evidence(seen, seen, row, number, descriptor, weights)
+        asked = photographs(seen, descriptor, replace(start, color_mean=mean))
+        for (_, row, number), vectors in zip(seen.probes, asked, strict=True):
+            objects, said = evidence(seen, seen, (row, number), vectors, descriptor)
             right = np.flatnonzero(seen.which(objects) == seen.instance(row, number))
             if len(right):
                 present.append((said, int(right[said.alike[right].argmax()])))
-            objects, said = evidence(elsewhere, seen, row, number, descriptor, weights)
+            objects, said = evidence(elsewhere, seen, (row, number), vectors, descriptor)
             if len(objects.objects):
                 absent.append(said)
     found = fit_weights(present, absent)
@@ -187,6 +193,7 @@ class Answer:
         kind: of the photograph; ``flight`` its flight.
         flight: see ``kind``.
         rank: of the right object, from 1; beyond the last where it was missed.
+        bare: the same where the length of the photograph's object is not known.
         meters: of the right object from its true place, ``None`` where it was missed.
         inside: whether its ellipse of 90 % holds that.
         there: the probability in its own flight; ``elsewhere`` in another.
@@ -196,6 +203,7 @@ class Answer:
     kind: str
     flight: str
     rank: int
+    bare: int
     meters: float | None
     inside: bool
     there: float
@@ -207,24 +215,31 @@ def measure(cities: list[Seen], descriptor: ObjectDescriptor, weights: RankWeigh
     found = []
     for place, seen in enumerate(cities):
         elsewhere = cities[(place + 5) % len(cities)]
-        for kind, row, number in seen.probes:
-            objects, said = evidence(seen, seen, row, number, descriptor, weights)
+        asked = photographs(seen, descriptor, weights)
+        for (kind, row, number), vectors in zip(seen.probes, asked, strict=True):
+            probe = (row, number)
+            objects, said = evidence(seen, seen, probe, vectors, descriptor)
             probabilities, there = object_probabilities(said, weights)
             right = (
                 seen.which(objects) == seen.instance(row, number) if len(probabilities) else np.zeros(0, bool)
             )
-            rank, meters, inside = LAST_RANK + 1, None, False
+            unknown = object_probabilities(replace(said, length=np.zeros(len(right))), weights)[0]
+            meters, inside = None, False
             if right.any():
-                best = np.where(right, probabilities, -1.0).max()
-                rank = 1 + int((~right & (probabilities >= best)).sum())
-                meters, inside = _error(
-                    seen, objects, int(np.where(right, probabilities, -1.0).argmax()), row, number
-                )
-            _, said = evidence(elsewhere, seen, row, number, descriptor, weights)
-            found.append(
-                Answer(kind, seen.name, rank, meters, inside, there, object_probabilities(said, weights)[1])
-            )
+                best = int(np.where(right, probabilities, -1.0).argmax())
+                meters, inside = _error(seen, objects, best, row, number)
+            _, other = evidence(elsewhere, seen, probe, vectors, descriptor)
+            away = object_probabilities(other, weights)[1]
+            ranks = rank_of(right, probabilities), rank_of(right, unknown)
+            found.append(Answer(kind, seen.name, *ranks, meters, inside, there, away))
     return found
+
+
+def rank_of(right: np.ndarray, worth: np.ndarray) -> int:
+    """The rank of the best right object; beyond the last where there is none."""
+    if not right.any():
+        return LAST_RANK + 1
+    return 1 + int((~right & (worth >= worth[right].max())).sum())
 
 
 def _error(seen: Seen, objects: FlightObjects, number: int, row: int, probe: int) -> tuple[float, bool]:
@@ -233,7 +248,7 @@ def _error(seen: Seen, objects: FlightObjects, number: int, row: int, probe: int
     instance = seen.instance(row, probe)
     frame = next(f for f, n in reversed(one.seen) if seen.instances[f][n] == instance)
     box = next(box for box in seen.scenes.boxes[seen.rows[frame]] if int(box[5]) == instance)
-    x, y = seen.truth[frame].to_ground((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    x, y = seen.poses[seen.rows[frame]].to_ground((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
     off = np.array([one.x - float(x), one.y - float(y)])
     return float(np.hypot(*off)), bool(off @ np.linalg.solve(one.covariance, off) <= 4.605)
 
@@ -257,9 +272,11 @@ def table(answers: list[Answer]) -> str:
     for kind in ("other hour", "same flight"):
         own = [one for one in answers if one.kind == kind]
         flights = [[one for one in own if one.flight == name] for name in dict.fromkeys(o.flight for o in own)]
-        areas = [
-            np.array([100 * np.mean(np.arange(1, LAST_RANK + 1) >= o.rank) for o in part]) for part in flights
-        ]
+
+        def areas(rank: str, flights: list[list[Answer]] = flights) -> list[np.ndarray]:
+            steps = np.arange(1, LAST_RANK + 1)
+            return [np.array([100 * np.mean(steps >= getattr(o, rank)) for o in part]) for part in flights]
+
         placed = [np.array([o.meters for o in part if o.meters is not None]) for part in flights]
         placed = [part for part in placed if len(part)]
         sure = [
@@ -277,7 +294,8 @@ def table(answers: list[Answer]) -> str:
             [
                 f"{len(own)} in {len(flights)} flights",
                 f"{100 * np.mean([o.meters is not None for o in own]):.0f} %",
-                interval(areas, "mean"),
+                interval(areas("rank"), "mean"),
+                interval(areas("bare"), "mean"),
                 interval(first, "mean"),
                 interval(placed, "median") if placed else "-",
                 f"{held:.0f} %",
@@ -287,7 +305,8 @@ def table(answers: list[Answer]) -> str:
     names = (
         "photographs",
         "their object was detected in another frame",
-        "nAUC of ranks 1 to 20, objects, a missed one counts",
+        "nAUC of ranks 1 to 20 of objects, a missed one counts; length known from the photograph's altitude",
+        "the same, length not known",
         "first of all objects, %",
         "position of the right object, median error, m",
         "its ellipse of 90 % holds it",

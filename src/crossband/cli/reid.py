@@ -143,8 +143,10 @@ def reid_(
 
 
 def _print_objects(found: Any, out: Path) -> None:
-    worth = "distance" if found.probability is None else "probability"
-    print_table(found.to_pandas()[["rank", "frame", "kind", worth, "seen", "lat", "lon"]])
+    table, worth = found.to_pandas(), "distance" if found.probability is None else "probability"
+    if worth == "probability":
+        table[worth] = [f"{100 * value:.1f} %" for value in table[worth]]
+    print_table(table[["rank", "frame", "kind", worth, "seen", "lat", "lon"]])
     print(f"{found.verdict}; page: {out / 'report.html'}")
 
 

@@ -16,10 +16,10 @@ import numpy as np
 import PIL.Image
 
 from ..bands import to_kelvin
-from ..data.reader import FrameReader
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import Frames
+from ..io import read_image
 
 __all__ = ["write_dji_flight", "write_dji_video", "write_flir_flight"]
 
@@ -109,9 +109,12 @@ def _rows(frames: Frames) -> Iterator[tuple[int, Any, np.ndarray]]:
     """Number, metadata and temperatures of each frame."""
     if lacking := [name for name in _NEEDED if not frames.has(name)]:
         raise CrossbandError(f"the frames of {frames.root} have no {', '.join(lacking)}, so they are no flight")
-    reader, units = FrameReader(frames), frames.units()
+    paths, units = frames.paths("tir"), frames.units()
     for number, (_, row) in enumerate(frames.table.iterrows()):
-        yield number + 1, row, to_kelvin(reader.pixels(number, "tir"), units[number] or "counts")
+        path = paths[number]
+        if path is not None:
+            image = read_image(path, "tir", units[number])
+            yield number + 1, row, to_kelvin(image.pixels, image.units)
 
 
 def _moment(row: Any) -> datetime.datetime:

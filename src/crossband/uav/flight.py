@@ -242,8 +242,8 @@ def _pose(row: pd.Series, ground: SemanticMap, size: tuple[int, int]) -> Pose:
 def _with_metadata(table: pd.DataFrame, where: Path) -> pd.DataFrame:
     """The table with numbers where numbers belong; frames that lack one are left out, if they are few."""
     whole = [name for name in NEEDED if name in table]
-    complete = table[whole].notna().all(axis=1).to_numpy(bool) if len(whole) == len(NEEDED) else np.zeros(0)
-    if not len(complete) or complete.mean() < 0.5:
+    complete = table[whole].notna().all(axis=1).to_numpy(bool)
+    if len(whole) < len(NEEDED) or complete.mean() < 0.5:
         lacking = [name for name in NEEDED if name not in table or not table[name].notna().all()]
         raise CrossbandError(
             f"the flight {where} has no metadata {', '.join(lacking)} for every frame; each needs "

@@ -44,6 +44,9 @@ __all__ = ["METHODS", "Searched", "box_distances", "compare", "parse_box", "phot
 METHODS = ("objects", "equation1")
 _THERE = 0.5  # probability
 
+LEAST = 0.1
+"""Score of a detection, at least: what is missed cannot be found, and what is none is told by its rank."""
+
 FINEST = 0.09
 """Meters a pixel shows, at most, in what the packaged detector is given: about what it has learned from."""
 
@@ -163,7 +166,7 @@ def _by_objects(
         positions = given_positions(frames, ground, folder)
     else:
         positions = locate_flight(frames, ground, networks.labeler, folder, radius or RADIUS)
-    found = detect(frames, detector, folder, finest=FINEST)
+    found = detect(frames, detector, folder, least=LEAST, finest=FINEST)
     described = describe(frames, found, descriptor, folder)
     objects = join(frames, ground, positions, found, [one.size for one in described])
     if weights.made_by != (detector.digest, descriptor.digest):

@@ -33,7 +33,7 @@ __all__ = ["RADIUS", "given_positions", "label_flight", "locate_flight", "plane_
 RADIUS = 60.0
 """Meters that are searched around each rough position."""
 
-_AGREES = 7.0
+_AGREES = 5.0
 """Mean log-likelihood of a frame's best place: 14 by the right map, 3 by another city's (13 frames of a
 city that chose)."""
 

@@ -139,8 +139,9 @@ def _shapes(feature: Any) -> Iterator[_Shape]:
     """What a feature is drawn as."""
     if not isinstance(feature, dict) or not isinstance(feature.get("geometry"), dict):
         return
-    tags = feature.get("properties") or {}
-    tags = tags.get("tags", tags) if isinstance(tags.get("tags", tags), dict) else tags
+    tags: dict[str, Any] = feature.get("properties") or {}
+    if isinstance(tags.get("tags"), dict):
+        tags = tags["tags"]
     kind = class_of(tags)
     if kind is None:
         return
@@ -173,9 +174,9 @@ def _draw(labels: np.ndarray, rings: list[np.ndarray], number: int, width: float
     height = labels.shape[0]
     corners = [np.stack([ring[:, 0], height - 1 - ring[:, 1]], 1).round().astype(np.int32) for ring in rings]
     if filled:
-        cv2.fillPoly(labels, corners, number)  # type: ignore[call-overload]
+        cv2.fillPoly(labels, corners, number)
     elif len(corners[0]) == 1:
         center = int(corners[0][0, 0]), int(corners[0][0, 1])
         cv2.circle(labels, center, max(1, round(width / 2)), number, -1)
     else:
-        cv2.polylines(labels, corners, False, number, max(1, round(width)))  # type: ignore[call-overload]
+        cv2.polylines(labels, corners, False, number, max(1, round(width)))
