@@ -209,7 +209,7 @@ def _stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
         return np.zeros(pixels.shape, np.float32)
     if pixels.dtype in (np.uint8, np.uint16):  # a table is one lookup per pixel, and exact
         table = (np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float64) - low) / (high - low)
-        return table.clip(0, 1).astype(np.float32)[pixels]
+        return table.clip(0, 1).astype(np.float32).take(pixels, mode="wrap")  # which checks no index
     return _stretch_in_place(pixels.astype(np.float32), low, high)
 
 

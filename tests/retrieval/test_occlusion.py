@@ -13,7 +13,7 @@ from torch import nn
 from crossband.models import create_encoder
 from crossband.nn import Encoder
 from crossband.retrieval._occlusion.local import LocalPasses
-from crossband.retrieval._occlusion.quick import quick_copy
+from crossband.nn.quick import quick_copy
 
 WINDOW = (16, 16)
 
@@ -109,7 +109,7 @@ def test_a_quick_copy_has_the_same_maps_and_leaves_the_encoder_alone():
     for name, encoder in encoders().items():
         before = {key: value.clone() for key, value in encoder.state_dict().items()}
         image = torch.rand(3, 96, 96)
-        quick = quick_copy(encoder, None, image)
+        quick = quick_copy(encoder, None, image[None])
         assert quick is not encoder, name
         with torch.inference_mode():
             ours, theirs = quick(image[None]), encoder(image[None])
@@ -118,6 +118,6 @@ def test_a_quick_copy_has_the_same_maps_and_leaves_the_encoder_alone():
 
 
 def test_batchnorms_behind_a_convolution_are_gone_from_a_quick_copy():
-    quick = quick_copy(encoders()["resnet18"], "layer2", torch.rand(3, 64, 64))
+    quick = quick_copy(encoders()["resnet18"], "layer2", torch.rand(1, 3, 64, 64))
     assert not any(isinstance(m, nn.BatchNorm2d) for m in quick.body.layer1.modules())
     assert any(isinstance(m, nn.BatchNorm2d) for m in quick.body.layer3.modules())  # behind the cut

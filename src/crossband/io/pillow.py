@@ -63,11 +63,17 @@ def open_with_pillow(data: bytes) -> PIL.Image.Image:
         raise ValueError(f"decompression bomb: {error}") from None
 
 
-def decode_with_pillow(data: bytes, max_pixels: int) -> np.ndarray:
-    """Decode an image in its own depth, upright; ``(H, W)`` or ``(H, W, 3 or 4)``."""
+def decode_with_pillow(data: bytes, max_pixels: int, least: int | None = None) -> np.ndarray:
+    """Decode an image in its own depth, upright; ``(H, W)`` or ``(H, W, 3 or 4)``.
+
+    Of a JPEG whose sides are all at least twice ``least``, a half, a quarter or an eighth is decoded, as small
+    as ``least`` lets it be: its decoder then computes fewer pixels.
+    """
     with open_with_pillow(data) as image:
         check_size(*image.size, max_pixels)  # a PNG may have a second header, and Pillow goes by the last
         orientation = orientation_of(image)
+        if least is not None and image.format == "JPEG":
+            image.draft(None, (least, least))
         image.load()
         mode = image.mode
         if mode.startswith("I;16"):

@@ -380,7 +380,8 @@ class Gallery:
             CrossbandError: the gallery centers its bands and knows no mean of this one.
         """
         band = parse_band(band)
-        tensor = self.descriptor.preprocess(as_image(image, band, units), band)
+        preprocess = self.descriptor.preprocess
+        tensor = preprocess(as_image(image, band, units, preprocess.least(band)), band)
         return self.described(tensor[None], band, finish)[0]
 
     def described(self, tensors: torch.Tensor, band: Band, finish: Finish | None = None) -> np.ndarray:
