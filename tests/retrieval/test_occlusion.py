@@ -12,8 +12,8 @@ from torch import nn
 
 from crossband.models import create_encoder
 from crossband.nn import Encoder
-from crossband.retrieval._occlusion.local import LocalPasses
 from crossband.nn.quick import quick_copy
+from crossband.retrieval._occlusion.local import LocalPasses
 
 WINDOW = (16, 16)
 

@@ -295,8 +295,9 @@ class Preprocess:
     rig: Mapping[Band, Placement] = field(default_factory=dict)
 
     def least(self, band: Band) -> int | None:
-        """Return the side that images need where they may be read smaller than they are, as
-        :func:`crossband.io.read_image` does; ``None`` where their own pixels count: those a rig or a view names.
+        """Return the side that images of a band need, or ``None`` where they are to be read whole.
+
+        For :func:`crossband.io.read_image`; a rig or a view counts an image's own pixels.
         """
         return None if band in self.rig else max(self.size)
 

@@ -149,8 +149,8 @@ def read_image(
         band: the band the image is read for.
         units: the units of thermal pixels, where the file does not say them itself.
         max_pixels: larger images are refused before they are decoded.
-        least: the side that is needed, where the whole image is not: a JPEG may be decoded at a half, a quarter or
-            an eighth of its size, whose sides are no shorter.
+        least: the side that is needed, where the whole image is not: a JPEG may be decoded at a half, a quarter
+            or an eighth of its size, whose sides are no shorter.
 
     Raises:
         ImageFault: missing, empty, not an image, truncated, of an unknown kind, or too large.

@@ -43,7 +43,9 @@ class HOG(nn.Module):
         dy = gray[:, 2:, 1:-1] - gray[:, :-2, 1:-1]
         magnitude = torch.hypot(dx, dy) / (2 * self.cell**2)
         position = torch.atan2(dy, dx).remainder(math.pi) * (self.bins / math.pi)
-        return self.cells(torch.stack([self._histograms(*one) for one in zip(position, magnitude, strict=True)]))
+        return self.cells(
+            torch.stack([self._histograms(*one) for one in zip(position, magnitude, strict=True)])
+        )
 
     def _histograms(self, position: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
         """Those of one image ``(H, W)``, whose pixels vote for the bins below and above their position."""

@@ -1,8 +1,8 @@
-"""How a descriptor's network runs on this machine's processor: measured where it first has much to do, and kept.
+"""How a descriptor's network runs on this processor: measured where it first has much to do, and kept.
 
 Three ways of running it are timed in turn: as it is, as its quick copy (:mod:`crossband.nn.quick`), and as one
-that computes in bfloat16, where the processor multiplies that in hardware. A copy counts only if its vectors are
-those of the network: to rounding in float32, and in bfloat16 to a small share of the distance between two
+that computes in bfloat16, where the processor multiplies that in hardware. A copy counts only if its vectors
+are those of the network: to rounding in float32, and in bfloat16 to a small share of the distance between two
 images. What was found lies in the user's cache, for each descriptor and processor.
 """
 
