@@ -33,6 +33,7 @@ from .pillow import (
     decode_deep_png,
     decode_with_pillow,
     is_deep_color_png,
+    jpeg_size,
     open_with_pillow,
     orientation_of,
     upright,
@@ -475,6 +476,8 @@ def _header_size(data: bytes) -> tuple[int, int]:
             raise ValueError("damaged PNG: the header (IHDR) is not first")
         width, height = struct.unpack(">II", data[16:24])
         return width, height
+    if (size := jpeg_size(data)) is not None:
+        return size
     if _is_table(data):
         columns = table_size(data[:_TEXT_HEAD])
         assert columns is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import time
 from collections import deque
@@ -294,13 +293,13 @@ class _Describer:
     lanes: _Lanes
     reranking: Reranking | None
 
-    @functools.cached_property
+    @property
     def ready(self) -> Descriptor:
         """The descriptor, with its network as the pace runs it."""
         return at_pace(self.descriptor, self.pace)
 
     def __call__(self, jobs: Iterable[_Job]) -> Iterator[_Group]:
-        forwards, preprocess = self.lanes.forwards, self.descriptor.preprocess
+        forwards, preprocess = self.lanes.forwards, self.ready.preprocess
         with threads_per_pass(1 if forwards > 1 else None), ThreadPoolExecutor(forwards) as pool:
             waiting: deque[Future[_Group]] = deque()
             prepared = _prepare(jobs, self.root, preprocess, self.stored, self.lanes)

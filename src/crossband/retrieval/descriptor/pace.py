@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ import torch.nn.functional as F
 from ...bands import Band
 from ...errors import CrossbandError
 from ...files import cache_folder, write_file
+from ...nn import Encoder
 from ...nn.quick import quick_copy
 from .descriptor import Descriptor, unit_length
 
@@ -33,10 +35,16 @@ __all__ = ["PACES", "at_pace", "choose_pace", "measure_paces"]
 PACES = ("plain", "float32", "bfloat16")
 """The ways to run a network; the last two are its quick copy."""
 
+_FEW = 20  # images for which making a copy does not pay
 _WORTH = 200  # images from which on measuring pays
 _ROUNDS = 3
 _BATCH = 2  # as on a CPU everywhere
 _CLOSE = {"float32": 1e-3, "bfloat16": 0.15}  # error of a vector, as a share of the distance between images
+
+# made once for an encoder, and gone with it
+_COPIES: weakref.WeakKeyDictionary[Encoder, dict[tuple[str, str, tuple[int, int]], Encoder | None]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def choose_pace(descriptor: Descriptor, images: int) -> str:
@@ -46,7 +54,7 @@ def choose_pace(descriptor: Descriptor, images: int) -> str:
 
     Args:
         descriptor: whose network.
-        images: how many there are; for few, only what was measured before counts.
+        images: how many there are; of 200 on it is measured, where it is not known.
 
     Raises:
         CrossbandError: ``CROSSBAND_PACE`` names none.
@@ -54,7 +62,7 @@ def choose_pace(descriptor: Descriptor, images: int) -> str:
     given = os.environ.get("CROSSBAND_PACE")
     if given and given not in PACES:
         raise CrossbandError(f"CROSSBAND_PACE is one of {', '.join(PACES)}, not {given!r}")
-    if not images or descriptor.device != "cpu" or not descriptor.encoder.convolves:
+    if images < _FEW or descriptor.device != "cpu" or not descriptor.encoder.convolves:
         return "plain"
     if given:
         return given
@@ -77,9 +85,15 @@ def at_pace(descriptor: Descriptor, pace: str) -> Descriptor:
     """Return the descriptor with its network as a pace runs it; itself where that is not possible."""
     if pace == "plain":
         return descriptor
-    dtype = torch.bfloat16 if pace == "bfloat16" else torch.float32
-    images = _made_images(descriptor)[:_BATCH]
-    return replace(descriptor, encoder=quick_copy(descriptor.encoder, descriptor.layer, images, dtype))
+    copies = _COPIES.setdefault(descriptor.encoder, {})
+    key = pace, descriptor.layer, descriptor.preprocess.size
+    if key not in copies:
+        dtype = torch.bfloat16 if pace == "bfloat16" else torch.float32
+        images = _made_images(descriptor)[:_BATCH]
+        made = quick_copy(descriptor.encoder, descriptor.layer, images, dtype)
+        copies[key] = None if made is descriptor.encoder else made
+    quick = copies[key]
+    return descriptor if quick is None else replace(descriptor, encoder=quick)
 
 
 def measure_paces(descriptor: Descriptor) -> dict[str, float]:
