@@ -32,7 +32,7 @@ from crossband.retrieval import Descriptor, Options, benchmark, embed
 from ._harness import ROOT, Timing, machine, sample_pairs, write_section
 
 MODELS = ("crossband", "crossband512", "squeezenet1_1", "mobilenet_v2", "resnet50", "hog")
-PAIRS, ROUNDS, BATCH = 128, 3, 32
+PAIRS, ROUNDS, BATCH = 48, 3, 32
 
 
 def plain_loop(frames: Frames, descriptor: Descriptor) -> None:

@@ -315,7 +315,7 @@ class Gallery:
                 parameter="local",
             )
         reranking = self.reranking if local or (folder is not None and folder.is_dir()) else None
-        there = Indexed.of(self.rows)
+        there = Indexed.of(self.rows, frames, bands)
         done = Added(0, 0, [])
         for band in bands:
             fresh, told = there.compared(frames, band)
