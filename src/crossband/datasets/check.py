@@ -323,9 +323,9 @@ class _Findings:
                 continue
             if any(remark.kind == "constant" for remark in look.remarks):
                 self._fault(row, band, "constant", "every pixel has the same value")
-            other = self._first.setdefault((band, look.digest), row)
-            if other != row:
-                self._fault(row, band, "duplicate", f"the same file content as frame {self._names[other]}")
+            first = self._first.setdefault((band, look.digest), row)
+            if first != row:
+                self._fault(row, band, "duplicate", f"the same file content as frame {self._names[first]}")
             if look.remarks:
                 rest = [remark for remark in look.remarks if remark.kind != "constant"]
                 self._log.add(self.path(row, band), rest)

@@ -93,13 +93,12 @@ def _copied(module: nn.Module, made: dict[nn.Module, nn.Module]) -> nn.Module:
 def _narrow(body: nn.Module, dtype: torch.dtype) -> None:
     """Let a copied network compute in another type."""
     for module in body.modules():
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                if tensor is not None and tensor.is_floating_point():
-                    narrow = tensor.detach().to(dtype)
-                    if isinstance(tensor, nn.Parameter):
-                        narrow = nn.Parameter(narrow, requires_grad=False)
-                    tensors[name] = narrow
+        for name, weights in module._parameters.items():
+            if weights is not None and weights.is_floating_point():
+                module._parameters[name] = nn.Parameter(weights.detach().to(dtype), requires_grad=False)
+        for name, buffer in module._buffers.items():
+            if buffer is not None and buffer.is_floating_point():
+                module._buffers[name] = buffer.to(dtype)
     body.register_forward_pre_hook(lambda _, images: tuple(image.to(dtype) for image in images))
 
 
@@ -108,7 +107,7 @@ class _OneDNN(nn.Conv2d):
 
     activation: tuple[str, list[float]] = ("none", [])
     pads_as_tensorflow = False
-    _laid_out: dict[torch.Size, tuple[torch.Tensor, tuple[int, int]]]
+    _laid_out: dict[torch.Size, tuple[torch.Tensor, tuple[int, ...]]]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         if images.dtype != self.weight.dtype:
@@ -120,12 +119,12 @@ class _OneDNN(nn.Conv2d):
             images, weight, self.bias, padding, self.stride, self.dilation, self.groups, name, numbers, ""
         )
 
-    def _lay_out(self, shape: torch.Size) -> tuple[torch.Tensor, tuple[int, int]]:
+    def _lay_out(self, shape: torch.Size) -> tuple[torch.Tensor, tuple[int, ...]]:
         """The weights as oneDNN reads them for an input of a shape, and the padding on each side."""
+        assert not isinstance(self.padding, str)
         weight, padding = self.weight.detach(), self.padding
         if self.pads_as_tensorflow:
             weight, padding = _evenly_padded(weight, shape, self.stride)
-        assert not isinstance(padding, str)
         if len(self._laid_out) < _LAYOUTS:  # where there are many, each is laid out for its pass alone
             weight = torch.ops.mkldnn._reorder_convolution_weight(
                 weight, padding, self.stride, self.dilation, self.groups, shape
@@ -136,7 +135,7 @@ class _OneDNN(nn.Conv2d):
 
 def _evenly_padded(
     weight: torch.Tensor, shape: torch.Size, stride: tuple[int, ...]
-) -> tuple[torch.Tensor, tuple[int, int]]:
+) -> tuple[torch.Tensor, tuple[int, ...]]:
     """Kernels and the padding of both sides that do what TensorFlow's padding does, which is one wider right
     and below where it is odd: there the kernel gets a row or column of zeros in front."""
     kernel = weight.shape[-2:]
