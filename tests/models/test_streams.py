@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
 from crossband.errors import CrossbandError
-from crossband.losses import StreamsLoss
-from crossband.losses.hamnet import batch_hard_triplet_loss
+from crossband.losses import StreamsLoss, supervised_contrastive_loss
 from crossband.models import create_streams, find_model, list_streams
-from crossband.models.streams import Streams
+from crossband.models.streams import Streams, StreamsOutput
+from crossband.nn.batchnorm import add_batchnorm
 
 BANDS = ("rgb", "nir", "tir")
 
@@ -31,7 +33,7 @@ def images(n: int = 4, m: int = 3) -> torch.Tensor:
 def test_every_kind_of_stream_has_features_scores_and_gradients():
     wanted = {
         "ide": "squeezenet1_1",
-        "bnneck": "squeezenet1_1",
+        "cosine": "squeezenet1_1",
         "pcb": "resnet18",
         "mgn": "resnet18",
         "abd": "resnet18",
@@ -166,7 +168,7 @@ def shared(bands=BANDS) -> Streams:
     network, _ = create_streams(
         bands,
         4,
-        "bnneck",
+        "cosine",
         "squeezenet1_1",
         layer="features.4",
         size=(48, 32),
@@ -196,9 +198,33 @@ def test_a_missing_band_changes_nothing_else_of_a_shared_network():
     assert (part.features[~present] == 0).all()
 
 
-def test_triplets_across_bands_are_those_of_all_images_as_one_batch():
-    output = shared()(images())
-    labels = torch.tensor([0, 0, 1, 1])
-    found = StreamsLoss(across=1.0)(output, labels) - StreamsLoss()(output, labels)
-    flat = output.embeddings[:, :, 0].flatten(0, 1)
-    assert torch.allclose(found, batch_hard_triplet_loss(flat, labels.repeat_interleave(3)), atol=1e-4)
+def test_the_contrastive_loss_is_over_images_of_all_bands_and_over_sums_of_bands():
+    features, labels = shared()(images()).features.detach(), torch.tensor([0, 0, 1, 1])
+    present = torch.ones(4, 3, dtype=torch.bool)
+    present[3, 2] = False
+    output = StreamsOutput(present, features, torch.zeros(4, 3, 1, 4), None, None, torch.zeros(()))
+    found = StreamsLoss(contrast=1.0)(output, labels) - StreamsLoss()(output, labels)
+    apart = supervised_contrastive_loss(features[present], labels[:, None].expand(4, 3)[present])
+    rows = {(0, 1): [0, 1, 2, 3], (0, 2): [0, 1, 2], (1, 2): [0, 1, 2], (0, 1, 2): [0, 1, 2]}
+    sums = [
+        supervised_contrastive_loss(features[kept][:, list(bands)].sum(1), labels[kept])
+        for bands, kept in rows.items()
+    ]
+    assert torch.allclose(found, apart + torch.stack(sums).mean(), atol=1e-5)
+
+
+def test_a_batchnorm_that_is_added_changes_nothing_before_training_or_at_its_first_batch():
+    torch.manual_seed(0)
+    plain = find_model("squeezenet1_1").build().eval()
+    normed = copy.deepcopy(plain)
+    add_batchnorm(normed)
+    frames = images()[:, 0]
+    with torch.no_grad():
+        assert torch.allclose(normed(frames, "features.4"), plain(frames, "features.4"), rtol=1e-3, atol=1e-5)
+        assert torch.allclose(
+            normed.train()(frames, "features.4"), plain(frames, "features.4"), rtol=1e-2, atol=1e-5
+        )
+    again = copy.deepcopy(normed)
+    normed(frames * 2, "features.4")
+    for name, value in again.named_parameters():
+        assert torch.equal(value, dict(normed.named_parameters())[name]), name

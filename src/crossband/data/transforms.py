@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from ..bands import Band
 
-__all__ = ["Blur", "Flip", "LabeledView", "PaddedCrop", "Photometry", "ViewShift"]
+__all__ = ["Blur", "Erase", "Flip", "LabeledView", "PaddedCrop", "Photometry", "ViewShift"]
 
 
 @dataclass(frozen=True)
@@ -208,3 +208,28 @@ class Flip:
     def __call__(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Transform a float image ``(C, H, W)``; same shape."""
         return image.flip(-1) if float(torch.rand((), generator=generator)) < self.share else image
+
+
+@dataclass(frozen=True)
+class Erase:
+    """A rectangle of one gray painted over some images: what stands before a thing hides a part of it.
+
+    Zhong et al., "Random Erasing Data Augmentation", AAAI 2020, with one gray value.
+
+    Attributes:
+        share: of the images, 0 to 1.
+    """
+
+    share: float = 0.0
+
+    def __call__(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Paint over a tenth to a half of each side of a float image ``(C, H, W)``, or leave it; same shape."""
+        if not self.share or float(torch.rand((), generator=generator)) >= self.share:
+            return image
+        height, width = image.shape[-2:]
+        tall, wide, top, left, gray = torch.rand(5, generator=generator).tolist()
+        h, w = max(1, round(height * (0.1 + 0.4 * tall))), max(1, round(width * (0.1 + 0.4 * wide)))
+        y, x = round(top * (height - h)), round(left * (width - w))
+        painted = image.clone()
+        painted[:, y : y + h, x : x + w] = gray
+        return painted

@@ -1,5 +1,6 @@
 """Losses: pure functions, each with a thin module on top."""
 
+from .contrastive import supervised_contrastive_loss
 from .hamnet import (
     StreamsLoss,
     batch_hard_triplet_loss,
@@ -35,5 +36,6 @@ __all__ = [
     "multi_stream_loss",
     "pair_distance",
     "score_coherence_loss",
+    "supervised_contrastive_loss",
     "triplet_loss",
 ]

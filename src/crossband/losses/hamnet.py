@@ -14,6 +14,7 @@ Symbols: m streams (bands), C classes (identities), ``M^j`` the class activation
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,6 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import CrossbandError
+from .contrastive import supervised_contrastive_loss
 
 if TYPE_CHECKING:
     from ..models.streams import StreamsOutput
@@ -195,16 +197,16 @@ def batch_hard_triplet_loss(features: torch.Tensor, labels: torch.Tensor, margin
 class StreamsLoss(nn.Module):
     """Equation (13), with a weight for each part: MSN is the first part alone, HAMNet all three.
 
-    ``L_msid + coherence * L_hsc + class_aware * L_caid + triplet * L_tri + across * L_x``, and what a stream
-    asks for of itself. A part of weight 0 is not computed.
+    ``L_msid + coherence * L_hsc + class_aware * L_caid + triplet * L_tri + contrast * L_con``, and what a
+    stream asks for of itself. A part of weight 0 is not computed.
 
     Args:
         coherence: alpha of (6); the paper's is 0.001.
         class_aware: of (12); 1 in the paper.
         triplet: of :func:`batch_hard_triplet_loss`, on the embeddings of streams that have some.
-        margin: of the triplet losses.
-        across: of L_x, the same triplet loss over the embeddings of all bands together: an image in one band
-            against the farthest of its identity and the nearest of another, in whichever band.
+        margin: of the triplet loss.
+        contrast: of L_con, :func:`.supervised_contrastive_loss` over the images of all bands as one batch, plus
+            its mean over every sum of two bands or more: what is compared when searching.
 
     Raises:
         CrossbandError: a weight below 0.
@@ -216,14 +218,14 @@ class StreamsLoss(nn.Module):
         class_aware: float = 0.0,
         triplet: float = 0.0,
         margin: float = 0.3,
-        across: float = 0.0,
+        contrast: float = 0.0,
     ) -> None:
         super().__init__()
-        if min(coherence, class_aware, triplet, across) < 0:
-            least = min(coherence, class_aware, triplet, across)
+        least = min(coherence, class_aware, triplet, contrast)
+        if least < 0:
             raise CrossbandError(f"loss weights must be 0 or more, not {least}")
-        self.coherence, self.class_aware = coherence, class_aware
-        self.triplet, self.margin, self.across = triplet, margin, across
+        self.coherence, self.class_aware, self.contrast = coherence, class_aware, contrast
+        self.triplet, self.margin = triplet, margin
 
     def forward(self, output: StreamsOutput, labels: torch.Tensor) -> torch.Tensor:
         """Compute the loss of a batch, a scalar.
@@ -239,21 +241,19 @@ class StreamsLoss(nn.Module):
             if output.maps is None:
                 raise CrossbandError("loss.class_aware needs class activation maps; use model.stream=ide")
             loss = loss + self.class_aware * class_aware_loss(output.maps, labels, present)
-        if not self.triplet and not self.across:
-            return loss
-        if output.embeddings is None:
-            name = "triplet" if self.triplet else "across"
-            raise CrossbandError(
-                f"loss.{name} needs a stream with embeddings; use model.stream=bnneck, mgn or abd"
-            )
         if self.triplet:
-            loss = loss + self.triplet * self._triplets(output.embeddings, labels, present)
-        if self.across:
-            loss = loss + self.across * self._triplets_across(output.embeddings, labels, present)
+            loss = loss + self.triplet * self._triplets(output, labels)
+        if self.contrast:
+            loss = loss + self.contrast * _contrast(output.features, labels, present)
         return loss
 
-    def _triplets(self, embeddings: torch.Tensor, labels: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    def _triplets(self, output: StreamsOutput, labels: torch.Tensor) -> torch.Tensor:
         """The sum over streams and embeddings ``(B, m, G, e)``."""
+        embeddings, present = output.embeddings, output.present
+        if embeddings is None:
+            raise CrossbandError(
+                "loss.triplet needs a stream with embeddings; use model.stream=cosine, mgn or abd"
+            )
         parts = [
             batch_hard_triplet_loss(embeddings[present[:, j], j, g], labels[present[:, j]], self.margin)
             for j in range(embeddings.shape[1])
@@ -261,15 +261,17 @@ class StreamsLoss(nn.Module):
         ]
         return torch.stack(parts).sum()
 
-    def _triplets_across(
-        self, embeddings: torch.Tensor, labels: torch.Tensor, present: torch.Tensor
-    ) -> torch.Tensor:
-        """The sum over embeddings of the loss of all bands' ``(B, m, G, e)`` as one batch."""
-        found, everyone = embeddings[present], labels[:, None].expand_as(present)[present]
-        parts = [
-            batch_hard_triplet_loss(found[:, g], everyone, self.margin) for g in range(embeddings.shape[2])
-        ]
-        return torch.stack(parts).sum()
+
+def _contrast(features: torch.Tensor, labels: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """L_con of features ``(B, m, d)``; a frame takes part in a sum where it has all of its bands."""
+    loss = supervised_contrastive_loss(features[present], labels[:, None].expand_as(present)[present])
+    m = features.shape[1]
+    sets = [list(chosen) for size in range(2, m + 1) for chosen in itertools.combinations(range(m), size)]
+    sums = []
+    for chosen in sets:
+        whole = present[:, chosen].all(1)
+        sums.append(supervised_contrastive_loss(features[whole][:, chosen].sum(1), labels[whole]))
+    return loss + torch.stack(sums).mean() if sums else loss
 
 
 def _mean_of_present(values: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:

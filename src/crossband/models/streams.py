@@ -83,9 +83,14 @@ class Streams(nn.Module):
         streams: band -> its stream, a module ``(b, 3, H, W)`` to :class:`StreamOutput` with an ``encoder``.
         freeze_batchnorm: keep the running statistics of BatchNorm while training.
 
+    Attributes:
+        comparable: whether the features of two bands lie in one space.
+
     Raises:
         CrossbandError: no band.
     """
+
+    comparable = False
 
     def __init__(self, streams: Mapping[str, nn.Module], freeze_batchnorm: bool = False) -> None:
         super().__init__()
@@ -157,6 +162,8 @@ class SharedStreams(Streams):
         shared: the module that reads all of them, as a stream of :class:`Streams`.
         freeze_batchnorm: keep the running statistics of BatchNorm while training.
     """
+
+    comparable = True
 
     def __init__(self, bands: Iterable[str], shared: nn.Module, freeze_batchnorm: bool = False) -> None:
         super().__init__({band: BandAdapter() for band in bands}, freeze_batchnorm)
@@ -293,7 +300,7 @@ def create_streams(
     Args:
         bands: of any number, in the order their images will come in.
         classes: identities to be told apart in training.
-        stream: ``ide`` (the one-stream baseline, MSN and HAMNet), ``bnneck``, ``pcb``, ``mgn`` or ``abd``.
+        stream: ``ide`` (the one-stream baseline, MSN and HAMNet), ``cosine``, ``pcb``, ``mgn`` or ``abd``.
         encoder: see :func:`crossband.list_models`; ``timm/NAME`` for any model of timm.
         layer: where the encoders are cut; their last maps where ``None``.
         size: (height, width) of an image.

@@ -234,7 +234,7 @@ def reid(
         band: of a query that is one image.
         query_bands: of those the query has, which to use; all by default.
         gallery_bands: likewise of the gallery. Where query and gallery share no band, class scores are compared
-            whatever the recipe says.
+            whatever the recipe says, unless one network reads all bands.
         camera: only frames of these.
         after: only frames at this time or later, as in the column ``time``; ``before`` or earlier.
         rerank: by k-reciprocal neighbors within the gallery.
@@ -259,7 +259,8 @@ def reid(
             "nothing is left of the gallery; look at the cameras, the times and the bands",
             parameter="camera",
         )
-    descriptor = loaded.descriptor if set(mine) & set(theirs) else "scores"
+    alike = loaded.network.comparable or set(mine) & set(theirs)
+    descriptor = loaded.descriptor if alike else "scores"
     asked_vectors = _describe_query(loaded, asked, mine)
     vector, _ = fuse(asked_vectors.compared(descriptor), asked_vectors.present, mine)
     rows, _ = fuse(vectors.compared(descriptor)[usable], vectors.present[usable], theirs)

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from ..bands import parse_band
 from ..data.items import FrameItems, check_apart, make_preprocess, part_frames, usable_part
 from ..data.parts import Data, Name, Part, Side, SplitPair, Strict, known
-from ..data.transforms import Flip, PaddedCrop, Photometry, ViewShift
+from ..data.transforms import Erase, Flip, PaddedCrop, Photometry, ViewShift
 from ..errors import CrossbandError
 from ..frames import Frames
 from ..losses import StreamsLoss
@@ -44,6 +44,7 @@ class ReidData(Data):
         gallery_bands: likewise at the gallery.
         crop: pixels of black put around an image before a crop of its own size is taken.
         flip: share of the frames that are mirrored.
+        erase: share of the frames in which a rectangle is painted over, in all bands.
     """
 
     bands: list[str] = Field(default_factory=lambda: ["rgb"], min_length=1)
@@ -52,6 +53,7 @@ class ReidData(Data):
     size: tuple[Side, Side] = (128, 256)
     crop: int = Field(default=10, ge=0, le=8192)
     flip: float = Field(default=0.5, ge=0, le=1)
+    erase: float = Field(default=0.0, ge=0, le=1)
 
     @field_validator("bands", "query_bands", "gallery_bands")
     @classmethod
@@ -76,7 +78,7 @@ class ReidModel(Strict):
     """What is trained.
 
     Attributes:
-        stream: ``ide`` (the one-stream baseline, MSN and HAMNet), ``bnneck``, ``pcb``, ``mgn`` or ``abd``.
+        stream: ``ide`` (the one-stream baseline, MSN and HAMNet), ``cosine``, ``pcb``, ``mgn`` or ``abd``.
         encoder: a registered encoder; each band has its own.
         layer: where it is cut; its last map by default.
         options: of the stream.
@@ -104,15 +106,15 @@ class ReidLoss(Strict):
         coherence: weight of equation (5), 0 in MSN, 0.001 in HAMNet.
         class_aware: weight of equation (12), 0 in MSN, 1 in HAMNet.
         triplet: weight of the batch-hard triplet loss; needs ``sampling.identities``.
-        margin: of the triplet losses.
-        across: weight of the batch-hard triplet loss over the images of all bands together; likewise.
+        margin: of the triplet loss.
+        contrast: weight of the contrastive loss over the images of all bands and sums of bands; likewise.
     """
 
     coherence: float = Field(default=0.0, ge=0, le=1e6)
     class_aware: float = Field(default=0.0, ge=0, le=1e6)
     triplet: float = Field(default=0.0, ge=0, le=1e6)
     margin: float = Field(default=0.3, gt=0, le=1e6)
-    across: float = Field(default=0.0, ge=0, le=1e6)
+    contrast: float = Field(default=0.0, ge=0, le=1e6)
 
 
 class ReidSampling(Strict):
@@ -191,15 +193,15 @@ class Reidentification(Task):
             data.size, data.normalization, self.network.statistics, measured_on=measured
         )
         self.items = FrameItems(train, data.bands, self.preprocess, data.cache_mb)
-        self.criterion = StreamsLoss(loss.coherence, loss.class_aware, loss.triplet, loss.margin, loss.across)
+        self.criterion = StreamsLoss(loss.coherence, loss.class_aware, loss.triplet, loss.margin, loss.contrast)
         self.monitor = f"val/{recipe.scoring.select}"
-        self._geometry = (ViewShift(data.view_shift), PaddedCrop(data.crop), Flip(data.flip))
+        self._geometry = (ViewShift(data.view_shift), PaddedCrop(data.crop), Flip(data.flip), Erase(data.erase))
         self._light = Photometry(data.photometry, data.invert_tir)
         self._described: dict[str, FrameItems] = {}
         self._measured: dict[str, ReidEvaluation] = {}
         self._unreadable: set[tuple[int, int]] = set()
-        if (loss.triplet or loss.across) and recipe.sampling.each < 2:
-            name = "triplet" if loss.triplet else "across"
+        if (loss.triplet or loss.contrast) and recipe.sampling.each < 2:
+            name = "triplet" if loss.triplet else "contrast"
             raise CrossbandError(
                 f"loss.{name} needs several frames per identity; set sampling.each, for example to 4"
             )
