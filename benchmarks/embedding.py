@@ -1,15 +1,21 @@
-"""Images per second of the embedding pass, against a plain loop and against the forward pass alone.
+"""Images per second of the embedding pass, and what its ways of running a network do to recall.
 
-The plain loop is the script one would write: open with Pillow, convert to RGB, torchvision's resize, tensor
-and normalize, one image per forward pass, torch's own threads. The forward pass alone runs the same network
-on tensors that lie ready, in the same lanes as the embedding pass.
+``python -m benchmarks.embedding [--before SRC]`` measures the pass against a plain torch loop (Pillow,
+torchvision's transforms, 32 images a forward pass, torch's own threads) and, with the ``src`` folder of another
+checkout, against that one: each in a process of its own, in turn. Networks without weights at hand get random
+ones. ``python -m benchmarks.embedding recall FRAMES...`` runs each network as it is, as its quick copy and in
+bfloat16, and compares R@1. Both write into docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import subprocess
+import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+import time
 from pathlib import Path
 
 import PIL.Image
@@ -17,16 +23,19 @@ import torch
 from torchvision import transforms
 
 from crossband.allocator import keep_freed_memory
-from crossband.datasets import scan
+from crossband.datasets import open_frames, scan
+from crossband.errors import CrossbandError
 from crossband.frames import Frames
-from crossband.retrieval import Descriptor, embed
+from crossband.models import create_encoder
+from crossband.retrieval import Descriptor, Options, benchmark, embed
 
-from ._harness import HEAD, in_turn, line, machine, sample_pairs
+from ._harness import ROOT, Timing, machine, sample_pairs, write_section
 
-MODELS = ("efficientnet_lite0@blocks.4:avg5s3", "squeezenet1_1", "hog")
+MODELS = ("crossband", "crossband512", "squeezenet1_1", "mobilenet_v2", "resnet50", "hog")
+PAIRS, ROUNDS, BATCH = 48, 3, 32
 
 
-def plain_loop(frames: Frames, descriptor: Descriptor) -> torch.Tensor:
+def plain_loop(frames: Frames, descriptor: Descriptor) -> None:
     statistics = descriptor.encoder.statistics
     transform = transforms.Compose(
         [
@@ -35,21 +44,11 @@ def plain_loop(frames: Frames, descriptor: Descriptor) -> torch.Tensor:
             transforms.Normalize(statistics.mean, statistics.std),
         ]
     )
-    vectors = []
-    with torch.no_grad():
-        for band in frames.bands:
-            for path in frames.paths(band):
-                image = transform(PIL.Image.open(path).convert("RGB"))[None]
-                vectors.append(descriptor.pooling(descriptor.encoder(image, descriptor.layer)))
-    return torch.cat(vectors)
-
-
-def forward_alone(descriptor: Descriptor, images: int) -> None:
-    batch, before = torch.randn(2, 3, 320, 320), torch.get_num_threads()
-    torch.set_num_threads(1)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda _: descriptor.pooled(batch), range(images // 2)))
-    torch.set_num_threads(before)
+    paths = [path for band in frames.bands for path in frames.paths(band)]
+    with torch.inference_mode():
+        for start in range(0, len(paths), BATCH):
+            images = [transform(PIL.Image.open(path).convert("RGB")) for path in paths[start : start + BATCH]]
+            descriptor.pooling(descriptor.encoder(torch.stack(images), descriptor.layer))
 
 
 def embedding_pass(frames: Frames, descriptor: Descriptor) -> None:
@@ -57,42 +56,132 @@ def embedding_pass(frames: Frames, descriptor: Descriptor) -> None:
         embed(frames, descriptor, store=store)
 
 
-def available(name: str) -> Descriptor | None:
-    from crossband.errors import CrossbandError
-
+def chosen_pace(descriptor: Descriptor) -> str:
+    """The way the network is run here, measured if it is not known; nothing in an older checkout."""
     try:
-        return Descriptor.load(name)
+        from crossband.retrieval.descriptor.pace import choose_pace
+    except ImportError:
+        return ""
+    return choose_pace(descriptor, 1000)
+
+
+def timed_here(folder: Path, model: str, contender: str, weights: str | None) -> dict[str, object]:
+    """Seconds of one pass after one that does not count, by the processor and on the clock."""
+    keep_freed_memory()
+    frames, descriptor = scan(folder), Descriptor.load(model, Options(weights=weights, device="cpu"))
+    if contender == "loop":
+        run, pace = plain_loop, ""
+    else:
+        run, pace = embedding_pass, chosen_pace(descriptor)
+    run(frames.select(slice(0, 8)), descriptor)
+    start, worked = time.perf_counter(), time.process_time()
+    run(frames, descriptor)
+    return {"clock": time.perf_counter() - start, "seconds": time.process_time() - worked, "pace": pace}
+
+
+def timed(folder: Path, model: str, contender: str, source: Path, weights: Path | None) -> dict[str, object]:
+    """The same in a process of its own, by the code in a folder."""
+    asked = json.dumps([str(folder), model, contender, None if weights is None else str(weights)])
+    paths = f"{source}{os.pathsep}{ROOT}"
+    command = [sys.executable, "-m", "benchmarks.embedding", "--child", asked]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=True
+    )
+    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def weights_of(model: str, folder: Path) -> Path | None:
+    """A folder with random weights for a network that has none at hand."""
+    try:
+        Descriptor.load(model, Options(device="cpu"))
     except CrossbandError:
-        print(f"{name}: its weights are not available; left out")
-        return None
+        from safetensors.torch import save_file
+
+        torch.manual_seed(0)
+        save_file(create_encoder(model, pretrained=False).body.state_dict(), folder / f"{model}.safetensors")
+        return folder
+    return None
+
+
+def speed(before: Path | None) -> str:
+    contenders = {"loop": ROOT / "src", "now": ROOT / "src"} | ({"before": before} if before else {})
+    lines = [
+        "| model | plain loop | before | now | times as fast as the loop | as before | likewise on the clock | "
+        "how it is run |",
+        "|---|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    with tempfile.TemporaryDirectory() as kept:
+        folder = sample_pairs(Path(kept) / "images", PAIRS)
+        for model in MODELS:
+            weights = weights_of(model, Path(kept))
+            times: dict[str, list[float]] = {name: [] for name in contenders}
+            clock: dict[str, list[float]] = {name: [] for name in contenders}
+            for _ in range(ROUNDS):
+                for name, source in contenders.items():
+                    found = timed(folder, model, name, source, weights)
+                    times[name].append(float(str(found["seconds"])))
+                    clock[name].append(float(str(found["clock"])))
+                    pace = found["pace"] if name == "now" else ""
+                    print(model, name, found, file=sys.stderr, flush=True)
+                    if pace:
+                        chosen = pace
+            timings = {name: Timing(seconds) for name, seconds in times.items()}
+            rate = {name: f"{2 * PAIRS / timing.median:.0f}" for name, timing in timings.items()}
+            over = {name: f"{timings['now'].ratio(timing)[1]:.2f}" for name, timing in timings.items()}
+            now = Timing(clock["now"])
+            seen = [f"{now.ratio(Timing(clock[name]))[1]:.2f}" for name in ("loop", "before") if name in clock]
+            shown = f"`{model}`" + (", random weights" if weights else "")
+            lines.append(
+                f"| {shown} | {rate['loop']} | {rate.get('before', '')} | {rate['now']} | {over['loop']} | "
+                f"{over.get('before', '')} | {', '.join(seen)} | {chosen} |"
+            )
+    note = (
+        "Images of 500 x 330 for a second of the processor, 320 x 320 to the network; medians of "
+        f"{ROUNDS} rounds in turn. {machine()}."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def recall(sources: list[str]) -> str:
+    lines = [
+        "| frames | model | R@1 rgb to tir, tir to rgb | as its quick copy | in bfloat16 |",
+        "|---|---|---|---|---|",
+    ]
+    for source in sources:
+        for model in (name for name in MODELS if name not in ("hog", "resnet50")):
+            cells = []
+            for pace in ("plain", "float32", "bfloat16"):
+                os.environ["CROSSBAND_PACE"] = pace
+                with tempfile.TemporaryDirectory() as store:
+                    options = Options(device="cpu")
+                    frames = open_frames(source)
+                    runs = benchmark(frames, model, options=options, store=store, rerank=0, misaligned=False)
+                cells.append(", ".join(f"{run.recall['1']:.1f}" for run in runs.runs))
+            print(source, model, cells, file=sys.stderr, flush=True)
+            lines.append(f"| {Path(source).name} | `{model}` | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", f"By the descriptor alone. {machine()}."])
 
 
 def main() -> str:
-    keep_freed_memory()
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        frames = scan(sample_pairs(Path(folder), 48))
-        for name in MODELS:
-            descriptor = available(name)
-            if descriptor is None:
-                continue
-            times = in_turn(
-                {
-                    "plain": lambda d=descriptor: plain_loop(frames, d),
-                    "forward": lambda d=descriptor: forward_alone(d, 96),
-                    "ours": lambda d=descriptor: embedding_pass(frames, d),
-                }
-            )
-            rate = 96 / times["ours"].median
-            what = f"embedding pass, `{name}`, {rate:.0f} images/s"
-            rows.append(line(what, times["ours"].ratio(times["plain"]), "a plain loop", "at least 1.5"))
-            rows.append(
-                line(what, times["ours"].ratio(times["forward"]), "the forward pass alone", "at least 0.83")
-            )
-    return "\n".join(
-        [f"Embedding 96 images of 500x330, 320x320 to the network ({machine()}):", "", HEAD, *rows]
-    )
+    return speed(None)
+
+
+def command() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="*", default=[])
+    parser.add_argument("--before", type=Path)
+    parser.add_argument("--child")
+    asked = parser.parse_args()
+    if asked.child:
+        folder, model, contender, weights = json.loads(asked.child)
+        print(json.dumps(timed_here(Path(folder), model, contender, weights)))
+        return
+    recalled = asked.what[:1] == ["recall"]
+    text = recall(asked.what[1:]) if recalled else speed(asked.before)
+    print(text)
+    write_section(ROOT / "docs" / "benchmarks.md", "paces" if recalled else "embedding", text)
 
 
 if __name__ == "__main__":
-    print(main())
+    command()

@@ -209,7 +209,7 @@ def _stretch(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
         return np.zeros(pixels.shape, np.float32)
     if pixels.dtype in (np.uint8, np.uint16):  # a table is one lookup per pixel, and exact
         table = (np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float64) - low) / (high - low)
-        return table.clip(0, 1).astype(np.float32)[pixels]
+        return table.clip(0, 1).astype(np.float32).take(pixels, mode="wrap")  # which checks no index
     return _stretch_in_place(pixels.astype(np.float32), low, high)
 
 
@@ -240,6 +240,10 @@ def _percentiles(pixels: np.ndarray, low: float, high: float) -> tuple[float, fl
 def _histogram(pixels: np.ndarray) -> np.ndarray:
     """How often each value of an integer type occurs; numpy widens what it counts to 64 bits, so a part at
     a time."""
+    if pixels.dtype == np.uint8 and pixels.ndim == 2:  # Pillow counts bytes as they are
+        import PIL.Image
+
+        return np.array(PIL.Image.fromarray(pixels).histogram(), np.int64)
     flat = pixels.reshape(-1)
     counts = np.zeros(np.iinfo(pixels.dtype).max + 1, np.int64)
     for start in range(0, flat.size, _BLOCK):

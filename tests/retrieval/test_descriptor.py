@@ -290,6 +290,6 @@ def test_a_file_whose_metadata_is_invalid_is_one_sentence(tmp_path, text):
 def test_the_fingerprint_changes_with_the_version_of_our_own_preprocessing(small, monkeypatch):
     before = Descriptor.load("hog", small)
     fingerprint, identity = before.fingerprint, before.identity
-    monkeypatch.setattr("crossband.retrieval.descriptor.descriptor._PREPROCESSING", 2)
+    monkeypatch.setattr("crossband.retrieval.descriptor.descriptor._PREPROCESSING", 3)
     assert before.fingerprint != fingerprint
     assert before.identity != identity

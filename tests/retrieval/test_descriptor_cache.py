@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,19 +50,29 @@ def test_ways_of_describing_do_not_mix(tmp_path):
     assert len(DescriptorStore(tmp_path, "other")) == 0
 
 
+def eventually(holds: Callable[[], bool]) -> bool:
+    """Whether something comes to hold within a minute; a shard is written in a thread."""
+    end = time.monotonic() + 60
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)
+    return holds()
+
+
 def test_a_full_shard_is_written_without_being_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_SHARD_BYTES", 3 * 4 * 2)
     store = DescriptorStore(tmp_path, "model")
     for i in range(7):
         store.add(str(i), np.full(4, i))
-    assert len(DescriptorStore(tmp_path, "model")) == 6
+    assert eventually(lambda: len(DescriptorStore(tmp_path, "model")) == 6)
+    assert len(store) == 7
+    assert all(str(i) in store for i in range(7))  # also what a thread is still writing
 
 
 def test_rows_do_not_wait_in_memory_for_long(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_SHARD_SECONDS", 0.0)
     store = DescriptorStore(tmp_path, "model")
     store.add("a", np.ones(4))
-    assert "a" in DescriptorStore(tmp_path, "model")
+    assert eventually(lambda: "a" in DescriptorStore(tmp_path, "model"))
 
 
 def test_selected_rows_come_from_several_shards_in_the_order_asked(tmp_path):

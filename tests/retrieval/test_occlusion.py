@@ -13,7 +13,6 @@ from torch import nn
 from crossband.models import create_encoder
 from crossband.nn import Encoder
 from crossband.retrieval._occlusion.local import LocalPasses
-from crossband.retrieval._occlusion.quick import quick_copy
 
 WINDOW = (16, 16)
 
@@ -103,21 +102,3 @@ def test_networks_that_look_everywhere_and_odd_sizes_are_passed_whole():
         assert torch.allclose(maps, encoder(changed(image, corners), "blocks.1"), atol=1e-4)
     squeeze = encoders()["squeezenet1_1"]
     assert LocalPasses(squeeze, "features.7", torch.rand(3, 250, 256), WINDOW, corners).levels == []
-
-
-def test_a_quick_copy_has_the_same_maps_and_leaves_the_encoder_alone():
-    for name, encoder in encoders().items():
-        before = {key: value.clone() for key, value in encoder.state_dict().items()}
-        image = torch.rand(3, 96, 96)
-        quick = quick_copy(encoder, None, image)
-        assert quick is not encoder, name
-        with torch.inference_mode():
-            ours, theirs = quick(image[None]), encoder(image[None])
-        assert torch.allclose(ours, theirs, atol=1e-4 * theirs.abs().max().item()), name
-        assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
-
-
-def test_batchnorms_behind_a_convolution_are_gone_from_a_quick_copy():
-    quick = quick_copy(encoders()["resnet18"], "layer2", torch.rand(3, 64, 64))
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in quick.body.layer1.modules())
-    assert any(isinstance(m, nn.BatchNorm2d) for m in quick.body.layer3.modules())  # behind the cut

@@ -22,7 +22,7 @@ from crossband.uav.networks import Networks
 from crossband.uav.pipeline import reid
 from crossband.uav.semantic_map import read_map
 from crossband.uav.stages import align_labels
-from crossband.uav.tasks.objects import _keep_resolution
+from crossband.uav.tasks.objects import keep_resolution
 
 from ..messages import assert_says
 from .conftest import blocks
@@ -151,7 +151,7 @@ MESSAGES = {
         "probes with and without a match",
     ),
     "stride": (
-        lambda at: _keep_resolution(create_encoder("squeezenet1_1", pretrained=False)),
+        lambda at: keep_resolution(create_encoder("squeezenet1_1", pretrained=False)),
         "for ResNets",
     ),
 }

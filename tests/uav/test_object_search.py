@@ -8,15 +8,19 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from crossband.checkpoints import write_checkpoint
 from crossband.cli import app
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.io import read_image
 from crossband.io.boxes import read_boxes
-from crossband.uav import pipeline, sequence_stage
+from crossband.models import create_encoder
+from crossband.uav import object_descriptor, pipeline, sequence_stage
 from crossband.uav.answer import ellipse
+from crossband.uav.object_descriptor import load_object_descriptor
 from crossband.uav.object_ranking import (
     Evidence,
     RankWeights,
@@ -26,6 +30,7 @@ from crossband.uav.object_ranking import (
 )
 from crossband.uav.semantic_map import SemanticMap
 from crossband.uav.stages import StageFile, write_png
+from crossband.uav.tasks.objects import ObjectNetwork
 
 from .conftest import CLASSES
 
@@ -63,6 +68,22 @@ def test_an_object_is_as_alike_as_the_better_half_of_its_boxes():
     asked = np.array([[1.0, 0.0], [0.0, 1.0]])
     boxes = np.array([[1.0, 0.0], [0.6, 0.8], [-1.0, 0.0], [-1.0, 0.0]])
     assert similarity(asked, [boxes]) == pytest.approx([(1.0 + 0.8) / 2])
+
+
+@pytest.mark.slow
+def test_a_packaged_descriptor_of_objects_takes_the_place_of_the_encoder(tmp_path, monkeypatch):
+    model = {"encoder": "squeezenet1_1", "neck": True, "size": 32}
+    encoder = create_encoder("squeezenet1_1", pretrained=False)
+    network = ObjectNetwork(encoder, encoder.check_layer(None), True, 32)
+    path = write_checkpoint(
+        tmp_path / "a.safetensors", network, {"recipe": {"task": "objects", "model": model}}
+    )
+    monkeypatch.setattr(object_descriptor, "packaged_path", lambda task: path)
+    found = load_object_descriptor()
+    assert (found.across, found.size) == (True, 32)
+    crops = torch.rand(3, 3, 32, 32)
+    with torch.inference_mode():
+        assert found(crops) == pytest.approx(network.eval()(crops).numpy(), abs=1e-5)
 
 
 def test_an_ellipse_points_along_the_larger_error():

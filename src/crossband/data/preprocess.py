@@ -47,6 +47,7 @@ class Statistics:
 
 
 IMAGENET = Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_NEUTRAL = Statistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -293,6 +294,13 @@ class Preprocess:
     warp: Warp | None = None
     rig: Mapping[Band, Placement] = field(default_factory=dict)
 
+    def least(self, band: Band) -> int | None:
+        """Return the side that images of a band need, or ``None`` where they are to be read whole.
+
+        For :func:`crossband.io.read_image`; a rig or a view counts an image's own pixels.
+        """
+        return None if band in self.rig else max(self.size)
+
     def unit(self, image: Image, band: Band) -> torch.Tensor:
         """Return the image in [0, 1], resized, float32 ``(1 or 3, H, W)``.
 
@@ -308,7 +316,7 @@ class Preprocess:
         normalize = self.normalization[band]
         if pixels.dtype == np.uint8 and normalize.name in ("range", "repeat8"):
             # a linear map commutes with resizing, and resizing bytes is several times faster
-            return self._warped(_fit(pixels, lambda part: part, self.size).float() / 255)
+            return self._warped(_fit(pixels, lambda part: part, self.size).float().div_(255))
         stretch = normalize.fitted(pixels)
         return self._warped(_fit(pixels, lambda part: stretch(part, image.units), self.size))
 
@@ -320,9 +328,12 @@ class Preprocess:
         """
         band = Band(band)
         statistics = self.statistics[band]
+        pixels = self.unit(image, band)
+        if statistics == _NEUTRAL:
+            return pixels.expand(3, -1, -1)
         mean = torch.tensor(statistics.mean)[:, None, None]
         std = torch.tensor(statistics.std)[:, None, None]
-        return (self.unit(image, band) - mean) / std
+        return (pixels - mean).div_(std)
 
     def with_rig(self, transform: RigTransform | None) -> Preprocess:
         """Return the same, of images that are first shown as a rig's first camera would have seen them."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ _GRID = 64  # places along a side at which two bands are compared
 # of one band's variance, what the other's levels explain: real pairs stay below in all
 # but single frames and palettes of real cameras lie above, so most frames of a set have to
 _FUNCTION = 0.93
+_FUNCTION_OF_COLORS = 0.98  # near infrared follows colors where a scene has few materials, as simulated ones
 _FUNCTION_OF_BULK = 0.5
 _EQUAL = "the pixels are equal"
 _MOST_LINES = 20
@@ -101,27 +103,11 @@ def check_frames(frames: Frames, max_pixels: int = MAX_PIXELS, workers: int = 2)
         >>> check_frames(Frames.make([{"frame": "a", "rgb": "gone.png"}], root=".")).faults[0].reason
         'missing'
     """
-    jobs = [
-        (row, band, path)
-        for band in frames.bands
-        for row, path in enumerate(frames.paths(band))
-        if path is not None
-    ]
-    units = frames.units()
-    with ThreadPoolExecutor(workers) as pool:
-        found = pool.map(lambda job: _look(job[2], job[1], units[job[0]], max_pixels), jobs)
-        looks = list(track(found, len(jobs), "checking"))
-    seen = {(row, band): look for (row, band, _), look in zip(jobs, looks, strict=True)}
-    where = {(row, band): str(path) for row, band, path in jobs}
-    twice = list(_twice(frames, seen, where))
-    equal = [(row, fault) for row, fault in twice if fault.reason.endswith(_EQUAL)]
-    faults = [*_faults(frames, seen, where), *equal, *_missing(frames)]
-    ordered = [fault for _, fault in sorted(faults, key=lambda pair: pair[0])]
-    log = _remarks(frames, seen, where)
-    for row, fault in twice:
-        if (row, fault) not in equal:  # bands may be as much alike, and be two
-            log.add(where[row, Band(fault.band)], [Remark(fault.kind, fault.reason)])
-    return Audit(len(frames), len(jobs), ordered, log.lines())
+    findings = _Findings(frames)
+    rows = _looks_by_row(frames, max_pixels, workers)
+    for row, looks in enumerate(track(rows, len(frames), "checking", "frames")):
+        findings.add(row, looks)
+    return findings.audit()
 
 
 def look_at_some(frames: Frames, most: int = 6) -> RemarkLog:
@@ -138,18 +124,17 @@ def look_at_some(frames: Frames, most: int = 6) -> RemarkLog:
     count = min(most, len(frames))
     rows = np.unique(np.linspace(0, max(len(frames) - 1, 0), count).astype(int)).tolist()
     units = frames.units()
-    seen, where = {}, {}
-    for band in frames.bands:
-        paths = frames.paths(band)
-        for row in rows:
-            path = paths[row]
+    findings, log = _Findings(frames), RemarkLog()
+    for row in rows:
+        looks = {}
+        for band in findings.bands:
+            path = findings.path(row, band)
             if path is not None and not (look := _look(path, band, units[row], MAX_PIXELS)).fault:
-                seen[row, band], where[row, band] = look, str(path)
-    log = RemarkLog()
-    for (row, band), look in seen.items():
-        log.add(where[row, band], look.remarks)
-    for row, fault in _twice(frames, seen, where):
-        log.add(where[row, Band(fault.band)], [Remark(fault.kind, fault.reason)])
+                looks[band] = look
+                log.add(path, look.remarks)
+        findings.add(row, looks)
+    for row, band, text in findings.twice():
+        log.add(findings.path(row, band), [Remark("band twice", text)])
     return log
 
 
@@ -249,7 +234,7 @@ def _sampled(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels[rows][:, columns]
 
 
-def same_picture(one: np.ndarray, other: np.ndarray) -> str | None:
+def same_picture(one: np.ndarray, other: np.ndarray, least: float = _FUNCTION) -> str | None:
     """Tell why two bands' pixels at the same places are one picture, or return ``None``.
 
     They are equal, or the one is a function of the other, as a palette is. What tells is the bulk of the
@@ -259,6 +244,7 @@ def same_picture(one: np.ndarray, other: np.ndarray) -> str | None:
     Args:
         one: ``(h, w)`` or ``(h, w, 3)``; ``other`` likewise, of which both are looked at in as many places as
             the smaller has.
+        least: share of the one's variance that the other has to explain.
 
     Example:
         >>> ramp = np.add.outer(np.arange(64), np.arange(64) ** 2)
@@ -270,7 +256,7 @@ def same_picture(one: np.ndarray, other: np.ndarray) -> str | None:
     if one.shape == other.shape and one.dtype == other.dtype and np.array_equal(one, other):
         return _EQUAL if any(_bulk(part).any() for part in np.atleast_3d(one).transpose(2, 0, 1)) else None
     for told, teller in ((one, other), (other, one)):
-        if told.ndim != 2 or _explained(told, teller) <= _FUNCTION:
+        if told.ndim != 2 or _explained(told, teller) <= least:
             continue
         if _explained(told, teller, _bulk(told)) > _FUNCTION_OF_BULK:
             return "the one is a palette or another depth of the other"
@@ -312,69 +298,108 @@ def _explained(told: np.ndarray, teller: np.ndarray, mask: np.ndarray | None = N
     return 1 - within / float(values.var())
 
 
-def _faults(
-    frames: Frames, looks: dict[tuple[int, Band], _Look], paths: dict[tuple[int, Band], str]
-) -> Iterator[tuple[int, Fault]]:
-    """Each fault of one image with the row of its frame."""
-    names = frames.names
-    first: dict[tuple[Band, bytes], int] = {}
-    for (row, band), look in looks.items():
+class _Findings:
+    """What is wrong with frames, gathered frame by frame; of an image, only the digest is kept."""
 
-        def fault(kind: str, reason: str, row: int = row, band: Band = band) -> tuple[int, Fault]:
-            return row, Fault(names[row], band.value, paths[row, band], kind, reason)
+    def __init__(self, frames: Frames) -> None:
+        self.bands, self._frames, self._names = frames.bands, frames, frames.names
+        self._columns = {band: frames.table[band.value].tolist() for band in self.bands}
+        self._n_images = 0
+        self._faults: list[tuple[int, Fault]] = []
+        self._first: dict[tuple[Band, bytes], int] = {}
+        self._log = RemarkLog()
+        self._pairs: Counter[tuple[Band, Band]] = Counter()
+        self._alike: dict[tuple[Band, Band], list[tuple[int, str]]] = defaultdict(list)
 
-        if look.fault:
-            yield fault("unreadable", look.fault)
-            continue
-        if any(remark.kind == "constant" for remark in look.remarks):
-            yield fault("constant", "every pixel has the same value")
-        other = first.setdefault((band, look.digest), row)
-        if other != row:
-            yield fault("duplicate", f"the same file content as frame {names[other]}")
+    def path(self, row: int, band: Band) -> Path | None:
+        """The image of a frame in a band."""
+        path = self._columns[band][row]
+        return None if pd.isna(path) else self._frames.root / path
 
+    def add(self, row: int, looks: dict[Band, _Look]) -> None:
+        """Take in what the images of a frame show."""
+        self._n_images += len(looks)
+        for band, look in looks.items():
+            if look.fault:
+                self._fault(row, band, "unreadable", look.fault)
+                continue
+            if any(remark.kind == "constant" for remark in look.remarks):
+                self._fault(row, band, "constant", "every pixel has the same value")
+            first = self._first.setdefault((band, look.digest), row)
+            if first != row:
+                self._fault(row, band, "duplicate", f"the same file content as frame {self._names[first]}")
+            if look.remarks:
+                rest = [remark for remark in look.remarks if remark.kind != "constant"]
+                self._log.add(self.path(row, band), rest)
+        self._compare_shapes(row, looks)
+        for place, band in enumerate(self.bands):
+            for other in self.bands[:place]:
+                self._compare(row, other, band, looks)
 
-def _twice(
-    frames: Frames, looks: dict[tuple[int, Band], _Look], paths: dict[tuple[int, Band], str]
-) -> Iterator[tuple[int, Fault]]:
-    """Frames of which one band is another one again, where most of the frames with both are such."""
-    for place, band in enumerate(frames.bands):
-        for other in frames.bands[:place]:
-            found, pairs = [], 0
-            for row in range(len(frames)):
-                one, two = looks.get((row, other)), looks.get((row, band))
-                if one is None or two is None or one.grid is None or two.grid is None:
-                    continue
-                pairs += 1
-                if (reason := same_picture(one.grid, two.grid)) is not None:
-                    text = f"{other.value} and {band.value} are one band: {reason}"
-                    fault = Fault(frames.names[row], band.value, paths[row, band], "band twice", text)
-                    found.append((row, fault))
-            if 2 * len(found) > pairs:
-                yield from found
+    def audit(self) -> Audit:
+        """All of it, after the last frame."""
+        for row, band, text in self.twice():
+            if text.endswith(_EQUAL):
+                self._fault(row, band, "band twice", text)
+            else:  # bands may be as much alike, and be two
+                self._log.add(self.path(row, band), [Remark("band twice", text)])
+        self._faults += _missing(self._frames)
+        ordered = [fault for _, fault in sorted(self._faults, key=lambda pair: pair[0])]
+        return Audit(len(self._frames), self._n_images, ordered, self._log.lines())
 
+    def _fault(self, row: int, band: Band, kind: str, reason: str) -> None:
+        fault = Fault(self._names[row], band.value, str(self.path(row, band)), kind, reason)
+        self._faults.append((row, fault))
 
-def _remarks(
-    frames: Frames, looks: dict[tuple[int, Band], _Look], paths: dict[tuple[int, Band], str]
-) -> RemarkLog:
-    """What is no fault."""
-    log = RemarkLog()
-    for (row, band), look in looks.items():
-        log.add(paths[row, band], [remark for remark in look.remarks if remark.kind != "constant"])
-        shapes = {b: looks[row, b].size for b in frames.bands if (row, b) in looks}
-        sizes = {b: size for b, size in shapes.items() if size is not None}
+    def _compare_shapes(self, row: int, looks: dict[Band, _Look]) -> None:
+        sizes = {band: look.size for band, look in looks.items() if look.size is not None}
         ratios = [size[0] / size[1] for size in sizes.values()]
-        if band is next(iter(sizes), None) and max(ratios) > 1.02 * min(ratios):
-            text = ", ".join(f"{b.value} {size[0]}x{size[1]}" for b, size in sizes.items())
-            log.add(
-                paths[row, band], [Remark("unequal shapes", f"the bands are stretched on each other: {text}")]
-            )
-    return log
+        if ratios and max(ratios) > 1.02 * min(ratios):
+            text = ", ".join(f"{band.value} {size[0]}x{size[1]}" for band, size in sizes.items())
+            said = Remark("unequal shapes", f"the bands are stretched on each other: {text}")
+            self._log.add(self.path(row, next(iter(sizes))), [said])
+
+    def _compare(self, row: int, one: Band, two: Band, looks: dict[Band, _Look]) -> None:
+        grids = [looks[band].grid if band in looks else None for band in (one, two)]
+        if grids[0] is None or grids[1] is None:
+            return
+        self._pairs[one, two] += 1
+        least = _FUNCTION_OF_COLORS if {one, two} == {Band.RGB, Band.NIR} else _FUNCTION
+        if (reason := same_picture(grids[0], grids[1], least)) is not None:
+            self._alike[one, two].append((row, reason))
+
+    def twice(self) -> Iterator[tuple[int, Band, str]]:
+        """Frames of which one band is another one again, where most of the frames with both are such."""
+        for (one, two), found in self._alike.items():
+            if 2 * len(found) > self._pairs[one, two]:
+                for row, reason in found:
+                    yield row, two, f"{one.value} and {two.value} are one band: {reason}"
+
+
+def _looks_by_row(frames: Frames, max_pixels: int, workers: int) -> Iterator[dict[Band, _Look]]:
+    """A look at the images of each frame, a few frames ahead."""
+    units = frames.units()
+    columns = {band: frames.table[band.value].tolist() for band in frames.bands}
+
+    def looks(row: int) -> dict[Band, _Look]:
+        paths = {band: column[row] for band, column in columns.items() if not pd.isna(column[row])}
+        return {band: _look(frames.root / path, band, units[row], max_pixels) for band, path in paths.items()}
+
+    waiting: deque[Future[dict[Band, _Look]]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for row in range(len(frames)):
+            waiting.append(pool.submit(looks, row))
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _missing(frames: Frames) -> Iterator[tuple[int, Fault]]:
     """Label maps and boxes that are not there."""
+    names = frames.names
     for column in ("labels", "boxes"):
         for row, path in enumerate(frames.table.get(column, ())):
             if not pd.isna(path) and not files_of(frames.root / path)[0].is_file():
-                fault = Fault(frames.names[row], column, str(frames.root / path), "unreadable", "missing")
+                fault = Fault(names[row], column, str(frames.root / path), "unreadable", "missing")
                 yield row, fault

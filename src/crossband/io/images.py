@@ -33,6 +33,7 @@ from .pillow import (
     decode_deep_png,
     decode_with_pillow,
     is_deep_color_png,
+    jpeg_size,
     open_with_pillow,
     orientation_of,
     upright,
@@ -94,13 +95,16 @@ class Image:
         return self.pixels.shape[0], self.pixels.shape[1]
 
 
-def as_image(image: Any, band: Band | str = Band.RGB, units: Units | str | None = None) -> Image:
+def as_image(
+    image: Any, band: Band | str = Band.RGB, units: Units | str | None = None, least: int | None = None
+) -> Image:
     """Return an image given as a path, an array, a PIL image or an :class:`Image` as the latter.
 
     Args:
         image: arrays are ``(H, W)`` or ``(H, W, 3 or 4)``: uint8, uint16 or floats.
         band: what is read of a file that holds several.
-        units: of thermal pixels; see :func:`read_image`.
+        units: of thermal pixels; see :func:`read_image`, also for ``least``.
+        least: of a file.
 
     Raises:
         ImageFault: a file that cannot be used, or an array of another shape or type.
@@ -110,7 +114,7 @@ def as_image(image: Any, band: Band | str = Band.RGB, units: Units | str | None 
         (4, 6)
     """
     if isinstance(image, str | Path):
-        return read_image(image, band, units)
+        return read_image(image, band, units, least=least)
     if isinstance(image, Image):
         return image if units is None else Image(image.pixels, Units(units))
     if isinstance(image, PIL.Image.Image):
@@ -131,6 +135,7 @@ def read_image(
     band: Band | str = Band.RGB,
     units: Units | str | None = None,
     max_pixels: int = MAX_PIXELS,
+    least: int | None = None,
 ) -> Image:
     """Read one image file in its own depth, with its EXIF orientation applied.
 
@@ -145,6 +150,8 @@ def read_image(
         band: the band the image is read for.
         units: the units of thermal pixels, where the file does not say them itself.
         max_pixels: larger images are refused before they are decoded.
+        least: the side that is needed, where the whole image is not: a JPEG may be decoded at a half, a quarter
+            or an eighth of its size, whose sides are no shorter.
 
     Raises:
         ImageFault: missing, empty, not an image, truncated, of an unknown kind, or too large.
@@ -158,7 +165,7 @@ def read_image(
         >>> image.size, image.pixels.dtype, image.units
         ((4, 6), dtype('uint16'), <Units.CENTIKELVIN: 'centikelvin'>)
     """
-    return decode_image(read_bytes(path), path, band, units, max_pixels)
+    return decode_image(read_bytes(path), path, band, units, max_pixels, least)
 
 
 def decode_image(
@@ -167,6 +174,7 @@ def decode_image(
     band: Band | str = Band.RGB,
     units: Units | str | None = None,
     max_pixels: int = MAX_PIXELS,
+    least: int | None = None,
 ) -> Image:
     """Decode the bytes of one image file; ``path`` names it in faults. See :func:`read_image`.
 
@@ -177,7 +185,7 @@ def decode_image(
     with _faults(path):
         check_size(*_header_size(data), max_pixels)
         _check_end(data)
-        pixels, own_units, remarks = _decode(data, band, max_pixels)
+        pixels, own_units, remarks = _decode(data, band, max_pixels, least)
         check_size(pixels.shape[1], pixels.shape[0], max_pixels)
     thermal = band is Band.TIR
     if thermal and pixels.ndim == 3 and pixels.shape[-1] == 4 and _is_picture(pixels[..., 3]):
@@ -187,7 +195,9 @@ def decode_image(
     return Image(pixels, own_units or said, tuple(remarks))
 
 
-def _decode(data: bytes, band: Band, max_pixels: int) -> tuple[np.ndarray, Units | None, list[Remark]]:
+def _decode(
+    data: bytes, band: Band, max_pixels: int, least: int | None
+) -> tuple[np.ndarray, Units | None, list[Remark]]:
     """The pixels, upright; the units that the file itself says; and what is to be said."""
     if is_fff(data):
         return _decode_fff(data, band)
@@ -209,7 +219,7 @@ def _decode(data: bytes, band: Band, max_pixels: int) -> tuple[np.ndarray, Units
     if netpbm_size(data) is not None:
         pixels, remarks = read_netpbm(data, scaled=band is not Band.TIR)
         return pixels, None, remarks
-    return decode_with_pillow(data, max_pixels), None, []
+    return decode_with_pillow(data, max_pixels, least), None, []
 
 
 def _decode_fff(data: bytes, band: Band) -> tuple[np.ndarray, Units | None, list[Remark]]:
@@ -466,6 +476,8 @@ def _header_size(data: bytes) -> tuple[int, int]:
             raise ValueError("damaged PNG: the header (IHDR) is not first")
         width, height = struct.unpack(">II", data[16:24])
         return width, height
+    if (size := jpeg_size(data)) is not None:
+        return size
     if _is_table(data):
         columns = table_size(data[:_TEXT_HEAD])
         assert columns is not None

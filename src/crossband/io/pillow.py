@@ -18,6 +18,7 @@ __all__ = [
     "decode_deep_png",
     "decode_with_pillow",
     "is_deep_color_png",
+    "jpeg_size",
     "open_with_pillow",
     "orientation_of",
     "upright",
@@ -26,6 +27,7 @@ __all__ = [
 PNG = b"\x89PNG\r\n\x1a\n"
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP")
 _EXIF_ORIENTATION = 274
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a picture's size
 _STRIP_PIXELS = 1 << 22  # what is copied out of Pillow at once; a whole large image would be there four times
 
 
@@ -49,6 +51,23 @@ def is_deep_color_png(data: bytes) -> bool:
     return depth == 16 and color in (2, 4, 6)
 
 
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Return (width, height) of a JPEG from its first segments, ``None`` where they do not say it.
+
+    Example:
+        >>> jpeg_size(b"\\xff\\xd8\\xff\\xc0\\x00\\x11\\x08\\x00\\x02\\x00\\x03")
+        (3, 2)
+    """
+    at = 2 if data[:2] == b"\xff\xd8" else len(data)
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if kind in _JPEG_FRAMES:
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            return width, height
+        at += 2 + length
+    return None
+
+
 def open_with_pillow(data: bytes) -> PIL.Image.Image:
     """Open an image of a kind that is read; nothing is decoded yet.
 
@@ -63,11 +82,17 @@ def open_with_pillow(data: bytes) -> PIL.Image.Image:
         raise ValueError(f"decompression bomb: {error}") from None
 
 
-def decode_with_pillow(data: bytes, max_pixels: int) -> np.ndarray:
-    """Decode an image in its own depth, upright; ``(H, W)`` or ``(H, W, 3 or 4)``."""
+def decode_with_pillow(data: bytes, max_pixels: int, least: int | None = None) -> np.ndarray:
+    """Decode an image in its own depth, upright; ``(H, W)`` or ``(H, W, 3 or 4)``.
+
+    Of a JPEG whose sides are all at least twice ``least``, a half, a quarter or an eighth is decoded, as small
+    as ``least`` lets it be: its decoder then computes fewer pixels.
+    """
     with open_with_pillow(data) as image:
         check_size(*image.size, max_pixels)  # a PNG may have a second header, and Pillow goes by the last
         orientation = orientation_of(image)
+        if least is not None and image.format == "JPEG":
+            image.draft(None, (least, least))
         image.load()
         mode = image.mode
         if mode.startswith("I;16"):

@@ -38,18 +38,34 @@ class HOG(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return histograms of each cell."""
-        gray = F.pad(images.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-        dx = (gray[..., 1:-1, 2:] - gray[..., 1:-1, :-2]) / 2
-        dy = (gray[..., 2:, 1:-1] - gray[..., :-2, 1:-1]) / 2
-        magnitude = torch.hypot(dx, dy)
+        gray = F.pad(images.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")[:, 0]
+        dx = gray[:, 1:-1, 2:] - gray[:, 1:-1, :-2]
+        dy = gray[:, 2:, 1:-1] - gray[:, :-2, 1:-1]
+        magnitude = torch.hypot(dx, dy) / (2 * self.cell**2)
         position = torch.atan2(dy, dx).remainder(math.pi) * (self.bins / math.pi)
+        return self.cells(
+            torch.stack([self._histograms(*one) for one in zip(position, magnitude, strict=True)])
+        )
+
+    def _histograms(self, position: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
+        """Those of one image ``(H, W)``, whose pixels vote for the bins below and above their position."""
+        rows, columns = (side // self.cell for side in position.shape)
+        whole = slice(rows * self.cell), slice(columns * self.cell)
+        position, magnitude = position[whole], magnitude[whole]
         lower = position.floor()
-        share = position - lower
-        index = lower.long() % self.bins
-        votes = torch.zeros(len(gray), self.bins, *dx.shape[-2:], dtype=gray.dtype, device=gray.device)
-        votes.scatter_add_(1, index, magnitude * (1 - share))
-        votes.scatter_add_(1, (index + 1) % self.bins, magnitude * share)
-        return self.cells(F.avg_pool2d(votes, self.cell))
+        upper_votes = (position - lower) * magnitude
+        # rounding takes an angle just below pi to the end, so each histogram has one bin more
+        row, column = (torch.arange(n, device=position.device) // self.cell for n in position.shape)
+        first = (row[:, None] * columns + column) * (self.bins + 1)
+        places = (lower.nan_to_num() + first).long().flatten()
+        zeros = position.new_zeros(rows * columns * (self.bins + 1))
+        below, above = (
+            zeros.scatter_add(0, places, votes.flatten()).reshape(rows, columns, self.bins + 1)
+            for votes in (magnitude - upper_votes, upper_votes)
+        )
+        votes = below + above.roll(1, dims=-1)
+        ring = torch.cat([votes[..., :1] + votes[..., -1:], votes[..., 1:-1]], dim=-1)  # pi is 0 again
+        return ring.permute(2, 0, 1)
 
 
 @register_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Sequence
@@ -52,6 +53,11 @@ class Encoder(nn.Module):
         self.channels_last = channels_last
         self.local_layers = local_layers
         self.digest = ""
+
+    @functools.cached_property
+    def convolves(self) -> bool:
+        """Whether it has convolutions in two dimensions, which read images channels last best."""
+        return any(isinstance(module, nn.Conv2d) for module in self.body.modules())
 
     def layers(self) -> list[str]:
         """Return the names of every layer the encoder can be cut at, in the order of definition."""

@@ -35,6 +35,7 @@ from .descriptor.descriptor import (
     Options,
     unit_length,
 )
+from .descriptor.pace import at_pace, choose_pace
 from .descriptor_cache import DescriptorStore, Rows, StoredRows
 
 if TYPE_CHECKING:
@@ -174,13 +175,14 @@ def embed(
         stored.append(reranking.store(local_store or store))
     lanes = _Lanes.for_device(descriptor.device, workers or engine.cores)
     gpu = descriptor.device != "cpu"
-    worker = partial(_Describer, frames.root, descriptor, stored, lanes, reranking)
     computed = 0
     start = time.perf_counter()
     try:
         with ExitStack() as opened:
             memo = opened.enter_context(FileMemo.open(CONTENTS))
             done, left = _known(jobs, frames.root, stored, memo)
+            pace = choose_pace(descriptor, len(left))
+            worker = partial(_Describer, frames.root, descriptor, pace, stored, lanes, reranking)
             progress = opened.enter_context(Progress(len(left), f"embedding with {descriptor.name}"))
             for group in engine.map(worker, left, block=_BLOCK, gpu=gpu):
                 for kept, rows in zip(stored, group.vectors, strict=True):
@@ -286,12 +288,18 @@ class _Describer:
 
     root: Path
     descriptor: Descriptor
+    pace: str
     stored: list[DescriptorStore]
     lanes: _Lanes
     reranking: Reranking | None
 
+    @property
+    def ready(self) -> Descriptor:
+        """The descriptor, with its network as the pace runs it."""
+        return at_pace(self.descriptor, self.pace)
+
     def __call__(self, jobs: Iterable[_Job]) -> Iterator[_Group]:
-        forwards, preprocess = self.lanes.forwards, self.descriptor.preprocess
+        forwards, preprocess = self.lanes.forwards, self.ready.preprocess
         with threads_per_pass(1 if forwards > 1 else None), ThreadPoolExecutor(forwards) as pool:
             waiting: deque[Future[_Group]] = deque()
             prepared = _prepare(jobs, self.root, preprocess, self.stored, self.lanes)
@@ -309,8 +317,8 @@ class _Describer:
             return _Group(items, keys, [np.empty((0, 0), np.float32) for _ in self.stored])
         images = torch.stack([item.tensor for item in fresh if item.tensor is not None])
         if self.reranking is None:
-            return _Group(items, keys, [self.descriptor.pooled(images).numpy()])
-        found = self.reranking.pooled(self.descriptor, images)
+            return _Group(items, keys, [self.ready.pooled(images).numpy()])
+        found = self.reranking.pooled(self.ready, images)
         return _Group(items, keys, [vectors.numpy() for vectors in found])
 
 
@@ -364,7 +372,7 @@ def _read(job: _Job, path: Path, preprocess: Preprocess, stored: list[Descriptor
         key = _key(digest, job)
         if all(key in kept for kept in stored):
             return _Prepared(job, digest, key, state=state)
-        image = decode_image(data, path, job.band, job.units)
+        image = decode_image(data, path, job.band, job.units, least=preprocess.least(job.band))
         return _Prepared(job, digest, key, preprocess(image, job.band), None, image.remarks, state)
     except ImageFault as fault:
         return _Prepared(job, fault=fault)

@@ -470,7 +470,8 @@ class _View:
 def _tensor(descriptor: Descriptor, frames: Frames, row: int, band: Band) -> torch.Tensor:
     path = frames.paths(band)[row]
     assert path is not None  # it has a descriptor
-    return descriptor.preprocess(read_image(path, band, frames.units()[row]), band)
+    least = descriptor.preprocess.least(band)
+    return descriptor.preprocess(read_image(path, band, frames.units()[row], least=least), band)
 
 
 class _Both:

@@ -260,7 +260,7 @@ class LocalReader:
             ImageFault: it cannot be used.
         """
         preprocess = self._reranking.descriptor.preprocess
-        tensor = preprocess(as_image(image, band, units), band)
+        tensor = preprocess(as_image(image, band, units, preprocess.least(band)), band)
         row = self._reranking.descriptor.pooled(tensor[None]).numpy()[0]
         scale = self._reranking.reranker.scale
         if scale:

@@ -16,7 +16,7 @@ import torch
 
 from ..errors import CrossbandError
 from ..metrics.cka import cka_from_grams
-from .descriptor_cache import ArrayRows, Rows
+from .descriptor_cache import Rows
 
 __all__ = ["DEFAULT_MEMORY", "cka_of_rows", "distance_blocks", "exact_search", "gram_matrix", "parse_memory"]
 
@@ -204,7 +204,8 @@ def _distance_tiles(
     width = max(1, min(most, memory // 16) // max(len(queries), 1))
     # one buffer, of numpy: tiles that torch allocates one after another leave holes too small for the next
     buffer = torch.from_numpy(np.empty(len(queries) * min(width, gallery.shape[0]), np.float32))
-    for g0, rows in _tiles(gallery, gallery.shape[0], memory // 2):
+    at_once = getattr(gallery, "at_once", gallery.shape[0])
+    for g0, rows in _tiles(gallery, at_once, memory // 2):
         theirs = _gallery_norms(gallery, g0, rows)
         for start in range(0, len(rows), width):
             some = rows[start : start + width]
@@ -220,10 +221,9 @@ def _squared_norms(rows: torch.Tensor) -> np.ndarray:
 
 
 def _gallery_norms(gallery: Rows, start: int, rows: torch.Tensor) -> np.ndarray:
-    """Squared norms of rows just read; an array in memory knows its own."""
-    if isinstance(gallery, ArrayRows):
-        return gallery.squared_norms[start : start + len(rows)]
-    return _squared_norms(rows)
+    """Squared norms of rows just read; what is in memory knows its own."""
+    known: np.ndarray | None = getattr(gallery, "squared_norms", None)
+    return _squared_norms(rows) if known is None else known[start : start + len(rows)]
 
 
 def _candidate_blocks(

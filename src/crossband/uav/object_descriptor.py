@@ -68,10 +68,12 @@ def load_object_descriptor(device: str = "cpu") -> ObjectDescriptor:
     if path is None:
         return _stand_in(where)
     from ..models import create_encoder
-    from .tasks.objects import ObjectModel, ObjectNetwork
+    from .tasks.objects import ObjectModel, ObjectNetwork, keep_resolution
 
     model = ObjectModel(**read_metadata(path)["recipe"]["model"])
     encoder = create_encoder(model.encoder, pretrained=False)
+    if model.last_stride == 1:
+        keep_resolution(encoder)
     network = ObjectNetwork(encoder, encoder.check_layer(model.layer), model.neck, model.size)
     load_network(path, network)
     return ObjectDescriptor(network.to(where).eval(), model.size, True, file_digest(path), where)

@@ -18,7 +18,7 @@ import torch
 
 from ...errors import CrossbandError
 from ...nn.encoder import Encoder
-from .quick import quick_copy
+from ...nn.quick import quick_copy
 
 __all__ = ["LocalPasses"]
 
@@ -91,7 +91,7 @@ class LocalPasses:
         self.side: Span = (int(image.shape[-2]), int(image.shape[-1]))
         self._now = threading.local()
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
-        self.encoder = quick_copy(encoder, layer, image)
+        self.encoder = quick_copy(encoder, layer, image[None])
         self.levels: list[_Level] = []
         if not any(side % _ALIGN for side in self.side):
             shapes = self._local_waists(encoder)

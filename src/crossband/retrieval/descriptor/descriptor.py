@@ -29,7 +29,7 @@ from .spec import DEFAULT_DESCRIPTOR, PACKED, DescriptorSpec, names_encoder
 
 __all__ = ["DEFAULT_OPTIONS", "Descriptor", "Finish", "FinishedRows", "Options", "distinct", "unit_length"]
 
-_PREPROCESSING = 1  # raise it when the same image and options give another tensor than before
+_PREPROCESSING = 2  # raise it when the same image and options give another tensor than before
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,8 @@ class Descriptor:
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled vectors ``(B, d)``, float32, of preprocessed images ``(B, 3, h, w)``."""
-        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if self.encoder.convolves else torch.contiguous_format
+        images = images.to(self.device).contiguous(memory_format=layout)
         with torch.inference_mode():
             return self.pooling(self.encoder(images, self.layer)).cpu()
 

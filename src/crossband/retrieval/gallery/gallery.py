@@ -315,7 +315,7 @@ class Gallery:
                 parameter="local",
             )
         reranking = self.reranking if local or (folder is not None and folder.is_dir()) else None
-        there = Indexed.of(self.rows)
+        there = Indexed.of(self.rows, frames, bands)
         done = Added(0, 0, [])
         for band in bands:
             fresh, told = there.compared(frames, band)
@@ -380,7 +380,8 @@ class Gallery:
             CrossbandError: the gallery centers its bands and knows no mean of this one.
         """
         band = parse_band(band)
-        tensor = self.descriptor.preprocess(as_image(image, band, units), band)
+        preprocess = self.descriptor.preprocess
+        tensor = preprocess(as_image(image, band, units, preprocess.least(band)), band)
         return self.described(tensor[None], band, finish)[0]
 
     def described(self, tensors: torch.Tensor, band: Band, finish: Finish | None = None) -> np.ndarray:

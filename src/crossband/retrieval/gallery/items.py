@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from ...io.memo import FileMemo, file_state
 from ...stored import resolved
 from ..embed import CONTENTS, content_digest
 from .lance import METADATA, GalleryStore, row_schema
+
+_AT_ONCE = 1 << 16  # rows of a gallery that are looked at together
 
 __all__ = ["Indexed", "Item", "file_digest", "indexed_root", "known_columns", "row_key"]
 
@@ -43,7 +46,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Indexed:
-    """What a gallery holds.
+    """What a gallery holds of some frames: rows of their keys, their names or their paths.
 
     Attributes:
         digests: key -> content and metadata.
@@ -58,18 +61,21 @@ class Indexed:
     by_name: dict[tuple[str, str], list[str]]
 
     @classmethod
-    def of(cls, rows: GalleryStore) -> Indexed:
-        """Read what the rows say of their images."""
-        table = rows.read(["key", "frame", "band", "path", "digest"]).to_pydict()
-        by_name: dict[tuple[str, str], list[str]] = {}
-        for key, frame, band in zip(table["key"], table["frame"], table["band"], strict=True):
-            by_name.setdefault((frame, band), []).append(key)
-        return cls(
-            dict(zip(table["key"], table["digest"], strict=True)),
-            dict(zip(table["key"], table["path"], strict=True)),
-            {(p, b): k for k, p, b in zip(table["key"], table["path"], table["band"], strict=True)},
-            by_name,
-        )
+    def of(cls, rows: GalleryStore, frames: Frames, bands: list[Band]) -> Indexed:
+        """Read what the rows say of the images of some frames; of the others nothing stays in memory."""
+        root, found = indexed_root(frames), cls({}, {}, {}, {})
+        wanted = {
+            "key": pa.array([row_key(root, name, band) for band in bands for name in frames.names]),
+            "frame": pa.array(frames.names),
+            "path": pa.array([path for band in bands for path in _resolved(frames, band)]),
+        }
+        for batch in rows.stream(["key", "frame", "band", "path", "digest"], _AT_ONCE):
+            masks = [pa.compute.is_in(batch[name], value_set=values) for name, values in wanted.items()]
+            some = batch.filter(functools.reduce(pa.compute.or_, masks)).to_pydict()
+            for key, frame, band, path, digest in zip(*some.values(), strict=True):
+                found.digests[key], found.paths[key], found.by_path[path, band] = digest, path, key
+                found.by_name.setdefault((frame, band), []).append(key)
+        return found
 
     def compared(self, frames: Frames, band: Band) -> tuple[list[Item], list[Item]]:
         """Find the images of a band that are new or have another content now, and those of other metadata.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from ..descriptor_cache import ArrayRows, Rows
+from ..descriptor_cache import Rows
 from .cells import Centers, sorted_places
 from .coding import Coding
 from .conditions import columns_of, fulfils, parse_condition
@@ -142,7 +142,6 @@ class Whole(Loaded):
     def __init__(self, table: pa.Table, rows: Rows, *loaded: object) -> None:
         super().__init__(*loaded)  # type: ignore[arg-type]
         self.table, self.rows = table, rows
-        self._norms: np.ndarray | None = None
 
     def columns(self, names: list[str]) -> pa.Table:
         """Return columns of the table."""
@@ -154,14 +153,17 @@ class Whole(Loaded):
 
     def estimator(self, query: np.ndarray) -> Callable[[slice | np.ndarray], np.ndarray]:
         """Return the matrix product."""
-        norms = self._norms = _squared_norms(self.rows) if self._norms is None else self._norms
+        norms: np.ndarray = self.rows.squared_norms  # type: ignore[attr-defined]  # both kinds have it
 
         def product(places: slice | np.ndarray) -> np.ndarray:
+            step = getattr(self.rows, "at_once", _RUN)
             if isinstance(places, slice):
-                vectors = self.rows.rows(places.start, places.stop)
+                starts = range(places.start, places.stop, step)
+                parts = [self.rows.rows(start, min(start + step, places.stop)) @ query for start in starts]
             else:
-                vectors = self.rows.take(places)
-            return norms[places] - 2 * (vectors @ query)
+                starts = range(0, len(places), step)
+                parts = [self.rows.take(places[start : start + step]) @ query for start in starts]
+            return norms[places] - 2 * np.concatenate([np.empty(0, np.float32), *parts])
 
         return product
 
@@ -256,11 +258,3 @@ def _stream(store: GalleryStore, columns: list[str], height: int) -> Iterator[tu
 
 def _floats(coding: Coding, stored: np.ndarray) -> np.ndarray:
     return coding.values(stored).rows(0, len(stored))
-
-
-def _squared_norms(rows: Rows) -> np.ndarray:
-    if isinstance(rows, ArrayRows):
-        return rows.squared_norms
-    n = rows.shape[0]
-    parts = [np.square(rows.rows(start, min(start + 8192, n))).sum(1) for start in range(0, n, 8192)]
-    return np.concatenate([np.empty(0, np.float32), *parts])
