@@ -160,10 +160,10 @@ def test_the_first_stage_is_compared_with_the_mean_of_each_object():
 @pytest.mark.slow
 def test_the_last_stride_of_a_resnet_can_be_taken_away():
     from crossband.models import create_encoder
-    from crossband.uav.tasks.objects import _keep_resolution
+    from crossband.uav.tasks.objects import keep_resolution
 
     encoder = create_encoder("resnet50", pretrained=False)
-    _keep_resolution(encoder)
+    keep_resolution(encoder)
     assert encoder(torch.zeros(1, 3, 64, 64)).shape[-2:] == (4, 4)
 
 
