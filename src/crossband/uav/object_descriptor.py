@@ -95,7 +95,9 @@ def _stand_in(device: str) -> ObjectDescriptor:
 
 
 def crop_around(image: torch.Tensor, box: Sequence[float], size: int, margin: float = MARGIN) -> torch.Tensor:
-    """Crop the square around a box, ``(C, size, size)`` of an image ``(C, H, W)``; the image's edge ends it.
+    """Crop the square around a box, ``(C, size, size)`` of an image ``(C, H, W)``.
+
+    What lies beyond the image is left out, and the rest is stretched.
 
     Example:
         >>> crop_around(torch.zeros(3, 40, 60), (10, 10, 30, 20), 16).shape
@@ -117,7 +119,7 @@ def color_crop(image: torch.Tensor, box: Sequence[float], size: int) -> torch.Te
 
 
 def thermal_crops(pixels: np.ndarray, units: str, boxes: np.ndarray, size: int) -> torch.Tensor:
-    """Crop objects out of a thermal image ``(H, W)``: ``(n, 3, size, size)`` with the image's median at 0.5."""
+    """Crop objects out of a thermal image ``(H, W)``: ``(n, 3, size, size)``, its median at 0.5."""
     image = thermal_scaled(thermal_input(pixels, units))
     if not len(boxes):
         return torch.zeros(0, 3, size, size)

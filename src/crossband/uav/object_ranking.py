@@ -122,7 +122,7 @@ def _stands_out(evidence: Evidence, worth: np.ndarray) -> np.ndarray:
 
 
 def length_difference(length: np.ndarray, asked: float | None) -> np.ndarray:
-    """Return how unlike lengths in meters are to that of the photograph's object; zeros where it is unknown.
+    """Return how unlike lengths, meters, are to that of the photograph's object; 0 if unknown.
 
     Example:
         >>> length_difference(np.array([4.5, 9.0]), 4.5).round(1).tolist()

@@ -68,7 +68,7 @@ def class_of(tags: Mapping[str, Any]) -> str | None:
 
 
 def road_width(tags: Mapping[str, Any]) -> float:
-    """Return how wide a street or a path is, meters: as it says, by its lanes, or as is usual for its kind.
+    """Return how wide a street or a path is, meters: as it says, by its lanes, or as is usual.
 
     Example:
         >>> road_width({"highway": "primary", "lanes": "2"}), road_width({"highway": "footway"})
