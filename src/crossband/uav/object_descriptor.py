@@ -6,6 +6,7 @@ each band's own mean taken away.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -91,7 +92,8 @@ def _stand_in(device: str) -> ObjectDescriptor:
     def network(crops: torch.Tensor) -> torch.Tensor:
         return descriptor.pooled((crops - mean) / std).flatten(1)
 
-    return ObjectDescriptor(network, _FALLBACK_SIZE, False, descriptor.fingerprint, device)
+    text = f"{descriptor.weights_digest} {_FALLBACK} {_FALLBACK_SIZE}"
+    return ObjectDescriptor(network, _FALLBACK_SIZE, False, hashlib.sha256(text.encode()).hexdigest(), device)
 
 
 def crop_around(image: torch.Tensor, box: Sequence[float], size: int, margin: float = MARGIN) -> torch.Tensor:
