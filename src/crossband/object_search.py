@@ -26,6 +26,7 @@ def reid(
     flight: str | Path | None = None,
     map: str | Path | None = None,
     models: str | Path | None = None,
+    method: str | None = None,
     k: int = 10,
     band: str = "rgb",
     query_bands: Sequence[str] | None = None,
@@ -37,6 +38,10 @@ def reid(
     box: Sequence[float] | None = None,
     radius: float | None = None,
     where: Mapping[str, Sequence[str]] | None = None,
+    log: str | Path | None = None,
+    clock: float | None = None,
+    terrain: str | Path | None = None,
+    lens: Sequence[float] | None = None,
     out: str | Path | None = None,
     store: str | Path | None = None,
     device: str = "cpu",
@@ -45,15 +50,17 @@ def reid(
 
     In a ``gallery`` over any bands, cameras and hours, by a ``checkpoint`` of re-identification
     (:func:`crossband.reid.search.reid`); or, of a color photograph, in a thermal ``flight`` and on its ``map``,
-    by a folder of ``models`` (:func:`crossband.uav.pipeline.reid`).
+    by packaged networks or a folder of ``models`` (:func:`crossband.uav.pipeline.reid`).
 
     Args:
         query: an image, the name of a frame of the gallery, or band -> image.
         gallery: frames to search: a manifest, a folder, or frames.
         checkpoint: gallery: of a recipe of re-identification; the packaged network without.
         flight: or a thermal flight: a folder or a video.
-        map: flight: a folder with ``tiles.json``, or a georeferenced label raster.
-        models: flight: the folder of networks.
+        map: flight: a folder with ``tiles.json``, or a georeferenced label raster; without, positions are the
+            flight's own.
+        models: flight: the folder of networks of the paper's way; the packaged ones without.
+        method: flight: ``objects`` or, as in the paper, ``equation1``; the latter where there are models.
         k: how many matches.
         band: gallery: of a query that is one image.
         query_bands: gallery: of those the query has, which to use; all by default.
@@ -65,6 +72,10 @@ def reid(
         box: flight: left, top, right, bottom of the object in the photograph, pixels.
         radius: flight: meters searched around each rough position.
         where: flight: column of its table -> values that are kept.
+        log: flight: a CSV table or GPX track of the aircraft, joined by time.
+        clock: flight: seconds to add to the frames' times to get the log's; found where ``None``.
+        terrain: flight: an elevation raster (GeoTIFF, meters); the ground is flat without.
+        lens: flight: distortion as OpenCV has it: k1, k2, p1, p2 and perhaps k3.
         out: gallery: a picture of the matches, .jpg or .png, if wanted; flight: the folder, ``uav`` by default.
         store: gallery: a folder where descriptors are kept for the next query.
         device: ``cpu``, ``cuda`` or ``auto``.
@@ -77,16 +88,27 @@ def reid(
         seen = {"camera": camera, "after": after, "before": before}
         asked = {**bands, **seen, "rerank": rerank, "store": store, "device": device}
         return _in_gallery(query, gallery, checkpoint, k, out, asked)
-    if flight is None or map is None or models is None or gallery is not None or isinstance(query, Mapping):
+    if flight is None or gallery is not None or isinstance(query, Mapping):
         raise CrossbandError(
-            "reid searches a gallery, by a checkpoint, or of one photograph a flight, with its map and models; "
-            "give one of the two, whole"
+            "reid searches a gallery, by a checkpoint, or, of one photograph, a flight; give one of the two"
         )
+    from .uav.flight import Beside
     from .uav.pipeline import reid as in_flight
 
     kept = {name: list(values) for name, values in where.items()} if where else None
     return in_flight(
-        query, flight, map, models, out or "uav", box=box, k=k, radius=radius, where=kept, device=device
+        query,
+        flight,
+        map,
+        models,
+        out or "uav",
+        method=method,
+        box=box,
+        k=k,
+        radius=radius,
+        where=kept,
+        beside=Beside(log, clock, terrain, lens),
+        device=device,
     )
 
 

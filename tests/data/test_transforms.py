@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crossband.bands import BANDS, Band
-from crossband.data.transforms import Blur, LabeledView, Photometry, ViewShift
+from crossband.data.transforms import Blur, Erase, LabeledView, Photometry, ViewShift
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -99,3 +99,23 @@ def test_a_share_of_frames_is_blurred_as_opencv_does_it():
     cv2 = pytest.importorskip("cv2", reason="OpenCV is an extra: crossband[vision]")
     wanted = cv2.GaussianBlur(image.permute(1, 2, 0).numpy(), (5, 5), 0)
     assert torch.allclose(blurred, torch.from_numpy(wanted).permute(2, 0, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_erased_is_one_rectangle_of_one_gray_and_the_rest_is_untouched(seed):
+    image = torch.rand(5, 40, 60, generator=generator(seed)) / 2 + 2  # no gray is as bright
+    out = Erase(1.0)(image, generator(seed))
+    gone = (out != image).all(0)
+    assert torch.equal(out[:, ~gone], image[:, ~gone])
+    rows, columns = gone.any(1).nonzero()[:, 0], gone.any(0).nonzero()[:, 0]
+    assert gone[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+    assert 4 <= len(rows) <= 20
+    assert 6 <= len(columns) <= 30
+    assert len(out[:, gone].unique()) == 1
+
+
+def test_a_share_of_the_images_is_erased():
+    image = torch.full((1, 8, 8), 2.0)
+    draws = generator(5)
+    erased = sum(bool((Erase(0.3)(image, draws) != image).any()) for _ in range(400))
+    assert 80 < erased < 160

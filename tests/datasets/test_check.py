@@ -118,6 +118,25 @@ def test_a_palette_or_another_depth_of_the_thermal_image_is_one_band_twice(tmp_p
     assert any(line.startswith("band twice") for line in look_at_some(Frames.make(rows, tmp_path)).lines())
 
 
+@pytest.mark.parametrize("copied", [True, False])
+def test_near_infrared_that_follows_colors_is_a_band_but_a_gray_copy_is_none(tmp_path, copied):
+    rng, rows = np.random.default_rng(4), []
+    reflects = rng.uniform(60, 200, (12, 4))  # a few materials, as in a simulated street
+    for i in range(4):
+        (tmp_path / "rgb").mkdir(exist_ok=True)
+        (tmp_path / "nir").mkdir(exist_ok=True)
+        seen = reflects[np.kron(rng.integers(0, 12, (8, 8)), np.ones((12, 12), int))]
+        light = rng.uniform(0.7, 1, (96, 96, 1)) * np.ones((1, 1, 4))
+        light[..., 3] = rng.uniform(0.8, 1, (96, 96))  # texture differs
+        pixels = (seen * light).astype(np.uint8)
+        other = pixels[..., :3].mean(-1).astype(np.uint8) if copied else pixels[..., 3]
+        PIL.Image.fromarray(pixels[..., :3]).save(tmp_path / "rgb" / f"{i}.png")
+        PIL.Image.fromarray(other).save(tmp_path / "nir" / f"{i}.png")
+        rows.append({"frame": str(i), "rgb": f"rgb/{i}.png", "nir": f"nir/{i}.png"})
+    remarks = check_frames(Frames.make(rows, tmp_path)).remarks
+    assert any(line.startswith("band twice") for line in remarks) == copied
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("side", [6, 8, 16, 64, 200])
 def test_two_nearly_black_bands_are_two_even_with_one_lamp_in_both(side):

@@ -181,6 +181,40 @@ class Working:
 
 
 @dataclass(frozen=True)
+class BesideFlight:
+    """What is known of a flight beside its own files."""
+
+    log: Annotated[
+        Path | None, typer.Option(help="flight: CSV or GPX of the aircraft, joined to the frames by time")
+    ] = None
+    clock: Annotated[
+        float | None, typer.Option(help="flight: seconds from the frames' clock to the log's; found without")
+    ] = None
+    terrain: Annotated[
+        Path | None, typer.Option(help="flight: GeoTIFF of elevations, meters; flat ground without")
+    ] = None
+    lens: Annotated[
+        str | None, typer.Option(help="flight: distortion K1,K2,P1,P2 or K1,K2,P1,P2,K3, as OpenCV has it")
+    ] = None
+
+    def values(self) -> dict[str, Any]:
+        """Return what the functions take by name."""
+        return {"log": self.log, "clock": self.clock, "terrain": self.terrain, "lens": _numbers(self.lens)}
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    """A lens, as numbers."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise CrossbandError(
+            f"a lens is numbers, as in -0.2,0.05,0,0, not {text!r}", parameter="lens"
+        ) from None
+
+
+@dataclass(frozen=True)
 class FramesReading(Reading):
     """Likewise, of one set of frames."""
 

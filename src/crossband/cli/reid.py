@@ -12,6 +12,7 @@ import typer
 from ..errors import CrossbandError
 from ._app import app
 from ._arguments import (
+    BesideFlight,
     DeviceOption,
     JsonOption,
     RadiusOption,
@@ -60,7 +61,13 @@ class InFlight:
         Path | None, typer.Option("--map", help="flight: a folder with tiles.json, or a GeoTIFF of labels")
     ] = None
     models: Annotated[
-        Path | None, typer.Option(help="flight: networks, as reproduce thermal-reid writes OUT/models")
+        Path | None,
+        typer.Option(
+            help="flight: networks, as reproduce thermal-reid writes OUT/models; packaged ones without"
+        ),
+    ] = None
+    method: Annotated[
+        str | None, typer.Option(help="flight: objects, or equation1, the paper's, where there are models")
     ] = None
     box: Annotated[
         str | None, typer.Option(help="flight: LEFT,TOP,RIGHT,BOTTOM of the object in the photograph, pixels")
@@ -73,11 +80,12 @@ class InFlight:
         from ..uav.pipeline import parse_box
 
         read = {"box": parse_box(self.box), "where": conditions(self.where)}
-        return {"map": self.map, "models": self.models, "radius": self.radius, **read}
+        plain = ("map", "models", "method", "radius")
+        return {**{name: getattr(self, name) for name in plain}, **read}
 
 
 @app.command("reid")
-@takes(InGallery, InFlight)
+@takes(InGallery, InFlight, BesideFlight)
 def reid_(
     query: Annotated[
         str, typer.Argument(help="an image, BAND=IMAGE,BAND=IMAGE, or a frame's name in the gallery")
@@ -91,6 +99,8 @@ def reid_(
         Path | None, typer.Option(help="gallery: a strip, .jpg or .png; flight: a folder, uav by default")
     ] = None,
     device: DeviceOption = "cpu",
+    *,
+    beside: BesideFlight,
     as_json: JsonOption = False,
 ) -> None:
     """Find the same object across cameras and bands, or that of a photograph in a thermal flight.
@@ -99,20 +109,19 @@ def reid_(
 
     Example: crossband reid rgb=car.png,tir=car_t.png --gallery lastnight --checkpoint best.safetensors
 
-    Example: crossband reid photo.jpg --flight flight --map map --models models --out found
+    Example: crossband reid photo.jpg --flight flight --map map --out found
     """
     from ..datasets import open_frames
     from ..object_search import reid
 
     if gallery is not None and flight is None:
         _refuse_unused(in_flight, "a flight (--flight)")
+        _refuse_unused(beside, "a flight (--flight)")
     if flight is not None and gallery is None:
         _refuse_unused(in_gallery, "a gallery (--gallery)")
-    whole = (gallery and not flight) or (flight and in_flight.map and in_flight.models and not gallery)
-    if not whole:
+    if (gallery is None) == (flight is None):
         raise CrossbandError(
-            "reid searches a gallery (--gallery DIR) or a flight (--flight DIR --map DIR "
-            "--models DIR); give one of the two, whole"
+            "reid searches a gallery (--gallery DIR) or a flight (--flight DIR); give one of the two"
         )
     found = reid(
         query if flight else _images_by_band(query),
@@ -123,6 +132,7 @@ def reid_(
         device=device,
         **in_gallery.values(),
         **in_flight.values(),
+        **beside.values(),
     )
     if as_json:
         print_json(found.to_dict())
@@ -133,10 +143,9 @@ def reid_(
 
 
 def _print_objects(found: Any, out: Path) -> None:
-    columns = ["rank", "frame", "kind", "distance", "lat", "lon", "confidence"]
-    print_table(found.to_pandas()[columns])
-    verdict = "near enough to be the one" if found.there else "not there: nothing is near enough"
-    print(f"{verdict} (threshold {found.threshold:.3f}); picture: {out / 'matches.jpg'}")
+    worth = "distance" if found.probability is None else "probability"
+    print_table(found.to_pandas()[["rank", "frame", "kind", worth, "seen", "lat", "lon"]])
+    print(f"{found.verdict}; page: {out / 'report.html'}")
 
 
 def _print_frames(found: Any) -> None:
@@ -155,7 +164,7 @@ def _images_by_band(query: str) -> str | dict[str, str]:
     return {band: path for band, _, path in parts}
 
 
-def _refuse_unused(given: InGallery | InFlight, what: str) -> None:
+def _refuse_unused(given: InGallery | InFlight | BesideFlight, what: str) -> None:
     """Refuse options that would do nothing; what the environment says of all verbs is none."""
     everywhere = os.environ.get("CROSSBAND_STORE")
     unused = [

@@ -10,6 +10,7 @@ import typer
 from ..errors import CrossbandError
 from ._app import app
 from ._arguments import (
+    BesideFlight,
     DeviceOption,
     FlightArgument,
     JsonOption,
@@ -48,6 +49,7 @@ def translate_(
 
 
 @app.command("localize")
+@takes(BesideFlight)
 def localize_(
     flight: FlightArgument,
     map_: MapOption,
@@ -61,6 +63,8 @@ def localize_(
     radius: RadiusOption = None,
     where: WhereOption = None,
     device: DeviceOption = "cpu",
+    *,
+    beside: BesideFlight,
     as_json: JsonOption = False,
 ) -> None:
     """Localize each frame of a thermal flight on a map, from what it shows of the ground.
@@ -69,7 +73,9 @@ def localize_(
     """
     from ..uav.localize import localize
 
-    found = localize(flight, map_, models, out, radius=radius, where=conditions(where), device=device)
+    found = localize(
+        flight, map_, models, out, radius=radius, where=conditions(where), device=device, **beside.values()
+    )
     if as_json:
         print_json([position.to_dict() for position in found])
     else:
@@ -77,7 +83,7 @@ def localize_(
 
 
 @app.command("detect")
-@takes(Working)
+@takes(Working, BesideFlight)
 def detect_(
     source: Annotated[
         Path, typer.Argument(metavar="SOURCE", help="a picture, a folder of pictures, a video, or a flight")
@@ -106,6 +112,7 @@ def detect_(
     device: DeviceOption = "cpu",
     *,
     working: Working,
+    beside: BesideFlight,
     as_json: JsonOption = False,
 ) -> None:
     """Find objects in thermal pictures.
@@ -124,8 +131,8 @@ def detect_(
     if models is None and map_ is None:
         from ..uav.pictures import detect_pictures
 
-        if radius is not None or where:
-            raise CrossbandError("--radius and --where are of a flight; give --models too")
+        if radius is not None or where or beside != BesideFlight():
+            raise CrossbandError("--radius, --where, --log and the like are of a flight; give --models too")
         found = detect_pictures(
             source,
             checkpoint,
@@ -157,6 +164,7 @@ def detect_(
         radius=radius,
         where=conditions(where),
         device=device,
+        **beside.values(),
         **given,
     )
     columns = ["frame", "class", "score", "left", "top", "right", "bottom"]

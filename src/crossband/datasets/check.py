@@ -28,6 +28,7 @@ _GRID = 64  # places along a side at which two bands are compared
 # of one band's variance, what the other's levels explain: real pairs stay below in all
 # but single frames and palettes of real cameras lie above, so most frames of a set have to
 _FUNCTION = 0.93
+_FUNCTION_OF_COLORS = 0.98  # near infrared follows colors where a scene has few materials, as simulated ones
 _FUNCTION_OF_BULK = 0.5
 _EQUAL = "the pixels are equal"
 _MOST_LINES = 20
@@ -233,7 +234,7 @@ def _sampled(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels[rows][:, columns]
 
 
-def same_picture(one: np.ndarray, other: np.ndarray) -> str | None:
+def same_picture(one: np.ndarray, other: np.ndarray, least: float = _FUNCTION) -> str | None:
     """Tell why two bands' pixels at the same places are one picture, or return ``None``.
 
     They are equal, or the one is a function of the other, as a palette is. What tells is the bulk of the
@@ -243,6 +244,7 @@ def same_picture(one: np.ndarray, other: np.ndarray) -> str | None:
     Args:
         one: ``(h, w)`` or ``(h, w, 3)``; ``other`` likewise, of which both are looked at in as many places as
             the smaller has.
+        least: share of the one's variance that the other has to explain.
 
     Example:
         >>> ramp = np.add.outer(np.arange(64), np.arange(64) ** 2)
@@ -254,7 +256,7 @@ def same_picture(one: np.ndarray, other: np.ndarray) -> str | None:
     if one.shape == other.shape and one.dtype == other.dtype and np.array_equal(one, other):
         return _EQUAL if any(_bulk(part).any() for part in np.atleast_3d(one).transpose(2, 0, 1)) else None
     for told, teller in ((one, other), (other, one)):
-        if told.ndim != 2 or _explained(told, teller) <= _FUNCTION:
+        if told.ndim != 2 or _explained(told, teller) <= least:
             continue
         if _explained(told, teller, _bulk(told)) > _FUNCTION_OF_BULK:
             return "the one is a palette or another depth of the other"
@@ -362,7 +364,8 @@ class _Findings:
         if grids[0] is None or grids[1] is None:
             return
         self._pairs[one, two] += 1
-        if (reason := same_picture(grids[0], grids[1])) is not None:
+        least = _FUNCTION_OF_COLORS if {one, two} == {Band.RGB, Band.NIR} else _FUNCTION
+        if (reason := same_picture(grids[0], grids[1], least)) is not None:
             self._alike[one, two].append((row, reason))
 
     def twice(self) -> Iterator[tuple[int, Band, str]]:

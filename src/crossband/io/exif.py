@@ -1,4 +1,4 @@
-"""Where and when an image was taken: EXIF's position and time, and the height and gimbal of DJI's XMP."""
+"""Where and when an image was taken: EXIF's position and time, height and gimbal of DJI's and FLIR's XMP."""
 
 from __future__ import annotations
 
@@ -16,9 +16,20 @@ __all__ = ["read_exif"]
 
 _GPS, _MORE = 0x8825, 0x8769
 _TAKEN, _CHANGED, _FRACTION, _FOCAL_35 = 0x9003, 0x0132, 0x9291, 0xA405
-_XMP = {"RelativeAltitude": "altitude", "GimbalYawDegree": "heading", "GimbalPitchDegree": "pitch"}
+_FOCAL, _DENSITY, _DENSITY_UNIT, _DIRECTION = 0x920A, 0xA20E, 0xA210, 0x11
+_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # of EXIF's units of density
+_XMP = {  # what is said twice is taken from the later
+    "FLIR:MAVRelativeAltitude": ("altitude", 0.0),
+    "FLIR:MAVYaw": ("heading", 0.0),
+    "Camera:Yaw": ("heading", 0.0),
+    "Camera:Pitch": ("pitch", -90.0),  # Pix4D's: 0 looks straight down
+    "drone-dji:RelativeAltitude": ("altitude", 0.0),
+    "drone-dji:GimbalYawDegree": ("heading", 0.0),
+    "drone-dji:GimbalPitchDegree": ("pitch", 0.0),
+    "drone-dji:CalibratedFocalLength": ("focal", 0.0),
+}
 _XMP_VALUE = re.compile(
-    rb"drone-dji:(" + b"|".join(name.encode() for name in _XMP) + rb")(?:=\"|>)\s*([-+]?\d+(?:\.\d+)?)"
+    rb"(" + b"|".join(name.encode() for name in _XMP) + rb")(?:=\"|>)\s*([-+]?\d+(?:\.\d+)?)(?:/(\d+))?"
 )
 _HEAD = 1 << 18
 _FORMATS = ("JPEG", "TIFF", "PNG", "WEBP")
@@ -32,7 +43,7 @@ def read_exif(path: str | Path) -> dict[str, Any]:
     Returns:
         of ``lat`` and ``lon`` (degrees), ``time`` (ISO 8601, with what there is of a second), ``altitude``
         (meters above take-off), ``heading`` (degrees clockwise from north), ``pitch`` (degrees above the
-        horizon) and ``focal`` (pixels, by the focal length in 35 mm) those that are there.
+        horizon) and ``focal`` (pixels of the picture) those that are there.
 
     Example:
         >>> read_exif("gone.jpg")
@@ -53,12 +64,30 @@ def read_exif(path: str | Path) -> dict[str, Any]:
     found.update(_position(gps))
     if (time := _time(more.get(_TAKEN) or changed, more.get(_FRACTION))) is not None:
         found["time"] = time
-    for name, value in _XMP_VALUE.findall(head):
-        found[_XMP[name.decode()]] = float(value)
-    with contextlib.suppress(TypeError, ValueError):
-        if (focal := float(more[_FOCAL_35]) if _FOCAL_35 in more else 0.0) > 0:
-            found["focal"] = focal / 36 * width
+    with contextlib.suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
+        found["heading"] = float(gps[_DIRECTION])
+    if (focal := _focal(more, width)) is not None:
+        found["focal"] = focal
+    said = {
+        name.decode(): float(value) / max(float(part or 1), 1) for name, value, part in _XMP_VALUE.findall(head)
+    }
+    for name in _XMP:
+        if name in said:
+            target, plus = _XMP[name]
+            found[target] = said[name] + plus
     return found
+
+
+def _focal(more: dict[int, Any], width: int) -> float | None:
+    """Pixels of the picture, by the focal length in 35 mm, or that of the lens and the sensor's density."""
+    with contextlib.suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
+        if (focal := float(more[_FOCAL_35])) > 0:
+            return focal / 36 * width
+    with contextlib.suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
+        per_mm = float(more[_DENSITY]) / _MM[int(more.get(_DENSITY_UNIT, 2))]
+        if (focal := float(more[_FOCAL]) * per_mm) > 0:
+            return focal
+    return None
 
 
 def _position(gps: dict[int, Any]) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import CrossbandError
 from .images import MAX_PIXELS
 
-__all__ = ["read_timed_video", "read_video"]
+__all__ = ["read_timed_video", "read_video", "video_times"]
 
 
 def read_video(path: str | Path) -> Iterator[np.ndarray]:
@@ -20,6 +20,31 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
         CrossbandError: as :func:`read_timed_video`.
     """
     return (pixels for _, pixels in read_timed_video(path))
+
+
+def video_times(path: str | Path) -> np.ndarray:
+    """Return the time of each frame of a video, seconds since the first, float64; nothing is decoded.
+
+    Raises:
+        CrossbandError: as :func:`read_timed_video`.
+    """
+    try:
+        import av
+    except ModuleNotFoundError:
+        raise CrossbandError("reading video needs PyAV; pip install 'crossband[uav]'") from None
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise CrossbandError(f"{path} has no video in it")
+            stream = container.streams.video[0]
+            packets = container.demux(stream)
+            stamps = [float(one.pts * one.time_base) for one in packets if one.pts is not None]
+    except (av.FFmpegError, ValueError) as error:
+        raise CrossbandError(
+            f"{path} is no video that can be read: {' '.join(str(error).split())[:100]}"
+        ) from None
+    times = np.sort(np.array(stamps, float))
+    return times - times[0] if len(times) else times
 
 
 def read_timed_video(path: str | Path) -> Iterator[tuple[float, np.ndarray]]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import CrossbandError
-from ..nn.batchnorm import add_batchnorm
+from ..nn.batchnorm import ensure_batchnorm
 from ..nn.encoder import Encoder
 from .streams import StreamOutput, register_stream
 
@@ -51,8 +51,7 @@ class CosineStream(nn.Module):
         super().__init__()
         if not scale > 0:
             raise CrossbandError(f"the scale of a cosine stream must be positive, not {scale}")
-        if not any(isinstance(part, nn.BatchNorm2d) for part in encoder.modules()):
-            add_batchnorm(encoder)
+        ensure_batchnorm(encoder)
         self.encoder, self.layer, self.dim, self.scale = encoder, layer, channels, scale
         self.neck = nn.BatchNorm1d(channels)
         self.classes = nn.Linear(channels, classes, bias=False)

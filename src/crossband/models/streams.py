@@ -322,10 +322,8 @@ def create_streams(
     if classes < 2:
         raise CrossbandError(f"training needs at least two identities, not {classes}")
     names = list(dict.fromkeys(bands))
-    made = [
-        _stream(stream, encoder, classes, layer, size, options, weights, pretrained, train_from)
-        for _ in names[: 1 if shared else None]
-    ]
+    plan = _Plan(stream, encoder, classes, layer, size, options or {}, weights, pretrained, train_from)
+    made = [plan.build() for _ in names[: 1 if shared else None]]
     digest = made[-1].get_submodule("encoder").digest if made else ""
     network = (
         SharedStreams(names, made[0], freeze_batchnorm)
@@ -336,28 +334,32 @@ def create_streams(
     return network.to(memory_format=torch.channels_last).eval(), cast(str, digest)
 
 
-def _stream(
-    stream: str,
-    encoder: str,
-    classes: int,
-    layer: str | None,
-    size: tuple[int, int],
-    options: Mapping[str, Any] | None,
-    weights: str | Path | None,
-    pretrained: bool,
-    train_from: str | None,
-) -> nn.Module:
-    """One stream, whose parameters require gradients where they are trained; see :func:`create_streams`."""
-    body = create_encoder(encoder, weights, pretrained)
-    cut = body.check_layer(layer)
-    with torch.inference_mode():
-        channels = body(torch.zeros(1, 3, *size), cut).shape[1]
-    try:
-        one = find_stream(stream).build(body, cut, channels, classes, **(options or {}))
-    except TypeError as error:
-        raise CrossbandError(f"stream {stream} does not take these options: {error}") from None
-    one.requires_grad_(True)
-    reached = reached_parameters(body, size, getattr(one, "layer", cut), train_from)
-    for parameter in body.parameters():
-        parameter.requires_grad_(parameter in reached)
-    return one
+@dataclass(frozen=True)
+class _Plan:
+    """What a stream is made of; see :func:`create_streams`."""
+
+    stream: str
+    encoder: str
+    classes: int
+    layer: str | None
+    size: tuple[int, int]
+    options: Mapping[str, Any]
+    weights: str | Path | None
+    pretrained: bool
+    train_from: str | None
+
+    def build(self) -> nn.Module:
+        """A stream, whose parameters require gradients where they are trained."""
+        body = create_encoder(self.encoder, self.weights, self.pretrained)
+        cut = body.check_layer(self.layer)
+        with torch.inference_mode():
+            channels = body(torch.zeros(1, 3, *self.size), cut).shape[1]
+        try:
+            one = find_stream(self.stream).build(body, cut, channels, self.classes, **self.options)
+        except TypeError as error:
+            raise CrossbandError(f"stream {self.stream} does not take these options: {error}") from None
+        one.requires_grad_(True)
+        reached = reached_parameters(body, self.size, getattr(one, "layer", cut), self.train_from)
+        for parameter in body.parameters():
+            parameter.requires_grad_(parameter in reached)
+        return one

@@ -6,7 +6,7 @@ import torch
 import torch.distributed
 from torch import nn
 
-__all__ = ["SettlingBatchNorm", "add_batchnorm", "freeze_batchnorm"]
+__all__ = ["SettlingBatchNorm", "add_batchnorm", "ensure_batchnorm", "freeze_batchnorm"]
 
 
 class SettlingBatchNorm(nn.BatchNorm2d):
@@ -51,6 +51,12 @@ def add_batchnorm(network: nn.Module) -> None:
         for name, part in list(module.named_children()):
             if isinstance(part, nn.Conv2d):
                 setattr(module, name, nn.Sequential(part, SettlingBatchNorm(part.out_channels)))
+
+
+def ensure_batchnorm(network: nn.Module) -> None:
+    """Put BatchNorms into a network that has none, such as SqueezeNet or VGG, so that it learns quickly."""
+    if not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in network.modules()):
+        add_batchnorm(network)
 
 
 def freeze_batchnorm(network: nn.Module) -> None:

@@ -160,8 +160,8 @@ def plot_positions(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_distances(table: pd.DataFrame, threshold: float) -> Figure:
-    """Draw the distance of each match by its rank, and a line at the threshold.
+def plot_distances(table: pd.DataFrame, threshold: float | None = None) -> Figure:
+    """Draw the distance of each match by its rank, and a line at the threshold if there is one.
 
     Args:
         table: ``rank``, ``distance`` and ``kind``.
@@ -173,7 +173,8 @@ def plot_distances(table: pd.DataFrame, threshold: float) -> Figure:
         ax.plot(
             mine["rank"], mine["distance"], "o", ms=5, color=PALETTE[number % len(PALETTE)], label=str(kind)
         )
-    ax.axhline(threshold, color=INK, lw=1.2, ls=":", label="threshold")
+    if threshold is not None:
+        ax.axhline(threshold, color=INK, lw=1.2, ls=":", label="threshold")
     ax.set(xlabel="rank", ylabel="distance", ylim=(0, None))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(frameon=False, loc="lower right")

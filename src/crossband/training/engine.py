@@ -33,6 +33,7 @@ from .distributed import launched
 from .logs import RunLog
 from .recipe import Optimizer, Recipe
 from .speed import Setting, quickest
+from .start import begin_with
 from .task import Task
 
 __all__ = ["BEST", "STATE", "Learner", "fit"]
@@ -65,6 +66,8 @@ def fit(task: Task, out: Path) -> None:
     torch.manual_seed(task.recipe.seed)
     if state is None:
         task.prepare()
+        if task.recipe.start:
+            begin_with(task.network, task.recipe.start)
     setting = _setting(task, state)
     task.precision = setting.precision
     learner = Learner(task, out, state, setting)

@@ -118,6 +118,8 @@ class Recipe(Strict):
         paper: the paper whose row this is, and ``row`` which of its rows.
         chosen: settings that the paper does not give and we chose, each with a reason.
         seed: of everything random.
+        start: a checkpoint, or the name of a packaged network as ``crossband models`` lists them, whose weights
+            the run begins with where names and shapes agree.
         data: which frames, of the task's own type.
         optimizer: how parameters move.
         trainer: how the run runs.
@@ -129,6 +131,7 @@ class Recipe(Strict):
     row: Name | None = None
     chosen: dict[str, str] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    start: str = ""
     data: Strict
     optimizer: Optimizer = Optimizer()
     trainer: TrainerSettings = TrainerSettings()

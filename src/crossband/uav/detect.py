@@ -13,7 +13,7 @@ from ..errors import CrossbandError, need_package
 from ..files import make_folder
 from ..progress import says_once
 from ..results import Result, Rows
-from .flight import open_flight
+from .flight import Beside, open_flight
 from .networks import Networks
 from .semantic_map import read_map
 from .stages import align, localize
@@ -62,6 +62,10 @@ def detect(
     least: float = 0.2,
     radius: float | None = None,
     where: Mapping[str, Sequence[str]] | None = None,
+    log: str | Path | None = None,
+    clock: float | None = None,
+    terrain: str | Path | None = None,
+    lens: Sequence[float] | None = None,
     device: str = "cpu",
 ) -> Rows[Detection]:
     """Detect objects in the frames of a thermal flight.
@@ -74,6 +78,10 @@ def detect(
         least: score of an object, at least.
         radius: meters searched around each rough position, where the map is read.
         where: column of the flight's table -> values that are kept.
+        log: a CSV table or GPX track of the aircraft, joined by time.
+        clock: seconds to add to the frames' times to get the log's; found where ``None``.
+        terrain: an elevation raster (GeoTIFF, meters); the ground is flat without.
+        lens: distortion as OpenCV has it: k1, k2, p1, p2 and perhaps k3.
         device: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
@@ -92,7 +100,11 @@ def detect(
             )
         need_package("cv2", "laying the map's labeling onto images", "uav")
         networks.load("labeler", "locator")
-    frames = open_flight(flight, {name: list(kept) for name, kept in where.items()} if where else None)
+    frames = open_flight(
+        flight,
+        {name: list(kept) for name, kept in where.items()} if where else None,
+        Beside(log, clock, terrain, lens),
+    )
     if networks.detector.network.semantics and map is not None:
         ground = read_map(map)
         positions = localize(frames, ground, networks.labeler, networks.locator, folder, radius)

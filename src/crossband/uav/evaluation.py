@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.scenes import Scenes, resized, sides_of
+from ..data.scenes import Scenes, sides_of
 from ..errors import CrossbandError
 from ..metrics.nauc import nauc
 from ..metrics.protocol import PositiveMask
 from ..metrics.ranking import Ranks, cmc, rank_positives
 from ..metrics.resampling import bootstrap_interval
+from .object_descriptor import MARGIN, crop_around, thermal_scaled
 
 __all__ = [
     "LAST_RANK",
@@ -154,25 +155,15 @@ def rank_in_flights(
     return Ranks(ranks), float(np.mean(sizes))
 
 
-def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: float = 0.15) -> torch.Tensor:
+def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: float = MARGIN) -> torch.Tensor:
     """Crop objects, float32 ``(n, 3, size, size)`` in [0, 1].
 
     Thermal crops have the ambient temperature at 0.5.
     """
     found = []
     for row, number in where:
-        image = (
-            scenes.color(row)
-            if band == "rgb"
-            else (scenes.thermal(row) / 8 + 0.5).clamp(0, 1).expand(3, -1, -1)
-        )
-        x0, y0, x1, y1 = scenes.boxes[row][number][:4]
-        side = max(x1 - x0, y1 - y0) * (1 + 2 * margin)
-        left, top = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
-        low_x, low_y = max(int(left), 0), max(int(top), 0)
-        high_x = min(max(int(left + side) + 1, low_x + 2), image.shape[2])
-        high_y = min(max(int(top + side) + 1, low_y + 2), image.shape[1])
-        found.append(resized(image[:, low_y:high_y, low_x:high_x], (size, size)))
+        image = scenes.color(row) if band == "rgb" else thermal_scaled(scenes.thermal(row))
+        found.append(crop_around(image, scenes.boxes[row][number], size, margin))
     return torch.stack(found)
 
 

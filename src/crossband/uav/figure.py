@@ -1,4 +1,4 @@
-"""The picture of a result: the photograph, its translation, the nearest objects, and where they are."""
+"""The pictures of a search in a flight: the photograph, the objects found, and where they are."""
 
 from __future__ import annotations
 
@@ -8,79 +8,53 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files import write_file
+from .answer import ObjectMatch, ellipse
 from .flight import Flight
-from .ground_classes import GROUND
-from .semantic_map import SemanticMap
-from .stages import Position
-from .translate import Photograph, Thermal
+from .ground_classes import GROUND, UNKNOWN
 
 if TYPE_CHECKING:
-    from .pipeline import ReidResult
+    from matplotlib.figure import Figure
 
-__all__ = ["save_reid"]
+    from .pipeline import Searched
+
+__all__ = ["close_up", "map_figure", "save_reid"]
 
 _COLORS = ("#8b8f98", "#c9c2b4", "#9fc28a", "#b3876b", "#4f8a55", "#f2f2f2")
 _SHOWN = 5
 _AROUND = 2.2  # sides of the box that a cut-out shows
 
 
-def save_reid(
-    path: Path,
-    photograph: Photograph,
-    thermal: Thermal,
-    flight: Flight,
-    ground: SemanticMap,
-    positions: list[Position],
-    result: ReidResult,
-) -> Path:
-    """Write the picture of a result.
-
-    Args:
-        path: .jpg or .png.
-        photograph: what was asked for.
-        thermal: its translation.
-        flight: what was searched.
-        ground: the map.
-        positions: of the frames.
-        result: what was found.
-    """
+def save_reid(path: Path, searched: Searched) -> Path:
+    """Write the picture of a result, .jpg or .png: the first objects, each in its best frame, and the map."""
     from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
 
+    result = searched.result
     figure = Figure(figsize=(14, 4.3), layout="constrained")
     grid = figure.add_gridspec(2, _SHOWN + 3, width_ratios=[1.0, *[1.0] * _SHOWN, 1.2, 1.2])
     asked, made = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0])
-    asked.imshow(photograph.pixels.permute(1, 2, 0).numpy(), interpolation="nearest")
-    asked.add_patch(_frame(Rectangle, photograph.box, "#d7263d"))
-    asked.set_title("photograph", fontsize=10, loc="left")
-    low, high = _range(flight, result, thermal)
-    shown = made.imshow(thermal.kelvin - 273.15, cmap="inferno", vmin=low, vmax=high, interpolation="nearest")
-    made.add_patch(_frame(Rectangle, thermal.box, "#7fd7ff"))
-    made.set_title("as thermal", fontsize=10, loc="left")
+    _show_photograph(asked, searched)
+    scale = _range(searched)
+    shown = _show_translation(made, searched, scale)
     for column in range(_SHOWN):
         whole, close = figure.add_subplot(grid[0, 1 + column]), figure.add_subplot(grid[1, 1 + column])
-        if column >= len(result.matches):
+        if column < len(result.matches):
+            _show_match(whole, close, result.matches[column], searched, scale)
+        else:
             whole.axis("off")
             close.axis("off")
-            continue
-        _match(whole, close, result.matches[column], flight, low, high, Rectangle, result.threshold)
     where = figure.add_subplot(grid[:, 1 + _SHOWN :])
-    _map(where, ground, positions, result)
+    _show_map(where, searched)
     for axis in figure.axes:
         if axis is not where:
             axis.set_anchor("NW")
             axis.set_xticks([])
             axis.set_yticks([])
-    bar = figure.colorbar(shown, ax=[made], location="bottom", shrink=0.9, pad=0.02)
-    bar.set_label("degrees Celsius", fontsize=8)
-    bar.ax.tick_params(labelsize=8)
-    verdict = (
-        "the nearest object is near enough to be the one"
-        if result.there
-        else "not there: nothing is near enough"
-    )
+    if shown is not None:
+        bar = figure.colorbar(shown, ax=[made], location="bottom", shrink=0.9, pad=0.02)
+        bar.set_label("degrees Celsius", fontsize=8)
+        bar.ax.tick_params(labelsize=8)
     figure.suptitle(
-        f"{verdict} (threshold {result.threshold:.3f}); {result.n_objects} objects in {result.n_frames} frames",
+        f"{result.verdict}; {result.n_objects} objects in {result.n_frames} frames",
         fontsize=11,
         x=0.01,
         ha="left",
@@ -91,18 +65,63 @@ def save_reid(
     )
 
 
-def _frame(rectangle: Any, box: tuple[float, float, float, float], color: str) -> Any:
-    return rectangle(
+def map_figure(searched: Searched) -> Figure:
+    """Draw the map with the aircraft's track and the objects, and the error ellipse of the first."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 7.5), layout="constrained")
+    _show_map(figure.add_subplot(), searched)
+    return figure
+
+
+def close_up(flight: Flight, frame: str, box: tuple[float, float, float, float]) -> np.ndarray:
+    """Return the part of a frame around a box, ``(h, w)``: degrees Celsius, or counts."""
+    return _close(_shown(flight, flight.names.index(frame)), box)[0]
+
+
+def _show_photograph(axis: Any, searched: Searched) -> None:
+    axis.imshow(searched.photograph.pixels.permute(1, 2, 0).numpy(), interpolation="nearest")
+    axis.add_patch(_frame(searched.photograph.box, "#d7263d"))
+    axis.set_title("photograph", fontsize=10, loc="left")
+
+
+def _show_translation(axis: Any, searched: Searched, scale: tuple[float, float]) -> Any:
+    """The photograph as thermal, where it was translated."""
+    thermal = searched.thermal
+    if thermal is None:
+        axis.axis("off")
+        return None
+    low, high = scale
+    image = axis.imshow(thermal.kelvin - 273.15, cmap="inferno", vmin=low, vmax=high, interpolation="nearest")
+    axis.add_patch(_frame(thermal.box, "#7fd7ff"))
+    axis.set_title("as thermal", fontsize=10, loc="left")
+    return image
+
+
+def _frame(box: tuple[float, float, float, float], color: str) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle(
         (box[0] - 0.5, box[1] - 0.5), box[2] - box[0], box[3] - box[1], fill=False, ec=color, lw=1.6
     )
 
 
-def _range(flight: Flight, result: ReidResult, thermal: Thermal) -> tuple[float, float]:
-    """One scale for all, in degrees Celsius: what the shown objects and the photograph span."""
-    values = [thermal.kelvin.ravel()]
-    for match in result.matches[:_SHOWN]:
-        values.append(_close(flight.kelvin(flight.names.index(match.frame)), match.box)[0].ravel())
-    low, high = np.percentile(np.concatenate(values) - 273.15, (1, 99.5))
+def _shown(flight: Flight, row: int) -> np.ndarray:
+    """A frame in degrees Celsius, or in counts where it has no temperatures."""
+    if flight.thermometric:
+        return flight.kelvin(row) - 273.15
+    return flight.pixels(row)[0].astype(np.float32)
+
+
+def _range(searched: Searched) -> tuple[float, float]:
+    """One scale for all: what the shown objects and the translation span."""
+    values = [] if searched.thermal is None else [searched.thermal.kelvin.ravel() - 273.15]
+    values += [
+        close_up(searched.flight, one.frame, one.box).ravel() for one in searched.result.matches[:_SHOWN]
+    ]
+    if not values:
+        return 0.0, 1.0
+    low, high = np.percentile(np.concatenate(values), (1, 99.5))
     return float(low), float(max(high, low + 1))
 
 
@@ -114,44 +133,43 @@ def _close(image: np.ndarray, box: tuple[float, float, float, float]) -> tuple[n
     return image[top : top + side, left : left + side], left, top
 
 
-def _match(
-    whole: Any,
-    close: Any,
-    match: Any,
-    flight: Flight,
-    low: float,
-    high: float,
-    rectangle: Any,
-    threshold: float,
+def _show_match(
+    whole: Any, close: Any, match: ObjectMatch, searched: Searched, scale: tuple[float, float]
 ) -> None:
-    celsius = flight.kelvin(flight.names.index(match.frame)) - 273.15
-    near = match.distance <= threshold
-    color = "#7fd7ff" if near else "#b9b9b9"
-    whole.imshow(celsius, cmap="inferno", vmin=low, vmax=high)
-    whole.add_patch(_frame(rectangle, match.box, color))
-    part, left, top = _close(celsius, match.box)
+    image = _shown(searched.flight, searched.flight.names.index(match.frame))
+    low, high = scale
+    near = match.distance <= searched.result.threshold if match.probability is None else match.rank == 1
+    color = "#7fd7ff" if near and searched.result.there else "#b9b9b9"
+    whole.imshow(image, cmap="inferno", vmin=low, vmax=high)
+    whole.add_patch(_frame(match.box, color))
+    part, left, top = _close(image, match.box)
     close.imshow(part, cmap="inferno", vmin=low, vmax=high, interpolation="nearest")
     inside = match.box[0] - left, match.box[1] - top, match.box[2] - left, match.box[3] - top
-    close.add_patch(_frame(rectangle, inside, color))
-    whole.set_title(f"{match.rank}  {match.kind}, {match.distance:.3f}", fontsize=10, loc="left")
-    close.set_title(f"frame {match.frame}", fontsize=8, loc="left")
+    close.add_patch(_frame(inside, color))
+    worth = f"{match.distance:.3f}" if match.probability is None else f"{100 * match.probability:.0f} %"
+    whole.set_title(f"{match.rank}  {match.kind}, {worth}", fontsize=10, loc="left")
+    more = f", +{len(match.sightings) - 1}" if len(match.sightings) > 1 else ""
+    close.set_title(f"frame {match.frame}{more}", fontsize=8, loc="left")
 
 
-def _map(axis: Any, ground: SemanticMap, positions: list[Position], result: ReidResult) -> None:
+def _show_map(axis: Any, searched: Searched) -> None:
     from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Ellipse
 
+    ground, positions = searched.ground, searched.positions
     width, height = ground.extent
-    step = max(1, max(ground.labels.shape) // 1000)
-    labels = np.minimum(ground.labels[::step, ::step], len(GROUND))
-    axis.imshow(
-        labels,
-        cmap=ListedColormap(_COLORS),
-        vmin=0,
-        vmax=len(GROUND),
-        extent=(0, width, 0, height),
-        alpha=0.75,
-        interpolation="nearest",
-    )
+    if (ground.labels != UNKNOWN).any():
+        step = max(1, max(ground.labels.shape) // 1000)
+        labels = np.minimum(ground.labels[::step, ::step], len(GROUND))
+        axis.imshow(
+            labels,
+            cmap=ListedColormap(_COLORS),
+            vmin=0,
+            vmax=len(GROUND),
+            extent=(0, width, 0, height),
+            alpha=0.75,
+            interpolation="nearest",
+        )
     axis.plot(
         [p.x for p in positions],
         [p.y for p in positions],
@@ -159,30 +177,45 @@ def _map(axis: Any, ground: SemanticMap, positions: list[Position], result: Reid
         color="#1d3557",
         lw=0.8,
         ms=2.5,
-        label="frames",
+        label="aircraft",
     )
-    placed = [m for m in result.matches if m.x is not None and m.y is not None]
+    placed = [m for m in searched.result.matches if m.x is not None and m.y is not None]
+    others = placed[1:]
     axis.scatter(
-        [m.x for m in placed[1:]],
-        [m.y for m in placed[1:]],
+        [m.x for m in others],
+        [m.y for m in others],
         s=14,
         c="#f4a261",
         ec="black",
         lw=0.4,
-        label="other matches",
+        label="other objects",
     )
     if placed:
+        first = placed[0]
         axis.scatter(
-            [placed[0].x],
-            [placed[0].y],
+            [first.x],
+            [first.y],
             s=90,
             marker="*",
             c="#d7263d",
             ec="black",
             lw=0.5,
             zorder=5,
-            label="nearest match",
+            label="first object",
         )
+        if first.covariance is not None and first.x is not None and first.y is not None:
+            long, short, bearing = ellipse(first.covariance)
+            axis.add_patch(
+                Ellipse(
+                    (first.x, first.y),
+                    2 * long,
+                    2 * short,
+                    angle=90 - bearing,
+                    fill=False,
+                    ec="#d7263d",
+                    lw=1.2,
+                )
+            )
     xs = [p.x for p in positions] + [m.x for m in placed if m.x is not None]
     ys = [p.y for p in positions] + [m.y for m in placed if m.y is not None]
     middle = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2

@@ -1,10 +1,13 @@
 """A flight: thermal images with what the aircraft knew of itself, as a folder, an image sequence or a video.
 
 ==================  ===========================================================================================
+images with EXIF    a folder of DJI's or FLIR's radiometric JPEGs, or of others that say position, altitude
+                    above take-off, heading, pitch and focal length in EXIF or XMP
 manifest            a folder with ``frames.parquet`` or ``.csv`` (or the file itself) with the column ``tir``
 image sequence      a folder of images and a table ``flight.csv``, one row per image, named in column ``file``
-video               a file, and a table ``NAME.csv`` beside it with the column ``frame``, counted from 0; 16-bit
-                    gray video (FFV1, say) stays 16-bit
+video               a file, and a table ``NAME.csv`` beside it with the column ``frame``, counted from 0, or
+                    DJI's subtitles ``NAME.SRT``; of these a frame a second is taken; 16-bit gray
+                    video (FFV1, say) stays 16-bit
 ==================  ===========================================================================================
 
 Each table has ``lat`` and ``lon`` in degrees (rough: a few tens of meters may be wrong), ``altitude`` in meters
@@ -15,29 +18,60 @@ down, without the column), ``focal`` in pixels, and ``units`` of thermal pixels 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..bands import Units, parse_units, to_kelvin
-from ..data.reader import FrameReader
-from ..datasets.check import usable_frames
+from ..bands import Units, to_kelvin
 from ..errors import CrossbandError
-from ..frames import MANIFESTS, Frames, find_manifest, leaves_folder
+from ..frames import Frames, find_manifest
 from ..io import IMAGE_SUFFIXES, Image
-from ..io.exif import read_exif
 from ..io.video import read_video
+from ..progress import note
+from .flight_checks import mend
+from .flight_files import NEEDED, images_with_exif, kept_where, manifest, numbered_images, video
+from .flight_log import join_log
 from .projection import Pose
 from .semantic_map import SemanticMap
+from .terrain import above_ground, read_terrain
 
-__all__ = ["VIDEO_SUFFIXES", "Flight", "open_flight", "poses_of", "read_video", "with_rough_positions"]
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "Beside",
+    "Flight",
+    "open_flight",
+    "poses_of",
+    "read_video",
+    "with_rough_positions",
+]
 
 VIDEO_SUFFIXES = frozenset({".avi", ".mkv", ".mp4", ".mov", ".m4v", ".ts", ".mpg"})
-_NEEDED = ("lat", "lon", "altitude", "heading", "focal")
-_LARGEST_TABLE = 1 << 28
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is known of a flight beside its own files.
+
+    Attributes:
+        log: a CSV table or GPX track of the aircraft, joined by time.
+        clock: seconds to add to the frames' times to get the log's; found where ``None``.
+        terrain: an elevation raster; the ground is flat without.
+        lens: distortion as OpenCV has it: k1, k2, p1, p2 and perhaps k3.
+    """
+
+    log: str | Path | None = None
+    clock: float | None = None
+    terrain: str | Path | None = None
+    lens: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.clock is not None and self.log is None:
+            raise CrossbandError("a clock's offset is for a log; give one", parameter="clock")
+        if self.lens is not None and not (len(self.lens) in (4, 5) and np.isfinite(self.lens).all()):
+            raise CrossbandError("a lens is four or five numbers: k1, k2, p1, p2 and k3", parameter="lens")
 
 
 @dataclass(frozen=True)
@@ -65,19 +99,36 @@ class Flight:
         """The frames' names."""
         return self.table["frame"].tolist()
 
+    def sequences(self) -> list[list[int]]:
+        """Return the rows of each part, in order; without the column ``sequence`` all are one."""
+        parts = self.table["sequence"].fillna("").astype(str) if "sequence" in self.table else None
+        names = np.full(len(self), "") if parts is None else parts.to_numpy()
+        return [np.flatnonzero(names == part).tolist() for part in dict.fromkeys(names.tolist())]
+
+    def meters_a_pixel(self, row: int) -> float:
+        """Return what a pixel in the middle of a frame shows of the ground, across the view."""
+        given = self.table.iloc[row]
+        away = float(given["altitude"]) / max(np.sin(np.radians(-float(given["pitch"]))), 0.2)
+        return away / float(given["focal"])
+
+    @property
+    def thermometric(self) -> bool:
+        """Whether the thermal images say temperatures: by the table, or else by the first such file itself."""
+        counts = np.flatnonzero((self.table["units"] == Units.COUNTS).to_numpy(bool))
+        return not len(counts) or self.pixels(int(counts[0]))[1] is not Units.COUNTS
+
     def pixels(self, row: int) -> tuple[np.ndarray, Units]:
         """Return thermal pixels ``(H, W)`` as the file holds them, and their units."""
         image = self.reader(row)
         return image.pixels if image.pixels.ndim == 2 else image.pixels[..., 0], image.units
 
     def need_temperatures(self) -> None:
-        """Check that the thermal images say temperatures: by the table, or else by the first such file itself.
+        """Check that the thermal images say temperatures.
 
         Raises:
             CrossbandError: they are counts, which have none.
         """
-        counts = np.flatnonzero((self.table["units"] == Units.COUNTS).to_numpy(bool))
-        if len(counts) and self.pixels(int(counts[0]))[1] is Units.COUNTS:
+        if not self.thermometric:
             raise CrossbandError(
                 f"the flight {self.source} is in counts, which have no temperature to compare objects by; "
                 "write centikelvin, kelvin or celsius into the column units of its table (tir_units in a "
@@ -104,26 +155,35 @@ class Flight:
         return _pose(self.table.iloc[row], ground, size)
 
 
-def open_flight(path: str | Path, where: dict[str, list[str]] | None = None) -> Flight:
+def open_flight(
+    path: str | Path, where: dict[str, list[str]] | None = None, beside: Beside | None = None
+) -> Flight:
     """Open a flight; see the module's table for what it may be.
+
+    Frames without a position, and those that look at the horizon, are left out, and positions that jump are
+    mended; each is said.
 
     Args:
         path: a folder, a manifest, or a video.
         where: column -> values that are kept, as in ``{"sequence": ["flight001"]}``.
+        beside: a log, a lens, the terrain.
 
     Raises:
         CrossbandError: nothing of that kind, or without the metadata that it needs.
     """
-    path = Path(path)
+    path, beside = Path(path), beside or Beside()
     if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
-        return _video_flight(path, where)
+        return _made(*video(path), where, beside)
     if path.is_dir() and (path / "flight.csv").is_file():
-        return _sequence_flight(path, where)
-    manifest = find_manifest(path) if path.is_dir() else path
-    if manifest is not None and manifest.is_file() and manifest.suffix in (".parquet", ".csv"):
-        return _manifest_flight(manifest, where)
+        return _made(*numbered_images(path), where, beside)
+    listed = find_manifest(path) if path.is_dir() else path
+    if listed is not None and listed.is_file() and listed.suffix in (".parquet", ".csv"):
+        return _made(*manifest(listed, where), where, beside)
     if path.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
-        return _exif_flight(path, where)
+        return _made(*images_with_exif(path, beside.log is not None), where, beside)
+    videos = sorted(f for f in path.iterdir() if f.suffix.lower() in VIDEO_SUFFIXES) if path.is_dir() else []
+    if len(videos) == 1:
+        return _made(*video(videos[0]), where, beside)
     raise CrossbandError(
         f"no flight at {path}: a folder with frames.parquet or flight.csv, or a video "
         f"({', '.join(sorted(VIDEO_SUFFIXES))}), is expected"
@@ -180,20 +240,33 @@ def _pose(row: pd.Series, ground: SemanticMap, size: tuple[int, int]) -> Pose:
 
 
 def _with_metadata(table: pd.DataFrame, where: Path) -> pd.DataFrame:
-    lacking = [name for name in _NEEDED if name not in table or not table[name].notna().all()]
-    if lacking:
+    """The table with numbers where numbers belong; frames that lack one are left out, if they are few."""
+    whole = [name for name in NEEDED if name in table]
+    complete = table[whole].notna().all(axis=1).to_numpy(bool) if len(whole) == len(NEEDED) else np.zeros(0)
+    if not len(complete) or complete.mean() < 0.5:
+        lacking = [name for name in NEEDED if name not in table or not table[name].notna().all()]
         raise CrossbandError(
             f"the flight {where} has no metadata {', '.join(lacking)} for every frame; each needs "
-            f"{', '.join(_NEEDED)}"
+            f"{', '.join(NEEDED)}"
         )
-    table = table.copy()
+    if not complete.all():
+        bare = table[~complete]
+        lacking = [name for name in NEEDED if not bare[name].notna().all()]
+        note(f"{len(bare)} of {len(table)} frames of {where} have no {', '.join(lacking)}, and are left out")
+    table = table[complete].copy()
     if "pitch" not in table:
         table["pitch"] = -90.0
-    for name in (*_NEEDED, "pitch"):
+    for name in (*NEEDED, "pitch"):
         values = pd.to_numeric(table[name], errors="coerce").astype(float)
         if not np.isfinite(values).all():
             raise CrossbandError(f"the flight {where} has a {name} that is not a number")
         table[name] = values
+    high = (table["altitude"] > 0).to_numpy(bool)
+    if high.any() and not high.all():
+        note(
+            f"{int((~high).sum())} of {len(table)} frames of {where} were taken on the ground, and are left out"
+        )
+        table = table[high]
     if not ((table["altitude"] > 0) & (table["focal"] > 0) & (table["pitch"].abs() <= 90)).all():
         raise CrossbandError(
             f"the flight {where} has an altitude or focal length that is not above 0, or a pitch beyond 90 "
@@ -203,145 +276,54 @@ def _with_metadata(table: pd.DataFrame, where: Path) -> pd.DataFrame:
 
 
 def _made(
-    table: pd.DataFrame, source: Path, reader: Callable[[int], Image], where: dict[str, list[str]] | None
+    table: pd.DataFrame,
+    source: Path,
+    reader: Callable[[int], Image],
+    where: dict[str, list[str]] | None,
+    beside: Beside,
 ) -> Flight:
-    table = _with_metadata(table.reset_index(drop=True), source)
-    rows = _rows_where(table, source, where)
-    part = table.iloc[rows].reset_index(drop=True)
-    text = part.to_csv(index=False, float_format="%.9g")
+    """A flight of what was read: restricted, joined to its log, checked and mended."""
+    table = table.reset_index(drop=True)  # the index names the image, whatever is left out
+    table = table[kept_where(table, source, where)]
+    if beside.log is not None:
+        rows = table.index.to_numpy()
+        table = join_log(table, beside.log, beside.clock, lambda row: _plane(reader(int(rows[row])).pixels))
+    table = mend(_with_metadata(table, source), source)
+    if beside.terrain is not None:
+        table = above_ground(table, read_terrain(beside.terrain), source)
+    rows = table.index.to_numpy()
+    table = table.reset_index(drop=True)
+    text = table.to_csv(index=False, float_format="%.9g") + repr(beside.lens)
     digest = hashlib.sha256(f"{source.resolve()}\n{text}".encode(errors="surrogateescape")).hexdigest()
-    return Flight(part, source, lambda row: reader(int(rows[row])), digest)
+    if beside.lens is None:
+        return Flight(table, source, lambda row: reader(int(rows[row])), digest)
+    lens, focal = tuple(beside.lens), table["focal"].to_numpy(float)
+
+    def straight(row: int) -> Image:
+        image = reader(int(rows[row]))
+        return replace(image, pixels=undistorted(_plane(image.pixels), float(focal[row]), lens))
+
+    return Flight(table, source, straight, digest)
 
 
-def _rows_where(table: pd.DataFrame, source: Path, where: dict[str, list[str]] | None) -> np.ndarray:
-    """The rows that conditions keep."""
-    kept = np.ones(len(table), bool)
-    for column, values in (where or {}).items():
-        if column not in table:
-            raise CrossbandError(f"the flight {source} has no column {column!r}")
-        kept &= table[column].isin(values).to_numpy(bool)
-    if not kept.any():
-        raise CrossbandError(
-            f"no frames of the flight {source} are left" + (f" where {where}" if where else "")
-        )
-    return np.flatnonzero(kept)
+def undistorted(pixels: np.ndarray, focal: float, lens: Sequence[float]) -> np.ndarray:
+    """Straighten what a lens has bent, of the pixels' type; what it did not show is 0.
+
+    Args:
+        pixels: ``(H, W)``.
+        focal: pixels.
+        lens: k1, k2, p1, p2 and perhaps k3, as OpenCV has them, about the middle of the image.
+    """
+    import cv2
+
+    height, width = pixels.shape
+    camera = np.array([[focal, 0, width / 2 - 0.5], [0, focal, height / 2 - 0.5], [0, 0, 1]])
+    maps = cv2.initUndistortRectifyMap(
+        camera, np.array(lens, float), np.eye(3), camera, (width, height), cv2.CV_32FC1
+    )
+    return cv2.remap(pixels, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _manifest_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
-    frames = Frames.read(path)
-    if not frames.has("tir"):
-        raise CrossbandError(f"the flight {path} has no thermal images; its column tir names them")
-    frames = frames.select(frames.table["tir"].notna().to_numpy(bool))
-    frames = frames.select(_rows_where(frames.table, path, where))
-    frames = usable_frames(frames, ["tir"])
-    reader = FrameReader(frames)
-    table = frames.table.copy()
-    table["units"] = [units or "counts" for units in frames.units()]
-    source = path.parent if path.name in MANIFESTS else path
-    return _made(table, source, lambda row: reader.image(row, "tir"), where)
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    if path.stat().st_size > _LARGEST_TABLE:
-        raise CrossbandError(f"{path} is larger than {_LARGEST_TABLE >> 20} MB; split the flight")
-    try:
-        return pd.read_csv(path, dtype={"file": "string", "units": "string", "sequence": "string"})
-    except (ValueError, UnicodeDecodeError, OverflowError) as error:
-        raise CrossbandError(f"{path} is not a table: {' '.join(str(error).split())[:100]}") from None
-
-
-def _with_units(table: pd.DataFrame) -> pd.DataFrame:
-    units = table["units"].fillna("counts") if "units" in table else "counts"
-    return table.assign(units=units)
-
-
-def _with_exif(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """The table, with what it lacks from the images' own EXIF and XMP where all of them say it."""
-    lacking = [name for name in (*_NEEDED, "pitch") if name not in table]
-    if "file" not in table or not lacking or not len(table):
-        return table
-    told = [{} if leaves_folder(str(name)) else read_exif(folder / str(name)) for name in table["file"]]
-    table = table.copy()
-    for name in lacking:
-        values = [said.get(name) for said in told]
-        if None not in values:
-            table[name] = values
-    return table
-
-
-def _sequence_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight:
-    table = _with_exif(_with_units(_read_table(folder / "flight.csv")), folder)
-    if "file" not in table or table["file"].isna().any():
-        raise CrossbandError(f"{folder / 'flight.csv'} has rows without a file; fill its column 'file'")
-    for name in table["file"]:
-        if leaves_folder(name):
-            raise CrossbandError(f"images must stay inside the flight's folder; flight.csv has {name!r}")
-    table["frame"] = [Path(name).with_suffix("").as_posix() for name in table["file"]]
-    return _files_flight(table, folder, where)
-
-
-def _exif_flight(folder: Path, where: dict[str, list[str]] | None) -> Flight:
-    """A folder of images that say themselves where they were taken (EXIF, and DJI's XMP)."""
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    told = [read_exif(file) for file in files]
-    rows = [{"file": file.name, "units": "counts", **said} for file, said in zip(files, told, strict=True)]
-    table = pd.DataFrame(rows)
-    table["frame"] = [file.stem for file in files]
-    lacking = [name for name in _NEEDED if name not in table or not table[name].notna().all()]
-    if lacking:
-        raise CrossbandError(
-            f"the images of {folder} do not all say {', '.join(lacking)} in EXIF or XMP; write "
-            f"{folder / 'flight.csv'} with the columns file, {', '.join(_NEEDED)}"
-        )
-    return _files_flight(table, folder, where)
-
-
-def _files_flight(table: pd.DataFrame, folder: Path, where: dict[str, list[str]] | None) -> Flight:
-    """The flight of a table whose column ``file`` names the images."""
-    table = table.iloc[_rows_where(table, folder, where)].reset_index(drop=True)
-    images = table[["frame"]].assign(tir=table["file"], tir_units=table["units"])
-    frames = usable_frames(Frames(images.astype("string"), folder), ["tir"])
-    table = table[table["frame"].isin(frames.names)].reset_index(drop=True)
-    reader = FrameReader(frames)
-    return _made(table, folder, lambda row: reader.image(row, "tir"), where)
-
-
-def _video_flight(path: Path, where: dict[str, list[str]] | None) -> Flight:
-    beside = path.with_suffix(".csv")
-    if not beside.is_file():
-        raise CrossbandError(
-            f"the video {path} has no metadata; write {beside.name} beside it with the columns frame, "
-            f"{', '.join(_NEEDED)}"
-        )
-    table = _with_units(_read_table(beside))
-    if "frame" not in table or not pd.api.types.is_integer_dtype(table["frame"]) or (table["frame"] < 0).any():
-        raise CrossbandError(f"{beside} does not number the frames; its column 'frame' holds integers from 0")
-    numbers = table["frame"].to_numpy()
-    table["frame"] = [f"{number:06d}" for number in numbers]
-    source = _Video(path)
-    units = [parse_units(name) for name in table["units"]]
-    return _made(table, path, lambda row: Image(source.frame(int(numbers[row])), units[row]), where)
-
-
-class _Video:
-    """Frames of a video by number; going forward costs nothing, going back starts again."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._frames: Iterator[np.ndarray] = iter(())
-        self._next = 0
-        self._last: tuple[int, np.ndarray] | None = None
-
-    def frame(self, number: int) -> np.ndarray:
-        if self._last is not None and self._last[0] == number:
-            return self._last[1]
-        if number < self._next or self._last is None:
-            self._frames, self._next = read_video(self._path), 0
-        for pixels in self._frames:
-            self._next += 1
-            if self._next == number + 1:
-                self._last = number, pixels
-                return pixels
-        raise CrossbandError(
-            f"the video {self._path} has {self._next} frames, its table asks for number {number}; fix the table"
-        )
+def _plane(pixels: np.ndarray) -> np.ndarray:
+    """One channel of an image."""
+    return pixels if pixels.ndim == 2 else pixels[..., 0]

@@ -9,7 +9,7 @@ and parts nothing, and is added at the end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -42,6 +42,10 @@ class GroundObject:
     covariance: np.ndarray
     score: float
     seen: tuple[tuple[int, int], ...]
+
+    def renumbered(self, rows: Sequence[int]) -> GroundObject:
+        """Return the same object, seen in frames that have other numbers."""
+        return replace(self, seen=tuple((rows[frame], number) for frame, number in self.seen))
 
 
 @dataclass

@@ -9,7 +9,7 @@ from ..errors import need_package
 from ..files import make_folder
 from ..progress import says_once
 from ..results import Rows
-from .flight import open_flight
+from .flight import Beside, open_flight
 from .networks import Networks
 from .semantic_map import read_map
 from .sequence_stage import RADIUS, locate_flight
@@ -28,6 +28,10 @@ def localize(
     *,
     radius: float | None = None,
     where: Mapping[str, Sequence[str]] | None = None,
+    log: str | Path | None = None,
+    clock: float | None = None,
+    terrain: str | Path | None = None,
+    lens: Sequence[float] | None = None,
     device: str = "cpu",
 ) -> Rows[Position]:
     """Find where each frame of a thermal flight was taken, from what the map says of the ground.
@@ -43,6 +47,10 @@ def localize(
         out: the folder of ``positions.jsonl``; started again, it goes on.
         radius: meters searched around each rough position; the network's own, or 60, where ``None``.
         where: column of the flight's table -> values that are kept.
+        log: a CSV table or GPX track of the aircraft, joined by time.
+        clock: seconds to add to the frames' times to get the log's; found where ``None``.
+        terrain: an elevation raster (GeoTIFF, meters); the ground is flat without.
+        lens: distortion as OpenCV has it: k1, k2, p1, p2 and perhaps k3.
         device: ``cpu``, ``cuda`` or ``auto``.
 
     Returns:
@@ -53,7 +61,11 @@ def localize(
     """
     networks, folder = Networks(None if models is None else Path(models), device), make_folder(out)
     networks.load("labeler", *(() if models is None else ("locator",)))
-    frames = open_flight(flight, {name: list(kept) for name, kept in where.items()} if where else None)
+    frames = open_flight(
+        flight,
+        {name: list(kept) for name, kept in where.items()} if where else None,
+        Beside(log, clock, terrain, lens),
+    )
     ground = read_map(map)
     if models is None:
         need_package("cv2", "measuring the motion between frames", "uav")

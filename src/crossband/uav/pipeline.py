@@ -1,136 +1,86 @@
-"""From a color photograph to the object in the thermal flight, on the map: the chain of figure 1.
+"""From a color photograph to the object in the thermal flight, on the map.
 
-"Object Re-identification Using Multimodal Aerial Imagery and Conditional Adversarial Networks" (ISPRS Archives
-XLIV-2/W1-2021): translate the photograph, localize the frames, align the map's labeling, detect objects with
-it, and compare each with the photograph. Each stage leaves its file in the output folder; see :mod:`.stages`.
+Two ways lead there, and both answer with ranked objects on the ground:
+
+- ``objects``, by the packaged networks: the frames are localized together, their boxes described and joined to
+  objects, and these compared with the photograph; see :mod:`.object_ranking`.
+- ``equation1``, the chain of figure 1 of "Object Re-identification Using Multimodal Aerial Imagery and
+  Conditional Adversarial Networks" (ISPRS Archives XLIV-2/W1-2021), by a folder of networks: translate the
+  photograph, localize each frame, align the map's labeling, detect objects with it, and compare each box with
+  the photograph.
+
+Each stage leaves its file in the output folder; see :mod:`.stages`, :mod:`.sequence_stage` and
+:mod:`.object_stage`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 import numpy as np
-import pandas as pd
+import torch
 
 from ..data.preprocess import four_numbers
-from ..errors import CrossbandError, need_package
-from ..files import make_folder, write_file
-from ..progress import printable, track
-from ..results import Result
-from .flight import Flight, open_flight
+from ..errors import CrossbandError, need_package, unknown_name
+from ..files import make_folder
+from ..io.exif import read_exif
+from ..progress import note, track
+from .answer import ObjectMatch, ReidResult, Sighting, write_answer
+from .flight import Beside, Flight, open_flight
 from .match import bhattacharyya, combined, mser_distance, object_crop, signature
-from .networks import Detector, Networks
+from .networks import Networks
+from .object_descriptor import ObjectDescriptor, color_crop, load_object_descriptor
+from .object_ranking import Evidence, RankWeights, length_difference, object_probabilities, similarity
+from .object_stage import FlightObjects, describe, join, object_length
 from .semantic_map import SemanticMap, read_map
+from .sequence_stage import RADIUS, given_positions, locate_flight, plane_of
 from .stages import Position, align, detect, localize
-from .translate import Thermal, read_photograph, translate_photograph
+from .translate import Photograph, Thermal, read_photograph, translate_photograph
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+__all__ = ["METHODS", "Searched", "box_distances", "compare", "parse_box", "photograph_vectors", "reid"]
 
-__all__ = ["ObjectMatch", "ReidResult", "geojson", "kml", "match", "reid"]
+METHODS = ("objects", "equation1")
+_THERE = 0.5  # probability
 
-
-@dataclass(frozen=True)
-class ObjectMatch:
-    """An object of the flight.
-
-    Attributes:
-        rank: 1 is the nearest.
-        frame: where it is seen.
-        box: left, top, right, bottom in pixels of the frame.
-        kind: its class.
-        score: of the detection.
-        distance: to the photograph, equation (1), 0 to 1.
-        lat, lon: of the object, degrees; ``None`` where its ray meets no ground.
-        x, y: meters east and north of the map's corner.
-        confidence: of the frame's position, 0 to 1.
-    """
-
-    rank: int
-    frame: str
-    box: tuple[float, float, float, float]
-    kind: str
-    score: float
-    distance: float
-    lat: float | None
-    lon: float | None
-    x: float | None
-    y: float | None
-    confidence: float
-
-
-@dataclass(frozen=True, repr=False)
-class ReidResult(Result):
-    """What the chain found.
-
-    Attributes:
-        there: whether the nearest object is near enough to be the one.
-        threshold: the distance that decides it, calibrated on val.
-        beta: of equation (1), likewise.
-        matches: the nearest objects, nearest first.
-        n_objects: that were compared.
-        n_frames: of the flight.
-        ambient: of the flight, kelvin.
-    """
-
-    there: bool
-    threshold: float
-    beta: float
-    matches: list[ObjectMatch]
-    n_objects: int
-    n_frames: int
-    ambient: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a plain mapping."""
-        return {"crossband": "thermal-reid-1", **super().to_dict()}
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return one row per match."""
-        columns = list(ObjectMatch.__dataclass_fields__)
-        return pd.DataFrame([asdict(one) for one in self.matches], columns=columns)
-
-    def plot(self) -> Figure:
-        """Draw the distance of each match, and the threshold below which it may be the object."""
-        from ..reports.result_plots import plot_distances
-
-        return plot_distances(self.to_pandas(), self.threshold)
+FINEST = 0.09
+"""Meters a pixel shows, at most, in what the packaged detector is given: about what it has learned from."""
 
 
 def reid(
     photo: str | Path,
     flight: str | Path,
-    map: str | Path,
-    models: str | Path,
-    out: str | Path,
+    map: str | Path | None = None,
+    models: str | Path | None = None,
+    out: str | Path = "uav",
     *,
+    method: str | None = None,
     box: Sequence[float] | None = None,
     k: int = 20,
     radius: float | None = None,
     where: dict[str, list[str]] | None = None,
+    beside: Beside | None = None,
     device: str = "cpu",
 ) -> ReidResult:
     """Find the object of a photograph in a thermal flight.
 
-    Writes below ``out``: ``probe.png`` (16-bit centikelvin), the files of the stages, ``matches.json``,
-    ``matches.geojson``, ``matches.kml`` and ``matches.jpg``. Started again, it resumes; another photograph
-    over the same flight takes what is there.
+    Writes below ``out``: the files of the stages, ``matches.json``, ``.geojson``, ``.kml``, ``.csv`` and
+    ``.jpg``, and the page ``report.html``; by equation (1) also ``probe.png`` (16-bit centikelvin). Started
+    again, it resumes; another photograph over the same flight takes what is there.
 
     Args:
         photo: color.
         flight: see :mod:`.flight`.
-        map: see :func:`.semantic_map.read_map`.
-        models: see :mod:`.networks`.
+        map: see :func:`.semantic_map.read_map`; without one, positions are those of the flight's table.
+        models: see :mod:`.networks`; with them the paper's way is gone.
         out: the folder.
+        method: of :data:`METHODS`; ``equation1`` where there are models, else ``objects``.
         box: left, top, right, bottom of the object in the photograph, pixels.
-        k: how many matches.
+        k: how many objects.
         radius: meters searched around each rough position.
         where: column of the flight's table -> values that are kept.
+        beside: a log, a lens, the terrain.
         device: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
@@ -139,11 +89,163 @@ def reid(
     need_package("cv2", "re-identification in a flight", "uav")
     if k < 1:
         raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
+    how = method or ("objects" if models is None else "equation1")
+    if how not in METHODS:
+        raise unknown_name("method", how, METHODS, parameter="method")
     photograph, folder = read_photograph(photo, box), make_folder(out)
-    networks = Networks(Path(models), device)
-    networks.load()
+    networks = Networks(None if models is None else Path(models), device)
+    if how == "equation1":
+        if map is None:
+            raise CrossbandError("the method equation1 localizes by a map; give one", parameter="map")
+        networks.load()
+    else:
+        networks.load("detector", *(() if map is None else ("labeler",)))
+    frames, ground = open_flight(flight, where, beside), None if map is None else read_map(map)
+    if how == "equation1" and ground is not None:
+        searched = _by_equation(photograph, frames, ground, networks, folder, k, radius)
+    else:
+        searched = _by_objects(
+            photograph, _length(photo, photograph), frames, ground, networks, folder, k, radius
+        )
+    write_answer(folder, searched.result)
+    from .figure import save_reid
+    from .flight_page import write_page
+
+    save_reid(folder / "matches.jpg", searched)
+    write_page(folder, searched)
+    return searched.result
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What was searched and found, as its pictures need it.
+
+    Attributes:
+        photograph: what was asked for.
+        thermal: its translation, by equation (1).
+        flight: what was searched.
+        ground: the map; a single unknown pixel where none was given.
+        positions: of the frames.
+        result: what was found.
+    """
+
+    photograph: Photograph
+    thermal: Thermal | None
+    flight: Flight
+    ground: SemanticMap
+    positions: list[Position]
+    result: ReidResult
+
+
+def _by_objects(
+    photograph: Photograph,
+    length: float | None,
+    frames: Flight,
+    ground: SemanticMap | None,
+    networks: Networks,
+    folder: Path,
+    k: int,
+    radius: float | None,
+) -> Searched:
+    """Search by the packaged networks; ``length`` is the object's in meters, where the photograph tells."""
+    detector, descriptor, weights = (
+        networks.detector,
+        load_object_descriptor(networks.device),
+        RankWeights.read(),
+    )
+    if detector.network.semantics:
+        raise CrossbandError(
+            "this detector reads the map's labeling, which only the method equation1 makes", parameter="method"
+        )
+    if ground is None:
+        note("no map was given: positions are those of the flight's own table, some ten meters off")
+        ground = plane_of(frames)
+        positions = given_positions(frames, ground, folder)
+    else:
+        positions = locate_flight(frames, ground, networks.labeler, folder, radius or RADIUS)
+    found = detect(frames, detector, folder, finest=FINEST)
+    described = describe(frames, found, descriptor, folder)
+    objects = join(frames, ground, positions, found, [one.size for one in described])
+    if weights.made_by != (detector.digest, descriptor.digest):
+        note("probabilities were calibrated with other networks than these: take them for an order only")
+    asked = photograph_vectors(photograph, descriptor, weights)
+    distances, evidence = compare(objects, [one.vectors for one in described], asked, length, descriptor)
+    probabilities, there = object_probabilities(evidence, weights)
+    matches = [
+        _match(rank, number, frames, ground, positions, objects, distances, detector.classes, probabilities)
+        for rank, number in enumerate(np.argsort(-probabilities, kind="stable")[:k].tolist(), start=1)
+    ]
+    ambient = frames.ambient() if frames.thermometric else None
+    result = ReidResult(
+        there >= _THERE, _THERE, None, matches, len(objects.objects), len(frames), ambient, "objects", there
+    )
+    return Searched(photograph, None, frames, ground, positions, result)
+
+
+def photograph_vectors(
+    photograph: Photograph, descriptor: ObjectDescriptor, weights: RankWeights
+) -> np.ndarray:
+    """Describe the object of a photograph, turned by quarters: unit vectors ``(4, d)``."""
+    crop = color_crop(photograph.pixels, photograph.box, descriptor.size)
+    vectors = descriptor(torch.cat([torch.rot90(crop, turns, (-2, -1)) for turns in range(4)]))
+    if descriptor.across or not weights.color_mean:
+        return vectors
+    return _unit(vectors - np.array(weights.color_mean, np.float32))
+
+
+def compare(
+    objects: FlightObjects,
+    vectors: list[np.ndarray],
+    asked: np.ndarray,
+    length: float | None,
+    descriptor: ObjectDescriptor,
+) -> tuple[list[np.ndarray], Evidence]:
+    """Compare the objects of a flight with a photograph.
+
+    Args:
+        objects: of :func:`.object_stage.join`.
+        vectors: of each frame's boxes, ``(n, d)``.
+        asked: of :func:`photograph_vectors`.
+        length: of the photograph's object, meters, or ``None``.
+        descriptor: whose vectors they are.
+
+    Returns:
+        the distances of each frame's boxes, and what is known of the objects.
+    """
+    if not descriptor.across and any(len(one) for one in vectors):
+        mean = np.concatenate([one for one in vectors if len(one)]).mean(0)
+        vectors = [_unit(one - mean) if len(one) else one for one in vectors]
+    distances = [1 - (one @ asked.T).max(1) if len(one) else np.zeros(0) for one in vectors]
+    alike = similarity(asked, [np.stack([vectors[row][n] for row, n in one.seen]) for one in objects.objects])
+    score = np.array([one.score for one in objects.objects])
+    seen = np.array([len(one.seen) for one in objects.objects], float)
+    return distances, Evidence(alike, score, length_difference(objects.lengths(), length), seen)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+
+def _length(photo: str | Path, photograph: Photograph) -> float | None:
+    """The length in meters of an object photographed straight from above, where the file says from how high."""
+    told = read_exif(photo)
+    if not {"altitude", "focal"} <= set(told) or told["altitude"] <= 0 or abs(told.get("pitch", -90) + 90) > 20:
+        return None
+    left, top, right, bottom = photograph.box
+    return float(max(right - left, bottom - top) / told["focal"] * told["altitude"])
+
+
+def _by_equation(
+    photograph: Photograph,
+    frames: Flight,
+    ground: SemanticMap,
+    networks: Networks,
+    folder: Path,
+    k: int,
+    radius: float | None,
+) -> Searched:
+    """Search as in the paper; the nearest of an object's boxes is its distance."""
     calibration, (translator, _) = networks.calibration, networks.translator
-    frames, ground = open_flight(flight, where), read_map(map)
     frames.need_temperatures()
     positions = localize(frames, ground, networks.labeler, networks.locator, folder, radius)
     labels = align(frames, ground, positions, folder) if networks.detector.network.semantics else None
@@ -151,16 +253,18 @@ def reid(
     ambient = frames.ambient()
     thermal = translate_photograph(photograph, translator, ambient, _usual_side(found))
     thermal.write(folder / "probe.png")
-    result = match(
-        thermal, frames, found, positions, ground, networks.detector, calibration.beta, calibration.threshold, k
+    distances, sizes = box_distances(thermal, frames, found, calibration.beta)
+    objects = join(frames, ground, positions, found, sizes)
+    nearest = np.array([min(distances[row][n] for row, n in one.seen) for one in objects.objects])
+    matches = [
+        _match(rank, number, frames, ground, positions, objects, distances, networks.detector.classes)
+        for rank, number in enumerate(np.argsort(nearest, kind="stable")[:k].tolist(), start=1)
+    ]
+    there = bool(matches) and matches[0].distance <= calibration.threshold
+    result = ReidResult(
+        there, calibration.threshold, calibration.beta, matches, len(objects.objects), len(frames), ambient
     )
-    write_file(folder / "matches.json", json.dumps(result.to_dict(), indent=1))
-    write_file(folder / "matches.geojson", json.dumps(geojson(result), indent=1))
-    write_file(folder / "matches.kml", kml(result))
-    from .figure import save_reid
-
-    save_reid(folder / "matches.jpg", photograph, thermal, frames, ground, positions, result)
-    return result
+    return Searched(photograph, thermal, frames, ground, positions, result)
 
 
 def _usual_side(found: list[np.ndarray]) -> float | None:
@@ -171,119 +275,83 @@ def _usual_side(found: list[np.ndarray]) -> float | None:
     return 1.5 * float(np.median(np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])))
 
 
-def match(
-    thermal: Thermal,
-    flight: Flight,
-    found: list[np.ndarray],
-    positions: list[Position],
-    ground: SemanticMap,
-    detector: Detector,
-    beta: float,
-    threshold: float,
-    k: int = 20,
-) -> ReidResult:
-    """Compare a translated photograph with all detections of a flight.
+def box_distances(
+    thermal: Thermal, flight: Flight, found: list[np.ndarray], beta: float
+) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
+    """Compare a translated photograph with all boxes of a flight by equation (1).
 
     Args:
         thermal: of :func:`.translate.translate`.
         flight: radiometric.
         found: of :func:`.stages.detect`.
-        positions: of :func:`.stages.localize`.
-        ground: the map.
-        detector: whose classes they are.
         beta: of equation (1).
-        threshold: distance beyond which nothing is the object.
-        k: how many matches are kept.
+
+    Returns:
+        the distances of each frame's boxes, and the frames' (height, width).
 
     Raises:
         CrossbandError: a flight in counts, which has no temperatures.
     """
     probe = signature(object_crop(thermal.kelvin, thermal.box), thermal.ambient)
-    rows: list[tuple[float, int, np.ndarray]] = []
+    distances, sizes = [], []
     for row, boxes in track(list(enumerate(found)), len(found), "matching", "frames"):
-        kelvin = flight.kelvin(row) if len(boxes) else None
-        for one in boxes if kelvin is not None else ():
-            assert kelvin is not None
-            other = signature(object_crop(kelvin, one[:4]), thermal.ambient)
-            parts = bhattacharyya(probe.histogram, other.histogram), mser_distance(probe.regions, other.regions)
-            rows.append((float(combined(np.asarray(parts[0]), np.asarray(parts[1]), beta)), row, one))
-    rows.sort(key=lambda item: item[0])
-    matches = [
-        _object(rank, distance, row, one, flight, positions[row], ground, detector.classes)
-        for rank, (distance, row, one) in enumerate(rows[:k], start=1)
-    ]
-    there = bool(matches) and matches[0].distance <= threshold
-    return ReidResult(there, threshold, beta, matches, len(rows), len(flight), thermal.ambient)
+        kelvin = flight.kelvin(row)
+        sizes.append((kelvin.shape[0], kelvin.shape[1]))
+        others = [signature(object_crop(kelvin, one[:4]), thermal.ambient) for one in boxes]
+        heat = np.array([float(bhattacharyya(probe.histogram, other.histogram)) for other in others])
+        regions = np.array([mser_distance(probe.regions, other.regions) for other in others])
+        distances.append(combined(heat, regions, beta))
+    return distances, sizes
 
 
-def _object(
+def _match(
     rank: int,
-    distance: float,
-    row: int,
-    one: np.ndarray,
+    number: int,
     flight: Flight,
-    position: Position,
     ground: SemanticMap,
+    positions: list[Position],
+    objects: FlightObjects,
+    distances: list[np.ndarray],
     classes: list[str],
+    probabilities: np.ndarray | None = None,
 ) -> ObjectMatch:
-    height, width = flight.pixels(row)[0].shape
-    pose = flight.pose(row, ground, (height, width)).moved(position.x, position.y)
-    x, y = (float(v) for v in pose.to_ground((one[0] + one[2]) / 2, (one[1] + one[3]) / 2))
-    known = bool(np.isfinite(x) and np.isfinite(y))
-    latitude, longitude = ground.to_geographic(x, y) if known else (None, None)
-    left, top, right, bottom = (float(v) for v in one[:4])
+    """An object as it is answered."""
+    one = objects.objects[number]
+    sightings = tuple(
+        Sighting(
+            flight.names[row],
+            _corners(objects.boxes[row][n]),
+            float(objects.boxes[row][n][4]),
+            float(distances[row][n]),
+        )
+        for row, n in one.seen
+    )
+    best = min(range(len(sightings)), key=lambda i: sightings[i].distance)
+    row, n = one.seen[best]
+    latitude, longitude = ground.to_geographic(one.x, one.y)
+    (east, between), (_, north) = one.covariance.tolist()
     return ObjectMatch(
         rank,
-        flight.names[row],
-        (left, top, right, bottom),
-        classes[int(one[5])],
-        float(one[4]),
-        distance,
+        sightings[best].frame,
+        sightings[best].box,
+        classes[one.kind],
+        sightings[best].score,
+        sightings[best].distance,
         latitude,
         longitude,
-        x if known else None,
-        y if known else None,
-        position.confidence,
+        one.x,
+        one.y,
+        positions[row].confidence,
+        None if probabilities is None else float(probabilities[number]),
+        [east, between, north],
+        object_length(objects.boxes[row][n], objects.poses[row]),
+        sightings,
     )
 
 
-def geojson(result: ReidResult) -> dict[str, Any]:
-    """Return the matches as a GeoJSON FeatureCollection of points (RFC 7946: longitude first)."""
-    features = [
-        {
-            "type": "Feature",
-            "geometry": None if one.lat is None else {"type": "Point", "coordinates": [one.lon, one.lat]},
-            "properties": {
-                "rank": one.rank,
-                "frame": one.frame,
-                "box": list(one.box),
-                "kind": one.kind,
-                "score": one.score,
-                "distance": one.distance,
-                "confidence": one.confidence,
-                "there": one.distance <= result.threshold,
-            },
-        }
-        for one in result.matches
-    ]
-    return {"type": "FeatureCollection", "features": features}
-
-
-def kml(result: ReidResult) -> str:
-    """Return the matches that have a place as KML 2.2, a placemark each, as map applications read it."""
-    root = ElementTree.Element("kml", xmlns="http://www.opengis.net/kml/2.2")
-    document = ElementTree.SubElement(root, "Document")
-    ElementTree.SubElement(document, "name").text = "crossband reid"
-    for one in result.matches:
-        if one.lat is None:
-            continue
-        mark = ElementTree.SubElement(document, "Placemark")
-        ElementTree.SubElement(mark, "name").text = f"{one.rank} {one.kind}"
-        said = f"frame {one.frame}, distance {one.distance:.3f} (at most {result.threshold:.3f} is the one)"
-        ElementTree.SubElement(mark, "description").text = printable(said)
-        point = ElementTree.SubElement(mark, "Point")
-        ElementTree.SubElement(point, "coordinates").text = f"{one.lon:.8f},{one.lat:.8f}"
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
+def _corners(box: np.ndarray) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (float(v) for v in box[:4])
+    return left, top, right, bottom
 
 
 def parse_box(text: str | None) -> tuple[float, float, float, float] | None:

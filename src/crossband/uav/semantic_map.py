@@ -22,6 +22,7 @@ from ..io import MAX_PIXELS, read_image
 from ..io.tiff import is_tiff
 from .ground_classes import GROUND, OBJECT, UNKNOWN, label_table
 from .projection import Pose, sample
+from .street_map import read_street_map
 
 __all__ = ["SemanticMap", "read_map"]
 
@@ -112,10 +113,10 @@ def read_map(path: str | Path, meters: float = 0.5) -> SemanticMap:
 
     Args:
         path: the city's folder ``map`` (or the one it lies in) with ``tiles.json``, or a georeferenced label
-            raster such as GeoTIFF. What a raster's numbers mean is read from ``NAME.json`` beside it,
-            ``{"road": 1, ...}``; without it, from the raster's own category names; else they are those of
-            ``GROUND``.
-        meters: side of a pixel of what a raster is brought to.
+            raster such as GeoTIFF; or an extract of OpenStreetMap as GeoJSON, see :mod:`.street_map`. What a
+            raster's numbers mean is read from ``NAME.json`` beside it, ``{"road": 1, ...}``; without it, from
+            the raster's own category names; else they are those of ``GROUND``.
+        meters: side of a pixel of what a raster or an extract is brought to.
 
     Raises:
         CrossbandError: nothing of that kind is there, no georeference, no known class, or too large.
@@ -131,8 +132,12 @@ def read_map(path: str | Path, meters: float = 0.5) -> SemanticMap:
         raise CrossbandError(f"no map in {path}: tiles.json of crossband simulate, or one GeoTIFF, is expected")
     if not path.is_file():
         raise CrossbandError(
-            f"no map at {path}; give a folder with tiles.json, or a georeferenced label raster"
+            f"no map at {path}; give a folder with tiles.json, a georeferenced label raster, or an extract of "
+            "OpenStreetMap as GeoJSON"
         )
+    if path.suffix.lower() in (".geojson", ".json"):
+        labels, south, west = read_street_map(path, meters)
+        return SemanticMap(labels, meters, south, west)
     return _read_raster(path, meters)
 
 

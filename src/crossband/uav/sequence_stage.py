@@ -19,21 +19,46 @@ import numpy as np
 from ..errors import CrossbandError
 from ..files import make_folder
 from ..io import read_image
-from ..progress import track
+from ..progress import note, track
 from .flight import Flight
+from .ground_classes import UNKNOWN
 from .likelihood import agreement
 from .networks import Labeler
 from .semantic_map import SemanticMap
 from .sequence import Estimate, Motion, ground_motion, locate_sequence
 from .stages import Position, StageFile, label_image, map_digest, write_png
 
-__all__ = ["RADIUS", "label_flight", "locate_flight"]
+__all__ = ["RADIUS", "given_positions", "label_flight", "locate_flight", "plane_of"]
 
 RADIUS = 60.0
 """Meters that are searched around each rough position."""
 
+_AGREES = 7.0
+"""Mean log-likelihood of a frame's best place: 14 by the right map, 3 by another city's (13 frames of a
+city that chose)."""
+
 _DRIFT = 9.0
 """Standard deviation, meters, of the difference of two consecutive rough positions."""
+
+
+def plane_of(flight: Flight) -> SemanticMap:
+    """Return a map that knows nothing, for the meters of a flight without one."""
+    south, west = float(flight.table["lat"].min()), float(flight.table["lon"].min())
+    return SemanticMap(np.full((1, 1), UNKNOWN, np.uint8), 1.0, south, west)
+
+
+def given_positions(flight: Flight, ground: SemanticMap, out: Path) -> list[Position]:
+    """Take the flight's own positions as they are, and write ``positions.jsonl``."""
+    stage = StageFile(
+        out / "positions.jsonl", {"flight": flight.digest, "map": map_digest(ground), "given": True}
+    )
+
+    def work(row: int) -> dict[str, object]:
+        latitude, longitude = (float(flight.table[name].iloc[row]) for name in ("lat", "lon"))
+        x, y = ground.to_meters(latitude, longitude)
+        return asdict(Position(flight.names[row], latitude, longitude, x, y, 0.0, latitude, longitude))
+
+    return [Position(**record) for record in stage.run(flight.names, work)]
 
 
 def label_flight(flight: Flight, labeler: Labeler, out: Path) -> list[Path]:
@@ -78,8 +103,7 @@ def locate_flight(
         ground.to_meters(float(lat), float(lon))
         for lat, lon in zip(flight.table["lat"], flight.table["lon"], strict=True)
     ]
-    for at in rough:  # before anything is computed
-        ground.check_near(*at, radius)
+    _check_over(rough, ground, radius)  # before anything is computed
     labels = label_flight(flight, labeler, out)
     stage = StageFile(
         out / "positions.jsonl",
@@ -114,13 +138,33 @@ def locate_flight(
     return [Position(**record) for record in stage.run(flight.names, work)]
 
 
+def _check_over(rough: list[tuple[float, float]], ground: SemanticMap, radius: float) -> None:
+    """Refuse a map that no frame is over, and say where it ends inside the flight."""
+    width, height = ground.extent
+    east, north = np.array(rough).T
+    beside, above = np.maximum(-east, east - width), np.maximum(-north, north - height)
+    away = np.hypot(beside.clip(min=0), above.clip(min=0))
+    if away.min() > radius:
+        low, high = (ground.latitude, ground.longitude), ground.to_geographic(width, height)
+        given = ground.to_geographic(*rough[int(away.argmin())])
+        raise CrossbandError(
+            f"no frame of the flight is over the map: the nearest, at {given[0]:.6f}, {given[1]:.6f}, is "
+            f"{away.min() / 1000:.1f} km off it; it reaches from {low[0]:.6f}, {low[1]:.6f} to {high[0]:.6f}, "
+            f"{high[1]:.6f}; give the map of that place",
+            parameter="map",
+        )
+    if beyond := int((away > radius).sum()):
+        note(
+            f"the map ends inside the flight: {beyond} of {len(rough)} frames are off it, and are placed by "
+            "how the aircraft moved"
+        )
+
+
 def _estimates(flight: Flight, ground: SemanticMap, labels: list[Path], radius: float) -> dict[int, Estimate]:
     """The positions of all rows, sequence by sequence."""
-    table = flight.table
-    parts = table["sequence"].fillna("").astype(str) if "sequence" in table else np.full(len(table), "")
     found: dict[int, Estimate] = {}
-    for part in dict.fromkeys(parts):
-        rows = np.flatnonzero(np.asarray(parts) == part).tolist()
+    agreed: list[float] = []
+    for rows in flight.sequences():
         seen, motions, before = [], [], None
         for row in track(rows, len(rows), "comparing with the map", "frames"):
             pixels, _ = flight.pixels(row)
@@ -131,4 +175,10 @@ def _estimates(flight: Flight, ground: SemanticMap, labels: list[Path], radius: 
                 motions.append(ground_motion(*before, pixels, pose, known))
             before = (pixels, pose)
         found |= dict(zip(rows, locate_sequence(seen, motions), strict=True))
+        agreed += [float(one.values.max()) for one in seen]
+    if len(agreed) >= 5 and np.mean(agreed) < _AGREES:
+        note(
+            "the frames agree with the map no better than with that of another place: is it the map of this "
+            "town, and are the rough positions within the radius?"
+        )
     return found

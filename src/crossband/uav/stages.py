@@ -60,6 +60,9 @@ __all__ = [
 ]
 
 
+_LARGEST_ZOOM = 2.5
+
+
 @dataclass(frozen=True, repr=False)
 class Position(Result):
     """Where a frame was taken.
@@ -304,7 +307,12 @@ def align(flight: Flight, ground: SemanticMap, positions: list[Position], out: P
 
 
 def detect(
-    flight: Flight, detector: Detector, out: Path, labels: list[Path] | None = None, least: float = 0.2
+    flight: Flight,
+    detector: Detector,
+    out: Path,
+    labels: list[Path] | None = None,
+    least: float = 0.2,
+    finest: float | None = None,
 ) -> list[np.ndarray]:
     """Detect objects in each frame and write ``detections.jsonl``.
 
@@ -314,6 +322,7 @@ def detect(
         out: the folder.
         labels: of :func:`align`; needed by a network with semantic channels.
         least: score below which nothing is an object.
+        finest: meters of ground that a pixel may show; frames that show more in one are enlarged.
 
     Returns:
         of each frame ``(n, 6)``: left, top, right, bottom in pixels, score, class.
@@ -332,7 +341,13 @@ def detect(
         upstream = (labels[0].parents[1] / "labels.jsonl").read_text(encoding="utf-8").partition("\n")[0]
     stage = StageFile(
         out / "detections.jsonl",
-        {"flight": flight.digest, "detector": detector.digest, "labels": upstream, "least": least},
+        {
+            "flight": flight.digest,
+            "detector": detector.digest,
+            "labels": upstream,
+            "least": least,
+            "finest": finest,
+        },
     )
     device = next(detector.network.parameters()).device
 
@@ -340,8 +355,11 @@ def detect(
         image = detector.image(*flight.pixels(row))
         if semantic and labels is not None:
             image = torch.cat([image, semantic_planes(read_image(labels[row]).pixels)])
-        boxes = detector.network.detect(zoomed(image, detector.zoom)[None].to(device), least)[0].cpu().numpy()
-        boxes[:, :4] /= detector.zoom
+        zoom = detector.zoom
+        if finest is not None:
+            zoom = max(zoom, min(flight.meters_a_pixel(row) / finest, _LARGEST_ZOOM))
+        boxes = detector.network.detect(zoomed(image, zoom)[None].to(device), least)[0].cpu().numpy()
+        boxes[:, :4] /= zoom
         return {"boxes": boxes.round(4).tolist()}
 
     return [np.array(record["boxes"], float).reshape(-1, 6) for record in stage.run(flight.names, work)]

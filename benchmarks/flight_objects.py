@@ -1,0 +1,324 @@
+"""A photograph searched in a thermal flight, the whole chain, measured in unseen cities.
+
+``python -m benchmarks.flight_objects DATA WORK --choose`` calibrates what ranks objects on the cities that
+choose, and writes it into the package; without ``--choose`` the unseen cities are measured, and docs/uav.md is
+written. WORK keeps the stages of each flight, so that another run takes what is there.
+
+A photograph is an object's box in color by day: of frames of another hour than the flight (``other hour``), or
+of a flight by day itself, whose frame is then left out of the search (``same flight``). Rough positions are
+wrong by up to 60 m. An object that the flight shows in another frame, and that no detection holds, is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from crossband.data.scenes import Scenes, sides_of
+from crossband.frames import Frames
+from crossband.metrics.detection import match_boxes
+from crossband.uav.evaluation import LAST_RANK, LEAST_SIDE
+from crossband.uav.flight import open_flight, with_rough_positions
+from crossband.uav.networks import Networks
+from crossband.uav.object_descriptor import ObjectDescriptor, load_object_descriptor
+from crossband.uav.object_ranking import Evidence, RankWeights, fit_weights, object_probabilities
+from crossband.uav.object_stage import FlightObjects, describe, join
+from crossband.uav.pipeline import FINEST, compare, photograph_vectors
+from crossband.uav.projection import Pose
+from crossband.uav.semantic_map import read_map
+from crossband.uav.sequence_stage import RADIUS, locate_flight
+from crossband.uav.stage_evaluation import cut_out
+from crossband.uav.stages import detect
+
+from ._harness import ROOT, machine, write_section
+from .models import UNSEEN_CITIES
+
+CHOOSING = ("flight_621", "flight_622")
+ROUGH = 60.0
+_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A flight with what the chain made of it, and the truth.
+
+    Attributes:
+        name: city and flight.
+        scenes: of the city.
+        rows: of the flight's frames in the city's.
+        objects: that were found; ``vectors`` of each frame's boxes.
+        vectors: see ``objects``.
+        instances: of each frame's boxes, -1 for none.
+        truth: the frames' true poses.
+        probes: (kind, row in the city, number of the box).
+    """
+
+    name: str
+    scenes: Scenes
+    rows: list[int]
+    objects: FlightObjects
+    vectors: list[np.ndarray]
+    instances: list[np.ndarray]
+    truth: list[Pose]
+    probes: list[tuple[str, int, int]]
+
+    def without(self, row: int) -> FlightObjects:
+        """The objects as if a frame had not been taken."""
+        if row not in self.rows:
+            return self.objects
+        gone = self.rows.index(row)
+        kept = []
+        for one in self.objects.objects:
+            seen = tuple(place for place in one.seen if place[0] != gone)
+            if seen:
+                kept.append(replace(one, seen=seen))
+        return replace(self.objects, objects=kept)
+
+    def instance(self, row: int, number: int) -> int:
+        """The instance of a true box."""
+        return int(self.scenes.boxes[row][number][5])
+
+    def shows(self, instance: int, but: int) -> bool:
+        """Whether another frame of the flight shows an instance."""
+        return any(row != but and (self.scenes.boxes[row][:, 5] == instance).any() for row in self.rows)
+
+    def which(self, objects: FlightObjects) -> np.ndarray:
+        """The instance of each object: that of most of its boxes."""
+        found = []
+        for one in objects.objects:
+            numbers = [int(self.instances[row][n]) for row, n in one.seen]
+            found.append(max(set(numbers), key=numbers.count))
+        return np.array(found, int)
+
+
+def open_city(
+    data: Path, city: str, work: Path, networks: Networks, descriptor: ObjectDescriptor
+) -> Iterator[Seen]:
+    """Run the stages over each flight of a city."""
+    frames = Frames.read(data / city / "frames.parquet")
+    scenes, ground = Scenes(frames), read_map(data / city)
+    table = frames.table
+    for part in sorted(name for name in table["sequence"].unique() if name.startswith("flight")):
+        given = open_flight(data / city, {"sequence": [part]})
+        rows = np.flatnonzero((table["sequence"] == part).to_numpy(bool)).tolist()
+        folder = work / f"{city}-{part}"
+        rough = with_rough_positions(given, ground, ROUGH)
+        positions = locate_flight(rough, ground, networks.labeler, folder, RADIUS + 9)
+        found = detect(rough, networks.detector, folder, finest=FINEST)
+        described = describe(rough, found, descriptor, folder)
+        sizes = [one.size for one in described]
+        objects = join(rough, ground, positions, found, sizes)
+        instances = []
+        for row, boxes in zip(rows, found, strict=True):
+            true = scenes.boxes[row]
+            which = match_boxes(true, boxes) if len(boxes) else []
+            instances.append(np.array([int(true[i][5]) if i >= 0 else -1 for i in which], int))
+        truth = [given.pose(i, ground, size) for i, size in enumerate(sizes)]
+        one = Seen(
+            f"{city} {part}", scenes, rows, objects, [d.vectors for d in described], instances, truth, []
+        )
+        yield replace(one, probes=_probes(one, part))
+
+
+def _probes(seen: Seen, part: str) -> list[tuple[str, int, int]]:
+    """The largest color view of each object that the flight shows in another frame."""
+    table = seen.scenes.frames.table
+    other = np.flatnonzero((table["sequence"] == part.replace("flight", "probe")).to_numpy(bool)).tolist()
+    by_day = seen.rows if table["condition"].iloc[seen.rows[0]] == "day" else []
+    best: dict[tuple[str, int], tuple[float, int, int]] = {}
+    for kind, rows in (("other hour", other), ("same flight", by_day)):
+        for row in rows:
+            for number, box in enumerate(seen.scenes.boxes[row]):
+                instance, area = int(box[5]), float(np.prod(sides_of(box)))
+                if min(sides_of(box)) < LEAST_SIDE or not seen.shows(instance, row):
+                    continue
+                if area > best.get((kind, instance), (0.0, 0, 0))[0]:
+                    best[kind, instance] = (area, row, number)
+    return [(kind, row, number) for (kind, _), (_, row, number) in sorted(best.items())]
+
+
+def evidence(
+    seen: Seen, asked: Seen, row: int, number: int, descriptor: ObjectDescriptor, weights: RankWeights
+) -> tuple[FlightObjects, Evidence]:
+    """What is known of the objects of a flight beside a photograph, perhaps of another flight."""
+    objects = seen.without(row) if asked is seen else seen.objects
+    photograph = cut_out(asked.scenes, (row, number))
+    vectors = photograph_vectors(photograph, descriptor, weights)
+    return objects, compare(objects, seen.vectors, vectors, None, descriptor)[1]
+
+
+def choose(cities: list[Seen], descriptor: ObjectDescriptor, detector: str) -> RankWeights:
+    """Calibrate on flights that choose."""
+    mean: tuple[float, ...] = ()
+    start = RankWeights((1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    if not descriptor.across:
+        crops = [
+            photograph_vectors(cut_out(one.scenes, (r, n)), descriptor, start)
+            for one in cities
+            for _, r, n in one.probes
+        ]
+        mean = tuple(np.concatenate(crops).mean(0).astype(float).round(5).tolist())
+    weights = replace(start, color_mean=mean)
+    present, absent = [], []
+    for place, seen in enumerate(cities):
+        elsewhere = cities[(place + 5) % len(cities)]
+        for _, row, number in seen.probes:
+            objects, said = evidence(seen, seen, row, number, descriptor, weights)
+            right = np.flatnonzero(seen.which(objects) == seen.instance(row, number))
+            if len(right):
+                present.append((said, int(right[said.alike[right].argmax()])))
+            objects, said = evidence(elsewhere, seen, row, number, descriptor, weights)
+            if len(objects.objects):
+                absent.append(said)
+    found = fit_weights(present, absent)
+    print(f"{len(present)} photographs with their object, {len(absent)} without")
+    return replace(found, color_mean=mean, made_by=(detector, descriptor.digest))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One photograph.
+
+    Attributes:
+        kind: of the photograph; ``flight`` its flight.
+        flight: see ``kind``.
+        rank: of the right object, from 1; beyond the last where it was missed.
+        meters: of the right object from its true place, ``None`` where it was missed.
+        inside: whether its ellipse of 90 % holds that.
+        there: the probability in its own flight; ``elsewhere`` in another.
+        elsewhere: see ``there``.
+    """
+
+    kind: str
+    flight: str
+    rank: int
+    meters: float | None
+    inside: bool
+    there: float
+    elsewhere: float
+
+
+def measure(cities: list[Seen], descriptor: ObjectDescriptor, weights: RankWeights) -> list[Answer]:
+    """Search every photograph in its own flight, and in another one."""
+    found = []
+    for place, seen in enumerate(cities):
+        elsewhere = cities[(place + 5) % len(cities)]
+        for kind, row, number in seen.probes:
+            objects, said = evidence(seen, seen, row, number, descriptor, weights)
+            probabilities, there = object_probabilities(said, weights)
+            right = (
+                seen.which(objects) == seen.instance(row, number) if len(probabilities) else np.zeros(0, bool)
+            )
+            rank, meters, inside = LAST_RANK + 1, None, False
+            if right.any():
+                best = np.where(right, probabilities, -1.0).max()
+                rank = 1 + int((~right & (probabilities >= best)).sum())
+                meters, inside = _error(
+                    seen, objects, int(np.where(right, probabilities, -1.0).argmax()), row, number
+                )
+            _, said = evidence(elsewhere, seen, row, number, descriptor, weights)
+            found.append(
+                Answer(kind, seen.name, rank, meters, inside, there, object_probabilities(said, weights)[1])
+            )
+    return found
+
+
+def _error(seen: Seen, objects: FlightObjects, number: int, row: int, probe: int) -> tuple[float, bool]:
+    """Meters of an object from its true place where it was seen last, and whether its ellipse holds that."""
+    one = objects.objects[number]
+    instance = seen.instance(row, probe)
+    frame = next(f for f, n in reversed(one.seen) if seen.instances[f][n] == instance)
+    box = next(box for box in seen.scenes.boxes[seen.rows[frame]] if int(box[5]) == instance)
+    x, y = seen.truth[frame].to_ground((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    off = np.array([one.x - float(x), one.y - float(y)])
+    return float(np.hypot(*off)), bool(off @ np.linalg.solve(one.covariance, off) <= 4.605)
+
+
+def interval(values: list[np.ndarray], figure: str) -> str:
+    """A figure of all flights with its interval, flights drawn again."""
+    function = {"mean": np.mean, "median": np.median}[figure]
+    rng = np.random.default_rng(0)
+    drawn = [
+        function(np.concatenate([values[i] for i in rng.integers(len(values), size=len(values))]))
+        for _ in range(_DRAWS)
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return f"{function(np.concatenate(values)):.1f} ({low:.1f} to {high:.1f})"
+
+
+def table(answers: list[Answer]) -> str:
+    """The figures of each kind of photograph."""
+    lines = ["| figure | photograph of another hour | of the same flight |", "|---|---:|---:|"]
+    columns = []
+    for kind in ("other hour", "same flight"):
+        own = [one for one in answers if one.kind == kind]
+        flights = [[one for one in own if one.flight == name] for name in dict.fromkeys(o.flight for o in own)]
+        areas = [
+            np.array([100 * np.mean(np.arange(1, LAST_RANK + 1) >= o.rank) for o in part]) for part in flights
+        ]
+        placed = [np.array([o.meters for o in part if o.meters is not None]) for part in flights]
+        placed = [part for part in placed if len(part)]
+        sure = [
+            np.concatenate(
+                [
+                    100.0 * np.array([o.there >= 0.5 for o in part]),
+                    100.0 * np.array([o.elsewhere < 0.5 for o in part]),
+                ]
+            )
+            for part in flights
+        ]
+        first = [100.0 * np.array([o.rank == 1 for o in part]) for part in flights]
+        held = 100 * np.mean([o.inside for o in own if o.meters is not None]) if placed else float("nan")
+        columns.append(
+            [
+                f"{len(own)} in {len(flights)} flights",
+                f"{100 * np.mean([o.meters is not None for o in own]):.0f} %",
+                interval(areas, "mean"),
+                interval(first, "mean"),
+                interval(placed, "median") if placed else "-",
+                f"{held:.0f} %",
+                interval(sure, "mean"),
+            ]
+        )
+    names = (
+        "photographs",
+        "their object was detected in another frame",
+        "nAUC of ranks 1 to 20, objects, a missed one counts",
+        "first of all objects, %",
+        "position of the right object, median error, m",
+        "its ellipse of 90 % holds it",
+        '"there" or "not there" right, balanced, %',
+    )
+    lines += [f"| {name} | {a} | {b} |" for name, a, b in zip(names, *columns, strict=True)]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--choose", action="store_true", help="calibrate, on the cities that choose")
+    given = parser.parse_args()
+    networks, descriptor = Networks(None), load_object_descriptor()
+    names = CHOOSING if given.choose else UNSEEN_CITIES
+    cities = [one for name in names for one in open_city(given.data, name, given.work, networks, descriptor)]
+    if given.choose:
+        weights = choose(cities, descriptor, networks.detector.digest)
+        weights.write()
+        print(weights.share, weights.there)
+        print(table(measure(cities, descriptor, weights)))
+        return
+    text = table(measure(cities, descriptor, RankWeights.read()))
+    objects = [len(one.objects.objects) for one in cities]
+    text += f"\n\n{len(cities)} flights of 10 frames over {len(names)} cities, {np.mean(objects):.0f} objects "
+    text += f"in each on average. {machine()}"
+    write_section(ROOT / "docs" / "uav.md", "objects", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

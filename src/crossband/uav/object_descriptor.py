@@ -1,0 +1,127 @@
+"""What an object looks like, as a vector that is alike in a color photograph and in a thermal frame.
+
+The packaged network of the task ``objects``, once one ships; until then an ImageNet encoder's early map, with
+each band's own mean taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from ..checkpoints import load_network, read_metadata
+from ..data.scenes import resized, thermal_input
+from ..devices import choose_device
+from ..models.packaged import packaged_path
+from ..weights import file_digest
+
+__all__ = ["ObjectDescriptor", "color_crop", "crop_around", "load_object_descriptor", "thermal_crops"]
+
+MARGIN = 0.15
+"""Of a box's longer side, that a crop shows more on each side."""
+
+_FALLBACK, _FALLBACK_SIZE = "efficientnet_lite0@blocks.2:avg4", 64
+_BATCH = 32
+
+
+class _Network(Protocol):
+    """Crops ``(N, 3, s, s)`` in [0, 1] to vectors ``(N, d)``."""
+
+    def __call__(self, crops: torch.Tensor) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class ObjectDescriptor:
+    """A network from crops to vectors.
+
+    Attributes:
+        network: crops in [0, 1] to vectors; both bands go through it.
+        size: side of a crop, pixels.
+        across: whether it has learned to give both bands like vectors; otherwise each band's mean is to be
+            taken away before two are compared.
+        digest: of its weights.
+        device: where it runs.
+    """
+
+    network: _Network
+    size: int
+    across: bool
+    digest: str
+    device: str
+
+    def __call__(self, crops: torch.Tensor) -> np.ndarray:
+        """Return unit vectors, float32 ``(n, d)``, of crops ``(n, 3, size, size)``."""
+        with torch.inference_mode():
+            parts = [self.network(part.to(self.device)).cpu().numpy() for part in crops.split(_BATCH)]
+        found = np.concatenate(parts).astype(np.float32)
+        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+
+
+def load_object_descriptor(device: str = "cpu") -> ObjectDescriptor:
+    """Load the packaged descriptor of objects, or the encoder that stands in for it."""
+    where = choose_device(device)
+    path = packaged_path("objects")
+    if path is None:
+        return _stand_in(where)
+    from ..models import create_encoder
+    from .tasks.objects import ObjectModel, ObjectNetwork
+
+    model = ObjectModel(**read_metadata(path)["recipe"]["model"])
+    encoder = create_encoder(model.encoder, pretrained=False)
+    network = ObjectNetwork(encoder, encoder.check_layer(model.layer), model.neck, model.size)
+    load_network(path, network)
+    return ObjectDescriptor(network.to(where).eval(), model.size, True, file_digest(path), where)
+
+
+def _stand_in(device: str) -> ObjectDescriptor:
+    from ..bands import Band
+    from ..retrieval import Descriptor, Options
+
+    size = (_FALLBACK_SIZE, _FALLBACK_SIZE)
+    descriptor = Descriptor.load(_FALLBACK, Options(size=size, device=device))
+    statistics = descriptor.preprocess.statistics[Band.RGB]
+    mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (statistics.mean, statistics.std))
+
+    def network(crops: torch.Tensor) -> torch.Tensor:
+        return descriptor.pooled((crops - mean) / std).flatten(1)
+
+    return ObjectDescriptor(network, _FALLBACK_SIZE, False, descriptor.fingerprint, device)
+
+
+def crop_around(image: torch.Tensor, box: Sequence[float], size: int, margin: float = MARGIN) -> torch.Tensor:
+    """Crop the square around a box, ``(C, size, size)`` of an image ``(C, H, W)``; the image's edge ends it.
+
+    Example:
+        >>> crop_around(torch.zeros(3, 40, 60), (10, 10, 30, 20), 16).shape
+        torch.Size([3, 16, 16])
+    """
+    x0, y0, x1, y1 = (float(v) for v in box[:4])
+    side = max(x1 - x0, y1 - y0) * (1 + 2 * margin)
+    left, top = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
+    low_x = min(max(int(left), 0), image.shape[2] - 2)
+    low_y = min(max(int(top), 0), image.shape[1] - 2)
+    high_x = min(max(int(left + side) + 1, low_x + 2), image.shape[2])
+    high_y = min(max(int(top + side) + 1, low_y + 2), image.shape[1])
+    return resized(image[:, low_y:high_y, low_x:high_x], (size, size))
+
+
+def color_crop(image: torch.Tensor, box: Sequence[float], size: int) -> torch.Tensor:
+    """Crop an object out of a color image ``(3, H, W)`` in [0, 1]: ``(1, 3, size, size)``."""
+    return crop_around(image, box, size)[None]
+
+
+def thermal_crops(pixels: np.ndarray, units: str, boxes: np.ndarray, size: int) -> torch.Tensor:
+    """Crop objects out of a thermal image ``(H, W)``: ``(n, 3, size, size)`` with the image's median at 0.5."""
+    image = thermal_scaled(thermal_input(pixels, units))
+    if not len(boxes):
+        return torch.zeros(0, 3, size, size)
+    return torch.stack([crop_around(image, box, size) for box in boxes])
+
+
+def thermal_scaled(scaled: torch.Tensor) -> torch.Tensor:
+    """Return what a descriptor reads, ``(3, H, W)`` in [0, 1], of :func:`..data.scenes.thermal_input`."""
+    return (scaled / 8 + 0.5).clamp(0, 1).expand(3, -1, -1)

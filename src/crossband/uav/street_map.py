@@ -1,0 +1,181 @@
+"""A map of the ground from OpenStreetMap: an extract as GeoJSON, drawn as the classes of a labeling.
+
+What OpenStreetMap does not draw stays unknown: it neither speaks for a place nor against it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..errors import CrossbandError, need_package
+from ..files import read_json
+from ..geo import METERS_PER_DEGREE
+from ..io import MAX_PIXELS
+from .ground_classes import GROUND, UNKNOWN
+
+__all__ = ["class_of", "read_street_map", "road_width"]
+
+_LARGEST = 1 << 28  # bytes
+_WIDTHS: Mapping[str, float] = MappingProxyType(  # meters, where a street says neither its width nor its lanes
+    {
+        "motorway": 12.0,
+        "trunk": 10.0,
+        "primary": 9.0,
+        "secondary": 8.0,
+        "tertiary": 7.0,
+        "residential": 6.0,
+        "unclassified": 6.0,
+        "living_street": 6.0,
+        "service": 4.0,
+        "track": 3.0,
+    }
+)
+_PAVED = {"footway": 2.5, "path": 2.0, "pedestrian": 5.0, "cycleway": 2.5, "steps": 2.5}
+_LANE = 3.2
+_GREEN = {"grass", "meadow", "village_green", "recreation_ground", "park", "garden", "grassland", "pitch"}
+_GREEN |= {"farmland", "cemetery", "allotments", "greenfield", "scrub", "heath", "golf_course"}
+_TREES = {"forest", "wood", "orchard", "tree_row"}
+_TREE = 5.0  # meters across the crown of a tree that is a point
+_ORDER = ("grass", "tree", "pavement", "road", "building")  # what is drawn later lies on top
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def class_of(tags: Mapping[str, Any]) -> str | None:
+    """Return which class of the ground a feature's tags say, or ``None``.
+
+    Example:
+        >>> class_of({"building": "yes"}), class_of({"highway": "residential"}), class_of({"shop": "books"})
+        ('building', 'road', None)
+    """
+    if str(tags.get("building") or "no") != "no":
+        return "building"
+    way = str(tags.get("highway") or "")
+    if way in _WIDTHS or way.removesuffix("_link") in _WIDTHS or tags.get("amenity") == "parking":
+        return "road"
+    if way in _PAVED or tags.get("area:highway") in _PAVED or tags.get("place") == "square":
+        return "pavement"
+    values = {str(tags.get(key)) for key in ("landuse", "natural", "leisure", "landcover")}
+    if values & _TREES or tags.get("natural") == "tree":
+        return "tree"
+    return "grass" if values & _GREEN else None
+
+
+def road_width(tags: Mapping[str, Any]) -> float:
+    """Return how wide a street or a path is, meters: as it says, by its lanes, or as is usual for its kind.
+
+    Example:
+        >>> road_width({"highway": "primary", "lanes": "2"}), road_width({"highway": "footway"})
+        (6.4, 2.5)
+    """
+    way = str(tags.get("highway") or "").removesuffix("_link")
+    said, lanes = (_NUMBER.search(str(tags.get(key) or "")) for key in ("width", "lanes"))
+    if said is not None and 0.5 <= float(said[0]) <= 80:
+        return float(said[0])
+    if lanes is not None and 1 <= float(lanes[0]) <= 16:
+        return _LANE * float(lanes[0])
+    return _PAVED.get(way) or _WIDTHS.get(way, 5.0)
+
+
+def read_street_map(path: str | Path, meters: float = 0.5) -> tuple[np.ndarray, float, float]:
+    """Draw an extract of OpenStreetMap.
+
+    Args:
+        path: a GeoJSON FeatureCollection, as overpass turbo and osmtogeojson write it.
+        meters: side of a pixel.
+
+    Returns:
+        uint8 ``(H, W)``, north up, indices of ``GROUND``; and latitude and longitude of its south-west corner.
+
+    Raises:
+        CrossbandError: no GeoJSON, nothing in it that is drawn, or too large an area.
+    """
+    need_package("cv2", "drawing a map", "uav")
+    path = Path(path)
+    content = read_json(path, _LARGEST)
+    features = content.get("features") if isinstance(content, dict) else None
+    if not isinstance(features, list):
+        raise CrossbandError(f"{path} is no GeoJSON FeatureCollection", parameter="map")
+    shapes = [shape for feature in features for shape in _shapes(feature)]
+    if not shapes:
+        raise CrossbandError(
+            f"{path} has no building, street, wood or green of OpenStreetMap; export those with their tags",
+            parameter="map",
+        )
+    points = np.concatenate([ring for *_, rings in shapes for ring in rings])
+    if not np.isfinite(points).all() or (np.abs(points) > (180, 90)).any():
+        raise CrossbandError(f"{path} has places that are not on the earth", parameter="map")
+    west, south = points.min(0).tolist()
+    across = METERS_PER_DEGREE * math.cos(math.radians(south))
+    size = np.ceil((points.max(0) - (west, south)) * (across, METERS_PER_DEGREE) / meters).astype(int) + 1
+    if int(size[0]) * int(size[1]) > MAX_PIXELS:
+        raise CrossbandError(f"{path} covers too large an area; export what was flown over", parameter="map")
+    labels = np.full((int(size[1]), int(size[0])), UNKNOWN, np.uint8)
+    scale = np.array([across, METERS_PER_DEGREE]) / meters
+    for name in _ORDER:
+        for kind, width, filled, rings in shapes:
+            if kind == name:
+                _draw(
+                    labels,
+                    [(ring - (west, south)) * scale for ring in rings],
+                    GROUND.index(name),
+                    width / meters,
+                    filled,
+                )
+    return labels, south, west
+
+
+_Shape = tuple[str, float, bool, list[np.ndarray]]
+"""Class, width in meters of a line or a point, whether it is filled, and its rings (longitude, latitude)."""
+
+
+def _shapes(feature: Any) -> Iterator[_Shape]:
+    """What a feature is drawn as."""
+    if not isinstance(feature, dict) or not isinstance(feature.get("geometry"), dict):
+        return
+    tags = feature.get("properties") or {}
+    tags = tags.get("tags", tags) if isinstance(tags.get("tags", tags), dict) else tags
+    kind = class_of(tags)
+    if kind is None:
+        return
+    form, places = str(feature["geometry"].get("type")), feature["geometry"].get("coordinates")
+    try:
+        if form == "Polygon":
+            yield kind, 0.0, True, [_ring(ring) for ring in places]
+        elif form == "MultiPolygon":
+            for part in places:
+                yield kind, 0.0, True, [_ring(ring) for ring in part]
+        elif form in ("LineString", "MultiLineString") and kind in ("road", "pavement", "tree"):
+            for part in [places] if form == "LineString" else places:
+                yield kind, _TREE if kind == "tree" else road_width(tags), False, [_ring(part)]
+        elif form == "Point" and kind == "tree":
+            yield kind, _TREE, False, [_ring([places])]
+    except (TypeError, ValueError, IndexError):
+        return  # a shape without places
+
+
+def _ring(places: Any) -> np.ndarray:
+    found = np.array([place[:2] for place in places], float)
+    if found.ndim != 2 or found.shape[1] != 2:
+        raise ValueError("no places")
+    return found
+
+
+def _draw(labels: np.ndarray, rings: list[np.ndarray], number: int, width: float, filled: bool) -> None:
+    import cv2
+
+    height = labels.shape[0]
+    corners = [np.stack([ring[:, 0], height - 1 - ring[:, 1]], 1).round().astype(np.int32) for ring in rings]
+    if filled:
+        cv2.fillPoly(labels, corners, number)  # type: ignore[call-overload]
+    elif len(corners[0]) == 1:
+        center = int(corners[0][0, 0]), int(corners[0][0, 1])
+        cv2.circle(labels, center, max(1, round(width / 2)), number, -1)
+    else:
+        cv2.polylines(labels, corners, False, number, max(1, round(width)))  # type: ignore[call-overload]

@@ -1,0 +1,45 @@
+"""Runs that begin with weights from before."""
+
+import pytest
+import torch
+from torch import nn
+
+from crossband.bands import Band
+from crossband.checkpoints import write_checkpoint
+from crossband.errors import CrossbandError
+from crossband.models.band_fusion import build_band_fusion
+from crossband.training.start import begin_with
+
+
+def network(classes: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, classes))
+
+
+def test_what_fits_is_taken_and_what_does_not_is_said(tmp_path, capsys):
+    before, after = network(5), network(2)
+    own = after[2].weight.clone()
+    write_checkpoint(tmp_path / "a.safetensors", before, {"recipe": {"task": "x"}})
+    begin_with(after, str(tmp_path / "a.safetensors"))
+    assert torch.equal(after[0].weight, before[0].weight)
+    assert torch.equal(after[2].weight, own)
+    assert "2 of 4 tensors" in capsys.readouterr().err
+
+
+def test_a_packaged_network_is_known_by_its_name():
+    begun, _ = build_band_fusion(9, (Band.RGB, Band.TIR), False)
+    other, _ = build_band_fusion(9, (Band.RGB, Band.TIR), False)
+    begin_with(begun, "crossband-segment")
+    begin_with(other, "crossband-segment")
+    for name, value in begun.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("source", ["crossband-nothing", "absent.safetensors", "../crossband-segment"])
+def test_a_start_that_is_not_there_is_one_sentence(source):
+    with pytest.raises(CrossbandError, match="no"):
+        begin_with(network(2), source)
+
+
+def test_weights_of_which_none_fits_are_refused():
+    with pytest.raises(CrossbandError, match="fit"):
+        begin_with(network(2), "crossband-segment")

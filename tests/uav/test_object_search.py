@@ -1,0 +1,160 @@
+"""A photograph searched by the packaged networks: objects with probabilities, with a map and without."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from crossband.cli import app
+from crossband.errors import CrossbandError
+from crossband.frames import Frames
+from crossband.io import read_image
+from crossband.io.boxes import read_boxes
+from crossband.uav import pipeline, sequence_stage
+from crossband.uav.answer import ellipse
+from crossband.uav.object_ranking import (
+    Evidence,
+    RankWeights,
+    fit_weights,
+    object_probabilities,
+    similarity,
+)
+from crossband.uav.semantic_map import SemanticMap
+from crossband.uav.stages import StageFile, write_png
+
+from .conftest import CLASSES
+
+
+def evidence(alike: list[float], **changes) -> Evidence:
+    n = len(alike)
+    columns = {"score": np.full(n, 0.5), "length": np.zeros(n), "seen": np.ones(n), **changes}
+    return Evidence(alike=np.array(alike), **columns)
+
+
+def test_probabilities_sum_to_that_of_being_there():
+    weights = RankWeights((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, -1.0))
+    each, there = object_probabilities(evidence([0.9, 0.2, 0.1]), weights)
+    assert each.sum() == pytest.approx(there)
+    assert each.argmax() == 0
+    assert object_probabilities(evidence([]), weights) == (pytest.approx([]), 0.0)
+
+
+def test_weights_learn_what_tells_the_right_object():
+    rng = np.random.default_rng(0)
+
+    def draw(there: bool) -> Evidence:
+        alike = rng.normal(0.2, 0.1, 8)
+        alike[3] += 0.5 * there
+        return evidence(alike.tolist(), score=rng.uniform(0.2, 0.9, 8))
+
+    weights = fit_weights([(draw(True), 3) for _ in range(40)], [draw(False) for _ in range(40)])
+    assert weights.share[0] > 0.5
+    sure = [object_probabilities(draw(there), weights)[1] for there in (True, False) for _ in range(30)]
+    assert np.mean(np.array(sure[:30]) > 0.5) > 0.8
+    assert np.mean(np.array(sure[30:]) < 0.5) > 0.8
+
+
+def test_an_object_is_as_alike_as_the_better_half_of_its_boxes():
+    asked = np.array([[1.0, 0.0], [0.0, 1.0]])
+    boxes = np.array([[1.0, 0.0], [0.6, 0.8], [-1.0, 0.0], [-1.0, 0.0]])
+    assert similarity(asked, [boxes]) == pytest.approx([(1.0 + 0.8) / 2])
+
+
+def test_an_ellipse_points_along_the_larger_error():
+    long, short, bearing = ellipse([8.0, 0.0, 2.0])
+    assert bearing == pytest.approx(90)
+    assert long / short == pytest.approx(2)
+
+
+@pytest.fixture
+def seen(world, monkeypatch):
+    """The chain with true boxes and true labels in place of the networks that find them."""
+    table = np.zeros(256, np.uint8)
+    for name, number in CLASSES.items():
+        table[number] = 5 if name == "vehicle" else number - 1
+    root = world / "world"
+    frames = Frames.read(root / "frames.parquet")
+    boxes = dict(zip(frames.names, read_boxes(frames).rows, strict=True))
+
+    def found(flight, detector, out, labels=None, least=0.2, finest=None):
+        stage = StageFile(out / "detections.jsonl", {"flight": flight.digest})
+        rows = [np.c_[boxes[name][:, :4], np.full((len(boxes[name]), 2), (0.9, 1.0))] for name in flight.names]
+        stage.run(flight.names, lambda row: {"boxes": rows[row].tolist()})
+        return rows
+
+    monkeypatch.setattr(pipeline, "detect", found)
+    return root, lambda flight, row: table[read_image(root / "semantic" / f"{flight.names[row]}.png").pixels]
+
+
+@pytest.mark.slow
+def test_a_photograph_is_found_as_an_object_seen_in_several_frames(photo, seen, tmp_path, monkeypatch):
+    root, labels = seen
+
+    def label_flight(flight, labeler, out):
+        return [write_png(out / "ground" / f"{row}.png", labels(flight, row)) for row in range(len(flight))]
+
+    monkeypatch.setattr(sequence_stage, "label_flight", label_flight)
+    out = tmp_path / "out"
+
+    def search():
+        one = {"where": {"sequence": ["flight0"]}, "box": (4, 4, 28, 22)}
+        return pipeline.reid(photo, root, root, out=out, **one)
+
+    result = search()
+    assert result.method == "objects"
+    assert 1 <= result.n_objects <= 8
+    assert max(len(one.sightings) for one in result.matches) >= 2
+    assert sum(one.probability for one in result.matches) == pytest.approx(result.probability)
+    truth = json.loads((root / "boxes.json").read_text())["annotations"]
+    assert len({one["instance"] for one in truth}) >= result.n_objects
+    features = json.loads((out / "matches.geojson").read_text())["features"]
+    assert len(features[0]["properties"]["ellipse_90"]) == 3
+    marks = ElementTree.parse(out / "matches.kml").getroot().findall(".//{*}LineString")
+    assert len(marks) == len(features)
+    assert pd.read_csv(out / "matches.csv")["probability"].tolist() == pytest.approx(
+        [one.probability for one in result.matches]
+    )
+    page = (out / "report.html").read_text()
+    assert "data:image/png" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert search() == result
+
+
+@pytest.mark.slow
+def test_without_a_map_positions_are_those_of_the_flight(photo, seen, tmp_path, capsys):
+    root, _ = seen
+    result = pipeline.reid(photo, root, out=tmp_path / "out", where={"sequence": ["flight0"]})
+    assert "no map was given" in capsys.readouterr().err
+    first = result.matches[0]
+    assert 48.699 < first.lat < 48.702
+    assert first.covariance[0] > 100  # nobody has said how wrong the positions are
+
+
+def test_a_map_of_another_town_and_one_that_ends_inside_the_flight_are_told(capsys):
+    ground = SemanticMap(np.zeros((100, 100), np.uint8), 1.0, 48.7, 9.1)
+    with pytest.raises(CrossbandError, match=r"no frame of the flight is over the map: .* 4\.9 km off it"):
+        sequence_stage._check_over([(5000.0, 50.0), (6000.0, 50.0)], ground, 60.0)
+    sequence_stage._check_over([(50.0, 50.0), (500.0, 50.0)], ground, 60.0)
+    assert "ends inside the flight: 1 of 2 frames" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--method", "equation1"], "localizes by a map"),
+        (["--method", "guess"], "guess"),
+        (["--clock", "3"], "clock"),
+        (["--lens", "a,b"], "a lens is numbers"),
+        (["--gallery", "x"], "give one of the two"),
+    ],
+)
+def test_what_does_not_go_together_is_one_sentence_and_status_2(photo, world, tmp_path, given, words):
+    asked = ["reid", str(photo), "--flight", str(world / "world"), "--out", str(tmp_path / "out"), *given]
+    answer = CliRunner().invoke(app, asked)
+    assert answer.exit_code == 2 or isinstance(answer.exception, CrossbandError)
+    assert words in answer.output or words in str(answer.exception)
