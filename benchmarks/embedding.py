@@ -20,13 +20,13 @@ from pathlib import Path
 
 import PIL.Image
 import torch
+import torchvision
 from torchvision import transforms
 
 from crossband.allocator import keep_freed_memory
 from crossband.datasets import open_frames, scan
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
-from crossband.models import create_encoder
 from crossband.retrieval import Descriptor, Options, benchmark, embed
 
 from ._harness import ROOT, Timing, machine, sample_pairs, write_section
@@ -99,7 +99,7 @@ def weights_of(model: str, folder: Path) -> Path | None:
         from safetensors.torch import save_file
 
         torch.manual_seed(0)
-        save_file(create_encoder(model, pretrained=False).body.state_dict(), folder / f"{model}.safetensors")
+        save_file(torchvision.models.get_model(model).state_dict(), folder / f"{model}.safetensors")
         return folder
     return None
 
