@@ -20,13 +20,13 @@ from pathlib import Path
 
 import PIL.Image
 import torch
+import torchvision
 from torchvision import transforms
 
 from crossband.allocator import keep_freed_memory
 from crossband.datasets import open_frames, scan
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
-from crossband.models import create_encoder
 from crossband.retrieval import Descriptor, Options, benchmark, embed
 
 from ._harness import ROOT, Timing, machine, sample_pairs, write_section
@@ -99,43 +99,49 @@ def weights_of(model: str, folder: Path) -> Path | None:
         from safetensors.torch import save_file
 
         torch.manual_seed(0)
-        save_file(create_encoder(model, pretrained=False).body.state_dict(), folder / f"{model}.safetensors")
+        save_file(torchvision.models.get_model(model).state_dict(), folder / f"{model}.safetensors")
         return folder
     return None
 
 
-def speed(before: Path | None) -> str:
+Found = dict[str, list[dict[str, object]]]
+
+
+def measured(models: tuple[str, ...], before: Path | None) -> dict[str, Found]:
+    """What each contender took in each round, a model."""
     contenders = {"loop": ROOT / "src", "now": ROOT / "src"} | ({"before": before} if before else {})
+    found: dict[str, Found] = {}
+    with tempfile.TemporaryDirectory() as kept:
+        folder = sample_pairs(Path(kept) / "images", PAIRS)
+        for model in models:
+            weights = weights_of(model, Path(kept))
+            found[model] = {name: [] for name in contenders}
+            for _ in range(ROUNDS):
+                for name, source in contenders.items():
+                    found[model][name].append(timed(folder, model, name, source, weights))
+                    print(model, name, found[model][name][-1], file=sys.stderr, flush=True)
+    return found
+
+
+def table(found: dict[str, Found]) -> str:
     lines = [
         "| model | plain loop | before | now | times as fast as the loop | as before | likewise on the clock | "
         "how it is run |",
         "|---|---:|---:|---:|---:|---:|---:|---|",
     ]
-    with tempfile.TemporaryDirectory() as kept:
-        folder = sample_pairs(Path(kept) / "images", PAIRS)
-        for model in MODELS:
-            weights = weights_of(model, Path(kept))
-            times: dict[str, list[float]] = {name: [] for name in contenders}
-            clock: dict[str, list[float]] = {name: [] for name in contenders}
-            for _ in range(ROUNDS):
-                for name, source in contenders.items():
-                    found = timed(folder, model, name, source, weights)
-                    times[name].append(float(str(found["seconds"])))
-                    clock[name].append(float(str(found["clock"])))
-                    pace = found["pace"] if name == "now" else ""
-                    print(model, name, found, file=sys.stderr, flush=True)
-                    if pace:
-                        chosen = pace
-            timings = {name: Timing(seconds) for name, seconds in times.items()}
-            rate = {name: f"{2 * PAIRS / timing.median:.0f}" for name, timing in timings.items()}
-            over = {name: f"{timings['now'].ratio(timing)[1]:.2f}" for name, timing in timings.items()}
-            now = Timing(clock["now"])
-            seen = [f"{now.ratio(Timing(clock[name]))[1]:.2f}" for name in ("loop", "before") if name in clock]
-            shown = f"`{model}`" + (", random weights" if weights else "")
-            lines.append(
-                f"| {shown} | {rate['loop']} | {rate.get('before', '')} | {rate['now']} | {over['loop']} | "
-                f"{over.get('before', '')} | {', '.join(seen)} | {chosen} |"
-            )
+    for model, contenders in found.items():
+        work, clock = (
+            {name: Timing([float(str(one[kind])) for one in rounds]) for name, rounds in contenders.items()}
+            for kind in ("seconds", "clock")
+        )
+        others = [name for name in ("loop", "before") if name in work]
+        rate = {name: f"{2 * PAIRS / timing.median:.0f}" for name, timing in work.items()}
+        over = {name: f"{work['now'].ratio(work[name])[1]:.2f}" for name in others}
+        seen = ", ".join(f"{clock['now'].ratio(clock[name])[1]:.2f}" for name in others)
+        lines.append(
+            f"| `{model}` | {rate['loop']} | {rate.get('before', '')} | {rate['now']} | {over['loop']} | "
+            f"{over.get('before', '')} | {seen} | {contenders['now'][-1]['pace']} |"
+        )
     note = (
         "Images of 500 x 330 for a second of the processor, 320 x 320 to the network; medians of "
         f"{ROUNDS} rounds in turn. {machine()}."
@@ -143,13 +149,13 @@ def speed(before: Path | None) -> str:
     return "\n".join([*lines, "", note])
 
 
-def recall(sources: list[str]) -> str:
+def recall(sources: list[str], models: tuple[str, ...]) -> str:
     lines = [
-        "| frames | model | R@1 rgb to tir, tir to rgb | as its quick copy | in bfloat16 |",
+        "| frames | model | R@1 of all directions between two bands | as its quick copy | in bfloat16 |",
         "|---|---|---|---|---|",
     ]
     for source in sources:
-        for model in (name for name in MODELS if name not in ("hog", "resnet50")):
+        for model in (name for name in models if name not in ("hog", "resnet50")):
             cells = []
             for pace in ("plain", "float32", "bfloat16"):
                 os.environ["CROSSBAND_PACE"] = pace
@@ -164,13 +170,14 @@ def recall(sources: list[str]) -> str:
 
 
 def main() -> str:
-    return speed(None)
+    return table(measured(MODELS, None))
 
 
 def command() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="*", default=[])
     parser.add_argument("--before", type=Path)
+    parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--child")
     asked = parser.parse_args()
     if asked.child:
@@ -178,7 +185,8 @@ def command() -> None:
         print(json.dumps(timed_here(Path(folder), model, contender, weights)))
         return
     recalled = asked.what[:1] == ["recall"]
-    text = recall(asked.what[1:]) if recalled else speed(asked.before)
+    models = tuple(asked.models.split(","))
+    text = recall(asked.what[1:], models) if recalled else table(measured(models, asked.before))
     print(text)
     write_section(ROOT / "docs" / "benchmarks.md", "paces" if recalled else "embedding", text)
 

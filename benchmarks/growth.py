@@ -2,11 +2,12 @@
 
 ``python -m benchmarks.growth 1000 10000 ...`` measures sets of so many tiny images, each step in a process of
 its own, and writes the table into docs/scale.md and the curves to docs/images/growth.png. Seconds are the
-processor's, for the machine may be shared.
+processor's, for the machine may be shared. Stopped by Ctrl-C, it writes what it has.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import subprocess
@@ -70,6 +71,12 @@ def _peak_mb() -> float:
 
 def measure(sizes: list[int]) -> dict[str, list[dict[str, float]]]:
     found: dict[str, list[dict[str, float]]] = {step: [] for step in STEPS}
+    with contextlib.suppress(KeyboardInterrupt):
+        _measure(sizes, found)
+    return found
+
+
+def _measure(sizes: list[int], found: dict[str, list[dict[str, float]]]) -> None:
     for n in sizes:
         with tempfile.TemporaryDirectory() as folder:
             make(Path(folder), n)
@@ -78,7 +85,6 @@ def measure(sizes: list[int]) -> dict[str, list[dict[str, float]]]:
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 found[step].append(json.loads(done.stdout.splitlines()[-1]))
                 print(n, step, found[step][-1], flush=True)
-    return found
 
 
 def table(sizes: list[int], found: dict[str, list[dict[str, float]]]) -> str:
@@ -86,8 +92,10 @@ def table(sizes: list[int], found: dict[str, list[dict[str, float]]]) -> str:
     lines = [head, "|---|" + "---|" * (len(sizes) + 1)]
     for step in STEPS:
         seconds = [one["seconds"] for one in found[step]]
-        power = np.polyfit(np.log(sizes[-2:]), np.log(seconds[-2:]), 1)[0]
+        last = slice(len(seconds) - 2, len(seconds))
+        power = np.polyfit(np.log(sizes[last]), np.log(seconds[last]), 1)[0]
         cells = [f"{one['seconds']:.1f} s, {one['mb']:.0f} MB" for one in found[step]]
+        cells += ["not run"] * (len(sizes) - len(cells))
         lines.append(f"| `{step}` | " + " | ".join(cells) + f" | {power:.2f} |")
     return "\n".join(lines)
 
@@ -100,7 +108,7 @@ def plot(sizes: list[int], found: dict[str, list[dict[str, float]]], path: Path)
         figure.subplots(1, 2), (("seconds", "seconds of the processor"), ("mb", "peak memory, MB")), strict=True
     ):
         for step in STEPS:
-            axes.plot(sizes, [one[name] for one in found[step]], "o-", label=step)
+            axes.plot(sizes[: len(found[step])], [one[name] for one in found[step]], "o-", label=step)
         axes.set(xscale="log", yscale="log", xlabel="images", ylabel=label)
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False)
@@ -113,6 +121,10 @@ def main(arguments: list[str]) -> None:
         return
     sizes = [int(n) for n in arguments] or [1000, 10_000]
     found = measure(sizes)
+    write(sizes, found)
+
+
+def write(sizes: list[int], found: dict[str, list[dict[str, float]]]) -> None:
     plot(sizes, found, ROOT / "docs" / "images" / "growth.png")
     text = (
         f"{table(sizes, found)}\n\nOf `hog` at 32 x 32; `search` is {QUERIES} queries and opening the gallery; "

@@ -27,12 +27,12 @@ from crossband.retrieval import (
     search,
 )
 from crossband.retrieval.descriptor.descriptor import Finish
-from crossband.retrieval.descriptor_cache import DescriptorStore
+from crossband.retrieval.descriptor_cache import ArrayRows, DescriptorStore
 from crossband.retrieval.directions import directions
 from crossband.retrieval.fit import principal_axes
 from crossband.retrieval.gallery.lance import LanceStore, row_schema
 from crossband.retrieval.projection import project
-from crossband.retrieval.search import ArrayRows, exact_search, gram_matrix, parse_memory
+from crossband.retrieval.search import exact_search, gram_matrix, parse_memory
 from crossband.retrieval.similarity_map import Masks
 
 from ..messages import assert_says

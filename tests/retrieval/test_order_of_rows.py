@@ -9,7 +9,8 @@ from crossband.bands import Band
 from crossband.metrics.protocol import Protocol
 from crossband.metrics.reid import reid_labels, score_reid
 from crossband.retrieval import Gallery, benchmark, embed, fit_descriptor, index
-from crossband.retrieval.search import ArrayRows, exact_search
+from crossband.retrieval.descriptor_cache import ArrayRows
+from crossband.retrieval.search import exact_search
 
 ORDERS = {
     "reversed": np.arange(12)[::-1],

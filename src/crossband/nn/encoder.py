@@ -56,7 +56,7 @@ class Encoder(nn.Module):
 
     @functools.cached_property
     def convolves(self) -> bool:
-        """Whether it has convolutions in two dimensions, which read images channels last best."""
+        """Tell whether it has convolutions in two dimensions, which read images channels last best."""
         return any(isinstance(module, nn.Conv2d) for module in self.body.modules())
 
     def layers(self) -> list[str]:

@@ -215,7 +215,7 @@ class ObjectTask(SceneTask):
         with self.measuring():
             for start in track(range(0, len(where), 32), -(-len(where) // 32), "describing", "batches"):
                 crops = object_crops(scenes, where[start : start + 32], band, self.recipe.model.size)
-                vectors.append(self.network(crops.to(self.device)).cpu().numpy())
+                vectors.append(self.network(crops.to(self.device)).float().cpu().numpy())
         return np.concatenate(vectors)
 
 
