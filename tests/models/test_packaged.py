@@ -11,9 +11,10 @@ from torch import nn
 
 from crossband.checkpoints import load_network, read_metadata, write_checkpoint
 from crossband.errors import CrossbandError
-from crossband.factory import create_model, input_channels
+from crossband.factory import create_model
 from crossband.models import packaged
 from crossband.models.packaged import Card, card_of, checkpoint_for, list_packaged, pack, tensors_digest
+from crossband.models.streams import StreamsOutput
 from crossband.training import read_recipe
 from crossband.weights import file_digest
 
@@ -99,13 +100,15 @@ def test_all_that_ships_is_small_and_says_what_it_is():
 def test_create_model_makes_what_ships_and_its_digest_is_the_files(info):
     path = packaged.FOLDER / f"{info.name}.safetensors"
     network = create_model(path)
-    channels = input_channels(network) if info.name == "crossband-segment" else 1
+    channels = {"crossband-segment": (4,), "crossband-vehicles": (3, 3)}.get(info.name, (1,))
     with torch.inference_mode():
-        out = network(torch.rand(1, channels, 64, 96))
+        out = network(torch.rand(1, *channels, 64, 96))
+    out = out.features if isinstance(out, StreamsOutput) else out
     shapes = [tuple(one.shape) for one in (out if isinstance(out, tuple) else (out,))]
     assert shapes == {
         "crossband-segment": [(1, 9, 64, 96)],
         "crossband-detect": [(1, 4, 16, 24), (1, 4, 16, 24)],
+        "crossband-vehicles": [(1, 3, 512)],
     }.get(info.name, shapes)
     assert network.digest == file_digest(path)
 
@@ -114,7 +117,8 @@ def test_create_model_makes_what_ships_and_its_digest_is_the_files(info):
 def test_the_recipe_of_what_ships_can_be_read_and_simulates_what_the_network_sees(info):
     """Pictures that are simulated upright and seen lying would be squeezed: sizes are (height, width)."""
     recipe = read_recipe(read_metadata(packaged.FOLDER / f"{info.name}.safetensors")["recipe"])
-    parts = [recipe.data.train, *recipe.data.train.also, recipe.data.val, *recipe.data.test.values()]
+    measured = [recipe.data.val, *recipe.data.test.values()]
+    parts = [recipe.data.train, *recipe.data.train.also, *(getattr(one, "queries", one) for one in measured)]
     sizes = [part.simulate.size for part in parts if part.simulate is not None]
     if isinstance(recipe.data.size, int):  # crops of frames, which are read as they are
         assert all(min(size) >= recipe.data.size for size in sizes)
@@ -128,6 +132,7 @@ def test_the_recipe_of_what_ships_can_be_read_and_simulates_what_the_network_see
         ("crossband-detect", "models/detect"),
         ("crossband-label", "models/label"),
         ("crossband-segment", "models/segment"),
+        ("crossband-vehicles", "models/vehicles"),
         ("crossband512", "retrieval/crossband512"),
     ],
 )

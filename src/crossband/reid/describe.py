@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..bands import Band
 from ..data.items import FrameItems
 from ..losses.hamnet import class_aware_weights
 from ..models.streams import Streams, StreamsOutput
@@ -13,9 +14,22 @@ from .evaluation import FrameVectors
 
 __all__ = ["describe_frames"]
 
+_FAINT = 1e-3  # what the vector of an image that shows nothing weighs
+_MOST_PIXELS = 0.95  # of an image that shows nothing
 
-def describe_frames(network: Streams, items: FrameItems, batch_size: int = 16) -> FrameVectors:
-    """Describe all frames by a network of streams, in one pass; see :class:`.FrameVectors`."""
+
+def describe_frames(
+    network: Streams, items: FrameItems, batch_size: int = 16, dark: float = 0.0
+) -> FrameVectors:
+    """Describe all frames by a network of streams, in one pass; see :class:`.FrameVectors`.
+
+    Args:
+        network: of the items' bands.
+        items: the frames.
+        batch_size: frames of one pass.
+        dark: an RGB or NIR image of whose pixels 19 of 20 lie below this share of full scale shows nothing but
+            noise. Its vectors are made so short that they count only where nothing else is compared.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
 
     def compute(part: np.ndarray) -> torch.Tensor:
@@ -27,6 +41,10 @@ def describe_frames(network: Streams, items: FrameItems, batch_size: int = 16) -
                 shapes.update({name: tuple(value.shape[1:]) for name, value in one.items()})
             return torch.zeros(len(part), sum(int(np.prod(shape)) for shape in shapes.values()))
         found = _told(network(images, present))
+        if dark:
+            faint = _shows_nothing(images, items, dark)
+            weight = torch.where(faint, _FAINT, 1.0)[..., None]
+            found |= {name: found[name] * weight for name in ("features", "scores")}
         shapes.update({name: tuple(value.shape[1:]) for name, value in found.items()})
         return torch.cat([value.flatten(1).float().cpu() for value in found.values()], 1)
 
@@ -37,6 +55,18 @@ def describe_frames(network: Streams, items: FrameItems, batch_size: int = 16) -
         parts[name] = rows[:, start : start + width].reshape(-1, *shape)
         start += width
     return FrameVectors(parts["features"], parts["scores"], parts["weights"], parts["present"] > 0.5)
+
+
+def _shows_nothing(images: torch.Tensor, items: FrameItems, dark: float) -> torch.Tensor:
+    """Which images ``(n, m, 3, H, W)``, as the network reads them, are dark; never a thermal one."""
+    found = torch.zeros(images.shape[:2], dtype=torch.bool, device=images.device)
+    for column, band in enumerate(items.bands):
+        if band is not Band.TIR:
+            statistics = items.preprocess.statistics[band]
+            mean, std = (images.new_tensor(value)[:, None, None] for value in (statistics.mean, statistics.std))
+            brightest = (images[:, column] * std + mean).amax(1)
+            found[:, column] = (brightest < dark).float().mean((1, 2)) >= _MOST_PIXELS
+    return found
 
 
 def _told(output: StreamsOutput) -> dict[str, torch.Tensor]:

@@ -50,12 +50,14 @@ class ReidNetwork:
         preprocess: image to tensor.
         digest: SHA-256 of the checkpoint.
         descriptor: what its recipe compares, ``features`` or ``scores``.
+        dark: its recipe's; see :func:`.describe_frames`.
     """
 
     network: Streams
     preprocess: Preprocess
     digest: str
     descriptor: str = "features"
+    dark: float = 0.0
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -94,9 +96,10 @@ def load_reid(checkpoint: str | Path, device: str = "cpu") -> ReidNetwork:
         )
         preprocess = Preprocess.from_description(metadata["preprocess"])
         descriptor = recipe["scoring"].get("descriptor", "features")
+        dark = recipe["scoring"].get("dark", 0.0)
     load_network(checkpoint, network)
     network = network.eval().requires_grad_(False).to(where)
-    return ReidNetwork(network, preprocess, file_digest(Path(checkpoint)), descriptor)
+    return ReidNetwork(network, preprocess, file_digest(Path(checkpoint)), descriptor, dark)
 
 
 @dataclass(frozen=True)
@@ -362,7 +365,9 @@ def _describe(loaded: ReidNetwork, frames: Frames, store: str | Path | None) -> 
     """The vectors of all frames; what the store has is not computed again, and what is computed is kept."""
     if store is None or not len(frames):
         items = FrameItems(frames, loaded.bands, loaded.preprocess) if len(frames) else None
-        vectors = describe_frames(loaded.network, items) if items else _nothing(len(loaded.bands))
+        vectors = (
+            describe_frames(loaded.network, items, dark=loaded.dark) if items else _nothing(len(loaded.bands))
+        )
         _say_faults(items)
         return vectors
     kept = DescriptorStore(store, f"reid-{loaded.digest[:32]}")
@@ -372,7 +377,7 @@ def _describe(loaded: ReidNetwork, frames: Frames, store: str | Path | None) -> 
     for start in range(0, len(missing), _CHUNK):
         rows = np.array(missing[start : start + _CHUNK])
         items = FrameItems(frames.select(rows), loaded.bands, loaded.preprocess)
-        found = describe_frames(loaded.network, items)
+        found = describe_frames(loaded.network, items, dark=loaded.dark)
         shape = (found.features.shape[2], found.scores.shape[2])
         for place, row in enumerate(rows.tolist()):
             kept.add(keys[row], _packed(found, place))
@@ -386,7 +391,7 @@ def _describe_query(loaded: ReidNetwork, asked: Frames, columns: Sequence[int]) 
     _, present = items.batch(np.array([0]))
     if not present[0, list(columns)].any():
         raise CrossbandError(f"the query cannot be read: {next(iter(items.faults.values()))}")
-    return describe_frames(loaded.network, items)
+    return describe_frames(loaded.network, items, dark=loaded.dark)
 
 
 def _packed(vectors: FrameVectors, row: int) -> np.ndarray:

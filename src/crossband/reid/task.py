@@ -138,6 +138,8 @@ class ReidScoring(Strict):
         descriptor: what is compared, ``features`` as in the paper, or the ``scores`` of the identities trained
             on, which speak of the same things in every band.
         rerank: also measure the recipe's bands re-ranked by k-reciprocal neighbors, in tests.
+        dark: RGB and NIR images darker than this share of full scale count only where there is nothing else;
+            see :func:`.describe_frames`.
     """
 
     protocol: Annotated[str, known("protocol", REID_PROTOCOLS)] = "same-camera"
@@ -145,6 +147,7 @@ class ReidScoring(Strict):
     select: Literal["mAP", "mINP", "rank1"] = "mAP"
     descriptor: Literal["features", "scores"] = "features"
     rerank: bool = False
+    dark: float = Field(default=0.0, ge=0, le=1)
 
 
 class ReidRecipe(Recipe):
@@ -304,10 +307,11 @@ class Reidentification(Task):
         return found
 
     def _vectors(self, pair: SplitPair) -> tuple[FrameVectors, FrameVectors]:
-        queries = describe_frames(self.network, self._items(pair.queries))
+        dark = self.recipe.scoring.dark
+        queries = describe_frames(self.network, self._items(pair.queries), dark=dark)
         if pair.gallery == pair.queries:
             return queries, queries
-        return queries, describe_frames(self.network, self._items(pair.gallery))
+        return queries, describe_frames(self.network, self._items(pair.gallery), dark=dark)
 
     def _frames(self, pair: SplitPair) -> tuple[Frames, Frames]:
         return self._items(pair.queries).frames, self._items(pair.gallery).frames
