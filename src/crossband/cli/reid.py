@@ -77,11 +77,16 @@ class InFlight:
 
     def values(self) -> dict[str, Any]:
         """Return what :func:`crossband.reid` takes by name."""
-        from ..uav.pipeline import parse_box
-
-        read = {"box": parse_box(self.box), "where": conditions(self.where)}
+        read = {"box": self._box(), "where": conditions(self.where)}
         plain = ("map", "models", "method", "radius")
         return {**{name: getattr(self, name) for name in plain}, **read}
+
+    def _box(self) -> tuple[float, float, float, float] | None:
+        if self.box is None:
+            return None
+        from ..uav.pipeline import parse_box  # it imports all of a flight's stages
+
+        return parse_box(self.box)
 
 
 @app.command("reid")
