@@ -27,9 +27,8 @@ from torch.nn import functional as F
 from ...data.parts import Name, Strict
 from ...data.scenes import Scenes, sides_of
 from ...errors import CrossbandError
-from ...losses import supervised_contrastive_loss, triplet_loss
+from ...losses import triplet_loss
 from ...models import create_encoder
-from ...nn.batchnorm import ensure_batchnorm
 from ...nn.encoder import Encoder
 from ...progress import track
 from ...training.scene_task import SceneRecipe, SceneTask
@@ -65,21 +64,15 @@ class ObjectLoss(Strict):
 
     Attributes:
         margin: of the triplet loss, hardest of the batch.
-        triplet: its weight; the paper's baselines have 1.
-        contrast: weight of the supervised contrastive loss over the crops of both bands.
         smoothing: of the labels.
         center: weight of the center loss; 0 for none.
         erasing: share of the crops of which a part is erased.
-        inverting: share of the thermal crops that are inverted; what is warmer by day is colder by night.
     """
 
     margin: float = Field(default=0.3, gt=0, le=1e6)
-    triplet: float = Field(default=1.0, ge=0, le=1e6)
-    contrast: float = Field(default=0.0, ge=0, le=1e6)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
     center: float = Field(default=0.0, ge=0, le=1e6)
     erasing: float = Field(default=0.0, ge=0, le=1)
-    inverting: float = Field(default=0.0, ge=0, le=1)
 
 
 class ObjectRecipe(SceneRecipe):
@@ -97,7 +90,6 @@ class ObjectNetwork(nn.Module):
 
     def __init__(self, encoder: Encoder, layer: str, neck: bool, size: int) -> None:
         super().__init__()
-        ensure_batchnorm(encoder)
         self.encoder, self.layer = encoder.requires_grad_(True), layer
         with torch.inference_mode():
             self.dim = int(encoder.eval()(torch.zeros(1, 3, size, size), layer).shape[1])
@@ -168,29 +160,24 @@ class ObjectTask(SceneTask):
         if float(torch.rand((), generator=generator)) < 0.5:
             pair = pair.flip(-1)
         pair = torch.rot90(pair, int(torch.randint(4, (), generator=generator)), (-2, -1)).clone()
-        if float(torch.rand((), generator=generator)) < self.recipe.loss.inverting:
-            pair[1] = 1 - pair[1]
         for crop in pair:
             if float(torch.rand((), generator=generator)) < self.recipe.loss.erasing:
                 _erase(crop, generator)
         return {"crops": pair, "number": torch.tensor(int(sample[0]))}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Compute softmax over identities, triplets across the bands both ways, contrast and center loss."""
+        """Compute softmax over identities, hardest triplets across the bands both ways, and center loss."""
         crops, number, loss = batch["crops"], batch["number"], self.recipe.loss
         before, after = (v.unflatten(0, crops.shape[:2]) for v in self.network.both(crops.flatten(0, 1)))
         scores = self.criterion.classifier(after.flatten(0, 1))
         total = F.cross_entropy(scores, number.repeat_interleave(2), label_smoothing=loss.smoothing)
-        if loss.contrast:
-            vectors = after.flatten(0, 1)
-            total = total + loss.contrast * supervised_contrastive_loss(vectors, number.repeat_interleave(2))
         unit = F.normalize(before, dim=-1)
-        for mine, other in ((0, 1), (1, 0)) if loss.triplet else ():
+        for mine, other in ((0, 1), (1, 0)):
             distances = torch.cdist(unit[:, mine], unit[:, other])
             same = number[:, None] == number[None]
             if not same.all():
                 hardest = distances.masked_fill(same, torch.inf).argmin(1)
-                total = total + loss.triplet * triplet_loss(
+                total = total + triplet_loss(
                     unit[:, mine], unit[:, other][:, None], unit[hardest, other][:, None], loss.margin
                 )
         if loss.center:
