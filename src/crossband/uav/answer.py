@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectMatch", "ReidResult", "Sighting", "ellipse", "geojson", "kml", "write_answer"]
 
 _NINETY = 2.146  # radius, in standard deviations, of an ellipse that holds 90 % of two dimensions
+_COIN = 0.15  # a probability as far from one half tells little
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,13 @@ class ReidResult(Result):
         if self.probability is None:
             near = "near enough to be the one" if self.there else "not there: nothing is near enough"
             return f"{near} (threshold {self.threshold:.3f})"
-        said = "it is there" if self.there else "it is not there"
-        return f"{said}, by a probability of {100 * self.probability:.0f} %"
+        said = "it may be there" if self.unsure else f"it is probably {'' if self.there else 'not '}there"
+        return f"{said}: the probability that it is is {100 * self.probability:.0f} %"
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the probability is near that of a tossed coin."""
+        return self.probability is not None and abs(self.probability - 0.5) < _COIN
 
     def plot(self) -> Figure:
         """Draw the distance of each match, and the threshold of equation (1)."""
