@@ -90,7 +90,9 @@ def test_what_the_store_has_is_not_described_again_and_gives_the_same(made, tmp_
     described = []
     honest = module.describe_frames
     monkeypatch.setattr(
-        module, "describe_frames", lambda n, items: described.append(len(items)) or honest(n, items)
+        module,
+        "describe_frames",
+        lambda n, items, **how: described.append(len(items)) or honest(n, items, **how),
     )
     again = reid("v4c1", root / "vehicles", checkpoint, store=tmp_path)
     assert described == [1]  # the query alone
