@@ -131,7 +131,7 @@ class Recipe(Strict):
     row: Name | None = None
     chosen: dict[str, str] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
-    start: str = ""
+    start: Name | None = None
     data: Strict
     optimizer: Optimizer = Optimizer()
     trainer: TrainerSettings = TrainerSettings()

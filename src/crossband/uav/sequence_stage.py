@@ -11,6 +11,7 @@ Labeling takes the time; it is kept frame by frame, and a stage that is started 
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def locate_flight(
 
 
 def _check_over(rough: list[tuple[float, float]], ground: SemanticMap, radius: float) -> None:
-    """Refuse a map that no frame is over, and say where it ends inside the flight."""
+    """Refuse a map that no frame is over, or a position far from it; say where it ends inside the flight."""
     width, height = ground.extent
     east, north = np.array(rough).T
     beside, above = np.maximum(-east, east - width), np.maximum(-north, north - height)
@@ -152,6 +153,13 @@ def _check_over(rough: list[tuple[float, float]], ground: SemanticMap, radius: f
             f"{away.min() / 1000:.1f} km off it; it reaches from {low[0]:.6f}, {low[1]:.6f} to {high[0]:.6f}, "
             f"{high[1]:.6f}; give the map of that place",
             parameter="map",
+        )
+    if away.max() > math.hypot(width, height) + radius:  # no flight over this map got there
+        given = ground.to_geographic(*rough[int(away.argmax())])
+        raise CrossbandError(
+            f"a frame's position, {given[0]:.6f}, {given[1]:.6f}, is {away.max() / 1000:.1f} km off the map, "
+            "which other frames are over; correct it in the flight's table, or leave the frame out",
+            parameter="where",
         )
     if beyond := int((away > radius).sum()):
         note(
