@@ -11,7 +11,6 @@ Labeling takes the time; it is kept frame by frame, and a stage that is started 
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,6 +29,8 @@ from .sequence import Estimate, Motion, ground_motion, locate_sequence
 from .stages import Position, StageFile, label_image, map_digest, write_png
 
 __all__ = ["RADIUS", "given_positions", "label_flight", "locate_flight", "plane_of"]
+
+_FAR = 10_000.0  # meters off the map: no flight that other frames show over it gets there
 
 RADIUS = 60.0
 """Meters that are searched around each rough position."""
@@ -154,7 +155,7 @@ def _check_over(rough: list[tuple[float, float]], ground: SemanticMap, radius: f
             f"{high[1]:.6f}; give the map of that place",
             parameter="map",
         )
-    if away.max() > math.hypot(width, height) + radius:  # no flight over this map got there
+    if away.max() > _FAR:
         given = ground.to_geographic(*rough[int(away.argmax())])
         raise CrossbandError(
             f"a frame's position, {given[0]:.6f}, {given[1]:.6f}, is {away.max() / 1000:.1f} km off the map, "
