@@ -31,6 +31,7 @@ class Row:
 
 _CODE = "the authors' code, in words and figures"
 _MEMORY = "published figure from memory of model zoos or its paper"
+_LATER = "very high; without biases, which later thops leave out, ours is that"
 _PST = {"classes": 5, "size": (720, 1280)}
 ROWS = (
     Row("rsfnet50_18", ("44.53", "64.69"), _CODE, "very high"),
@@ -107,6 +108,10 @@ ROWS = (
     Row("erfnet_pst900", (None, None), "PST900's code", "very high", note="PST900", **_PST),
     Row("cmx_b2", ("66.6", None), _CODE, "very high; FLOPs published: 67.6 G", classes=40, note="40 classes"),
     Row("cmx_b4", ("139.9", None), _CODE, "very high; FLOPs published: 134.3 G", classes=40, note="40 classes"),
+    Row("dformer_t", ("6.0", "11.8"), _CODE, "very high", classes=40, note="40 classes"),
+    Row("dformer_s", ("18.7", "25.6"), _CODE, _LATER, classes=40, note="40 classes"),
+    Row("dformer_b", ("29.5", "41.9"), _CODE, _LATER, classes=40, note="40 classes"),
+    Row("dformer_l", ("39.0", "65.7"), _CODE, _LATER, classes=40, note="40 classes"),
 )
 
 

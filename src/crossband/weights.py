@@ -30,6 +30,7 @@ __all__ = ["WeightsSource", "file_digest", "find_weights", "load_state_dict"]
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".torch", ".pth.tar")
 _HOLDS = (
+    "state_dict_ema",
     "state_dict",
     "model_state_dict",
     "student_model_state_dict",

@@ -27,10 +27,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "rsfnet": {"first": "resnet18", "second": "resnet18", "widths": [16, 16, 16, 16], "reduced": 8},
     **{name: {"encoder": "resnet18"} for name in ("egfnet", "mtanet", "abmdrnet")},
     "cmx_b2": {"encoder": "mit_b0", "width": 16},
+    "dformer_t": {"width": 16, "scale": 0.1},
 }
 # the same as one that is tried, but for depth
 LARGE = (
     "cmx_b4",
+    "dformer_s",
+    "dformer_b",
+    "dformer_l",
     "rtfnet34",
     "rtfnet50",
     "rtfnet101",
@@ -170,6 +174,10 @@ EXACT: list[tuple[str, dict[str, Any], int, int, int]] = [
     ("mffenet", {}, 18_735_969, 0, 18_733_405),
     ("mtanet", {"auxiliary": True}, 121_562_701, 0, 0),
     ("hrnet48", {}, 65_852_745, 0, 0),
+    ("dformer_t", {}, 5_988_009, 0, 5_985_957),
+    ("dformer_s", {}, 18_731_241, 0, 18_729_189),
+    ("dformer_b", {}, 29_508_937, 0, 29_506_885),
+    ("dformer_l", {}, 39_014_489, 0, 39_012_437),
 ]
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["GridMeans", "Resize", "conv_unit", "grid_means", "resized"]
+__all__ = ["GridMeans", "Resize", "conv_unit", "grid_means", "resized", "skip_at_random"]
 
 
 def conv_unit(
@@ -79,6 +79,25 @@ def grid_means(maps: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     if (rows, columns) == (1, 1):
         return maps.mean((2, 3), keepdim=True)
     return _cells(height, rows, maps) @ maps @ _cells(width, columns, maps).T
+
+
+def skip_at_random(branch: torch.Tensor, share: float) -> torch.Tensor:
+    """Set a residual branch to zero for a share of the images, and make up for it in the others.
+
+    Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016.
+
+    Args:
+        branch: ``(B, ...)``, before it is added.
+        share: of the images; 0 returns the branch itself, as when nothing is trained.
+
+    Example:
+        >>> sorted(set(skip_at_random(torch.ones(100, 2), 0.5).flatten().tolist()))
+        [0.0, 2.0]
+    """
+    if share == 0:
+        return branch
+    kept = torch.rand(len(branch), *[1] * (branch.ndim - 1), device=branch.device) >= share
+    return branch * kept.to(branch.dtype) / (1 - share)
 
 
 class Resize(nn.Upsample):

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .layers import skip_at_random
+
 __all__ = ["SIZES", "MixTransformer", "Size", "rename_mix_transformer"]
 
 HEADS = (1, 2, 5, 8)
@@ -106,15 +108,9 @@ class _Block(nn.Module):
         self.skipped = skipped
 
     def forward(self, tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        tokens = tokens + self._kept(self.attention(self.norm1(tokens), height, width))
-        return tokens + self._kept(self.mlp(self.norm2(tokens), height, width))
-
-    def _kept(self, branch: torch.Tensor) -> torch.Tensor:
-        """Leave the branch out for a share of the images, and make up for it in the others."""
-        if not self.training or self.skipped == 0:
-            return branch
-        kept = torch.rand(len(branch), 1, 1, device=branch.device) >= self.skipped
-        return branch * kept.to(branch.dtype) / (1 - self.skipped)
+        skipped = self.skipped if self.training else 0.0
+        tokens = tokens + skip_at_random(self.attention(self.norm1(tokens), height, width), skipped)
+        return tokens + skip_at_random(self.mlp(self.norm2(tokens), height, width), skipped)
 
 
 class _Attention(nn.Module):

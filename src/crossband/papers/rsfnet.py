@@ -137,6 +137,7 @@ def _compared() -> dict[str, PublishedRow]:
 _SINCE = {
     "cmx_b2": _R("CMX, the authors' page", (None, 58.2)),
     "cmx_b4": _R("CMX, the authors' page", (None, 59.7)),
+    "dformer_l": _R("OmniSegmentor (by DFormer's first author), MFNet table", (None, 59.6)),
 }
 """Networks that RSFNet's tables do not have, by their own papers."""
 
