@@ -1,10 +1,11 @@
 """DFormer: one encoder of color and a thinner second band, mixed in every block, under a light head.
 
 Yin, Zhang, Li, Liu, Cheng and Hou, "DFormer: Rethinking RGBD Representation Learning for Semantic
-Segmentation", ICLR 2024; the second band was depth there and is the thermal here. The layers and key names of the authors'
-release were read as facts; a checkpoint of theirs loads by :func:`rename_dformer`. Their repository has an MIT
-license, while its page says "for non-commercial use only" and their weights say nothing, so ask them before
-selling what starts from those. Four LayerNorms that their encoder keeps and never runs are left out here.
+Segmentation", ICLR 2024; the second band was depth there and is the thermal here. The layers and key names of
+the authors' release were read as facts; a checkpoint of theirs loads by :func:`rename_dformer`. Their
+repository has an MIT license, while its page says "for non-commercial use only" and their weights say nothing,
+so ask them before selling what starts from those. Four LayerNorms that their encoder keeps and never runs are
+left out here.
 """
 
 from __future__ import annotations
