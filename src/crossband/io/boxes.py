@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..errors import CrossbandError
 from ..files import read_json
-from ..frames import Frames
+from ..frames import Frames, leaves_folder
 from ..progress import track
 from .object_files import is_object_file, read_object_file
 
@@ -33,31 +33,35 @@ class Boxes:
     classes: list[str]
 
 
-def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",)) -> Boxes:
-    """Read the boxes of frames from the files of their column ``boxes``.
+def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",), column: str = "boxes") -> Boxes:
+    """Read the boxes of frames from the files of a column.
 
     In a COCO file an image is found by its file's name, with or without folders and suffix. HIT-UAV's own keys
     (``annotation`` and ``filename``) are read too. Crowds and boxes without an area are left out. XML and text
     files hold one image (:mod:`crossband.io.object_files`); their classes are those that occur, by name.
 
     Args:
-        frames: with the column ``boxes``.
+        frames: with that column.
         leave_out: classes whose boxes say nothing.
+        column: which; one of your own holds paths below the frames' folder too.
 
     Raises:
         CrossbandError: no such column, a view or a turn, which boxes do not follow, a file that is no COCO, or
             files that disagree on the classes.
     """
-    if not frames.has("boxes"):
+    if not frames.has(column):
         raise CrossbandError(
-            f"the frames of {frames.root} have no column 'boxes': needed to learn or measure boxes"
+            f"the frames of {frames.root} have no column {column!r}: needed to learn or measure boxes"
         )
     if frames.has("view") or frames.has("turn"):
         raise CrossbandError(
             f"the frames of {frames.root} keep a view or a turn, which move images and label maps, not boxes; "
             "scan the folder without them"
         )
-    names = frames.table["boxes"].dropna().unique().tolist()
+    names = frames.table[column].dropna().unique().tolist()
+    outside = [name for name in names if leaves_folder(str(name))]
+    if outside:
+        raise CrossbandError(f"{outside[0]!r} of the column {column!r} does not stay in {frames.root}")
     files: dict[str, _Coco | _OneImage] = {
         name: (_OneImage if is_object_file(name) else _Coco)(frames.root / name)
         for name in track(names, len(names), "reading boxes", "files")
@@ -69,7 +73,7 @@ def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",)) -> Bo
     known += sorted({name for file in files.values() for name in file.classes} - set(known))
     classes = [name for name in known if name not in leave_out]
     rows = []
-    for name, boxes in zip(frames.names, frames.table["boxes"], strict=True):
+    for name, boxes in zip(frames.names, frames.table[column], strict=True):
         found = [] if pd.isna(boxes) else files[boxes].of(name)
         kept = [[*b[:4], classes.index(b[4]), b[5]] for b in found if b[4] in classes]
         rows.append(np.array(kept, np.float32).reshape(-1, 6))

@@ -20,7 +20,14 @@ from ..devices import choose_device
 from ..models.packaged import packaged_path
 from ..weights import file_digest
 
-__all__ = ["ObjectDescriptor", "color_crop", "crop_around", "load_object_descriptor", "thermal_crops"]
+__all__ = [
+    "ObjectDescriptor",
+    "color_crop",
+    "crop_around",
+    "crop_window",
+    "load_object_descriptor",
+    "thermal_crops",
+]
 
 MARGIN = 0.15
 """Of a box's longer side, that a crop shows more on each side."""
@@ -68,14 +75,10 @@ def load_object_descriptor(device: str = "cpu") -> ObjectDescriptor:
     path = packaged_path("objects")
     if path is None:
         return _stand_in(where)
-    from ..models import create_encoder
-    from .tasks.objects import ObjectModel, ObjectNetwork, keep_resolution
+    from .tasks.objects import ObjectModel, build_object_network
 
     model = ObjectModel(**read_metadata(path)["recipe"]["model"])
-    encoder = create_encoder(model.encoder, pretrained=False)
-    if model.last_stride == 1:
-        keep_resolution(encoder)
-    network = ObjectNetwork(encoder, encoder.check_layer(model.layer), model.neck, model.size)
+    network = build_object_network(model, pretrained=False)
     load_network(path, network)
     return ObjectDescriptor(network.to(where).eval(), model.size, True, file_digest(path), where)
 
@@ -105,14 +108,32 @@ def crop_around(image: torch.Tensor, box: Sequence[float], size: int, margin: fl
         >>> crop_around(torch.zeros(3, 40, 60), (10, 10, 30, 20), 16).shape
         torch.Size([3, 16, 16])
     """
+    left, top, right, bottom = crop_window(image.shape, box, margin)
+    return resized(image[:, top:bottom, left:right], (size, size))
+
+
+def crop_window(
+    shape: Sequence[int], box: Sequence[float], margin: float = MARGIN
+) -> tuple[int, int, int, int]:
+    """Return what :func:`crop_around` keeps: left, top, right and bottom, whole pixels of the image.
+
+    Args:
+        shape: of the image, its last two axes.
+        box: left, top, right, bottom.
+        margin: of the box's longer side, more on each side.
+
+    Example:
+        >>> crop_window((40, 60), (10, 10, 30, 20), 0.0)
+        (10, 5, 31, 26)
+    """
+    height, width = shape[-2:]
     x0, y0, x1, y1 = (float(v) for v in box[:4])
     side = max(x1 - x0, y1 - y0) * (1 + 2 * margin)
     left, top = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
-    low_x = min(max(int(left), 0), image.shape[2] - 2)
-    low_y = min(max(int(top), 0), image.shape[1] - 2)
-    high_x = min(max(int(left + side) + 1, low_x + 2), image.shape[2])
-    high_y = min(max(int(top + side) + 1, low_y + 2), image.shape[1])
-    return resized(image[:, low_y:high_y, low_x:high_x], (size, size))
+    low_x, low_y = min(max(int(left), 0), width - 2), min(max(int(top), 0), height - 2)
+    high_x = min(max(int(left + side) + 1, low_x + 2), width)
+    high_y = min(max(int(top + side) + 1, low_y + 2), height)
+    return low_x, low_y, high_x, high_y
 
 
 def color_crop(image: torch.Tensor, box: Sequence[float], size: int) -> torch.Tensor:

@@ -5,7 +5,8 @@ The ThermalReID paper (ISPRS Archives XLIV-2/W1-2021), section 4.2, compares wit
 sentence each:
 
 - **VRAI** (Wang et al., ICCV 2019): a ResNet-50 on the boxes of a YOLO detector; identities by softmax, and a
-  triplet loss.
+  triplet loss; with ``model.parts`` the same for a second vector, in which the parts that a detector of its own
+  finds weigh more (:mod:`crossband.uav.object_parts`).
 - **BoT-BS** ("strong baseline with a bag of tricks", Luo et al., CVPR Workshops 2019): that, and warm-up,
   random erasing, label smoothing, a last stride of 1, a batch normalization neck, and a center loss.
 
@@ -16,7 +17,7 @@ flight.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,14 +29,52 @@ from ...data.parts import Name, Strict
 from ...data.scenes import Scenes, sides_of
 from ...errors import CrossbandError
 from ...losses import triplet_loss
+from ...losses.center import center_loss
+from ...metrics.detection import score_detections
 from ...models import create_encoder
+from ...models.center_detector import CenterDetector
 from ...nn.encoder import Encoder
 from ...progress import track
 from ...training.scene_task import SceneRecipe, SceneTask
 from ...training.task import register_task
 from ..evaluation import Crops, object_crops, score_crops
+from ..object_parts import PartBranch, PartReader, parts_in_crop
 
-__all__ = ["ObjectLoss", "ObjectModel", "ObjectNetwork", "ObjectRecipe", "ObjectTask", "keep_resolution"]
+__all__ = [
+    "ObjectLoss",
+    "ObjectModel",
+    "ObjectNetwork",
+    "ObjectParts",
+    "ObjectRecipe",
+    "ObjectTask",
+    "build_object_network",
+    "keep_resolution",
+]
+
+
+class ObjectParts(Strict):
+    """The branch of the parts, and their detector.
+
+    Attributes:
+        source: where training knows parts from: ``column``, boxes in the files of a column ``parts``; or
+            ``temperature``, what is warmer or colder than the object that ``instances`` outline.
+        kelvin: ``temperature``: how much, at least.
+        weight: of a position inside a part; 1 outside.
+        least: score of a part that counts.
+        share: weight of the detector's loss.
+        encoder: of the detector, a registered encoder with four stages.
+        width: channels of the detector's top-down path.
+        pretrained: whether the detector starts from its ImageNet weights.
+    """
+
+    source: Literal["column", "temperature"] = "column"
+    kelvin: float = Field(default=3.0, gt=0, le=1e3)
+    weight: float = Field(default=3.0, ge=1, le=1e3)
+    least: float = Field(default=0.3, gt=0, lt=1)
+    share: float = Field(default=0.1, gt=0, le=1e6)
+    encoder: Name = "efficientnet_lite0"
+    width: int = Field(default=32, ge=2, le=4096)
+    pretrained: bool = True
 
 
 class ObjectModel(Strict):
@@ -49,6 +88,7 @@ class ObjectModel(Strict):
             is the one that is compared.
         last_stride: 1 keeps the resolution of the last stage of a ResNet.
         size: side of a crop, pixels.
+        parts: a second vector, in which the object's parts weigh more; none by default.
     """
 
     encoder: Name = "resnet50"
@@ -57,6 +97,7 @@ class ObjectModel(Strict):
     neck: bool = False
     last_stride: int = Field(default=2, ge=1, le=2)
     size: int = Field(default=128, ge=16, le=8192)
+    parts: ObjectParts | None = None
 
 
 class ObjectLoss(Strict):
@@ -83,37 +124,88 @@ class ObjectRecipe(SceneRecipe):
 
 
 class ObjectNetwork(nn.Module):
-    """Crops to vectors; see :class:`ObjectModel`."""
+    """Crops to vectors; see :class:`ObjectModel`.
+
+    Attributes:
+        dim: of a vector: of the whole object, and with parts of theirs as well.
+    """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, encoder: Encoder, layer: str, neck: bool, size: int) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        layer: str,
+        neck: bool,
+        size: int,
+        parts: ObjectParts | None = None,
+        detector: CenterDetector | None = None,
+    ) -> None:
         super().__init__()
         self.encoder, self.layer = encoder.requires_grad_(True), layer
         with torch.inference_mode():
             self.dim = int(encoder.eval()(torch.zeros(1, 3, size, size), layer).shape[1])
         self.neck: nn.Module = nn.BatchNorm1d(self.dim) if neck else nn.Identity()
+        self.parts: PartBranch | None = None
+        if parts is not None and detector is not None:
+            own = nn.BatchNorm1d(self.dim) if neck else nn.Identity()
+            self.parts = PartBranch(detector, own, parts.weight, parts.least)
         mean, std = (torch.tensor(v)[:, None, None] for v in (encoder.statistics.mean, encoder.statistics.std))
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
-    def both(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the vectors before and after the neck, ``(N, dim)`` each, of crops ``(N, 3, s, s)``."""
-        pooled = self.encoder((crops - self.mean) / self.std, self.layer).mean((-2, -1))
-        return pooled, self.neck(pooled)
+    def vectors(
+        self, crops: torch.Tensor, parts: torch.Tensor | None = None
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return the vectors before and after the neck, ``(N, dim)`` each: of the whole, and of the parts.
+
+        Args:
+            crops: ``(N, 3, s, s)``.
+            parts: their true parts ``(N, n, 4)``, pixels of the crop; detected without.
+        """
+        maps = self.encoder((crops - self.mean) / self.std, self.layer)
+        pooled = maps.mean((-2, -1))
+        found = [(pooled, self.neck(pooled))]
+        if self.parts is not None:
+            weighted = self.parts(maps, crops, parts)
+            found.append((weighted, self.parts.neck(weighted)))
+        return found
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         """Return unit vectors to compare."""
-        return F.normalize(self.both(crops)[1])
+        after = [vector for _, vector in self.vectors(crops)]
+        if len(after) > 1:
+            after = [torch.cat([F.normalize(vector) for vector in after], 1)]
+        return F.normalize(after[0])
+
+
+def build_object_network(model: ObjectModel, pretrained: bool = True) -> ObjectNetwork:
+    """Build the network of a recipe.
+
+    Args:
+        model: of the recipe.
+        pretrained: ``False`` for one whose weights are to be loaded.
+
+    Raises:
+        CrossbandError: an encoder that does not fit, or missing weights.
+    """
+    encoder = create_encoder(model.encoder, pretrained=pretrained and model.pretrained)
+    if model.last_stride == 1:
+        keep_resolution(encoder)
+    parts, detector = model.parts, None
+    if parts is not None:
+        detector = CenterDetector(1, parts.encoder, parts.width, 0, pretrained and parts.pretrained)
+    return ObjectNetwork(encoder, encoder.check_layer(model.layer), model.neck, model.size, parts, detector)
 
 
 class _Classes(nn.Module):
     """The classifier, and the centers of the center loss (Wen et al., ECCV 2016)."""
 
-    def __init__(self, dim: int, count: int) -> None:
+    def __init__(self, dim: int, count: int, parts: bool) -> None:
         super().__init__()
         self.classifier = nn.Linear(dim, count, bias=False)
+        self.of_parts = nn.Linear(dim, count, bias=False) if parts else None
         self.centers = nn.Parameter(torch.zeros(count, dim))
 
 
@@ -130,14 +222,12 @@ class ObjectTask(SceneTask):
 
     def __init__(self, recipe: ObjectRecipe, root: Path) -> None:
         super().__init__(recipe, root)
-        model = recipe.model
-        encoder = create_encoder(model.encoder, pretrained=model.pretrained)
-        self.weights_digest = encoder.digest
-        if model.last_stride == 1:
-            keep_resolution(encoder)
-        self.network = ObjectNetwork(encoder, encoder.check_layer(model.layer), model.neck, model.size)
+        self.network = build_object_network(recipe.model)
+        self.weights_digest = self.network.encoder.digest
         self._objects = _seen_twice(self.train)
-        self.criterion = _Classes(self.network.dim, len(self._objects))
+        parts = recipe.model.parts
+        self._parts = None if parts is None else PartReader(self.train, parts.source, parts.kelvin)
+        self.criterion = _Classes(self.network.dim, len(self._objects), parts is not None)
 
     def samples(self, epoch: int) -> np.ndarray:
         """Return objects in random order, each ``data.crops`` times."""
@@ -149,29 +239,53 @@ class ObjectTask(SceneTask):
         return [self.train.frames.names[row] for row, _ in self._objects[int(sample[0])]]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Return ``crops`` ``(2, 3, s, s)``, color and thermal, and the object's ``number``."""
-        seen = self._objects[int(sample[0])]
+        """Return ``crops`` ``(2, 3, s, s)``, color and thermal, and the object's ``number``.
+
+        Where the recipe has parts, also ``parts``, ``(2, n, 4)``, pixels of the crops.
+        """
+        seen, size = self._objects[int(sample[0])], self.recipe.model.size
         first, second = torch.randperm(len(seen), generator=generator)[:2].tolist()
-        crops = (
-            object_crops(self.train, [seen[first]], "rgb", self.recipe.model.size),
-            object_crops(self.train, [seen[second]], "tir", self.recipe.model.size),
-        )
-        pair = torch.cat(crops)
-        if float(torch.rand((), generator=generator)) < 0.5:
+        shown = [(seen[first], "rgb"), (seen[second], "tir")]
+        pair = torch.cat([object_crops(self.train, [where], band, size) for where, band in shown])
+        mirrored = float(torch.rand((), generator=generator)) < 0.5
+        if mirrored:
             pair = pair.flip(-1)
-        pair = torch.rot90(pair, int(torch.randint(4, (), generator=generator)), (-2, -1)).clone()
+        turns = int(torch.randint(4, (), generator=generator))
+        pair = torch.rot90(pair, turns, (-2, -1)).clone()
+        found = {"crops": pair, "number": torch.tensor(int(sample[0]))}
+        if self._parts is not None:
+            boxes = torch.stack([_parts_of(self._parts, where, band, size) for where, band in shown])
+            found["parts"] = _turned(boxes, size, mirrored, turns)
         for crop in pair:
             if float(torch.rand((), generator=generator)) < self.recipe.loss.erasing:
                 _erase(crop, generator)
-        return {"crops": pair, "number": torch.tensor(int(sample[0]))}
+        return found
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Compute softmax over identities, hardest triplets across the bands both ways, and center loss."""
+        """Compute softmax over identities, hardest triplets across the bands both ways, and center loss.
+
+        With parts, the first two also of their vector, and the loss of their detector.
+        """
         crops, number, loss = batch["crops"], batch["number"], self.recipe.loss
-        before, after = (v.unflatten(0, crops.shape[:2]) for v in self.network.both(crops.flatten(0, 1)))
-        scores = self.criterion.classifier(after.flatten(0, 1))
-        total = F.cross_entropy(scores, number.repeat_interleave(2), label_smoothing=loss.smoothing)
-        unit = F.normalize(before, dim=-1)
+        flat, parts = crops.flatten(0, 1), batch.get("parts")
+        found = self.network.vectors(flat, None if parts is None else parts.flatten(0, 1))
+        whole, of_parts = self.criterion.classifier, self.criterion.of_parts
+        total = self._of_identities(*found[0], whole, number)
+        if parts is not None and of_parts is not None:
+            total = total + self._of_identities(*found[1], of_parts, number)
+            total = total + self._of_detector(flat, parts.flatten(0, 1))
+        if loss.center:
+            off = found[0][0].unflatten(0, crops.shape[:2]) - self.criterion.centers[number][:, None]
+            total = total + loss.center * off.square().sum(-1).mean() / 2
+        return total
+
+    def _of_identities(
+        self, before: torch.Tensor, after: torch.Tensor, classifier: nn.Module, number: torch.Tensor
+    ) -> torch.Tensor:
+        """The losses of one vector of each crop, ``(2 B, dim)``: color and thermal in turn."""
+        loss = self.recipe.loss
+        total = F.cross_entropy(classifier(after), number.repeat_interleave(2), label_smoothing=loss.smoothing)
+        unit = F.normalize(before.unflatten(0, (-1, 2)), dim=-1)
         for mine, other in ((0, 1), (1, 0)):
             distances = torch.cdist(unit[:, mine], unit[:, other])
             same = number[:, None] == number[None]
@@ -180,10 +294,18 @@ class ObjectTask(SceneTask):
                 total = total + triplet_loss(
                     unit[:, mine], unit[:, other][:, None], unit[hardest, other][:, None], loss.margin
                 )
-        if loss.center:
-            off = before - self.criterion.centers[number][:, None]
-            total = total + loss.center * off.square().sum(-1).mean() / 2
         return total
+
+    def _of_detector(self, crops: torch.Tensor, parts: torch.Tensor) -> torch.Tensor:
+        """The loss of the detector of parts."""
+        branch, settings = self.network.parts, self.recipe.model.parts
+        assert branch is not None
+        assert settings is not None
+        image, which = torch.nonzero(parts[..., 2] > parts[..., 0], as_tuple=True)
+        boxes = parts[image, which]
+        targets = torch.cat([image[:, None].to(boxes.dtype), torch.zeros_like(boxes[:, :1]), boxes], 1)
+        outputs = branch.detector(branch.seen(crops))
+        return settings.share * center_loss(branch.detector, outputs, targets)
 
     def metadata(self) -> dict[str, Any]:
         """Return the encoder's weights."""
@@ -192,9 +314,32 @@ class ObjectTask(SceneTask):
     def score(self, scenes: Scenes) -> dict[str, Any]:
         """Compute CMC and nAUC of color crops among the thermal ones of their flight.
 
-        See :mod:`crossband.uav.evaluation`.
+        See :mod:`crossband.uav.evaluation`. With parts, where the frames know them, also the detector's AP at
+        IoU 0.5, ``parts_ap50``.
         """
-        return score_crops(scenes, self.describe).to_dict()
+        scores = score_crops(scenes, self.describe).to_dict()
+        settings = self.recipe.model.parts
+        if settings is not None and PartReader.possible(scenes, settings.source):
+            scores |= self._score_parts(scenes, PartReader(scenes, settings.source, settings.kelvin))
+        return scores
+
+    def _score_parts(self, scenes: Scenes, reader: PartReader) -> dict[str, float]:
+        """The detector's AP over the crops of all objects in both bands; nothing where no part is known."""
+        branch, size = self.network.parts, self.recipe.model.size
+        assert branch is not None
+        where = [(row, n) for row, boxes in enumerate(scenes.boxes) for n in range(len(boxes))]
+        found, truth = [], []
+        with self.measuring():
+            for start in range(0, len(where), 32):
+                some = where[start : start + 32]
+                for band in ("rgb", "tir"):
+                    crops = object_crops(scenes, some, band, size).to(self.device)
+                    found += [F.pad(b, (0, 1)).cpu().numpy() for b in branch.detect(crops, least=0.01)]
+                    boxes = [_parts_of(reader, one, band, size) for one in some]
+                    truth += [F.pad(b[b[:, 2] > b[:, 0]], (0, 1)).numpy() for b in boxes]
+        if not any(map(len, truth)):
+            return {}
+        return {"parts_ap50": score_detections(found, truth, ["part"]).map50}
 
     def describe(self, scenes: Scenes, where: Crops, band: str) -> np.ndarray:
         """Compute unit vectors of crops, float32 ``(n, dim)``."""
@@ -217,6 +362,23 @@ def _seen_twice(scenes: Scenes) -> list[list[tuple[int, int]]]:
     if not found:
         raise CrossbandError("no object appears in two frames of a flight, so there is nothing to learn")
     return found
+
+
+def _parts_of(reader: PartReader, where: tuple[int, int], band: str, size: int) -> torch.Tensor:
+    """An object's parts in its crop of a band, ``(n, 4)``."""
+    row, number = where
+    shape = reader.scenes.pixels(row, band).shape[:2]
+    return parts_in_crop(reader(row, number), shape, reader.scenes.boxes[row][number], size)
+
+
+def _turned(parts: torch.Tensor, size: int, mirrored: bool, turns: int) -> torch.Tensor:
+    """Boxes ``(..., 4)`` of crops that are mirrored, then turned by quarters; those without an area stay so."""
+    x0, y0, x1, y1 = parts.unbind(-1)
+    if mirrored:
+        x0, x1 = size - x1, size - x0
+    for _ in range(turns):  # a quarter counterclockwise: (x, y) -> (y, side - x)
+        x0, y0, x1, y1 = y0, size - x1, y1, size - x0
+    return torch.stack([x0, y0, x1, y1], -1)
 
 
 def keep_resolution(encoder: Encoder) -> None:
