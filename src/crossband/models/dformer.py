@@ -267,7 +267,8 @@ _IN_BLOCK = {
 def rename_dformer(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Rename the keys of the authors' checkpoint to those of :class:`DFormer`.
 
-    It may be of the encoder alone. What belongs to no part of the network (a classifier, norms that never run) is left out.
+    It may be of the encoder alone. What belongs to no part of the network (a classifier, norms that never run)
+    is left out.
 
     Example:
         >>> state = {"backbone.stages.1.0.attn.q.bias": torch.zeros(1), "norm0.bias": torch.zeros(1)}
