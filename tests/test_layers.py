@@ -30,6 +30,7 @@ LAYERS = (
         "devices",
         "engines",
         "stored",
+        "lance_tables",
         "results",
     },
     {"frames", "io"},

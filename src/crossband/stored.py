@@ -1,13 +1,16 @@
-"""Files that lie in no folder: on an object store, or in a tar file. Their paths are paths like any other.
+"""Files that lie in no folder: on an object store, in a tar file or in a LanceDB table. Their paths are paths
+like any other.
 
 ``s3://BUCKET/KEY`` (``gs://`` and ``az://`` alike) is read by Arrow, with the store's usual variables for
 credentials; :class:`~pathlib.Path` writes it with one slash, which is understood too. ``shard.tar/a.rgb.png``
-is the member of a tar file, which is never unpacked; the tar file may lie on an object store.
+is the member of a tar file, which is never unpacked; the tar file may lie on an object store. So may a table:
+``images.lance/rgb/0001`` is a cell of one (:mod:`.lance_tables`).
 """
 
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 import tarfile
@@ -15,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["State", "StoredFile", "file_system", "members", "resolved", "stored_file"]
+__all__ = ["State", "StoredCell", "StoredFile", "file_system", "members", "resolved", "stored_file"]
 
 _ADDRESS = re.compile(r"(?:.*/)?(s3|gs|az):/{1,2}([^/].*)", re.DOTALL)
 _MEMBER = re.compile(r"(.+?\.tar)/(.+)", re.DOTALL)
+_CELL = re.compile(r"(.+?\.lance)/([^/]+/.+)", re.DOTALL)
 
 State = tuple[int, int]
 """Bytes and time of change, nanoseconds."""
@@ -95,8 +99,42 @@ class StoredFile:
         return places[self.member]
 
 
+class StoredCell(StoredFile):
+    """A cell of a LanceDB table, which is ``path``; ``member`` is its column and its row's name."""
+
+    def state(self) -> State:
+        """Return the version of the table, and when it was written; raises as :meth:`read`."""
+        from .lance_tables import table_state
+
+        return table_state(self._table)
+
+    def size(self) -> int:
+        """Return the bytes of the cell; raises as :meth:`read`."""
+        from .lance_tables import cell_size
+
+        return cell_size(self._table, *self.member.split("/", 1))
+
+    def read(self) -> bytes:
+        """Return the content of the cell.
+
+        Raises:
+            OSError: it is not there, or holds no bytes.
+        """
+        from .lance_tables import read_cell
+
+        return read_cell(self._table, *self.member.split("/", 1))
+
+    def open(self) -> BinaryIO:
+        """Return the content as a file; raises as :meth:`read`."""
+        return io.BytesIO(self.read())
+
+    @property
+    def _table(self) -> str:
+        return f"{self.scheme}://{self.path}" if self.scheme else self.path
+
+
 def stored_file(path: str | Path) -> StoredFile | None:
-    """Return the file that a path names on an object store or in a tar file, ``None`` of any other path.
+    """Return the file that a path names on an object store, in a tar file or in a table; ``None`` of others.
 
     Example:
         >>> stored_file(Path("s3://bucket/rgb/a.png"))
@@ -111,6 +149,9 @@ def stored_file(path: str | Path) -> StoredFile | None:
     inside = _MEMBER.fullmatch(text)
     if inside is not None and (scheme or not Path(inside[1]).is_dir()):
         return StoredFile(scheme, *inside.groups())
+    cell = _CELL.fullmatch(text)
+    if cell is not None and (scheme or Path(cell[1], "_versions").is_dir()) and cell[2][0] != "_":
+        return StoredCell(scheme, *cell.groups())
     return StoredFile(scheme, text) if scheme else None
 
 

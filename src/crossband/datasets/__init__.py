@@ -40,6 +40,7 @@ from ._registry import (
     register_dataset,
 )
 from ._shards import guess_shards, read_shards
+from ._tables import guess_tables, is_table, read_tables
 from .check import look_at_some
 
 __all__ = [
@@ -140,7 +141,7 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
 
     Args:
         source: the manifest or the folder; on an object store (``s3://BUCKET/PREFIX``) a manifest, or a folder
-            with a ``frames.parquet``.
+            with a ``frames.parquet``; on either a LanceDB table of images (``images.lance``).
         root: the folder of the images, where it is not the one that the manifest records.
         band: what a folder with images of one band alone holds, where nothing else tells.
 
@@ -148,6 +149,8 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
         CrossbandError: no frames are there, or ``root`` is given and there is no manifest.
     """
     source = Path(source)
+    if is_table(source):
+        return _looked_at(read_tables(source.parent, [source]))
     if stored_file(source) is not None:
         return _looked_at(Frames.read(source if source.suffix else source / MANIFESTS[0], root))
     if not source.exists():
@@ -238,6 +241,8 @@ def _recognize(root: Path, tolerance: float) -> Frames:
         return pair_radiometric(root)
     if shards := guess_shards(root):
         return read_shards(root, shards)
+    if tables := guess_tables(root):
+        return read_tables(root, tables)
     if below is not None:
         raise _wrapped(root, below)
     raise _UnknownLayout(

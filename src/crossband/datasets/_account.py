@@ -69,7 +69,7 @@ def metadata(root: str | Path, frames: Frames) -> list[LeftOut]:
             kinds.setdefault("folders named like images", []).append(path.relative_to(root).as_posix())
     for path in sorted(files_below(root)):
         name = path.relative_to(root).as_posix()
-        if path.absolute() in taken or name in MANIFESTS:
+        if not taken.isdisjoint((path.absolute(), *path.absolute().parents)) or name in MANIFESTS:
             continue
         kinds.setdefault(_kind(path), []).append(name)
     found = [LeftOut(kind, tuple(names)) for kind, names in sorted(kinds.items(), key=_images_first)]
@@ -125,8 +125,8 @@ def no_images(frames: Frames) -> list[LeftOut]:
 def _no_file(path: Path) -> str | None:
     """Why what is named as an image is no file, ``None`` where it is one."""
     try:
-        if stat.S_ISREG(path.stat().st_mode):
-            return None
+        if stat.S_ISREG(path.stat().st_mode) or (path.suffix == ".lance" and path.is_dir()):
+            return None  # a table's cells are looked up where it is read
         return "folders named like images" if path.is_dir() else "pipes and devices"
     except OSError:
         return "links to nowhere" if path.is_symlink() else "files that cannot be read"

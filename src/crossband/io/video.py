@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,21 +30,9 @@ def video_times(path: str | Path) -> np.ndarray:
     Raises:
         CrossbandError: as :func:`read_timed_video`.
     """
-    try:
-        import av
-    except ModuleNotFoundError:
-        raise CrossbandError("reading video needs PyAV; pip install 'crossband[uav]'") from None
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise CrossbandError(f"{path} has no video in it")
-            stream = container.streams.video[0]
-            packets = container.demux(stream)
-            stamps = [float(one.pts * one.time_base) for one in packets if one.pts is not None]
-    except (av.FFmpegError, ValueError) as error:
-        raise CrossbandError(
-            f"{path} is no video that can be read: {' '.join(str(error).split())[:100]}"
-        ) from None
+    with _opened(path) as (container, stream):
+        packets = container.demux(stream)
+        stamps = [float(one.pts * one.time_base) for one in packets if one.pts is not None]
     times = np.sort(np.array(stamps, float))
     return times - times[0] if len(times) else times
 
@@ -53,6 +43,27 @@ def read_timed_video(path: str | Path) -> Iterator[tuple[float, np.ndarray]]:
     Raises:
         CrossbandError: no video, PyAV is missing, or too large.
     """
+    with _opened(path) as (container, stream):
+        if stream.codec_context is None:
+            raise CrossbandError(f"{path} has video of a kind that is not read; convert it, to FFV1 say")
+        if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
+            raise CrossbandError(f"the frames of {path} have more than {MAX_PIXELS} pixels")
+        rate, start = float(stream.average_rate or 25), None
+        for number, frame in enumerate(container.decode(stream)):
+            time = number / rate if frame.time is None else float(frame.time)
+            start = time if start is None else start
+            # gray ones in their own depth: a conversion between depths would scale the values
+            gray = frame.format.name.startswith("gray")
+            yield time - start, frame.to_ndarray() if gray else frame.to_ndarray(format="rgb24")
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[Any, Any]]:
+    """A video and its first stream of images; what PyAV says of it is said in a sentence.
+
+    Raises:
+        CrossbandError: no video, or PyAV is missing.
+    """
     try:
         import av
     except ModuleNotFoundError:
@@ -61,19 +72,7 @@ def read_timed_video(path: str | Path) -> Iterator[tuple[float, np.ndarray]]:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise CrossbandError(f"{path} has no video in it")
-            stream = container.streams.video[0]
-            if stream.codec_context is None:
-                raise CrossbandError(f"{path} has video of a kind that is not read; convert it, to FFV1 say")
-            if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
-                raise CrossbandError(f"the frames of {path} have more than {MAX_PIXELS} pixels")
-            rate, start = float(stream.average_rate or 25), None
-            for number, frame in enumerate(container.decode(stream)):
-                time = number / rate if frame.time is None else float(frame.time)
-                start = time if start is None else start
-                # gray ones in their own depth: a conversion between depths would scale the values
-                gray = frame.format.name.startswith("gray")
-                yield time - start, frame.to_ndarray() if gray else frame.to_ndarray(format="rgb24")
+            yield container, container.streams.video[0]
     except (av.FFmpegError, ValueError) as error:
-        raise CrossbandError(
-            f"{path} is no video that can be read: {' '.join(str(error).split())[:100]}"
-        ) from None
+        reason = " ".join(str(error).split())[:100]
+        raise CrossbandError(f"{path} is no video that can be read: {reason}") from None

@@ -15,9 +15,10 @@ import pytest
 from crossband.datasets import open_frames, open_pieces
 from crossband.errors import CrossbandError, ImageFault
 from crossband.io import read_bytes
+from crossband.lance_tables import import_lancedb
 from crossband.retrieval import Gallery, Options, index
 from crossband.retrieval.gallery.indexing import index_pieces
-from crossband.stored import members
+from crossband.stored import members, stored_file
 
 SMALL = Options(size=(64, 64))
 N = 6
@@ -87,6 +88,71 @@ def test_tar_files_give_the_gallery_of_the_folder_and_a_damaged_member_is_listed
     (shards / "0.tar").write_bytes(b"torn")
     with pytest.raises(CrossbandError, match=r"0\.tar is no tar file"):
         open_frames(shards)
+
+
+def write_table(folder: Path, place: Path | str, blob: bool = True, names: tuple[str, ...] = ()) -> None:
+    """Write the folder's images into a table, a row a frame."""
+    frames = open_frames(folder)
+    kind = {"lance-encoding:blob": "true"} if blob else None
+    fields = [pa.field(band, pa.large_binary(), metadata=kind) for band in ("rgb", "tir")]
+    schema = pa.schema([pa.field("frame", pa.string()), pa.field("altitude", pa.float64()), *fields])
+    columns = [[path.read_bytes() for path in frames.paths(band)] for band in ("rgb", "tir")]
+    columns[1][0] = None if names else columns[1][0]
+    table = pa.table([list(names) or frames.names, [50.0] * N, *columns], schema=schema)
+    import_lancedb().connect(str(place)).create_table("images", table)
+
+
+@pytest.mark.parametrize("blob", [True, False], ids=["blobs", "binary"])
+def test_a_table_of_images_gives_the_gallery_of_the_folder(folder, plain, tmp_path, blob):
+    write_table(folder, tmp_path, blob)
+    frames = open_frames(tmp_path / "images.lance")
+    assert frames.names == open_frames(tmp_path).names == [f"images/{n:04}" for n in range(N)]
+    assert set(frames.table["altitude"]) == {50.0}
+    image = frames.paths("tir")[3]
+    assert read_bytes(image) == (folder / "tir" / "0003.png").read_bytes()
+    assert stored_file(image).size() == (folder / "tir" / "0003.png").stat().st_size
+    assert index(frames, tmp_path / "gallery", "hog", options=SMALL).added == 2 * N
+    assert_same(tmp_path / "gallery", plain)
+    assert index(frames, tmp_path / "gallery", options=SMALL).unchanged == 2 * N
+    with pytest.raises(ImageFault, match="missing"):
+        read_bytes(tmp_path / "images.lance" / "tir" / "gone")
+
+
+def test_a_table_on_a_bucket_is_read_there(bucket, folder):
+    write_table(folder, f"{bucket}/tables")
+    frames = open_frames(f"{bucket}/tables/images.lance")
+    assert read_bytes(frames.paths("rgb")[2]) == (folder / "rgb" / "0002.png").read_bytes()
+
+
+def test_a_table_is_read_as_it_is_now_and_a_cell_that_is_empty_is_a_missing_band(folder, tmp_path):
+    names = tuple(f"drive/{n}" for n in range(N))
+    write_table(folder, tmp_path, names=names)
+    frames = open_frames(tmp_path)
+    assert frames.paths("tir")[0] is None
+    assert read_bytes(frames.paths("rgb")[0]) == (folder / "rgb" / "0000.png").read_bytes()
+    import_lancedb().connect(str(tmp_path)).open_table("images").delete("frame = 'drive/1'")
+    assert len(open_frames(tmp_path)) == N - 1
+
+
+def test_a_table_of_two_rows_of_a_name_is_refused(folder, tmp_path):
+    write_table(folder, tmp_path, names=("a",) * N)
+    with pytest.raises(CrossbandError, match="two rows of one frame"):
+        open_frames(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"size": 6, "blob_uri": "file:///etc/hostname"}, "lies outside"),
+        ({"size": 6, "blob_uri": ""}, "cannot be read"),
+        ({"other": 6}, "holds no bytes"),
+        ("text", "holds no bytes"),
+    ],
+)
+def test_a_cell_that_names_another_file_or_holds_no_image_is_a_fault(tmp_path, value, told):
+    import_lancedb().connect(str(tmp_path)).create_table("images", [{"frame": "a", "rgb": value}])
+    with pytest.raises(ImageFault, match=told):
+        read_bytes(tmp_path / "images.lance" / "rgb" / "a")
 
 
 def test_a_manifest_in_pieces_gives_the_gallery_of_the_whole(folder, plain, tmp_path):

@@ -255,8 +255,8 @@ def test_pydantic_is_as_it_was_when_lancedb_has_come():
     """Its models are built when they are first used, and nobody else's are."""
     code = (
         "import pydantic; call = pydantic.validate_call\n"
-        "from crossband.retrieval.gallery.lance import _lancedb\n"
-        "_lancedb()\n"
+        "from crossband.lance_tables import import_lancedb\n"
+        "import_lancedb()\n"
         "assert pydantic.validate_call is call\n"
         "assert 'defer_build' not in pydantic.BaseModel.model_config\n"
         "from lance_namespace import CreateNamespaceRequest\n"

@@ -7,8 +7,6 @@ several writers without a server and filters before it searches (docs/decisions.
 from __future__ import annotations
 
 import datetime
-import functools
-import importlib
 import random
 import re
 import time
@@ -21,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import CrossbandError
+from ...lance_tables import import_lancedb
 from .conditions import Kind, parse_condition, to_sql
 
 __all__ = [
@@ -322,26 +321,7 @@ class LanceFiles:
 
 def _connected(uri: str | Path) -> Any:
     """A database of which every read sees what other processes have committed."""
-    return _lancedb().connect(str(uri), read_consistency_interval=datetime.timedelta(0))
-
-
-@functools.cache
-def _lancedb() -> Any:
-    """Import LanceDB in half the time.
-
-    It brings the client of a web service with a thousand checked calls, none of which is made here: pydantic
-    builds such a check when it is first needed, not at the import.
-    """
-    import pydantic
-
-    call, config = pydantic.validate_call, pydantic.BaseModel.model_config
-    later = pydantic.ConfigDict(defer_build=True)
-    pydantic.validate_call = functools.partial(call, config=later)  # type: ignore[assignment]
-    pydantic.BaseModel.model_config = {**config, **later}
-    try:
-        return importlib.import_module("lancedb")
-    finally:
-        pydantic.validate_call, pydantic.BaseModel.model_config = call, config
+    return import_lancedb().connect(str(uri), read_consistency_interval=datetime.timedelta(0))
 
 
 def _file_rows(files: Mapping[str, bytes]) -> pa.Table:
