@@ -26,7 +26,7 @@ from .transforms import Photometry, ViewShift
 __all__ = ["FrameItems", "Items", "check_apart", "is_here", "make_preprocess", "part_frames", "usable_part"]
 
 
-_PATHS = ("rgb", "nir", "tir", "labels", "boxes", "semantic", "instances", "depth", "temperature")
+_PATHS = ("rgb", "nir", "tir", "labels", "boxes", "parts", "semantic", "instances", "depth", "temperature")
 _NAMES = ("frame", "sequence", "place", "identity")  # of two cities the same name is not the same thing
 
 

@@ -61,7 +61,6 @@ class ObjectParts(Strict):
         kelvin: ``temperature``: how much, at least.
         weight: of a position inside a part; 1 outside.
         least: score of a part that counts.
-        share: weight of the detector's loss.
         encoder: of the detector, a registered encoder with four stages.
         width: channels of the detector's top-down path.
         pretrained: whether the detector starts from its ImageNet weights.
@@ -71,7 +70,6 @@ class ObjectParts(Strict):
     kelvin: float = Field(default=3.0, gt=0, le=1e3)
     weight: float = Field(default=3.0, ge=1, le=1e3)
     least: float = Field(default=0.3, gt=0, lt=1)
-    share: float = Field(default=0.1, gt=0, le=1e6)
     encoder: Name = "efficientnet_lite0"
     width: int = Field(default=32, ge=2, le=4096)
     pretrained: bool = True
@@ -298,14 +296,12 @@ class ObjectTask(SceneTask):
 
     def _of_detector(self, crops: torch.Tensor, parts: torch.Tensor) -> torch.Tensor:
         """The loss of the detector of parts."""
-        branch, settings = self.network.parts, self.recipe.model.parts
+        branch = self.network.parts
         assert branch is not None
-        assert settings is not None
         image, which = torch.nonzero(parts[..., 2] > parts[..., 0], as_tuple=True)
         boxes = parts[image, which]
         targets = torch.cat([image[:, None].to(boxes.dtype), torch.zeros_like(boxes[:, :1]), boxes], 1)
-        outputs = branch.detector(branch.seen(crops))
-        return settings.share * center_loss(branch.detector, outputs, targets)
+        return center_loss(branch.detector, branch.detector(branch.seen(crops)), targets)
 
     def metadata(self) -> dict[str, Any]:
         """Return the encoder's weights."""
