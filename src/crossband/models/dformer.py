@@ -66,8 +66,8 @@ class DFormer(nn.Module):
             three times.
         classes: how many.
         width: channels of the head.
-        scale: what a block's answer is multiplied by at first, before it is learned. The authors' 1e-6 makes a
-            network without their weights blind to the second band until it has learned for a while.
+        scale: what a block's answer is multiplied by at first, before it is learned. At the authors' 1e-6 a
+            network without their weights hardly sees the second band yet; some tens of steps change that.
     """
 
     def __init__(
