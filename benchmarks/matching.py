@@ -205,7 +205,7 @@ def recall(frames: Frames, store: Path, warps: dict[str, Warp | None], k: int = 
             after = lists.ranks(before, positives)
             cells.append((recall_at(before, 1), recall_at(after, 1)))
             trusted.append(lists.trust(positives))
-        told = "; ".join(f"{t['auroc']:.3f}, {t['ece']:.3f}" for t in trusted)
+        told = "; ".join(f"{t['auroc']:.3f}, {t['ece']:.3f}" for t in trusted if t is not None)
         lines.append(
             f"| {name} | {cells[0][0]:.1f}, {cells[1][0]:.1f} | {cells[0][1]:.1f}, {cells[1][1]:.1f} | {told} |"
         )

@@ -52,7 +52,7 @@ def main() -> None:
         for width, height in SIZES.items():
             for scheme in SCHEMES:
                 size = {"width": width, "height": height}
-                page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+                page = browser.new_page(viewport=size, color_scheme=scheme)
                 page.set_default_timeout(90_000)
                 for name in views(page, given.url, given.picture):
                     page.mouse.move(2, 2)

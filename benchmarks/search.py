@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def main() -> str:
         def ours(q: np.ndarray = queries, g: ArrayRows = rows_in_memory, out: dict = found) -> None:
             out["ours"] = exact_search(ArrayRows(q), g, 10)[1]
 
-        def theirs(q: np.ndarray = queries, index: object = flat, out: dict = found) -> None:
+        def theirs(q: np.ndarray = queries, index: Any = flat, out: dict = found) -> None:
             out["faiss"] = index.search(q, 10)[1]
 
         times = in_turn({"faiss": theirs, "ours": ours}, rounds=5)

@@ -36,12 +36,12 @@ def contenders(folder: Path, size: tuple[int, int]) -> tuple[dict[str, Callable[
     runs: dict[str, Callable[[], object]] = {}
     macs = {}
     for name in NETWORKS:
-        network = deploy(create_segmenter(name)[0], torch.rand(1, 4, 64, 64))
+        network = deploy(create_segmenter(name), torch.rand(1, 4, 64, 64))
         macs[name] = count_cost(network, 1, 4, *size).macs_g
         session = onnx_session(write_onnx(network, images, folder / f"{name}.onnx"))
         runs[f"{name} eager"] = lambda network=network: _pass(network, images)
         runs[f"{name} ONNX"] = lambda session=session: session.run(None, {"images": images.numpy()})
-        half = deploy(create_segmenter(name)[0], torch.rand(1, 4, 64, 64))
+        half = deploy(create_segmenter(name), torch.rand(1, 4, 64, 64))
         half = half.to(torch.bfloat16).to(memory_format=torch.channels_last)
         runs[f"{name} bfloat16"] = lambda network=half: _pass(network, short)
     return runs, macs

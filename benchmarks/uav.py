@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from crossband.papers.thermal_reid import reproduce_thermal_reid
+from crossband.papers import reproduce
 from crossband.training import evaluate, train
 
 from ._harness import ROOT, machine, write_section
@@ -20,7 +20,7 @@ RECIPES = ROOT / "recipes" / "thermal_reid"
 
 
 def main(data: Path, out: Path, hituav: Path) -> None:
-    reproduce_thermal_reid(RECIPES, data, out / "city", "train")
+    reproduce("thermal-reid", data_root=data, mode="train", out=out / "city")
     page = ROOT / "docs" / "uav.md"
     write_section(page, "tables", (out / "city" / "tables.md").read_text(encoding="utf-8"))
     run = train(RECIPES / "hituav_short.yaml", (), out / "hituav", data_root=hituav)
