@@ -134,7 +134,7 @@ class StoredCell(StoredFile):
 
 
 def stored_file(path: str | Path) -> StoredFile | None:
-    """Return the file that a path names on an object store, in a tar file or in a table; ``None`` of others.
+    """Return the file that a path names on a store, in a tar file or in a table, else ``None``.
 
     Example:
         >>> stored_file(Path("s3://bucket/rgb/a.png"))

@@ -18,7 +18,7 @@ __all__ = ["guess_tables", "is_table", "read_tables"]
 
 
 def is_table(path: Path) -> bool:
-    """Return whether a path is a LanceDB table with images, on this machine's disk or an object store."""
+    """Return whether a path is a LanceDB table with images, on the disk or an object store."""
     if path.suffix != ".lance" or not (_address(path).count("://") or (path / "_versions").is_dir()):
         return False
     try:
@@ -35,9 +35,9 @@ def guess_tables(root: Path) -> list[Path]:
 
 
 def read_tables(root: Path, tables: Sequence[Path]) -> Frames:
-    """Return a frame for each row of some tables of a folder; other columns of numbers and texts come along.
+    """Return a frame for each row of some tables of a folder.
 
-    Frames are called by the table and the row.
+    Other columns of numbers and texts come along. Frames are called by the table and the row.
 
     Raises:
         CrossbandError: two rows of a table are called alike.
