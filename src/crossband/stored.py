@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["State", "StoredCell", "StoredFile", "file_system", "members", "resolved", "stored_file"]
+__all__ = ["State", "StoredCell", "StoredFile", "file_system", "is_there", "members", "resolved", "stored_file"]
 
 _ADDRESS = re.compile(r"(?:.*/)?(s3|gs|az):/{1,2}([^/].*)", re.DOTALL)
 _MEMBER = re.compile(r"(.+?\.tar)/(.+)", re.DOTALL)
@@ -153,6 +153,17 @@ def stored_file(path: str | Path) -> StoredFile | None:
     if cell is not None and (scheme or Path(cell[1], "_versions").is_dir()) and cell[2][0] != "_":
         return StoredCell(scheme, *cell.groups())
     return StoredFile(scheme, text) if scheme else None
+
+
+def is_there(path: str | Path) -> bool:
+    """Return whether a path names a file or folder, wherever it lies.
+
+    Example:
+        >>> is_there("images.lance/rgb/0001"), is_there(".")
+        (False, True)
+    """
+    stored = stored_file(path)
+    return Path(path).exists() if stored is None else stored.is_file()
 
 
 def resolved(path: str | Path) -> str:

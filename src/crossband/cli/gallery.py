@@ -212,9 +212,10 @@ def query_image(
         CrossbandError: no such frame, or it lacks the band.
     """
     from ..datasets import open_frames
+    from ..stored import is_there
 
     if frames is None:
-        if not Path(name).exists():
+        if not is_there(name):
             raise CrossbandError(
                 f"there is no image {name}; for the name of a frame, give its frames too", parameter="frames"
             )

@@ -165,8 +165,10 @@ def _print_frames(found: Any) -> None:
 
 def _images_by_band(query: str) -> str | dict[str, str]:
     """A query as it is, or BAND=IMAGE,... taken apart."""
+    from ..stored import is_there
+
     parts = [part.partition("=") for part in query.split(",")]
-    if Path(query).exists() or not all(equals and band.isalpha() for band, equals, _ in parts):
+    if is_there(query) or not all(equals and band.isalpha() for band, equals, _ in parts):
         return query
     return {band: path for band, _, path in parts}
 

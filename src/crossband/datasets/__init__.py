@@ -111,6 +111,8 @@ def scan(
     if root is None:
         raise CrossbandError("nothing to scan; give a folder, or those of rgb and tir images", parameter="rgb")
     root = Path(root)
+    if is_table(root):
+        return _looked_at(read_tables(root.parent, [root])).every(every)
     if not root.is_dir():
         raise CrossbandError(f"no folder {root}")
     if suffixes:

@@ -22,7 +22,7 @@ import PIL.Image
 
 from ..bands import Band, Units, parse_band, parse_units
 from ..errors import ImageFault
-from ..stored import stored_file
+from ..stored import StoredCell, stored_file
 from .composite import parts_of, view_of
 from .dji import is_dji_thermal, read_dji_counts
 from .flir import fff_frames, fff_size, is_fff, is_radiometric_jpeg, read_kelvin, read_photograph
@@ -275,6 +275,8 @@ def is_image_file(path: Path) -> bool:
         return True
     if suffix in _NO_IMAGES:
         return False
+    if isinstance(stored := stored_file(path), StoredCell):
+        return stored.is_file()
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return False

@@ -28,6 +28,7 @@ from ..models.streams import Streams
 from ..reports.strips import Tile, save_picture, strip
 from ..results import Result
 from ..retrieval.descriptor_cache import DescriptorStore
+from ..stored import is_there
 from ..weights import file_digest
 from .describe import describe_frames
 from .evaluation import FrameVectors, fuse
@@ -293,12 +294,12 @@ def _query_frames(
         own = np.flatnonzero(frames.table["frame"].to_numpy() == str(query))
         if len(own):
             return frames.select(own), own
-        if not Path(query).is_file():
+        if not is_there(query):
             raise CrossbandError(f"{query} is neither an image file nor the name of a gallery frame")
         query = {band: query}
     paths = {parse_band(name).value: Path(path).absolute() for name, path in query.items()}
     for path in paths.values():
-        if not path.is_file():
+        if not is_there(path):
             raise CrossbandError(f"no image at {path}; check the query's name")
     anchor = Path(next(iter(paths.values())).anchor)
     row = {name: path.relative_to(anchor).as_posix() for name, path in paths.items()}

@@ -31,6 +31,7 @@ from ..nn.reparam import reparameterize
 from ..progress import note, says_once, track
 from ..results import Result, Rows
 from ..rigs import RigTransform
+from ..stored import is_there
 from .classes import palette
 
 if TYPE_CHECKING:
@@ -400,7 +401,7 @@ def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]
 
     found: dict[str, _Frame] = {}
     for source in map(Path, sources):
-        if source.is_file() and is_image_file(source):
+        if not source.is_dir() and is_there(source) and is_image_file(source):
             paths = {Band.RGB: source}
             with contextlib.suppress(ImageFault):  # said when its turn comes
                 if read_image(source, Band.TIR).pixels.ndim < read_image(source).pixels.ndim == 3:

@@ -30,10 +30,11 @@ from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import Frames, find_manifest
-from ..io import IMAGE_SUFFIXES, read_image
+from ..io import IMAGE_SUFFIXES, is_image_file, read_image
 from ..models.packaged import checkpoint_for
 from ..reports.boxes import draw_boxes
 from ..results import Result
+from ..stored import is_there
 from ..weights import file_digest
 from .flight import VIDEO_SUFFIXES, read_video
 from .networks import Detector, read_detector
@@ -205,13 +206,13 @@ def _open(source: Path, units: str | None) -> _Source:
     suffix = source.suffix.lower()
     if suffix in VIDEO_SUFFIXES and source.is_file():
         return _open_video(source, parse_units(units or "counts"))
-    if suffix in IMAGE_SUFFIXES and source.is_file():
+    if not source.is_dir() and is_there(source) and is_image_file(source):
         return _of_files([source], [source.stem], units, sequence=False)
     if source.is_dir() and find_manifest(source) is None:
         files = sorted(file for file in source.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         if files:
             return _of_files(files, [file.stem for file in files], units, sequence=True)
-    if not source.exists():
+    if not is_there(source):
         raise CrossbandError(f"no picture, folder or video at {source}; name one that is there")
     frames = open_frames(source)
     paths = frames.paths("tir") if frames.has("tir") else []

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from crossband.datasets import open_frames, open_pieces
+from crossband.cli.gallery import query_image
+from crossband.datasets import open_frames, open_pieces, scan
 from crossband.errors import CrossbandError, ImageFault
-from crossband.io import read_bytes
+from crossband.io import is_image_file, read_bytes
 from crossband.lance_tables import import_lancedb
 from crossband.retrieval import Gallery, Options, index
 from crossband.retrieval.gallery.indexing import index_pieces
@@ -63,6 +64,7 @@ def test_images_of_a_bucket_give_the_gallery_of_the_folder(bucket, folder, plain
     paths = Gallery.open_rows(tmp_path / "gallery").read(["path"])["path"].to_pylist()
     assert f"{bucket}/images/rgb/0000.png" in paths
     assert read_bytes(paths[0])  # what a search shows and re-ranks by
+    assert query_image(f"{bucket}/images/rgb/0000.png", "rgb")
     monkeypatch.chdir(tmp_path)  # an address is the same from everywhere
     assert index(frames, tmp_path / "gallery", options=SMALL).unchanged == 2 * N
     with pytest.raises(ImageFault, match="missing"):
@@ -81,6 +83,7 @@ def test_tar_files_give_the_gallery_of_the_folder_and_a_damaged_member_is_listed
                 (tmp_path / "bad").write_bytes(b"no image")
                 tar.add(tmp_path / "bad", "9999.tir.png")
     assert members(shards / "0.tar")[0] == "0000.rgb.png"
+    assert query_image(str(shards / "0.tar" / "0000.rgb.png"), "rgb")[0].name == "0000.rgb.png"
     added = index(open_frames(shards), tmp_path / "gallery", "hog", options=SMALL)
     assert added.added == 2 * N
     assert [fault.path for fault in added.faults] == [str(shards / "1.tar" / "9999.tir.png")]
@@ -114,6 +117,9 @@ def test_a_table_of_images_gives_the_gallery_of_the_folder(folder, plain, tmp_pa
     assert index(frames, tmp_path / "gallery", "hog", options=SMALL).added == 2 * N
     assert_same(tmp_path / "gallery", plain)
     assert index(frames, tmp_path / "gallery", options=SMALL).unchanged == 2 * N
+    assert query_image(str(image), "tir")[0] == image
+    assert is_image_file(image)
+    assert scan(tmp_path / "images.lance").names == frames.names
     with pytest.raises(ImageFault, match="missing"):
         read_bytes(tmp_path / "images.lance" / "tir" / "gone")
 

@@ -16,7 +16,7 @@ from ...errors import ImageFault
 from ...frames import Frames
 from ...io import read_bytes
 from ...io.memo import FileMemo, file_state
-from ...stored import resolved
+from ...stored import is_there, resolved
 from ..embed import CONTENTS, content_digest
 from .lance import METADATA, GalleryStore, row_schema
 
@@ -117,7 +117,7 @@ class Indexed:
         if key == own or self.paths[key] == path:
             return True
         moved = content is not None and self.digests[key].partition("-")[0] == content
-        return moved and not Path(self.paths[key]).exists()
+        return moved and not is_there(self.paths[key])
 
 
 def known_columns(frames: Frames, band: Band, contents: list[str], keys: list[str]) -> pa.Table:
