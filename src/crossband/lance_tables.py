@@ -90,7 +90,7 @@ def column_rows(address: str, column: str) -> dict[str, int]:
         raise FileNotFoundError(f"{address} has no column {column}")
     query = table.search().where(f"{column} IS NOT NULL").select(["frame"]).with_row_id(True)
     found = query.to_arrow()
-    rows = dict(zip(found["frame"].to_pylist(), found["_rowid"].to_pylist(), strict=True))
+    rows = dict(zip(map(str, found["frame"].to_pylist()), found["_rowid"].to_pylist(), strict=True))
     if len(rows) < len(found):
         raise CrossbandError(f"{address} has two rows of one frame; delete one, or give them two names")
     return rows

@@ -40,7 +40,7 @@ def read_tables(root: Path, tables: Sequence[Path]) -> Frames:
     Other columns of numbers and texts come along. Frames are called by the table and the row.
 
     Raises:
-        CrossbandError: two rows of a table are called alike.
+        CrossbandError: two rows of a table are called alike, or one has no name; or a table has no rows.
     """
     forget_tables()
     return Frames.make(pd.concat([_rows(table) for table in tables], ignore_index=True), root)
@@ -54,10 +54,14 @@ def _rows(path: Path) -> pd.DataFrame:
         rows = table.search().select(plain).to_arrow().to_pandas()
     except (OSError, RuntimeError, ValueError) as error:
         raise CrossbandError(f"cannot read {address} ({' '.join(str(error).split())[:120]})") from None
+    rows["frame"] = rows["frame"].astype("string")
+    if not len(rows) or (rows["frame"].fillna("").str.strip() == "").any():
+        told = "has a row without a name in its column frame" if len(rows) else "has no rows"
+        raise CrossbandError(f"{address} {told}; write the table again")
     for band in (band for band in BANDS if band in table.schema.names):
         there = column_rows(address, band)
         rows[band] = [f"{path.name}/{band}/{name}" if name in there else None for name in rows["frame"]]
-    rows["frame"] = f"{path.stem}/" + rows["frame"].astype(str)
+    rows["frame"] = f"{path.stem}/" + rows["frame"]
     return rows
 
 

@@ -147,6 +147,25 @@ def test_a_table_of_two_rows_of_a_name_is_refused(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("frames", "told"),
+    [([], "has no rows"), (["a", None], "a row without a name"), (["", "b"], "a row without")],
+)
+def test_a_table_without_rows_or_names_is_refused(tmp_path, frames, told):
+    columns = [pa.array(frames, pa.string()), pa.array([b"x"] * len(frames), pa.large_binary())]
+    import_lancedb().connect(str(tmp_path)).create_table("images", pa.table(columns, names=["frame", "rgb"]))
+    with pytest.raises(CrossbandError, match=told):
+        open_frames(tmp_path / "images.lance")
+
+
+def test_rows_may_be_called_by_numbers(folder, tmp_path):
+    image = (folder / "rgb" / "0000.png").read_bytes()
+    table = pa.table({"frame": [7, 8], "rgb": pa.array([image, image], pa.large_binary())})
+    import_lancedb().connect(str(tmp_path)).create_table("images", table)
+    frames = open_frames(tmp_path / "images.lance")
+    assert (frames.names[0], read_bytes(frames.paths("rgb")[0])) == ("images/7", image)
+
+
+@pytest.mark.parametrize(
     ("value", "told"),
     [
         ({"size": 6, "blob_uri": "file:///etc/hostname"}, "lies outside"),
