@@ -1,7 +1,8 @@
 """Images in the cells of a LanceDB table: ``frames.lance/rgb/0001`` is column ``rgb`` of the row ``0001``.
 
-The table has a text column ``frame``, and a column of bytes for each band: a blob column (``lance.blob.v2``),
-which is read one image at a time, or plain binary. A run reads the version that it opened first.
+The table has a column ``frame`` of text or whole numbers, and a column of bytes for each band: a blob column
+(``lance.blob.v2``), which is read one image at a time, or plain binary. A process reads the version that it
+opened first.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def import_lancedb() -> Any:
 
 
 def open_table(address: str) -> Any:
-    """Open a table, the version of its first opening again.
+    """Open a table at the version of its first opening in this process.
 
     Args:
         address: a folder that ends in ``.lance``, on this machine's disk or an object store.
@@ -52,32 +53,37 @@ def open_table(address: str) -> Any:
     Raises:
         OSError: it is no table, or the store does not answer.
     """
-    return _opened(address if "://" in address else os.path.realpath(address), os.getpid())[0]
+    return _opened(_whole(address), os.getpid())[0]
 
 
 def table_state(address: str) -> tuple[int, int]:
     """Return the version of a table and when it was written, nanoseconds; raises as :func:`open_table`."""
-    return _opened(address if "://" in address else os.path.realpath(address), os.getpid())[1]
+    return _opened(_whole(address), os.getpid())[1]
 
 
 def forget_tables() -> None:
     """Let the next read see what was written since a table was opened."""
     _opened.cache_clear()
-    column_rows.cache_clear()
+    _rows.cache_clear()
 
 
-@functools.lru_cache(maxsize=16)
+def _whole(address: str) -> str:
+    return address if "://" in address else os.path.realpath(address)
+
+
+@functools.lru_cache(maxsize=1024)
 def _opened(address: str, process: int) -> tuple[Any, tuple[int, int]]:
     folder, _, name = address.rpartition("/")
     try:
         table = import_lancedb().connect(folder).open_table(name.removesuffix(".lance"))
-        newest = table.list_versions()[-1]
-    except (OSError, RuntimeError, ValueError) as error:
+        version = table.version
+        written = next(one["timestamp"] for one in table.list_versions() if one["version"] == version)
+        table.checkout(version)
+    except (OSError, RuntimeError, StopIteration, ValueError) as error:
         raise OSError(f"{address} is no Lance table ({' '.join(str(error).split())[:120]})") from None
-    return table, (newest["version"], int(newest["timestamp"].timestamp() * 1e9))
+    return table, (version, int(written.timestamp() * 1e9))
 
 
-@functools.lru_cache(maxsize=64)
 def column_rows(address: str, column: str) -> dict[str, int]:
     """Return the row of every frame that has an image in a column.
 
@@ -85,11 +91,16 @@ def column_rows(address: str, column: str) -> dict[str, int]:
         OSError: as :func:`open_table`, or there is no such column.
         CrossbandError: two rows are called alike.
     """
+    return _rows(_whole(address), column, table_state(address))
+
+
+@functools.lru_cache(maxsize=64)
+def _rows(address: str, column: str, state: tuple[int, int]) -> dict[str, int]:
     table = open_table(address)
     if not {"frame", column} <= set(table.schema.names) or not column.isidentifier():
         raise FileNotFoundError(f"{address} has no column {column}")
-    query = table.search().where(f"{column} IS NOT NULL").select(["frame"]).with_row_id(True)
-    found = query.to_arrow()
+    query = table.search().where(f"`{column}` IS NOT NULL").select(["frame"]).with_row_id(True)
+    found = _answer(query, address)
     rows = dict(zip(map(str, found["frame"].to_pylist()), found["_rowid"].to_pylist(), strict=True))
     if len(rows) < len(found):
         raise CrossbandError(f"{address} has two rows of one frame; delete one, or give them two names")
@@ -123,9 +134,24 @@ def _cell(address: str, column: str, frame: str) -> bytes | dict[str, Any]:
     rows = column_rows(address, column)
     if frame not in rows:
         raise FileNotFoundError(frame)
-    value = open_table(address).take_row_ids([rows[frame]]).select([column]).to_arrow()[column][0].as_py()
+    found = _answer(open_table(address).take_row_ids([rows[frame]]).select([column]), address)
+    if not len(found):
+        raise FileNotFoundError(frame)
+    value = found[column][0].as_py()
     if isinstance(value, dict) and value.get("blob_uri"):  # a table could name any file of this machine
         raise OSError(f"the image of {frame} lies outside {address}; keep images in the table")
-    if not isinstance(value, bytes) and not (isinstance(value, dict) and "size" in value):
+    if not isinstance(value, bytes) and not (isinstance(value, dict) and isinstance(value.get("size"), int)):
         raise OSError(f"column {column} of {address} holds no bytes")
     return value
+
+
+def _answer(query: Any, address: str) -> Any:
+    """What a query gives, as a table of Arrow's.
+
+    Raises:
+        OSError: the table is damaged, or the store does not answer.
+    """
+    try:
+        return query.to_arrow()
+    except (RuntimeError, ValueError) as error:
+        raise OSError(f"{address} cannot be read ({' '.join(str(error).split())[:120]})") from None

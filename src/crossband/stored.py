@@ -70,7 +70,7 @@ class StoredFile:
         """Return whether it is there, and a file."""
         try:
             return self.size() >= 0
-        except OSError:
+        except (OSError, tarfile.TarError):
             return False
 
     def size(self) -> int:
