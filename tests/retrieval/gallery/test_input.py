@@ -176,7 +176,7 @@ def test_a_table_of_other_types_and_a_damaged_one_are_told(tmp_path):
         open_frames(tmp_path / "images.lance")
     mixed = {"frame": ["a"], "rgb": ["text"], "tir": pa.array([b"x"], pa.large_binary())}
     import_lancedb().connect(str(tmp_path)).create_table("mixed", pa.table(mixed))
-    with pytest.raises(CrossbandError, match="column rgb of .* holds no bytes"):
+    with pytest.raises(CrossbandError, match=r"column rgb of .* holds no bytes"):
         open_frames(tmp_path / "mixed.lance")
     (tmp_path / "damaged.lance" / "_versions").mkdir(parents=True)
     with pytest.raises(CrossbandError, match=r"damaged\.lance is no Lance table"):
