@@ -153,7 +153,9 @@ def open_frames(source: str | Path, root: str | Path | None = None, band: Band |
     source = Path(source)
     if is_table(source):
         return _looked_at(read_tables(source.parent, [source]))
-    if stored_file(source) is not None:
+    if (stored := stored_file(source)) is not None:
+        if stored.member and not stored.is_file():
+            raise CrossbandError(f"{source} does not exist; give a folder of images or a manifest")
         return _looked_at(Frames.read(source if source.suffix else source / MANIFESTS[0], root))
     if not source.exists():
         raise CrossbandError(f"{source} does not exist; give a folder of images or a manifest")

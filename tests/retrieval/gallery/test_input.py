@@ -120,6 +120,8 @@ def test_a_table_of_images_gives_the_gallery_of_the_folder(folder, plain, tmp_pa
     assert query_image(str(image), "tir")[0] == image
     assert is_image_file(image)
     assert scan(tmp_path / "images.lance").names == frames.names
+    with pytest.raises(CrossbandError, match="gone does not exist"):
+        open_frames(tmp_path / "images.lance" / "rgb" / "gone")
     with pytest.raises(ImageFault, match="missing"):
         read_bytes(tmp_path / "images.lance" / "tir" / "gone")
 
