@@ -1,9 +1,10 @@
 """Every network on the city, with the same images, budget and optimizer: recipes/rsfnet/city_320*.yaml.
 
-``python -m benchmarks.segmentation_networks OUT DATA_ROOT [NAME,...] [KEY=VALUE ...]`` goes on where it was:
-what is finished in OUT is not trained again. It writes the table into docs/segmentation.md and figure 5 of Li
-et al., with our figures, to docs/images/segmentation_cost.png. Networks of SEVERAL are trained with three
-seeds, the others with one.
+``python -m benchmarks.segmentation_networks OUT DATA_ROOT [NAME,...] [KEY=VALUE ...]`` goes on where it was,
+on another machine too: the figures of each finished run are kept in benchmarks/segmentation_networks.json, and
+what is there is not trained again. It writes the table into docs/segmentation.md and figure 5 of Li et al.,
+with our figures, to docs/images/segmentation_cost.png. Networks of SEVERAL are trained with three seeds, the
+others with one.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from crossband.reports.plots import plot_cost
 from crossband.training import evaluate, read_recipe, train
 
 from ._harness import ROOT, machine, write_section
-from .segmentation_city import interval, mean, results
+from .segmentation_city import interval, mean
 
 RECIPES = ROOT / "recipes" / "rsfnet"
 PAGE, PICTURE = ROOT / "docs" / "segmentation.md", ROOT / "docs" / "images" / "segmentation_cost.png"
+KEPT = Path(__file__).with_suffix(".json")
 PREFIX = "city_320"
 SEVERAL = ("rsfnet", "sum", "concat", "gma", "rtfnet18", "mfnet", "egfnet")
 SEEDS = 3
@@ -41,16 +43,38 @@ def recipes() -> dict[str, Path]:
     return {path.stem.removeprefix(PREFIX).removeprefix("_") or "rsfnet": path for path in found}
 
 
-def measure(out: Path, data_root: Path, names: list[str], overrides: list[str]) -> None:
-    """Train and evaluate what is not there yet; one seed of everything first."""
+def measure(out: Path, data_root: Path, names: list[str], overrides: list[str]) -> dict[str, Any]:
+    """Train and evaluate what is not there yet, one seed of everything first; return all runs' figures."""
+    runs = {} if overrides else kept()
     for seed in range(SEEDS):
         for name in names:
-            if seed and name not in SEVERAL:
+            run = f"{name}_s{seed}"
+            if run in runs or (seed and name not in SEVERAL):
                 continue
-            folder = out / f"{name}_s{seed}"
+            folder = out / run
             train(recipes()[name], [*overrides, f"seed={seed}"], folder, data_root=data_root)
-            if not (folder / "results.json").is_file():
-                evaluate(None, folder / "best.safetensors", folder, data_root=data_root)
+            found = evaluate(None, folder / "best.safetensors", folder, data_root=data_root)
+            runs[run] = figures(found.tests["city"]) | {"measured": machine()}
+            if not overrides:  # another process may have finished a run meanwhile
+                KEPT.write_text(json.dumps(kept() | {run: runs[run]}, indent=1) + "\n", encoding="utf-8")
+    return runs if overrides else kept()
+
+
+def kept() -> dict[str, Any]:
+    """The figures of the runs that were finished, here or elsewhere."""
+    return json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
+
+
+def figures(scores: dict[str, Any]) -> dict[str, Any]:
+    """What the table needs of a run's scores."""
+    night = scores.get("night")
+    return {
+        "miou": scores["miou"],
+        "ci95": {"miou": scores["ci95"]["miou"]},
+        "macc": scores["macc"],
+        "day": {"miou": scores["day"]["miou"]} if "day" in scores else {},
+        "night": {"miou": night["miou"], "ci95": {"miou": night["ci95"]["miou"]}} if night else {},
+    }
 
 
 def cost(name: str, rounds: int = 5) -> dict[str, float]:
@@ -71,7 +95,7 @@ def cost(name: str, rounds: int = 5) -> dict[str, float]:
     return {"params_m": counted.params_m, "thop_g": counted.thop_g, "fps": 1 / sorted(seconds[1:])[rounds // 2]}
 
 
-def table(out: Path, names: list[str]) -> tuple[str, pd.DataFrame]:
+def table(out: Path, names: list[str], runs: dict[str, Any]) -> tuple[str, pd.DataFrame]:
     """A row a network that is finished, and the points of the figure."""
     lines = [
         "| network | seeds | mIoU (95 %) | mAcc | mIoU day | mIoU night (95 %) | M | thop, G | FPS |",
@@ -79,7 +103,7 @@ def table(out: Path, names: list[str]) -> tuple[str, pd.DataFrame]:
     ]
     points = []
     for name in names:
-        found = results(out, name)
+        found = [runs[run] for seed in range(SEEDS) if (run := f"{name}_s{seed}") in runs]
         if not found:
             continue
         costs = cached_cost(out, name)
@@ -89,7 +113,7 @@ def table(out: Path, names: list[str]) -> tuple[str, pd.DataFrame]:
             interval(found),
             mean([one["macc"] for one in found]),
             mean([one.get("day", {}).get("miou") for one in found]),
-            interval([one["night"] for one in found]) if "night" in found[0] else "-",
+            interval([one["night"] for one in found]) if found[0]["night"] else "-",
             f"{costs['params_m']:.2f}",
             f"{costs['thop_g']:.2f}",
             f"{costs['fps']:.1f}",
@@ -111,16 +135,16 @@ def cached_cost(out: Path, name: str) -> dict[str, float]:
 
 def main(out: Path, data_root: Path, chosen: str = "", overrides: tuple[str, ...] = ()) -> str:
     names = [name for name in chosen.split(",") if name] or list(recipes())
-    measure(out, data_root, names, list(overrides))
-    rows, points = table(out, list(recipes()))
+    runs = measure(out, data_root, names, list(overrides))
+    rows, points = table(out, list(recipes()), runs)
     if not overrides:  # a trial run leaves the page alone
         plot_cost(points, "thop's FLOPs at 256x320, G", "mIoU on the city, %").savefig(PICTURE)
     trained: Any = read_recipe(recipes()["rsfnet"])
     text = (
         f"From scratch, {trained.trainer.epochs} epochs of 1,200 images of four cities, selected in a fifth, "
-        f"tested on 160 frames of a sixth at 256x320 ({machine()}). In brackets the 95 % interval over drives "
-        f"for one seed, the range over several; M are parameters; FPS on this CPU, deployed, "
-        f"{torch.get_num_threads()} thread(s).\n\n{rows}"
+        f"tested on 160 frames of a sixth at 256x320 (FPS: {machine()}; the runs' own machines are in "
+        f"benchmarks/{KEPT.name}). In brackets the 95 % interval over drives for one seed, the range over "
+        f"several; M are parameters; FPS on this CPU, deployed, {torch.get_num_threads()} thread(s).\n\n{rows}"
     )
     if not overrides:
         write_section(PAGE, "networks", text)

@@ -27,7 +27,7 @@ __all__ = ["FrameItems", "Items", "check_apart", "is_here", "make_preprocess", "
 
 
 _PATHS = ("rgb", "nir", "tir", "labels", "boxes", "parts", "semantic", "instances", "depth", "temperature")
-_NAMES = ("frame", "sequence", "place", "identity")  # of two cities the same name is not the same thing
+_NAMES = ("frame", "sequence", "day", "place", "identity")  # of two cities the same name is not the same thing
 
 
 def part_frames(part: Part, root: Path) -> Frames:

@@ -45,7 +45,7 @@ class Scenes:
         self.frames = frames
         self._reader = FrameReader(frames, cache_mb)
         self._units = frames.units()
-        self._levels: dict[int, tuple[float, float]] = {}
+        self._levels: dict[tuple[int, Units], tuple[float, float]] = {}
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -87,12 +87,17 @@ class Scenes:
         """
         return torch.from_numpy(to_kelvin(self.pixels(row, "tir"), self._units[row] or "counts"))[None]
 
-    def thermal(self, row: int) -> torch.Tensor:
-        """Return what networks read of the thermal image, ``(1, H, W)``; see :func:`thermal_input`."""
-        pixels, units = self.pixels(row, "tir"), self._units[row] or "counts"
-        if row not in self._levels:
-            self._levels[row] = thermal_levels(pixels, units)
-        return thermal_input(pixels, units, self._levels[row])
+    def thermal(self, row: int, units: Units | None = None) -> torch.Tensor:
+        """Return what networks read of the thermal image, ``(1, H, W)``; see :func:`thermal_input`.
+
+        Args:
+            row: the frame.
+            units: what its pixels are taken for; the frame's own without.
+        """
+        pixels, taken = self.pixels(row, "tir"), Units(units or self._units[row] or "counts")
+        if (row, taken) not in self._levels:
+            self._levels[row, taken] = thermal_levels(pixels, taken)
+        return thermal_input(pixels, taken, self._levels[row, taken])
 
     def ambient(self, row: int) -> float:
         """Return the median temperature of the frame, kelvin."""

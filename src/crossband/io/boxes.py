@@ -38,7 +38,8 @@ def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",), colum
 
     In a COCO file an image is found by its file's name, with or without folders and suffix. HIT-UAV's own keys
     (``annotation`` and ``filename``) are read too. Crowds and boxes without an area are left out. XML and text
-    files hold one image (:mod:`crossband.io.object_files`); their classes are those that occur, by name.
+    files hold one image (:mod:`crossband.io.object_files`); their classes are those that occur, by name. Files
+    of several datasets have their classes together: ``person`` of one is ``Person`` of another.
 
     Args:
         frames: with that column.
@@ -46,8 +47,7 @@ def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",), colum
         column: which; one of your own holds paths below the frames' folder too.
 
     Raises:
-        CrossbandError: no such column, a view or a turn, which boxes do not follow, a file that is no COCO, or
-            files that disagree on the classes.
+        CrossbandError: no such column, a view or a turn, which boxes do not follow, or a file that is no COCO.
     """
     if not frames.has(column):
         raise CrossbandError(
@@ -66,16 +66,16 @@ def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",), colum
         name: (_OneImage if is_object_file(name) else _Coco)(frames.root / name)
         for name in track(names, len(names), "reading boxes", "files")
     }
-    kinds = {tuple(file.classes) for file in files.values() if isinstance(file, _Coco)}
-    if len(kinds) > 1:
-        raise CrossbandError(f"the box files disagree on the classes: {' and '.join(map(str, sorted(kinds)))}")
-    known = list(kinds.pop()) if kinds else []
-    known += sorted({name for file in files.values() for name in file.classes} - set(known))
-    classes = [name for name in known if name not in leave_out]
+    coco = [name for file in files.values() if isinstance(file, _Coco) for name in file.classes]
+    single = sorted({name for file in files.values() if isinstance(file, _OneImage) for name in file.classes})
+    known = {name.casefold(): name for name in reversed([*coco, *single])}  # as the first file spells it
+    spelled = [known[key] for key in dict.fromkeys(name.casefold() for name in [*coco, *single])]
+    classes = [name for name in spelled if name not in leave_out]
+    number = {name.casefold(): place for place, name in enumerate(classes)}
     rows = []
     for name, boxes in zip(frames.names, frames.table[column], strict=True):
         found = [] if pd.isna(boxes) else files[boxes].of(name)
-        kept = [[*b[:4], classes.index(b[4]), b[5]] for b in found if b[4] in classes]
+        kept = [[*b[:4], number[b[4].casefold()], b[5]] for b in found if b[4].casefold() in number]
         rows.append(np.array(kept, np.float32).reshape(-1, 6))
     return Boxes(rows, classes)
 

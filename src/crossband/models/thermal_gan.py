@@ -20,7 +20,7 @@ from torch import nn
 
 from ..nn.unet import UNet
 
-__all__ = ["ThermalGAN", "Translation"]
+__all__ = ["ThermalGAN", "Translation", "hour_of"]
 
 _AMBIENT_MIDDLE, _AMBIENT_SPAN = 288.0, 20.0  # kelvin
 
@@ -35,6 +35,16 @@ class Translation(NamedTuple):
 
     segmentation: torch.Tensor
     thermal: torch.Tensor
+
+
+def hour_of(ambient: torch.Tensor) -> torch.Tensor:
+    """Return how warm ambient temperatures, kelvin, are, of an order of one.
+
+    Example:
+        >>> hour_of(torch.tensor([288.0, 308.0])).tolist()
+        [0.0, 1.0]
+    """
+    return (ambient - _AMBIENT_MIDDLE) / _AMBIENT_SPAN
 
 
 class ThermalGAN(nn.Module):
@@ -74,7 +84,7 @@ class ThermalGAN(nn.Module):
             ambient: kelvin, ``(N,)``.
         """
         level = ambient[:, None, None, None]
-        hour = ((level - _AMBIENT_MIDDLE) / _AMBIENT_SPAN).expand(-1, 1, *images.shape[-2:])
+        hour = hour_of(level).expand(-1, 1, *images.shape[-2:])
         seen = torch.cat([2 * images - 1, hour], 1)
         relative = torch.tanh(self.first(seen))
         # each stage answers for its own part: the second's error does not reach the first

@@ -109,6 +109,7 @@ def _row(shot: Shot, take: Take, images: dict[str, np.ndarray]) -> dict[str, obj
         "identity": shot.identity,
         "camera": shot.camera_name,
         "sequence": shot.sequence,
+        "day": f"{shot.day:03d}",
         "time": _clock(shot),
         "x": round(float(camera.position[0]), 3),
         "y": round(float(camera.position[1]), 3),

@@ -29,6 +29,7 @@ __all__ = [
     "LAST_RANK",
     "Crops",
     "ReidCurve",
+    "band_image",
     "best_probes",
     "object_crops",
     "rank_in_flights",
@@ -160,11 +161,16 @@ def object_crops(scenes: Scenes, where: Crops, band: str, size: int, margin: flo
 
     Thermal crops have the ambient temperature at 0.5.
     """
-    found = []
-    for row, number in where:
-        image = scenes.color(row) if band == "rgb" else thermal_scaled(scenes.thermal(row))
-        found.append(crop_around(image, scenes.boxes[row][number], size, margin))
+    found = [
+        crop_around(band_image(scenes, row, band), scenes.boxes[row][number], size, margin)
+        for row, number in where
+    ]
     return torch.stack(found)
+
+
+def band_image(scenes: Scenes, row: int, band: str) -> torch.Tensor:
+    """Return what crops are taken of, ``(3, H, W)`` in [0, 1]: ``rgb``, or ``tir`` with its median at 0.5."""
+    return scenes.color(row) if band == "rgb" else thermal_scaled(scenes.thermal(row))
 
 
 def score_crops(scenes: Scenes, describe: Describe) -> ReidCurve:

@@ -39,9 +39,12 @@ from .semantic_map import SemanticMap
 from .terrain import above_ground, read_terrain
 
 __all__ = [
+    "LARGEST_ZOOM",
     "VIDEO_SUFFIXES",
     "Beside",
     "Flight",
+    "enlargement",
+    "meters_a_pixel",
     "open_flight",
     "poses_of",
     "read_video",
@@ -49,6 +52,8 @@ __all__ = [
 ]
 
 VIDEO_SUFFIXES = frozenset({".avi", ".mkv", ".mp4", ".mov", ".m4v", ".ts", ".mpg"})
+LARGEST_ZOOM = 2.5
+"""Of a frame, before a detector reads it."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,7 @@ class Flight:
     def meters_a_pixel(self, row: int) -> float:
         """Return what a pixel in the middle of a frame shows of the ground, across the view."""
         given = self.table.iloc[row]
-        away = float(given["altitude"]) / max(np.sin(np.radians(-float(given["pitch"]))), 0.2)
-        return away / float(given["focal"])
+        return meters_a_pixel(float(given["altitude"]), float(given["pitch"]), float(given["focal"]))
 
     @property
     def thermometric(self) -> bool:
@@ -188,6 +192,36 @@ def open_flight(
         f"no flight at {path}: a folder with frames.parquet or flight.csv, or a video "
         f"({', '.join(sorted(VIDEO_SUFFIXES))}), is expected"
     )
+
+
+def meters_a_pixel(altitude: float, pitch: float, focal: float) -> float:
+    """Return what a pixel in the middle of a frame shows of flat ground, across the view.
+
+    Args:
+        altitude: meters above ground.
+        pitch: degrees above the horizon; -90 looks straight down.
+        focal: pixels.
+
+    Example:
+        >>> meters_a_pixel(80.0, -90.0, 400.0)
+        0.2
+    """
+    return altitude / max(float(np.sin(np.radians(-pitch))), 0.2) / focal
+
+
+def enlargement(zoom: float, finest: float | None, meters: float | None) -> float:
+    """Return how much a frame is enlarged before a detector reads it.
+
+    Args:
+        zoom: at least.
+        finest: meters of ground that a pixel may show; frames that show more are enlarged, up to 2.5 times.
+        meters: of ground that a pixel of the frame shows, ``None`` where nobody knows.
+
+    Example:
+        >>> enlargement(1.0, 0.1, 0.15), enlargement(1.0, 0.1, 0.8), enlargement(1.0, 0.1, None)
+        (1.5, 2.5, 1.0)
+    """
+    return zoom if finest is None or meters is None else max(zoom, min(meters / finest, LARGEST_ZOOM))
 
 
 def poses_of(frames: Frames, ground: SemanticMap, size: tuple[int, int]) -> list[Pose]:

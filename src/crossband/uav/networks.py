@@ -32,9 +32,9 @@ from ..devices import choose_device
 from ..errors import CrossbandError, DamagedFileError, MissingWeightsError
 from ..models.center_detector import CenterDetector
 from ..models.encoder_labeler import EncoderLabeler
+from ..models.encoder_translator import Translator
 from ..models.geo_gan import GeoGAN
 from ..models.packaged import packaged_path
-from ..models.thermal_gan import ThermalGAN
 from ..models.tile_distance import TileDistance
 from ..models.yolo_semantic import YoloSemantic
 from ..weights import file_digest
@@ -131,13 +131,18 @@ class Calibration:
             ) from None
 
 
-def load_translator(path: str | Path, device: str = "cpu") -> tuple[ThermalGAN, str]:
+def load_translator(path: str | Path, device: str = "cpu") -> tuple[Translator, str]:
     """Load a translation network in evaluation mode, and return its digest.
 
     Raises:
         CrossbandError: no checkpoint, or one of another task.
     """
-    return _load(Path(path), "translation", lambda metadata: ThermalGAN(**metadata["recipe"]["model"]), device)
+    from .tasks.translation import TranslationModel, build_translator
+
+    def build(metadata: dict[str, Any]) -> Translator:
+        return build_translator(TranslationModel(**metadata["recipe"]["model"]), pretrained=False)
+
+    return _load(Path(path), "translation", build, device)
 
 
 def read_labeler(path: str | Path, device: str = "cpu") -> Labeler:
@@ -215,7 +220,7 @@ class Networks:
     device: str = "cpu"
 
     @cached_property
-    def translator(self) -> tuple[ThermalGAN, str]:
+    def translator(self) -> tuple[Translator, str]:
         """Color to thermal."""
         return load_translator(self._path("translation"), self.device)
 

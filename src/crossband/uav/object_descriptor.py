@@ -22,7 +22,6 @@ from ..weights import file_digest
 
 __all__ = [
     "ObjectDescriptor",
-    "color_crop",
     "crop_around",
     "crop_window",
     "load_object_descriptor",
@@ -49,6 +48,7 @@ class ObjectDescriptor:
     Attributes:
         network: crops in [0, 1] to vectors; both bands go through it.
         size: side of a crop, pixels.
+        margin: of a box's longer side, that a crop shows more on each side.
         across: whether it has learned to give both bands like vectors; otherwise each band's mean is to be
             taken away before two are compared.
         digest: of its weights.
@@ -57,6 +57,7 @@ class ObjectDescriptor:
 
     network: _Network
     size: int
+    margin: float
     across: bool
     digest: str
     device: str
@@ -80,7 +81,7 @@ def load_object_descriptor(device: str = "cpu") -> ObjectDescriptor:
     model = ObjectModel(**read_metadata(path)["recipe"]["model"])
     network = build_object_network(model, pretrained=False)
     load_network(path, network)
-    return ObjectDescriptor(network.to(where).eval(), model.size, True, file_digest(path), where)
+    return ObjectDescriptor(network.to(where).eval(), model.size, model.margin, True, file_digest(path), where)
 
 
 def _stand_in(device: str) -> ObjectDescriptor:
@@ -96,7 +97,8 @@ def _stand_in(device: str) -> ObjectDescriptor:
         return descriptor.pooled((crops - mean) / std).flatten(1)
 
     text = f"{descriptor.weights_digest} {_FALLBACK} {_FALLBACK_SIZE}"
-    return ObjectDescriptor(network, _FALLBACK_SIZE, False, hashlib.sha256(text.encode()).hexdigest(), device)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return ObjectDescriptor(network, _FALLBACK_SIZE, MARGIN, False, digest, device)
 
 
 def crop_around(image: torch.Tensor, box: Sequence[float], size: int, margin: float = MARGIN) -> torch.Tensor:
@@ -136,17 +138,14 @@ def crop_window(
     return low_x, low_y, high_x, high_y
 
 
-def color_crop(image: torch.Tensor, box: Sequence[float], size: int) -> torch.Tensor:
-    """Crop an object out of a color image ``(3, H, W)`` in [0, 1]: ``(1, 3, size, size)``."""
-    return crop_around(image, box, size)[None]
-
-
-def thermal_crops(pixels: np.ndarray, units: str, boxes: np.ndarray, size: int) -> torch.Tensor:
+def thermal_crops(
+    pixels: np.ndarray, units: str, boxes: np.ndarray, size: int, margin: float = MARGIN
+) -> torch.Tensor:
     """Crop objects out of a thermal image ``(H, W)``: ``(n, 3, size, size)``, its median at 0.5."""
     image = thermal_scaled(thermal_input(pixels, units))
     if not len(boxes):
         return torch.zeros(0, 3, size, size)
-    return torch.stack([crop_around(image, box, size) for box in boxes])
+    return torch.stack([crop_around(image, box, size, margin) for box in boxes])
 
 
 def thermal_scaled(scaled: torch.Tensor) -> torch.Tensor:

@@ -63,7 +63,7 @@ def describe(
         pixels, units = flight.pixels(row)
         if not len(found[row]):
             return {"size": list(pixels.shape), "vectors": ""}
-        vectors = descriptor(thermal_crops(pixels, units, found[row], descriptor.size))
+        vectors = descriptor(thermal_crops(pixels, units, found[row], descriptor.size, descriptor.margin))
         text = base64.b64encode(vectors.astype(np.float16).tobytes()).decode()
         return {"size": list(pixels.shape), "vectors": text}
 

@@ -31,7 +31,7 @@ from .answer import ObjectMatch, ReidResult, Sighting, write_answer
 from .flight import Beside, Flight, open_flight
 from .match import bhattacharyya, combined, mser_distance, object_crop, signature
 from .networks import Networks
-from .object_descriptor import ObjectDescriptor, color_crop, load_object_descriptor
+from .object_descriptor import ObjectDescriptor, crop_around, load_object_descriptor
 from .object_ranking import Evidence, RankWeights, length_difference, object_probabilities, similarity
 from .object_stage import FlightObjects, describe, join, object_length
 from .semantic_map import SemanticMap, read_map
@@ -189,7 +189,7 @@ def photograph_vectors(
     photograph: Photograph, descriptor: ObjectDescriptor, weights: RankWeights
 ) -> np.ndarray:
     """Describe the object of a photograph, turned by quarters: unit vectors ``(4, d)``."""
-    crop = color_crop(photograph.pixels, photograph.box, descriptor.size)
+    crop = crop_around(photograph.pixels, photograph.box, descriptor.size, descriptor.margin)[None]
     vectors = descriptor(torch.cat([torch.rot90(crop, turns, (-2, -1)) for turns in range(4)]))
     if descriptor.across or not weights.color_mean:
         return vectors

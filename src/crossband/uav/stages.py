@@ -35,7 +35,7 @@ from ..io import read_image
 from ..progress import track
 from ..results import Result
 from .align import align_labels
-from .flight import Flight
+from .flight import Flight, enlargement
 from .ground_classes import OBJECT, UNKNOWN
 from .networks import Detector, Labeler, Locator
 from .projection import Pose, ground_patch
@@ -58,9 +58,6 @@ __all__ = [
     "map_digest",
     "open_tiles",
 ]
-
-
-_LARGEST_ZOOM = 2.5
 
 
 @dataclass(frozen=True, repr=False)
@@ -355,9 +352,7 @@ def detect(
         image = detector.image(*flight.pixels(row))
         if semantic and labels is not None:
             image = torch.cat([image, semantic_planes(read_image(labels[row]).pixels)])
-        zoom = detector.zoom
-        if finest is not None:
-            zoom = max(zoom, min(flight.meters_a_pixel(row) / finest, _LARGEST_ZOOM))
+        zoom = enlargement(detector.zoom, finest, flight.meters_a_pixel(row))
         boxes = detector.network.detect(zoomed(image, zoom)[None].to(device), least)[0].cpu().numpy()
         boxes[:, :4] /= zoom
         return {"boxes": boxes.round(4).tolist()}

@@ -14,7 +14,7 @@ from ..data.scenes import resized
 from ..errors import CrossbandError
 from ..files import check_output
 from ..io import read_image
-from ..models.thermal_gan import ThermalGAN
+from ..models.encoder_translator import Translator
 from ..progress import says_once
 from ..results import Result
 
@@ -188,7 +188,7 @@ def translate(
 
 
 def translate_photograph(
-    photograph: Photograph, network: ThermalGAN, ambient: float, longest: float | None = None
+    photograph: Photograph, network: Translator, ambient: float, longest: float | None = None
 ) -> Thermal:
     """Translate a photograph by a loaded network.
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
+from ...bands import Units
 from ...data.parts import Name, Strict
 from ...data.scenes import Crop, Scenes, middle_of, sides_of, zoomed
 from ...io.boxes import read_boxes
@@ -25,7 +26,7 @@ from ...models.yolo_semantic import YoloSemantic
 from ...progress import track
 from ...training.scene_task import SceneRecipe, SceneTask
 from ...training.task import register_task
-from ..flight import poses_of
+from ..flight import enlargement, meters_a_pixel, poses_of
 from ..ground_classes import GROUND
 from ..projection import Pose
 from ..semantic_map import SemanticMap, read_map
@@ -57,6 +58,10 @@ class DetectionModel(Strict):
         frozen: ``center``: stages of the encoder that do not learn.
         pretrained: ``center``: whether the encoder starts from its ImageNet weights.
         zoom: how much images are enlarged before; crops (``data.scales``) should be about as much.
+        finest: meters of ground that a pixel may show: frames whose height and focal length are known and that
+            show more in one are enlarged, and their crops, by :func:`crossband.uav.flight.enlargement`.
+        levels: what a unit of the thermal image is: 12 ``kelvin``, where there are temperatures, or a quarter
+            of the image's own ``range``, so that all cameras look alike.
     """
 
     name: Literal["yolo_semantic", "center"] = "yolo_semantic"
@@ -68,6 +73,8 @@ class DetectionModel(Strict):
     frozen: int = Field(default=1, ge=0, le=4)
     pretrained: bool = True
     zoom: float = Field(default=1.0, gt=0, le=4)
+    finest: float | None = Field(default=None, gt=0, le=1000)
+    levels: Literal["kelvin", "range"] = "kelvin"
 
 
 class DetectionLoss(Strict):
@@ -136,13 +143,20 @@ class DetectionTask(SceneTask):
 
     def _image(self, scenes: Scenes, row: int, off: np.ndarray | None = None) -> torch.Tensor:
         """What the network reads of a frame, ``(1 or 1 + K, H, W)``; ``off`` moves the position, meters."""
-        thermal = scenes.thermal(row)
+        thermal = scenes.thermal(row, Units.COUNTS if self.recipe.model.levels == "range" else None)
         if not self._reads_map:
             return thermal
         ground, poses = self._ground(scenes)
         pose = poses[row]
         moved = pose if off is None else pose.moved(pose.x + float(off[0]), pose.y + float(off[1]))
         return torch.cat([thermal, semantic_planes(ground.seen_by(moved))])
+
+    def _zoom(self, scenes: Scenes, row: int) -> float:
+        """How much a frame is enlarged."""
+        model, said = self.recipe.model, scenes.frames.table.iloc[row]
+        numbers = [float(said.get(name, np.nan)) for name in ("altitude", "pitch", "focal")]
+        meters = meters_a_pixel(*numbers) if np.isfinite(numbers).all() else None
+        return enlargement(model.zoom, model.finest, meters)
 
     def samples(self, epoch: int) -> np.ndarray:
         """List frames in random order; those of rare classes more often where the recipe says so."""
@@ -175,8 +189,9 @@ class DetectionTask(SceneTask):
         if len(boxes) and float(torch.rand((), generator=generator)) < self.recipe.loss.around:
             weights = torch.from_numpy(self._rarity[boxes[:, 4].astype(int)])
             around = middle_of(boxes[int(torch.multinomial(weights, 1, generator=generator))])
-        data = self.recipe.data
-        crop = Crop.draw(image.shape, size, data.scales, generator, around, data.turns)
+        data, zoom = self.recipe.data, self._zoom(self.train, row) / self.recipe.model.zoom
+        scales = (zoom * data.scales[0], zoom * data.scales[1])
+        crop = Crop.draw(image.shape, size, scales, generator, around, data.turns)
         lit = _lit(crop(image), self.recipe.loss.light, generator)
         return {"image": lit, "boxes": _padded(crop_boxes(crop, boxes))}
 
@@ -193,9 +208,9 @@ class DetectionTask(SceneTask):
     def detections(self, scenes: Scenes) -> list[np.ndarray]:
         """Detect objects, ``(n, 6)`` per frame: left, top, right, bottom in pixels, score, class."""
         found = []
-        zoom = self.recipe.model.zoom
         with self.measuring():
             for row in track(range(len(scenes)), len(scenes), "detecting", "frames"):
+                zoom = self._zoom(scenes, row)
                 image = zoomed(self._image(scenes, row), zoom)[None].to(self.device)
                 boxes = self.network.detect(image, self.recipe.least)[0].cpu().numpy()
                 boxes[:, :4] /= zoom
@@ -205,17 +220,20 @@ class DetectionTask(SceneTask):
     def score(self, scenes: Scenes) -> dict[str, Any]:
         """Compute COCO's mAP; see :mod:`crossband.metrics.detection`."""
         truth = read_boxes(scenes.frames)
-        number = [self.classes.index(name) if name in self.classes else -1 for name in truth.classes]
+        mine = {name.casefold(): place for place, name in enumerate(self.classes)}
+        number = [mine.get(name.casefold(), -1) for name in truth.classes]
         rows = []
         for boxes in truth.rows:
-            mine = boxes.copy()
-            mine[:, 4] = [number[int(kind)] for kind in boxes[:, 4]]
-            rows.append(mine[mine[:, 4] >= 0])
+            own = boxes.copy()
+            own[:, 4] = [number[int(kind)] for kind in boxes[:, 4]]
+            rows.append(own[own[:, 4] >= 0])
         return score_detections(self.detections(scenes), rows, self.classes).to_dict()
 
     def metadata(self) -> dict[str, Any]:
         """Return the classes, the prior boxes, and the units of the thermal images."""
         units = sorted({units or "counts" for units in self.train.frames.units()})
+        if self.recipe.model.levels == "range":
+            units = ["counts"]
         return {"classes": self.classes, "priors": self._priors, "units": units}
 
 

@@ -11,11 +11,14 @@ sentence each:
   random erasing, label smoothing, a last stride of 1, a batch normalization neck, and a center loss.
 
 A sample is one object: its crop in color from one frame, and its crop in the thermal from another of the same
-flight.
+flight, or of another hour of the same ``day`` where the frames say which that is: what is parked is still
+there. ``loss.contrast`` compares across the bands and among the objects of a flight: of all thermal crops of a
+batch, most of them of one day, the color crop's own has to be the nearest, and the other way round.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +29,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ...data.parts import Name, Strict
-from ...data.scenes import Scenes, sides_of
+from ...data.scenes import Scenes, middle_of, sides_of
 from ...errors import CrossbandError
 from ...losses import triplet_loss
 from ...losses.center import center_loss
@@ -37,7 +40,8 @@ from ...nn.encoder import Encoder
 from ...progress import track
 from ...training.scene_task import SceneRecipe, SceneTask
 from ...training.task import register_task
-from ..evaluation import Crops, object_crops, score_crops
+from ..evaluation import Crops, band_image, object_crops, score_crops
+from ..object_descriptor import MARGIN, crop_around
 from ..object_parts import PartBranch, PartReader, parts_in_crop
 
 __all__ = [
@@ -48,8 +52,12 @@ __all__ = [
     "ObjectRecipe",
     "ObjectTask",
     "build_object_network",
+    "contrast",
     "keep_resolution",
 ]
+
+_LEAST_CONTRAST = 0.01  # about a kelvin: below it a thermal crop is noise
+_LEAST = 6  # pixels of the shorter side of a box that is learned from
 
 
 class ObjectParts(Strict):
@@ -86,6 +94,11 @@ class ObjectModel(Strict):
             is the one that is compared.
         last_stride: 1 keeps the resolution of the last stage of a ResNet.
         size: side of a crop, pixels.
+        grid: cells a side that the last map is averaged over; a vector holds all cells, so it knows where in an
+            object something is.
+        margin: of a box's longer side, that a crop shows more on each side.
+        contrast: what a crop is standardized by: the encoder's ``expected`` statistics, or its ``own`` mean and
+            deviation, by which a car hardly warmer than the road is as plain as one in color.
         parts: a second vector, in which the object's parts weigh more; none by default.
     """
 
@@ -95,6 +108,9 @@ class ObjectModel(Strict):
     neck: bool = False
     last_stride: int = Field(default=2, ge=1, le=2)
     size: int = Field(default=128, ge=16, le=8192)
+    grid: int = Field(default=1, ge=1, le=16)
+    margin: float = Field(default=MARGIN, ge=0, le=4)
+    contrast: Literal["expected", "own"] = "expected"
     parts: ObjectParts | None = None
 
 
@@ -102,13 +118,26 @@ class ObjectLoss(Strict):
     """The losses.
 
     Attributes:
-        margin: of the triplet loss, hardest of the batch.
+        classes: weight of the softmax over identities.
+        triplet: weight of the triplet loss, hardest of the batch.
+        margin: of the triplet loss.
+        contrast: weight of the contrast across the bands (van den Oord et al., "Representation Learning with
+            Contrastive Predictive Coding", 2018: InfoNCE); with it batches are of the objects of a day.
+        temperature: of the contrast.
+        jitter: how much boxes are moved and scaled while training, of their sides; a detector's are not exact.
+        light: strength of random gain and offset of each crop.
         smoothing: of the labels.
         center: weight of the center loss; 0 for none.
         erasing: share of the crops of which a part is erased.
     """
 
+    classes: float = Field(default=1.0, ge=0, le=1e6)
+    triplet: float = Field(default=1.0, ge=0, le=1e6)
     margin: float = Field(default=0.3, gt=0, le=1e6)
+    contrast: float = Field(default=0.0, ge=0, le=1e6)
+    temperature: float = Field(default=0.07, gt=0, le=100)
+    jitter: float = Field(default=0.0, ge=0, le=0.5)
+    light: float = Field(default=0.0, ge=0, le=1)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
     center: float = Field(default=0.0, ge=0, le=1e6)
     erasing: float = Field(default=0.0, ge=0, le=1)
@@ -137,13 +166,16 @@ class ObjectNetwork(nn.Module):
         layer: str,
         neck: bool,
         size: int,
+        grid: int = 1,
+        own_contrast: bool = False,
         parts: ObjectParts | None = None,
         detector: CenterDetector | None = None,
     ) -> None:
         super().__init__()
-        self.encoder, self.layer = encoder.requires_grad_(True), layer
+        self.encoder, self.layer, self.grid = encoder.requires_grad_(True), layer, grid
+        self.own_contrast = own_contrast
         with torch.inference_mode():
-            self.dim = int(encoder.eval()(torch.zeros(1, 3, size, size), layer).shape[1])
+            self.dim = int(encoder.eval()(torch.zeros(1, 3, size, size), layer).shape[1]) * grid * grid
         self.neck: nn.Module = nn.BatchNorm1d(self.dim) if neck else nn.Identity()
         self.parts: PartBranch | None = None
         if parts is not None and detector is not None:
@@ -162,8 +194,12 @@ class ObjectNetwork(nn.Module):
             crops: ``(N, 3, s, s)``.
             parts: their true parts ``(N, n, 4)``, pixels of the crop; detected without.
         """
-        maps = self.encoder((crops - self.mean) / self.std, self.layer)
-        pooled = maps.mean((-2, -1))
+        mean, std = self.mean, self.std
+        if self.own_contrast:
+            mean = crops.mean((1, 2, 3), keepdim=True)
+            std = crops.std((1, 2, 3), keepdim=True).clamp(min=_LEAST_CONTRAST)
+        maps = self.encoder((crops - mean) / std, self.layer)
+        pooled = F.adaptive_avg_pool2d(maps, self.grid).flatten(1)
         found = [(pooled, self.neck(pooled))]
         if self.parts is not None:
             weighted = self.parts(maps, crops, parts)
@@ -194,7 +230,11 @@ def build_object_network(model: ObjectModel, pretrained: bool = True) -> ObjectN
     parts, detector = model.parts, None
     if parts is not None:
         detector = CenterDetector(1, parts.encoder, parts.width, 0, pretrained and parts.pretrained)
-    return ObjectNetwork(encoder, encoder.check_layer(model.layer), model.neck, model.size, parts, detector)
+    if parts is not None and model.grid > 1:
+        raise CrossbandError("model.grid above 1 and model.parts do not go together", parameter="model.grid")
+    layer = encoder.check_layer(model.layer)
+    own = model.contrast == "own"
+    return ObjectNetwork(encoder, layer, model.neck, model.size, model.grid, own, parts, detector)
 
 
 class _Classes(nn.Module):
@@ -223,6 +263,7 @@ class ObjectTask(SceneTask):
         self.network = build_object_network(recipe.model)
         self.weights_digest = self.network.encoder.digest
         self._objects = _seen_twice(self.train)
+        self._days = np.unique([one.day for one in self._objects], return_inverse=True)[1]
         parts = recipe.model.parts
         self._parts = None if parts is None else PartReader(self.train, parts.source, parts.kelvin)
         self.criterion = _Classes(self.network.dim, len(self._objects), parts is not None)
@@ -230,11 +271,16 @@ class ObjectTask(SceneTask):
     def samples(self, epoch: int) -> np.ndarray:
         """Return objects in random order, each ``data.crops`` times."""
         rng = np.random.default_rng([self.recipe.seed, 11, epoch])
-        return rng.permutation(np.repeat(np.arange(len(self._objects)), self.recipe.data.crops))[:, None]
+        order = rng.permutation(np.repeat(np.arange(len(self._objects)), self.recipe.data.crops))
+        if self.recipe.loss.contrast:  # the objects of a day together, so that a batch holds what is alike
+            days = rng.permutation(int(self._days.max()) + 1)[self._days]
+            order = order[np.argsort(days[order], kind="stable")]
+        return order[:, None]
 
     def images_in(self, sample: np.ndarray) -> list[str]:
         """Return the frames that show the object."""
-        return [self.train.frames.names[row] for row, _ in self._objects[int(sample[0])]]
+        seen = self._objects[int(sample[0])]
+        return [self.train.frames.names[row] for row, _ in dict.fromkeys([*seen.color, *seen.thermal])]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Return ``crops`` ``(2, 3, s, s)``, color and thermal, and the object's ``number``.
@@ -242,9 +288,10 @@ class ObjectTask(SceneTask):
         Where the recipe has parts, also ``parts``, ``(2, n, 4)``, pixels of the crops.
         """
         seen, size = self._objects[int(sample[0])], self.recipe.model.size
-        first, second = torch.randperm(len(seen), generator=generator)[:2].tolist()
-        shown = [(seen[first], "rgb"), (seen[second], "tir")]
-        pair = torch.cat([object_crops(self.train, [where], band, size) for where, band in shown])
+        color = seen.color[int(torch.randint(len(seen.color), (), generator=generator))]
+        others = [where for where in seen.thermal if where[0] != color[0]]
+        shown = [(color, "rgb"), (others[int(torch.randint(len(others), (), generator=generator))], "tir")]
+        pair = torch.stack([self._crop(*where, band, generator) for where, band in shown])
         mirrored = float(torch.rand((), generator=generator)) < 0.5
         if mirrored:
             pair = pair.flip(-1)
@@ -259,8 +306,23 @@ class ObjectTask(SceneTask):
                 _erase(crop, generator)
         return found
 
+    def _crop(self, row: int, number: int, band: str, generator: torch.Generator) -> torch.Tensor:
+        """A crop ``(3, s, s)``, its box moved and its light changed as the recipe says."""
+        model, loss = self.recipe.model, self.recipe.loss
+        if not (loss.jitter or loss.light):
+            return object_crops(self.train, [(row, number)], band, model.size, model.margin)[0]
+        off = (torch.rand(5, generator=generator) * 2 - 1).tolist()
+        box = self.train.boxes[row][number][:4]
+        width, height = sides_of(box) * (1 + loss.jitter * off[0]) / 2
+        x, y = middle_of(box)
+        x, y = x + loss.jitter * off[1] * width, y + loss.jitter * off[2] * height
+        image = band_image(self.train, row, band)
+        crop = crop_around(image, (x - width, y - height, x + width, y + height), model.size, model.margin)
+        gain, offset = 1.5 ** (loss.light * off[3]), 0.15 * loss.light * off[4]
+        return ((crop - 0.5) * gain + 0.5 + offset).clamp(0, 1)
+
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Compute softmax over identities, hardest triplets across the bands both ways, and center loss.
+        """Compute the sum of the losses: see :class:`ObjectLoss`.
 
         With parts, the first two also of their vector, and the loss of their detector.
         """
@@ -281,15 +343,20 @@ class ObjectTask(SceneTask):
         self, before: torch.Tensor, after: torch.Tensor, classifier: nn.Module, number: torch.Tensor
     ) -> torch.Tensor:
         """The losses of one vector of each crop, ``(2 B, dim)``: color and thermal in turn."""
-        loss = self.recipe.loss
-        total = F.cross_entropy(classifier(after), number.repeat_interleave(2), label_smoothing=loss.smoothing)
-        unit = F.normalize(before.unflatten(0, (-1, 2)), dim=-1)
-        for mine, other in ((0, 1), (1, 0)):
-            distances = torch.cdist(unit[:, mine], unit[:, other])
-            same = number[:, None] == number[None]
-            if not same.all():
+        loss, total = self.recipe.loss, before.new_zeros(())
+        if loss.classes:
+            repeated = number.repeat_interleave(2)
+            of_classes = F.cross_entropy(classifier(after), repeated, label_smoothing=loss.smoothing)
+            total = total + loss.classes * of_classes
+        same = number[:, None] == number[None]
+        if loss.contrast:
+            total = total + loss.contrast * contrast(after.unflatten(0, (-1, 2)), same, loss.temperature)
+        if loss.triplet and not same.all():
+            unit = F.normalize(before.unflatten(0, (-1, 2)), dim=-1)
+            for mine, other in ((0, 1), (1, 0)):
+                distances = torch.cdist(unit[:, mine], unit[:, other])
                 hardest = distances.masked_fill(same, torch.inf).argmin(1)
-                total = total + triplet_loss(
+                total = total + loss.triplet * triplet_loss(
                     unit[:, mine], unit[:, other][:, None], unit[hardest, other][:, None], loss.margin
                 )
         return total
@@ -329,7 +396,8 @@ class ObjectTask(SceneTask):
             for start in range(0, len(where), 32):
                 some = where[start : start + 32]
                 for band in ("rgb", "tir"):
-                    crops = object_crops(scenes, some, band, size).to(self.device)
+                    margin = self.recipe.model.margin
+                    crops = object_crops(scenes, some, band, size, margin).to(self.device)
                     found += [F.pad(b, (0, 1)).cpu().numpy() for b in branch.detect(crops, least=0.01)]
                     boxes = [_parts_of(reader, one, band, size) for one in some]
                     truth += [F.pad(b[b[:, 2] > b[:, 0]], (0, 1)).numpy() for b in boxes]
@@ -342,22 +410,61 @@ class ObjectTask(SceneTask):
         vectors = []
         with self.measuring():
             for start in track(range(0, len(where), 32), -(-len(where) // 32), "describing", "batches"):
-                crops = object_crops(scenes, where[start : start + 32], band, self.recipe.model.size)
+                some, model = where[start : start + 32], self.recipe.model
+                crops = object_crops(scenes, some, band, model.size, model.margin)
                 vectors.append(self.network(crops.to(self.device)).float().cpu().numpy())
         return np.concatenate(vectors)
 
 
-def _seen_twice(scenes: Scenes) -> list[list[tuple[int, int]]]:
-    """Where each object is seen (frame and box), of those that two frames of a flight show."""
-    seen: dict[tuple[str, int], list[tuple[int, int]]] = {}
-    for row, (boxes, sequence) in enumerate(zip(scenes.boxes, scenes.frames.table["sequence"], strict=True)):
+@dataclass(frozen=True)
+class _Seen:
+    """Where an object is seen, as (frame, box): in color by day, and in the thermal."""
+
+    day: str
+    color: list[tuple[int, int]]
+    thermal: list[tuple[int, int]]
+
+
+def _seen_twice(scenes: Scenes) -> list[_Seen]:
+    """Where each object is seen, of those that two frames of a flight (or a day) show."""
+    table = scenes.frames.table
+    days = table["day" if scenes.frames.has("day") else "sequence"]
+    dark = (
+        (table["condition"] == "night").to_numpy(bool) if "condition" in table else np.zeros(len(table), bool)
+    )
+    seen: dict[tuple[str, int], _Seen] = {}
+    for row, (boxes, day) in enumerate(zip(scenes.boxes, days, strict=True)):
         for number, box in enumerate(boxes):
-            if min(sides_of(box)) >= 6:
-                seen.setdefault((sequence, int(box[5])), []).append((row, number))
-    found = [where for where in seen.values() if len({row for row, _ in where}) > 1]
+            if min(sides_of(box)) >= _LEAST:
+                one = seen.setdefault((day, int(box[5])), _Seen(day, [], []))
+                one.thermal.append((row, number))
+                if not dark[row]:
+                    one.color.append((row, number))
+    found = [one for one in seen.values() if one.color and len({row for row, _ in one.thermal}) > 1]
     if not found:
         raise CrossbandError("no object appears in two frames of a flight, so there is nothing to learn")
     return found
+
+
+def contrast(pairs: torch.Tensor, same: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Compute InfoNCE across the bands, both ways.
+
+    Args:
+        pairs: ``(B, 2, d)``, color and thermal of each object.
+        same: ``(B, B)``, which objects are one and the same; those are no negatives.
+        temperature: of the softmax.
+
+    Example:
+        >>> pairs = torch.eye(3)[:, None].expand(3, 2, 3)
+        >>> float(contrast(pairs, torch.eye(3, dtype=torch.bool), 0.01)) < 1e-6
+        True
+    """
+    unit = F.normalize(pairs.float(), dim=-1)
+    alike = unit[:, 0] @ unit[:, 1].T / temperature
+    own = torch.eye(len(pairs), dtype=torch.bool, device=pairs.device)
+    alike = alike.masked_fill(same & ~own, -torch.inf)
+    right = torch.arange(len(pairs), device=pairs.device)
+    return (F.cross_entropy(alike, right) + F.cross_entropy(alike.T, right)) / 2
 
 
 def _parts_of(reader: PartReader, where: tuple[int, int], band: str, size: int) -> torch.Tensor:

@@ -16,29 +16,33 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
-from ...data.parts import Strict
+from ...data.parts import Name, Strict
 from ...data.scenes import Crop, Scenes, means_by_object, middle_of
 from ...losses.adversarial import adversarial_loss
+from ...models.encoder_translator import EncoderTranslator, Translator
 from ...models.thermal_gan import ThermalGAN, Translation
 from ...nn.unet import PatchGAN
 from ...progress import track
 from ...training.scene_task import SceneRecipe, SceneTask
 from ...training.task import register_task
 
-__all__ = ["TranslationLoss", "TranslationModel", "TranslationRecipe", "TranslationTask"]
+__all__ = ["TranslationLoss", "TranslationModel", "TranslationRecipe", "TranslationTask", "build_translator"]
 
 
 class TranslationModel(Strict):
     """The generators; see :class:`crossband.models.thermal_gan.ThermalGAN`.
 
     Attributes:
-        width: channels of the first scale.
-        depth: scales.
+        encoder: a registered encoder, for :class:`crossband.models.encoder_translator.EncoderTranslator`;
+            without, :class:`crossband.models.thermal_gan.ThermalGAN` learns from nothing.
+        width: channels of the first scale, or of the top-down path.
+        depth: ThermalGAN: scales.
         span: kelvin that an object may differ from ambient.
         contrast: kelvin that a pixel may differ from its object.
-        dropout: of the deepest layers.
+        dropout: ThermalGAN: of the deepest layers.
     """
 
+    encoder: Name | None = None
     width: int = Field(default=64, ge=1, le=4096)
     depth: int = Field(default=8, ge=1, le=12)
     span: float = Field(default=40.0, gt=0, le=1e4)
@@ -101,7 +105,7 @@ class TranslationTask(SceneTask):
     """
 
     recipe: TranslationRecipe
-    network: ThermalGAN
+    network: Translator
     criterion: _Criterion
     needs = ("rgb", "tir", "semantic", "instances", "boxes")
     monitor = "val/minus_kelvin"
@@ -109,7 +113,7 @@ class TranslationTask(SceneTask):
 
     def __init__(self, recipe: TranslationRecipe, root: Path) -> None:
         super().__init__(recipe, root)
-        self.network = ThermalGAN(**recipe.model.model_dump())
+        self.network = build_translator(recipe.model)
         self.criterion = _Criterion(recipe.loss)
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -138,6 +142,10 @@ class TranslationTask(SceneTask):
         relative = [[(image - level) / span for image in pair] for pair in pairs]
         weight = 1 + (self.recipe.loss.object_weight - 1) * batch["moving"]
         return self.criterion(batch["rgb"], [a for a, _ in relative], [b for _, b in relative], weight)
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the encoder's weights, if it has one."""
+        return {"weights": getattr(self.network, "weights_digest", None)}
 
     def score(self, scenes: Scenes) -> dict[str, Any]:
         """Compute errors in kelvin over all pixels and over objects with boxes, and SSIM.
@@ -175,6 +183,18 @@ class TranslationTask(SceneTask):
             "kelvin_constant_objects": float((kelvin - ambient)[moving].abs().mean()),
             "ssim": float(ssim(thermal[None], kelvin[None], data_range=span)),  # type: ignore[arg-type]
         }
+
+
+def build_translator(model: TranslationModel, pretrained: bool = True) -> Translator:
+    """Build the network of a recipe.
+
+    Args:
+        model: of the recipe.
+        pretrained: ``False`` for one whose weights are to be loaded.
+    """
+    if model.encoder is None:
+        return ThermalGAN(model.width, model.depth, model.span, model.contrast, model.dropout)
+    return EncoderTranslator(model.encoder, model.width, model.span, model.contrast, pretrained)
 
 
 def _moving(scenes: Scenes, row: int) -> torch.Tensor:
