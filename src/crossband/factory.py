@@ -167,16 +167,23 @@ def _of_checkpoint(path: Path, band: Band | str, weights: str | Path | None, dev
     return network.eval()
 
 
+_OTHERS = ("segmentation", "reidentification", "places", "pairs", "translation", "objects")
+
+
 def _of_flight(path: Path, task: str | None, device: str) -> nn.Module:
     from .uav import networks
 
     if task == "translation":
         return networks.load_translator(path, device)[0]
+    if task == "objects":
+        from .uav.object_descriptor import read_object_network
+
+        return read_object_network(path, device)[0]
     read: dict[str, Any] = {
         "labeling": networks.read_labeler,
         "localization": networks.read_locator,
         "detection": networks.read_detector,
     }
     if task not in read:
-        raise unknown_name("task", str(task), ["segmentation", "reidentification", "places", "pairs", *read])
+        raise unknown_name("task", str(task), [*_OTHERS, *read])
     return read[task](path, device).network

@@ -100,14 +100,24 @@ def test_all_that_ships_is_small_and_says_what_it_is():
 def test_create_model_makes_what_ships_and_its_digest_is_the_files(info):
     path = packaged.FOLDER / f"{info.name}.safetensors"
     network = create_model(path)
-    channels = {"crossband-segment": (4,), "crossband-vehicles": (3, 3)}.get(info.name, (1,))
+    channels = {
+        "crossband-segment": (4,),
+        "crossband-vehicles": (3, 3),
+        "crossband-objects": (3,),
+        "crossband-translate": (3,),
+    }.get(info.name, (1,))
+    given = [torch.rand(1, *channels, 64, 96)]
+    if info.name == "crossband-translate":
+        given.append(torch.tensor([290.0]))
     with torch.inference_mode():
-        out = network(torch.rand(1, *channels, 64, 96))
+        out = network(*given)
     out = out.features if isinstance(out, StreamsOutput) else out
     shapes = [tuple(one.shape) for one in (out if isinstance(out, tuple) else (out,))]
     assert shapes == {
         "crossband-segment": [(1, 9, 64, 96)],
-        "crossband-detect": [(1, 4, 16, 24), (1, 4, 16, 24)],
+        "crossband-detect": [(1, 5, 16, 24), (1, 4, 16, 24)],
+        "crossband-translate": [(1, 1, 64, 96), (1, 1, 64, 96)],
+        "crossband-objects": [(1, 1008)],
         "crossband-vehicles": [(1, 3, 512)],
     }.get(info.name, shapes)
     assert network.digest == file_digest(path)
@@ -131,6 +141,7 @@ def test_the_recipe_of_what_ships_can_be_read_and_simulates_what_the_network_see
     [
         ("crossband-detect", "models/detect"),
         ("crossband-label", "models/label"),
+        ("crossband-objects", "models/objects"),
         ("crossband-segment", "models/segment"),
         ("crossband-vehicles", "models/vehicles"),
         ("crossband512", "retrieval/crossband512"),

@@ -8,6 +8,7 @@ import torch
 
 from crossband.data.scenes import means_by_object
 from crossband.errors import CrossbandError
+from crossband.frames import Frames
 from crossband.training import evaluate, read_recipe, train
 from crossband.training.logs import read_log
 
@@ -33,6 +34,22 @@ SMALL = {
         "loss": {"balance": 0.5, "light": 0.5},
         "trainer": {"average": 0.9, "precision": "auto"},
     },
+    "encoder": {
+        "model": {"encoder": "efficientnet_lite0", "width": 8},
+        "loss": {"width": 4, "layers": 1, "objects": 0.5, "object_weight": 2},
+    },
+    "contrast": {
+        "model": {
+            "encoder": "squeezenet1_1",
+            "layer": "features.4",
+            "pretrained": False,
+            "size": 32,
+            "grid": 2,
+            "margin": 0.5,
+            "contrast": "own",
+        },
+        "loss": {"classes": 0, "triplet": 0, "contrast": 1, "jitter": 0.1, "light": 0.5},
+    },
     "objects": {
         "model": {
             "encoder": "squeezenet1_1",
@@ -50,13 +67,17 @@ SCORES = {
     "localization": "median_m",
     "detection": "map50",
     "center": "map50",
+    "encoder": "kelvin",
+    "contrast": "nauc",
     "objects": "nauc",
 }
+TASKS = {"center": "detection", "encoder": "translation", "contrast": "objects"}
+"""Of the variants that are not named as their task."""
 
 
 def made(recipe, task, **changes):
-    content = recipe("detection" if task == "center" else task, **{**SMALL[task], **changes})
-    if task == "objects":  # the third flight is by night
+    content = recipe(TASKS.get(task, task), **{**SMALL[task], **changes})
+    if content["task"] == "objects":  # the third flight is by night
         content["data"]["test"] = {"all": {"frames": "world", "where": {"sequence": ["flight1"]}}}
         content["data"]["val"] = {"frames": "world", "where": {"sequence": ["flight0"]}}
     return content
@@ -179,3 +200,54 @@ def test_a_labeling_starts_from_an_imagenet_encoder_and_is_read_again(recipe, wo
     done = train(read_recipe(content), (), tmp_path, data_root=world)
     found = label_image(read_labeler(done.checkpoint), np.full((48, 64), 29000, np.uint16), "centikelvin")
     assert found.shape == (48, 64)
+
+
+def test_an_object_is_learned_from_all_hours_of_its_day_and_in_color_from_those_with_light(world):
+    from crossband.data.scenes import Scenes
+    from crossband.uav.tasks.objects import _seen_twice
+
+    frames = Frames.read(world / "world" / "frames.parquet")
+    night = frames.table["condition"] == "night"
+    one_day = frames.assign(day="0")
+    assert night.any()
+    scenes = Scenes(one_day)
+    for seen in _seen_twice(scenes):
+        assert not night.to_numpy()[[row for row, _ in seen.color]].any()
+        assert {int(scenes.boxes[row][number][5]) for row, number in [*seen.color, *seen.thermal]} == {
+            int(scenes.boxes[seen.color[0][0]][seen.color[0][1]][5])
+        }
+    spans = [{frames.table["sequence"].iloc[row] for row, _ in seen.thermal} for seen in _seen_twice(scenes)]
+    assert max(map(len, spans)) > 1
+    assert all(
+        len({frames.table["sequence"].iloc[row] for row, _ in seen.thermal}) == 1
+        for seen in _seen_twice(Scenes(frames))
+    )
+
+
+def test_contrast_is_least_where_each_color_crop_is_nearest_its_own_thermal_crop():
+    from crossband.uav.tasks.objects import contrast
+
+    generator = torch.Generator().manual_seed(0)
+    color, other = torch.randn(2, 8, 16, generator=generator)
+    own = torch.eye(8, dtype=torch.bool)
+    right = contrast(torch.stack([color, color], 1), own, 0.1)
+    assert right < 0.01 < contrast(torch.stack([color, other], 1), own, 0.1)
+    # the same object twice in a batch is no negative of itself
+    twice = torch.stack([color, color], 1)[[0, 0, 1]]
+    same = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=torch.bool)
+    assert contrast(twice, same, 0.1) < 0.01 < contrast(twice, torch.eye(3, dtype=torch.bool), 0.1)
+
+
+def test_frames_from_high_up_are_enlarged_for_a_detector_and_scaled_by_their_own_range(recipe, world):
+    from crossband.training.task import find_task
+
+    content = made(recipe, "center")
+    content["model"] |= {"finest": 0.4, "levels": "range"}
+    parsed = read_recipe(content)
+    task = find_task("detection").build(parsed, world)
+    # 40 m up, 60 pixels of focal length: two thirds of a meter a pixel
+    assert task._zoom(task.train, 0) == pytest.approx(40 / 60 / 0.4)
+    assert task.metadata()["units"] == ["counts"]
+    image = task._image(task.train, 0)
+    low, high = np.percentile(image.numpy(), (1, 99))
+    assert high - low == pytest.approx(4, rel=0.05)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -20,11 +21,15 @@ from ..devices import choose_device
 from ..models.packaged import packaged_path
 from ..weights import file_digest
 
+if TYPE_CHECKING:
+    from .tasks.objects import ObjectModel, ObjectNetwork
+
 __all__ = [
     "ObjectDescriptor",
     "crop_around",
     "crop_window",
     "load_object_descriptor",
+    "read_object_network",
     "thermal_crops",
 ]
 
@@ -76,12 +81,18 @@ def load_object_descriptor(device: str = "cpu") -> ObjectDescriptor:
     path = packaged_path("objects")
     if path is None:
         return _stand_in(where)
+    network, model = read_object_network(path, where)
+    return ObjectDescriptor(network, model.size, model.margin, True, file_digest(path), where)
+
+
+def read_object_network(path: Path, device: str = "cpu") -> tuple[ObjectNetwork, ObjectModel]:
+    """Read a checkpoint of the task ``objects``: its network, in evaluation, and how it is built."""
     from .tasks.objects import ObjectModel, build_object_network
 
     model = ObjectModel(**read_metadata(path)["recipe"]["model"])
     network = build_object_network(model, pretrained=False)
     load_network(path, network)
-    return ObjectDescriptor(network.to(where).eval(), model.size, model.margin, True, file_digest(path), where)
+    return network.to(device).eval(), model
 
 
 def _stand_in(device: str) -> ObjectDescriptor:

@@ -45,6 +45,7 @@ from ..object_descriptor import MARGIN, crop_around
 from ..object_parts import PartBranch, PartReader, parts_in_crop
 
 __all__ = [
+    "Describer",
     "ObjectLoss",
     "ObjectModel",
     "ObjectNetwork",
@@ -407,12 +408,25 @@ class ObjectTask(SceneTask):
 
     def describe(self, scenes: Scenes, where: Crops, band: str) -> np.ndarray:
         """Compute unit vectors of crops, float32 ``(n, dim)``."""
-        vectors = []
         with self.measuring():
-            for start in track(range(0, len(where), 32), -(-len(where) // 32), "describing", "batches"):
-                some, model = where[start : start + 32], self.recipe.model
-                crops = object_crops(scenes, some, band, model.size, model.margin)
-                vectors.append(self.network(crops.to(self.device)).float().cpu().numpy())
+            return Describer(self.network, self.recipe.model)(scenes, where, band)
+
+
+@dataclass(frozen=True)
+class Describer:
+    """Crops of frames to unit vectors, for :func:`crossband.uav.evaluation.score_crops`."""
+
+    network: ObjectNetwork
+    model: ObjectModel
+
+    def __call__(self, scenes: Scenes, where: Crops, band: str) -> np.ndarray:
+        """Return float32 ``(n, dim)``."""
+        device, vectors = next(self.network.parameters()).device, []
+        for start in track(range(0, len(where), 32), -(-len(where) // 32), "describing", "batches"):
+            some = where[start : start + 32]
+            crops = object_crops(scenes, some, band, self.model.size, self.model.margin)
+            with torch.inference_mode():
+                vectors.append(self.network(crops.to(device)).float().cpu().numpy())
         return np.concatenate(vectors)
 
 

@@ -20,13 +20,20 @@ from ...data.parts import Name, Strict
 from ...data.scenes import Crop, Scenes, means_by_object, middle_of
 from ...losses.adversarial import adversarial_loss
 from ...models.encoder_translator import EncoderTranslator, Translator
-from ...models.thermal_gan import ThermalGAN, Translation
+from ...models.thermal_gan import ThermalGAN
 from ...nn.unet import PatchGAN
 from ...progress import track
 from ...training.scene_task import SceneRecipe, SceneTask
 from ...training.task import register_task
 
-__all__ = ["TranslationLoss", "TranslationModel", "TranslationRecipe", "TranslationTask", "build_translator"]
+__all__ = [
+    "TranslationLoss",
+    "TranslationModel",
+    "TranslationRecipe",
+    "TranslationTask",
+    "build_translator",
+    "score_frame",
+]
 
 
 class TranslationModel(Strict):
@@ -157,32 +164,33 @@ class TranslationTask(SceneTask):
         found: list[dict[str, float]] = []
         with self.measuring():
             for row in track(range(len(scenes)), len(scenes), "translating", "frames"):
-                found.append(self._score_frame(scenes, row))
+                found.append(score_frame(self.network, scenes, row))
         means = {
             name: float(np.nanmean([frame[name] for frame in found])) if found else float("nan")
             for name in found[0]
         }
         return {**means, "minus_kelvin": -means["kelvin_objects"], "n_frames": len(scenes)}
 
-    def _score_frame(self, scenes: Scenes, row: int) -> dict[str, float]:
-        from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
-        kelvin, ambient = scenes.kelvin(row), scenes.ambient(row)
-        made: Translation = self.network(
-            scenes.color(row)[None].to(self.device), torch.tensor([ambient], device=self.device)
-        )
-        thermal, segments = made.thermal[0].cpu(), made.segmentation[0].cpu()
-        truth = means_by_object(kelvin, *(scenes.integers(row, name) for name in ("instances", "semantic")))
-        moving = _moving(scenes, row) > 0
-        span = float(kelvin.max() - kelvin.min())
-        return {
-            "kelvin": float(F.l1_loss(thermal, kelvin)),
-            "kelvin_objects": float((thermal - kelvin)[moving].abs().mean()),
-            "kelvin_segmentation": float(F.l1_loss(segments, truth)),
-            "kelvin_constant": float((kelvin - ambient).abs().mean()),
-            "kelvin_constant_objects": float((kelvin - ambient)[moving].abs().mean()),
-            "ssim": float(ssim(thermal[None], kelvin[None], data_range=span)),  # type: ignore[arg-type]
-        }
+def score_frame(network: Translator, scenes: Scenes, row: int) -> dict[str, float]:
+    """Compare a frame's translation with its thermal image; see :meth:`TranslationTask.score`."""
+    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+    device = next(network.parameters()).device
+    kelvin, ambient = scenes.kelvin(row), scenes.ambient(row)
+    made = network(scenes.color(row)[None].to(device), torch.tensor([ambient], device=device))
+    thermal, segments = made.thermal[0].float().cpu(), made.segmentation[0].float().cpu()
+    truth = means_by_object(kelvin, *(scenes.integers(row, name) for name in ("instances", "semantic")))
+    moving = _moving(scenes, row) > 0
+    span = float(kelvin.max() - kelvin.min())
+    return {
+        "kelvin": float(F.l1_loss(thermal, kelvin)),
+        "kelvin_objects": float((thermal - kelvin)[moving].abs().mean()),
+        "kelvin_segmentation": float(F.l1_loss(segments, truth)),
+        "kelvin_constant": float((kelvin - ambient).abs().mean()),
+        "kelvin_constant_objects": float((kelvin - ambient)[moving].abs().mean()),
+        "ssim": float(ssim(thermal[None], kelvin[None], data_range=span)),  # type: ignore[arg-type]
+    }
 
 
 def build_translator(model: TranslationModel, pretrained: bool = True) -> Translator:

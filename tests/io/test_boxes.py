@@ -1,0 +1,37 @@
+"""Boxes of several datasets are read together."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import PIL.Image
+
+from crossband.frames import Frames
+from crossband.io.boxes import read_boxes
+
+
+def _set(root, name, classes, boxes):
+    """A folder with one image and its COCO file; ``boxes`` are (class, left)."""
+    folder = root / name
+    folder.mkdir()
+    PIL.Image.fromarray(np.zeros((40, 40), np.uint8)).save(folder / "a.png")
+    coco = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": number, "name": one} for number, one in enumerate(classes, start=1)],
+        "annotations": [
+            {"id": i, "image_id": 1, "category_id": 1 + classes.index(kind), "bbox": [left, 0, 10, 10]}
+            for i, (kind, left) in enumerate(boxes)
+        ],
+    }
+    (folder / "boxes.json").write_text(json.dumps(coco))
+    return {"frame": f"{name}/a", "tir": f"{name}/a.png", "boxes": f"{name}/boxes.json"}
+
+
+def test_sets_with_other_classes_in_another_order_are_read_together_by_name(tmp_path):
+    first = _set(tmp_path, "first", ["Person", "Car", "DontCare"], [("Car", 1), ("Person", 2), ("DontCare", 3)])
+    second = _set(tmp_path, "second", ["car", "dog", "person"], [("person", 4), ("dog", 5), ("car", 6)])
+    found = read_boxes(Frames.make([first, second], tmp_path))
+    assert found.classes == ["Person", "Car", "dog"]
+    named = [{(found.classes[int(b[4])], b[0]) for b in rows} for rows in found.rows]
+    assert named == [{("Car", 1), ("Person", 2)}, {("Person", 4), ("dog", 5), ("Car", 6)}]
