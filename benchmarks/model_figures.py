@@ -152,7 +152,7 @@ def objects(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
         figures[label] = (found.nauc, found.curve[0])
     lines += [
         "",
-        """Unseen cities: color probes among thermal boxes of their flight, and by the network before training."""
+        """Unseen cities: color probes among thermal boxes, also by the network before training."""
         f"among {found.n_gallery:.0f} true thermal boxes of other frames on average; nAUC over ranks 1 to 20.",
     ]
     nauc, first = figures["crossband-objects"]

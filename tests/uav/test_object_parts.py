@@ -71,6 +71,17 @@ def test_a_part_lies_in_the_crop_where_the_image_shows_it_however_it_is_turned()
             assert not (moved[1:, 2] > moved[1:, 0]).any()  # no part where there is none
 
 
+def test_a_crop_at_the_edge_keeps_its_scale_and_is_filled_evenly():
+    image = torch.arange(60.0)[None, None].expand(1, 40, 60).contiguous()
+    crop = crop_around(image, (0, 10, 20, 30), 80, 0.5)  # ten pixels beyond the left edge
+    assert crop.shape == (1, 80, 80)
+    inside = crop[0, :, 20:78]
+    assert float((inside[:, 1:] - inside[:, :-1]).mean()) == pytest.approx(0.5, abs=0.02)
+    assert crop[0, :, :18].unique().numel() == 1
+    # however large the box: nothing larger than the crop is made
+    assert crop_around(image, (-1e6, -1e6, 1e6, 1e6), 16, 1.0).shape == (1, 16, 16)
+
+
 def test_weights_are_one_outside_and_the_shares_of_cells_inside():
     parts = torch.tensor([[[0.0, 0.0, 6.0, 4.0], [0.0, 0.0, 0.0, 0.0]], [[0.0] * 4] * 2])
     weights = part_weights(parts, 8, (2, 2), 5.0)

@@ -7,6 +7,7 @@ each band's own mean taken away.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,20 +116,39 @@ def _stand_in(device: str) -> ObjectDescriptor:
 def crop_around(image: torch.Tensor, box: Sequence[float], size: int, margin: float = MARGIN) -> torch.Tensor:
     """Crop the square around a box, ``(C, size, size)`` of an image ``(C, H, W)``.
 
-    What lies beyond the image is left out, and the rest is stretched.
+    What lies beyond the image is as bright as the rest is on average.
 
     Example:
         >>> crop_around(torch.zeros(3, 40, 60), (10, 10, 30, 20), 16).shape
         torch.Size([3, 16, 16])
     """
     left, top, right, bottom = crop_window(image.shape, box, margin)
-    return resized(image[:, top:bottom, left:right], (size, size))
+    low, high = max(top, 0), min(bottom, image.shape[-2])
+    near, far = max(left, 0), min(right, image.shape[-1])
+    part = image[:, low:high, near:far]
+    if part.shape[-2:] == (bottom - top, right - left):
+        return resized(part, (size, size))
+    found = part.mean((1, 2))[:, None, None].repeat(1, size, size)
+    rows, columns = (
+        _place(low - top, high - top, bottom - top, size),
+        _place(near - left, far - left, right - left, size),
+    )
+    found[:, rows, columns] = resized(part, (rows.stop - rows.start, columns.stop - columns.start))
+    return found
+
+
+def _place(first: int, last: int, whole: int, size: int) -> slice:
+    """Where pixels ``first`` to ``last`` of ``whole`` come to lie among ``size``; at least one."""
+    start = min(round(first * size / whole), size - 1)
+    return slice(start, max(round(last * size / whole), start + 1))
 
 
 def crop_window(
     shape: Sequence[int], box: Sequence[float], margin: float = MARGIN
 ) -> tuple[int, int, int, int]:
-    """Return what :func:`crop_around` keeps: left, top, right and bottom, whole pixels of the image.
+    """Return what :func:`crop_around` shows: left, top, right and bottom, whole pixels, some beyond the image.
+
+    At least two pixels a side are inside of it.
 
     Args:
         shape: of the image, its last two axes.
@@ -136,17 +156,15 @@ def crop_window(
         margin: of the box's longer side, more on each side.
 
     Example:
-        >>> crop_window((40, 60), (10, 10, 30, 20), 0.0)
-        (10, 5, 31, 26)
+        >>> crop_window((40, 60), (10, 10, 30, 20), 0.5)
+        (0, -5, 41, 36)
     """
     height, width = shape[-2:]
     x0, y0, x1, y1 = (float(v) for v in box[:4])
     side = max(x1 - x0, y1 - y0) * (1 + 2 * margin)
     left, top = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
-    low_x, low_y = min(max(int(left), 0), width - 2), min(max(int(top), 0), height - 2)
-    high_x = min(max(int(left + side) + 1, low_x + 2), width)
-    high_y = min(max(int(top + side) + 1, low_y + 2), height)
-    return low_x, low_y, high_x, high_y
+    low_x, low_y = min(math.floor(left), width - 2), min(math.floor(top), height - 2)
+    return low_x, low_y, max(math.floor(left + side) + 1, 2), max(math.floor(top + side) + 1, 2)
 
 
 def thermal_crops(
