@@ -82,6 +82,17 @@ def test_images_and_labels_go_through_the_same_geometry(view):
         assert set(known.unique().tolist()) <= {0, 1, 2, 3, 4, 255}
 
 
+@pytest.mark.parametrize("at", [(3, 60), (24, 30), (47, 0)])
+@pytest.mark.parametrize("mirror", [0.0, 1.0])
+def test_a_crop_around_a_pixel_shows_it_wherever_it_lies(at, mirror):
+    labels = torch.zeros(48, 64, dtype=torch.int64)
+    labels[at] = 3
+    view = LabeledView(mirror=mirror, crop=(16, 16), zoom=(1.5, 2.0))
+    for seed in range(8):
+        _, known = view(torch.zeros(1, 48, 64), labels, torch.Generator().manual_seed(seed), at)
+        assert (known == 3).any()
+
+
 def test_what_lies_beyond_the_border_is_ignored():
     images, labels = labeled_grid()
     _, known = LabeledView(zoom=(0.5, 0.5), crop=(48, 64))(images, labels, torch.Generator().manual_seed(0))

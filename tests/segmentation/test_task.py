@@ -247,3 +247,23 @@ def test_a_part_may_be_of_several_folders_and_leave_frames_out(tmp_path):
     assert frames.names == ["a/0", "a/2", "a/4", "b/2", "b/3"]
     assert all(path is not None and path.is_file() for path in frames.paths("tir"))
     assert frames.table["sequence"].nunique() == 4
+
+
+def test_rare_classes_are_drawn_as_often_as_others_and_lie_in_the_crops(tmp_path):
+    from crossband.training.task import find_task
+
+    root = tmp_path / "data"
+    write_yard(root / "yard", 24)
+    once = root / "yard" / "labels" / "0.png"
+    labels = np.array(PIL.Image.open(once))
+    labels[60:64, 60:64] = 3
+    PIL.Image.fromarray(labels).save(once)
+    content = recipe()
+    content["data"] |= {"classes": ["ground", "bright", "warm", "rare"], "crop": [16, 16], "rare": 0.75}
+    task = find_task("segmentation").build(read_recipe(content), root)
+    drawn = np.concatenate([task.samples(epoch)[:, 0] for epoch in range(60)])
+    shown = (drawn == 0).mean()  # the one frame of the rare class, a third of three quarters
+    assert 0.2 < shown < 0.35
+    row = np.array([0])
+    found = [(task.read(row, torch.Generator().manual_seed(seed))["labels"] == 3).any() for seed in range(40)]
+    assert 0.5 < np.mean(found) < 0.9

@@ -82,12 +82,12 @@ class LabeledFrames:
         return self.preprocess.standardized(images, self.bands)
 
     def class_counts(self) -> np.ndarray:
-        """Return pixels of each class, int64 ``(classes,)``.
+        """Return pixels of each class in each frame, int64 ``(n, classes)``.
 
         Raises:
             CrossbandError: a label beyond the last class that is not 255.
         """
-        counts = np.zeros(256, np.int64)
+        counts = np.zeros((len(self), 256), np.int64)
         for row in track(range(len(self)), len(self), "counting classes"):
             labels = self._reader.labels(row).reshape(-1)
             found = np.bincount(labels[labels < 256], minlength=256)
@@ -98,5 +98,5 @@ class LabeledFrames:
                     f"{path} has the label {int(beyond.max())} but the class list ends at "
                     f"{len(self.classes) - 1}; fix data.classes"
                 )
-            counts += found
-        return counts[: len(self.classes)]
+            counts[row] = found
+        return counts[:, : len(self.classes)]

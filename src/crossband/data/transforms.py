@@ -82,9 +82,19 @@ class LabeledView:
     ignore: int = 255
 
     def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        generator: torch.Generator,
+        around: tuple[float, float] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Transform float images ``(C, H, W)`` and int64 labels ``(H, W)``.
+
+        Args:
+            images: of one frame.
+            labels: likewise.
+            generator: of the random numbers.
+            around: (row, column) of a pixel that the crop is to show, but for turns; anywhere without.
 
         Example:
             >>> images, labels = torch.rand(4, 6, 8), torch.zeros(6, 8, dtype=torch.int64)
@@ -99,6 +109,12 @@ class LabeledView:
         tall, wide = self.crop or (height, width)
         factor = self.zoom[0] * (self.zoom[1] / self.zoom[0]) ** grow
         free = (max(height * factor - tall, 0.0), max(width * factor - wide, 0.0))
+        if around is not None:
+            at = (around[0], width - 1 - around[1] if mirror < self.mirror else around[1])
+            place = [
+                _share(factor * (where + 0.5) - side * (0.25 + 0.5 * share), room)
+                for where, side, share, room in zip(at, (tall, wide), place, free, strict=True)
+            ]
         top, left = ((share - 0.5) * room for share, room in zip(place, free, strict=True))
         angle = math.radians(self.rotate * (2 * turn - 1))
         if not angle and factor == 1.0:
@@ -124,6 +140,11 @@ class LabeledView:
         known = (labels - self.ignore).to(images.dtype)[None, None]  # so that 0, beyond the border, is ignore
         nearest = F.grid_sample(known, grid, mode="nearest", align_corners=False)[0, 0]
         return turned, nearest.round().long() + self.ignore
+
+
+def _share(start: float, room: float) -> float:
+    """How far a crop's start lies into the room that it has, 0 to 1."""
+    return min(max(start / room, 0.0), 1.0) if room else 0.5
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ from .pseudo_labels import pseudo_labels
 
 __all__ = ["Segmentation", "SegmentationRecipe"]
 
+_SHOWN = 12
+"""Pixels of a class from which on a frame shows it."""
+
 _STATISTICS = {
     "unit": Statistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "symmetric": Statistics((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
@@ -63,6 +66,8 @@ class SegmentationData(Splits[Part]):
         drop: share of the frames of which one band, each as often, is black while training, so that the network
             also reads the others alone.
         blur: the share of frames that a Gaussian of 5x5 pixels blurs.
+        rare: the share of the samples that are for a class, all but the commonest alike often: a frame that
+            shows it, and a crop around one of its pixels.
     """
 
     bands: list[str] = Field(default_factory=lambda: ["rgb", "tir"])
@@ -78,6 +83,7 @@ class SegmentationData(Splits[Part]):
     photometry: float = Field(default=0.0, ge=0, le=1)
     drop: float = Field(default=0.0, ge=0, le=1)
     blur: float = Field(default=0.0, ge=0, le=1)
+    rare: float = Field(default=0.0, ge=0, le=1)
 
     @field_validator("bands")
     @classmethod
@@ -184,6 +190,7 @@ class Segmentation(Task):
         self.criterion: nn.Module = self._criterion(None)
         self._train: LabeledFrames | None = None
         self._wanted: torch.Tensor | None = None
+        self._shown = np.zeros((0, 0), bool)
         self._val: LabeledFrames | None = None
         self.preprocess = self._preprocess()
 
@@ -212,7 +219,10 @@ class Segmentation(Task):
             return
         self._train = self._labeled(usable_part(self.recipe.data.train, self._root))
         loss = self.recipe.loss
-        counts = torch.from_numpy(self._train.class_counts())
+        found = self._train.class_counts()
+        counts = torch.from_numpy(found.sum(0))
+        self._shown = found >= _SHOWN
+        self._shown[:, int(found.sum(0).argmax())] = False  # the commonest is everywhere
         weights = class_weights(counts, loss.offset) if loss.weights else None
         self.criterion = self._criterion(weights)
         if self._confident:
@@ -228,11 +238,16 @@ class Segmentation(Task):
         return np.stack([np.nanmax(each[:, :-1], 1), each[:, -1]], 1)
 
     def samples(self, epoch: int) -> np.ndarray:
-        """Return all training frames in random order."""
+        """Return all training frames in random order, some in place of which one for a rare class comes."""
         self._read_train()
         assert self._train is not None
         rng = np.random.default_rng([self.recipe.seed, 17, epoch])
-        return rng.permutation(len(self._train))[:, None]
+        rows, kinds = rng.permutation(len(self._train)), np.flatnonzero(self._shown.any(0))
+        if self.recipe.data.rare and len(kinds):
+            replaced = np.flatnonzero(rng.random(len(rows)) < self.recipe.data.rare)
+            for place, kind in zip(replaced, rng.choice(kinds, len(replaced)), strict=True):
+                rows[place] = rng.choice(np.flatnonzero(self._shown[:, kind]))
+        return rows[:, None]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Read ``images`` ``(C, h, w)``, ``labels`` ``(h, w)`` and ``wanted`` confidences ``(streams,)``."""
@@ -244,10 +259,25 @@ class Segmentation(Task):
         if len(lit) > 1 and float(torch.rand((), generator=generator)) < self.recipe.data.drop:
             lost = int(torch.randint(len(lit), (), generator=generator))
             lit[lost] = torch.zeros_like(lit[lost])
-        images, known = self._view(torch.cat(lit), self._train.sized_labels(labels), generator)
+        known = self._train.sized_labels(labels)
+        images, known = self._view(torch.cat(lit), known, generator, self._aim(row, known, generator))
         images = self._blur(images, generator)
         batch = {"images": self._train.standardized(images), "labels": known}
         return batch if self._wanted is None else {**batch, "wanted": self._wanted[row]}
+
+    def _aim(self, row: int, labels: torch.Tensor, generator: torch.Generator) -> tuple[float, float] | None:
+        """A pixel of a class that the frame shows, the rarest most often; ``None`` for any place."""
+        shown = np.flatnonzero(self._shown[row])
+        rare = self.recipe.data.rare
+        if not rare or not len(shown) or float(torch.rand((), generator=generator)) >= rare:
+            return None
+        rarity = torch.from_numpy(1 / self._shown.sum(0)[shown])
+        kind = int(shown[int(torch.multinomial(rarity, 1, generator=generator))])
+        places = torch.nonzero(labels == kind)
+        if not len(places):  # lost where labels became smaller
+            return None
+        y, x = places[int(torch.randint(len(places), (), generator=generator))].tolist()
+        return float(y), float(x)
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Compute the mean over the batch's pixels, and frames."""
