@@ -124,7 +124,7 @@ class ReidResult(Result):
             near = "near enough to be the one" if self.there else "not there: nothing is near enough"
             return f"{near} (threshold {self.threshold:.3f})"
         said = "it may be there" if self.unsure else f"it is probably {'' if self.there else 'not '}there"
-        return f"{said}: the probability that it is is {100 * self.probability:.0f} %"
+        return f"{said}; probability of being there {100 * self.probability:.0f} %"
 
     @property
     def unsure(self) -> bool:
