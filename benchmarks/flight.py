@@ -1,7 +1,7 @@
-"""The flight measured in unseen cities: positions, detections and objects on the ground.
+"""The flight measured in unseen cities: positions.
 
 ``python -m benchmarks.flight DATA`` reads the unseen cities of :mod:`benchmarks.models` below DATA and writes
-its figures into docs/uav.md. Labels and boxes are of the packaged networks.
+its figures into docs/uav.md. Labels are of the packaged network.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from crossband.data.scenes import Scenes, zoomed
+from crossband.data.scenes import Scenes
 from crossband.frames import Frames
-from crossband.metrics.detection import score_detections
-from crossband.metrics.detection_detail import map50_interval, match_class
 from crossband.models.packaged import packaged_path
 from crossband.progress import track
 from crossband.simulation.meshes import Kind
 from crossband.uav.flight import poses_of
 from crossband.uav.ground_classes import label_table
-from crossband.uav.networks import Labeler, read_detector, read_labeler
+from crossband.uav.networks import Labeler, read_labeler
 from crossband.uav.position_evaluation import measure_positions
 from crossband.uav.projection import Pose
 from crossband.uav.semantic_map import SemanticMap, read_map
@@ -29,9 +27,6 @@ from crossband.uav.stages import label_image
 
 from ._harness import ROOT, machine, write_section
 from .model_figures import UNSEEN_CITIES
-
-_CLASSES = ("Person", "Car", "Bicycle")
-"""The detector's classes that the city has, as it counts them from 0."""
 
 
 class City:
@@ -87,32 +82,6 @@ def figures(errors: list[list[float]]) -> str:
     return " | ".join(f"{v:.1f} ({a:.1f} to {b:.1f})" for v, a, b in zip(values, low, high, strict=True))
 
 
-def detections(cities: list[City]) -> str:
-    """The packaged detector on the cities' flights, which it has never seen anything like."""
-    path = packaged_path("detection")
-    assert path is not None
-    detector = read_detector(path)
-    kinds = [detector.classes.index(name) for name in _CLASSES]
-    found, truth, groups = [], [], []
-    for city in cities:
-        for row in track(range(len(city.frames)), len(city.frames), f"detecting {city.name}", "frames"):
-            image = zoomed(detector.image(city.scenes.pixels(row, "tir"), "centikelvin"), 2 * detector.zoom)
-            boxes = detector.network.detect(image[None], 0.05)[0].cpu().numpy()
-            boxes[:, :4] /= 2 * detector.zoom
-            boxes = boxes[np.isin(boxes[:, 5], kinds)]
-            boxes[:, 5] = [kinds.index(int(kind)) for kind in boxes[:, 5]]
-            found.append(boxes)
-            groups.append(f"{city.name} {city.frames.table['sequence'].iloc[row]}")
-        for boxes in city.scenes.boxes:
-            truth.append(boxes[boxes[:, 4] < len(_CLASSES)])
-    scores = score_detections(found, truth, list(_CLASSES))
-    matched = [match_class(found, truth, kind) for kind in range(len(_CLASSES))]
-    low, high = map50_interval(matched, groups)
-    each = ", ".join(f"{name} {scores.ap50[name]:.1f}" for name in _CLASSES)
-    whole = f"{scores.map50:.1f} ({low:.1f} to {high:.1f}); {each}"
-    return f"Detection by the packaged detector, mAP at IoU 0.5: {whole}."
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -135,8 +104,6 @@ def main() -> None:
         "",
         f"{sum(len(city.frames) for city in cities)} frames of {len(own['single'])} flights over {len(cities)} "
         f"cities; the ellipse of 90 % holds {own['inside']:.0f} % of the sequences' positions. {machine()}",
-        "",
-        detections(cities),
     ]
     write_section(ROOT / "docs" / "uav.md", "flight", "\n".join(lines))
     print("\n".join(lines))

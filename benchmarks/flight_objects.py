@@ -4,9 +4,10 @@
 choose, and writes it into the package; without ``--choose`` the unseen cities are measured, and docs/uav.md is
 written. WORK keeps the stages of each flight, so that another run takes what is there.
 
-A photograph is an object's box in color by day: of frames of another hour than the flight (``other hour``), or
-of a flight by day itself, whose frame is then left out of the search (``same flight``). Rough positions are
-wrong by up to 60 m. An object that the flight shows in another frame, and that no detection holds, is missed.
+A photograph is a color frame by day with the box of an object in it: of another hour than the flight (``other
+hour``), or of a flight by day itself, whose frame is then left out of the search (``same flight``). The same is
+asked with the photograph cut out around the object. Rough positions are wrong by up to 60 m. An object that the
+flight shows in another frame, and that no detection holds, is missed.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ from crossband.uav.flight import open_flight, poses_of, with_rough_positions
 from crossband.uav.networks import Networks
 from crossband.uav.object_descriptor import ObjectDescriptor, load_object_descriptor
 from crossband.uav.object_ranking import Evidence, RankWeights, fit_weights, object_probabilities
-from crossband.uav.object_stage import FlightObjects, describe, join, object_length
-from crossband.uav.pipeline import FINEST, LEAST, compare, photograph_vectors
+from crossband.uav.object_stage import Described, FlightObjects, describe, join, object_length
+from crossband.uav.pipeline import FINEST, LEAST, compare, photograph_vectors, shows_around
 from crossband.uav.projection import Pose
 from crossband.uav.semantic_map import read_map
 from crossband.uav.sequence_stage import RADIUS, locate_flight
 from crossband.uav.stage_evaluation import cut_out
 from crossband.uav.stages import detect
+from crossband.uav.translate import Photograph
 
 from ._harness import ROOT, machine, write_section
 from .model_figures import UNSEEN_CITIES
@@ -50,8 +52,8 @@ class Seen:
         name: city and flight.
         scenes: of the city.
         rows: of the flight's frames in the city's.
-        objects: that were found; ``vectors`` of each frame's boxes.
-        vectors: see ``objects``.
+        objects: that were found.
+        described: of each frame's boxes.
         instances: of each frame's boxes, -1 for none.
         poses: the true ones of all frames of the city.
         probes: (kind, row in the city, number of the box).
@@ -61,7 +63,7 @@ class Seen:
     scenes: Scenes
     rows: list[int]
     objects: FlightObjects
-    vectors: list[np.ndarray]
+    described: list[Described]
     instances: list[np.ndarray]
     poses: list[Pose]
     probes: list[tuple[str, int, int]]
@@ -118,8 +120,7 @@ def open_city(
             true = scenes.boxes[row]
             which = match_boxes(true, boxes) if len(boxes) else []
             instances.append(np.array([int(true[i][5]) if i >= 0 else -1 for i in which], int))
-        vectors = [one.vectors for one in described]
-        one = Seen(f"{city} {part}", scenes, rows, objects, vectors, instances, poses, [])
+        one = Seen(f"{city} {part}", scenes, rows, objects, described, instances, poses, [])
         yield replace(one, probes=_probes(one, part))
 
 
@@ -140,49 +141,59 @@ def _probes(seen: Seen, part: str) -> list[tuple[str, int, int]]:
     return [(kind, row, number) for (kind, _), (_, row, number) in sorted(best.items())]
 
 
-def evidence(
-    seen: Seen, asked: Seen, probe: tuple[int, int], vectors: np.ndarray, descriptor: ObjectDescriptor
-) -> tuple[FlightObjects, Evidence]:
-    """What is known of the objects of a flight beside a photograph, perhaps of another flight.
+@dataclass(frozen=True)
+class Asked:
+    """A photograph, and its object.
 
-    The photograph says from how high it was taken, so its object's length is known.
+    Attributes:
+        row: of the frame in the city's.
+        number: of the true box in it.
+        vectors: of :func:`photograph_vectors`.
+        around: whether it shows what is around the object.
+        length: of the object, meters: the photograph says from how high it was taken.
     """
-    row, number = probe
-    objects = seen.without(row) if asked is seen else seen.objects
-    length = object_length(asked.scenes.boxes[row][number], asked.poses[row])
-    return objects, compare(objects, seen.vectors, vectors, length, descriptor)[1]
+
+    row: int
+    number: int
+    vectors: np.ndarray
+    around: bool
+    length: float
 
 
-def photographs(seen: Seen, descriptor: ObjectDescriptor, weights: RankWeights) -> list[np.ndarray]:
-    """The vectors of a flight's photographs."""
-    return [
-        photograph_vectors(cut_out(seen.scenes, (row, number)), descriptor, weights)
-        for _, row, number in seen.probes
-    ]
+def photographs(seen: Seen, descriptor: ObjectDescriptor, cut: bool) -> list[Asked]:
+    """A flight's photographs: the frames with the objects' boxes, or ``cut`` out around them."""
+    found = []
+    for _, row, number in seen.probes:
+        box = seen.scenes.boxes[row][number]
+        whole = Photograph(seen.scenes.color(row), tuple(map(float, box[:4])))
+        one = cut_out(seen.scenes, (row, number)) if cut else whole
+        vectors, around = photograph_vectors(one, descriptor), shows_around(one, descriptor)
+        found.append(Asked(row, number, vectors, around, object_length(box, seen.poses[row])))
+    return found
+
+
+def evidence(seen: Seen, asked: Asked, own: bool) -> tuple[FlightObjects, Evidence]:
+    """What is known of the objects of a flight beside a photograph, its ``own`` or another's."""
+    objects = seen.without(asked.row) if own else seen.objects
+    vectors = [one.vectors if asked.around else one.bare for one in seen.described]
+    return objects, compare(objects, vectors, asked.vectors, asked.length)[1]
 
 
 def choose(cities: list[Seen], descriptor: ObjectDescriptor, detector: str) -> RankWeights:
-    """Calibrate on flights that choose."""
-    mean: tuple[float, ...] = ()
-    start = RankWeights((1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
-    if not descriptor.across:
-        raw = [vectors for one in cities for vectors in photographs(one, descriptor, start)]
-        mean = tuple(np.concatenate(raw).mean(0).astype(float).round(5).tolist())
+    """Calibrate on flights that choose, by photographs of both kinds."""
     present, absent = [], []
     for place, seen in enumerate(cities):
         elsewhere = cities[(place + 5) % len(cities)]
-        asked = photographs(seen, descriptor, replace(start, color_mean=mean))
-        for (_, row, number), vectors in zip(seen.probes, asked, strict=True):
-            objects, said = evidence(seen, seen, (row, number), vectors, descriptor)
-            right = np.flatnonzero(seen.which(objects) == seen.instance(row, number))
+        for asked in [*photographs(seen, descriptor, False), *photographs(seen, descriptor, True)]:
+            objects, said = evidence(seen, asked, True)
+            right = np.flatnonzero(seen.which(objects) == seen.instance(asked.row, asked.number))
             if len(right):
                 present.append((said, int(right[said.alike[right].argmax()])))
-            objects, said = evidence(elsewhere, seen, (row, number), vectors, descriptor)
+            objects, said = evidence(elsewhere, asked, False)
             if len(objects.objects):
                 absent.append(said)
-    found = fit_weights(present, absent)
     print(f"{len(present)} photographs with their object, {len(absent)} without")
-    return replace(found, color_mean=mean, made_by=(detector, descriptor.digest))
+    return replace(fit_weights(present, absent), made_by=(detector, descriptor.digest))
 
 
 @dataclass(frozen=True)
@@ -210,26 +221,24 @@ class Answer:
     elsewhere: float
 
 
-def measure(cities: list[Seen], descriptor: ObjectDescriptor, weights: RankWeights) -> list[Answer]:
+def measure(cities: list[Seen], descriptor: ObjectDescriptor, weights: RankWeights, cut: bool) -> list[Answer]:
     """Search every photograph in its own flight, and in another one."""
     found = []
     for place, seen in enumerate(cities):
         elsewhere = cities[(place + 5) % len(cities)]
-        asked = photographs(seen, descriptor, weights)
-        for (kind, row, number), vectors in zip(seen.probes, asked, strict=True):
-            probe = (row, number)
-            objects, said = evidence(seen, seen, probe, vectors, descriptor)
+        asked = photographs(seen, descriptor, cut)
+        for (kind, _, _), one in zip(seen.probes, asked, strict=True):
+            objects, said = evidence(seen, one, True)
             probabilities, there = object_probabilities(said, weights)
-            right = (
-                seen.which(objects) == seen.instance(row, number) if len(probabilities) else np.zeros(0, bool)
-            )
+            right = np.zeros(len(probabilities), bool)
+            if len(probabilities):
+                right = seen.which(objects) == seen.instance(one.row, one.number)
             unknown = object_probabilities(replace(said, length=np.zeros(len(right))), weights)[0]
             meters, inside = None, False
             if right.any():
                 best = int(np.where(right, probabilities, -1.0).argmax())
-                meters, inside = _error(seen, objects, best, row, number)
-            _, other = evidence(elsewhere, seen, probe, vectors, descriptor)
-            away = object_probabilities(other, weights)[1]
+                meters, inside = _error(seen, objects, best, one.row, one.number)
+            away = object_probabilities(evidence(elsewhere, one, False)[1], weights)[1]
             ranks = rank_of(right, probabilities), rank_of(right, unknown)
             found.append(Answer(kind, seen.name, *ranks, meters, inside, there, away))
     return found
@@ -265,11 +274,14 @@ def interval(values: list[np.ndarray], figure: str) -> str:
     return f"{function(np.concatenate(values)):.1f} ({low:.1f} to {high:.1f})"
 
 
-def table(answers: list[Answer]) -> str:
+def table(whole: list[Answer], cut: list[Answer]) -> str:
     """The figures of each kind of photograph."""
-    lines = ["| figure | photograph of another hour | of the same flight |", "|---|---:|---:|"]
+    lines = [
+        "| figure | photograph of another hour | cut out | of the same flight | cut out |",
+        "|---|---:|---:|---:|---:|",
+    ]
     columns = []
-    for kind in ("other hour", "same flight"):
+    for kind, answers in [(kind, one) for kind in ("other hour", "same flight") for one in (whole, cut)]:
         own = [one for one in answers if one.kind == kind]
         flights = [[one for one in own if one.flight == name] for name in dict.fromkeys(o.flight for o in own)]
 
@@ -312,7 +324,7 @@ def table(answers: list[Answer]) -> str:
         "its ellipse of 90 % holds it",
         '"there" or "not there" right, balanced, %',
     )
-    lines += [f"| {name} | {a} | {b} |" for name, a, b in zip(names, *columns, strict=True)]
+    lines += [f"| {' | '.join(cells)} |" for cells in zip(names, *columns, strict=True)]
     return "\n".join(lines)
 
 
@@ -329,9 +341,12 @@ def main() -> None:
         weights = choose(cities, descriptor, networks.detector.digest)
         weights.write()
         print(weights.share, weights.there)
-        print(table(measure(cities, descriptor, weights)))
+    else:
+        weights = RankWeights.read()
+    text = table(*(measure(cities, descriptor, weights, cut) for cut in (False, True)))
+    if given.choose:
+        print(text)
         return
-    text = table(measure(cities, descriptor, RankWeights.read()))
     objects = [len(one.objects.objects) for one in cities]
     text += f"\n\n{len(cities)} flights of 10 frames over {len(names)} cities, {np.mean(objects):.0f} objects "
     text += f"in each on average. {machine()}"

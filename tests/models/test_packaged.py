@@ -141,6 +141,8 @@ def test_the_recipe_of_what_ships_can_be_read_and_simulates_what_the_network_see
     [
         ("crossband-detect", "models/detect"),
         ("crossband-label", "models/label"),
+        ("crossband-objects", "models/objects"),
+        ("crossband-translate", "models/translate"),
         ("crossband-segment", "models/segment"),
         ("crossband-vehicles", "models/vehicles"),
         ("crossband512", "retrieval/crossband512"),

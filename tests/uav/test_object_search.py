@@ -20,7 +20,7 @@ from crossband.io.boxes import read_boxes
 from crossband.models import create_encoder
 from crossband.uav import object_descriptor, pipeline, sequence_stage
 from crossband.uav.answer import ellipse
-from crossband.uav.object_descriptor import load_object_descriptor
+from crossband.uav.object_descriptor import MARGIN, load_object_descriptor
 from crossband.uav.object_ranking import (
     Evidence,
     RankWeights,
@@ -71,7 +71,7 @@ def test_an_object_is_as_alike_as_the_better_half_of_its_boxes():
 
 
 @pytest.mark.slow
-def test_a_packaged_descriptor_of_objects_takes_the_place_of_the_encoder(tmp_path, monkeypatch):
+def test_a_packaged_descriptor_of_objects_gives_its_networks_vectors(tmp_path, monkeypatch):
     model = {"encoder": "squeezenet1_1", "neck": True, "size": 32}
     encoder = create_encoder("squeezenet1_1", pretrained=False)
     network = ObjectNetwork(encoder, encoder.check_layer(None), True, 32)
@@ -80,7 +80,7 @@ def test_a_packaged_descriptor_of_objects_takes_the_place_of_the_encoder(tmp_pat
     )
     monkeypatch.setattr(object_descriptor, "packaged_path", lambda task: path)
     found = load_object_descriptor()
-    assert (found.across, found.size) == (True, 32)
+    assert (found.margin, found.size) == (MARGIN, 32)
     crops = torch.rand(3, 3, 32, 32)
     with torch.inference_mode():
         assert found(crops) == pytest.approx(network.eval()(crops).numpy(), abs=1e-5)

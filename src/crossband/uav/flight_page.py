@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import jinja2
 import numpy as np
 import PIL.Image
+import PIL.ImageDraw
 
 from .. import __version__
 from ..files import write_file
@@ -19,6 +20,7 @@ from .figure import close_up, map_figure
 
 if TYPE_CHECKING:
     from .pipeline import Searched
+    from .translate import Photograph
 
 __all__ = ["write_page"]
 
@@ -44,14 +46,13 @@ def write_page(folder: Path, searched: Searched) -> Path:
         lstrip_blocks=True,
     )
     result = searched.result
-    photograph = (searched.photograph.pixels.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     buffer = BytesIO()
     map_figure(searched).savefig(buffer, dpi=100, format="png")
     page = environment.get_template("flight.html.jinja").render(
         version=__version__,
         title=searched.flight.source.resolve().name,
         result=result,
-        photograph=_address(_enlarged(PIL.Image.fromarray(photograph), 220)),
+        photograph=_address(_asked(searched.photograph)),
         translation=None
         if searched.thermal is None
         else _address(_enlarged(_gray(searched.thermal.kelvin), 220)),
@@ -59,6 +60,15 @@ def write_page(folder: Path, searched: Searched) -> Path:
         cards=[_card(one, searched) for one in result.matches[:_OBJECTS]],
     )
     return write_file(folder / "report.html", page)
+
+
+def _asked(photograph: Photograph) -> PIL.Image.Image:
+    """The photograph with its object's box."""
+    pixels = (photograph.pixels.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    shown = _enlarged(PIL.Image.fromarray(pixels), 320).convert("RGB")
+    scale = shown.width / pixels.shape[1]
+    PIL.ImageDraw.Draw(shown).rectangle([scale * value for value in photograph.box], outline="#d11", width=2)
+    return shown
 
 
 def _card(match: ObjectMatch, searched: Searched) -> _Card:

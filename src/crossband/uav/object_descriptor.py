@@ -1,12 +1,8 @@
-"""What an object looks like, as a vector that is alike in a color photograph and in a thermal frame.
-
-The packaged network of the task ``objects``, once one ships; until then an ImageNet encoder's early map, with
-each band's own mean taken away.
-"""
+"""What an object looks like, as a vector that is alike in a color photograph and in a thermal frame: by the
+packaged network of the task ``objects``."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +15,7 @@ import torch
 from ..checkpoints import load_network, read_metadata
 from ..data.scenes import resized, thermal_input
 from ..devices import choose_device
+from ..errors import CrossbandError
 from ..models.packaged import packaged_path
 from ..weights import file_digest
 
@@ -37,7 +34,6 @@ __all__ = [
 MARGIN = 0.15
 """Of a box's longer side, that a crop shows more on each side."""
 
-_FALLBACK, _FALLBACK_SIZE = "efficientnet_lite0@blocks.2:avg4", 64
 _BATCH = 32
 
 
@@ -55,8 +51,6 @@ class ObjectDescriptor:
         network: crops in [0, 1] to vectors; both bands go through it.
         size: side of a crop, pixels.
         margin: of a box's longer side, that a crop shows more on each side.
-        across: whether it has learned to give both bands like vectors; otherwise each band's mean is to be
-            taken away before two are compared.
         digest: of its weights.
         device: where it runs.
     """
@@ -64,7 +58,6 @@ class ObjectDescriptor:
     network: _Network
     size: int
     margin: float
-    across: bool
     digest: str
     device: str
 
@@ -77,13 +70,12 @@ class ObjectDescriptor:
 
 
 def load_object_descriptor(device: str = "cpu") -> ObjectDescriptor:
-    """Load the packaged descriptor of objects, or the encoder that stands in for it."""
-    where = choose_device(device)
-    path = packaged_path("objects")
+    """Load the packaged descriptor of objects."""
+    where, path = choose_device(device), packaged_path("objects")
     if path is None:
-        return _stand_in(where)
+        raise CrossbandError("no network for objects comes with this package; crossband train makes one")
     network, model = read_object_network(path, where)
-    return ObjectDescriptor(network, model.size, model.margin, True, file_digest(path), where)
+    return ObjectDescriptor(network, model.size, model.margin, file_digest(path), where)
 
 
 def read_object_network(path: Path, device: str = "cpu") -> tuple[ObjectNetwork, ObjectModel]:
@@ -94,23 +86,6 @@ def read_object_network(path: Path, device: str = "cpu") -> tuple[ObjectNetwork,
     network = build_object_network(model, pretrained=False)
     load_network(path, network)
     return network.to(device).eval(), model
-
-
-def _stand_in(device: str) -> ObjectDescriptor:
-    from ..bands import Band
-    from ..retrieval import Descriptor, Options
-
-    size = (_FALLBACK_SIZE, _FALLBACK_SIZE)
-    descriptor = Descriptor.load(_FALLBACK, Options(size=size, device=device))
-    statistics = descriptor.preprocess.statistics[Band.RGB]
-    mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (statistics.mean, statistics.std))
-
-    def network(crops: torch.Tensor) -> torch.Tensor:
-        return descriptor.pooled((crops - mean) / std).flatten(1)
-
-    text = f"{descriptor.weights_digest} {_FALLBACK} {_FALLBACK_SIZE}"
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return ObjectDescriptor(network, _FALLBACK_SIZE, MARGIN, False, digest, device)
 
 
 def crop_around(image: torch.Tensor, box: Sequence[float], size: int, margin: float = MARGIN) -> torch.Tensor:

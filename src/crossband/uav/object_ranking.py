@@ -61,14 +61,11 @@ class RankWeights:
         share: of each of :attr:`Evidence.columns`.
         there: of the best object's similarity (times 10), of how many standard deviations it stands above the
             others, and the constant.
-        color_mean: mean vector of photographs, where the descriptor has not learned to give both bands like
-            ones; empty otherwise.
         made_by: digests of the detector and the descriptor that they were calibrated for.
     """
 
     share: tuple[float, ...]
     there: tuple[float, float, float]
-    color_mean: tuple[float, ...] = ()
     made_by: tuple[str, ...] = ()
 
     @classmethod

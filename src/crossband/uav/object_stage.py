@@ -1,7 +1,8 @@
 """The stages behind detection: what each box looks like, and boxes joined to objects on the ground.
 
 ======================  ==============================================================================
-``descriptors.jsonl``   ``frame``, ``size`` (height, width), ``vectors``: float16, base64, a row a box
+``descriptors.jsonl``   ``frame``, ``size`` (height, width), ``vectors``: float16, base64, a row a box,
+                        with what is around it; ``bare`` likewise of the object alone
 ======================  ==============================================================================
 
 Neither knows the photograph: another one, over the same flight, takes what is there.
@@ -18,7 +19,7 @@ import numpy as np
 
 from .flight import Flight
 from .ground_objects import GroundObject, join_objects
-from .object_descriptor import ObjectDescriptor, thermal_crops
+from .object_descriptor import MARGIN, ObjectDescriptor, thermal_crops
 from .projection import Pose
 from .semantic_map import SemanticMap
 from .stages import Position, StageFile
@@ -35,11 +36,13 @@ class Described:
 
     Attributes:
         size: (height, width) of the frame.
-        vectors: float32 ``(n, d)``, of unit length.
+        vectors: float32 ``(n, d)``, of unit length, of each box with what is around it.
+        bare: likewise of what is in the box alone.
     """
 
     size: tuple[int, int]
     vectors: np.ndarray
+    bare: np.ndarray
 
 
 def describe(
@@ -61,19 +64,27 @@ def describe(
 
     def work(row: int) -> dict[str, Any]:
         pixels, units = flight.pixels(row)
-        if not len(found[row]):
-            return {"size": list(pixels.shape), "vectors": ""}
-        vectors = descriptor(thermal_crops(pixels, units, found[row], descriptor.size, descriptor.margin))
-        text = base64.b64encode(vectors.astype(np.float16).tobytes()).decode()
-        return {"size": list(pixels.shape), "vectors": text}
+        found_here = {}
+        for name, margin in (("vectors", descriptor.margin), ("bare", MARGIN)):
+            crops = thermal_crops(pixels, units, found[row], descriptor.size, margin)
+            found_here[name] = _encoded(descriptor(crops)) if len(crops) else ""
+        return {"size": list(pixels.shape), **found_here}
 
     described = []
     for record, boxes in zip(stage.run(flight.names, work), found, strict=True):
-        flat = np.frombuffer(base64.b64decode(record["vectors"]), np.float16).astype(np.float32)
         height, width = record["size"]
-        vectors = flat.reshape(len(boxes), -1) if len(boxes) else np.zeros((0, 0), np.float32)
-        described.append(Described((height, width), vectors))
+        both = (_decoded(record[name], len(boxes)) for name in ("vectors", "bare"))
+        described.append(Described((height, width), *both))
     return described
+
+
+def _encoded(vectors: np.ndarray) -> str:
+    return base64.b64encode(vectors.astype(np.float16).tobytes()).decode()
+
+
+def _decoded(text: str, count: int) -> np.ndarray:
+    flat = np.frombuffer(base64.b64decode(text), np.float16).astype(np.float32)
+    return flat.reshape(count, -1) if count else np.zeros((0, 0), np.float32)
 
 
 @dataclass(frozen=True)

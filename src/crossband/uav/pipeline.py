@@ -31,7 +31,7 @@ from .answer import ObjectMatch, ReidResult, Sighting, write_answer
 from .flight import Beside, Flight, open_flight
 from .match import bhattacharyya, combined, mser_distance, object_crop, signature
 from .networks import Networks
-from .object_descriptor import ObjectDescriptor, crop_around, load_object_descriptor
+from .object_descriptor import MARGIN, ObjectDescriptor, crop_around, load_object_descriptor
 from .object_ranking import Evidence, RankWeights, length_difference, object_probabilities, similarity
 from .object_stage import FlightObjects, describe, join, object_length
 from .semantic_map import SemanticMap, read_map
@@ -39,7 +39,16 @@ from .sequence_stage import RADIUS, given_positions, locate_flight, plane_of
 from .stages import Position, align, detect, localize
 from .translate import Photograph, Thermal, read_photograph, translate_photograph
 
-__all__ = ["METHODS", "Searched", "box_distances", "compare", "parse_box", "photograph_vectors", "reid"]
+__all__ = [
+    "METHODS",
+    "Searched",
+    "box_distances",
+    "compare",
+    "parse_box",
+    "photograph_vectors",
+    "reid",
+    "shows_around",
+]
 
 METHODS = ("objects", "equation1")
 _THERE = 0.5  # probability
@@ -171,8 +180,9 @@ def _by_objects(
     objects = join(frames, ground, positions, found, [one.size for one in described])
     if weights.made_by != (detector.digest, descriptor.digest):
         note("probabilities were calibrated with other networks than these: take them for an order only")
-    asked = photograph_vectors(photograph, descriptor, weights)
-    distances, evidence = compare(objects, [one.vectors for one in described], asked, length, descriptor)
+    asked = photograph_vectors(photograph, descriptor)
+    vectors = [one.vectors if shows_around(photograph, descriptor) else one.bare for one in described]
+    distances, evidence = compare(objects, vectors, asked, length)
     probabilities, there = object_probabilities(evidence, weights)
     matches = [
         _match(rank, number, frames, ground, positions, objects, distances, detector.classes, probabilities)
@@ -185,15 +195,23 @@ def _by_objects(
     return Searched(photograph, None, frames, ground, positions, result)
 
 
-def photograph_vectors(
-    photograph: Photograph, descriptor: ObjectDescriptor, weights: RankWeights
-) -> np.ndarray:
+def shows_around(photograph: Photograph, descriptor: ObjectDescriptor) -> bool:
+    """Whether a photograph shows so much of what is around its object that this is worth comparing.
+
+    A half of what the descriptor reads, on average over the four sides.
+    """
+    height, width = photograph.pixels.shape[-2:]
+    left, top, right, bottom = photograph.box
+    wanted = descriptor.margin * max(right - left, bottom - top)
+    shown = sum(min(side, wanted) for side in (left, top, width - right, height - bottom)) / 4
+    return shown >= wanted / 2
+
+
+def photograph_vectors(photograph: Photograph, descriptor: ObjectDescriptor) -> np.ndarray:
     """Describe the object of a photograph, turned by quarters: unit vectors ``(4, d)``."""
-    crop = crop_around(photograph.pixels, photograph.box, descriptor.size, descriptor.margin)[None]
-    vectors = descriptor(torch.cat([torch.rot90(crop, turns, (-2, -1)) for turns in range(4)]))
-    if descriptor.across or not weights.color_mean:
-        return vectors
-    return _unit(vectors - np.array(weights.color_mean, np.float32))
+    margin = descriptor.margin if shows_around(photograph, descriptor) else MARGIN
+    crop = crop_around(photograph.pixels, photograph.box, descriptor.size, margin)[None]
+    return descriptor(torch.cat([torch.rot90(crop, turns, (-2, -1)) for turns in range(4)]))
 
 
 def compare(
@@ -201,7 +219,6 @@ def compare(
     vectors: list[np.ndarray],
     asked: np.ndarray,
     length: float | None,
-    descriptor: ObjectDescriptor,
 ) -> tuple[list[np.ndarray], Evidence]:
     """Compare the objects of a flight with a photograph.
 
@@ -210,23 +227,15 @@ def compare(
         vectors: of each frame's boxes, ``(n, d)``.
         asked: of :func:`photograph_vectors`.
         length: of the photograph's object, meters, or ``None``.
-        descriptor: whose vectors they are.
 
     Returns:
         the distances of each frame's boxes, and what is known of the objects.
     """
-    if not descriptor.across and any(len(one) for one in vectors):
-        mean = np.concatenate([one for one in vectors if len(one)]).mean(0)
-        vectors = [_unit(one - mean) if len(one) else one for one in vectors]
     distances = [1 - (one @ asked.T).max(1) if len(one) else np.zeros(0) for one in vectors]
     alike = similarity(asked, [np.stack([vectors[row][n] for row, n in one.seen]) for one in objects.objects])
     score = np.array([one.score for one in objects.objects])
     seen = np.array([len(one.seen) for one in objects.objects], float)
     return distances, Evidence(alike, score, length_difference(objects.lengths(), length), seen)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
 def _length(photo: str | Path, photograph: Photograph) -> float | None:

@@ -127,8 +127,7 @@ class ObjectLoss(Strict):
         temperature: of the contrast.
         jitter: how much boxes are moved and scaled while training, of their sides; a detector's are not exact.
         light: strength of random gain and offset of each crop.
-        bare: share of the color crops whose surroundings are hidden, from somewhere within ``model.margin`` on:
-            photographs may show little more than the object.
+        bare: share of the pairs that show the object alone, as ``MARGIN`` does: photographs may show no more.
         smoothing: of the labels.
         center: weight of the center loss; 0 for none.
         erasing: share of the crops of which a part is erased.
@@ -295,7 +294,10 @@ class ObjectTask(SceneTask):
         color = seen.color[int(torch.randint(len(seen.color), (), generator=generator))]
         others = [where for where in seen.thermal if where[0] != color[0]]
         shown = [(color, "rgb"), (others[int(torch.randint(len(others), (), generator=generator))], "tir")]
-        pair = torch.stack([self._crop(*where, band, generator) for where, band in shown])
+        bare = self.recipe.loss.bare
+        alone = bool(bare) and float(torch.rand((), generator=generator)) < bare
+        margin = MARGIN if alone else self.recipe.model.margin
+        pair = torch.stack([self._crop(*where, band, margin, generator) for where, band in shown])
         mirrored = float(torch.rand((), generator=generator)) < 0.5
         if mirrored:
             pair = pair.flip(-1)
@@ -310,22 +312,20 @@ class ObjectTask(SceneTask):
                 _erase(crop, generator)
         return found
 
-    def _crop(self, row: int, number: int, band: str, generator: torch.Generator) -> torch.Tensor:
+    def _crop(
+        self, row: int, number: int, band: str, margin: float, generator: torch.Generator
+    ) -> torch.Tensor:
         """A crop ``(3, s, s)``, its box moved and its light changed as the recipe says."""
-        model, loss = self.recipe.model, self.recipe.loss
-        if not (loss.jitter or loss.light or loss.bare):
-            return object_crops(self.train, [(row, number)], band, model.size, model.margin)[0]
-        off = (torch.rand(7, generator=generator) * 2 - 1).tolist()
+        size, loss = self.recipe.model.size, self.recipe.loss
+        if not (loss.jitter or loss.light):
+            return object_crops(self.train, [(row, number)], band, size, margin)[0]
+        off = (torch.rand(5, generator=generator) * 2 - 1).tolist()
         box = self.train.boxes[row][number][:4]
         width, height = sides_of(box) * (1 + loss.jitter * off[0]) / 2
         x, y = middle_of(box)
         x, y = x + loss.jitter * off[1] * width, y + loss.jitter * off[2] * height
-        image = band_image(self.train, row, band)
-        if band == "rgb" and (off[5] + 1) / 2 < loss.bare:
-            image, x, y = _without_surroundings(
-                image, x, y, max(width, height), model.margin * (off[6] + 1) / 2
-            )
-        crop = crop_around(image, (x - width, y - height, x + width, y + height), model.size, model.margin)
+        moved = (x - width, y - height, x + width, y + height)
+        crop = crop_around(band_image(self.train, row, band), moved, size, margin)
         gain, offset = 1.5 ** (loss.light * off[3]), 0.15 * loss.light * off[4]
         return ((crop - 0.5) * gain + 0.5 + offset).clamp(0, 1)
 
@@ -465,23 +465,6 @@ def _seen_twice(scenes: Scenes) -> list[_Seen]:
     if not found:
         raise CrossbandError("no object appears in two frames of a flight, so there is nothing to learn")
     return found
-
-
-def _without_surroundings(
-    image: torch.Tensor, x: float, y: float, half: float, margin: float
-) -> tuple[torch.Tensor, float, float]:
-    """What a photograph shows that was cut out around an object, and where in it its middle is.
-
-    Args:
-        image: ``(3, H, W)``.
-        x: of the object's middle, pixels.
-        y: likewise.
-        half: half of the object's longer side.
-        margin: of that side, that is shown more on each side.
-    """
-    reach = half * (1 + 2 * margin)
-    left, top = max(int(x - reach), 0), max(int(y - reach), 0)
-    return image[:, top : int(y + reach) + 2, left : int(x + reach) + 2], x - left, y - top
 
 
 def contrast(pairs: torch.Tensor, same: torch.Tensor, temperature: float) -> torch.Tensor:
