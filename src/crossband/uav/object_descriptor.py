@@ -121,9 +121,9 @@ def _place(first: int, last: int, whole: int, size: int) -> slice:
 def crop_window(
     shape: Sequence[int], box: Sequence[float], margin: float = MARGIN
 ) -> tuple[int, int, int, int]:
-    """Return what :func:`crop_around` shows: left, top, right and bottom, whole pixels, some beyond the image.
+    """Return what :func:`crop_around` shows: left, top, right, bottom; some may lie beyond the image.
 
-    At least two pixels a side are inside of it.
+    They are whole pixels, and at least two a side are inside of it.
 
     Args:
         shape: of the image, its last two axes.

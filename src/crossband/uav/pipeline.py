@@ -196,7 +196,7 @@ def _by_objects(
 
 
 def shows_around(photograph: Photograph, descriptor: ObjectDescriptor) -> bool:
-    """Whether a photograph shows so much of what is around its object that this is worth comparing.
+    """Tell whether a photograph shows enough of what is around its object for this to be compared.
 
     A half of what the descriptor reads, on average over the four sides.
     """
