@@ -28,7 +28,7 @@ from crossband.uav.networks import Networks
 from crossband.uav.object_descriptor import ObjectDescriptor, load_object_descriptor
 from crossband.uav.object_ranking import Evidence, RankWeights, fit_weights, object_probabilities
 from crossband.uav.object_stage import Described, FlightObjects, describe, join, object_length
-from crossband.uav.pipeline import FINEST, LEAST, compare, photograph_vectors, shows_around
+from crossband.uav.pipeline import LEAST, compare, photograph_vectors
 from crossband.uav.projection import Pose
 from crossband.uav.semantic_map import read_map
 from crossband.uav.sequence_stage import RADIUS, locate_flight
@@ -111,7 +111,7 @@ def open_city(
         folder = work / f"{city}-{part}"
         rough = with_rough_positions(given, ground, ROUGH)
         positions = locate_flight(rough, ground, networks.labeler, folder, RADIUS + 9)
-        found = detect(rough, networks.detector, folder, least=LEAST, finest=FINEST)
+        found = detect(rough, networks.detector, folder, least=LEAST)
         described = describe(rough, found, descriptor, folder)
         sizes = [one.size for one in described]
         objects = join(rough, ground, positions, found, sizes)
@@ -167,7 +167,7 @@ def photographs(seen: Seen, descriptor: ObjectDescriptor, cut: bool) -> list[Ask
         box = seen.scenes.boxes[row][number]
         whole = Photograph(seen.scenes.color(row), tuple(map(float, box[:4])))
         one = cut_out(seen.scenes, (row, number)) if cut else whole
-        vectors, around = photograph_vectors(one, descriptor), shows_around(one, descriptor)
+        vectors, around = photograph_vectors(one, descriptor)
         found.append(Asked(row, number, vectors, around, object_length(box, seen.poses[row])))
     return found
 

@@ -30,7 +30,6 @@ from crossband.uav.ground_classes import LABELS, label_table
 from crossband.uav.networks import Detector, load_translator, read_detector, read_labeler
 from crossband.uav.object_descriptor import read_object_network
 from crossband.uav.pictures import detect_pixels
-from crossband.uav.pipeline import FINEST
 from crossband.uav.stages import label_image
 from crossband.uav.tasks.labeling import confusion, mean_iou
 from crossband.uav.tasks.objects import Describer, build_object_network
@@ -49,9 +48,7 @@ def detection(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
     (name, part), *others = recipe.data.test.items()
     scenes = Scenes(part_frames(part, data))
     truth, classes = scenes.boxes, read_boxes(scenes.frames).classes
-    found = [  # the classes of HIT-UAV come first in the detector's
-        boxes[boxes[:, 5] < len(classes)] for boxes in _detections(detector, scenes, recipe)
-    ]
+    found = _detections(detector, scenes, recipe, classes)
     scores = score_detections(found, truth, classes)
     matched = [match_class(found, truth, kind) for kind in range(len(classes))]
     table = scenes.frames.table
@@ -92,29 +89,27 @@ def detection(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
     return {key: round(value, 2) for key, value in figures.items()}, "\n".join(lines)
 
 
-def _detections(detector: Detector, scenes: Scenes, recipe: Any) -> list[np.ndarray]:
-    """The detections of each frame, enlarged as its height asks for."""
+def _detections(detector: Detector, scenes: Scenes, recipe: Any, classes: list[str]) -> list[np.ndarray]:
+    """The detections of each frame, enlarged as its height asks for; numbers are of some classes."""
     found, units, table = [], scenes.frames.units(), scenes.frames.table
+    place = {name.casefold(): number for number, name in enumerate(classes)}
+    kinds = np.array([place.get(name.casefold(), -1) for name in detector.classes])
     for row in track(range(len(scenes)), len(scenes), "detecting", "frames"):
         said = [float(table[name].iloc[row]) for name in ("altitude", "pitch", "focal") if name in table]
-        meters = meters_a_pixel(*said) if len(said) == 3 else None
-        zoom = enlargement(detector.zoom, FINEST, meters)
+        known = len(said) == 3 and np.isfinite(said).all()
+        zoom = enlargement(detector.zoom, detector.finest, meters_a_pixel(*said) if known else None)
         image = zoomed(detector.image(scenes.pixels(row, "tir"), units[row] or "counts"), zoom)
         boxes = detector.network.detect(image[None], recipe.least)[0].cpu().numpy()
         boxes[:, :4] /= zoom
-        found.append(boxes)
+        boxes[:, 5] = kinds[boxes[:, 5].astype(int)]
+        found.append(boxes[boxes[:, 5] >= 0])
     return found
 
 
 def _over_cities(detector: Detector, scenes: Scenes, recipe: Any) -> tuple[float, list[str]]:
     """Detection in simulated flights over unseen cities: mAP at IoU 0.5, and a table of the classes."""
     known = read_boxes(scenes.frames)
-    place = {name.casefold(): number for number, name in enumerate(known.classes)}
-    kinds = np.array([place.get(name.casefold(), -1) for name in detector.classes])
-    found = []
-    for boxes in _detections(detector, scenes, recipe):
-        boxes[:, 5] = kinds[boxes[:, 5].astype(int)]
-        found.append(boxes[boxes[:, 5] >= 0])
+    found = _detections(detector, scenes, recipe, known.classes)
     scores = score_detections(found, known.rows, known.classes)
     groups = scenes.frames.table["sequence"].astype(str).tolist()
     matched = [match_class(found, known.rows, kind) for kind in range(len(known.classes))]

@@ -77,9 +77,9 @@ KINDS = {
         data="flights by day over sixteen of crossband's own simulated cities, and photographs of the same "
         "ground",
         attribution="Encoder: EfficientNet-Lite0, ImageNet, Apache-2.0",
-        limits="Learned from simulated cities by day alone. Which engine has run is not to be seen in color, "
-        "and the real world's materials are not the simulator's: take it for a likely picture, not for a "
-        "measurement.",
+        limits="Learned from simulated cities by day alone. Of cars and persons it knows no more than the "
+        "ambient temperature says: which engine has run is not to be seen in color. The real world's "
+        "materials are not the simulator's: take it for a likely picture, not for a measurement.",
         measure=model_figures.translation,
         speed=model_figures.translation_speed,
     ),

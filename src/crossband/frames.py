@@ -32,6 +32,7 @@ COLUMNS: dict[str, str] = {
     "identity": "string",
     "camera": "string",
     "sequence": "string",
+    "day": "string",
     "time": "string",
     "x": "float64",
     "y": "float64",

@@ -6,7 +6,9 @@ import json
 
 import numpy as np
 import PIL.Image
+import pytest
 
+from crossband.errors import CrossbandError
 from crossband.frames import Frames
 from crossband.io.boxes import read_boxes
 
@@ -29,9 +31,16 @@ def _set(root, name, classes, boxes):
 
 
 def test_sets_with_other_classes_in_another_order_are_read_together_by_name(tmp_path):
-    first = _set(tmp_path, "first", ["Person", "Car", "DontCare"], [("Car", 1), ("Person", 2), ("DontCare", 3)])
-    second = _set(tmp_path, "second", ["car", "dog", "person"], [("person", 4), ("dog", 5), ("car", 6)])
+    first = _set(tmp_path, "first", ["Person", "Car", "dontcare"], [("Car", 1), ("Person", 2), ("dontcare", 3)])
+    classes = ["car", "dog", "person", "DontCare"]
+    second = _set(tmp_path, "second", classes, [("person", 4), ("dog", 5), ("car", 6), ("DontCare", 7)])
     found = read_boxes(Frames.make([first, second], tmp_path))
     assert found.classes == ["Person", "Car", "dog"]
     named = [{(found.classes[int(b[4])], b[0]) for b in rows} for rows in found.rows]
     assert named == [{("Car", 1), ("Person", 2)}, {("Person", 4), ("dog", 5), ("Car", 6)}]
+
+
+def test_two_classes_of_one_name_in_a_file_are_refused(tmp_path):
+    row = _set(tmp_path, "first", ["Car", "car"], [("Car", 1)])
+    with pytest.raises(CrossbandError, match="two classes of one name"):
+        read_boxes(Frames.make([row], tmp_path))

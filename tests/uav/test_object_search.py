@@ -102,7 +102,7 @@ def seen(world, monkeypatch):
     frames = Frames.read(root / "frames.parquet")
     boxes = dict(zip(frames.names, read_boxes(frames).rows, strict=True))
 
-    def found(flight, detector, out, labels=None, least=0.2, finest=None):
+    def found(flight, detector, out, labels=None, least=0.2):
         stage = StageFile(out / "detections.jsonl", {"flight": flight.digest})
         rows = [np.c_[boxes[name][:, :4], np.full((len(boxes[name]), 2), (0.9, 1.0))] for name in flight.names]
         stage.run(flight.names, lambda row: {"boxes": rows[row].tolist()})
@@ -184,3 +184,44 @@ def test_what_does_not_go_together_is_one_sentence_and_status_2(photo, world, tm
     answer = CliRunner().invoke(app, asked)
     assert answer.exit_code == 2 or isinstance(answer.exception, CrossbandError)
     assert words in answer.output or words in str(answer.exception)
+
+
+@pytest.mark.parametrize(
+    ("box", "around"), [((40, 40, 60, 60), True), ((5, 5, 95, 95), False), ((0, 0, 20, 20), True)]
+)
+def test_what_is_around_an_object_is_compared_where_a_photograph_shows_enough_of_it(box, around):
+    from crossband.uav.object_descriptor import ObjectDescriptor
+    from crossband.uav.translate import Photograph
+
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(3, 100, 100, generator=generator)
+    descriptor = ObjectDescriptor(lambda crops: crops.flatten(1), 16, 1.0, "", "cpu")
+    vectors, said = pipeline.photograph_vectors(Photograph(image, box), descriptor)
+    assert said is around
+    margin = 1.0 if around else MARGIN
+    crop = object_descriptor.crop_around(image, box, 16, margin)
+    assert vectors[0] == pytest.approx((crop / crop.norm()).flatten().numpy(), abs=1e-5)
+
+
+def test_boxes_are_described_with_and_without_what_is_around_them(seen, tmp_path):
+    from crossband.uav.flight import open_flight
+    from crossband.uav.object_descriptor import ObjectDescriptor, thermal_crops
+    from crossband.uav.object_stage import describe
+
+    flight = open_flight(seen[0])
+    found = [np.array([[20.0, 20.0, 30.0, 28.0, 0.9, 0.0]])] * len(flight)
+    (tmp_path / "detections.jsonl").write_text("{}\n")
+    descriptor = ObjectDescriptor(lambda crops: crops.flatten(1), 8, 1.0, "", "cpu")
+    for row, one in enumerate(describe(flight, found, descriptor, tmp_path)):
+        for vectors, margin in ((one.vectors, 1.0), (one.bare, MARGIN)):
+            crops = thermal_crops(*flight.pixels(row), found[row], 8, margin)
+            assert vectors == pytest.approx(descriptor(crops), abs=2e-3)
+
+
+def test_objects_are_ranked_by_weights_that_were_calibrated_for_the_networks_that_ship():
+    from crossband.models.packaged import packaged_path
+    from crossband.uav.object_ranking import RankWeights
+    from crossband.weights import file_digest
+
+    ships = [file_digest(packaged_path(task)) for task in ("detection", "objects")]
+    assert list(RankWeights.read().made_by) == ships

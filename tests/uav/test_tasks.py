@@ -46,7 +46,7 @@ SMALL = {
             "size": 32,
             "grid": 2,
             "margin": 0.5,
-            "contrast": "own",
+            "normalization": "own",
         },
         "loss": {"classes": 0, "triplet": 0, "contrast": 1, "jitter": 0.1, "light": 0.5},
     },
@@ -225,7 +225,7 @@ def test_an_object_is_learned_from_all_hours_of_its_day_and_in_color_from_those_
 
 
 def test_contrast_is_least_where_each_color_crop_is_nearest_its_own_thermal_crop():
-    from crossband.uav.tasks.objects import contrast
+    from crossband.losses import paired_contrastive_loss as contrast
 
     generator = torch.Generator().manual_seed(0)
     color, other = torch.randn(2, 8, 16, generator=generator)

@@ -70,7 +70,7 @@ def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",), colum
     single = sorted({name for file in files.values() if isinstance(file, _OneImage) for name in file.classes})
     known = {name.casefold(): name for name in reversed([*coco, *single])}  # as the first file spells it
     spelled = [known[key] for key in dict.fromkeys(name.casefold() for name in [*coco, *single])]
-    classes = [name for name in spelled if name not in leave_out]
+    classes = [name for name in spelled if name.casefold() not in {one.casefold() for one in leave_out}]
     number = {name.casefold(): place for place, name in enumerate(classes)}
     rows = []
     for name, boxes in zip(frames.names, frames.table[column], strict=True):
@@ -100,6 +100,8 @@ class _Coco:
         try:
             categories = sorted(content["categories"], key=lambda category: int(category["id"]))
             self.classes = [str(category["name"]) for category in categories]
+            if len({name.casefold() for name in self.classes}) < len(self.classes):
+                raise ValueError(f"two classes of one name among {', '.join(self.classes)}")
             names = {int(category["id"]): str(category["name"]) for category in categories}
             images = {
                 int(image["id"]): _stem(str(image.get("file_name", image.get("filename"))))

@@ -1,6 +1,6 @@
 """Losses: pure functions, each with a thin module on top."""
 
-from .contrastive import supervised_contrastive_loss
+from .contrastive import paired_contrastive_loss, supervised_contrastive_loss
 from .hamnet import (
     StreamsLoss,
     batch_hard_triplet_loss,
@@ -35,6 +35,7 @@ __all__ = [
     "identification_loss",
     "multi_stream_loss",
     "pair_distance",
+    "paired_contrastive_loss",
     "score_coherence_loss",
     "supervised_contrastive_loss",
     "triplet_loss",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-__all__ = ["supervised_contrastive_loss"]
+__all__ = ["paired_contrastive_loss", "supervised_contrastive_loss"]
 
 
 def supervised_contrastive_loss(
@@ -41,3 +41,26 @@ def supervised_contrastive_loss(
     counts = same.sum(1)
     each = -chances.sum(1) / counts.clamp(min=1)
     return each.sum() / (counts > 0).sum().clamp(min=1)
+
+
+def paired_contrastive_loss(pairs: torch.Tensor, same: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Compute InfoNCE between two views of each object, as in two bands, both ways.
+
+    van den Oord et al., "Representation Learning with Contrastive Predictive Coding", 2018.
+
+    Args:
+        pairs: ``(B, 2, d)``, both views of each object; their directions count.
+        same: ``(B, B)``, which objects are one and the same; those are no negatives.
+        temperature: of the softmax.
+
+    Example:
+        >>> pairs = torch.eye(3)[:, None].expand(3, 2, 3)
+        >>> float(paired_contrastive_loss(pairs, torch.eye(3, dtype=torch.bool), 0.01)) < 1e-6
+        True
+    """
+    unit = F.normalize(pairs.float(), dim=-1)
+    alike = unit[:, 0] @ unit[:, 1].T / temperature
+    own = torch.eye(len(pairs), dtype=torch.bool, device=pairs.device)
+    alike = alike.masked_fill(same & ~own, -torch.inf)
+    right = torch.arange(len(pairs), device=pairs.device)
+    return (F.cross_entropy(alike, right) + F.cross_entropy(alike.T, right)) / 2

@@ -13,10 +13,10 @@ __all__ = ["EncoderTranslator", "Translator"]
 
 
 class EncoderTranslator(nn.Module):
-    """Both stages of ThermalGAN by one network of :mod:`.band_fusion`, in kelvin relative to ambient.
+    """Both stages of ThermalGAN by one network of :mod:`.band_fusion`.
 
-    The temperature of each object and the contrast inside are each ``a + b h`` of a pixel, where ``h`` says how
-    warm the hour is: the network reads color alone, so an image is read once for all hours.
+    What an object differs from ambient, and a pixel from its object, are each ``a + b h`` of a pixel, where
+    ``h`` says how warm the hour is: the network itself reads color alone.
 
     Args:
         encoder: a registered one with four stages.

@@ -66,8 +66,9 @@ class SegmentationData(Splits[Part]):
         drop: share of the frames of which one band, each as often, is black while training, so that the network
             also reads the others alone.
         blur: the share of frames that a Gaussian of 5x5 pixels blurs.
-        rare: the share of the samples that are for a class, all but the commonest alike often: a frame that
-            shows it, and a crop around one of its pixels.
+        rare: the share of the frames in whose place one comes that shows a class, all classes but the
+            commonest alike often; and the share of all crops that are drawn around a pixel of a class that the
+            frame shows, of the rarest most often.
     """
 
     bands: list[str] = Field(default_factory=lambda: ["rgb", "tir"])

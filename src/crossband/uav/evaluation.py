@@ -31,6 +31,7 @@ __all__ = [
     "ReidCurve",
     "band_image",
     "best_probes",
+    "in_the_dark",
     "object_crops",
     "rank_in_flights",
     "score_crops",
@@ -99,12 +100,19 @@ def score_ranks(ranks: Ranks, n_gallery: float, seed: int = 0) -> ReidCurve:
     return replace(found, nauc_ci95=bootstrap_interval(found.areas / 100, seed=seed))
 
 
+def in_the_dark(scenes: Scenes) -> list[bool]:
+    """Tell which frames were taken by night, where color shows nothing; none where nobody says."""
+    if not scenes.frames.has("condition"):
+        return [False] * len(scenes)
+    return scenes.frames.table["condition"].eq("night").fillna(False).astype(bool).tolist()
+
+
 def best_probes(scenes: Scenes) -> list[tuple[int, int]]:
     """Choose the frame that shows each object of each daytime flight largest, where two frames do."""
-    table = scenes.frames.table
+    table, dark = scenes.frames.table, in_the_dark(scenes)
     seen: dict[tuple[str, int], list[tuple[float, int, int]]] = {}
     for row, boxes in enumerate(scenes.boxes):
-        if table["condition"].iloc[row] == "night":
+        if dark[row]:
             continue
         for number, box in enumerate(boxes):
             key = table["sequence"].iloc[row], int(box[5])

@@ -37,6 +37,7 @@ from ..models.geo_gan import GeoGAN
 from ..models.packaged import packaged_path
 from ..models.tile_distance import TileDistance
 from ..models.yolo_semantic import YoloSemantic
+from ..progress import note
 from ..weights import file_digest
 from .ground_classes import GROUND
 
@@ -46,6 +47,7 @@ __all__ = [
     "Labeler",
     "Locator",
     "Networks",
+    "load_checkpoint",
     "load_translator",
     "read_detector",
     "read_labeler",
@@ -81,7 +83,8 @@ class Locator:
 class Detector:
     """A detector: network, class names, enlargement, identity, and the thermal units it learned from.
 
-    The units are empty where its checkpoint does not say; images are enlarged for it so much.
+    The units are empty where its checkpoint does not say; images are enlarged for it so much, and frames of a
+    known height until a pixel shows at most ``finest`` meters of ground.
     """
 
     network: YoloSemantic | CenterDetector
@@ -89,6 +92,7 @@ class Detector:
     zoom: float
     digest: str
     units: tuple[str, ...] = ()
+    finest: float | None = None
 
     def image(self, pixels: np.ndarray, units: Units | str) -> torch.Tensor:
         """Return what it reads of a thermal image ``(H, W)``, before it is enlarged: ``(1, H, W)``.
@@ -142,7 +146,7 @@ def load_translator(path: str | Path, device: str = "cpu") -> tuple[Translator, 
     def build(metadata: dict[str, Any]) -> Translator:
         return build_translator(TranslationModel(**metadata["recipe"]["model"]), pretrained=False)
 
-    return _load(Path(path), "translation", build, device)
+    return load_checkpoint(Path(path), "translation", build, device)
 
 
 def read_labeler(path: str | Path, device: str = "cpu") -> Labeler:
@@ -153,7 +157,7 @@ def read_labeler(path: str | Path, device: str = "cpu") -> Labeler:
     def build(metadata: dict[str, Any]) -> GeoGAN | EncoderLabeler:
         return build_labeler(LabelingModel(**metadata["recipe"]["model"]), pretrained=False)
 
-    network, digest = _load(Path(path), "labeling", build, device)
+    network, digest = load_checkpoint(Path(path), "labeling", build, device)
     metadata = read_metadata(path)
     with complete_metadata(path):
         model = metadata["recipe"]["model"]
@@ -162,7 +166,7 @@ def read_labeler(path: str | Path, device: str = "cpu") -> Labeler:
 
 def read_locator(path: str | Path, device: str = "cpu") -> Locator:
     """Read a tile distance; see :func:`load_translator`."""
-    network, digest = _load(
+    network, digest = load_checkpoint(
         Path(path),
         "localization",
         lambda metadata: TileDistance(len(GROUND), **metadata["recipe"]["model"]),
@@ -185,14 +189,19 @@ def read_detector(path: str | Path, device: str = "cpu") -> Detector:
         model = DetectionModel(**metadata["recipe"]["model"])
         return build_detector(model, len(metadata["classes"]), metadata["priors"], pretrained=False)
 
-    network, digest = _load(Path(path), "detection", build, device)
+    network, digest = load_checkpoint(Path(path), "detection", build, device)
     metadata = read_metadata(path)
     with complete_metadata(path):
-        units = tuple(metadata.get("units", ()))
-        return Detector(network, metadata["classes"], metadata["recipe"]["model"]["zoom"], digest, units)
+        units, model = tuple(metadata.get("units", ())), metadata["recipe"]["model"]
+        return Detector(network, metadata["classes"], model["zoom"], digest, units, model.get("finest"))
 
 
-def _load(path: Path, task: str, build: Callable[[dict[str, Any]], N], device: str) -> tuple[N, str]:
+def load_checkpoint(path: Path, task: str, build: Callable[[dict[str, Any]], N], device: str) -> tuple[N, str]:
+    """Load the network of a checkpoint of a task, in evaluation mode, and return its digest too.
+
+    Raises:
+        CrossbandError: no checkpoint, one of another task, or one that does not say how it is built.
+    """
     metadata = read_metadata(path)
     found = metadata.get("recipe", {}).get("task")
     if found != task:
@@ -261,6 +270,8 @@ class Networks:
         path = (self.folder or Path()) / f"{name}.safetensors"
         if self.folder is None or not path.is_file():
             if (packaged := packaged_path(name)) is not None:
+                if self.folder is not None:
+                    note(f"{self.folder} has no {name}.safetensors: the packaged network takes its place")
                 return packaged
             raise CrossbandError(
                 f"no network {path}; crossband reproduce thermal-reid trains it, in the folder models "

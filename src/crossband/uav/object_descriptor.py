@@ -7,15 +7,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
-from ..checkpoints import load_network, read_metadata
+from ..checkpoints import read_metadata
 from ..data.scenes import resized, thermal_input
 from ..devices import choose_device
-from ..errors import CrossbandError
+from ..errors import MissingWeightsError
 from ..models.packaged import packaged_path
 from ..weights import file_digest
 
@@ -73,19 +73,21 @@ def load_object_descriptor(device: str = "cpu") -> ObjectDescriptor:
     """Load the packaged descriptor of objects."""
     where, path = choose_device(device), packaged_path("objects")
     if path is None:
-        raise CrossbandError("no network for objects comes with this package; crossband train makes one")
+        raise MissingWeightsError("no network for objects comes with this package; install it again")
     network, model = read_object_network(path, where)
     return ObjectDescriptor(network, model.size, model.margin, file_digest(path), where)
 
 
 def read_object_network(path: Path, device: str = "cpu") -> tuple[ObjectNetwork, ObjectModel]:
     """Read a checkpoint of the task ``objects``: its network, in evaluation, and how it is built."""
+    from .networks import load_checkpoint
     from .tasks.objects import ObjectModel, build_object_network
 
-    model = ObjectModel(**read_metadata(path)["recipe"]["model"])
-    network = build_object_network(model, pretrained=False)
-    load_network(path, network)
-    return network.to(device).eval(), model
+    def build(metadata: dict[str, Any]) -> ObjectNetwork:
+        return build_object_network(ObjectModel(**metadata["recipe"]["model"]), pretrained=False)
+
+    network, _ = load_checkpoint(Path(path), "objects", build, device)
+    return network, ObjectModel(**read_metadata(path)["recipe"]["model"])
 
 
 def crop_around(image: torch.Tensor, box: Sequence[float], size: int, margin: float = MARGIN) -> torch.Tensor:
@@ -139,7 +141,8 @@ def crop_window(
     side = max(x1 - x0, y1 - y0) * (1 + 2 * margin)
     left, top = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
     low_x, low_y = min(math.floor(left), width - 2), min(math.floor(top), height - 2)
-    return low_x, low_y, max(math.floor(left + side) + 1, 2), max(math.floor(top + side) + 1, 2)
+    high_x, high_y = math.floor(left + side) + 1, math.floor(top + side) + 1
+    return low_x, low_y, max(high_x, low_x + 2, 2), max(high_y, low_y + 2, 2)
 
 
 def thermal_crops(

@@ -56,9 +56,6 @@ _THERE = 0.5  # probability
 LEAST = 0.1
 """Score of a detection, at least: what is missed cannot be found, and what is none is told by its rank."""
 
-FINEST = 0.09
-"""Meters a pixel shows, at most, in what the packaged detector is given: about what it has learned from."""
-
 
 def reid(
     photo: str | Path,
@@ -175,13 +172,13 @@ def _by_objects(
         positions = given_positions(frames, ground, folder)
     else:
         positions = locate_flight(frames, ground, networks.labeler, folder, radius or RADIUS)
-    found = detect(frames, detector, folder, least=LEAST, finest=FINEST)
+    found = detect(frames, detector, folder, least=LEAST)
     described = describe(frames, found, descriptor, folder)
     objects = join(frames, ground, positions, found, [one.size for one in described])
     if weights.made_by != (detector.digest, descriptor.digest):
         note("probabilities were calibrated with other networks than these: take them for an order only")
-    asked = photograph_vectors(photograph, descriptor)
-    vectors = [one.vectors if shows_around(photograph, descriptor) else one.bare for one in described]
+    asked, around = photograph_vectors(photograph, descriptor)
+    vectors = [one.vectors if around else one.bare for one in described]
     distances, evidence = compare(objects, vectors, asked, length)
     probabilities, there = object_probabilities(evidence, weights)
     matches = [
@@ -207,11 +204,16 @@ def shows_around(photograph: Photograph, descriptor: ObjectDescriptor) -> bool:
     return shown >= wanted / 2
 
 
-def photograph_vectors(photograph: Photograph, descriptor: ObjectDescriptor) -> np.ndarray:
-    """Describe the object of a photograph, turned by quarters: unit vectors ``(4, d)``."""
-    margin = descriptor.margin if shows_around(photograph, descriptor) else MARGIN
+def photograph_vectors(photograph: Photograph, descriptor: ObjectDescriptor) -> tuple[np.ndarray, bool]:
+    """Describe the object of a photograph, turned by quarters: unit vectors ``(4, d)``.
+
+    Also returned is whether they are of what is around it too, as :attr:`.Described.vectors` are, or of the
+    object alone, as :attr:`.Described.bare`; see :func:`shows_around`.
+    """
+    around = shows_around(photograph, descriptor)
+    margin = descriptor.margin if around else MARGIN
     crop = crop_around(photograph.pixels, photograph.box, descriptor.size, margin)[None]
-    return descriptor(torch.cat([torch.rot90(crop, turns, (-2, -1)) for turns in range(4)]))
+    return descriptor(torch.cat([torch.rot90(crop, turns, (-2, -1)) for turns in range(4)])), around
 
 
 def compare(

@@ -309,7 +309,6 @@ def detect(
     out: Path,
     labels: list[Path] | None = None,
     least: float = 0.2,
-    finest: float | None = None,
 ) -> list[np.ndarray]:
     """Detect objects in each frame and write ``detections.jsonl``.
 
@@ -319,7 +318,6 @@ def detect(
         out: the folder.
         labels: of :func:`align`; needed by a network with semantic channels.
         least: score below which nothing is an object.
-        finest: meters of ground that a pixel may show; frames that show more in one are enlarged.
 
     Returns:
         of each frame ``(n, 6)``: left, top, right, bottom in pixels, score, class.
@@ -343,7 +341,7 @@ def detect(
             "detector": detector.digest,
             "labels": upstream,
             "least": least,
-            "finest": finest,
+            "finest": detector.finest,
         },
     )
     device = next(detector.network.parameters()).device
@@ -352,7 +350,7 @@ def detect(
         image = detector.image(*flight.pixels(row))
         if semantic and labels is not None:
             image = torch.cat([image, semantic_planes(read_image(labels[row]).pixels)])
-        zoom = enlargement(detector.zoom, finest, flight.meters_a_pixel(row))
+        zoom = enlargement(detector.zoom, detector.finest, flight.meters_a_pixel(row))
         boxes = detector.network.detect(zoomed(image, zoom)[None].to(device), least)[0].cpu().numpy()
         boxes[:, :4] /= zoom
         return {"boxes": boxes.round(4).tolist()}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from pydantic import Field
 from torch import nn
@@ -125,7 +126,9 @@ class DetectionTask(SceneTask):
         model = recipe.model
         self.classes = read_boxes(self.train.frames).classes
         boxes = np.concatenate(self.train.boxes)
-        priors = fitted_priors(sides_of(boxes) * model.zoom, model.priors)
+        zooms = [self._zoom(self.train, row) for row in range(len(self.train))]
+        read = np.concatenate([sides_of(b) * zoom for b, zoom in zip(self.train.boxes, zooms, strict=True)])
+        priors = fitted_priors(read, model.priors)
         self.network = build_detector(model, len(self.classes), priors)
         self._reads_map = self.network.semantics > 0
         self._priors = priors if isinstance(self.network, YoloSemantic) else []
@@ -153,9 +156,13 @@ class DetectionTask(SceneTask):
 
     def _zoom(self, scenes: Scenes, row: int) -> float:
         """How much a frame is enlarged."""
-        model, said = self.recipe.model, scenes.frames.table.iloc[row]
-        numbers = [float(said.get(name, np.nan)) for name in ("altitude", "pitch", "focal")]
-        meters = meters_a_pixel(*numbers) if np.isfinite(numbers).all() else None
+        model, table = self.recipe.model, scenes.frames.table
+        if model.finest is None:
+            return model.zoom
+        said = {name: table[name].iloc[row] for name in ("altitude", "focal", "pitch") if name in table}
+        given = pd.to_numeric(pd.Series({"pitch": -90.0, **said}), errors="coerce")  # straight down if untold
+        known = given.notna().all() and len(given) == 3 and given["altitude"] > 0 and given["focal"] > 0
+        meters = meters_a_pixel(given["altitude"], given["pitch"], given["focal"]) if known else None
         return enlargement(model.zoom, model.finest, meters)
 
     def samples(self, epoch: int) -> np.ndarray:

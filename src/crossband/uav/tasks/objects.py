@@ -20,18 +20,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import functional as F
 
 from ...data.parts import Name, Strict
 from ...data.scenes import Scenes, middle_of, sides_of
 from ...errors import CrossbandError
-from ...losses import triplet_loss
+from ...losses import paired_contrastive_loss, triplet_loss
 from ...losses.center import center_loss
 from ...metrics.detection import score_detections
 from ...models import create_encoder
@@ -40,7 +40,7 @@ from ...nn.encoder import Encoder
 from ...progress import track
 from ...training.scene_task import SceneRecipe, SceneTask
 from ...training.task import register_task
-from ..evaluation import Crops, band_image, object_crops, score_crops
+from ..evaluation import Crops, band_image, in_the_dark, object_crops, score_crops
 from ..object_descriptor import MARGIN, crop_around
 from ..object_parts import PartBranch, PartReader, parts_in_crop
 
@@ -53,7 +53,6 @@ __all__ = [
     "ObjectRecipe",
     "ObjectTask",
     "build_object_network",
-    "contrast",
     "keep_resolution",
 ]
 
@@ -98,8 +97,8 @@ class ObjectModel(Strict):
         grid: cells a side that the last map is averaged over; a vector holds all cells, so it knows where in an
             object something is.
         margin: of a box's longer side, that a crop shows more on each side.
-        contrast: what a crop is standardized by: the encoder's ``expected`` statistics, or its ``own`` mean and
-            deviation, by which a car hardly warmer than the road is as plain as one in color.
+        normalization: what a crop is standardized by: the encoder's ``expected`` statistics, or its ``own``
+            mean and deviation, by which a car hardly warmer than the road is as plain as one in color.
         parts: a second vector, in which the object's parts weigh more; none by default.
     """
 
@@ -111,7 +110,7 @@ class ObjectModel(Strict):
     size: int = Field(default=128, ge=16, le=8192)
     grid: int = Field(default=1, ge=1, le=16)
     margin: float = Field(default=MARGIN, ge=0, le=4)
-    contrast: Literal["expected", "own"] = "expected"
+    normalization: Literal["expected", "own"] = "expected"
     parts: ObjectParts | None = None
 
 
@@ -152,6 +151,15 @@ class ObjectRecipe(SceneRecipe):
     model: ObjectModel = ObjectModel()
     loss: ObjectLoss = ObjectLoss()
 
+    @model_validator(mode="after")
+    def _learns(self) -> Self:
+        loss = self.loss
+        if not (loss.classes or loss.triplet or loss.contrast):
+            raise CrossbandError("one of loss.classes, loss.triplet and loss.contrast has to be above 0")
+        if self.model.parts is not None and not loss.classes:
+            raise CrossbandError("model.parts learns by identities: loss.classes has to be above 0")
+        return self
+
 
 class ObjectNetwork(nn.Module):
     """Crops to vectors; see :class:`ObjectModel`.
@@ -170,13 +178,13 @@ class ObjectNetwork(nn.Module):
         neck: bool,
         size: int,
         grid: int = 1,
-        own_contrast: bool = False,
+        own_statistics: bool = False,
         parts: ObjectParts | None = None,
         detector: CenterDetector | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.layer, self.grid = encoder.requires_grad_(True), layer, grid
-        self.own_contrast = own_contrast
+        self.own_statistics = own_statistics
         with torch.inference_mode():
             self.dim = int(encoder.eval()(torch.zeros(1, 3, size, size), layer).shape[1]) * grid * grid
         self.neck: nn.Module = nn.BatchNorm1d(self.dim) if neck else nn.Identity()
@@ -198,7 +206,7 @@ class ObjectNetwork(nn.Module):
             parts: their true parts ``(N, n, 4)``, pixels of the crop; detected without.
         """
         mean, std = self.mean, self.std
-        if self.own_contrast:
+        if self.own_statistics:
             mean = crops.mean((1, 2, 3), keepdim=True)
             std = crops.std((1, 2, 3), keepdim=True).clamp(min=_LEAST_CONTRAST)
         maps = self.encoder((crops - mean) / std, self.layer)
@@ -236,18 +244,18 @@ def build_object_network(model: ObjectModel, pretrained: bool = True) -> ObjectN
     if parts is not None and model.grid > 1:
         raise CrossbandError("model.grid above 1 and model.parts do not go together", parameter="model.grid")
     layer = encoder.check_layer(model.layer)
-    own = model.contrast == "own"
+    own = model.normalization == "own"
     return ObjectNetwork(encoder, layer, model.neck, model.size, model.grid, own, parts, detector)
 
 
 class _Classes(nn.Module):
     """The classifier, and the centers of the center loss (Wen et al., ECCV 2016)."""
 
-    def __init__(self, dim: int, count: int, parts: bool) -> None:
+    def __init__(self, dim: int, count: int, parts: bool, centers: int) -> None:
         super().__init__()
-        self.classifier = nn.Linear(dim, count, bias=False)
+        self.classifier = nn.Linear(dim, count, bias=False) if count else nn.Identity()
         self.of_parts = nn.Linear(dim, count, bias=False) if parts else None
-        self.centers = nn.Parameter(torch.zeros(count, dim))
+        self.centers = nn.Parameter(torch.zeros(centers, dim)) if centers else None
 
 
 @register_task("objects", ObjectRecipe)
@@ -269,7 +277,10 @@ class ObjectTask(SceneTask):
         self._days = np.unique([one.day for one in self._objects], return_inverse=True)[1]
         parts = recipe.model.parts
         self._parts = None if parts is None else PartReader(self.train, parts.source, parts.kelvin)
-        self.criterion = _Classes(self.network.dim, len(self._objects), parts is not None)
+        loss, count = recipe.loss, len(self._objects)
+        self.criterion = _Classes(
+            self.network.dim, count if loss.classes else 0, parts is not None, count if loss.center else 0
+        )
 
     def samples(self, epoch: int) -> np.ndarray:
         """Return objects in random order, each ``data.crops`` times."""
@@ -297,7 +308,8 @@ class ObjectTask(SceneTask):
         bare = self.recipe.loss.bare
         alone = bool(bare) and float(torch.rand((), generator=generator)) < bare
         margin = MARGIN if alone else self.recipe.model.margin
-        pair = torch.stack([self._crop(*where, band, margin, generator) for where, band in shown])
+        views = [self._view(*where, band, margin, generator) for where, band in shown]
+        pair = torch.stack([crop for crop, _ in views])
         mirrored = float(torch.rand((), generator=generator)) < 0.5
         if mirrored:
             pair = pair.flip(-1)
@@ -305,29 +317,31 @@ class ObjectTask(SceneTask):
         pair = torch.rot90(pair, turns, (-2, -1)).clone()
         found = {"crops": pair, "number": torch.tensor(int(sample[0]))}
         if self._parts is not None:
-            boxes = torch.stack([_parts_of(self._parts, where, band, size) for where, band in shown])
-            found["parts"] = _turned(boxes, size, mirrored, turns)
+            parts = [
+                _parts_of(self._parts, where, band, box, size, margin)
+                for (where, band), (_, box) in zip(shown, views, strict=True)
+            ]
+            found["parts"] = _turned(torch.stack(parts), size, mirrored, turns)
         for crop in pair:
             if float(torch.rand((), generator=generator)) < self.recipe.loss.erasing:
                 _erase(crop, generator)
         return found
 
-    def _crop(
+    def _view(
         self, row: int, number: int, band: str, margin: float, generator: torch.Generator
-    ) -> torch.Tensor:
-        """A crop ``(3, s, s)``, its box moved and its light changed as the recipe says."""
-        size, loss = self.recipe.model.size, self.recipe.loss
+    ) -> tuple[torch.Tensor, np.ndarray]:
+        """A crop ``(3, s, s)``, its box moved and its light changed as the recipe says; and that box."""
+        size, loss, box = self.recipe.model.size, self.recipe.loss, self.train.boxes[row][number][:4]
         if not (loss.jitter or loss.light):
-            return object_crops(self.train, [(row, number)], band, size, margin)[0]
+            return object_crops(self.train, [(row, number)], band, size, margin)[0], box
         off = (torch.rand(5, generator=generator) * 2 - 1).tolist()
-        box = self.train.boxes[row][number][:4]
         width, height = sides_of(box) * (1 + loss.jitter * off[0]) / 2
         x, y = middle_of(box)
         x, y = x + loss.jitter * off[1] * width, y + loss.jitter * off[2] * height
-        moved = (x - width, y - height, x + width, y + height)
-        crop = crop_around(band_image(self.train, row, band), moved, size, margin)
+        moved = np.array([x - width, y - height, x + width, y + height])
+        crop = crop_around(band_image(self.train, row, band), moved.tolist(), size, margin)
         gain, offset = 1.5 ** (loss.light * off[3]), 0.15 * loss.light * off[4]
-        return ((crop - 0.5) * gain + 0.5 + offset).clamp(0, 1)
+        return ((crop - 0.5) * gain + 0.5 + offset).clamp(0, 1), moved
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Compute the sum of the losses: see :class:`ObjectLoss`.
@@ -342,7 +356,7 @@ class ObjectTask(SceneTask):
         if parts is not None and of_parts is not None:
             total = total + self._of_identities(*found[1], of_parts, number)
             total = total + self._of_detector(flat, parts.flatten(0, 1))
-        if loss.center:
+        if self.criterion.centers is not None:
             off = found[0][0].unflatten(0, crops.shape[:2]) - self.criterion.centers[number][:, None]
             total = total + loss.center * off.square().sum(-1).mean() / 2
         return total
@@ -358,7 +372,8 @@ class ObjectTask(SceneTask):
             total = total + loss.classes * of_classes
         same = number[:, None] == number[None]
         if loss.contrast:
-            total = total + loss.contrast * contrast(after.unflatten(0, (-1, 2)), same, loss.temperature)
+            pairs = after.unflatten(0, (-1, 2))
+            total = total + loss.contrast * paired_contrastive_loss(pairs, same, loss.temperature)
         if loss.triplet and not same.all():
             unit = F.normalize(before.unflatten(0, (-1, 2)), dim=-1)
             for mine, other in ((0, 1), (1, 0)):
@@ -407,7 +422,9 @@ class ObjectTask(SceneTask):
                     margin = self.recipe.model.margin
                     crops = object_crops(scenes, some, band, size, margin).to(self.device)
                     found += [F.pad(b, (0, 1)).cpu().numpy() for b in branch.detect(crops, least=0.01)]
-                    boxes = [_parts_of(reader, one, band, size) for one in some]
+                    boxes = [
+                        _parts_of(reader, one, band, scenes.boxes[one[0]][one[1]], size, margin) for one in some
+                    ]
                     truth += [F.pad(b[b[:, 2] > b[:, 0]], (0, 1)).numpy() for b in boxes]
         if not any(map(len, truth)):
             return {}
@@ -449,10 +466,10 @@ class _Seen:
 def _seen_twice(scenes: Scenes) -> list[_Seen]:
     """Where each object is seen, of those that two frames of a flight (or a day) show."""
     table = scenes.frames.table
-    days = table["day" if scenes.frames.has("day") else "sequence"]
-    dark = (
-        (table["condition"] == "night").to_numpy(bool) if "condition" in table else np.zeros(len(table), bool)
-    )
+    days = table["sequence"].astype("string")
+    if scenes.frames.has("day"):
+        days = table["day"].astype("string").fillna(days)
+    dark = in_the_dark(scenes)
     seen: dict[tuple[str, int], _Seen] = {}
     for row, (boxes, day) in enumerate(zip(scenes.boxes, days, strict=True)):
         for number, box in enumerate(boxes):
@@ -467,32 +484,13 @@ def _seen_twice(scenes: Scenes) -> list[_Seen]:
     return found
 
 
-def contrast(pairs: torch.Tensor, same: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Compute InfoNCE across the bands, both ways.
-
-    Args:
-        pairs: ``(B, 2, d)``, color and thermal of each object.
-        same: ``(B, B)``, which objects are one and the same; those are no negatives.
-        temperature: of the softmax.
-
-    Example:
-        >>> pairs = torch.eye(3)[:, None].expand(3, 2, 3)
-        >>> float(contrast(pairs, torch.eye(3, dtype=torch.bool), 0.01)) < 1e-6
-        True
-    """
-    unit = F.normalize(pairs.float(), dim=-1)
-    alike = unit[:, 0] @ unit[:, 1].T / temperature
-    own = torch.eye(len(pairs), dtype=torch.bool, device=pairs.device)
-    alike = alike.masked_fill(same & ~own, -torch.inf)
-    right = torch.arange(len(pairs), device=pairs.device)
-    return (F.cross_entropy(alike, right) + F.cross_entropy(alike.T, right)) / 2
-
-
-def _parts_of(reader: PartReader, where: tuple[int, int], band: str, size: int) -> torch.Tensor:
-    """An object's parts in its crop of a band, ``(n, 4)``."""
+def _parts_of(
+    reader: PartReader, where: tuple[int, int], band: str, box: np.ndarray, size: int, margin: float
+) -> torch.Tensor:
+    """An object's parts in the crop of a band around a box, ``(n, 4)``."""
     row, number = where
     shape = reader.scenes.pixels(row, band).shape[:2]
-    return parts_in_crop(reader(row, number), shape, reader.scenes.boxes[row][number], size)
+    return parts_in_crop(reader(row, number), shape, box.tolist(), size, margin)
 
 
 def _turned(parts: torch.Tensor, size: int, mirrored: bool, turns: int) -> torch.Tensor:

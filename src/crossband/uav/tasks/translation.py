@@ -106,7 +106,7 @@ class _Criterion(nn.Module):
 
 @register_task("translation", TranslationRecipe)
 class TranslationTask(SceneTask):
-    """Trains a :class:`~crossband.models.thermal_gan.ThermalGAN`.
+    """Trains a :class:`~crossband.models.thermal_gan.ThermalGAN`, or its like with an encoder.
 
     The frames have color, temperatures, classes and instances.
     """
