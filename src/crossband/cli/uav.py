@@ -42,10 +42,11 @@ def translate_(
 
     Example: crossband translate photo.jpg --flight flight --out probe.png
     """
-    from ..uav.translate import translate
+    from ..uav.translate import translate, view_of
 
     made = translate(photo, model, out, flight=flight, ambient=ambient, device=device)
     print(f"{out}: centikelvin, ambient {made.ambient:.2f} K, possible {made.low:.1f} to {made.high:.1f} K")
+    print(f"{view_of(out)}: in colors")
 
 
 @app.command("localize")

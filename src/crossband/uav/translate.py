@@ -16,12 +16,20 @@ from ..files import check_output
 from ..io import read_image
 from ..models.encoder_translator import Translator
 from ..progress import says_once
-from ..results import Result
+from ..results import Result, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Photograph", "Thermal", "object_box", "read_photograph", "translate", "translate_photograph"]
+__all__ = [
+    "Photograph",
+    "Thermal",
+    "object_box",
+    "read_photograph",
+    "translate",
+    "translate_photograph",
+    "view_of",
+]
 
 _MILD = 288.15  # kelvin, 15 degrees Celsius
 _MARGIN = 1 / 6
@@ -152,7 +160,8 @@ def translate(
     Args:
         photo: an image with three channels.
         model: a checkpoint of the task ``translation``; the packaged network without.
-        out: where it is written as 16-bit PNG, centikelvin; nowhere where ``None``.
+        out: where it is written as 16-bit PNG, centikelvin, with a picture of it in colors beside it,
+            ``NAME_view.png``; nowhere where ``None``.
         flight: the flight whose temperature it is to have.
         ambient: or that temperature, kelvin; 15 degrees Celsius where neither is known, which is said.
         device: ``cpu``, ``cuda`` or ``auto``.
@@ -183,8 +192,18 @@ def translate(
     level = taken.ambient() if taken is not None else float(ambient or 0)
     made = translate_photograph(photograph, network, level)
     if out is not None:
-        made.write(out)
+        save_figure(made.plot(), view_of(made.write(out)))
     return made
+
+
+def view_of(path: Path) -> Path:
+    """Return where the picture in colors of a translated image lies.
+
+    Example:
+        >>> view_of(Path("out/probe.png")).name
+        'probe_view.png'
+    """
+    return path.with_name(f"{path.stem}_view.png")
 
 
 def translate_photograph(
