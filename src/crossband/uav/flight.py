@@ -218,8 +218,8 @@ def enlargement(zoom: float, finest: float | None, meters: float | None) -> floa
         meters: of ground that a pixel of the frame shows, ``None`` where nobody knows.
 
     Example:
-        >>> enlargement(1.0, 0.1, 0.15), enlargement(1.0, 0.1, 0.8), enlargement(1.0, 0.1, None)
-        (1.5, 2.5, 1.0)
+        >>> enlargement(1.0, 0.25, 0.5), enlargement(1.0, 0.25, 2.0), enlargement(1.0, 0.25, None)
+        (2.0, 2.5, 1.0)
     """
     return zoom if finest is None or meters is None else max(zoom, min(meters / finest, LARGEST_ZOOM))
 
