@@ -2,16 +2,18 @@
 
 ``python -m benchmarks.segmentation_networks OUT DATA_ROOT [NAME,...] [KEY=VALUE ...]`` goes on where it was,
 on another machine too: the figures of each finished run are kept in benchmarks/segmentation_networks.json, and
-what is there is not trained again. It writes the table into docs/segmentation.md and figure 5 of Li et al.,
-with our figures, to docs/images/segmentation_cost.png. Networks of SEVERAL are trained with three seeds, the
-others with one.
+what is there by the same recipe is not trained again. It writes the table into docs/segmentation.md and figure
+5 of Li et al., with our figures, to docs/images/segmentation_cost.png. Networks of SEVERAL are trained with
+three seeds, the others with one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +59,28 @@ def measure(out: Path, data_root: Path, names: list[str], overrides: list[str]) 
             if not measured.is_file():
                 evaluate(None, folder / "best.safetensors", folder, data_root=data_root)
             found = json.loads(measured.read_text(encoding="utf-8"))["tests"]["city"]
-            runs[run] = figures(found) | {"measured": machine()}
+            runs[run] = figures(found) | {"recipe": recipe_digest(name), "measured": machine()}
             if not overrides:  # another process may have finished a run meanwhile
                 KEPT.write_text(json.dumps(kept() | {run: runs[run]}, indent=1) + "\n", encoding="utf-8")
     return runs if overrides else kept()
 
 
 def kept() -> dict[str, Any]:
-    """The figures of the runs that were finished, here or elsewhere."""
-    return json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
+    """The figures of the runs that were finished, here or elsewhere, by the recipes as they are."""
+    found = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
+    names = recipes()
+    return {
+        run: figures
+        for run, figures in found.items()
+        if (name := run.rpartition("_s")[0]) in names and figures["recipe"] == recipe_digest(name)
+    }
+
+
+@cache
+def recipe_digest(name: str) -> str:
+    """What a network's recipe says, but for the seed, in sixteen digits."""
+    text = read_recipe(recipes()[name]).model_dump_json(exclude={"seed"})
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def figures(scores: dict[str, Any]) -> dict[str, Any]:
