@@ -86,7 +86,7 @@ KINDS = {
     "crossband-segment": Kind(
         task="segmentation",
         does="MFNet's classes in street scenes, RGB and thermal or either alone",
-        data="1,200 frames of four of crossband's own simulated cities: by day and night, in rain and fog",
+        data="1,800 frames of six of crossband's own simulated cities: by day and night, in rain and fog",
         attribution="Encoder: EfficientNet-Lite0, ImageNet, Apache-2.0",
         limits="Learned from simulated streets alone: on real pictures it is a start, no product.",
         measure=model_figures.segmentation,
