@@ -33,12 +33,15 @@ def cluster():
     """Two nodes of one core each, with files of their own below a short path."""
     pytest.importorskip("ray", reason="Ray is not installed; the extra ray brings it")
     import ray
+    from ray._private.utils import get_ray_address_file
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="cb-ray-", dir="/tmp")
     small = {"num_cpus": 1, "object_store_memory": 80 << 20}
     quick = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500}
     head = {**small, "include_dashboard": False, "_system_config": quick, "temp_dir": folder}
+    # Cluster notes its address in Ray's usual folder, wherever the cluster's own is, and does not make it
+    Path(get_ray_address_file(None)).parent.mkdir(exist_ok=True)
     made = Cluster(initialize_head=True, connect=False, head_node_args=head)
     made.add_node(**small)
     RayEngine(made.address)

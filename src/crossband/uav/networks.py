@@ -270,6 +270,8 @@ class Networks:
         path = (self.folder or Path()) / f"{name}.safetensors"
         if self.folder is None or not path.is_file():
             if (packaged := packaged_path(name)) is not None:
+                if self.folder is not None and not self.folder.is_dir():
+                    raise CrossbandError(f"no folder of networks {self.folder}", parameter="models")
                 if self.folder is not None:
                     note(f"{self.folder} has no {name}.safetensors: the packaged network takes its place")
                 return packaged
