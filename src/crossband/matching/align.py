@@ -12,13 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from ..bands import Band, parse_band
 from ..data.preprocess import IMAGENET, Preprocess
-from ..errors import CrossbandError
+from ..errors import CrossbandError, need_package
 from ..io import Image, as_image
 from ..models import create_encoder
 from ..nn import Encoder
@@ -87,6 +86,8 @@ class Picture:
 
     def scaled(self, longer: int, multiple: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Resized to a longer side, and the matrix from its own pixels to those."""
+        import cv2
+
         height, width = self.size
         factor = longer / max(height, width)
         sides = [max(multiple, round(side * factor / multiple) * multiple) for side in (width, height)]
@@ -120,6 +121,7 @@ class Aligner:
             raise CrossbandError(
                 f"a model of align is one of {', '.join(MODELS)}, not {model!r}", parameter="model"
             )
+        need_package("cv2", "aligning images", "vision")
         self.model = model
         self._encoder = encoder or create_encoder("efficientnet_lite0", weights)
         self._features = LocalFeatures.of(self._encoder)
@@ -294,6 +296,8 @@ def fitted(pairs: np.ndarray, model: str, threshold: float) -> tuple[np.ndarray,
 
     A simpler model where matches are few.
     """
+    import cv2
+
     here, there = np.ascontiguousarray(pairs[:, :2]), np.ascontiguousarray(pairs[:, 2:])
     if model == "homography" and len(pairs) >= 12:
         matrix, inside = cv2.findHomography(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 
@@ -104,6 +103,8 @@ def _searched(
 ) -> np.ndarray:
     """Blocks ``(n, 5)``: center in the first image, where it was found in the second as that lies on the first,
     and how much that counts."""
+    import cv2
+
     height, width = ours.shape[:2]
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     second = cv2.warpPerspective(theirs, matrix, (width, height), flags=how)

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..bands import Band, parse_band
@@ -346,6 +345,8 @@ def _common(
             f"{len(kept)} of {len(found)} pairs agree on a transform, too few: the cameras moved, "
             "or frames are mixed up"
         )
+    import cv2
+
     where = np.stack([moved[name] for name in kept])
     middle = np.median(where, axis=0)
     spread = np.linalg.norm(where - middle, axis=2).mean(1)
@@ -374,6 +375,8 @@ def both(frames: Frames, first: Band, second: Band) -> list[tuple[str, Path, Pat
 
 
 def _through(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    import cv2
+
     return cv2.perspectiveTransform(points[None], matrix)[0]
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import jinja2
 import numpy as np
 import PIL.Image
@@ -128,6 +127,8 @@ def _overlays(fit: RigFit) -> list[tuple[str, str]]:
 
 
 def _overlay(rig: Rig, ours: Path, theirs: Path) -> PIL.Image.Image:
+    import cv2
+
     first, second = (
         np.asarray(thumbnail(read_image(path, band), band, (1 << 14, 1 << 14)).convert("L"), np.float32) / 255
         for path, (band, _) in ((ours, rig.first), (theirs, rig.second))
