@@ -20,7 +20,7 @@ from crossband.frames import Frames
 from crossband.io.boxes import read_boxes
 from crossband.metrics.detection import score_detections
 from crossband.metrics.detection_detail import false_alarms, map50_interval, match_class
-from crossband.models.encoder_translator import Translator
+from crossband.models.thermal_gan import Translator
 from crossband.progress import track
 from crossband.reports.boxes import draw_boxes
 from crossband.training import read_recipe

@@ -7,12 +7,12 @@ from torch import nn
 
 from ..bands import Band
 from .band_fusion import build_band_fusion
-from .thermal_gan import ThermalGAN, Translation, hour_of
+from .thermal_gan import Translation, Translator, hour_of
 
-__all__ = ["EncoderTranslator", "Translator"]
+__all__ = ["EncoderTranslator"]
 
 
-class EncoderTranslator(nn.Module):
+class EncoderTranslator(Translator):
     """Both stages of ThermalGAN by one network of :mod:`.band_fusion`.
 
     What an object differs from ambient, and a pixel from its object, are each ``a + b h`` of a pixel, where
@@ -39,8 +39,7 @@ class EncoderTranslator(nn.Module):
         contrast: float = 30.0,
         pretrained: bool = False,
     ) -> None:
-        super().__init__()
-        self.span, self.contrast = span, contrast
+        super().__init__(span, contrast)
         self.network, self.weights_digest = build_band_fusion(
             4, (Band.RGB,), pretrained, encoder=encoder, width=width
         )
@@ -49,10 +48,6 @@ class EncoderTranslator(nn.Module):
     def encoder(self) -> nn.Module:
         """The encoder, whose learning rate may be another than the head's."""
         return self.network.get_submodule("encoder")
-
-    def kelvin_range(self, ambient: float) -> tuple[float, float]:
-        """Return the lowest and the highest temperature that can come out."""
-        return ambient - self.span - self.contrast, ambient + self.span + self.contrast
 
     def forward(self, images: torch.Tensor, ambient: torch.Tensor) -> Translation:
         """Translate color images to temperatures.
@@ -64,9 +59,4 @@ class EncoderTranslator(nn.Module):
         level = ambient[:, None, None, None]
         maps = self.network(4 * images - 2).float()  # about the mean and deviation of ImageNet's images
         whole, inside = torch.tanh(maps[:, :2] + hour_of(level) * maps[:, 2:]).split(1, 1)
-        segmentation = level + self.span * whole
-        return Translation(segmentation, segmentation.detach() + self.contrast * inside)
-
-
-Translator = ThermalGAN | EncoderTranslator
-"""What makes a thermal image of a color one."""
+        return self._translation(level, whole, inside)

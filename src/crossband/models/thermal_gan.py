@@ -20,7 +20,7 @@ from torch import nn
 
 from ..nn.unet import UNet
 
-__all__ = ["ThermalGAN", "Translation", "hour_of"]
+__all__ = ["ThermalGAN", "Translation", "Translator", "hour_of"]
 
 _AMBIENT_MIDDLE, _AMBIENT_SPAN = 288.0, 20.0  # kelvin
 
@@ -47,7 +47,29 @@ def hour_of(ambient: torch.Tensor) -> torch.Tensor:
     return (ambient - _AMBIENT_MIDDLE) / _AMBIENT_SPAN
 
 
-class ThermalGAN(nn.Module):
+class Translator(nn.Module):
+    """What makes a thermal image of a color one in two stages: its objects, and the contrast inside them.
+
+    Args:
+        span: kelvin that an object may differ from ambient.
+        contrast: kelvin that a pixel may differ from its object.
+    """
+
+    def __init__(self, span: float, contrast: float) -> None:
+        super().__init__()
+        self.span, self.contrast = span, contrast
+
+    def kelvin_range(self, ambient: float) -> tuple[float, float]:
+        """Return the lowest and the highest temperature that can come out."""
+        return ambient - self.span - self.contrast, ambient + self.span + self.contrast
+
+    def _translation(self, level: torch.Tensor, whole: torch.Tensor, inside: torch.Tensor) -> Translation:
+        """Join both stages, ``(N, 1, H, W)`` from -1 to 1; the second's error does not reach the first."""
+        segmentation = level + self.span * whole
+        return Translation(segmentation, segmentation.detach() + self.contrast * inside)
+
+
+class ThermalGAN(Translator):
     """Both stages' generators.
 
     Args:
@@ -67,14 +89,9 @@ class ThermalGAN(nn.Module):
     def __init__(
         self, width: int = 64, depth: int = 8, span: float = 40.0, contrast: float = 30.0, dropout: float = 0.5
     ) -> None:
-        super().__init__()
-        self.span, self.contrast = span, contrast
+        super().__init__(span, contrast)
         self.first = UNet(4, 1, width, depth, dropout)
         self.second = UNet(5, 1, width, depth, dropout)
-
-    def kelvin_range(self, ambient: float) -> tuple[float, float]:
-        """Return the lowest and the highest temperature that can come out."""
-        return ambient - self.span - self.contrast, ambient + self.span + self.contrast
 
     def forward(self, images: torch.Tensor, ambient: torch.Tensor) -> Translation:
         """Translate color images to temperatures.
@@ -89,5 +106,4 @@ class ThermalGAN(nn.Module):
         relative = torch.tanh(self.first(seen))
         # each stage answers for its own part: the second's error does not reach the first
         inside = torch.tanh(self.second(torch.cat([seen, relative.detach()], 1)))
-        segmentation = level + self.span * relative
-        return Translation(segmentation, segmentation.detach() + self.contrast * inside)
+        return self._translation(level, relative, inside)

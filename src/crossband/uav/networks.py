@@ -32,9 +32,9 @@ from ..devices import choose_device
 from ..errors import CrossbandError, DamagedFileError, MissingWeightsError
 from ..models.center_detector import CenterDetector
 from ..models.encoder_labeler import EncoderLabeler
-from ..models.encoder_translator import Translator
 from ..models.geo_gan import GeoGAN
 from ..models.packaged import packaged_path
+from ..models.thermal_gan import Translator
 from ..models.tile_distance import TileDistance
 from ..models.yolo_semantic import YoloSemantic
 from ..progress import note

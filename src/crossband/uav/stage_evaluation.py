@@ -20,7 +20,7 @@ from ..metrics.detection import match_boxes
 from ..metrics.nauc import nauc
 from ..metrics.ranking import Ranks
 from ..metrics.resampling import bootstrap_interval
-from ..models.encoder_translator import Translator
+from ..models.thermal_gan import Translator
 from ..progress import track
 from .align import align_labels, flow_error, read_flow
 from .evaluation import LAST_RANK, Crops, ReidCurve, best_probes, object_crops, rank_in_flights, score_ranks

@@ -14,7 +14,7 @@ from ..data.scenes import resized
 from ..errors import CrossbandError
 from ..files import check_output
 from ..io import read_image
-from ..models.encoder_translator import Translator
+from ..models.thermal_gan import Translator
 from ..progress import says_once
 from ..results import Result, save_figure
 

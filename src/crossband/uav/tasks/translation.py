@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from ...data.parts import Name, Strict
 from ...data.scenes import Crop, Scenes, means_by_object, middle_of
 from ...losses.adversarial import adversarial_loss
-from ...models.encoder_translator import EncoderTranslator, Translator
-from ...models.thermal_gan import ThermalGAN
+from ...models.encoder_translator import EncoderTranslator
+from ...models.thermal_gan import ThermalGAN, Translator
 from ...nn.unet import PatchGAN
 from ...progress import track
 from ...training.scene_task import SceneRecipe, SceneTask
