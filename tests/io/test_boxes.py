@@ -44,3 +44,12 @@ def test_two_classes_of_one_name_in_a_file_are_refused(tmp_path):
     row = _set(tmp_path, "first", ["Car", "car"], [("Car", 1)])
     with pytest.raises(CrossbandError, match="two classes of one name"):
         read_boxes(Frames.make([row], tmp_path))
+
+
+def test_a_crowd_is_no_box_to_be_found_but_is_told(tmp_path):
+    row = _set(tmp_path, "first", ["car"], [("car", 1), ("car", 20)])
+    coco = json.loads((tmp_path / row["boxes"]).read_text())
+    coco["annotations"][1]["iscrowd"] = 1
+    (tmp_path / row["boxes"]).write_text(json.dumps(coco))
+    found = read_boxes(Frames.make([row], tmp_path))
+    assert [boxes[0, 0] for boxes in (*found.rows, *found.crowds)] == [1, 20]

@@ -74,3 +74,15 @@ def test_the_network_learns_one_image():
     best = network.eval().detect(images)[0][0]
     assert int(best[5]) == 1
     assert float((best[:4] - TARGETS[0, 2:]).abs().max()) < 6
+
+
+def test_in_a_crowd_a_peak_of_its_class_costs_nothing_and_of_another_as_much_as_anywhere():
+    network = CenterDetector(2, width=8)
+    heat, sides = perfect(TARGETS)
+    crowd = torch.tensor([[0, 1, 48.0, 48.0, 56.0, 56.0]])
+    good = center_loss(network, (heat, sides), TARGETS, crowd)
+    for kind, free in ((1, True), (0, False)):
+        said = heat.clone()
+        said[0, kind, 49 // STRIDE, 49 // STRIDE] = 6.0
+        assert (center_loss(network, (said, sides), TARGETS, crowd) < good + 1e-3) == free
+        assert center_loss(network, (said, sides), TARGETS) > good + 0.5

@@ -77,3 +77,19 @@ def test_a_detection_is_of_the_box_it_overlaps_most():
     truth = np.array([[0, 0, 10, 10], [8, 0, 18, 10]])
     assert match_boxes(truth, np.array([[7, 0, 17, 10], [30, 0, 40, 10]])).tolist() == [1, -1]
     assert match_boxes(np.zeros((0, 4)), np.zeros((2, 4))).tolist() == [-1, -1]
+
+
+def test_what_is_found_in_a_crowd_of_its_class_is_neither_right_nor_wrong():
+    truth = [np.array([[0, 0, 10, 10, 0], [70, 0, 80, 10, 1]], float)]
+    crowds = [np.array([[40, 40, 60, 60, 0]], float)]
+    here = [70, 0, 80, 10, 0.9, 1]
+    right, inside = [0, 0, 10, 10, 0.5, 0], [45, 45, 55, 55, 0.9, 0]
+    other = [45, 45, 55, 55, 0.95, 1]
+    classes = ["a", "b"]
+    alone = score_detections([np.array([right, here])], truth, classes)
+    ignored = score_detections([np.array([right, here, inside])], truth, classes, crowds)
+    assert (ignored.map50, ignored.n_boxes) == (alone.map50, 2)
+    assert score_detections([np.array([right, here, inside])], truth, classes).ap50["a"] == pytest.approx(50)
+    assert score_detections([np.array([right, here, other])], truth, classes, crowds).ap50[
+        "b"
+    ] == pytest.approx(50)

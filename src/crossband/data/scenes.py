@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from ..bands import Units, to_kelvin
 from ..errors import CrossbandError
 from ..frames import Frames
+from ..io.boxes import Boxes, read_boxes
 from .reader import FrameReader
 
 __all__ = [
@@ -108,12 +109,19 @@ class Scenes:
         pixels = self.pixels(row, column)
         return torch.from_numpy((pixels if table is None else table[pixels]).astype(np.int64))
 
-    @cached_property
+    @property
     def boxes(self) -> list[np.ndarray]:
         """Of each frame float32 ``(n, 6)``: left, top, right, bottom in pixels, class, instance (or -1)."""
-        from ..io.boxes import read_boxes
+        return self._annotated.rows
 
-        return read_boxes(self.frames).rows
+    @property
+    def crowds(self) -> list[np.ndarray]:
+        """As ``boxes``: where nothing of a class is asked for, and nothing wrong."""
+        return self._annotated.crowds
+
+    @cached_property
+    def _annotated(self) -> Boxes:
+        return read_boxes(self.frames)
 
 
 def thermal_levels(pixels: np.ndarray, units: Units | str) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,10 +27,12 @@ class Boxes:
     Attributes:
         rows: of each frame float32 ``(n, 6)``: left, top, right, bottom in pixels,
             class (an index of ``classes``) and instance, -1 where nobody said.
+        crowds: likewise, what COCO calls a crowd: where nothing of that class is asked for, and nothing wrong.
         classes: names of the classes.
     """
 
     rows: list[np.ndarray]
+    crowds: list[np.ndarray]
     classes: list[str]
 
 
@@ -37,8 +40,8 @@ def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",), colum
     """Read the boxes of frames from the files of a column.
 
     In a COCO file an image is found by its file's name, with or without folders and suffix. HIT-UAV's own keys
-    (``annotation`` and ``filename``) are read too. Crowds and boxes without an area are left out. XML and text
-    files hold one image (:mod:`crossband.io.object_files`); their classes are those that occur, by name. Files
+    (``annotation`` and ``filename``) are read too. Boxes without an area are left out. XML and text files hold
+    one image (:mod:`crossband.io.object_files`); their classes are those that occur, by name. Files
     of several datasets have their classes together: ``person`` of one is ``Person`` of another.
 
     Args:
@@ -72,22 +75,34 @@ def read_boxes(frames: Frames, leave_out: tuple[str, ...] = ("DontCare",), colum
     spelled = [known[key] for key in dict.fromkeys(name.casefold() for name in [*coco, *single])]
     classes = [name for name in spelled if name.casefold() not in {one.casefold() for one in leave_out}]
     number = {name.casefold(): place for place, name in enumerate(classes)}
-    rows = []
+    rows: list[np.ndarray] = []
+    crowds: list[np.ndarray] = []
     for name, boxes in zip(frames.names, frames.table[column], strict=True):
         found = [] if pd.isna(boxes) else files[boxes].of(name)
-        kept = [[*b[:4], number[b[4].casefold()], b[5]] for b in found if b[4].casefold() in number]
-        rows.append(np.array(kept, np.float32).reshape(-1, 6))
-    return Boxes(rows, classes)
+        known_ones = [b for b in found if b.kind.casefold() in number]
+        for crowd, out in ((False, rows), (True, crowds)):
+            kept = [[*b.corners, number[b.kind.casefold()], b.instance] for b in known_ones if b.crowd == crowd]
+            out.append(np.array(kept, np.float32).reshape(-1, 6))
+    return Boxes(rows, crowds, classes)
+
+
+class _Box(NamedTuple):
+    """A box of a file."""
+
+    corners: tuple[float, float, float, float]
+    kind: str
+    instance: float = -1.0
+    crowd: bool = False
 
 
 class _OneImage:
     """The file of one image."""
 
     def __init__(self, path: Path) -> None:
-        self._boxes = [(*box, -1.0) for box in read_object_file(path)]
-        self.classes = [box[4] for box in self._boxes]
+        self._boxes = [_Box(box[:4], box[4]) for box in read_object_file(path)]
+        self.classes = [box.kind for box in self._boxes]
 
-    def of(self, frame: str) -> list[tuple[float, float, float, float, str, float]]:
+    def of(self, frame: str) -> list[_Box]:
         """The boxes of the image."""
         return self._boxes
 
@@ -107,17 +122,17 @@ class _Coco:
                 int(image["id"]): _stem(str(image.get("file_name", image.get("filename"))))
                 for image in content["images"]
             }
-            self._boxes: dict[str, list[tuple[float, float, float, float, str, float]]] = {}
+            self._boxes: dict[str, list[_Box]] = {}
             for box in content["annotations"] if "annotations" in content else content["annotation"]:
                 x, y, width, height = (float(value) for value in box["bbox"])
-                if width > 0 and height > 0 and not box.get("iscrowd"):
-                    corners = (x, y, x + width, y + height)
-                    row = (*corners, names[int(box["category_id"])], float(box.get("instance", -1)))
+                if width > 0 and height > 0:
+                    kind, instance = names[int(box["category_id"])], float(box.get("instance", -1))
+                    row = _Box((x, y, x + width, y + height), kind, instance, bool(box.get("iscrowd")))
                     self._boxes.setdefault(images[int(box["image_id"])], []).append(row)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise CrossbandError(f"{path} is not a COCO box file: {type(error).__name__} {error}") from None
 
-    def of(self, frame: str) -> list[tuple[float, float, float, float, str, float]]:
+    def of(self, frame: str) -> list[_Box]:
         """The boxes of a frame."""
         return self._boxes.get(_stem(frame), [])
 

@@ -41,7 +41,10 @@ def draw_centers(targets: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
 
 
 def center_loss(
-    network: CenterDetector, outputs: tuple[torch.Tensor, torch.Tensor], targets: torch.Tensor
+    network: CenterDetector,
+    outputs: tuple[torch.Tensor, torch.Tensor],
+    targets: torch.Tensor,
+    crowds: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Compute the focal loss for each object, and three times the boxes' loss, a scalar.
 
@@ -49,6 +52,7 @@ def center_loss(
         network: whose outputs these are.
         outputs: of its forward pass.
         targets: ``(n, 6)``: image, class, left, top, right, bottom in pixels.
+        crowds: likewise, where nothing of a class is wrong.
     """
     heat, sides = outputs
     images, classes, *shape = heat.shape
@@ -58,7 +62,10 @@ def center_loss(
     chance, miss = torch.nn.functional.logsigmoid(heat), torch.nn.functional.logsigmoid(-heat)
     probability = heat.sigmoid()
     peak = wanted >= 1
-    focal = torch.where(peak, (1 - probability) ** 2 * chance, (1 - wanted) ** 4 * probability**2 * miss)
+    empty = (1 - wanted) ** 4 * probability**2 * miss
+    if crowds is not None and len(crowds):
+        empty = empty * (1 - _covered(crowds, images, classes, (shape[0], shape[1])))
+    focal = torch.where(peak, (1 - probability) ** 2 * chance, empty)
     total = -focal.sum() / max(len(targets), 1)
     if not len(targets):
         return total + sides.sum() * 0
@@ -68,6 +75,18 @@ def center_loss(
     off = torchvision.ops.generalized_box_iou_loss(guess, targets[which, 2:6])
     weight = drawn[which, row, column]
     return total + _BOXES * (off * weight).sum() / weight.sum()
+
+
+def _covered(boxes: torch.Tensor, images: int, classes: int, shape: tuple[int, int]) -> torch.Tensor:
+    """1 in the cells of each class that a box of it touches, ``(images, classes, *shape)``; else 0."""
+    spans = []
+    for axis, cells in ((1, shape[0]), (0, shape[1])):
+        low, high = boxes[:, 2 + axis, None] / STRIDE, boxes[:, 4 + axis, None] / STRIDE
+        cell = torch.arange(cells, device=boxes.device)[None]
+        spans.append((cell + 1 > low) & (cell < high))
+    touched = (spans[0][:, :, None] & spans[1][:, None, :]).to(boxes.dtype)
+    group = boxes[:, 0].long() * classes + boxes[:, 1].long()
+    return _highest(touched, group, images * classes).view(images, classes, *shape)
 
 
 def _highest(maps: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:

@@ -46,7 +46,10 @@ class DetectionScores:
 
 
 def score_detections(
-    found: Sequence[np.ndarray], truth: Sequence[np.ndarray], classes: Sequence[str]
+    found: Sequence[np.ndarray],
+    truth: Sequence[np.ndarray],
+    classes: Sequence[str],
+    crowds: Sequence[np.ndarray] | None = None,
 ) -> DetectionScores:
     """Score detections by COCO's mAP.
 
@@ -54,6 +57,7 @@ def score_detections(
         found: of each image ``(n, 6)``: left, top, right, bottom in pixels, score, class.
         truth: of each image ``(m, 5 or more)``: left, top, right, bottom in pixels, class.
         classes: names.
+        crowds: of each image, as ``truth``: what is detected there, of that class, is neither right nor wrong.
 
     Raises:
         CrossbandError: no true box at all, or faster-coco-eval is missing.
@@ -71,19 +75,19 @@ def score_detections(
     n_boxes = sum(len(boxes) for boxes in truth)
     if not n_boxes:
         raise CrossbandError("no image has a ground-truth box, so mAP is undefined")
-    annotations: list[dict[str, Any]] = []
-    for image, boxes in enumerate(truth):
-        for box in np.asarray(boxes, float):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image,
-                    "category_id": int(box[4]),
-                    "bbox": _xywh(box),
-                    "area": float((box[2] - box[0]) * (box[3] - box[1])),
-                    "iscrowd": 0,
-                }
-            )
+    present = sorted({int(box[4]) for boxes in truth for box in np.asarray(boxes)})
+    annotations = [
+        {
+            "image_id": image,
+            "category_id": int(box[4]),
+            "bbox": _xywh(box),
+            "area": float((box[2] - box[0]) * (box[3] - box[1])),
+            "iscrowd": crowd,
+        }
+        for crowd, images in ((0, truth), (1, crowds or ()))
+        for image, boxes in enumerate(images)
+        for box in np.asarray(boxes, float)
+    ]
     results = [
         {
             "image_id": image,
@@ -96,13 +100,12 @@ def score_detections(
     ]
     iou = [float(v) for a, b in zip(truth, found, strict=True) for v in _best_iou(np.asarray(a), np.asarray(b))]
     counts = {"n_images": len(truth), "n_boxes": n_boxes, "n_detections": len(results)}
-    present = sorted({annotation["category_id"] for annotation in annotations})
     if not results:
         zero = {classes[number]: 0.0 for number in present}
         return DetectionScores(0.0, 0.0, 0.0, zero, 0.0, **counts)
     content = {
         "images": [{"id": image} for image in range(len(truth))],
-        "annotations": annotations,
+        "annotations": [{"id": number, **one} for number, one in enumerate(annotations, start=1)],
         "categories": [{"id": number, "name": name} for number, name in enumerate(classes)],
     }
     reference = COCO(content)

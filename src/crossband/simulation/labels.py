@@ -33,6 +33,7 @@ _MFNET = {
     Kind.BUMP: 8,
 }
 _SMALLEST_BOX = 12  # pixels of an object that make a box
+_AROUND = 2  # pixels around an object that is too small for a box of its own
 
 
 def mfnet_labels(kind: np.ndarray) -> np.ndarray:
@@ -52,24 +53,29 @@ def boxes(picture: Picture) -> list[dict[str, object]]:
     """Return boxes of all persons, vehicles, bicycles and dogs, as COCO annotations without their numbers.
 
     Each has ``category_id``, ``bbox`` (x, y, width, height in pixels), ``area`` (visible pixels),
-    ``iscrowd`` and ``instance``; objects of fewer than 12 visible pixels are left out.
+    ``iscrowd`` and ``instance``. Of what shows fewer than 12 pixels nothing is asked: as COCO's crowds,
+    with ``iscrowd`` 1 and a box that is wider by two pixels on each side, it is neither to be found nor wrong.
     """
+    height, width = picture.kind.shape
     kind = np.where(picture.kind == Kind.BACKPACK, Kind.PERSON, picture.kind)
     wanted = np.isin(kind, [int(k) for k in CATEGORIES])
     code = np.where(wanted, picture.instance.astype(np.int64) * 32 + kind, -1)
     values, _first, counts = np.unique(code, return_index=True, return_counts=True)
     out = []
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-        if value < 0 or count < _SMALLEST_BOX:
+        if value < 0:
             continue
         rows, columns = np.nonzero(code == value)
-        x, y = int(columns.min()), int(rows.min())
+        small = count < _SMALLEST_BOX
+        around = _AROUND if small else 0
+        x, y = max(int(columns.min()) - around, 0), max(int(rows.min()) - around, 0)
+        right, bottom = min(int(columns.max()) + around, width - 1), min(int(rows.max()) + around, height - 1)
         out.append(
             {
                 "category_id": CATEGORIES[Kind(value % 32)][0],
-                "bbox": [x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1],
+                "bbox": [x, y, right - x + 1, bottom - y + 1],
                 "area": count,
-                "iscrowd": 0,
+                "iscrowd": int(small),
                 "instance": value // 32,
             }
         )

@@ -32,7 +32,7 @@ def write_probes(frames: Frames) -> Path:
     coco = json.loads((frames.root / "boxes.json").read_text(encoding="utf-8"))
     names = {image["id"]: Path(image["file_name"]).stem for image in coco["images"]}
     seen: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
-    for box in coco["annotations"]:
+    for box in (box for box in coco["annotations"] if not box["iscrowd"]):
         seen[box["instance"], box["category_id"]].append(box)
     rows = {row["frame"]: row for _, row in frames.table.iterrows()}
     probes = []

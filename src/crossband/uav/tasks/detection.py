@@ -175,7 +175,7 @@ class DetectionTask(SceneTask):
         return rng.choice(len(self.train), count, p=share / share.sum())[:, None]
 
     def read(self, sample: np.ndarray, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Read ``image`` ``(C, s, s)`` and ``boxes`` ``(100, 5)``: class (-1: none), xyxy."""
+        """Read ``image`` ``(C, s, s)``, ``boxes`` ``(100, 5)``: class (-1: none), xyxy, and ``crowds``."""
         if float(torch.rand((), generator=generator)) >= self.recipe.loss.mosaic:
             return self._one(int(sample[0]), self.recipe.data.size, generator)
         side = self.recipe.data.size // 2
@@ -183,11 +183,12 @@ class DetectionTask(SceneTask):
         parts = [self._one(row, side, generator) for row in (int(sample[0]), *others)]
         images = [part["image"] for part in parts]
         image = torch.cat([torch.cat(images[:2], -1), torch.cat(images[2:], -1)], -2)
-        moved = []
-        for part, (x, y) in zip(parts, ((0, 0), (side, 0), (0, side), (side, side)), strict=True):
-            boxes = part["boxes"][part["boxes"][:, 0] >= 0]
-            moved.append(boxes + torch.tensor([0, x, y, x, y]))
-        return {"image": image, "boxes": _padded(torch.cat(moved))}
+        corners = [torch.tensor([0, x, y, x, y]) for x, y in ((0, 0), (side, 0), (0, side), (side, side))]
+        moved = {
+            name: torch.cat([p[name][p[name][:, 0] >= 0] + at for p, at in zip(parts, corners, strict=True)])
+            for name in ("boxes", "crowds")
+        }
+        return {"image": image, **{name: _padded(boxes) for name, boxes in moved.items()}}
 
     def _one(self, row: int, size: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         off = torch.randn(2, generator=generator).numpy() * self.recipe.loss.meters
@@ -200,16 +201,15 @@ class DetectionTask(SceneTask):
         scales = (zoom * data.scales[0], zoom * data.scales[1])
         crop = Crop.draw(image.shape, size, scales, generator, around, data.turns)
         lit = _lit(crop(image), self.recipe.loss.light, generator)
-        return {"image": lit, "boxes": _padded(crop_boxes(crop, boxes))}
+        crowds = crop_boxes(crop, self.train.crowds[row], least=0)
+        return {"image": lit, "boxes": _padded(crop_boxes(crop, boxes)), "crowds": _padded(crowds)}
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """See :mod:`crossband.losses.center` and :mod:`crossband.losses.yolo`."""
-        boxes = batch["boxes"]
-        image = torch.arange(len(boxes), device=boxes.device)[:, None, None].expand(-1, boxes.shape[1], 1)
-        targets = torch.cat([image.to(boxes.dtype), boxes], -1)[boxes[..., 0] >= 0]
+        targets = _with_images(batch["boxes"])
         outputs = self.network(batch["image"])
         if isinstance(self.network, CenterDetector):
-            return center_loss(self.network, outputs, targets)
+            return center_loss(self.network, outputs, targets, _with_images(batch["crowds"]))
         return yolo_loss(self.network, outputs, targets, self.recipe.loss.fits)
 
     def detections(self, scenes: Scenes) -> list[np.ndarray]:
@@ -229,12 +229,15 @@ class DetectionTask(SceneTask):
         truth = read_boxes(scenes.frames)
         mine = {name.casefold(): place for place, name in enumerate(self.classes)}
         number = [mine.get(name.casefold(), -1) for name in truth.classes]
-        rows = []
-        for boxes in truth.rows:
-            own = boxes.copy()
-            own[:, 4] = [number[int(kind)] for kind in boxes[:, 4]]
-            rows.append(own[own[:, 4] >= 0])
-        return score_detections(self.detections(scenes), rows, self.classes).to_dict()
+
+        def own(images: list[np.ndarray]) -> list[np.ndarray]:
+            """With the detector's numbers of classes, without what it has no class for."""
+            kinds = [np.array([number[int(kind)] for kind in boxes[:, 4]]) for boxes in images]
+            named = [np.column_stack([b[:, :4], kind]) for b, kind in zip(images, kinds, strict=True)]
+            return [boxes[boxes[:, 4] >= 0] for boxes in named]
+
+        found = self.detections(scenes)
+        return score_detections(found, own(truth.rows), self.classes, own(truth.crowds)).to_dict()
 
     def metadata(self) -> dict[str, Any]:
         """Return the classes, the prior boxes, and the units of the thermal images."""
@@ -290,16 +293,16 @@ def fitted_priors(sides: np.ndarray, count: int) -> list[list[list[float]]]:
     return [[[float(w), float(h)] for w, h in means[i * count : (i + 1) * count]] for i in range(3)]
 
 
-def crop_boxes(crop: Crop, boxes: np.ndarray) -> torch.Tensor:
+def crop_boxes(crop: Crop, boxes: np.ndarray, least: float = 0.4) -> torch.Tensor:
     """Return the boxes in a crop, float32 ``(n, 5)``: class, left, top, right, bottom in its pixels.
 
-    Boxes of which less than 40 % is left are dropped.
+    Boxes of which no more than the share ``least`` is left are dropped.
     """
     if not len(boxes):
         return torch.zeros(0, 5)
     corners = boxes[:, :4] - np.array([crop.left, crop.top] * 2, np.float32)
     clipped = corners.clip(0, crop.side)
-    kept = sides_of(clipped).prod(1) > 0.4 * sides_of(corners).prod(1)
+    kept = sides_of(clipped).prod(1) > least * sides_of(corners).prod(1)
     x0, y0, x1, y1 = clipped[kept].T
     for _ in range(crop.turns):  # a quarter counterclockwise: (x, y) -> (y, side - x)
         x0, y0, x1, y1 = y0, crop.side - x1, y1, crop.side - x0
@@ -317,6 +320,12 @@ def _lit(image: torch.Tensor, strength: float, generator: torch.Generator) -> to
     thermal = image[:1] * 1.5 ** (0.5 * strength * gain) + 0.3 * strength * offset
     grain = torch.randn(thermal.shape, generator=generator) * 0.05 * strength * abs(noise)
     return torch.cat([thermal + grain, image[1:]])
+
+
+def _with_images(boxes: torch.Tensor) -> torch.Tensor:
+    """Boxes of a batch, ``(B, 100, 5)``, as ``(n, 6)``: the image's number first, without those of no class."""
+    image = torch.arange(len(boxes), device=boxes.device)[:, None, None].expand(-1, boxes.shape[1], 1)
+    return torch.cat([image.to(boxes.dtype), boxes], -1)[boxes[..., 0] >= 0]
 
 
 def _padded(boxes: torch.Tensor) -> torch.Tensor:
