@@ -35,6 +35,25 @@ def test_alignment_finds_a_shift_of_the_map(shift):
     assert (found.labels == seen)[inner].mean() >= (labels == seen)[inner].mean()
 
 
+def test_alignment_with_labels_finds_shift_turn_and_scale_where_edges_say_nothing():
+    labels = np.kron(blocks()[:64, :80], np.ones((2, 2), np.uint8))
+    rows, columns = np.mgrid[: labels.shape[0], : labels.shape[1]].astype(float)
+    x, y = columns - (labels.shape[1] - 1) / 2, rows - (labels.shape[0] - 1) / 2
+    scale, turn, right, down = 0.04, 0.03, 4.0, -3.0
+    u, v = (1 + scale) * x - turn * y + right, turn * x + (1 + scale) * y + down
+    truth = np.stack([u - x, v - y], -1)
+    back = np.linalg.inv(np.array([[1 + scale, -turn], [turn, 1 + scale]]))
+    from_x, from_y = (back[i, 0] * (x - right) + back[i, 1] * (y - down) for i in (0, 1))
+    at = np.rint(np.stack([from_y + (labels.shape[0] - 1) / 2, from_x + (labels.shape[1] - 1) / 2])).astype(int)
+    inside = (at >= 0).all(0) & (at[0] < labels.shape[0]) & (at[1] < labels.shape[1])
+    seen = np.where(inside, labels[tuple(at.clip(0, np.array(labels.shape)[:, None, None] - 1))], UNKNOWN)
+    flat = np.random.default_rng(0).normal(290, 0.1, labels.shape)
+    inner = np.zeros(labels.shape, bool)
+    inner[12:-12, 12:-12] = True
+    found = align_labels(labels, flat, seen.astype(np.uint8))
+    assert flow_error(found.flow, truth, inner) < 0.5
+
+
 def test_flow_that_explains_nothing_is_not_followed():
     labels = blocks()
     thermal = np.random.default_rng(0).normal(300, 5, labels.shape)

@@ -176,7 +176,7 @@ class _Measures:
         found["localization"] = self._once(
             "localization", ["city_labeling", "city_localization"], self._localization
         )
-        found["alignment"] = self._once("alignment", [], self._alignment)
+        found["alignment"] = self._once("alignment", ["labeling"], self._alignment)
         found["matching"] = self._once("matching", ["city_translation"], self._matching)
         beta = found["matching"]["translated"]["beta"]
         found["not_there"] = self._once(
@@ -227,7 +227,7 @@ class _Measures:
             frames = Frames.read(path / "frames.parquet")
         else:
             frames = simulate("uav", 12, size, 14, path, misaligned=True)
-        return measure_alignment(frames, recipe.classes)
+        return measure_alignment(frames, recipe.classes, self.networks.labeler)
 
     def _matching(self) -> Any:
         val, test = self.matcher("val"), self.matcher("test")
@@ -243,7 +243,8 @@ class _Measures:
         flight = with_rough_positions(open_flight(frames.root / "frames.parquet"), ground, _ROUGH, seed=5)
         folder = self.out / "chain"
         positions = localize(flight, ground, networks.labeler, networks.locator, folder)
-        labels = align(flight, ground, positions, folder) if networks.detector.network.semantics else None
+        reads_map = networks.detector.network.semantics > 0
+        labels = align(flight, ground, positions, networks.labeler, folder) if reads_map else None
         found = detect(flight, networks.detector, folder, labels, _LEAST)
         from ..metrics.detection import score_detections
 

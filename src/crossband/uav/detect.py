@@ -108,7 +108,7 @@ def detect(
     if networks.detector.network.semantics and map is not None:
         ground = read_map(map)
         positions = localize(frames, ground, networks.labeler, networks.locator, folder, radius)
-        labels = align(frames, ground, positions, folder)
+        labels = align(frames, ground, positions, networks.labeler, folder)
     names = networks.detector.classes
     return Rows(
         Detection(frame, names[int(box[5])], float(box[4]), *(float(side) for side in box[:4]))

@@ -262,7 +262,8 @@ def _by_equation(
     calibration, (translator, _) = networks.calibration, networks.translator
     frames.need_temperatures()
     positions = localize(frames, ground, networks.labeler, networks.locator, folder, radius)
-    labels = align(frames, ground, positions, folder) if networks.detector.network.semantics else None
+    reads_map = networks.detector.network.semantics > 0
+    labels = align(frames, ground, positions, networks.labeler, folder) if reads_map else None
     found = detect(frames, networks.detector, folder, labels)
     ambient = frames.ambient()
     thermal = translate_photograph(photograph, translator, ambient, _usual_side(found))

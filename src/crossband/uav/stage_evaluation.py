@@ -325,10 +325,17 @@ def measure_localization(
     return out
 
 
-def measure_alignment(frames: Frames, classes: dict[str, int]) -> dict[str, Any]:
+def measure_alignment(
+    frames: Frames, classes: dict[str, int], labeler: Labeler | None = None
+) -> dict[str, Any]:
     """Alignment against the city's true flow, on frames with ``flow`` (simulated ``misaligned``).
 
     The labeling is that of the color camera; the thermal camera sits beside it. Known pixels count.
+
+    Args:
+        frames: with ``flow``, ``semantic`` and ``tir``.
+        classes: of ``semantic``, by name.
+        labeler: of thermal images; without it edges alone are followed.
 
     Returns:
         mean end-point errors in pixels: ``before`` (no flow) and ``after``, and the share of frames that
@@ -342,7 +349,9 @@ def measure_alignment(frames: Frames, classes: dict[str, int]) -> dict[str, Any]
         truth, known = read_flow(scenes.pixels(row, "flow"))
         labels = table[scenes.pixels(row, "semantic")]
         labels = np.where(labels == OBJECT, UNKNOWN, labels).astype(np.uint8)
-        found = align_labels(labels, scenes.kelvin(row)[0].numpy())
+        pixels, units = scenes.pixels(row, "tir"), frames.units()[row] or "counts"
+        seen = None if labeler is None else label_image(labeler, pixels, units)
+        found = align_labels(labels, pixels.astype(np.float32), seen)
         before.append(flow_error(np.zeros_like(truth), truth, known))
         after.append(flow_error(found.flow, truth, known))
     better = 100 * float(np.mean(np.array(after) < np.array(before)))

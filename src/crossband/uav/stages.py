@@ -276,26 +276,35 @@ def localize(
     return [Position(**record) for record in stage.run(flight.names, work)]
 
 
-def align(flight: Flight, ground: SemanticMap, positions: list[Position], out: Path) -> list[Path]:
+def align(
+    flight: Flight, ground: SemanticMap, positions: list[Position], labeler: Labeler, out: Path
+) -> list[Path]:
     """Align the map's labels to each frame; write ``labels/FRAME.png`` and ``labels.jsonl``.
 
     Args:
         flight: the frames.
         ground: the map.
         positions: of :func:`localize`.
+        labeler: of thermal images: what they show themselves is what the map is laid onto.
         out: the folder.
     """
     stage = StageFile(
         out / "labels.jsonl",
-        {"flight": flight.digest, "map": map_digest(ground), "positions": [asdict(p) for p in positions]},
+        {
+            "flight": flight.digest,
+            "map": map_digest(ground),
+            "positions": [asdict(p) for p in positions],
+            "labeler": labeler.digest,
+        },
     )
     folder = make_folder(out / "labels")
 
     def work(row: int) -> dict[str, Any]:
-        pixels, _ = flight.pixels(row)
+        pixels, units = flight.pixels(row)
         pose = flight.pose(row, ground, (pixels.shape[0], pixels.shape[1]))
-        seen = ground.seen_by(pose.moved(positions[row].x, positions[row].y))
-        aligned = align_labels(seen, pixels.astype(np.float32))
+        expected = ground.seen_by(pose.moved(positions[row].x, positions[row].y))
+        seen = label_image(labeler, pixels, units) if labeler.band == "tir" else None
+        aligned = align_labels(expected, pixels.astype(np.float32), seen)
         name = f"{row:06d}.png"
         write_png(folder / name, aligned.labels)
         return {"file": name, "moved": float(np.hypot(aligned.flow[..., 0], aligned.flow[..., 1]).mean())}
