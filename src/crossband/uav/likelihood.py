@@ -43,12 +43,15 @@ class Likelihood:
         x, y: of the south-west-most position, meters on the map; multiples of ``step``.
         step: meters between neighbors.
         values: float64 ``(rows, columns)``, rows from south to north; any constant may be added.
+        share: of the ground that was compared, how much is labeled as the map has it at the best place; not a
+            number where nobody counted.
     """
 
     x: float
     y: float
     step: float
     values: np.ndarray
+    share: float = float("nan")
 
     @property
     def positions(self) -> tuple[np.ndarray, np.ndarray]:
@@ -97,7 +100,10 @@ def agreement(
     offset = step * np.arange(-reach, reach + 1)
     away = np.hypot(offset[None, :] + near.x - pose.x, offset[:, None] + near.y - pose.y)
     values = np.where(away <= radius, total, -np.inf)
-    return Likelihood(near.x - step * reach, near.y - step * reach, step, values)
+    vote = float(values.max()) / max(int((patch != UNKNOWN).sum()), 1) / (step**2 / how.independent)
+    wrong, right = votes[0, 1], votes[0, 0]
+    share = float(np.clip((vote - wrong) / (right - wrong), 0, 1))
+    return Likelihood(near.x - step * reach, near.y - step * reach, step, values, share)
 
 
 def _votes(right: float) -> np.ndarray:
