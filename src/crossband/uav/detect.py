@@ -87,12 +87,9 @@ def detect(
     Raises:
         CrossbandError: a flight, map or network that is missing or wrong.
     """
-    networks, folder, labels = (
-        Networks(None if models is None else Path(models), device),
-        make_folder(out),
-        None,
-    )
-    if networks.detector.network.semantics:
+    networks, labels = Networks(None if models is None else Path(models), device), None
+    reads_map = networks.detector.network.semantics > 0
+    if reads_map:
         if map is None:
             raise CrossbandError(
                 "this detector reads the map's labeling; give the map and the networks that find the place",
@@ -105,7 +102,8 @@ def detect(
         {name: list(kept) for name, kept in where.items()} if where else None,
         Beside(log, clock, terrain, lens),
     )
-    if networks.detector.network.semantics and map is not None:
+    folder = make_folder(out)
+    if reads_map and map is not None:
         ground = read_map(map)
         positions = localize(frames, ground, networks.labeler, networks.locator, folder, radius)
         labels = align(frames, ground, positions, networks.labeler, folder)

@@ -170,15 +170,16 @@ def _show_map(axis: Any, searched: Searched) -> None:
             alpha=0.75,
             interpolation="nearest",
         )
-    axis.plot(
-        [p.x for p in positions],
-        [p.y for p in positions],
-        "-o",
-        color="#1d3557",
-        lw=0.8,
-        ms=2.5,
-        label="aircraft",
-    )
+    for number, rows in enumerate(searched.flight.sequences()):
+        axis.plot(
+            [positions[row].x for row in rows],
+            [positions[row].y for row in rows],
+            "-o",
+            color="#1d3557",
+            lw=0.8,
+            ms=2.5,
+            label="" if number else "aircraft",
+        )
     placed = [m for m in searched.result.matches if m.x is not None and m.y is not None]
     others = placed[1:]
     axis.scatter(
