@@ -5,6 +5,7 @@ import torch
 from crossband.bands import to_kelvin
 from crossband.data.scenes import KELVIN_A_UNIT
 from crossband.errors import CrossbandError
+from crossband.uav.attitude import attitude_rows, estimate_attitude
 from crossband.uav.flight import open_flight, with_rough_positions
 from crossband.uav.likelihood import Agreement, Likelihood, agreement
 from crossband.uav.networks import Labeler
@@ -179,3 +180,27 @@ def test_flights_are_measured_alone_and_together():
     low, high = found["sequence"]["median_ci95"]
     assert low <= found["sequence"]["median_m"] <= high
     assert (found["n_flights"], found["n_frames"]) == (2, 8)
+
+
+@pytest.mark.parametrize(("turn", "scale"), [(0.0, 1.0), (9.0, 1.0), (-6.0, 0.93), (3.0, 1.09)])
+def test_what_is_wrong_with_headings_and_altitudes_is_found_and_corrected(turn, scale):
+    ground = SemanticMap(blocks(), 1.0, LATITUDE, LONGITUDE)
+    width, height = ground.extent
+    true = [Pose(0.4 * width + 6 * step, 0.5 * height, 40, 30, -90, 60, 48, 64) for step in range(5)]
+    told = [one.moved(one.x + 8, one.y - 5).turned(-turn, 1 / scale) for one in true]
+    rows = attitude_rows(range(5))
+    rng = np.random.default_rng(0)
+    labels = [ground.seen_by(true[i]) for i in rows]
+    wrong = [np.kron(rng.random((12, 16)) < 0.25, np.ones((4, 4))) > 0 for _ in rows]  # as a network is
+    seen = [np.where(w, (one + 1) % 5, one).astype(np.uint8) for w, one in zip(wrong, labels, strict=True)]
+    found = estimate_attitude(seen, [told[i] for i in rows], ground, 20.0)
+    assert found.turn == pytest.approx(turn, abs=2)
+    assert found.scale == pytest.approx(scale, abs=0.05)
+    corrected = found.correct(told[0])
+    assert corrected.heading == pytest.approx(true[0].heading, abs=2)
+
+
+def test_a_sequence_of_two_frames_is_believed():
+    ground = SemanticMap(blocks(), 1.0, LATITUDE, LONGITUDE)
+    assert estimate_attitude([], [], ground, 20.0).turn == 0
+    assert attitude_rows(range(2)) == []

@@ -128,7 +128,7 @@ def join(
         sizes: (height, width) of each.
     """
     poses = [
-        flight.pose(row, ground, size).moved(position.x, position.y)
+        position.pose(flight.pose(row, ground, size))
         for row, (position, size) in enumerate(zip(positions, sizes, strict=True))
     ]
     objects: list[GroundObject] = []

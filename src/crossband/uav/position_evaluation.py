@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .attitude import attitude_rows, estimate_attitude
 from .likelihood import Agreement, agreement
 from .projection import Pose
 from .semantic_map import SemanticMap
@@ -24,6 +25,8 @@ def measure_positions(
     rough: float = 60.0,
     drift: float = 3.0,
     how: Agreement | None = None,
+    wrong: tuple[float, float] = (0.0, 0.0),
+    searched: bool = True,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Localize flights whose place is known, frame by frame and as sequences.
@@ -37,6 +40,8 @@ def measure_positions(
         rough: see above; also the radius that is searched, with three times ``drift`` added.
         drift: see above.
         how: see there.
+        wrong: degrees and share by which the headings and altitudes of a flight are wrong at most.
+        searched: whether sequences correct both (:mod:`.attitude`); a frame alone never does.
         seed: of the rough positions.
 
     Returns:
@@ -52,17 +57,25 @@ def measure_positions(
         truth = np.array([(pose.x, pose.y) for pose in poses])
         angle, reach = rng.uniform(0, 2 * np.pi), rough * np.sqrt(rng.uniform())
         given = truth + reach * np.array([np.cos(angle), np.sin(angle)]) + rng.normal(0, drift, truth.shape)
-        seen = [
-            agreement(labels, pose.moved(*map(float, at)), ground, rough + 3 * drift, how)
-            for (pose, labels, _), at in zip(flight, given, strict=True)
-        ]
+        turn, scale = (float(most * share) for most, share in zip(wrong, rng.uniform(-1, 1, 2), strict=True))
+        told = [pose.moved(*at).turned(turn, 1 + scale) for pose, at in zip(poses, given.tolist(), strict=True)]
+        radius = rough + 3 * drift
+        chosen = attitude_rows(range(len(told))) if searched else []
+        attitude = estimate_attitude([flight[i][1] for i in chosen], [told[i] for i in chosen], ground, radius)
+        better = [attitude.correct(pose) for pose in told]
+        single = [agreement(flight[i][1], pose, ground, radius, how) for i, pose in enumerate(told)]
+        seen = (
+            single
+            if better == told
+            else [agreement(flight[i][1], pose, ground, radius, how) for i, pose in enumerate(better)]
+        )
         motions = []
         for i in range(len(flight) - 1):
             east, north = (float(v) for v in given[i + 1] - given[i])
             known = Motion(east, north, 3 * drift)
-            motions.append(ground_motion(flight[i][2], poses[i], flight[i + 1][2], poses[i + 1], known))
+            motions.append(ground_motion(flight[i][2], better[i], flight[i + 1][2], better[i + 1], known))
         together = locate_sequence(seen, motions)
-        alone = [locate_sequence([one], [])[0] for one in seen]
+        alone = [locate_sequence([one], [])[0] for one in single]
         for name, found in (("single", alone), ("sequence", together)):
             errors[name].append(np.hypot(*(np.array([(f.x, f.y) for f in found]) - truth).T))
         errors["rough"].append(np.hypot(*(given - truth).T))

@@ -39,6 +39,10 @@ class Pose:
         """Return the same camera elsewhere."""
         return replace(self, x=x, y=y)
 
+    def turned(self, degrees: float, scale: float) -> Pose:
+        """Return the same camera turned clockwise, its altitude times a factor."""
+        return replace(self, heading=(self.heading + degrees) % 360, altitude=self.altitude * scale)
+
     @property
     def axes(self) -> np.ndarray:
         """``(3, 3)``: right, down and forward as (east, north, up)."""

@@ -20,6 +20,7 @@ from ..errors import CrossbandError
 from ..files import make_folder
 from ..io import read_image
 from ..progress import note, track
+from .attitude import Attitude, attitude_rows, estimate_attitude
 from .flight import Flight
 from .ground_classes import UNKNOWN
 from .likelihood import agreement
@@ -39,6 +40,8 @@ _AGREES, _ALIKE = 10.0, 0.59
 """Mean log-likelihood of a frame's best place, and mean share of its ground that is as the map has it there. By
 the right map one of the two was higher in all of ten flights over two cities that chose (9.4 to 24.9; 0.59 to
 0.93); by other cities' maps both were lower in 12 of 20."""
+
+_TURNED, _RAISED = 4.0, 0.08  # degrees and shares from which a correction is said
 
 _DRIFT = 9.0
 """Standard deviation, meters, of the difference of two consecutive rough positions."""
@@ -122,7 +125,7 @@ def locate_flight(
         estimates = _estimates(flight, ground, labels, radius)
 
     def work(row: int) -> dict[str, object]:
-        one, given = estimates[row], flight.table.iloc[row]
+        (one, attitude), given = estimates[row], flight.table.iloc[row]
         latitude, longitude = ground.to_geographic(one.x, one.y)
         (east, between), (_, north) = one.covariance.tolist()
         found = Position(
@@ -135,6 +138,8 @@ def locate_flight(
             float(given["lat"]),
             float(given["lon"]),
             [east, between, north],
+            attitude.turn,
+            attitude.scale,
         )
         return asdict(found)
 
@@ -170,25 +175,47 @@ def _check_over(rough: list[tuple[float, float]], ground: SemanticMap, radius: f
         )
 
 
-def _estimates(flight: Flight, ground: SemanticMap, labels: list[Path], radius: float) -> dict[int, Estimate]:
-    """The positions of all rows, sequence by sequence."""
-    found: dict[int, Estimate] = {}
+def _estimates(
+    flight: Flight, ground: SemanticMap, labels: list[Path], radius: float
+) -> dict[int, tuple[Estimate, Attitude]]:
+    """The positions of all rows, sequence by sequence, and what is wrong with their headings and altitudes."""
+    found: dict[int, tuple[Estimate, Attitude]] = {}
     agreed: list[tuple[float, float]] = []
     for rows in flight.sequences():
+        attitude = _attitude(flight, ground, labels, radius, rows)
         seen, motions, before = [], [], None
         for row in track(rows, len(rows), "comparing with the map", "frames"):
             pixels, _ = flight.pixels(row)
-            pose = flight.pose(row, ground, (pixels.shape[0], pixels.shape[1]))
+            pose = attitude.correct(flight.pose(row, ground, (pixels.shape[0], pixels.shape[1])))
             seen.append(agreement(read_image(labels[row]).pixels, pose, ground, radius))
             if before is not None:
                 known = Motion(pose.x - before[1].x, pose.y - before[1].y, _DRIFT)
                 motions.append(ground_motion(*before, pixels, pose, known))
             before = (pixels, pose)
-        found |= dict(zip(rows, locate_sequence(seen, motions), strict=True))
+        found |= {row: (one, attitude) for row, one in zip(rows, locate_sequence(seen, motions), strict=True)}
         agreed += [(float(one.values.max()), one.share) for one in seen]
     if len(agreed) >= 5 and (np.mean(agreed, axis=0) < (_AGREES, _ALIKE)).all():
         note(
             "the frames agree with the map no better than with that of another place: is it the map of this "
             "town, and are the rough positions within the radius?"
+        )
+    return found
+
+
+def _attitude(
+    flight: Flight, ground: SemanticMap, labels: list[Path], radius: float, rows: list[int]
+) -> Attitude:
+    """What is wrong with the headings and altitudes of a sequence; said where it is much."""
+    chosen = attitude_rows(rows)
+    seen = [read_image(labels[row]).pixels for row in chosen]
+    poses = []
+    for row in chosen:
+        pixels, _ = flight.pixels(row)
+        poses.append(flight.pose(row, ground, (pixels.shape[0], pixels.shape[1])))
+    found = estimate_attitude(seen, poses, ground, radius)
+    if abs(found.turn) >= _TURNED or abs(found.scale - 1) >= _RAISED:
+        note(
+            f"from frame {flight.names[rows[0]]} on, headings are {found.turn:+.0f} degrees and altitudes "
+            f"{100 * (found.scale - 1):+.0f} % off by the map; both are corrected"
         )
     return found

@@ -440,4 +440,4 @@ def _on_map(pose: Any, box: np.ndarray) -> np.ndarray:
 
 def _at(poses: list[Any], positions: list[Position], one: _Detected) -> np.ndarray:
     row, box = one[2], one[3]
-    return _on_map(poses[row].moved(positions[row].x, positions[row].y), box)
+    return _on_map(positions[row].pose(poses[row]), box)

@@ -72,6 +72,8 @@ class Position(Result):
         rough_lat, rough_lon: what was given.
         covariance: variance east, covariance, variance north, square meters; ``None`` where a single frame was
             compared with tiles, which does not tell.
+        turn: degrees clockwise by which the heading that was given is wrong.
+        scale: factor by which the altitude that was given is wrong.
     """
 
     frame: str
@@ -83,6 +85,12 @@ class Position(Result):
     rough_lat: float
     rough_lon: float
     covariance: list[float] | None = None
+    turn: float = 0.0
+    scale: float = 1.0
+
+    def pose(self, given: Pose) -> Pose:
+        """Return a frame's pose, as it was given, with what is known better."""
+        return given.moved(self.x, self.y).turned(self.turn, self.scale)
 
     @staticmethod
     def draw(table: pd.DataFrame) -> Figure:
@@ -302,7 +310,7 @@ def align(
     def work(row: int) -> dict[str, Any]:
         pixels, units = flight.pixels(row)
         pose = flight.pose(row, ground, (pixels.shape[0], pixels.shape[1]))
-        expected = ground.seen_by(pose.moved(positions[row].x, positions[row].y))
+        expected = ground.seen_by(positions[row].pose(pose))
         seen = label_image(labeler, pixels, units) if labeler.band == "tir" else None
         aligned = align_labels(expected, pixels.astype(np.float32), seen)
         name = f"{row:06d}.png"
