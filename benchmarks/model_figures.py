@@ -110,9 +110,9 @@ def _over_cities(detector: Detector, scenes: Scenes, recipe: Any) -> tuple[float
     """Detection in simulated flights over unseen cities: mAP at IoU 0.5, and a table of the classes."""
     known = read_boxes(scenes.frames)
     found = _detections(detector, scenes, recipe, known.classes)
-    scores = score_detections(found, known.rows, known.classes)
+    scores = score_detections(found, known.rows, known.classes, known.crowds)
     groups = scenes.frames.table["sequence"].astype(str).tolist()
-    matched = [match_class(found, known.rows, kind) for kind in range(len(known.classes))]
+    matched = [match_class(found, known.rows, kind, crowds=known.crowds) for kind in range(len(known.classes))]
     low, high = map50_interval(matched, groups)
     lines = ["| simulated flights | AP at IoU 0.5 (95 %) | true boxes |", "|---|---:|---:|"]
     for one, label in zip(matched, known.classes, strict=True):

@@ -40,6 +40,20 @@ def test_average_precision_is_that_of_coco(seed):
         )
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_average_precision_with_crowds_is_that_of_coco(seed):
+    found, truth = scenes(seed)
+    parts = [np.random.default_rng([seed, image]).random(len(boxes)) < 0.4 for image, boxes in enumerate(truth)]
+    crowds = [boxes[part] for boxes, part in zip(truth, parts, strict=True)]
+    truth = [boxes[~part] for boxes, part in zip(truth, parts, strict=True)]
+    expected = score_detections(found, truth, ["a", "b"], crowds).ap50
+    plain = score_detections(found, truth, ["a", "b"]).ap50
+    for kind, name in enumerate("ab"):
+        mine = 100 * match_class(found, truth, kind, crowds=crowds).average_precision()
+        assert mine == pytest.approx(expected[name], abs=1e-6)
+        assert mine >= plain[name]
+
+
 def test_a_set_that_stands_twice_has_the_same_precision():
     matched = match_class(*scenes(1), 0)
     twice = matched.average_precision(np.full(12, 2.0))

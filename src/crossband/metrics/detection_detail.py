@@ -48,7 +48,12 @@ class Matched:
 
 
 def match_class(
-    found: Sequence[np.ndarray], truth: Sequence[np.ndarray], kind: int, least: float = 0.5, most: int = 100
+    found: Sequence[np.ndarray],
+    truth: Sequence[np.ndarray],
+    kind: int,
+    least: float = 0.5,
+    most: int = 100,
+    crowds: Sequence[np.ndarray] | None = None,
 ) -> Matched:
     """Match the detections of one class.
 
@@ -58,6 +63,7 @@ def match_class(
         kind: the class.
         least: IoU of a detection and its true box.
         most: best detections of an image, of all classes, that count.
+        crowds: of each image, as ``truth``: what matches no true box there does not count.
 
     Example:
         >>> truth = [np.array([[10, 10, 30, 30, 0.0]])]
@@ -81,10 +87,20 @@ def match_class(
             hit = best >= 0 and iou[row, best] >= least
             if hit:
                 iou[:, best] = -1
+            elif crowds is not None and _in_crowd(mine[row], crowds[image], kind, least):
+                continue
             rows.append((float(mine[row, 4]), image, hit))
     rows.sort(key=lambda one: -one[0])
     score, where, hits = (np.array([row[i] for row in rows]) for i in range(3))
     return Matched(where.astype(np.int64), score, hits.astype(bool), counts)
+
+
+def _in_crowd(box: np.ndarray, crowds: np.ndarray, kind: int, least: float) -> bool:
+    """Whether so much of a box lies in one of the crowds of its class."""
+    own = crowds[crowds[:, 4] == kind]
+    corners = np.concatenate([np.maximum(own[:, :2], box[:2]), np.minimum(own[:, 2:4], box[2:4])], 1)
+    common = (corners[:, 2:] - corners[:, :2]).clip(min=0).prod(1)
+    return bool((common >= least * (box[2] - box[0]) * (box[3] - box[1])).any())
 
 
 def false_alarms(matched: Matched, recall: float = 0.9) -> float | None:
