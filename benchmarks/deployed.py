@@ -1,8 +1,9 @@
-"""The packaged networks as they can be run on a processor: eager, in bfloat16, by ONNX Runtime, and there in int8.
+"""The packaged networks as they can be run on a processor: eager, in bfloat16, by ONNX Runtime and in int8.
 
-``python -m benchmarks.deployed DATA`` times all forms in turn on one thread, by the processor's clock, measures
-the dense ones in float32 and in int8 on what their recipes test, and writes the table into docs/models.md. int8 is
-ONNX Runtime's static quantization, weights a channel, calibrated on 32 images of what chose the network.
+``python -m benchmarks.deployed FLIGHTS STREETS`` times all forms in turn on one thread, by the processor's
+clock, measures the dense networks in float32 and in int8 on what their recipes test below those folders, and
+writes the table into docs/models.md. int8 is ONNX Runtime's static quantization, weights by channel, calibrated
+on 32 images of what chose the network.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from crossband.training import read_recipe
 from crossband.training.task import find_task
 from crossband.uav.ground_classes import LABELS, label_table
 from crossband.uav.networks import load_translator, read_detector, read_labeler
-from crossband.uav.object_descriptor import read_object_network
 from crossband.uav.tasks.labeling import confusion, mean_iou
 
 from ._harness import ROOT, in_turn, machine, write_section
@@ -74,7 +74,7 @@ def segment(data: Path) -> Deployed:
     task: Any = find_task("segmentation").build(recipe, data)
     chosen, tested = frames(recipe.data.val), frames(next(iter(recipe.data.test.values())))
     some = np.linspace(0, len(chosen) - 1, _CALIBRATED).astype(int).tolist()
-    inputs = [task.normalized(chosen.frame(row)[0])[None] for row in some]
+    inputs = [chosen.standardized(chosen.frame(row)[0][None]) for row in some]
 
     def measure() -> float:
         return float(task.score(tested, confusion_of(model.network, tested, batch_size=1))["miou"])
@@ -118,11 +118,6 @@ def detect(data: Path) -> Deployed:
         return score_detections(_detections(detector, tested, recipe, classes), tested.boxes, classes).map50
 
     return Deployed("crossband-detect", detector.network, inputs[0], inputs, measure, "mAP at IoU 0.5")
-
-
-def objects(_: Path) -> Deployed:
-    network, model = read_object_network(_path("objects"))
-    return Deployed("crossband-objects", network, torch.rand(1, 3, model.size, model.size), [])
 
 
 class _AtOneHour(nn.Module):
@@ -216,17 +211,18 @@ def row(one: Deployed, folder: Path) -> str:
     if one.measure is not None:
         own = one.network.forward
         before = one.measure()
-        one.network.forward = _by(sessions["int8"])  # type: ignore[method-assign]
+        one.network.forward = _by(sessions["int8"])
         kept = [f"{one.figure} {before:.1f}", f"{one.measure():.1f}"]
-        one.network.forward = own  # type: ignore[method-assign]
+        one.network.forward = own
     return f"| `{one.name}` | {size} | {' | '.join(cells)} | {' | '.join(kept)} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="+", help="folders of the flights and of the streets")
-    folders = parser.parse_args().data
-    flights, streets = folders[0], folders[-1]
+    parser.add_argument("flights", type=Path)
+    parser.add_argument("streets", type=Path)
+    given = parser.parse_args()
+    flights, streets = given.flights, given.streets
     torch.set_num_threads(1)
     lines = [
         "| network | input | eager | bfloat16 | ONNX | ONNX int8 | in float32 | in int8 |",
@@ -237,7 +233,6 @@ def main() -> None:
             (segment, streets),
             (label, flights),
             (detect, flights),
-            (objects, flights),
             (translate, flights),
         ):
             lines.append(row(make(data), Path(folder)))
