@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from crossband.devices import choose_device, choose_dtype
+from crossband import devices
+from crossband.devices import choose_device, choose_dtype, quick_arithmetic
 from crossband.errors import CrossbandError, UnknownNameError
 from crossband.profile import profile
 
@@ -52,3 +53,25 @@ def test_without_cuda_every_function_says_the_same(monkeypatch):
 def test_an_unknown_dtype_is_named():
     with pytest.raises(UnknownNameError, match="bfloat16"):
         choose_dtype("bf16")
+
+
+@pytest.mark.parametrize(("said", "hardware", "narrow"), [
+    (None, True, True), (None, False, False), ("plain", True, False), ("float32", True, False),
+    ("bfloat16", False, True),
+])  # fmt: skip
+def test_networks_compute_in_bfloat16_where_the_processor_does_or_the_user_says_so(
+    said, hardware, narrow, monkeypatch
+):
+    monkeypatch.setattr(devices, "_multiplies_bfloat16", lambda: hardware)
+    monkeypatch.delenv("CROSSBAND_PACE", raising=False)
+    if said:
+        monkeypatch.setenv("CROSSBAND_PACE", said)
+    with torch.inference_mode(), quick_arithmetic(torch.device("cpu")):
+        made = torch.nn.Conv2d(3, 4, 3)(torch.rand(1, 3, 8, 8))
+    assert made.dtype is (torch.bfloat16 if narrow else torch.float32)
+
+
+def test_a_pace_that_does_not_exist_is_refused(monkeypatch):
+    monkeypatch.setenv("CROSSBAND_PACE", "swift")
+    with pytest.raises(CrossbandError, match="CROSSBAND_PACE is one of plain, float32, bfloat16"):
+        quick_arithmetic(torch.device("cpu"))

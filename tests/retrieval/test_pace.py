@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from crossband.datasets import scan
+from crossband.devices import PACES
 from crossband.errors import CrossbandError
 from crossband.nn import Encoder
 from crossband.retrieval import Descriptor, Options, embed
 from crossband.retrieval.descriptor import pace as module
 from crossband.retrieval.descriptor.descriptor import unit_length
-from crossband.retrieval.descriptor.pace import PACES, at_pace, choose_pace, measure_paces
+from crossband.retrieval.descriptor.pace import at_pace, choose_pace, measure_paces
 
 
 @pytest.fixture

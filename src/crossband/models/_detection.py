@@ -10,6 +10,8 @@ import torch
 import torchvision
 from torch import nn
 
+from ..devices import quick_arithmetic
+
 __all__ = ["BoxDetector"]
 
 Candidates = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -47,7 +49,9 @@ class BoxDetector(nn.Module):
         """
         height, width = images.shape[-2:]
         found = []
-        for boxes, scores, kinds in self.candidates(self(images), least):
+        with quick_arithmetic(images.device):
+            outputs = self(images)
+        for boxes, scores, kinds in self.candidates(outputs, least):
             # of thousands of boxes the best are enough, and suppression is quadratic
             order = scores.argsort(descending=True)[: 20 * most]
             best, kind = scores[order].float(), kinds[order]

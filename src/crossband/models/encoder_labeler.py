@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..bands import Band
+from ..devices import quick_arithmetic
 from .band_fusion import build_band_fusion
 
 __all__ = ["EncoderLabeler"]
@@ -52,4 +53,5 @@ class EncoderLabeler(nn.Module):
 
     def label(self, images: torch.Tensor) -> torch.Tensor:
         """Return the best class of each pixel, int64 ``(N, H, W)``."""
-        return self(images).argmax(1)
+        with quick_arithmetic(images.device):
+            return self(images).argmax(1)

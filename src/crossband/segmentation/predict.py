@@ -20,7 +20,7 @@ from torch import nn
 from ..bands import Band, parse_band
 from ..checkpoints import complete_metadata, load_network, read_metadata
 from ..data.preprocess import Placement, Preprocess, label_places, place_labels
-from ..devices import choose_device
+from ..devices import choose_device, quick_arithmetic
 from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, write_file
@@ -94,7 +94,8 @@ class LoadedSegmenter:
         device = next(self.network.parameters()).device
         with torch.inference_mode():
             ready = self.preprocess.standardized(torch.cat(parts), self.bands)
-            logits = self.network(ready[None].to(device)).float()
+            with quick_arithmetic(device):
+                logits = self.network(ready[None].to(device)).float()
             if logits.shape[-2:] != (height, width):
                 logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
         return logits[0].argmax(0).to(torch.uint8).cpu().numpy()

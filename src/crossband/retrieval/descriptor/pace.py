@@ -12,7 +12,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 import time
 import weakref
 from collections.abc import Mapping
@@ -24,16 +23,14 @@ import torch
 import torch.nn.functional as F
 
 from ...bands import Band
+from ...devices import PACES, given_pace
 from ...errors import CrossbandError
 from ...files import cache_folder, write_file
 from ...nn import Encoder
 from ...nn.quick import quick_copy
 from .descriptor import Descriptor, unit_length
 
-__all__ = ["PACES", "at_pace", "choose_pace", "measure_paces"]
-
-PACES = ("plain", "float32", "bfloat16")
-"""The ways to run a network; the last two are its quick copy."""
+__all__ = ["at_pace", "choose_pace", "measure_paces"]
 
 _FEW = 20  # images for which making a copy does not pay
 _WORTH = 200  # images from which on measuring pays
@@ -59,9 +56,7 @@ def choose_pace(descriptor: Descriptor, images: int) -> str:
     Raises:
         CrossbandError: ``CROSSBAND_PACE`` names none.
     """
-    given = os.environ.get("CROSSBAND_PACE")
-    if given and given not in PACES:
-        raise CrossbandError(f"CROSSBAND_PACE is one of {', '.join(PACES)}, not {given!r}")
+    given = given_pace()
     if images < _FEW or descriptor.device != "cpu" or not descriptor.encoder.convolves:
         return "plain"
     if given:
