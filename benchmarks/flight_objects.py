@@ -53,7 +53,8 @@ class Seen:
         scenes: of the city.
         rows: of the flight's frames in the city's.
         objects: that were found.
-        described: of each frame's boxes.
+        described: of each frame's boxes with what is around them.
+        bare: of the boxes alone.
         instances: of each frame's boxes, -1 for none.
         poses: the true ones of all frames of the city.
         probes: (kind, row in the city, number of the box).
@@ -64,6 +65,7 @@ class Seen:
     rows: list[int]
     objects: FlightObjects
     described: list[Described]
+    bare: list[Described]
     instances: list[np.ndarray]
     poses: list[Pose]
     probes: list[tuple[str, int, int]]
@@ -112,7 +114,7 @@ def open_city(
         rough = with_rough_positions(given, ground, ROUGH)
         positions = locate_flight(rough, ground, networks.labeler, folder, RADIUS + 9)
         found = detect(rough, networks.detector, folder, least=LEAST)
-        described = describe(rough, found, descriptor, folder)
+        described, bare = (describe(rough, found, descriptor, folder, around) for around in (True, False))
         sizes = [one.size for one in described]
         objects = join(rough, ground, positions, found, sizes)
         instances = []
@@ -120,7 +122,7 @@ def open_city(
             true = scenes.boxes[row]
             which = match_boxes(true, boxes) if len(boxes) else []
             instances.append(np.array([int(true[i][5]) if i >= 0 else -1 for i in which], int))
-        one = Seen(f"{city} {part}", scenes, rows, objects, described, instances, poses, [])
+        one = Seen(f"{city} {part}", scenes, rows, objects, described, bare, instances, poses, [])
         yield replace(one, probes=_probes(one, part))
 
 
@@ -175,7 +177,7 @@ def photographs(seen: Seen, descriptor: ObjectDescriptor, cut: bool) -> list[Ask
 def evidence(seen: Seen, asked: Asked, own: bool) -> tuple[FlightObjects, Evidence]:
     """What is known of the objects of a flight beside a photograph, its ``own`` or another's."""
     objects = seen.without(asked.row) if own else seen.objects
-    vectors = [one.vectors if asked.around else one.bare for one in seen.described]
+    vectors = [one.vectors for one in (seen.described if asked.around else seen.bare)]
     return objects, compare(objects, vectors, asked.vectors, asked.length)[1]
 
 
@@ -204,7 +206,7 @@ class Answer:
         kind: of the photograph; ``flight`` its flight.
         flight: see ``kind``.
         rank: of the right object, from 1; beyond the last where it was missed.
-        bare: the same where the length of the photograph's object is not known.
+        unsized: the same where the length of the photograph's object is not known.
         meters: of the right object from its true place, ``None`` where it was missed.
         inside: whether its ellipse of 90 % holds that.
         there: the probability in its own flight; ``elsewhere`` in another.
@@ -214,7 +216,7 @@ class Answer:
     kind: str
     flight: str
     rank: int
-    bare: int
+    unsized: int
     meters: float | None
     inside: bool
     there: float
@@ -307,7 +309,7 @@ def table(whole: list[Answer], cut: list[Answer]) -> str:
                 f"{len(own)} in {len(flights)} flights",
                 f"{100 * np.mean([o.meters is not None for o in own]):.0f} %",
                 interval(areas("rank"), "mean"),
-                interval(areas("bare"), "mean"),
+                interval(areas("unsized"), "mean"),
                 interval(first, "mean"),
                 interval(placed, "median") if placed else "-",
                 f"{held:.0f} %",

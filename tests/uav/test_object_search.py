@@ -143,7 +143,11 @@ def test_a_photograph_is_found_as_an_object_seen_in_several_frames(photo, seen, 
     page = (out / "report.html").read_text()
     assert "data:image/png" in page
     assert "http" not in page.replace("http://www.w3.org", "")
-    for name in ("positions", "detections", "descriptors"):  # killed in the middle of a line of each
+    for name in (
+        "positions",
+        "detections",
+        "bare",
+    ):  # the photograph is a cut-out; killed in the middle of a line of each
         path = out / f"{name}.jsonl"
         lines = path.read_text().splitlines(keepends=True)
         path.write_text("".join(lines[:-2]) + lines[-2][:20])
@@ -212,10 +216,10 @@ def test_boxes_are_described_with_and_without_what_is_around_them(seen, tmp_path
     found = [np.array([[20.0, 20.0, 30.0, 28.0, 0.9, 0.0]])] * len(flight)
     (tmp_path / "detections.jsonl").write_text("{}\n")
     descriptor = ObjectDescriptor(lambda crops: crops.flatten(1), 8, 1.0, "", "cpu")
-    for row, one in enumerate(describe(flight, found, descriptor, tmp_path)):
-        for vectors, margin in ((one.vectors, 1.0), (one.bare, MARGIN)):
+    for around, margin in ((True, 1.0), (False, MARGIN)):
+        for row, one in enumerate(describe(flight, found, descriptor, tmp_path, around)):
             crops = thermal_crops(*flight.pixels(row), found[row], 8, margin)
-            assert vectors == pytest.approx(descriptor(crops), abs=2e-3)
+            assert one.vectors == pytest.approx(descriptor(crops), abs=2e-3)
 
 
 def test_objects_are_ranked_by_weights_that_were_calibrated_for_the_networks_that_ship():

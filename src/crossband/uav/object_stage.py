@@ -2,7 +2,8 @@
 
 ======================  ==============================================================================
 ``descriptors.jsonl``   ``frame``, ``size`` (height, width), ``vectors``: float16, base64, a row a box,
-                        with what is around it; ``bare`` likewise of the object alone
+                        with what is around it
+``bare.jsonl``          likewise of the objects alone, for a photograph cut out around its object
 ======================  ==============================================================================
 
 Neither knows the photograph: another one, over the same flight, takes what is there.
@@ -36,46 +37,41 @@ class Described:
 
     Attributes:
         size: (height, width) of the frame.
-        vectors: float32 ``(n, d)``, of unit length, of each box with what is around it.
-        bare: likewise of what is in the box alone.
+        vectors: float32 ``(n, d)``, of unit length, of each box.
     """
 
     size: tuple[int, int]
     vectors: np.ndarray
-    bare: np.ndarray
 
 
 def describe(
-    flight: Flight, found: list[np.ndarray], descriptor: ObjectDescriptor, out: Path
+    flight: Flight, found: list[np.ndarray], descriptor: ObjectDescriptor, out: Path, around: bool = True
 ) -> list[Described]:
-    """Describe each box of each frame, and write ``descriptors.jsonl``.
+    """Describe each box of each frame, and write ``descriptors.jsonl`` or ``bare.jsonl``.
 
     Args:
         flight: the frames.
         found: of :func:`.stages.detect`.
         descriptor: the network.
         out: the folder.
+        around: with what is around the box, or what is in it alone.
     """
     upstream = (out / "detections.jsonl").read_text(encoding="utf-8").partition("\n")[0]
     stage = StageFile(
-        out / "descriptors.jsonl",
+        out / ("descriptors.jsonl" if around else "bare.jsonl"),
         {"flight": flight.digest, "detections": upstream, "descriptor": descriptor.digest},
     )
+    margin = descriptor.margin if around else MARGIN
 
     def work(row: int) -> dict[str, Any]:
         pixels, units = flight.pixels(row)
-        found_here = {}
-        for name, margin in (("vectors", descriptor.margin), ("bare", MARGIN)):
-            crops = thermal_crops(pixels, units, found[row], descriptor.size, margin)
-            found_here[name] = _encoded(descriptor(crops)) if len(crops) else ""
-        return {"size": list(pixels.shape), **found_here}
+        crops = thermal_crops(pixels, units, found[row], descriptor.size, margin)
+        return {"size": list(pixels.shape), "vectors": _encoded(descriptor(crops)) if len(crops) else ""}
 
-    described = []
-    for record, boxes in zip(stage.run(flight.names, work), found, strict=True):
-        height, width = record["size"]
-        both = (_decoded(record[name], len(boxes)) for name in ("vectors", "bare"))
-        described.append(Described((height, width), *both))
-    return described
+    return [
+        Described((record["size"][0], record["size"][1]), _decoded(record["vectors"], len(boxes)))
+        for record, boxes in zip(stage.run(flight.names, work), found, strict=True)
+    ]
 
 
 def _encoded(vectors: np.ndarray) -> str:

@@ -173,13 +173,12 @@ def _by_objects(
     else:
         positions = locate_flight(frames, ground, networks.labeler, folder, radius or RADIUS)
     found = detect(frames, detector, folder, least=LEAST)
-    described = describe(frames, found, descriptor, folder)
+    asked, around = photograph_vectors(photograph, descriptor)
+    described = describe(frames, found, descriptor, folder, around)
     objects = join(frames, ground, positions, found, [one.size for one in described])
     if weights.made_by != (detector.digest, descriptor.digest):
         note("probabilities were calibrated with other networks than these: take them for an order only")
-    asked, around = photograph_vectors(photograph, descriptor)
-    vectors = [one.vectors if around else one.bare for one in described]
-    distances, evidence = compare(objects, vectors, asked, length)
+    distances, evidence = compare(objects, [one.vectors for one in described], asked, length)
     probabilities, there = object_probabilities(evidence, weights)
     matches = [
         _match(rank, number, frames, ground, positions, objects, distances, detector.classes, probabilities)
@@ -207,8 +206,8 @@ def shows_around(photograph: Photograph, descriptor: ObjectDescriptor) -> bool:
 def photograph_vectors(photograph: Photograph, descriptor: ObjectDescriptor) -> tuple[np.ndarray, bool]:
     """Describe the object of a photograph, turned by quarters: unit vectors ``(4, d)``.
 
-    Also returned is whether they are of what is around it too, as :attr:`.Described.vectors` are, or of the
-    object alone, as :attr:`.Described.bare`; see :func:`shows_around`.
+    Also returned is whether they are of what is around it too, or of the object alone; see
+    :func:`shows_around`.
     """
     around = shows_around(photograph, descriptor)
     margin = descriptor.margin if around else MARGIN
