@@ -1,7 +1,8 @@
 """Networks of one stream, which read RGB or all bands as further channels (3c and 4c of tables II to V of Li et
 al.).
 
-DeepLabV3+ (Chen et al., ECCV 2018) is that of segmentation_models_pytorch, on a ResNet dilated to stride 16;
+DeepLabV3+ (Chen et al., ECCV 2018) is that of segmentation_models_pytorch, on a ResNet dilated to stride 16, or
+on EfficientNet-Lite0, which is what the packaged network is compared with;
 HRNet (Sun et al., 2019) is timm's backbone with the head of HRNetV2: all four maps at stride 4, one 1 x 1
 convolution of them together (with a bias besides its BatchNorm, as in the authors' release), one to the
 classes.
@@ -104,3 +105,29 @@ for _width, _params in ((18, 9_638_985), (48, 65_852_745)):
     _register_hrnet(_width, _params)
 for _depth, _params in ((50, 26_682_777), (101, 45_674_905)):
     _register_library("deeplabv3plus", _depth, _params, _deeplab, "Chen et al., DeepLabV3+, ECCV 2018")
+
+
+@register_segmenter(
+    "deeplabv3plus_lite0",
+    params=3_861_113,
+    source="Chen et al., DeepLabV3+, ECCV 2018; encoder: Tan and Le, EfficientNet-Lite0",
+    license="MIT (segmentation_models_pytorch)",
+)
+def _deeplab_lite(classes: int, bands: tuple[Band, ...], pretrained: bool = False) -> tuple[nn.Module, str]:
+    channels = sum(band_channels(bands))
+    network: Any = _library().DeepLabV3Plus(
+        "tu-tf_efficientnet_lite0", encoder_weights=None, classes=classes, in_channels=channels
+    )
+    if not pretrained:
+        return network, ""
+    weights = create_encoder("efficientnet_lite0")
+    body: Any = network.encoder.model
+    known = {name: value for name, value in weights.body.state_dict().items() if name in body.state_dict()}
+    stem = known["conv_stem.weight"]
+    if channels > stem.shape[1]:  # a further band starts from the mean of the three
+        more = stem.mean(1, keepdim=True).expand(-1, channels - stem.shape[1], -1, -1)
+        known["conv_stem.weight"] = torch.cat([stem, more], 1)
+    elif channels < stem.shape[1]:
+        known["conv_stem.weight"] = stem.mean(1, keepdim=True).expand(-1, channels, -1, -1)
+    body.load_state_dict(known)
+    return network, weights.digest
