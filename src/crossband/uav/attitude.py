@@ -24,6 +24,7 @@ _FRAMES, _FEWEST = 4, 3  # frames that are compared, and how many a sequence mus
 _TURNS, _SCALES = (-12.0, -8.0, -4.0, 0.0, 4.0, 8.0, 12.0), (0.9, 1.0, 1.1)
 _FINER = ((2.0, 0.05), (1.0, 0.025))  # degrees and shares of steps around the best
 _USUAL_TURN, _USUAL_SCALE = 6.0, 0.06  # standard deviations that are expected
+_OWN = 0.5  # of what a frame says: the rest is said by its neighbors, too, which see much of the same ground
 _COARSE = Agreement(step=2.0)
 
 
@@ -89,7 +90,7 @@ def estimate_attitude(
             for image, pose in zip(labels, poses, strict=True)
         ]
         # from higher up a frame would show more ground, whose votes are none of its own
-        return float(sum(logsumexp(one[np.isfinite(one)] / scale) for one in seen)) - unusual
+        return _OWN * float(sum(logsumexp(one[np.isfinite(one)] / scale) for one in seen)) - unusual
 
     turn, scale = max(((t, s) for t in _TURNS for s in _SCALES), key=lambda pair: worth(*pair))
     for degrees, share in _FINER:

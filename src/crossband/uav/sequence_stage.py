@@ -41,7 +41,7 @@ _AGREES, _ALIKE = 10.0, 0.59
 the right map one of the two was higher in all of ten flights over two cities that chose (9.4 to 24.9; 0.59 to
 0.93); by other cities' maps both were lower in 12 of 20."""
 
-_TURNED, _RAISED = 4.0, 0.08  # degrees and shares from which a correction is said
+_TURNED, _RAISED = 4.0, 0.12  # degrees and shares from which a correction is said
 
 _DRIFT = 9.0
 """Standard deviation, meters, of the difference of two consecutive rough positions."""
