@@ -75,3 +75,12 @@ def test_a_pace_that_does_not_exist_is_refused(monkeypatch):
     monkeypatch.setenv("CROSSBAND_PACE", "swift")
     with pytest.raises(CrossbandError, match="CROSSBAND_PACE is one of plain, float32, bfloat16"):
         quick_arithmetic(torch.device("cpu"))
+
+
+def test_boxes_of_a_yolo_are_decoded_in_float32_whatever_it_computes_in(monkeypatch):
+    from crossband.models.yolo_semantic import YoloSemantic
+
+    monkeypatch.setenv("CROSSBAND_PACE", "bfloat16")
+    network = YoloSemantic(2, 0, [[[8.0, 8.0]], [[16.0, 16.0]], [[32.0, 32.0]]], width=2).eval()
+    with torch.inference_mode(), quick_arithmetic(torch.device("cpu")):
+        assert {one.dtype for one in network(torch.rand(1, 1, 64, 64))} == {torch.float32}

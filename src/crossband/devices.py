@@ -11,7 +11,15 @@ from torch import nn
 
 from .errors import CrossbandError, unknown_name
 
-__all__ = ["PACES", "choose_device", "choose_dtype", "device_of", "given_pace", "quick_arithmetic"]
+__all__ = [
+    "PACES",
+    "choose_device",
+    "choose_dtype",
+    "device_of",
+    "given_pace",
+    "quick_arithmetic",
+    "quick_dtype",
+]
 
 PACES = ("plain", "float32", "bfloat16")
 """The ways to run a network on a processor, as ``CROSSBAND_PACE`` names them."""
@@ -85,22 +93,34 @@ def given_pace() -> str | None:
 
 
 def quick_arithmetic(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Return a context in which a network computes in bfloat16 where the processor multiplies it in hardware.
+    """Return a context in which a network computes in what :func:`quick_dtype` says.
 
-    A network of convolutions takes 0.4 to 0.7 of the time then (docs/models.md), and what it finds differs by
-    rounding. ``CROSSBAND_PACE`` as ``plain`` or ``float32`` ends it; a GPU computes as it is told elsewhere.
+    A network of convolutions takes 0.4 to 0.7 of the time in bfloat16 (docs/models.md), and what it finds
+    differs by rounding.
 
     Args:
         device: where the network is.
+    """
+    narrow = quick_dtype(device) == "bfloat16"
+    return torch.autocast("cpu", torch.bfloat16) if narrow else contextlib.nullcontext()
+
+
+def quick_dtype(device: torch.device) -> str:
+    """Return ``bfloat16`` for a processor that multiplies it in hardware, else ``float32``.
+
+    ``CROSSBAND_PACE`` decides otherwise: ``plain`` and ``float32`` disable bfloat16. What a GPU computes in is
+    not decided here.
 
     Raises:
         CrossbandError: ``CROSSBAND_PACE`` says something else.
+
+    Example:
+        >>> quick_dtype(torch.device("cuda"))
+        'float32'
     """
     wanted = given_pace()
     narrow = wanted == "bfloat16" or (wanted is None and _multiplies_bfloat16())
-    if device.type != "cpu" or not narrow:
-        return contextlib.nullcontext()
-    return torch.autocast("cpu", torch.bfloat16)
+    return "bfloat16" if narrow and device.type == "cpu" else "float32"
 
 
 def _multiplies_bfloat16() -> bool:

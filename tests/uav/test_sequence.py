@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from crossband.bands import to_kelvin
 from crossband.data.scenes import KELVIN_A_UNIT
 from crossband.errors import CrossbandError
-from crossband.uav.attitude import attitude_rows, estimate_attitude
+from crossband.uav.attitude import Attitude, attitude_rows, estimate_attitude
 from crossband.uav.flight import open_flight, with_rough_positions
 from crossband.uav.likelihood import Agreement, Likelihood, agreement
 from crossband.uav.networks import Labeler
@@ -14,6 +16,7 @@ from crossband.uav.projection import Pose
 from crossband.uav.semantic_map import SemanticMap, read_map
 from crossband.uav.sequence import Motion, ground_motion, locate_sequence
 from crossband.uav.sequence_stage import locate_flight
+from crossband.uav.stages import Position
 
 from .conftest import KELVIN, LATITUDE, LONGITUDE, blocks, pose
 
@@ -202,5 +205,33 @@ def test_what_is_wrong_with_headings_and_altitudes_is_found_and_corrected(turn, 
 
 def test_a_sequence_of_two_frames_is_believed():
     ground = SemanticMap(blocks(), 1.0, LATITUDE, LONGITUDE)
-    assert estimate_attitude([], [], ground, 20.0).turn == 0
     assert attitude_rows(range(2)) == []
+    assert estimate_attitude([], [], ground, 20.0) == Attitude(0.0, 1.0)
+
+
+@pytest.mark.parametrize("radius", [0.5, 1.0])
+def test_a_radius_below_the_grids_step_finds_nothing_wrong(radius):
+    ground = SemanticMap(blocks(), 1.0, LATITUDE, LONGITUDE)
+    true = [pose(70.0 + 6 * step, 70.0) for step in range(4)]
+    found = estimate_attitude([ground.seen_by(one) for one in true], true, ground, radius)
+    assert abs(found.turn) <= 2
+    assert abs(found.scale - 1) <= 0.08
+
+
+def test_a_corrected_position_turns_and_scales_the_pose_that_was_given():
+    given = pose(10.0, 20.0, heading=355.0)
+    corrected = Position("a", 0.0, 0.0, 12.0, 25.0, 1.0, 0.0, 0.0, turn=8.0, scale=1.1).pose(given)
+    assert (corrected.x, corrected.y) == (12.0, 25.0)
+    assert corrected.heading == pytest.approx(3.0)
+    assert corrected.altitude == pytest.approx(44.0)
+
+
+def test_a_compass_that_is_off_is_corrected_in_the_file_and_reported(world, by_heat, tmp_path, capsys):
+    ground, flight = read_map(world / "world"), open_flight(world / "world")
+    flight.table["heading"] = flight.table["heading"].astype(float) - 9
+    found = locate_flight(flight, ground, by_heat, tmp_path, 20.0)
+    assert all(6 <= one.turn <= 12 for one in found)
+    assert [one.turn for one in found] == [
+        json.loads(line)["turn"] for line in (tmp_path / "positions.jsonl").read_text().splitlines()[1:]
+    ]
+    assert "headings are corrected by +" in capsys.readouterr().err

@@ -72,6 +72,8 @@ def score_detections(
         from faster_coco_eval import COCO, COCOeval_faster
     except ModuleNotFoundError:
         raise MissingExtraError("COCO's mAP needs faster-coco-eval; pip install 'crossband[train]'") from None
+    if crowds is not None and len(crowds) != len(truth):
+        raise CrossbandError(f"shape mismatch: crowds of {len(crowds)} images and boxes of {len(truth)}")
     n_boxes = sum(len(boxes) for boxes in truth)
     if not n_boxes:
         raise CrossbandError("no image has a ground-truth box, so mAP is undefined")

@@ -100,7 +100,8 @@ def _in_crowd(box: np.ndarray, crowds: np.ndarray, kind: int, least: float) -> b
     own = crowds[crowds[:, 4] == kind]
     corners = np.concatenate([np.maximum(own[:, :2], box[:2]), np.minimum(own[:, 2:4], box[2:4])], 1)
     common = (corners[:, 2:] - corners[:, :2]).clip(min=0).prod(1)
-    return bool((common >= least * (box[2] - box[0]) * (box[3] - box[1])).any())
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    return bool(area > 0 and (common >= least * area).any())
 
 
 def false_alarms(matched: Matched, recall: float = 0.9) -> float | None:

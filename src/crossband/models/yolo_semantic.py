@@ -92,7 +92,7 @@ class YoloSemantic(BoxDetector):
         coarse = self.necks[2](coarse)
         middle = self.necks[1](torch.cat([middle, _doubled(self.narrow[1](coarse))], 1))
         fine = self.necks[0](torch.cat([fine, _doubled(self.narrow[0](middle))], 1))
-        raw = [head(x) for head, x in zip(self.heads, (fine, middle, coarse), strict=True)]
+        raw = [head(x).float() for head, x in zip(self.heads, (fine, middle, coarse), strict=True)]
         return [x.unflatten(1, (self.priors.shape[1], 5 + self.classes)) for x in raw]
 
     def boxes(self, outputs: list[torch.Tensor]) -> list[torch.Tensor]:

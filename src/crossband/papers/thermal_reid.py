@@ -176,7 +176,7 @@ class _Measures:
         found["localization"] = self._once(
             "localization", ["city_labeling", "city_localization"], self._localization
         )
-        found["alignment"] = self._once("alignment", ["labeling"], self._alignment)
+        found["alignment"] = self._once("alignment", ["city_labeling"], self._alignment)
         found["matching"] = self._once("matching", ["city_translation"], self._matching)
         beta = found["matching"]["translated"]["beta"]
         found["not_there"] = self._once(
@@ -250,7 +250,9 @@ class _Measures:
 
         scenes = matcher.scenes
         return {
-            "detection": score_detections(found, scenes.boxes, networks.detector.classes).to_dict(),
+            "detection": score_detections(
+                found, scenes.boxes, networks.detector.classes, scenes.crowds
+            ).to_dict(),
             **measure_chain(scenes, networks, positions, found, matcher),
         }
 

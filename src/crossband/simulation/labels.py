@@ -53,8 +53,8 @@ def boxes(picture: Picture) -> list[dict[str, object]]:
     """Return boxes of all persons, vehicles, bicycles and dogs, as COCO annotations without their numbers.
 
     Each has ``category_id``, ``bbox`` (x, y, width, height in pixels), ``area`` (visible pixels),
-    ``iscrowd`` and ``instance``. Of what shows fewer than 12 pixels nothing is asked: as COCO's crowds,
-    with ``iscrowd`` 1 and a box that is wider by two pixels on each side, it is neither to be found nor wrong.
+    ``iscrowd`` and ``instance``. Objects with fewer than 12 visible pixels are crowds, as COCO has them: with
+    ``iscrowd`` 1 and a box two pixels wider on each side, neither required nor counted as false.
     """
     height, width = picture.kind.shape
     kind = np.where(picture.kind == Kind.BACKPACK, Kind.PERSON, picture.kind)

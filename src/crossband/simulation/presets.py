@@ -16,7 +16,7 @@ from .raycast import Scene
 from .sky import Conditions
 from .studio import Shot
 from .sun import sun_direction
-from .traffic import FLEET, Crowd, fleet_vehicle
+from .traffic import FLEET, StreetLife, fleet_vehicle
 from .vehicle_bodies import BODIES
 
 __all__ = ["PRESETS", "Preset", "list_presets", "plan", "register_preset"]
@@ -418,7 +418,7 @@ _SEASONS = (  # weather by turns, and the days of the year it may fall on
     (("clear", (80, 150)), ("heat", (165, 240)), ("cloudy", (245, 320)), ("frost", (330, 415)))
 )
 _FLIGHT, _PROBES = 10, 2  # frames of a flight, and of the photographs taken of its ground
-_BUSY = Crowd(walkers=520, dogs=0.4, cyclists=260, crossing=60)  # so that all four classes are met from the air
+_BUSY = StreetLife(walkers=520, dogs=0.4, cyclists=260, crossing=60)  # all four classes are met from the air
 
 
 @register_preset("flight", "flights at 40 to 120 m in four seasons, and photographs of their ground by day")
@@ -454,7 +454,7 @@ def _flight(city: City, frames: int, size: tuple[int, int], rng: np.random.Gener
                     sequence=f"{'probe' if probe else 'flight'}{flight:03d}",
                     camera_name="probe" if probe else "oblique" if oblique else "nadir",
                     velocity=(float(course[0] * 9), float(course[1] * 9), 0.0),
-                    crowd=_BUSY,
+                    people=_BUSY,
                 )
             )
         flight += 1

@@ -14,7 +14,7 @@ from .raycast import Hits, Scene
 from .shade import Picture, render
 from .sky import Conditions, Light
 from .textures import FacadeTable
-from .traffic import FLEET, USUAL, Actor, Crowd, Pose, Traffic, fleet_vehicle, make_traffic, vehicle_actor
+from .traffic import FLEET, USUAL, Actor, Pose, StreetLife, Traffic, fleet_vehicle, make_traffic, vehicle_actor
 from .vehicle_bodies import BODIES
 
 __all__ = ["Misalignment", "Shot", "Studio", "Take"]
@@ -64,7 +64,7 @@ class Shot:
         subject: index in the fleet and pose of a vehicle put there for this frame.
         velocity: of the camera, meters per second east, north, up.
         tags: what is known beforehand to be hard about it.
-        crowd: who is about on foot and by bicycle.
+        people: who is about on foot and by bicycle.
     """
 
     frame: str
@@ -82,7 +82,7 @@ class Shot:
     subject: tuple[int, Pose] | None = None
     velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
     tags: tuple[str, ...] = ()
-    crowd: Crowd = USUAL
+    people: StreetLife = USUAL
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,14 @@ class Studio:
         self.city = city
         self._scene = Scene(self.city.mesh, None, None)
         self._facades = FacadeTable(self.city.buildings)
-        self._traffic: tuple[tuple[int, Crowd], Traffic] | None = None
+        self._traffic: tuple[tuple[int, StreetLife], Traffic] | None = None
         self._parked_for: tuple[object, ...] | None = None
         self._moving: list[Actor] = []
 
-    def traffic(self, day: int, crowd: Crowd = USUAL) -> Traffic:
+    def traffic(self, day: int, people: StreetLife = USUAL) -> Traffic:
         """Return the traffic of a day."""
-        if self._traffic is None or self._traffic[0] != (day, crowd):
-            self._traffic = ((day, crowd), make_traffic(self.city, day, crowd=crowd))
+        if self._traffic is None or self._traffic[0] != (day, people):
+            self._traffic = ((day, people), make_traffic(self.city, day, people=people))
         return self._traffic[1]
 
     def take(self, shot: Shot, misalignment: Misalignment | None = None, samples: int = 4) -> Take:
@@ -149,7 +149,7 @@ class Studio:
 
     def _prepare(self, shot: Shot) -> list[Actor]:
         """Load what is parked near the shot; the actors that move."""
-        traffic = self.traffic(shot.day, shot.crowd)
+        traffic = self.traffic(shot.day, shot.people)
         ground = np.array(shot.subject[1][:2]) if shot.subject else self._ground_point(shot.camera)
         # by cells, so that neighboring shots share one tree; the cell follows from the shot alone
         cell = tuple((np.floor(ground[:2] / _CELL) * _CELL + _CELL / 2).tolist())

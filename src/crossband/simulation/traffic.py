@@ -14,7 +14,7 @@ from .materials import M
 from .meshes import Mesh, merge
 from .vehicles import Vehicle, draw_vehicle, vehicle_mesh
 
-__all__ = ["FLEET", "USUAL", "Actor", "Crowd", "Pose", "Traffic", "fleet_vehicle", "make_traffic"]
+__all__ = ["FLEET", "USUAL", "Actor", "Pose", "StreetLife", "Traffic", "fleet_vehicle", "make_traffic"]
 
 FLEET = 1200
 """How many vehicles belong to a city; their numbers follow those of its structures."""
@@ -51,7 +51,7 @@ class Actor:
 
 
 @dataclass(frozen=True)
-class Crowd:
+class StreetLife:
     """How many are about on foot and by bicycle in a city at once.
 
     Attributes:
@@ -67,7 +67,7 @@ class Crowd:
     crossing: int = 40
 
 
-USUAL = Crowd()
+USUAL = StreetLife()
 """Who is about where nothing else is said."""
 
 
@@ -109,21 +109,21 @@ def _drawn_vehicle(seed: int, index: int, number: int) -> Vehicle:
     return draw_vehicle(np.random.default_rng([seed, 2, index]), number)
 
 
-def make_traffic(city: City, day: int, density: float = 1.0, crowd: Crowd = USUAL) -> Traffic:
+def make_traffic(city: City, day: int, density: float = 1.0, people: StreetLife = USUAL) -> Traffic:
     """Make the traffic of a day of a city.
 
     Args:
         city: the city.
         day: any number from 0; another day has other cars parked and other people about.
         density: 1 is usual, 0 nobody.
-        crowd: how many are about on foot and by bicycle, at a density of 1.
+        people: how many are about on foot and by bicycle, at a density of 1.
     """
     rng = np.random.default_rng([city.seed, 3, day])
     order = rng.permutation(FLEET)
     moving_count = min(round(70 * density), FLEET // 3)
     actors = [_parked(city, i, space_index) for i, space_index in _parking_plan(city, rng, order, density)]
     actors += _moving(city, rng, order[-moving_count:] if moving_count else order[:0])
-    actors += _walkers(city, rng, density, crowd)
+    actors += _walkers(city, rng, density, people)
     vehicles = {a.number: a.vehicle for a in actors if a.vehicle}
     return Traffic(tuple(actors), vehicles)
 
@@ -197,10 +197,10 @@ def lane_pose(
     return pose
 
 
-def _walkers(city: City, rng: np.random.Generator, density: float, crowd: Crowd) -> list[Actor]:
+def _walkers(city: City, rng: np.random.Generator, density: float, people: StreetLife) -> list[Actor]:
     number = city.first_free + FLEET
     actors: list[Actor] = []
-    for _ in range(round(crowd.walkers * density)):
+    for _ in range(round(people.walkers * density)):
         person = draw_person(rng, number)
         number += 1
         block = city.blocks[rng.integers(len(city.blocks))]
@@ -209,11 +209,11 @@ def _walkers(city: City, rng: np.random.Generator, density: float, crowd: Crowd)
             block, float(rng.uniform(1.7, 3.2)), speed, float(rng.uniform(0, 1)), int(rng.choice((-1, 1)))
         )
         actors.append(Actor(person.number, pose, _walking(person, speed)))
-        if rng.random() < crowd.dogs:
+        if rng.random() < people.dogs:
             fur = tuple(np.array([(0.2, 0.14, 0.09), (0.04, 0.035, 0.03), (0.5, 0.45, 0.36)])[rng.integers(3)])
             actors.append(Actor(number, _beside(pose), _trotting(number, fur, speed)))
             number += 1
-    for _ in range(round(crowd.cyclists * density)):
+    for _ in range(round(people.cyclists * density)):
         street = city.streets[rng.integers(len(city.streets))]
         offset = street.width / 2 - (3.2 if street.parking else 0.9)
         extent = city.extent[0] if street.along_x else city.extent[1]
@@ -224,7 +224,7 @@ def _walkers(city: City, rng: np.random.Generator, density: float, crowd: Crowd)
         color = tuple(rng.uniform(0.02, 0.4, 3))
         actors.append(Actor(number, pose, _cycling(person, number + 1, color, speed)))
         number += 2
-    for _ in range(round(crowd.crossing * density)):
+    for _ in range(round(people.crossing * density)):
         person = draw_person(rng, number)
         number += 1
         pose = _crossing(city, rng)

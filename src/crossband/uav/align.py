@@ -26,8 +26,9 @@ _ROUNDS = 12  # steps at each, at most
 _STILL = 1e-5  # of the width: a step below it is the last
 _OUTLIER = 0.3  # of a class: a difference from which a pixel counts for less
 _EDGES = 0.1  # what borders and edges count, where a class counts 1
-_PRIOR = (0.1, 0.1, 0.3, 0.3)  # how little is expected to have turned, grown and moved
+_PRIOR = (0.1, 0.1, 0.3, 0.3)  # how little is expected to have grown, turned and moved
 _GAIN = 0.01  # by how much a motion has to agree better than none
+_SURE = 0.4  # correlation of borders and edges that a motion has to reach where nothing else is known
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,9 @@ def _similarity_flow(
     flow = (np.stack([u - x, v - y], -1) * labels.shape[1]).astype(np.float32)
     if np.abs(flow).max() > most:
         return np.zeros_like(flow)
-    gain = _agreement(labels, thermal, seen, u, v) - _agreement(labels, thermal, seen, x, y)
-    return flow if gain >= _GAIN else np.zeros_like(flow)
+    agreed = _agreement(labels, thermal, seen, u, v)
+    better = agreed >= _agreement(labels, thermal, seen, x, y) + _GAIN
+    return flow if better and (seen is not None or agreed >= _SURE) else np.zeros_like(flow)
 
 
 def _agreement(

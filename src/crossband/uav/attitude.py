@@ -80,19 +80,22 @@ def estimate_attitude(
     if not poses:
         return Attitude()
 
+    reach = max(radius, 2 * _COARSE.step)  # at least some places of the coarse grid
+
     @cache
     def worth(turn: float, scale: float) -> float:
         """Log of the probability of the pair."""
         attitude = Attitude(turn, scale)
         unusual = (turn / _USUAL_TURN) ** 2 / 2 + ((scale - 1) / _USUAL_SCALE) ** 2 / 2
         seen = [
-            agreement(image, attitude.correct(pose), ground, radius, _COARSE).values
+            agreement(image, attitude.correct(pose), ground, reach, _COARSE).values
             for image, pose in zip(labels, poses, strict=True)
         ]
         # from higher up a frame would show more ground, whose votes are none of its own
         return _OWN * float(sum(logsumexp(one[np.isfinite(one)] / scale) for one in seen)) - unusual
 
-    turn, scale = max(((t, s) for t in _TURNS for s in _SCALES), key=lambda pair: worth(*pair))
+    pairs = sorted(((t, s) for t in _TURNS for s in _SCALES), key=lambda pair: (abs(pair[0]), abs(pair[1] - 1)))
+    turn, scale = max(pairs, key=lambda pair: worth(*pair))
     for degrees, share in _FINER:
         near = [(turn + a, round(scale + b, 4)) for a in (0.0, -degrees, degrees) for b in (0.0, -share, share)]
         turn, scale = max(near, key=lambda pair: worth(*pair))

@@ -43,8 +43,8 @@ class Likelihood:
         x, y: of the south-west-most position, meters on the map; multiples of ``step``.
         step: meters between neighbors.
         values: float64 ``(rows, columns)``, rows from south to north; any constant may be added.
-        share: of the ground that was compared, how much is labeled as the map has it at the best place; not a
-            number where nobody counted.
+        share: of the ground that both know at the best place, how much is labeled as the map has it; not a
+            number where there is none, or nobody counted.
     """
 
     x: float
@@ -100,9 +100,11 @@ def agreement(
     offset = step * np.arange(-reach, reach + 1)
     away = np.hypot(offset[None, :] + near.x - pose.x, offset[:, None] + near.y - pose.y)
     values = np.where(away <= radius, total, -np.inf)
-    vote = float(values.max()) / max(int((patch != UNKNOWN).sum()), 1) / (step**2 / how.independent)
-    wrong, right = votes[0, 1], votes[0, 0]
-    share = float(np.clip((vote - wrong) / (right - wrong), 0, 1))
+    row, column = np.unravel_index(int(values.argmax()), values.shape)
+    top, left = len(values) - 1 - int(row), int(column)
+    there = around[top : top + pixels, left : left + pixels]
+    known = (patch != UNKNOWN) & (there < len(GROUND))
+    share = float((there == patch)[known].mean()) if known.any() else float("nan")
     return Likelihood(near.x - step * reach, near.y - step * reach, step, values, share)
 
 

@@ -25,7 +25,7 @@ from ..bands import Normalization, Units, parse_units
 from ..data.scenes import zoomed
 from ..datasets import open_frames
 from ..datasets.check import usable_frames
-from ..devices import choose_device
+from ..devices import choose_device, device_of, quick_dtype
 from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
@@ -166,6 +166,7 @@ def detect_pictures(
         "detector": file_digest(path),
         "least": least,
         "units": units,
+        "dtype": quick_dtype(device_of(detector.network)),
     }
     stage = StageFile(folder / "detections.jsonl", made_from)
     picture = (

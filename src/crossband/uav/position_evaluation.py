@@ -26,7 +26,7 @@ def measure_positions(
     drift: float = 3.0,
     how: Agreement | None = None,
     wrong: tuple[float, float] = (0.0, 0.0),
-    searched: bool = True,
+    corrected: bool = True,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Localize flights whose place is known, frame by frame and as sequences.
@@ -41,7 +41,7 @@ def measure_positions(
         drift: see above.
         how: see there.
         wrong: degrees and share by which the headings and altitudes of a flight are wrong at most.
-        searched: whether sequences correct both (:mod:`.attitude`); a frame alone never does.
+        corrected: whether sequences correct both (:mod:`.attitude`); a frame alone never does.
         seed: of the rough positions.
 
     Returns:
@@ -49,7 +49,7 @@ def measure_positions(
         ``p90_ci95`` (flights drawn again), and ``errors_m``, a list for each flight; ``inside``: share of the
         frames of sequences whose error lies within the ellipse of 90 %, percent.
     """
-    rng = np.random.default_rng([seed, 31])
+    rng, of_poses = np.random.default_rng([seed, 31]), np.random.default_rng([seed, 32])
     errors: dict[str, list[np.ndarray]] = {"single": [], "sequence": [], "rough": []}
     inside: list[bool] = []
     for flight in flights:
@@ -57,10 +57,10 @@ def measure_positions(
         truth = np.array([(pose.x, pose.y) for pose in poses])
         angle, reach = rng.uniform(0, 2 * np.pi), rough * np.sqrt(rng.uniform())
         given = truth + reach * np.array([np.cos(angle), np.sin(angle)]) + rng.normal(0, drift, truth.shape)
-        turn, scale = (float(most * share) for most, share in zip(wrong, rng.uniform(-1, 1, 2), strict=True))
-        told = [pose.moved(*at).turned(turn, 1 + scale) for pose, at in zip(poses, given.tolist(), strict=True)]
+        turn, more = (float(most * part) for most, part in zip(wrong, of_poses.uniform(-1, 1, 2), strict=True))
+        told = [pose.moved(*at).turned(turn, 1 + more) for pose, at in zip(poses, given.tolist(), strict=True)]
         radius = rough + 3 * drift
-        chosen = attitude_rows(range(len(told))) if searched else []
+        chosen = attitude_rows(range(len(told))) if corrected else []
         attitude = estimate_attitude([flight[i][1] for i in chosen], [told[i] for i in chosen], ground, radius)
         better = [attitude.correct(pose) for pose in told]
         single = [agreement(flight[i][1], pose, ground, radius, how) for i, pose in enumerate(told)]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..devices import device_of, quick_dtype
 from ..errors import CrossbandError
 from ..files import make_folder
 from ..io import read_image
@@ -77,7 +78,8 @@ def label_flight(flight: Flight, labeler: Labeler, out: Path) -> list[Path]:
         raise CrossbandError(
             "the flight is thermal but this labeling network reads color; give one with model.band tir"
         )
-    stage = StageFile(out / "ground.jsonl", {"flight": flight.digest, "labeler": labeler.digest})
+    made_by = {"labeler": labeler.digest, "dtype": quick_dtype(device_of(labeler.network))}
+    stage = StageFile(out / "ground.jsonl", {"flight": flight.digest, **made_by})
     folder = make_folder(out / "ground")
 
     def work(row: int) -> dict[str, str]:
@@ -117,8 +119,10 @@ def locate_flight(
             "flight": flight.digest,
             "map": map_digest(ground),
             "labeler": labeler.digest,
+            "dtype": quick_dtype(device_of(labeler.network)),
             "radius": radius,
             "together": True,
+            "attitude": 2,  # how headings and altitudes are corrected; another number, another result
         },
     )
     if any(name not in stage.records for name in flight.names):
@@ -194,7 +198,7 @@ def _estimates(
             before = (pixels, pose)
         found |= {row: (one, attitude) for row, one in zip(rows, locate_sequence(seen, motions), strict=True)}
         agreed += [(float(one.values.max()), one.share) for one in seen]
-    if len(agreed) >= 5 and (np.mean(agreed, axis=0) < (_AGREES, _ALIKE)).all():
+    if len(agreed) >= 5 and (np.nanmean(agreed, axis=0) < (_AGREES, _ALIKE)).all():
         note(
             "the frames agree with the map no better than with that of another place: is it the map of this "
             "town, and are the rough positions within the radius?"
@@ -213,9 +217,11 @@ def _attitude(
         pixels, _ = flight.pixels(row)
         poses.append(flight.pose(row, ground, (pixels.shape[0], pixels.shape[1])))
     found = estimate_attitude(seen, poses, ground, radius)
-    if abs(found.turn) >= _TURNED or abs(found.scale - 1) >= _RAISED:
-        note(
-            f"from frame {flight.names[rows[0]]} on, headings are {found.turn:+.0f} degrees and altitudes "
-            f"{100 * (found.scale - 1):+.0f} % off by the map; both are corrected"
-        )
+    said = []
+    if abs(found.turn) >= _TURNED:
+        said.append(f"headings are corrected by {found.turn:+.0f} degrees")
+    if abs(found.scale - 1) >= _RAISED:
+        said.append(f"altitudes are corrected by {100 * (found.scale - 1):+.0f} %")
+    if said:
+        note(f"from frame {flight.names[rows[0]]} on, {' and '.join(said)}, by the map")
     return found

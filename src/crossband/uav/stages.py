@@ -28,6 +28,7 @@ import torch
 
 from ..bands import Units
 from ..data.scenes import resized, thermal_input, zoomed
+from ..devices import device_of, quick_dtype
 from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
@@ -72,8 +73,8 @@ class Position(Result):
         rough_lat, rough_lon: what was given.
         covariance: variance east, covariance, variance north, square meters; ``None`` where a single frame was
             compared with tiles, which does not tell.
-        turn: degrees clockwise by which the heading that was given is wrong.
-        scale: factor by which the altitude that was given is wrong.
+        turn: degrees clockwise to add to the heading that was given.
+        scale: what to multiply the altitude that was given by.
     """
 
     frame: str
@@ -303,6 +304,7 @@ def align(
             "map": map_digest(ground),
             "positions": [asdict(p) for p in positions],
             "labeler": labeler.digest,
+            "dtype": quick_dtype(device_of(labeler.network)),
         },
     )
     folder = make_folder(out / "labels")
@@ -351,6 +353,7 @@ def detect(
     upstream = None
     if semantic and labels:
         upstream = (labels[0].parents[1] / "labels.jsonl").read_text(encoding="utf-8").partition("\n")[0]
+    device = next(detector.network.parameters()).device
     stage = StageFile(
         out / "detections.jsonl",
         {
@@ -359,9 +362,9 @@ def detect(
             "labels": upstream,
             "least": least,
             "finest": detector.finest,
+            "dtype": quick_dtype(device),
         },
     )
-    device = next(detector.network.parameters()).device
 
     def work(row: int) -> dict[str, Any]:
         image = detector.image(*flight.pixels(row))
