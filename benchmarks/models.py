@@ -39,8 +39,8 @@ KINDS = {
     "crossband-detect": Kind(
         task="detection",
         does="persons, cars, bicycles, dogs, other vehicles in thermal images from the air",
-        data="HIT-UAV's train part but for seven of its 56 sequences, which choose (1,825 images), and 960 "
-        "frames of flights over sixteen of crossband's own simulated cities",
+        data="HIT-UAV's train part but for seven of its 56 sequences, which choose (1,825 images), and flights "
+        "over sixteen of crossband's own simulated cities: 384 frames of 640x512 and 960 of 320x256",
         attribution="HIT-UAV: Suo et al., Scientific Data 2023, "
         "https://github.com/suojiashun/HIT-UAV-Infrared-Thermal-Dataset, CC BY 4.0; "
         "encoder: EfficientNet-Lite0, ImageNet, Apache-2.0",
