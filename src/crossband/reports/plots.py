@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import PIL.Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 __all__ = [
     "INK",
@@ -266,36 +268,62 @@ def plot_cost(points: pd.DataFrame, cost: str, score: str) -> Figure:
                 there["gflops"], there["miou"], sizes[there.index], color=color, alpha=0.5, marker=marker
             )
         ax.plot([], [], "o", color=color, alpha=0.5, label=whose)
-    middle = float(points["gflops"].min() + points["gflops"].max()) / 2
-    for x, y, name, row in _apart(points):
-        right, offset = x > middle, 3 + float(sizes[row]) ** 0.5 / 2
-        ax.annotate(
-            name,
-            (x, y),
-            (-offset if right else offset, 0),
-            textcoords="offset points",
-            ha="right" if right else "left",
-            va="center",
-            fontsize=8,
-            color=INK,
-        )
     ax.set(xlabel=cost, ylabel=score)
+    if float(points["gflops"].max()) > 8 * float(points["gflops"].min()) > 0:
+        ax.set_xscale("log", subs=[2, 5])
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
     ax.margins(x=0.1, y=0.12)
     plain_axes(ax, "both")
     if points["whose"].nunique() > 1:
         ax.legend(frameon=False, loc="lower right")
+    _name_circles(figure, ax, points, sizes)
     return figure
 
 
-def _apart(points: pd.DataFrame) -> list[tuple[float, float, str, int]]:
-    """Where the names stand: beside their circles, moved up where two would lie on each other."""
-    least = max(float(points["miou"].max() - points["miou"].min()), 1.0) * 0.045
-    reach = max(float(points["gflops"].max() - points["gflops"].min()), 1.0) * 0.3
-    placed: list[tuple[float, float, str, int]] = []
-    for number, row in points.sort_values("miou").iterrows():
-        x, y = float(row["gflops"]), float(row["miou"])
-        for other_x, other_y, *_ in placed:
-            if abs(x - other_x) < reach and y < other_y + least:
-                y = other_y + least
-        placed.append((x, y, str(row["name"]), int(number)))  # type: ignore[call-overload]
-    return placed
+_FAR = (0.0, 10.0, 22.0, 36.0, 52.0)  # points from a circle to its name
+_ANGLES = (0, 180, 35, 145, -35, -145, 90, -90)
+
+
+def _name_circles(figure: Figure, ax: Axes, points: pd.DataFrame, sizes: pd.Series) -> None:
+    """Write each name beside its circle, where it covers as little as possible; a line leads to a far one."""
+    figure.draw_without_rendering()  # the axes have their place now
+    unit = figure.dpi / 72
+    at = ax.transData.transform(points[["gflops", "miou"]].astype(float).to_numpy()) / unit
+    radius = np.sqrt(sizes.to_numpy(float)) / 2
+    circles = np.column_stack([at - radius[:, None] * 0.8, at + radius[:, None] * 0.8])
+    corners = np.array(ax.get_window_extent().extents) / unit
+    taken: list[np.ndarray] = []
+    for row in np.argsort(-at[:, 1], kind="stable"):
+        width, height = 4.6 * len(str(points["name"].iloc[row])), 9.0
+        best, chosen = np.inf, (0.0, 0.0, 0.0)
+        for far, angle in itertools.product(_FAR, np.radians(_ANGLES)):
+            away = radius[row] + 3 + far
+            x, y = at[row] + away * np.array([np.cos(angle), np.sin(angle)])
+            left = x if np.cos(angle) > 0.1 else x - width if np.cos(angle) < -0.1 else x - width / 2
+            box = np.array([left, y - height / 2, left + width, y + height / 2])
+            outside = (box[:2] < corners[:2]).any() or (box[2:] > corners[2:]).any()
+            worth = 8 * _common(box, taken) + _common(box, np.delete(circles, row, 0)) + 3 * far + 1e5 * outside
+            if worth < best:
+                best, chosen, kept = worth, (left + width / 2 - at[row][0], y - at[row][1], far), box
+        taken.append(kept)
+        ax.annotate(
+            points["name"].iloc[row],
+            tuple(points[["gflops", "miou"]].iloc[row].astype(float)),
+            chosen[:2],
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=INK,
+            arrowprops={"arrowstyle": "-", "color": INK, "lw": 0.5, "alpha": 0.6} if chosen[2] else None,
+        )
+
+
+def _common(box: np.ndarray, others: Sequence[np.ndarray] | np.ndarray) -> float:
+    """The area that a box shares with others."""
+    if not len(others):
+        return 0.0
+    boxes = np.asarray(others)
+    sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
+    return float(sides.clip(min=0).prod(1).sum())
