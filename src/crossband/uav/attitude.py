@@ -44,7 +44,7 @@ class Attitude:
         """Return a pose with its heading turned and its altitude scaled.
 
         Example:
-            >>> pose = Attitude(10, 1.1).correct(Pose(0, 0, 50, 355, -90, 100, 48, 64))
+            >>> pose = Attitude(10.0, 1.1).correct(Pose(0, 0, 50, 355, -90, 100, 48, 64))
             >>> round(pose.heading, 6), round(pose.altitude, 6)
             (5.0, 55.0)
         """
