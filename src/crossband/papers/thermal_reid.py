@@ -243,8 +243,9 @@ class _Measures:
         flight = with_rough_positions(open_flight(frames.root / "frames.parquet"), ground, _ROUGH, seed=5)
         folder = self.out / "chain"
         positions = localize(flight, ground, networks.labeler, networks.locator, folder)
-        reads_map = networks.detector.network.semantics > 0
-        labels = align(flight, ground, positions, networks.labeler, folder) if reads_map else None
+        labels = None
+        if networks.detector.reads_map:
+            labels = align(flight, ground, positions, networks.labeler, folder)
         found = detect(flight, networks.detector, folder, labels, _LEAST)
         from ..metrics.detection import score_detections
 

@@ -88,8 +88,7 @@ def detect(
         CrossbandError: a flight, map or network that is missing or wrong.
     """
     networks, labels = Networks(None if models is None else Path(models), device), None
-    reads_map = networks.detector.network.semantics > 0
-    if reads_map:
+    if networks.detector.reads_map:
         if map is None:
             raise CrossbandError(
                 "this detector reads the map's labeling; give the map and the networks that find the place",
@@ -103,7 +102,7 @@ def detect(
         Beside(log, clock, terrain, lens),
     )
     folder = make_folder(out)
-    if reads_map and map is not None:
+    if networks.detector.reads_map and map is not None:
         ground = read_map(map)
         positions = localize(frames, ground, networks.labeler, networks.locator, folder, radius)
         labels = align(frames, ground, positions, networks.labeler, folder)

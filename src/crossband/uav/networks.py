@@ -94,6 +94,11 @@ class Detector:
     units: tuple[str, ...] = ()
     finest: float | None = None
 
+    @property
+    def reads_map(self) -> bool:
+        """Whether it reads the map's labeling beside the image."""
+        return self.network.semantics > 0
+
     def image(self, pixels: np.ndarray, units: Units | str) -> torch.Tensor:
         """Return what it reads of a thermal image ``(H, W)``, before it is enlarged: ``(1, H, W)``.
 

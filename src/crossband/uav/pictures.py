@@ -153,12 +153,11 @@ def detect_pictures(
     """
     path = checkpoint_for("detection", checkpoint)
     detector = read_detector(path, device)
-    if detector.network.semantics:
+    if detector.reads_map:
         raise CrossbandError(
             f"{path} reads a map's labeling beside the image; give a flight, its map and the models instead",
             parameter="map",
         )
-    folder = make_folder(out)
     pictures = _open(Path(source), units)
     made_from = {
         "source": str(Path(source).resolve()),
@@ -168,6 +167,7 @@ def detect_pictures(
         "units": units,
         "dtype": quick_dtype(device_of(detector.network)),
     }
+    folder = make_folder(out)
     stage = StageFile(folder / "detections.jsonl", made_from)
     picture = (
         (lambda row: None) if pictures.video else (lambda row: folder / f"{_plain(pictures.names[row])}.jpg")

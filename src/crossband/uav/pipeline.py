@@ -162,7 +162,7 @@ def _by_objects(
         load_object_descriptor(networks.device),
         RankWeights.read(),
     )
-    if detector.network.semantics:
+    if detector.reads_map:
         raise CrossbandError(
             "this detector reads the map's labeling, which only the method equation1 makes", parameter="method"
         )
@@ -261,8 +261,9 @@ def _by_equation(
     calibration, (translator, _) = networks.calibration, networks.translator
     frames.need_temperatures()
     positions = localize(frames, ground, networks.labeler, networks.locator, folder, radius)
-    reads_map = networks.detector.network.semantics > 0
-    labels = align(frames, ground, positions, networks.labeler, folder) if reads_map else None
+    labels = None
+    if networks.detector.reads_map:
+        labels = align(frames, ground, positions, networks.labeler, folder)
     found = detect(frames, networks.detector, folder, labels)
     ambient = frames.ambient()
     thermal = translate_photograph(photograph, translator, ambient, _usual_side(found))

@@ -344,14 +344,13 @@ def detect(
     Raises:
         CrossbandError: a network with semantic channels and no labels.
     """
-    semantic = detector.network.semantics > 0
-    if semantic and labels is None:
+    if detector.reads_map and labels is None:
         raise CrossbandError(
             "this detector reads the map's labeling; give the map and the networks that find the place",
             parameter="map",
         )
     upstream = None
-    if semantic and labels:
+    if detector.reads_map and labels:
         upstream = (labels[0].parents[1] / "labels.jsonl").read_text(encoding="utf-8").partition("\n")[0]
     device = next(detector.network.parameters()).device
     stage = StageFile(
@@ -368,7 +367,7 @@ def detect(
 
     def work(row: int) -> dict[str, Any]:
         image = detector.image(*flight.pixels(row))
-        if semantic and labels is not None:
+        if detector.reads_map and labels is not None:
             image = torch.cat([image, semantic_planes(read_image(labels[row]).pixels)])
         zoom = enlargement(detector.zoom, detector.finest, flight.meters_a_pixel(row))
         boxes = detector.network.detect(zoomed(image, zoom)[None].to(device), least)[0].cpu().numpy()
