@@ -40,7 +40,7 @@ KINDS = {
         task="detection",
         does="persons, cars, bicycles, dogs, other vehicles in thermal images from the air",
         data="HIT-UAV's train part but for seven of its 56 sequences, which choose (1,825 images), and flights "
-        "over sixteen of crossband's own simulated cities: 384 frames of 640x512 and 960 of 320x256",
+        "over 24 of crossband's own simulated cities: 576 frames of 640x512 and 960 of 320x256",
         attribution="HIT-UAV: Suo et al., Scientific Data 2023, "
         "https://github.com/suojiashun/HIT-UAV-Infrared-Thermal-Dataset, CC BY 4.0; "
         "encoder: EfficientNet-Lite0, ImageNet, Apache-2.0",
@@ -53,8 +53,8 @@ KINDS = {
     "crossband-label": Kind(
         task="labeling",
         does="road, pavement, grass, building, tree, object in thermal images from the air",
-        data="960 frames of flights over sixteen of crossband's own simulated cities, 40 to 120 m, day and "
-        "night, four seasons",
+        data="1,440 frames of flights over 24 of crossband's own simulated cities, 40 to 120 m, day and night, "
+        "four seasons",
         attribution="Encoder: EfficientNet-Lite0, ImageNet, Apache-2.0",
         limits="Learned from simulated cities alone, and thermal images alone; real flights are not tested.",
         measure=model_figures.labeling,
@@ -63,7 +63,7 @@ KINDS = {
     "crossband-objects": Kind(
         task="objects",
         does="the same object in a color photograph and in a thermal frame, both from the air",
-        data="the objects of flights over sixteen of crossband's own simulated cities (960 frames), by day and "
+        data="the objects of flights over 24 of crossband's own simulated cities (1,632 frames), by day and "
         "night, and of photographs of the same ground at another hour",
         attribution="Encoder: EfficientNet-Lite0, ImageNet, Apache-2.0",
         limits="Learned from simulated cities alone. It sees what is around an object too: of one that has "
@@ -86,7 +86,8 @@ KINDS = {
     "crossband-segment": Kind(
         task="segmentation",
         does="MFNet's classes in street scenes, RGB and thermal or either alone",
-        data="1,800 frames of six of crossband's own simulated cities: by day and night, in rain and fog",
+        data="3,000 frames of fourteen of crossband's own simulated cities, eight of them full of people and "
+        "bicycles: by day and night, in rain and fog",
         attribution="Encoder: EfficientNet-Lite0, ImageNet, Apache-2.0",
         limits="Learned from simulated streets alone: on real pictures it is a start, no product.",
         measure=model_figures.segmentation,
