@@ -29,13 +29,17 @@ from crossband.export import onnx_session, write_onnx
 from crossband.io.boxes import read_boxes
 from crossband.metrics.detection import score_detections
 from crossband.models.packaged import packaged_path
+from crossband.reid.search import load_reid
 from crossband.segmentation.evaluation import confusion_of
 from crossband.segmentation.predict import load_segmenter
 from crossband.training import read_recipe
 from crossband.training.task import find_task
+from crossband.uav.evaluation import best_probes, object_crops, score_crops
 from crossband.uav.ground_classes import LABELS, label_table
 from crossband.uav.networks import load_translator, read_detector, read_labeler
+from crossband.uav.object_descriptor import read_object_network
 from crossband.uav.tasks.labeling import confusion, mean_iou
+from crossband.uav.tasks.objects import Describer
 
 from ._harness import ROOT, in_turn, machine, write_section
 from .model_figures import _detections
@@ -121,6 +125,22 @@ def detect(data: Path) -> Deployed:
     return Deployed("crossband-detect", detector.network, inputs[0], inputs, measure, "mAP at IoU 0.5")
 
 
+def objects(data: Path) -> Deployed:
+    path = _path("objects")
+    recipe: Any = read_recipe(read_metadata(path)["recipe"])
+    network, model = read_object_network(path)
+    tested = Scenes(part_frames(next(iter(recipe.data.test.values())), data), 1000)
+    chosen = Scenes(part_frames(recipe.data.val, data))
+    seen = best_probes(chosen)[:_CALIBRATED]
+    halves = (object_crops(chosen, seen, band, model.size, model.margin) for band in ("rgb", "tir"))
+    inputs = list(torch.cat(list(halves))[:, None])
+
+    def measure() -> float:
+        return score_crops(tested, Describer(network, model)).nauc
+
+    return Deployed("crossband-objects", network, inputs[0], inputs, measure, "nAUC")
+
+
 class _AtOneHour(nn.Module):
     """The translator at one temperature of the air."""
 
@@ -135,6 +155,24 @@ class _AtOneHour(nn.Module):
 def translate(_: Path) -> Deployed:
     network = _AtOneHour(load_translator(_path("translation"))[0])
     return Deployed("crossband-translate", network.eval(), torch.rand(1, 3, 256, 320), [])
+
+
+class _Features(nn.Module):
+    """The vectors of frames in all bands."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.network(images).features
+        return features
+
+
+def vehicles(_: Path) -> Deployed:
+    model = load_reid(_path("reidentification"))
+    images = torch.rand(1, 3, 3, *model.preprocess.size)
+    return Deployed("crossband-vehicles", _Features(model.network).eval(), images, [])
 
 
 def _path(task: str) -> Path:
@@ -193,7 +231,9 @@ def row(one: Deployed, folder: Path) -> str:
     sessions = {"ONNX": onnx_session(plain, 1)}
     if one.calibration:
         sessions["int8"] = onnx_session(quantized(plain, one.calibration, folder / f"{one.name}-int8.onnx"), 1)
-    images = one.images.contiguous(memory_format=torch.channels_last)
+    images = one.images
+    if images.ndim == 4:
+        images = images.contiguous(memory_format=torch.channels_last)
 
     def in_bfloat16() -> None:
         with torch.autocast("cpu", torch.bfloat16):
@@ -232,14 +272,18 @@ def main() -> None:
         "| network | input | eager | bfloat16 | ONNX | ONNX int8 | in float32 | in bfloat16 | in int8 |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    with tempfile.TemporaryDirectory() as folder:
         for make, data in (
             (segment, streets),
             (label, flights),
             (detect, flights),
+            (objects, flights),
             (translate, flights),
+            (vehicles, flights),
         ):
-            lines.append(row(make(data), Path(folder)))
+            one = make(data)
+            with torch.inference_mode():
+                lines.append(row(one, Path(folder)))
             print(lines[-1], flush=True)
     lines += ["", f"Inputs a second on one thread, by the processor's clock. {machine()}"]
     write_section(ROOT / "docs" / "models.md", "deployed", "\n".join(lines))

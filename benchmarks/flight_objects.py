@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.flight_objects DATA WORK --choose`` calibrates what ranks objects on the cities that
 choose, and writes it into the package; without ``--choose`` the unseen cities are measured, and docs/uav.md is
-written. WORK keeps the stages of each flight, so that another run takes what is there.
+written. Cities that DATA lacks are simulated into it, with thermal images of 320x256 and of 640x512. WORK keeps
+the stages of each flight, so that another run takes what is there.
 
 A photograph is a color frame by day with the box of an object in it: of another hour than the flight (``other
 hour``), or of a flight by day itself, whose frame is then left out of the search (``same flight``). The same is
@@ -22,6 +23,7 @@ import numpy as np
 from crossband.data.scenes import Scenes, sides_of
 from crossband.frames import Frames
 from crossband.metrics.detection import match_boxes
+from crossband.simulation import simulate
 from crossband.uav.evaluation import LAST_RANK, LEAST_SIDE
 from crossband.uav.flight import open_flight, poses_of, with_rough_positions
 from crossband.uav.networks import Networks
@@ -37,9 +39,39 @@ from crossband.uav.stages import detect
 from crossband.uav.translate import Photograph
 
 from ._harness import ROOT, machine, write_section
-from .model_figures import UNSEEN_CITIES
 
-CHOOSING = ("flight_621", "flight_622")
+
+@dataclass(frozen=True)
+class Rendered:
+    """A city's flights, as they are simulated.
+
+    Attributes:
+        seed: of the city.
+        frames: of all flights and photographs.
+        size: (height, width) in pixels.
+    """
+
+    seed: int
+    frames: int
+    size: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return f"flight{120 if self.size == SMALL else 640}_{self.seed}"
+
+    def below(self, data: Path) -> Path:
+        """The folder, made if it is not there."""
+        simulate("flight", self.frames, self.size, self.seed, data / self.name)
+        return data / self.name
+
+
+SMALL, LARGE = (256, 320), (512, 640)
+CHOOSING = [*(Rendered(seed, 120, SMALL) for seed in (621, 622)), *(Rendered(s, 36, LARGE) for s in (621, 622))]
+MEASURED = {
+    "320x256": [Rendered(seed, 120, SMALL) for seed in (631, 632, 633)],
+    "640x512": [Rendered(seed, 60, LARGE) for seed in (631, 632, 633)],
+}
 ROUGH = 60.0
 _DRAWS = 1000
 
@@ -100,10 +132,10 @@ class Seen:
 
 
 def open_city(
-    data: Path, city: str, work: Path, networks: Networks, descriptor: ObjectDescriptor
+    data: Path, rendered: Rendered, work: Path, networks: Networks, descriptor: ObjectDescriptor
 ) -> Iterator[Seen]:
     """Run the stages over each flight of a city."""
-    frames = Frames.read(data / city / "frames.parquet")
+    frames, city = Frames.read(rendered.below(data) / "frames.parquet"), rendered.name
     scenes, ground = Scenes(frames), read_map(data / city)
     height, width = scenes.pixels(0, "tir").shape[:2]
     table, poses = frames.table, poses_of(frames, ground, (height, width))
@@ -337,21 +369,30 @@ def main() -> None:
     parser.add_argument("--choose", action="store_true", help="calibrate, on the cities that choose")
     given = parser.parse_args()
     networks, descriptor = Networks(None), load_object_descriptor()
-    names = CHOOSING if given.choose else UNSEEN_CITIES
-    cities = [one for name in names for one in open_city(given.data, name, given.work, networks, descriptor)]
+
+    def opened(cities: list[Rendered]) -> list[Seen]:
+        return [one for city in cities for one in open_city(given.data, city, given.work, networks, descriptor)]
+
+    def tables(flights: list[Seen], weights: RankWeights) -> str:
+        return table(*(measure(flights, descriptor, weights, cut) for cut in (False, True)))
+
     if given.choose:
-        weights = choose(cities, descriptor, networks.detector.digest)
+        flights = opened(CHOOSING)
+        weights = choose(flights, descriptor, networks.detector.digest)
         weights.write()
         print(weights.share, weights.there)
-    else:
-        weights = RankWeights.read()
-    text = table(*(measure(cities, descriptor, weights, cut) for cut in (False, True)))
-    if given.choose:
-        print(text)
+        print(tables(flights, weights))
         return
-    objects = [len(one.objects.objects) for one in cities]
-    text += f"\n\n{len(cities)} flights of 10 frames over {len(names)} cities, {np.mean(objects):.0f} objects "
-    text += f"in each on average. {machine()}"
+    parts = []
+    for size, cities in MEASURED.items():
+        flights = opened(cities)
+        objects = np.mean([len(one.objects.objects) for one in flights])
+        parts += [
+            f"**Thermal images of {size}**, {len(flights)} flights of 10 frames over {len(cities)} cities, "
+            f"{objects:.0f} objects in each on average:",
+            tables(flights, RankWeights.read()),
+        ]
+    text = "\n\n".join([*parts, machine()])
     write_section(ROOT / "docs" / "uav.md", "objects", text)
     print(text)
 

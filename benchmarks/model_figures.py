@@ -166,9 +166,13 @@ def translation(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
             for row in track(range(len(scenes)), len(scenes), "translating", "frames")
         ]
     flights = scenes.frames.table["sequence"].astype(str).to_numpy()
+    for row, kelvin in zip(rows, _by_their_class(scenes, flights), strict=True):
+        row["kelvin_levels_objects"] = kelvin
     names = {
         "kelvin_objects": "objects, K",
         "kelvin_constant_objects": "objects, by the ambient temperature itself, K",
+        "kelvin_levels_objects": "objects, by the median of their class in the flight's thermal boxes, K",
+        "kelvin_means_objects": "objects, by the true mean temperature of each, K",
         "kelvin": "all pixels, K",
         "kelvin_constant": "all pixels, by the ambient temperature itself, K",
         "ssim": "SSIM",
@@ -194,6 +198,24 @@ def translation(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
         "![Color, translation and thermal image, one scale of temperatures a row](images/translate.jpg)",
     ]
     return {key: figures[key] for key in ("objects, K", "all pixels, K", "SSIM")}, "\n".join(lines)
+
+
+def _by_their_class(scenes: Scenes, flights: np.ndarray) -> list[float]:
+    """How wrong each frame's objects are if each had the median of its class over its flight, kelvin."""
+    shown = []
+    for row, boxes in enumerate(scenes.boxes):
+        instances, kelvin = scenes.pixels(row, "instances"), scenes.kelvin(row)[0].numpy()
+        shown.append([(int(box[4]), kelvin[instances == int(box[5])]) for box in boxes])
+    found = []
+    for row, mine in enumerate(shown):
+        flight = [one for other, each in enumerate(shown) if flights[other] == flights[row] for one in each]
+        levels = {
+            kind: np.median([np.median(pixels) for of, pixels in flight if of == kind and len(pixels)])
+            for kind in {kind for kind, pixels in mine if len(pixels)}
+        }
+        off = [np.abs(pixels - levels[kind]) for kind, pixels in mine if len(pixels)]
+        found.append(float(np.concatenate(off).mean()) if off else float("nan"))
+    return found
 
 
 def _translated_sheet(network: Translator, scenes: Scenes, path: Path) -> None:

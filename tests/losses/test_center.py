@@ -15,13 +15,13 @@ TARGETS = torch.tensor([[0, 1, 8.0, 12.0, 40.0, 28.0], [1, 0, 20.0, 20.0, 30.0, 
 def perfect(targets: torch.Tensor, classes: int = 2, cells: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
     """What a network would say that knows the objects."""
     heat = torch.full((2, classes, cells, cells), -12.0)
-    sides = torch.ones(2, 4, cells, cells)
+    sides = torch.ones(2, classes, 4, cells, cells)
     at = (torch.arange(cells) + 0.5) * STRIDE
     for image, kind, left, top, right, bottom in targets.tolist():
         row, column = int((top + bottom) / 2 / STRIDE), int((left + right) / 2 / STRIDE)
         heat[int(image), int(kind), row, column] = 12.0
         x, y = at[None].expand(cells, -1), at[:, None].expand(-1, cells)
-        sides[int(image)] = torch.stack([x - left, y - top, right - x, bottom - y])
+        sides[int(image), int(kind)] = torch.stack([x - left, y - top, right - x, bottom - y])
     return heat, sides
 
 
@@ -50,6 +50,24 @@ def test_a_perfect_answer_is_detected_where_the_objects_are(monkeypatch):
         expected = TARGETS[TARGETS[:, 0] == image][0]
         torch.testing.assert_close(boxes[0, :4], expected[2:6])
         assert (len(boxes), int(boxes[0, 5])) == (1, int(expected[1]))
+
+
+def test_a_bicycle_and_its_rider_have_one_center_and_a_box_each():
+    both = torch.tensor([[0, 0, 14.0, 10.0, 22.0, 26.0], [0, 1, 16.0, 14.0, 20.0, 22.0]])
+    network = CenterDetector(2, width=8)
+    heat, sides = perfect(both)
+    assert float(center_loss(network, (heat, sides), both)) < 1e-3
+    found = next(iter(network.candidates((heat, sides), 0.5)))
+    torch.testing.assert_close(found[0][found[2].argsort()], both[:, 2:])
+
+
+def test_weights_of_one_box_for_all_classes_begin_alike_for_each():
+    network, older = CenterDetector(3, width=8), CenterDetector(3, width=8).state_dict()
+    older["sides.1.weight"], older["sides.1.bias"] = torch.rand(4, 8, 1, 1), torch.rand(4)
+    network.load_state_dict(older)
+    _, sides = network.eval()(torch.rand(1, 1, 32, 32))
+    assert torch.equal(sides[:, 0], sides[:, 2])
+    assert not torch.equal(sides[:, :, 0], sides[:, :, 1])
 
 
 def test_a_batch_without_objects_has_a_finite_loss_with_gradients():

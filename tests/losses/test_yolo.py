@@ -29,6 +29,21 @@ def test_no_object_is_no_error():
     assert torch.isfinite(loss)
 
 
+def test_what_is_found_in_a_crowd_is_not_wrong_and_beside_it_is():
+    network = YoloSemantic(2, 0, PRIORS, width=2, repeats=(1,) * 5)
+    outputs = [torch.full((1, 1, 7, rows, columns), -9.0) for rows, columns in SIZES]
+    target, crowd = (
+        torch.tensor([[0, 0, 60.0, 60.0, 68.0, 68.0]]),
+        torch.tensor([[0, 0, 16.0, 32.0, 23.0, 39.0]]),
+    )
+    before = yolo_loss(network, outputs, target, crowds=crowd)
+    outputs[0][0, 0, 4, 4, 2] = 9.0  # the cell from (16, 32)
+    torch.testing.assert_close(yolo_loss(network, outputs, target, crowds=crowd), before)
+    assert yolo_loss(network, outputs, target) > before + 5
+    outputs[0][0, 0, 4, 4, 3] = 9.0
+    assert yolo_loss(network, outputs, target, crowds=crowd) > before + 5
+
+
 @pytest.mark.slow
 def test_one_picture_is_learned_by_heart():
     torch.manual_seed(0)

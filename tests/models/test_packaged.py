@@ -115,7 +115,7 @@ def test_create_model_makes_what_ships_and_its_digest_is_the_files(info):
     shapes = [tuple(one.shape) for one in (out if isinstance(out, tuple) else (out,))]
     assert shapes == {
         "crossband-segment": [(1, 9, 64, 96)],
-        "crossband-detect": [(1, 5, 16, 24), (1, 4, 16, 24)],
+        "crossband-detect": [(1, 5, 16, 24), (1, 5, 4, 16, 24)],
         "crossband-translate": [(1, 1, 64, 96), (1, 1, 64, 96)],
         "crossband-objects": [(1, 1008)],
         "crossband-vehicles": [(1, 3, 512)],

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,9 @@ from crossband.frames import COLUMNS, Frames
 from crossband.io import read_image
 from crossband.simulation import list_presets, simulate, worker
 from crossband.simulation import render as module
+from crossband.simulation.files import RECORDS
+
+from ..messages import assert_says
 
 TINY = (32, 48)
 
@@ -70,7 +74,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_workers(drive, tm
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_where_it_was(drive, tmp_path, monkeypatch):
     job = module._checked("driving", 7, TINY, 0, 1, False, True, None)
-    folder = module._prepared(tmp_path / "resumed", job)
+    folder, _ = module._prepared(tmp_path / "resumed", job)
     share = worker.render_share(job, folder, 0, 1)
     done = [next(share), next(share)]
     share.close()  # the process dies: two frames are whole
@@ -128,8 +132,30 @@ def test_another_simulations_folder_is_refused(drive):
         simulate("driving", 7, TINY, 1, drive.root)
 
 
+@pytest.mark.slow
+def test_what_an_older_version_rendered_is_kept_whole_and_refused_half(drive, tmp_path, one_city):
+    folder = shutil.copytree(drive.root, tmp_path / "older")
+    settings = json.loads((folder / "simulation.json").read_text())
+    del settings["world"]
+    (folder / "simulation.json").write_text(json.dumps(settings))
+    assert len(simulate("driving", 7, TINY, 0, folder, samples=1, eight_bit=True)) == 7
+    (folder / RECORDS / f"{drive.names[2]}.json").unlink()
+    assert_says(
+        lambda: simulate("driving", 7, TINY, 0, folder, samples=1, eight_bit=True),
+        "another version",
+        parameter="out",
+    )
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[1]", "null"])
+def test_a_folder_whose_settings_are_damaged_is_refused(tmp_path, damaged):
+    (tmp_path / "simulation.json").write_text(damaged)
+    assert_says(lambda: simulate("driving", 1, TINY, 0, tmp_path), "another simulation", parameter="out")
+
+
 def test_presets_are_listed_and_nothing_heavy_is_imported():
-    assert [p.name for p in list_presets()] == ["driving", "flight", "places", "retrieval", "uav", "vehicles"]
+    expected = ["driving", "flight", "places", "retrieval", "streets", "uav", "vehicles"]
+    assert [p.name for p in list_presets()] == expected
     code = "import sys, crossband.simulation; print('numpy' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"

@@ -7,7 +7,7 @@ import torch
 from crossband.bands import to_kelvin
 from crossband.data.scenes import KELVIN_A_UNIT
 from crossband.errors import CrossbandError
-from crossband.uav.attitude import Attitude, attitude_rows, estimate_attitude
+from crossband.uav.attitude import Attitude, attitude_rows, estimate_attitude, remaining_error
 from crossband.uav.flight import open_flight, with_rough_positions
 from crossband.uav.likelihood import Agreement, Likelihood, agreement
 from crossband.uav.networks import Labeler
@@ -207,6 +207,21 @@ def test_a_sequence_of_two_frames_is_believed():
     ground = SemanticMap(blocks(), 1.0, LATITUDE, LONGITUDE)
     assert attitude_rows(range(2)) == []
     assert estimate_attitude([], [], ground, 20.0) == Attitude(0.0, 1.0)
+
+
+@pytest.mark.parametrize("heading", [0.0, 70.0, 225.0])
+def test_what_is_left_wrong_moves_an_oblique_frame_along_its_view_and_one_straight_down_not_at_all(heading):
+    down = Pose(10, 20, 80, heading, -90, 300, 256, 320)
+    np.testing.assert_allclose(remaining_error(down), 0, atol=1e-9)
+    oblique = Pose(10, 20, 80, heading, -45, 300, 256, 320)
+    rng = np.random.default_rng(0)
+    shown = np.array(oblique.looks_at)
+    moved = []  # the same ground in the middle, from another height and with another heading
+    for turn, share in rng.normal(0, (np.degrees(0.02), 0.05), (2000, 2)):
+        other = oblique.turned(turn, 1 + share)
+        moved.append(shown - other.looks_at)
+    expected = np.cov(np.array(moved).T)
+    np.testing.assert_allclose(remaining_error(oblique), expected, atol=0.06 * np.trace(expected))
 
 
 @pytest.mark.parametrize("radius", [0.5, 1.0])

@@ -12,7 +12,7 @@ import torchvision
 
 from ..models.center_detector import STRIDE, CenterDetector
 
-__all__ = ["center_loss", "draw_centers"]
+__all__ = ["center_loss", "covered_cells", "draw_centers"]
 
 _NEAR = 0.3  # of a Gaussian: cells above it answer for the box
 _BOXES = 3.0  # weight of the boxes' loss
@@ -64,29 +64,45 @@ def center_loss(
     peak = wanted >= 1
     empty = (1 - wanted) ** 4 * probability**2 * miss
     if crowds is not None and len(crowds):
-        empty = empty * (1 - _covered(crowds, images, classes, (shape[0], shape[1])))
+        group = crowds[:, 0].long() * classes + crowds[:, 1].long()
+        covered = covered_cells(crowds[:, 2:6], group, images * classes, (shape[0], shape[1]), STRIDE)
+        empty = empty * (1 - covered.view_as(heat))
     focal = torch.where(peak, (1 - probability) ** 2 * chance, empty)
     total = -focal.sum() / max(len(targets), 1)
     if not len(targets):
         return total + sides.sum() * 0
-    nearest = _highest(drawn, image, images)
-    which, row, column = torch.nonzero((drawn > _NEAR) & (drawn >= nearest[image]), as_tuple=True)
-    guess = network.boxes(sides)[image[which], :, row, column]
+    nearest = _highest(drawn, image * classes + kind, images * classes)[image * classes + kind]
+    which, row, column = torch.nonzero((drawn > _NEAR) & (drawn >= nearest), as_tuple=True)
+    guess = network.boxes(sides)[image[which], kind[which], :, row, column]
     off = torchvision.ops.generalized_box_iou_loss(guess, targets[which, 2:6])
     weight = drawn[which, row, column]
     return total + _BOXES * (off * weight).sum() / weight.sum()
 
 
-def _covered(boxes: torch.Tensor, images: int, classes: int, shape: tuple[int, int]) -> torch.Tensor:
-    """1 in the cells of each class that a box of it touches, ``(images, classes, *shape)``; else 0."""
+def covered_cells(
+    boxes: torch.Tensor, group: torch.Tensor, groups: int, shape: tuple[int, int], stride: int
+) -> torch.Tensor:
+    """Return 1 in the cells that a box of each group touches, else 0, ``(groups, *shape)``.
+
+    Args:
+        boxes: ``(n, 4)``: left, top, right, bottom in pixels.
+        group: int64 ``(n,)``.
+        groups: how many there are.
+        shape: (rows, columns) of cells.
+        stride: pixels of a cell.
+
+    Example:
+        >>> covered_cells(torch.tensor([[3.0, 0, 9, 4]]), torch.tensor([0]), 1, (2, 4), 4)[0]
+        tensor([[1., 1., 1., 0.],
+                [0., 0., 0., 0.]])
+    """
     spans = []
     for axis, cells in ((1, shape[0]), (0, shape[1])):
-        low, high = boxes[:, 2 + axis, None] / STRIDE, boxes[:, 4 + axis, None] / STRIDE
+        low, high = boxes[:, axis, None] / stride, boxes[:, 2 + axis, None] / stride
         cell = torch.arange(cells, device=boxes.device)[None]
         spans.append((cell + 1 > low) & (cell < high))
     touched = (spans[0][:, :, None] & spans[1][:, None, :]).to(boxes.dtype)
-    group = boxes[:, 0].long() * classes + boxes[:, 1].long()
-    return _highest(touched, group, images * classes).view(images, classes, *shape)
+    return _highest(touched, group, groups)
 
 
 def _highest(maps: torch.Tensor, group: torch.Tensor, groups: int) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 import torchvision
 
 from ..models.yolo_semantic import STRIDES, YoloSemantic
+from .center import covered_cells
 
 __all__ = ["assign_boxes", "yolo_loss"]
 
@@ -57,7 +58,11 @@ def assign_boxes(
 
 
 def yolo_loss(
-    network: YoloSemantic, outputs: list[torch.Tensor], targets: torch.Tensor, fits: float = 0.0
+    network: YoloSemantic,
+    outputs: list[torch.Tensor],
+    targets: torch.Tensor,
+    fits: float = 0.0,
+    crowds: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Compute the loss of objectness, boxes (twice) and classes for each responsible box, a scalar.
 
@@ -66,11 +71,12 @@ def yolo_loss(
         outputs: of its forward pass.
         targets: ``(n, 6)``: image, class, left, top, right, bottom in pixels.
         fits: see :func:`assign_boxes`.
+        crowds: as ``targets``, where an object that is found is not wrong.
     """
     sizes = [(output.shape[-2], output.shape[-1]) for output in outputs]
     assigned = assign_boxes(targets, network.priors, sizes, fits)
     objectness = located = named = outputs[0].new_zeros(())
-    for output, boxes, part in zip(outputs, network.boxes(outputs), assigned, strict=True):
+    for output, boxes, part, stride in zip(outputs, network.boxes(outputs), assigned, STRIDES, strict=True):
         image, prior, row, column, which = part.unbind(1)
         wanted = torch.zeros_like(output[:, :, 4])
         if len(part):
@@ -83,6 +89,12 @@ def yolo_loss(
             kinds = F.one_hot(targets[which, 1].long(), network.classes).to(output.dtype)
             scores = output[image, prior, 5:, row, column]
             named = named + F.binary_cross_entropy_with_logits(scores, kinds, reduction="sum")
-        objectness = objectness + F.binary_cross_entropy_with_logits(output[:, :, 4], wanted, reduction="sum")
+        unsure = torch.zeros_like(wanted)
+        if crowds is not None and len(crowds):
+            shape = (output.shape[-2], output.shape[-1])
+            unsure += covered_cells(crowds[:, 2:6], crowds[:, 0].long(), len(output), shape, stride)[:, None]
+        objectness = objectness + F.binary_cross_entropy_with_logits(
+            output[:, :, 4], wanted, torch.where(wanted > 0, 1, 1 - unsure), reduction="sum"
+        )
     # sums over the objects that there are: a mean over all cells would hardly see them
     return (objectness + 2 * located + named) / max(sum(len(part) for part in assigned), 1)

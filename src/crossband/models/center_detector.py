@@ -1,14 +1,15 @@
-"""Objects as the peaks of a heat map a class, with the distances of their box's sides: small objects first.
+"""Objects as the peaks of a heat map per class, with the distances of their box's sides: small objects first.
 
 Zhou et al., "Objects as Points", 2019, for the heat maps; Tian et al., "FCOS", ICCV 2019, for the distances; a
 top-down path (Lin et al., "Feature Pyramid Networks", CVPR 2017) brings the deep maps to stride 4, where a
 person seen from 100 m is still three cells high. The encoder is one of ImageNet, made ready by
-:mod:`crossband.nn.tuning`.
+:mod:`crossband.nn.tuning`. Each class has distances of its own: a bicycle and its rider share a center.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,7 @@ class CenterDetector(BoxDetector):
         >>> network = CenterDetector(4, width=8).eval()
         >>> heat, sides = network(torch.zeros(1, 1, 64, 90))
         >>> heat.shape, sides.shape
-        (torch.Size([1, 4, 16, 24]), torch.Size([1, 4, 16, 24]))
+        (torch.Size([1, 4, 16, 24]), torch.Size([1, 4, 4, 16, 24]))
     """
 
     semantics = 0
@@ -61,14 +62,15 @@ class CenterDetector(BoxDetector):
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in self.encoder.channels)
         self.mix = nn.ModuleList(_convolution(width) for _ in self.encoder.channels)
         self.heat = nn.Sequential(_convolution(width), nn.Conv2d(width, classes, 1))
-        self.sides = nn.Sequential(_convolution(width), nn.Conv2d(width, 4, 1))
+        self.sides = nn.Sequential(_convolution(width), nn.Conv2d(width, 4 * classes, 1))
         nn.init.constant_(self.heat[-1].bias, -4.6)  # type: ignore[arg-type]  # hardly anything is an object
         nn.init.constant_(self.sides[-1].bias, 0.7)  # type: ignore[arg-type]  # about 16 pixels a side
+        self.register_load_state_dict_pre_hook(_one_box_for_all_classes)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return logits of the classes ``(N, classes, h, w)``, and distances ``(N, 4, h, w)``, pixels.
+        """Return logits ``(N, classes, h, w)``, and distances ``(N, classes, 4, h, w)`` in pixels.
 
-        Distances from a cell's center to left, top, right and bottom.
+        Distances from a cell's center to the left, top, right and bottom of the box of each class.
 
         Args:
             images: ``(N, 1, H, W)``; sides that are no multiple of 32 are filled with zeros at the right and
@@ -83,14 +85,15 @@ class CenterDetector(BoxDetector):
         for k in range(len(maps) - 2, -1, -1):
             x = F.interpolate(x, size=maps[k].shape[-2:], mode="nearest")
             x = self.mix[k](x + self.lateral[k](maps[k]))
-        return self.heat(x).float(), self.sides(x).float().clamp(max=_LONGEST).exp() * STRIDE
+        sides = self.sides(x).float().clamp(max=_LONGEST).exp() * STRIDE
+        return self.heat(x).float(), sides.unflatten(1, (self.classes, 4))
 
     def boxes(self, sides: torch.Tensor) -> torch.Tensor:
-        """Return left, top, right and bottom of each cell in pixels, ``(N, 4, h, w)``."""
+        """Return left, top, right and bottom of each class and cell in pixels, ``(N, classes, 4, h, w)``."""
         rows = (torch.arange(sides.shape[-2], device=sides.device)[:, None] + 0.5) * STRIDE
         columns = (torch.arange(sides.shape[-1], device=sides.device)[None] + 0.5) * STRIDE
-        left, top, right, bottom = sides.unbind(1)
-        return torch.stack([columns - left, rows - top, columns + right, rows + bottom], 1)
+        left, top, right, bottom = sides.unbind(2)
+        return torch.stack([columns - left, rows - top, columns + right, rows + bottom], 2)
 
     def candidates(self, outputs: tuple[torch.Tensor, torch.Tensor], least: float) -> Iterator[Candidates]:
         """Give the peaks of each image's heat maps; see :class:`.BoxDetector`."""
@@ -99,7 +102,15 @@ class CenterDetector(BoxDetector):
         peaks = scores * (F.max_pool2d(scores, 3, 1, 1) == scores)
         for each, boxes in zip(peaks, self.boxes(sides), strict=True):
             kind, row, column = torch.nonzero(each > least, as_tuple=True)
-            yield boxes[:, row, column].T, each[kind, row, column], kind
+            yield boxes[kind, :, row, column], each[kind, row, column], kind
+
+
+def _one_box_for_all_classes(network: CenterDetector, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Take weights from before each class had distances of its own: all begin with the same."""
+    for name in ("weight", "bias"):
+        key = f"{prefix}sides.1.{name}"
+        if key in state and len(state[key]) == 4 and network.classes > 1:
+            state[key] = state[key].repeat(network.classes, *[1] * (state[key].ndim - 1))
 
 
 def _convolution(width: int) -> nn.Module:

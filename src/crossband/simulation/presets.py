@@ -16,7 +16,7 @@ from .raycast import Scene
 from .sky import Conditions
 from .studio import Shot
 from .sun import sun_direction
-from .traffic import FLEET, StreetLife, fleet_vehicle
+from .traffic import FLEET, USUAL, StreetLife, fleet_vehicle
 from .vehicle_bodies import BODIES
 
 __all__ = ["PRESETS", "Preset", "list_presets", "plan", "register_preset"]
@@ -85,9 +85,25 @@ def _conditions(
     return Conditions(hour, weather, day_of_year, LATITUDE)
 
 
+_BUSY = StreetLife(walkers=520, dogs=0.4, cyclists=260, crossing=60)
+"""Of a center at noon: persons, dogs and bicycles are met in every view."""
+
+
 @register_preset("driving", "street scenes with the pixel labels of MFNet, day and night")
 def _driving(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
     """Short sequences anywhere in the city; every second one by night, the splits 2:1:1 as in MFNet."""
+    return _drives(city, frames, size, rng, USUAL)
+
+
+@register_preset("streets", "as driving, with the people and bicycles of a city's center")
+def _streets(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
+    """The same sequences in busier streets: persons are met twice as often, bicycles seven times."""
+    return _drives(city, frames, size, rng, _BUSY)
+
+
+def _drives(
+    city: City, frames: int, size: tuple[int, int], rng: np.random.Generator, people: StreetLife
+) -> list[Shot]:
     shots: list[Shot] = []
     length = 5
     for sequence in range(-(-frames // length)):
@@ -112,6 +128,7 @@ def _driving(city: City, frames: int, size: tuple[int, int], rng: np.random.Gene
                     split=split,
                     sequence=f"drive{sequence:03d}",
                     camera_name="car",
+                    people=people,
                 )
             )
     return shots
@@ -418,7 +435,6 @@ _SEASONS = (  # weather by turns, and the days of the year it may fall on
     (("clear", (80, 150)), ("heat", (165, 240)), ("cloudy", (245, 320)), ("frost", (330, 415)))
 )
 _FLIGHT, _PROBES = 10, 2  # frames of a flight, and of the photographs taken of its ground
-_BUSY = StreetLife(walkers=520, dogs=0.4, cyclists=260, crossing=60)  # all four classes are met from the air
 
 
 @register_preset("flight", "flights at 40 to 120 m in four seasons, and photographs of their ground by day")

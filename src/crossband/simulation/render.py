@@ -30,6 +30,8 @@ from .worker import RUN, Job, Renderer, render_shots
 __all__ = ["simulate"]
 
 _SETTINGS = "simulation.json"
+_WORLD = 2
+"""Raised whenever the same arguments give other pictures: what an older version began is not gone on with."""
 _LARGEST, _SMALLEST = 4096, 16
 _WIDEST = 2.0  # meters between two cameras of a rig
 
@@ -58,7 +60,7 @@ def simulate(
     was stopped goes on where it was. The same arguments give the same bytes, whatever the number of workers.
 
     Args:
-        preset: retrieval, places, vehicles, driving, uav or flight.
+        preset: retrieval, places, vehicles, driving, streets, uav or flight.
         frames: how many.
         size: (height, width) in pixels, 16 to 4096 each.
         seed: of the city and of everything in it; another seed is another city.
@@ -83,12 +85,18 @@ def simulate(
     if layout is not None:
         check_layout(layout)
     job = _checked(preset, frames, size, seed, samples, misaligned, eight_bit, baseline)
-    folder = _prepared(Path(out), job)
+    folder, world = _prepared(Path(out), job)
     count = max(1, min(workers or os.cpu_count() or 1, -(-frames // 5)))
     try:
         city = build_city(seed)
         shots = plan(preset, city, frames, (job.height, job.width), seed)
         left = sum(not is_complete(folder, shot.frame) for shot in shots)
+        if left and world != _WORLD:
+            raise CrossbandError(
+                f"{folder} was begun by another version of crossband, whose cities look different; "
+                "choose another folder or remove it",
+                parameter="out",
+            )
         if left:
             _render(job, folder, min(count, left), left, city, shots, engine)
         shutil.rmtree(folder / ".partial", ignore_errors=True)
@@ -136,24 +144,28 @@ def _checked(
     return Job(preset, frames, height, width, seed, samples, misaligned, eight_bit, baseline)
 
 
-def _prepared(out: Path, job: Job) -> Path:
-    """The folder, with its settings; another simulation's folder is refused, not mixed."""
-    settings = out / _SETTINGS
+def _prepared(out: Path, job: Job) -> tuple[Path, int]:
+    """The folder with its settings, and the world it shows; another simulation's folder is refused."""
+    settings, mine, world = out / _SETTINGS, json.loads(job.text()), _WORLD
     try:
         out.mkdir(parents=True, exist_ok=True)
         if settings.is_file():
-            if settings.read_text(encoding="utf-8").strip() != job.text():
-                raise CrossbandError(
-                    f"{out} holds another simulation; choose another folder or remove it", parameter="out"
-                )
+            there = json.loads(settings.read_text(encoding="utf-8"))
+            world = there.pop("world", 1)
+            if there != mine:
+                raise ValueError
         else:
-            write_file(settings, job.text() + "\n")
+            write_file(settings, json.dumps({**mine, "world": world}) + "\n")
+    except (ValueError, AttributeError, TypeError):
+        raise CrossbandError(
+            f"{out} holds another simulation; choose another folder or remove it", parameter="out"
+        ) from None
     except OSError as error:
         raise CrossbandError(
             f"cannot write {out} ({error.strerror}); choose another folder", parameter="out"
         ) from None
     shutil.rmtree(out / ".partial", ignore_errors=True)
-    return out
+    return out, world
 
 
 def _render(job: Job, out: Path, count: int, left: int, city: City, shots: list[Shot], engine: Engine) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .attitude import remaining_error
 from .flight import Flight
 from .ground_objects import GroundObject, join_objects
 from .object_descriptor import MARGIN, ObjectDescriptor, thermal_crops
@@ -129,7 +130,7 @@ def join(
     ]
     objects: list[GroundObject] = []
     for rows in flight.sequences():
-        errors = [_error(positions[row]) for row in rows]
+        errors = [_error(positions[row], poses[row]) for row in rows]
         for one in join_objects([found[row] for row in rows], [poses[row] for row in rows], errors):
             objects.append(one.renumbered(rows))
     return FlightObjects(poses, found, objects)
@@ -148,8 +149,9 @@ def object_length(box: np.ndarray, pose: Pose) -> float:
     return float(max(box[2] - box[0], box[3] - box[1])) / pose.focal * depth
 
 
-def _error(position: Position) -> np.ndarray:
+def _error(position: Position, pose: Pose) -> np.ndarray:
+    """Of the ground that a frame shows: a wrong height moves what is seen back by as much."""
     if position.covariance is None:
         return np.eye(2) * _GIVEN**2
     east, between, north = position.covariance
-    return np.array([[east, between], [between, north]])
+    return np.array([[east, between], [between, north]]) - remaining_error(pose)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .attitude import attitude_rows, estimate_attitude
+from .attitude import attitude_rows, estimate_attitude, remaining_error
 from .likelihood import Agreement, agreement
 from .projection import Pose
 from .semantic_map import SemanticMap
@@ -79,11 +79,10 @@ def measure_positions(
         for name, found in (("single", alone), ("sequence", together)):
             errors[name].append(np.hypot(*(np.array([(f.x, f.y) for f in found]) - truth).T))
         errors["rough"].append(np.hypot(*(given - truth).T))
-        for estimate, at in zip(together, truth, strict=True):
+        for estimate, pose, at in zip(together, better, truth, strict=True):
             off = np.array([estimate.x, estimate.y]) - at
-            inside.append(
-                bool(off @ np.linalg.solve(estimate.covariance, off) <= 4.605)
-            )  # chi-squared, 2, 90 %
+            covariance = estimate.covariance + remaining_error(pose)
+            inside.append(bool(off @ np.linalg.solve(covariance, off) <= 4.605))  # chi-squared, 2, 90 %
     return {
         **{name: _figures(values, seed) for name, values in errors.items()},
         "inside": 100 * float(np.mean(inside)),

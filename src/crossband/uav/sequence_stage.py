@@ -11,7 +11,7 @@ Labeling takes the time; it is kept frame by frame, and a stage that is started 
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from ..errors import CrossbandError
 from ..files import make_folder
 from ..io import read_image
 from ..progress import note, track
-from .attitude import Attitude, attitude_rows, estimate_attitude
+from .attitude import Attitude, attitude_rows, estimate_attitude, remaining_error
 from .flight import Flight
 from .ground_classes import UNKNOWN
 from .likelihood import agreement
@@ -122,7 +122,7 @@ def locate_flight(
             "dtype": quick_dtype(device_of(labeler.network)),
             "radius": radius,
             "together": True,
-            "attitude": 2,  # how headings and altitudes are corrected; another number, another result
+            "attitude": 3,  # how headings and altitudes are corrected; another number, another result
         },
     )
     if any(name not in stage.records for name in flight.names):
@@ -187,16 +187,20 @@ def _estimates(
     agreed: list[tuple[float, float]] = []
     for rows in flight.sequences():
         attitude = _attitude(flight, ground, labels, radius, rows)
-        seen, motions, before = [], [], None
+        seen, motions, poses, before = [], [], [], None
         for row in track(rows, len(rows), "comparing with the map", "frames"):
             pixels, _ = flight.pixels(row)
             pose = attitude.correct(flight.pose(row, ground, (pixels.shape[0], pixels.shape[1])))
+            poses.append(pose)
             seen.append(agreement(read_image(labels[row]).pixels, pose, ground, radius))
             if before is not None:
                 known = Motion(pose.x - before[1].x, pose.y - before[1].y, _DRIFT)
                 motions.append(ground_motion(*before, pixels, pose, known))
             before = (pixels, pose)
-        found |= {row: (one, attitude) for row, one in zip(rows, locate_sequence(seen, motions), strict=True)}
+        together = locate_sequence(seen, motions)
+        for row, pose, one in zip(rows, poses, together, strict=True):
+            wider = replace(one, covariance=one.covariance + remaining_error(pose))
+            found[row] = wider, attitude
         agreed += [(float(one.values.max()), one.share) for one in seen]
     if len(agreed) >= 5 and (np.nanmean(agreed, axis=0) < (_AGREES, _ALIKE)).all():
         note(

@@ -141,6 +141,16 @@ class Matcher:
 
         return score_ranks(*rank_in_flights(self.scenes, self.probes, distances))
 
+    def chance(self) -> float:
+        """Compute the nAUC of a random order, percent, by the mean numbers of boxes and of right ones."""
+        sequences, boxes = self.scenes.frames.table["sequence"].to_numpy(), self.scenes.boxes
+        sizes, right = [], []
+        for row, number in self.probes:
+            others = [i for i in np.flatnonzero(sequences == sequences[row]) if i != row]
+            sizes.append(sum(len(boxes[i]) for i in others))
+            right.append(sum(int((boxes[i][:, 5] == boxes[row][number][5]).sum()) for i in others))
+        return chance_nauc(float(np.mean(sizes)), float(np.mean(right)))
+
 
 def cut_out(scenes: Scenes, where: tuple[int, int]) -> Photograph:
     """Cut out the photograph of an object: its box with a margin of a quarter, in color."""
@@ -172,10 +182,9 @@ def measure_matching(val: Matcher, test: Matcher) -> dict[str, Any]:
         areas[probe] = curve.areas
         found[probe] = {"beta": beta, "val_nauc": max(scores), **curve.to_dict()}
     parts = {name: test.curve("translated", beta).nauc for name, beta in (("histogram", 1.0), ("regions", 0.0))}
-    shuffled = test.curve("translated", 0.0)
     gain = areas["translated"] - areas["gray"]
     found["translated_less_gray"] = {"nauc": float(gain.mean()), "ci95": list(bootstrap_interval(gain / 100))}
-    return {**found, "parts": parts, "chance": chance_nauc(shuffled.n_gallery, _mean_right(test))}
+    return {**found, "parts": parts, "chance": test.chance()}
 
 
 def descriptor_curve(matcher: Matcher, probe: str, name: str = "efficientnet_lite0@blocks.2:avg4") -> ReidCurve:
@@ -212,16 +221,6 @@ def descriptor_curve(matcher: Matcher, probe: str, name: str = "efficientnet_lit
         return 1 - vectors(asked) @ seen.T
 
     return score_ranks(*rank_in_flights(scenes, matcher.probes, distances))
-
-
-def _mean_right(matcher: Matcher) -> float:
-    """How many boxes of other frames are right, on average."""
-    table, boxes = matcher.scenes.frames.table["sequence"].to_numpy(), matcher.scenes.boxes
-    counts = []
-    for row, number in matcher.probes:
-        others = [i for i in np.flatnonzero(table == table[row]) if i != row]
-        counts.append(sum(int((boxes[i][:, 5] == boxes[row][number][5]).sum()) for i in others))
-    return float(np.mean(counts))
 
 
 def chance_nauc(n: float, right: float) -> float:

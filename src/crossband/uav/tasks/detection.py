@@ -208,9 +208,10 @@ class DetectionTask(SceneTask):
         """See :mod:`crossband.losses.center` and :mod:`crossband.losses.yolo`."""
         targets = _with_images(batch["boxes"])
         outputs = self.network(batch["image"])
+        crowds = _with_images(batch["crowds"])
         if isinstance(self.network, CenterDetector):
-            return center_loss(self.network, outputs, targets, _with_images(batch["crowds"]))
-        return yolo_loss(self.network, outputs, targets, self.recipe.loss.fits)
+            return center_loss(self.network, outputs, targets, crowds)
+        return yolo_loss(self.network, outputs, targets, self.recipe.loss.fits, crowds)
 
     def detections(self, scenes: Scenes) -> list[np.ndarray]:
         """Detect objects, ``(n, 6)`` per frame: left, top, right, bottom in pixels, score, class."""

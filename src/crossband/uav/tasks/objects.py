@@ -36,7 +36,9 @@ from ...losses.center import center_loss
 from ...metrics.detection import score_detections
 from ...models import create_encoder
 from ...models.center_detector import CenterDetector
+from ...models.pair_descriptor import trim
 from ...nn.encoder import Encoder
+from ...nn.layers import grid_means
 from ...progress import track
 from ...training.scene_task import SceneRecipe, SceneTask
 from ...training.task import register_task
@@ -183,8 +185,10 @@ class ObjectNetwork(nn.Module):
         detector: CenterDetector | None = None,
     ) -> None:
         super().__init__()
+        encoder, _ = trim(encoder.eval(), layer, (size, size))
         self.encoder, self.layer, self.grid = encoder.requires_grad_(True), layer, grid
         self.own_statistics = own_statistics
+        self.register_load_state_dict_pre_hook(_without_what_is_never_read)
         with torch.inference_mode():
             self.dim = int(encoder.eval()(torch.zeros(1, 3, size, size), layer).shape[1]) * grid * grid
         self.neck: nn.Module = nn.BatchNorm1d(self.dim) if neck else nn.Identity()
@@ -210,7 +214,7 @@ class ObjectNetwork(nn.Module):
             mean = crops.mean((1, 2, 3), keepdim=True)
             std = crops.std((1, 2, 3), keepdim=True).clamp(min=_LEAST_CONTRAST)
         maps = self.encoder((crops - mean) / std, self.layer)
-        pooled = F.adaptive_avg_pool2d(maps, self.grid).flatten(1)
+        pooled = grid_means(maps, self.grid, self.grid).flatten(1)
         found = [(pooled, self.neck(pooled))]
         if self.parts is not None:
             weighted = self.parts(maps, crops, parts)
@@ -223,6 +227,14 @@ class ObjectNetwork(nn.Module):
         if len(after) > 1:
             after = [torch.cat([F.normalize(vector) for vector in after], 1)]
         return F.normalize(after[0])
+
+
+def _without_what_is_never_read(network: ObjectNetwork, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Take weights from before encoders were cut behind their layer."""
+    mine = network.state_dict()
+    for name in [name for name in state if name.startswith(f"{prefix}encoder.")]:
+        if name.removeprefix(prefix) not in mine:
+            del state[name]
 
 
 def build_object_network(model: ObjectModel, pretrained: bool = True) -> ObjectNetwork:

@@ -158,7 +158,8 @@ class TranslationTask(SceneTask):
         """Compute errors in kelvin over all pixels and over objects with boxes, and SSIM.
 
         ``kelvin_segmentation`` is of the first stage against the objects' means; ``kelvin_constant`` is the
-        error of the ambient temperature itself, for comparison; ``minus_kelvin`` is the objects' error with
+        error of the ambient temperature itself, and ``kelvin_means_objects`` that of each object's true mean
+        temperature, for comparison; ``minus_kelvin`` is the objects' error with
         its sign changed, so that more is better.
         """
         found: list[dict[str, float]] = []
@@ -189,6 +190,7 @@ def score_frame(network: Translator, scenes: Scenes, row: int) -> dict[str, floa
         "kelvin_segmentation": float(F.l1_loss(segments, truth)),
         "kelvin_constant": float((kelvin - ambient).abs().mean()),
         "kelvin_constant_objects": float((kelvin - ambient)[moving].abs().mean()),
+        "kelvin_means_objects": float((kelvin - truth)[moving].abs().mean()),
         # in double precision: of values about 290 that differ by tenths, float32 leaves no variance
         "ssim": float(ssim(thermal[None].double(), kelvin[None].double(), data_range=span)),  # type: ignore[arg-type]
     }
