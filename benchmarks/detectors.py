@@ -138,7 +138,7 @@ class Contest(DetectionTask):
     contender: Any = None
 
     def detections(self, scenes: Scenes) -> list[np.ndarray]:
-        """Detect objects in each frame, in float32."""
+        """Detect objects in each frame; RetinaNet may keep 300, ours 100."""
         self.contender.eval()
         with torch.inference_mode():
             rows = track(range(len(scenes)), len(scenes), "detecting", "frames")

@@ -86,7 +86,7 @@ def main() -> None:
         low, high = bootstrap_interval(found / 100)
         lines.append(f"| {name} | {beta:g} | {found.mean():.1f} ({low:.1f} to {high:.1f}) |")
         print(lines[-1], flush=True)
-    chance = np.mean([city.chance() for city in unseen for _ in city.probes])
+    chance = np.average([city.chance() for city in unseen], weights=[len(city.probes) for city in unseen])
     lines += [
         f"| a random order | | {chance:.1f} |",
         "",

@@ -82,7 +82,8 @@ class Seen:
 
     Attributes:
         name: city and flight.
-        scenes: of the city.
+        seed: of the city.
+        scenes: of its frames.
         rows: of the flight's frames in the city's.
         objects: that were found.
         described: of each frame's boxes with what is around them.
@@ -93,6 +94,7 @@ class Seen:
     """
 
     name: str
+    seed: int
     scenes: Scenes
     rows: list[int]
     objects: FlightObjects
@@ -154,7 +156,9 @@ def open_city(
             true = scenes.boxes[row]
             which = match_boxes(true, boxes) if len(boxes) else []
             instances.append(np.array([int(true[i][5]) if i >= 0 else -1 for i in which], int))
-        one = Seen(f"{city} {part}", scenes, rows, objects, described, bare, instances, poses, [])
+        one = Seen(
+            f"{city} {part}", rendered.seed, scenes, rows, objects, described, bare, instances, poses, []
+        )
         yield replace(one, probes=_probes(one, part))
 
 
@@ -206,6 +210,12 @@ def photographs(seen: Seen, descriptor: ObjectDescriptor, cut: bool) -> list[Ask
     return found
 
 
+def of_another_city(flights: list[Seen], place: int) -> Seen:
+    """A flight over another city: what is not in a flight is not to stand on ground that it shows."""
+    others = [one for one in flights if one.seed != flights[place].seed]
+    return others[place % len(others)]
+
+
 def evidence(seen: Seen, asked: Asked, own: bool) -> tuple[FlightObjects, Evidence]:
     """What is known of the objects of a flight beside a photograph, its ``own`` or another's."""
     objects = seen.without(asked.row) if own else seen.objects
@@ -217,7 +227,7 @@ def choose(cities: list[Seen], descriptor: ObjectDescriptor, detector: str) -> R
     """Calibrate on flights that choose, by photographs of both kinds."""
     present, absent = [], []
     for place, seen in enumerate(cities):
-        elsewhere = cities[(place + 5) % len(cities)]
+        elsewhere = of_another_city(cities, place)
         for asked in [*photographs(seen, descriptor, False), *photographs(seen, descriptor, True)]:
             objects, said = evidence(seen, asked, True)
             right = np.flatnonzero(seen.which(objects) == seen.instance(asked.row, asked.number))
@@ -259,7 +269,7 @@ def measure(cities: list[Seen], descriptor: ObjectDescriptor, weights: RankWeigh
     """Search every photograph in its own flight, and in another one."""
     found = []
     for place, seen in enumerate(cities):
-        elsewhere = cities[(place + 5) % len(cities)]
+        elsewhere = of_another_city(cities, place)
         asked = photographs(seen, descriptor, cut)
         for (kind, _, _), one in zip(seen.probes, asked, strict=True):
             objects, said = evidence(seen, one, True)
@@ -381,7 +391,6 @@ def main() -> None:
         weights = choose(flights, descriptor, networks.detector.digest)
         weights.write()
         print(weights.share, weights.there)
-        print(tables(flights, weights))
         return
     parts = []
     for size, cities in MEASURED.items():

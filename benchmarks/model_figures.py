@@ -171,7 +171,7 @@ def translation(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
     names = {
         "kelvin_objects": "objects, K",
         "kelvin_constant_objects": "objects, by the ambient temperature itself, K",
-        "kelvin_levels_objects": "objects, by the median of their class in the flight's thermal boxes, K",
+        "kelvin_levels_objects": "objects, by the median of their class over its flight, K",
         "kelvin_means_objects": "objects, by the true mean temperature of each, K",
         "kelvin": "all pixels, K",
         "kelvin_constant": "all pixels, by the ambient temperature itself, K",

@@ -8,6 +8,7 @@ from crossband.bands import Band
 from crossband.checkpoints import write_checkpoint
 from crossband.errors import CrossbandError
 from crossband.models.band_fusion import build_band_fusion
+from crossband.models.center_detector import CenterDetector
 from crossband.training.start import begin_with
 
 
@@ -23,6 +24,14 @@ def test_what_fits_is_taken_and_what_does_not_is_said(tmp_path, capsys):
     assert torch.equal(after[0].weight, before[0].weight)
     assert torch.equal(after[2].weight, own)
     assert "2 of 4 tensors" in capsys.readouterr().err
+
+
+def test_a_detector_begins_with_weights_of_one_box_for_all_classes(tmp_path):
+    after, before = CenterDetector(3, width=8), CenterDetector(3, width=8)
+    before.sides[1] = nn.Conv2d(8, 4, 1)
+    write_checkpoint(tmp_path / "a.safetensors", before, {"recipe": {"task": "x"}})
+    begin_with(after, str(tmp_path / "a.safetensors"))
+    assert torch.equal(after.sides[1].weight, before.sides[1].weight.repeat(3, 1, 1, 1))
 
 
 def test_a_packaged_network_is_known_by_its_name():

@@ -49,6 +49,19 @@ def test_probabilities_sum_to_that_of_being_there():
     assert object_probabilities(evidence([]), weights) == (pytest.approx([]), 0.0)
 
 
+def test_an_encoder_is_cut_behind_its_layer_and_whole_weights_load_as_before():
+    encoder = create_encoder("efficientnet_lite0", pretrained=False)
+    whole = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
+    network = ObjectNetwork(create_encoder("efficientnet_lite0", pretrained=False), "blocks.2", False, 32)
+    assert (
+        sum(value.numel() for value in network.state_dict().values())
+        < sum(v.numel() for v in whole.values()) / 5
+    )
+    network.load_state_dict({**network.state_dict(), **whole})
+    for name, value in network.encoder.state_dict().items():
+        assert torch.equal(value, whole[f"encoder.{name}"]), name
+
+
 def test_weights_learn_what_tells_the_right_object():
     rng = np.random.default_rng(0)
 

@@ -7,6 +7,7 @@ import torch
 from crossband.bands import to_kelvin
 from crossband.data.scenes import KELVIN_A_UNIT
 from crossband.errors import CrossbandError
+from crossband.uav import object_stage
 from crossband.uav.attitude import Attitude, attitude_rows, estimate_attitude, remaining_error
 from crossband.uav.flight import open_flight, with_rough_positions
 from crossband.uav.likelihood import Agreement, Likelihood, agreement
@@ -222,6 +223,14 @@ def test_what_is_left_wrong_moves_an_oblique_frame_along_its_view_and_one_straig
         moved.append(shown - other.looks_at)
     expected = np.cov(np.array(moved).T)
     np.testing.assert_allclose(remaining_error(oblique), expected, atol=0.06 * np.trace(expected))
+
+
+def test_objects_are_not_less_sure_for_what_moves_the_aircraft_and_them_alike():
+    oblique = Pose(10, 20, 80, 70, -45, 300, 256, 320)
+    wide = np.diag([2.0, 3.0]) + remaining_error(oblique)
+    (east, between), (_, north) = wide.tolist()
+    told = Position("a", 0.0, 0.0, 10.0, 20.0, 1.0, 0.0, 0.0, covariance=[east, between, north])
+    np.testing.assert_allclose(object_stage._error(told, oblique), np.diag([2.0, 3.0]), atol=1e-9)
 
 
 @pytest.mark.parametrize("radius", [0.5, 1.0])

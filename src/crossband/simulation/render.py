@@ -30,8 +30,9 @@ from .worker import RUN, Job, Renderer, render_shots
 __all__ = ["simulate"]
 
 _SETTINGS = "simulation.json"
-_WORLD = 2
-"""Raised whenever the same arguments give other pictures: what an older version began is not gone on with."""
+_WORLDS = {"flight": 2}
+"""By preset, 1 where it is not named; raised whenever the same arguments give other pictures: what an older
+version began is not gone on with."""
 _LARGEST, _SMALLEST = 4096, 16
 _WIDEST = 2.0  # meters between two cameras of a rig
 
@@ -91,7 +92,8 @@ def simulate(
         city = build_city(seed)
         shots = plan(preset, city, frames, (job.height, job.width), seed)
         left = sum(not is_complete(folder, shot.frame) for shot in shots)
-        if left and world != _WORLD:
+        mine = _WORLDS.get(preset, 1)
+        if left and world != mine:
             raise CrossbandError(
                 f"{folder} was begun by another version of crossband, whose cities look different; "
                 "choose another folder or remove it",
@@ -101,7 +103,7 @@ def simulate(
             _render(job, folder, min(count, left), left, city, shots, engine)
         shutil.rmtree(folder / ".partial", ignore_errors=True)
         table = _collect(folder, [shot.frame for shot in shots])
-        if preset in ("uav", "flight"):
+        if preset in ("uav", "flight") and world == mine:
             write_map(city, folder)
             write_probes(table)
     except OSError as error:
@@ -146,7 +148,7 @@ def _checked(
 
 def _prepared(out: Path, job: Job) -> tuple[Path, int]:
     """The folder with its settings, and the world it shows; another simulation's folder is refused."""
-    settings, mine, world = out / _SETTINGS, json.loads(job.text()), _WORLD
+    settings, mine, world = out / _SETTINGS, json.loads(job.text()), _WORLDS.get(job.preset, 1)
     try:
         out.mkdir(parents=True, exist_ok=True)
         if settings.is_file():

@@ -326,6 +326,13 @@ class Learner(lightning.LightningModule):
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.best, self.stale, self._losses = state["best"], state["stale"], state["losses"]
         self._samples = None if state["samples"] is None else state["samples"].numpy()
+        mine = self.network.state_dict()
+        if any(name not in mine or mine[name].shape != value.shape for name, value in state["network"].items()):
+            raise CrossbandError(
+                f"{self.out} holds a run of an older version of crossband, whose network had another shape; "
+                "choose another folder, and start with its best.safetensors",
+                parameter="out",
+            )
         self.network.load_state_dict(state["network"])
         self._average.take_up(state.get("average", {}))
         self.criterion.load_state_dict(state["criterion"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
 from torch import nn
@@ -30,8 +31,9 @@ def begin_with(network: nn.Module, source: str) -> None:
     own = packaged.FOLDER / f"{source}.safetensors"
     path = own if own.is_file() and Path(source).name == source else Path(source)
     read_metadata(path)
-    mine = network.state_dict()
-    given = {name: value for name, value in load_file(path).items() if name in mine}
+    mine, given = network.state_dict(), load_file(path)
+    _renew(network, given)
+    given = {name: value for name, value in given.items() if name in mine}
     fit = {name: value for name, value in given.items() if mine[name].shape == value.shape}
     if not fit:
         raise CrossbandError(
@@ -42,3 +44,10 @@ def begin_with(network: nn.Module, source: str) -> None:
     more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
     rest = f"; new are {', '.join(left[:_NAMED])}{more}" if left else ""
     note(f"begins with {len(fit)} of {len(mine)} tensors from {source}{rest}")
+
+
+def _renew(network: nn.Module, state: dict[str, Any]) -> None:
+    """Let parts that take weights of older versions change them, as ``load_state_dict`` does."""
+    for prefix, part in network.named_modules():
+        for hook in part._load_state_dict_pre_hooks.values():
+            hook(state, f"{prefix}." if prefix else "", {}, False, [], [], [])

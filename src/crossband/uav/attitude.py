@@ -56,7 +56,7 @@ class Attitude:
 
 
 def remaining_error(pose: Pose) -> np.ndarray:
-    """Return the covariance of a position by what is left wrong, ``(2, 2)``, square meters.
+    """Return how unsure heading and altitude leave a position: covariance ``(2, 2)``, square meters.
 
     An oblique frame is placed by the ground that it shows, ahead of the aircraft: from a height 5 % wrong, the
     aircraft is 5 % of the way there off.

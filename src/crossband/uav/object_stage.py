@@ -150,7 +150,7 @@ def object_length(box: np.ndarray, pose: Pose) -> float:
 
 
 def _error(position: Position, pose: Pose) -> np.ndarray:
-    """Of the ground that a frame shows: a wrong height moves what is seen back by as much."""
+    """Covariance of where objects are: a wrong height moves the aircraft, and what it sees back again."""
     if position.covariance is None:
         return np.eye(2) * _GIVEN**2
     east, between, north = position.covariance
