@@ -147,7 +147,9 @@ def detect_(
             print_json(found.counts if count else found.to_pandas().to_dict("records"))
             return
         print_table(pd.DataFrame([found.counts]) if count else found.to_pandas())
-        print(f"{len(found.to_pandas())} boxes in {len(found.frames)} pictures: {found.out}")
+        boxes, pictures = len(found.to_pandas()), len(found.frames)
+        of = f"{pictures} picture{'' if pictures == 1 else 's'}"
+        print(f"{boxes} box{'' if boxes == 1 else 'es'} in {of}: {found.out}")
         return
     if working != Working():
         raise CrossbandError("a flight's stages follow one another on this machine; leave --engine out")
