@@ -164,6 +164,20 @@ def test_a_run_of_an_earlier_version_with_fewer_keys_goes_on(recipe, street, tmp
         run(recipe(trainer={"validate_every": 2}), tmp_path, street)
 
 
+@pytest.mark.slow
+def test_a_run_of_an_earlier_version_whose_network_had_another_shape_is_refused(recipe, street, tmp_path):
+    from crossband.checkpoints import read_state, write_state
+
+    run(recipe(trainer={"epochs": 1}), tmp_path, street)
+    state = read_state(tmp_path / "state.pt")
+    said, name = json.loads(state["recipe"]), next(name for name, v in state["network"].items() if v.ndim)
+    said["trainer"]["epochs"] = 2  # there is something left to do
+    state["network"][name] = torch.cat([state["network"][name]] * 2)
+    write_state(tmp_path / "state.pt", {**state, "recipe": json.dumps(said), "finished": False})
+    with pytest.raises(CrossbandError, match="older version"):
+        run(recipe(trainer={"epochs": 2}), tmp_path, street)
+
+
 def test_a_damaged_state_is_named_and_never_unpickled(recipe, street, tmp_path):
     import pickle
 
