@@ -12,6 +12,7 @@ from crossband.io import read_image
 from crossband.simulation import list_presets, simulate, worker
 from crossband.simulation import render as module
 from crossband.simulation.files import RECORDS
+from crossband.simulation.presets import plan
 
 from ..messages import assert_says
 
@@ -114,6 +115,16 @@ def test_presets_fill_their_columns(preset, one_city, tmp_path):
         assert len(index["tiles"]) > 20
         assert (tmp_path / "map" / index["tiles"][0]["file"]).is_file()
         assert (tmp_path / "probes" / "probes.json").is_file()
+
+
+@pytest.mark.slow
+def test_streets_are_the_drives_with_more_people_about(city):
+    quiet, busy = (plan(preset, city, 12, TINY, 3) for preset in ("driving", "streets"))
+    for one, other in zip(quiet, busy, strict=True):
+        np.testing.assert_array_equal(one.camera.position, other.camera.position)
+        assert (one.frame, one.conditions, one.split) == (other.frame, other.conditions, other.split)
+        assert other.people.cyclists > one.people.cyclists
+        assert other.people.walkers > one.people.walkers
 
 
 @pytest.mark.slow
