@@ -368,9 +368,7 @@ def reidentification(checkpoint: Path, data: Path) -> tuple[dict[str, float], st
     networks["plain"] = (plain, replace(model.preprocess, statistics=dict.fromkeys(BANDS, plain.statistics)))
     found = {}
     for label, (network, preprocess) in networks.items():
-        vectors = describe_frames(
-            network, FrameItems(frames, model.bands, preprocess), dark=recipe.scoring.dark
-        )
+        vectors = describe_frames(network, FrameItems(frames, model.bands, preprocess), emphasis=model.emphasis)
         found[label] = evaluate_bands(
             model.bands, vectors, vectors, frames, frames, recipe.scoring.protocol, descriptor="features"
         )

@@ -70,6 +70,16 @@ def test_weights_of_one_box_for_all_classes_begin_alike_for_each():
     assert not torch.equal(sides[:, :, 0], sides[:, :, 1])
 
 
+def test_a_detector_that_reads_the_map_begins_as_the_one_that_does_not_and_learns_from_it():
+    plain, mapped = CenterDetector(2, width=8).eval(), CenterDetector(2, width=8, semantics=5).eval()
+    mapped.load_state_dict(plain.state_dict(), strict=False)
+    images = torch.rand(1, 6, 60, 70)
+    for one, other in zip(plain(images[:, :1]), mapped(images), strict=True):
+        torch.testing.assert_close(one, other)
+    center_loss(mapped, mapped(images), TARGETS[:1]).backward()
+    assert float(mapped.ground.weight.grad.abs().sum()) > 0
+
+
 def test_a_batch_without_objects_has_a_finite_loss_with_gradients():
     network = CenterDetector(2, width=8)
     loss = center_loss(network, network(torch.zeros(1, 1, 64, 64)), torch.zeros(0, 6))

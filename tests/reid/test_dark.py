@@ -1,4 +1,4 @@
-"""Images that show nothing but noise count only where a frame has nothing else."""
+"""How much each image of a frame counts: dark ones, bands that say less, and mirror images."""
 
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from crossband.data.items import FrameItems
 from crossband.data.preprocess import Preprocess
 from crossband.frames import Frames
 from crossband.models import create_streams
-from crossband.reid.describe import describe_frames
+from crossband.models.streams import Streams
+from crossband.reid.describe import Emphasis, describe_frames
 from crossband.reid.evaluation import fuse
 
 
@@ -33,13 +34,17 @@ def frames(tmp_path: Path) -> Frames:
     return Frames.make(rows, tmp_path)
 
 
-def test_a_dark_image_does_not_change_the_sum_but_can_be_compared_alone(frames):
+def read(frames: Frames) -> tuple[Streams, FrameItems]:
     torch.manual_seed(0)
     network, _ = create_streams(
         ["rgb", "tir"], 3, "cosine", "squeezenet1_1", layer="features.4", size=(32, 64), pretrained=False
     )
-    items = FrameItems(frames, ["rgb", "tir"], Preprocess((32, 64)))
-    plain, dark = (describe_frames(network, items, dark=level) for level in (0.0, 0.2))
+    return network, FrameItems(frames, ["rgb", "tir"], Preprocess((32, 64)))
+
+
+def test_a_dark_image_does_not_change_the_sum_but_can_be_compared_alone(frames):
+    network, items = read(frames)
+    plain, dark = (describe_frames(network, items, emphasis=Emphasis(dark=level)) for level in (0.0, 0.2))
     sums = [fuse(one.features, one.present, [0, 1])[0] for one in (plain, dark)]
     thermal = fuse(plain.features, plain.present, [1])[0]
     assert np.allclose(sums[0][0], sums[1][0])
@@ -48,3 +53,35 @@ def test_a_dark_image_does_not_change_the_sum_but_can_be_compared_alone(frames):
     alone = [fuse(one.features, one.present, [0])[0] for one in (plain, dark)]
     assert np.allclose(*alone, atol=1e-5)
     assert np.allclose(sums[0][2], sums[1][2], atol=1e-5)
+
+
+def test_a_band_counts_as_much_as_its_weight_and_alone_as_ever(frames):
+    network, items = read(frames)
+    plain = describe_frames(network, items)
+    weighed = describe_frames(network, items, emphasis=Emphasis(weights={"tir": 0.3}))
+    by_hand = plain.features[:, 0] + 0.3 * plain.features[:, 1] * plain.present[:, 1:]
+    by_hand /= np.linalg.norm(by_hand, axis=1, keepdims=True)
+    assert np.allclose(fuse(weighed.features, weighed.present, [0, 1])[0], by_hand, atol=1e-5)
+    alone = [fuse(one.features, one.present, [1])[0] for one in (plain, weighed)]
+    assert np.allclose(*alone, atol=1e-5)
+
+
+def test_with_mirror_images_a_frame_and_its_mirror_image_are_alike(frames, tmp_path):
+    for name in ("day", "tir"):
+        PIL.Image.open(tmp_path / f"{name}.png").transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT).save(
+            tmp_path / f"{name}_turned.png"
+        )
+    turned = Frames.make([{"frame": "a", "rgb": "day_turned.png", "tir": "tir_turned.png"}], tmp_path)
+    network, items = read(frames)
+    other = FrameItems(turned, items.bands, items.preprocess)
+    plain = [describe_frames(network, each).features[0] for each in (items, other)]
+    mirrored = [
+        describe_frames(network, each, emphasis=Emphasis(mirror=True)).features[0] for each in (items, other)
+    ]
+    assert not np.allclose(*plain, atol=1e-3)
+    assert np.allclose(*mirrored, atol=1e-4)
+
+
+def test_scoring_of_an_older_checkpoint_says_less():
+    assert Emphasis.of({"descriptor": "features"}) == Emphasis()
+    assert Emphasis.of({"dark": 0.2, "weights": {"nir": 0.5}}).weights == {"nir": 0.5}

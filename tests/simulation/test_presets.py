@@ -28,6 +28,22 @@ def test_driving_is_by_day_and_by_night_in_all_splits(city):
     assert shares == pytest.approx({"train": 0.5, "val": 0.25, "test": 0.25}, abs=0.05)
 
 
+def test_one_drive_in_five_goes_between_parking_spaces_and_hits_none(city):
+    shots = plan("driving", city, 100, (24, 32), 0)
+    lots = [block[:4] for block in city.blocks if block[4] == "parking"]
+    spaces = np.array([(space.x, space.y) for space in city.spaces])
+
+    def inside(shot):
+        x, y = shot.camera.position[:2]
+        return any(x0 < x < x1 and y0 < y < y1 for x0, y0, x1, y1 in lots)
+
+    parked = [shot for shot in shots if inside(shot)]
+    assert len({shot.sequence for shot in parked}) == len({shot.sequence for shot in shots}) / 5
+    for shot in parked:
+        apart = np.abs(spaces - shot.camera.position[:2])
+        assert ((apart[:, 0] > 1.3) | (apart[:, 1] > 2.5)).all()
+
+
 def test_retrieval_shows_places_twice_in_runs(city):
     shots = plan("retrieval", city, 80, (24, 32), 0)
     for place in {shot.place for shot in shots}:

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from crossband.simulation.radiometry import band_radiance
-from crossband.simulation.sensor import ThermalSensor, agc, blur, centikelvin, expose, thermal_camera
+from crossband.simulation.sensor import (
+    VIDEO_GAIN,
+    ThermalSensor,
+    agc,
+    blur,
+    centikelvin,
+    expose,
+    thermal_camera,
+)
 
 
 def test_noise_is_as_large_as_the_netd_and_the_pattern_stays():
@@ -47,3 +55,14 @@ def test_automatic_exposure_evens_out_daylight(brightness):
     scene = np.random.default_rng(0).uniform(0.5, 1.5, (40, 50, 3)).astype(np.float32) * brightness
     shown = expose(scene, np.random.default_rng(1))
     assert 90 < shown.mean() < 150
+
+
+def test_a_camera_in_a_moving_car_sees_the_day_as_any_and_the_night_darker():
+    scene = np.random.default_rng(0).uniform(0.5, 1.5, (40, 50, 3)).astype(np.float32)
+    day, night = scene * 0.05, scene * 1e-5
+    shown = {
+        name: [expose(part, np.random.default_rng(1), **more) for part in (day, night)]
+        for name, more in (("still", {}), ("moving", {"largest": VIDEO_GAIN}))
+    }
+    assert np.array_equal(shown["still"][0], shown["moving"][0])
+    assert shown["moving"][1].mean() < 0.7 * shown["still"][1].mean()

@@ -145,7 +145,7 @@ def test_another_simulations_folder_is_refused(drive):
 
 @pytest.mark.slow
 def test_what_an_older_version_rendered_is_kept_whole_and_refused_half(drive, tmp_path, one_city, monkeypatch):
-    monkeypatch.setattr(module, "_WORLDS", {"driving": 2})
+    monkeypatch.setattr(module, "_WORLDS", {"driving": module._WORLDS["driving"] + 1})
     folder = shutil.copytree(drive.root, tmp_path / "older")
     settings = json.loads((folder / "simulation.json").read_text())
     del settings["world"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
@@ -34,6 +35,7 @@ SMALL = {
         "loss": {"balance": 0.5, "light": 0.5},
         "trainer": {"average": 0.9, "precision": "auto"},
     },
+    "mapped": {"model": {"name": "center_map", "width": 8, "pretrained": False}},
     "encoder": {
         "model": {"encoder": "efficientnet_lite0", "width": 8},
         "loss": {"width": 4, "layers": 1, "objects": 0.5, "object_weight": 2},
@@ -66,12 +68,13 @@ SCORES = {
     "labeling": "miou",
     "localization": "median_m",
     "detection": "map50",
+    "mapped": "map50",
     "center": "map50",
     "encoder": "kelvin",
     "contrast": "nauc",
     "objects": "nauc",
 }
-TASKS = {"center": "detection", "encoder": "translation", "contrast": "objects"}
+TASKS = {"center": "detection", "mapped": "detection", "encoder": "translation", "contrast": "objects"}
 """Of the variants that are not named as their task."""
 
 
@@ -251,3 +254,25 @@ def test_frames_from_high_up_are_enlarged_for_a_detector_and_scaled_by_their_own
     image = task._image(task.train, 0)
     low, high = np.percentile(image.numpy(), (1, 99))
     assert high - low == pytest.approx(4, rel=0.05)
+
+
+def test_each_frame_is_read_with_the_map_of_its_own_city(recipe, world, tmp_path):
+    import shutil
+
+    from crossband.training.task import find_task
+
+    for name in ("here", "there"):
+        shutil.copytree(world / "world", tmp_path / name)
+    flat = tmp_path / "there" / "map"
+    for picture in flat.glob("*.png"):  # a city that is all grass
+        with PIL.Image.open(picture) as image:
+            PIL.Image.new(image.mode, image.size, 3).save(picture)
+    content = made(recipe, "mapped")
+    content["data"]["train"] = {"frames": "here", "also": [{"frames": "there"}]}
+    for part in (content["data"]["val"], *content["data"]["test"].values()):
+        part["frames"] = "here"
+    task = find_task("detection").build(read_recipe(content), tmp_path)
+    cities = task.train.frames.table["tir"].str.split("/").str[0].tolist()
+    grounds = {city: task._image(task.train, cities.index(city))[1:] for city in ("here", "there")}
+    assert (grounds["here"].amax((1, 2)) > 0).sum() > 2
+    assert (grounds["there"].amax((1, 2)) > 0).sum() == 1

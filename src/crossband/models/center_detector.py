@@ -29,15 +29,16 @@ _LONGEST = 6.0  # of exp: boxes of 3,200 pixels
 class CenterDetector(BoxDetector):
     """The detector; it reads one thermal channel, as :func:`crossband.data.scenes.thermal_input` makes it.
 
+    With ``semantics`` it reads the map's labeling too, in further channels: they join the finest maps, by
+    weights that are zero at first, so that a detector without them can learn on.
+
     Args:
         classes: of objects.
         encoder: a registered encoder with four stages.
         width: channels of the top-down path.
         frozen: stages of the encoder, from the first, that do not learn.
         pretrained: whether the encoder starts from its ImageNet weights.
-
-    Attributes:
-        semantics: 0: it reads no labeling of a map.
+        semantics: channels of a map's labeling beside the image, 0 for none.
 
     Example:
         >>> network = CenterDetector(4, width=8).eval()
@@ -46,8 +47,6 @@ class CenterDetector(BoxDetector):
         (torch.Size([1, 4, 16, 24]), torch.Size([1, 4, 4, 16, 24]))
     """
 
-    semantics = 0
-
     def __init__(
         self,
         classes: int,
@@ -55,12 +54,15 @@ class CenterDetector(BoxDetector):
         width: int = 64,
         frozen: int = 1,
         pretrained: bool = False,
+        semantics: int = 0,
     ) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes, self.semantics = classes, semantics
         self.encoder, self.weights_digest = tuned_stages(encoder, pretrained, frozen)
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in self.encoder.channels)
         self.mix = nn.ModuleList(_convolution(width) for _ in self.encoder.channels)
+        if semantics:
+            self.ground = _from_zero(nn.Conv2d(semantics, width, 3, padding=1))
         self.heat = nn.Sequential(_convolution(width), nn.Conv2d(width, classes, 1))
         self.sides = nn.Sequential(_convolution(width), nn.Conv2d(width, 4 * classes, 1))
         nn.init.constant_(self.heat[-1].bias, -4.6)  # type: ignore[arg-type]  # hardly anything is an object
@@ -73,18 +75,21 @@ class CenterDetector(BoxDetector):
         Distances from a cell's center to the left, top, right and bottom of the box of each class.
 
         Args:
-            images: ``(N, 1, H, W)``; sides that are no multiple of 32 are filled with zeros at the right and
-                below.
+            images: ``(N, 1 + semantics, H, W)``; sides that are no multiple of 32 are filled with zeros at the
+                right and below.
         """
         height, width = images.shape[-2:]
-        images = F.pad(images, (0, -width % 32, 0, -height % 32))
+        images, ground = F.pad(images, (0, -width % 32, 0, -height % 32)).split((1, self.semantics), 1)
         # half a unit of thermal_input is about a deviation of an ImageNet image
         seen = (images * 0.5).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         maps = self.encoder(seen)
         x = self.mix[-1](self.lateral[-1](maps[-1]))
         for k in range(len(maps) - 2, -1, -1):
             x = F.interpolate(x, size=maps[k].shape[-2:], mode="nearest")
-            x = self.mix[k](x + self.lateral[k](maps[k]))
+            x = x + self.lateral[k](maps[k])
+            if k == 0 and self.semantics:
+                x = x + self.ground(F.avg_pool2d(ground, STRIDE))
+            x = self.mix[k](x)
         sides = self.sides(x).float().clamp(max=_LONGEST).exp() * STRIDE
         return self.heat(x).float(), sides.unflatten(1, (self.classes, 4))
 
@@ -111,6 +116,13 @@ def _one_box_for_all_classes(network: CenterDetector, state: dict[str, Any], pre
         key = f"{prefix}sides.1.{name}"
         if key in state and len(state[key]) == 4 and network.classes > 1:
             state[key] = state[key].repeat(network.classes, *[1] * (state[key].ndim - 1))
+
+
+def _from_zero(layer: nn.Conv2d) -> nn.Conv2d:
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _convolution(width: int) -> nn.Module:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -12,14 +16,35 @@ from ..models.streams import Streams, StreamsOutput
 from ..training.distributed import spread
 from .evaluation import FrameVectors
 
-__all__ = ["describe_frames"]
+__all__ = ["Emphasis", "describe_frames"]
 
 _FAINT = 1e-3  # what the vector of an image that shows nothing weighs
 _MOST_PIXELS = 0.95  # of an image that shows nothing
 
 
+@dataclass(frozen=True)
+class Emphasis:
+    """How much each image of a frame counts beside the others, and whether it is seen in a mirror too.
+
+    Attributes:
+        dark: an RGB or NIR image of whose pixels 19 of 20 lie below this share of full scale shows nothing but
+            noise. Its vectors are made so short that they count only where nothing else is compared.
+        weights: of bands; 1 for one that is not named.
+        mirror: an image's vector is the mean of its own and of that of its mirror image.
+    """
+
+    dark: float = 0.0
+    weights: Mapping[str, float] = field(default_factory=dict)
+    mirror: bool = False
+
+    @classmethod
+    def of(cls, scoring: Mapping[str, Any]) -> Emphasis:
+        """Take it from the part ``scoring`` of a recipe; older ones say less."""
+        return cls(**{one.name: scoring[one.name] for one in fields(cls) if one.name in scoring})
+
+
 def describe_frames(
-    network: Streams, items: FrameItems, batch_size: int = 16, dark: float = 0.0
+    network: Streams, items: FrameItems, batch_size: int = 16, emphasis: Emphasis | None = None
 ) -> FrameVectors:
     """Describe all frames by a network of streams, in one pass; see :class:`.FrameVectors`.
 
@@ -27,9 +52,10 @@ def describe_frames(
         network: of the items' bands.
         items: the frames.
         batch_size: frames of one pass.
-        dark: an RGB or NIR image of whose pixels 19 of 20 lie below this share of full scale shows nothing but
-            noise. Its vectors are made so short that they count only where nothing else is compared.
+        emphasis: how much each image counts; all alike without it.
     """
+    emphasis = emphasis or Emphasis()
+    counts = torch.tensor([float(emphasis.weights.get(band, 1.0)) for band in map(str, items.bands)])
     shapes: dict[str, tuple[int, ...]] = {}
 
     def compute(part: np.ndarray) -> torch.Tensor:
@@ -41,10 +67,14 @@ def describe_frames(
                 shapes.update({name: tuple(value.shape[1:]) for name, value in one.items()})
             return torch.zeros(len(part), sum(int(np.prod(shape)) for shape in shapes.values()))
         found = _told(network(images, present))
-        if dark:
-            faint = _shows_nothing(images, items, dark)
-            weight = torch.where(faint, _FAINT, 1.0)[..., None]
-            found |= {name: found[name] * weight for name in ("features", "scores")}
+        views = [found]
+        if emphasis.mirror:
+            views.append(_told(network(images.flip(-1), present)))
+        weight = counts.to(device).expand(present.shape)
+        if emphasis.dark:
+            weight = torch.where(_shows_nothing(images, items, emphasis.dark), _FAINT, weight)
+        for name in ("features", "scores"):
+            found[name] = torch.stack([view[name] for view in views]).mean(0) * weight[..., None]
         shapes.update({name: tuple(value.shape[1:]) for name, value in found.items()})
         return torch.cat([value.flatten(1).float().cpu() for value in found.values()], 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from ..results import Result
 from ..retrieval.descriptor_cache import DescriptorStore
 from ..stored import is_there
 from ..weights import file_digest
-from .describe import describe_frames
+from .describe import Emphasis, describe_frames
 from .evaluation import FrameVectors, fuse
 from .k_reciprocal import rerank_blocks
 
@@ -51,14 +51,14 @@ class ReidNetwork:
         preprocess: image to tensor.
         digest: SHA-256 of the checkpoint.
         descriptor: what its recipe compares, ``features`` or ``scores``.
-        dark: its recipe's; see :func:`.describe_frames`.
+        emphasis: its recipe's.
     """
 
     network: Streams
     preprocess: Preprocess
     digest: str
     descriptor: str = "features"
-    dark: float = 0.0
+    emphasis: Emphasis = field(default_factory=Emphasis)
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -97,10 +97,10 @@ def load_reid(checkpoint: str | Path, device: str = "cpu") -> ReidNetwork:
         )
         preprocess = Preprocess.from_description(metadata["preprocess"])
         descriptor = recipe["scoring"].get("descriptor", "features")
-        dark = recipe["scoring"].get("dark", 0.0)
+        emphasis = Emphasis.of(recipe["scoring"])
     load_network(checkpoint, network)
     network = network.eval().requires_grad_(False).to(where)
-    return ReidNetwork(network, preprocess, file_digest(Path(checkpoint)), descriptor, dark)
+    return ReidNetwork(network, preprocess, file_digest(Path(checkpoint)), descriptor, emphasis)
 
 
 @dataclass(frozen=True)
@@ -366,9 +366,9 @@ def _describe(loaded: ReidNetwork, frames: Frames, store: str | Path | None) -> 
     """The vectors of all frames; what the store has is not computed again, and what is computed is kept."""
     if store is None or not len(frames):
         items = FrameItems(frames, loaded.bands, loaded.preprocess) if len(frames) else None
-        vectors = (
-            describe_frames(loaded.network, items, dark=loaded.dark) if items else _nothing(len(loaded.bands))
-        )
+        vectors = _nothing(len(loaded.bands))
+        if items:
+            vectors = describe_frames(loaded.network, items, emphasis=loaded.emphasis)
         _say_faults(items)
         return vectors
     kept = DescriptorStore(store, f"reid-{loaded.digest[:32]}")
@@ -378,7 +378,7 @@ def _describe(loaded: ReidNetwork, frames: Frames, store: str | Path | None) -> 
     for start in range(0, len(missing), _CHUNK):
         rows = np.array(missing[start : start + _CHUNK])
         items = FrameItems(frames.select(rows), loaded.bands, loaded.preprocess)
-        found = describe_frames(loaded.network, items, dark=loaded.dark)
+        found = describe_frames(loaded.network, items, emphasis=loaded.emphasis)
         shape = (found.features.shape[2], found.scores.shape[2])
         for place, row in enumerate(rows.tolist()):
             kept.add(keys[row], _packed(found, place))
@@ -392,7 +392,7 @@ def _describe_query(loaded: ReidNetwork, asked: Frames, columns: Sequence[int]) 
     _, present = items.batch(np.array([0]))
     if not present[0, list(columns)].any():
         raise CrossbandError(f"the query cannot be read: {next(iter(items.faults.values()))}")
-    return describe_frames(loaded.network, items, dark=loaded.dark)
+    return describe_frames(loaded.network, items, emphasis=loaded.emphasis)
 
 
 def _packed(vectors: FrameVectors, row: int) -> np.ndarray:

@@ -27,7 +27,7 @@ from ..models.streams import Streams
 from ..progress import note
 from ..training.recipe import Recipe
 from ..training.task import Task, register_task
-from .describe import describe_frames
+from .describe import Emphasis, describe_frames
 from .evaluation import FrameVectors, ReidEvaluation, evaluate_bands, score_sets
 from .k_reciprocal import rerank_blocks
 
@@ -139,7 +139,9 @@ class ReidScoring(Strict):
             on, which speak of the same things in every band.
         rerank: also measure the recipe's bands re-ranked by k-reciprocal neighbors, in tests.
         dark: RGB and NIR images darker than this share of full scale count only where there is nothing else;
-            see :func:`.describe_frames`.
+            see :class:`.Emphasis`.
+        weights: of bands beside one another; 1 for one that is not named.
+        mirror: whether mirror images are described too; takes twice as long.
     """
 
     protocol: Annotated[str, known("protocol", REID_PROTOCOLS)] = "same-camera"
@@ -148,6 +150,10 @@ class ReidScoring(Strict):
     descriptor: Literal["features", "scores"] = "features"
     rerank: bool = False
     dark: float = Field(default=0.0, ge=0, le=1)
+    weights: dict[Literal["rgb", "nir", "tir"], Annotated[float, Field(gt=0, le=100)]] = Field(
+        default_factory=dict
+    )
+    mirror: bool = False
 
 
 class ReidRecipe(Recipe):
@@ -307,11 +313,11 @@ class Reidentification(Task):
         return found
 
     def _vectors(self, pair: SplitPair) -> tuple[FrameVectors, FrameVectors]:
-        dark = self.recipe.scoring.dark
-        queries = describe_frames(self.network, self._items(pair.queries), dark=dark)
+        emphasis = Emphasis.of(self.recipe.scoring.model_dump())
+        queries = describe_frames(self.network, self._items(pair.queries), emphasis=emphasis)
         if pair.gallery == pair.queries:
             return queries, queries
-        return queries, describe_frames(self.network, self._items(pair.gallery), dark=dark)
+        return queries, describe_frames(self.network, self._items(pair.gallery), emphasis=emphasis)
 
     def _frames(self, pair: SplitPair) -> tuple[Frames, Frames]:
         return self._items(pair.queries).frames, self._items(pair.gallery).frames

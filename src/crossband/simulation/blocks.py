@@ -10,7 +10,7 @@ from .materials import M
 from .meshes import Kind, Mesh, box, rectangle
 from .street_furniture import add_bench, add_cones, add_street_furniture, add_tree, scatter_trees
 
-__all__ = ["add_block", "add_outskirts"]
+__all__ = ["add_block", "add_outskirts", "parking_aisles"]
 
 _PAVEMENT = 3.6  # meters
 
@@ -111,9 +111,24 @@ def _park(site: Site, x0: float, y0: float, x1: float, y1: float, use: str) -> N
             add_bench(site, float(x), cy + side * 2.1)
 
 
+def _parking_rows(y0: float, y1: float) -> np.ndarray:
+    """Where spaces meet head to head."""
+    return np.arange(y0 + 6, y1 - 8, 16.0)
+
+
+def parking_aisles(y0: float, y1: float) -> list[float]:
+    """Return the y, in meters, of the ways along x between a parking lot's rows of spaces.
+
+    Args:
+        y0, y1: of the block, curb to curb.
+    """
+    low, high = y0 + _PAVEMENT, y1 - _PAVEMENT
+    return [min(float(y) + 8.0, high - 2.6) for y in _parking_rows(low, high)]
+
+
 def _parking(site: Site, x0: float, y0: float, x1: float, y1: float, use: str) -> None:
     z = CURB_HEIGHT + 0.028
-    for y in np.arange(y0 + 6, y1 - 8, 16.0):
+    for y in _parking_rows(y0, y1):
         for x in np.arange(x0 + 4, x1 - 4, 2.7):
             for side in (-1, 1):
                 begin = float(y) + side * 0.4

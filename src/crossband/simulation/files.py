@@ -49,7 +49,7 @@ def frame_images(shot: Shot, take: Take, seed: int, eight_bit: bool) -> dict[str
     picture = take.picture
     kelvin = thermal_camera(take.thermal.tir, own, _SENSOR)
     images = {
-        "rgb": expose(picture.rgb, own),
+        "rgb": expose(picture.rgb, own, largest=shot.gain),
         "nir": expose_nir(picture.nir, own),
         "tir": centikelvin(kelvin),
         "labels": mfnet_labels(picture.kind),

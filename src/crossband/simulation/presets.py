@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..registry import Registry
+from .blocks import parking_aisles
 from .cameras import Camera, Route, drive, look, nadir, plan_route
 from .city import LATITUDE, City
 from .meshes import rotation
 from .raycast import Scene
+from .sensor import VIDEO_GAIN
 from .sky import Conditions
 from .studio import Shot
 from .sun import sun_direction
@@ -21,7 +23,7 @@ from .vehicle_bodies import BODIES
 
 __all__ = ["PRESETS", "Preset", "list_presets", "plan", "register_preset"]
 
-_SPEED = 8.0  # meters per second of the car that carries the camera
+_SPEED, _STROLL = 8.0, 2.5  # meters per second of the car that carries the camera; in a parking lot
 _DAY, _NIGHT = (9.5, 16.5), (22.2, 26.4)
 
 
@@ -91,7 +93,10 @@ _BUSY = StreetLife(walkers=520, dogs=0.4, cyclists=260, crossing=60)
 
 @register_preset("driving", "street scenes with the pixel labels of MFNet, day and night")
 def _driving(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
-    """Short sequences anywhere in the city; every second one by night, the splits 2:1:1 as in MFNet."""
+    """Short sequences anywhere in the city; every second one by night, the splits 2:1:1 as in MFNet.
+
+    One in five goes through a parking lot, and looks at the spaces and the stops at their heads.
+    """
     return _drives(city, frames, size, rng, USUAL)
 
 
@@ -111,6 +116,11 @@ def _drives(
         start = float(rng.uniform(5, route.length - 60))
         night = sequence % 2 == 1
         turn = (sequence // 2) % 8
+        speed, sway = _SPEED, 0.0
+        if sequence // 2 % 5 == 4 and (aisles := _aisles(city)):
+            aisle = np.random.default_rng([city.seed, 7, sequence])
+            route, start = aisles[aisle.integers(len(aisles))], float(aisle.uniform(0, 20))
+            speed, sway = _STROLL, float(aisle.choice((-1, 1)) * aisle.uniform(0.5, 1.1))
         weather = ("clear", "clear", "cloudy", "clear", "rain", "clear", "cloudy", "fog")[turn]
         conditions = _conditions(rng, "night" if night else "dusk" if turn == 3 else "day", weather)
         split = ("train", "val", "train", "test")[(sequence // 2) % 4]
@@ -119,7 +129,7 @@ def _drives(
             shots.append(
                 _ride(
                     route,
-                    start + step * 0.8 * _SPEED,
+                    start + step * 0.8 * speed,
                     size,
                     conditions,
                     time + step * 0.8,
@@ -129,9 +139,24 @@ def _drives(
                     sequence=f"drive{sequence:03d}",
                     camera_name="car",
                     people=people,
+                    sway=sway,
+                    speed=speed,
+                    gain=VIDEO_GAIN,
                 )
             )
     return shots
+
+
+def _aisles(city: City) -> list[Route]:
+    """The ways between the rows of spaces of the city's parking lots, in both directions."""
+    routes = []
+    for x0, y0, x1, y1, use in city.blocks:
+        if use == "parking":
+            for y in parking_aisles(y0, y1):
+                along = np.arange(x0 + 6.0, x1 - 6.0, 0.5)
+                points = np.stack([along, np.full(len(along), y)], 1)
+                routes += [Route(points), Route(points[::-1])]
+    return routes
 
 
 def _ride(
@@ -143,10 +168,11 @@ def _ride(
     day: int,
     frame: str,
     sway: float = 0.0,
+    speed: float = _SPEED,
     **columns: Any,
 ) -> Shot:
     camera = drive(route, distance, size, sway=sway)
-    forward = camera.axes[2] * _SPEED
+    forward = camera.axes[2] * speed
     return Shot(
         frame=frame,
         camera=camera,

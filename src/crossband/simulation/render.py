@@ -30,7 +30,7 @@ from .worker import RUN, Job, Renderer, render_shots
 __all__ = ["simulate"]
 
 _SETTINGS = "simulation.json"
-_WORLDS = {"flight": 2}
+_WORLDS = {"driving": 2, "flight": 2, "streets": 2}
 """By preset, 1 where it is not named; raised whenever the same arguments give other pictures: what an older
 version began is not gone on with."""
 _LARGEST, _SMALLEST = 4096, 16

@@ -8,9 +8,24 @@ import numpy as np
 
 from .radiometry import brightness_temperature
 
-__all__ = ["ThermalSensor", "agc", "blur", "centikelvin", "expose", "expose_nir", "thermal_camera"]
+__all__ = [
+    "PHOTO_GAIN",
+    "VIDEO_GAIN",
+    "ThermalSensor",
+    "agc",
+    "blur",
+    "centikelvin",
+    "expose",
+    "expose_nir",
+    "thermal_camera",
+]
 
-_LARGEST_GAIN = 9000.0
+PHOTO_GAIN = 9000.0
+"""Largest gain of a camera that stands still and may expose for long."""
+
+VIDEO_GAIN = 2000.0
+"""Largest gain of a camera in a moving car, which may not: its nights are as dark as MFNet's and LLVIP's."""
+
 _LARGEST_NIR_GAIN = 5000.0
 
 
@@ -54,7 +69,9 @@ def blur(image: np.ndarray, deviation: float) -> np.ndarray:
     return out
 
 
-def expose(radiance: np.ndarray, rng: np.random.Generator, *, glare: float = 0.015) -> np.ndarray:
+def expose(
+    radiance: np.ndarray, rng: np.random.Generator, *, largest: float = PHOTO_GAIN, glare: float = 0.015
+) -> np.ndarray:
     """Expose as a color camera does: ``(H, W, 3)`` radiance to uint8 sRGB.
 
     The gain is limited, so that a night without lamps stays dark; noise grows with the gain. Light beyond
@@ -63,10 +80,11 @@ def expose(radiance: np.ndarray, rng: np.random.Generator, *, glare: float = 0.0
     Args:
         radiance: float32, units of :mod:`~crossband.simulation.sky`.
         rng: of the noise.
+        largest: gain, :data:`PHOTO_GAIN` or :data:`VIDEO_GAIN`.
         glare: share of the light that the lens scatters.
     """
     luminance = radiance @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-    gain = _gain(luminance, 0.17, _LARGEST_GAIN)
+    gain = _gain(luminance, 0.17, largest)
     signal = blur(radiance * np.float32(gain), 0.42)
     signal = _bloom(signal, glare)
     signal = _noisy(signal, rng, gain)

@@ -11,6 +11,7 @@ from .city import City
 from .labels import flow_between
 from .meshes import Mesh, merge
 from .raycast import Hits, Scene
+from .sensor import PHOTO_GAIN
 from .shade import Picture, render
 from .sky import Conditions, Light
 from .textures import FacadeTable
@@ -65,6 +66,7 @@ class Shot:
         velocity: of the camera, meters per second east, north, up.
         tags: what is known beforehand to be hard about it.
         people: who is about on foot and by bicycle.
+        gain: of the color camera, at most.
     """
 
     frame: str
@@ -83,6 +85,7 @@ class Shot:
     velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
     tags: tuple[str, ...] = ()
     people: StreetLife = USUAL
+    gain: float = PHOTO_GAIN
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,13 @@ class DetectionModel(Strict):
 
     Attributes:
         name: ``yolo_semantic`` (:class:`crossband.models.yolo_semantic.YoloSemantic`), or ``center``
-            (:class:`crossband.models.center_detector.CenterDetector`), which has an ImageNet encoder.
+            (:class:`crossband.models.center_detector.CenterDetector`), which has an ImageNet encoder, or
+            ``center_map``, the same reading the map's labeling too.
         semantics: ``yolo_semantic``: whether the map's labeling is read too.
         width: channels: of YOLO's first convolution, 32 in the paper; of the top-down path of ``center``.
         repeats: ``yolo_semantic``: residual blocks of Darknet's scales.
         priors: ``yolo_semantic``: prior boxes of each scale.
-        encoder: ``center``: a registered encoder with four stages.
+        encoder: ``center`` (and ``center_map``): a registered encoder with four stages.
         frozen: ``center``: stages of the encoder that do not learn.
         pretrained: ``center``: whether the encoder starts from its ImageNet weights.
         zoom: how much images are enlarged before; crops (``data.scales``) should be about as much.
@@ -65,7 +66,7 @@ class DetectionModel(Strict):
             of the image's own ``range``, so that all cameras look alike.
     """
 
-    name: Literal["yolo_semantic", "center"] = "yolo_semantic"
+    name: Literal["yolo_semantic", "center", "center_map"] = "yolo_semantic"
     semantics: bool = True
     width: int = Field(default=32, ge=2, le=4096)
     repeats: tuple[Repeat, Repeat, Repeat, Repeat, Repeat] = (1, 2, 8, 8, 4)
@@ -135,22 +136,25 @@ class DetectionTask(SceneTask):
         counts = np.bincount(boxes[:, 4].astype(int), minlength=len(self.classes)).clip(min=1)
         self._rarity = (counts / counts.max()) ** -recipe.loss.balance
         self.criterion: nn.Module = nn.Identity()
-        self._grounds: dict[int, tuple[SemanticMap, list[Pose]]] = {}
+        self._maps: dict[Path, SemanticMap] = {}
 
-    def _ground(self, scenes: Scenes) -> tuple[SemanticMap, list[Pose]]:
-        if id(scenes) not in self._grounds:
-            ground = read_map(scenes.frames.root)
-            height, width = scenes.pixels(0, "tir").shape[:2]
-            self._grounds[id(scenes)] = ground, poses_of(scenes.frames, ground, (height, width))
-        return self._grounds[id(scenes)]
+    def _ground(self, scenes: Scenes, row: int) -> tuple[SemanticMap, Pose]:
+        """The map beside a frame, and the frame's pose in it."""
+        frames = scenes.frames
+        city = (frames.root / str(frames.table["tir"].iloc[row])).parents[1]
+        if city not in self._maps:
+            self._maps[city] = read_map(city)
+        height, width = scenes.pixels(row, "tir").shape[:2]
+        return self._maps[city], poses_of(
+            frames.select(slice(row, row + 1)), self._maps[city], (height, width)
+        )[0]
 
     def _image(self, scenes: Scenes, row: int, off: np.ndarray | None = None) -> torch.Tensor:
         """What the network reads of a frame, ``(1 or 1 + K, H, W)``; ``off`` moves the position, meters."""
         thermal = scenes.thermal(row, Units.COUNTS if self.recipe.model.levels == "range" else None)
         if not self._reads_map:
             return thermal
-        ground, poses = self._ground(scenes)
-        pose = poses[row]
+        ground, pose = self._ground(scenes, row)
         moved = pose if off is None else pose.moved(pose.x + float(off[0]), pose.y + float(off[1]))
         return torch.cat([thermal, semantic_planes(ground.seen_by(moved))])
 
@@ -259,10 +263,10 @@ def build_detector(
         priors: see :func:`fitted_priors`; ``center`` has none.
         pretrained: ``False`` for one whose weights are to be loaded.
     """
-    if model.name == "center":
-        return CenterDetector(
-            classes, model.encoder, model.width, model.frozen, pretrained and model.pretrained
-        )
+    if model.name in ("center", "center_map"):
+        read = len(GROUND) if model.name == "center_map" else 0
+        pretrained = pretrained and model.pretrained
+        return CenterDetector(classes, model.encoder, model.width, model.frozen, pretrained, read)
     return YoloSemantic(classes, len(GROUND) if model.semantics else 0, priors, model.width, model.repeats)
 
 
