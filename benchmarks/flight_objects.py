@@ -27,10 +27,10 @@ from crossband.simulation import simulate
 from crossband.uav.evaluation import LAST_RANK, LEAST_SIDE
 from crossband.uav.flight import open_flight, poses_of, with_rough_positions
 from crossband.uav.networks import Networks
-from crossband.uav.object_descriptor import ObjectDescriptor, load_object_descriptor
-from crossband.uav.object_ranking import Evidence, RankWeights, fit_weights, object_probabilities
+from crossband.uav.object_descriptor import ObjectDescriptor, View, load_object_descriptor
+from crossband.uav.object_ranking import Evidence, Known, RankWeights, fit_weights, object_probabilities
 from crossband.uav.object_stage import Described, FlightObjects, describe, join, object_length
-from crossband.uav.pipeline import LEAST, compare, photograph_vectors
+from crossband.uav.pipeline import LEAST, compare, photograph_views
 from crossband.uav.projection import Pose
 from crossband.uav.semantic_map import read_map
 from crossband.uav.sequence_stage import RADIUS, locate_flight
@@ -86,8 +86,7 @@ class Seen:
         scenes: of its frames.
         rows: of the flight's frames in the city's.
         objects: that were found.
-        described: of each frame's boxes with what is around them.
-        bare: of the boxes alone.
+        described: of each frame's boxes, in each view.
         instances: of each frame's boxes, -1 for none.
         poses: the true ones of all frames of the city.
         probes: (kind, row in the city, number of the box).
@@ -98,8 +97,7 @@ class Seen:
     scenes: Scenes
     rows: list[int]
     objects: FlightObjects
-    described: list[Described]
-    bare: list[Described]
+    described: dict[View, list[Described]]
     instances: list[np.ndarray]
     poses: list[Pose]
     probes: list[tuple[str, int, int]]
@@ -148,17 +146,15 @@ def open_city(
         rough = with_rough_positions(given, ground, ROUGH)
         positions = locate_flight(rough, ground, networks.labeler, folder, RADIUS + 9)
         found = detect(rough, networks.detector, folder, least=LEAST)
-        described, bare = (describe(rough, found, descriptor, folder, around) for around in (True, False))
-        sizes = [one.size for one in described]
+        described = {view: describe(rough, found, descriptor, folder, view) for view in View}
+        sizes = [one.size for one in described[View.BARE]]
         objects = join(rough, ground, positions, found, sizes)
         instances = []
         for row, boxes in zip(rows, found, strict=True):
             true = scenes.boxes[row]
             which = match_boxes(true, boxes) if len(boxes) else []
             instances.append(np.array([int(true[i][5]) if i >= 0 else -1 for i in which], int))
-        one = Seen(
-            f"{city} {part}", rendered.seed, scenes, rows, objects, described, bare, instances, poses, []
-        )
+        one = Seen(f"{city} {part}", rendered.seed, scenes, rows, objects, described, instances, poses, [])
         yield replace(one, probes=_probes(one, part))
 
 
@@ -186,27 +182,27 @@ class Asked:
     Attributes:
         row: of the frame in the city's.
         number: of the true box in it.
-        vectors: of :func:`photograph_vectors`.
-        around: whether it shows what is around the object.
+        kind: of the photograph.
+        views: of :func:`photograph_views`.
         length: of the object, meters: the photograph says from how high it was taken.
     """
 
     row: int
     number: int
-    vectors: np.ndarray
-    around: bool
+    kind: str
+    views: dict[View, np.ndarray]
     length: float
 
 
 def photographs(seen: Seen, descriptor: ObjectDescriptor, cut: bool) -> list[Asked]:
     """A flight's photographs: the frames with the objects' boxes, or ``cut`` out around them."""
     found = []
-    for _, row, number in seen.probes:
+    for kind, row, number in seen.probes:
         box = seen.scenes.boxes[row][number]
         whole = Photograph(seen.scenes.color(row), tuple(map(float, box[:4])))
         one = cut_out(seen.scenes, (row, number)) if cut else whole
-        vectors, around = photograph_vectors(one, descriptor)
-        found.append(Asked(row, number, vectors, around, object_length(box, seen.poses[row])))
+        views = photograph_views(one, descriptor)
+        found.append(Asked(row, number, kind, views, object_length(box, seen.poses[row])))
     return found
 
 
@@ -219,25 +215,34 @@ def of_another_city(flights: list[Seen], place: int) -> Seen:
 def evidence(seen: Seen, asked: Asked, own: bool) -> tuple[FlightObjects, Evidence]:
     """What is known of the objects of a flight beside a photograph, its ``own`` or another's."""
     objects = seen.without(asked.row) if own else seen.objects
-    vectors = [one.vectors for one in (seen.described if asked.around else seen.bare)]
-    return objects, compare(objects, vectors, asked.vectors, asked.length)[1]
+    vectors = {view: [one.vectors for one in seen.described[view]] for view in asked.views}
+    return objects, compare(objects, vectors, asked.views, asked.length)[1]
 
 
 def choose(cities: list[Seen], descriptor: ObjectDescriptor, detector: str) -> RankWeights:
-    """Calibrate on flights that choose, by photographs of both kinds."""
-    present, absent = [], []
+    """Calibrate on flights that choose; photographs of both kinds weigh alike, however many there are."""
+    probes = [kind for seen in cities for kind, _, _ in seen.probes]
+    known = []
     for place, seen in enumerate(cities):
         elsewhere = of_another_city(cities, place)
         for asked in [*photographs(seen, descriptor, False), *photographs(seen, descriptor, True)]:
+            weight = len(probes) / 2 / probes.count(asked.kind)
             objects, said = evidence(seen, asked, True)
             right = np.flatnonzero(seen.which(objects) == seen.instance(asked.row, asked.number))
             if len(right):
-                present.append((said, int(right[said.alike[right].argmax()])))
+                known.append(Known(said, int(right[said.alike[right].argmax()]), weight))
             objects, said = evidence(elsewhere, asked, False)
             if len(objects.objects):
-                absent.append(said)
-    print(f"{len(present)} photographs with their object, {len(absent)} without")
-    return replace(fit_weights(present, absent), made_by=(detector, descriptor.digest))
+                known.append(Known(said, None, weight))
+    # photographs that show an object's surroundings and not its place are as those that show both
+    less = [
+        replace(one, evidence=one.evidence.without_place()) for one in known if one.evidence.place is not None
+    ]
+    print(f"{sum(one.right is not None for one in known)} of {len(known)} with their object")
+    weights = fit_weights(known)
+    return replace(
+        weights, there={**weights.there, **fit_weights(less).there}, made_by=(detector, descriptor.digest)
+    )
 
 
 @dataclass(frozen=True)

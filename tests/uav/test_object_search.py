@@ -20,9 +20,10 @@ from crossband.io.boxes import read_boxes
 from crossband.models import create_encoder
 from crossband.uav import object_descriptor, pipeline, sequence_stage
 from crossband.uav.answer import ellipse
-from crossband.uav.object_descriptor import MARGIN, load_object_descriptor
+from crossband.uav.object_descriptor import MARGIN, ObjectDescriptor, View, load_object_descriptor
 from crossband.uav.object_ranking import (
     Evidence,
+    Known,
     RankWeights,
     fit_weights,
     object_probabilities,
@@ -42,7 +43,7 @@ def evidence(alike: list[float], **changes) -> Evidence:
 
 
 def test_probabilities_sum_to_that_of_being_there():
-    weights = RankWeights((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, -1.0))
+    weights = RankWeights((1.0, 0.0, 0.0, 0.0, 0.0), {"around": (1.0, 0.0, -5.0)})
     each, there = object_probabilities(evidence([0.9, 0.2, 0.1]), weights)
     assert each.sum() == pytest.approx(there)
     assert each.argmax() == 0
@@ -70,11 +71,44 @@ def test_weights_learn_what_tells_the_right_object():
         alike[3] += 0.5 * there
         return evidence(alike.tolist(), score=rng.uniform(0.2, 0.9, 8))
 
-    weights = fit_weights([(draw(True), 3) for _ in range(40)], [draw(False) for _ in range(40)])
+    weights = fit_weights([Known(draw(there), 3 if there else None) for there in [True, False] * 40])
     assert weights.share[0] > 0.5
     sure = [object_probabilities(draw(there), weights)[1] for there in (True, False) for _ in range(30)]
     assert np.mean(np.array(sure[:30]) > 0.5) > 0.8
     assert np.mean(np.array(sure[30:]) < 0.5) > 0.8
+
+
+def test_a_place_tells_whether_an_object_is_there_where_what_is_around_it_does_not():
+    rng = np.random.default_rng(0)
+
+    def draw(there: bool) -> Evidence:
+        alike, place = rng.normal(0.4, 0.1, (2, 8))
+        place[5] += 0.4 * there
+        return evidence(alike.tolist(), place=place)
+
+    known = [Known(draw(there), 5 if there else None) for there in [True, False] * 40]
+    weights = fit_weights([*known, *(Known(one.evidence.without_place(), one.right) for one in known)])
+    assert set(weights.there) == {"place", "around"}
+    draws = [(draw(there), there) for there in [True, False] * 30]
+    right = [(object_probabilities(one, weights)[1] > 0.5) == there for one, there in draws]
+    guessed = [(object_probabilities(one.without_place(), weights)[1] > 0.5) == there for one, there in draws]
+    assert np.mean(right) > 0.85 > 0.7 > np.mean(guessed)
+
+
+def test_photographs_count_as_much_as_they_weigh():
+    rng = np.random.default_rng(0)
+    known = []
+    for there in [True, False] * 20:
+        alike = rng.normal(0.3, 0.1, 4)
+        alike[0] += 0.3 * there
+        known.append(Known(evidence(alike.tolist()), 0 if there else None))
+    misled = [Known(one.evidence, None if one.right == 0 else 0, 1e-9) for one in known]
+    assert fit_weights([*known, *misled]).share == pytest.approx(fit_weights(known).share, abs=1e-3)
+    twice, heavy = (
+        fit_weights([*known, *known[:10]]),
+        fit_weights([*(Known(k.evidence, k.right, 2.0) for k in known[:10]), *known[10:]]),
+    )
+    assert twice.share == pytest.approx(heavy.share, abs=1e-3)
 
 
 def test_an_object_is_as_alike_as_the_better_half_of_its_boxes():
@@ -204,33 +238,39 @@ def test_what_does_not_go_together_is_one_sentence_and_status_2(photo, world, tm
 
 
 @pytest.mark.parametrize(
-    ("box", "around"), [((40, 40, 60, 60), True), ((5, 5, 95, 95), False), ((0, 0, 20, 20), True)]
+    ("box", "views"),
+    [
+        ((45, 45, 55, 55), {"around": 1.0, "place": 2.0}),
+        ((35, 35, 65, 65), {"around": 1.0, "place": 2.0}),
+        ((25, 25, 75, 75), {"around": 1.0}),
+        ((5, 5, 95, 95), {"bare": MARGIN}),
+        ((0, 0, 20, 20), {"around": 1.0, "place": 2.0}),
+    ],
 )
-def test_what_is_around_an_object_is_compared_where_a_photograph_shows_enough_of_it(box, around):
-    from crossband.uav.object_descriptor import ObjectDescriptor
+def test_a_photograph_is_compared_in_the_views_that_it_shows_enough_of(box, views):
     from crossband.uav.translate import Photograph
 
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(3, 100, 100, generator=generator)
     descriptor = ObjectDescriptor(lambda crops: crops.flatten(1), 16, 1.0, "", "cpu")
-    vectors, said = pipeline.photograph_vectors(Photograph(image, box), descriptor)
-    assert said is around
-    margin = 1.0 if around else MARGIN
-    crop = object_descriptor.crop_around(image, box, 16, margin)
-    assert vectors[0] == pytest.approx((crop / crop.norm()).flatten().numpy(), abs=1e-5)
+    found = pipeline.photograph_views(Photograph(image, box), descriptor)
+    assert set(found) == set(views)
+    for view, margin in views.items():
+        crop = object_descriptor.crop_around(image, box, 16, margin)
+        assert found[view][0] == pytest.approx((crop / crop.norm()).flatten().numpy(), abs=1e-5)
 
 
-def test_boxes_are_described_with_and_without_what_is_around_them(seen, tmp_path):
+def test_boxes_are_described_in_each_view(seen, tmp_path):
     from crossband.uav.flight import open_flight
-    from crossband.uav.object_descriptor import ObjectDescriptor, thermal_crops
+    from crossband.uav.object_descriptor import thermal_crops
     from crossband.uav.object_stage import describe
 
     flight = open_flight(seen[0])
     found = [np.array([[20.0, 20.0, 30.0, 28.0, 0.9, 0.0]])] * len(flight)
     (tmp_path / "detections.jsonl").write_text("{}\n")
     descriptor = ObjectDescriptor(lambda crops: crops.flatten(1), 8, 1.0, "", "cpu")
-    for around, margin in ((True, 1.0), (False, MARGIN)):
-        for row, one in enumerate(describe(flight, found, descriptor, tmp_path, around)):
+    for view, margin in ((View.AROUND, 1.0), (View.BARE, MARGIN), (View.PLACE, 2.0)):
+        for row, one in enumerate(describe(flight, found, descriptor, tmp_path, view)):
             crops = thermal_crops(*flight.pixels(row), found[row], 8, margin)
             assert one.vectors == pytest.approx(descriptor(crops), abs=2e-3)
 

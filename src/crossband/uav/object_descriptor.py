@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ObjectDescriptor",
+    "View",
     "crop_around",
     "crop_window",
     "load_object_descriptor",
@@ -35,6 +37,14 @@ MARGIN = 0.15
 """Of a box's longer side, that a crop shows more on each side."""
 
 _BATCH = 32
+
+
+class View(StrEnum):
+    """How much a crop shows of what is around its object: next to nothing, its surroundings, or its place."""
+
+    BARE = "bare"
+    AROUND = "around"
+    PLACE = "place"
 
 
 class _Network(Protocol):
@@ -60,6 +70,10 @@ class ObjectDescriptor:
     margin: float
     digest: str
     device: str
+
+    def shown(self, view: View) -> float:
+        """Return how much of a box's longer side a crop shows more on each side."""
+        return {View.BARE: MARGIN, View.AROUND: self.margin, View.PLACE: 2 * self.margin}[view]
 
     def __call__(self, crops: torch.Tensor) -> np.ndarray:
         """Return unit vectors, float32 ``(n, d)``, of crops ``(n, 3, size, size)``."""

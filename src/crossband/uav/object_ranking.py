@@ -2,21 +2,25 @@
 
 Objects are compared by their vectors, how surely they are objects, and their length where the photograph's is
 known. A softmax over what these say gives each object its share; whether the object is there at all is a
-logistic of how far the best stands out. The weights of both are calibrated on simulated cities, for the
-networks that ship; see ``python -m benchmarks.flight_objects``.
+logistic of how like the best is, and how like the likest place. The weights of both are calibrated on
+simulated cities, for the networks that ship; see ``python -m benchmarks.flight_objects``.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
 
+from .object_descriptor import View
+
 __all__ = [
     "Evidence",
+    "Known",
     "RankWeights",
     "fit_weights",
     "length_difference",
@@ -37,20 +41,34 @@ class Evidence:
         score: how surely it is an object, 0 to 1.
         length: how unlike its length is to that of the photograph's object, 0 (alike, or unknown) and up.
         seen: how many times it was seen.
+        place: cosine similarity of where each is to where the photograph's is; ``None`` where that shows too
+            little of it.
+        view: what ``alike`` compares, :attr:`View.BARE` or :attr:`View.AROUND`.
     """
 
     alike: np.ndarray
     score: np.ndarray
     length: np.ndarray
     seen: np.ndarray
+    place: np.ndarray | None = None
+    view: View = View.AROUND
 
     @property
     def columns(self) -> np.ndarray:
-        """Float64 ``(n, 4)``, each of an order of one."""
+        """Float64 ``(n, 5)``, each of an order of one."""
         score = np.clip(self.score, 0.01, 0.99)
-        return np.stack(
-            [10 * self.alike, np.log(score / (1 - score)), -np.minimum(self.length, 3), np.log(self.seen)], 1
-        )
+        place = np.zeros(len(self.alike)) if self.place is None else 10 * self.place
+        likely, unlike = np.log(score / (1 - score)), np.minimum(self.length, 3)
+        return np.stack([10 * self.alike, likely, -unlike, np.log(self.seen), place], 1)
+
+    @property
+    def widest(self) -> View:
+        """The widest view that was compared."""
+        return self.view if self.place is None else View.PLACE
+
+    def without_place(self) -> Evidence:
+        """Return what would be known of a photograph that shows less."""
+        return replace(self, place=None)
 
 
 @dataclass(frozen=True)
@@ -59,20 +77,21 @@ class RankWeights:
 
     Attributes:
         share: of each of :attr:`Evidence.columns`.
-        there: of the best object's similarity (times 10), of how many standard deviations it stands above the
-            others, and the constant.
+        there: for the widest view that was compared, of the best object's similarity, of the likest place's
+            (both times 10), and the constant.
         made_by: digests of the detector and the descriptor that they were calibrated for.
     """
 
     share: tuple[float, ...]
-    there: tuple[float, float, float]
+    there: Mapping[str, tuple[float, ...]]
     made_by: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path = _FILE) -> RankWeights:
         """Read the weights that ship."""
         said = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{name: tuple(values) for name, values in said.items()})
+        there = {view: tuple(values) for view, values in said["there"].items()}
+        return cls(tuple(said["share"]), there, tuple(said["made_by"]))
 
     def write(self, path: Path = _FILE) -> None:
         """Write them."""
@@ -107,15 +126,14 @@ def object_probabilities(evidence: Evidence, weights: RankWeights) -> tuple[np.n
     worth = evidence.columns @ np.array(weights.share)
     share = np.exp(worth - worth.max())
     share /= share.sum()
-    there = 1 / (1 + np.exp(-float(_stands_out(evidence, worth) @ np.array(weights.there))))
+    there = 1 / (1 + np.exp(-float(_stands_out(evidence, worth) @ np.array(weights.there[evidence.widest]))))
     return share * there, float(there)
 
 
 def _stands_out(evidence: Evidence, worth: np.ndarray) -> np.ndarray:
-    """How alike the best is, by how much it stands above the others, and one."""
-    best = int(worth.argmax())
-    apart = (worth[best] - worth.mean()) / max(float(worth.std()), 0.1)
-    return np.array([10 * evidence.alike[best], apart, 1.0])
+    """How alike the best is, how alike the likest place is, and one."""
+    place = 0.0 if evidence.place is None else float(evidence.place.max())
+    return np.array([10 * evidence.alike[int(worth.argmax())], 10 * place, 1.0])
 
 
 def length_difference(length: np.ndarray, asked: float | None) -> np.ndarray:
@@ -130,32 +148,48 @@ def length_difference(length: np.ndarray, asked: float | None) -> np.ndarray:
     return np.abs(np.log(np.maximum(length, 1e-3) / asked)) / _LENGTH_SPREAD
 
 
-def fit_weights(present: list[tuple[Evidence, int]], absent: list[Evidence]) -> RankWeights:
-    """Fit the weights by maximum likelihood, drawn a little to zero.
+@dataclass(frozen=True)
+class Known:
+    """A photograph whose object is known to be in a flight, or not to be.
 
-    Args:
-        present: what is known of the objects of a flight, and which of them the photograph shows.
-        absent: the same of photographs whose object is not in the flight.
+    Attributes:
+        evidence: of the flight's objects.
+        right: which of them it shows; ``None`` where it is not in the flight.
+        weight: how much it counts.
     """
 
-    def shares(weights: np.ndarray) -> float:
-        loss = 0.05 * float(weights @ weights)
-        for evidence, right in present:
-            worth = evidence.columns @ weights
-            loss -= worth[right] - worth.max() - np.log(np.exp(worth - worth.max()).sum())
-        return loss
+    evidence: Evidence
+    right: int | None
+    weight: float = 1.0
 
-    share = minimize(shares, np.array([1.0, 0.0, 0.0, 0.0])).x
-    rows, known = [], []
-    for evidence, there in [*((one, 1.0) for one, _ in present), *((one, 0.0) for one in absent)]:
-        rows.append(_stands_out(evidence, evidence.columns @ share))
-        known.append(there)
-    table, said = np.array(rows), np.array(known)
-    balance = np.where(said > 0, 0.5 / said.mean(), 0.5 / (1 - said.mean()))
+
+def fit_weights(known: list[Known]) -> RankWeights:
+    """Fit the weights by maximum likelihood, drawn a little to zero."""
+    present = [one for one in known if one.right is not None]
 
     def doubt(weights: np.ndarray) -> float:
-        sign = np.where(said > 0, 1, -1)
-        return float((balance * np.logaddexp(0, -sign * (table @ weights))).sum() + 0.05 * weights @ weights)
+        loss = 0.05 * float(weights @ weights)
+        for one in present:
+            worth = one.evidence.columns @ weights
+            loss -= one.weight * (worth[one.right] - worth.max() - np.log(np.exp(worth - worth.max()).sum()))
+        return loss
 
-    found = minimize(doubt, np.zeros(3)).x
-    return RankWeights(tuple(share.round(4).tolist()), tuple(found.round(4).tolist()))
+    share = minimize(doubt, np.array([1.0, 0.0, 0.0, 0.0, 0.0])).x
+    there = {}
+    for view in dict.fromkeys(one.evidence.widest for one in known):
+        there[str(view)] = _fit_there([one for one in known if one.evidence.widest is view], share)
+    return RankWeights(tuple(share.round(4).tolist()), there)
+
+
+def _fit_there(known: list[Known], share: np.ndarray) -> tuple[float, ...]:
+    """The logistic of one view; photographs whose object is there weigh as much as the others together."""
+    table = np.array([_stands_out(one.evidence, one.evidence.columns @ share) for one in known])
+    sign = np.array([-1.0 if one.right is None else 1.0 for one in known])
+    weight = np.array([one.weight for one in known])
+    for side in (-1.0, 1.0):
+        weight[sign == side] *= len(known) / 2 / max(weight[sign == side].sum(), 1e-9)
+
+    def doubt(weights: np.ndarray) -> float:
+        return float((weight * np.logaddexp(0, -sign * (table @ weights))).sum() + 0.05 * weights @ weights)
+
+    return tuple(minimize(doubt, np.zeros(3)).x.round(4).tolist())

@@ -3,6 +3,7 @@
 ======================  ==============================================================================
 ``descriptors.jsonl``   ``frame``, ``size`` (height, width), ``vectors``: float16, base64, a row a box,
                         with what is around it
+``places.jsonl``        likewise with twice as much around it
 ``bare.jsonl``          likewise of the objects alone, for a photograph cut out around its object
 ======================  ==============================================================================
 
@@ -21,13 +22,14 @@ import numpy as np
 from .attitude import remaining_error
 from .flight import Flight
 from .ground_objects import GroundObject, join_objects
-from .object_descriptor import MARGIN, ObjectDescriptor, thermal_crops
+from .object_descriptor import ObjectDescriptor, View, thermal_crops
 from .projection import Pose
 from .semantic_map import SemanticMap
 from .stages import Position, StageFile
 
 __all__ = ["Described", "FlightObjects", "describe", "join", "object_length"]
 
+_FILES = {View.BARE: "bare.jsonl", View.AROUND: "descriptors.jsonl", View.PLACE: "places.jsonl"}
 _GIVEN = 10.0
 """Standard deviation, meters, of a position whose error nobody has said."""
 
@@ -46,23 +48,23 @@ class Described:
 
 
 def describe(
-    flight: Flight, found: list[np.ndarray], descriptor: ObjectDescriptor, out: Path, around: bool = True
+    flight: Flight, found: list[np.ndarray], descriptor: ObjectDescriptor, out: Path, view: View
 ) -> list[Described]:
-    """Describe each box of each frame, and write ``descriptors.jsonl`` or ``bare.jsonl``.
+    """Describe each box of each frame, and write the file of the view.
 
     Args:
         flight: the frames.
         found: of :func:`.stages.detect`.
         descriptor: the network.
         out: the folder.
-        around: with what is around the box, or what is in it alone.
+        view: how much of what is around the box.
     """
     upstream = (out / "detections.jsonl").read_text(encoding="utf-8").partition("\n")[0]
     stage = StageFile(
-        out / ("descriptors.jsonl" if around else "bare.jsonl"),
+        out / _FILES[view],
         {"flight": flight.digest, "detections": upstream, "descriptor": descriptor.digest},
     )
-    margin = descriptor.margin if around else MARGIN
+    margin = descriptor.shown(view)
 
     def work(row: int) -> dict[str, Any]:
         pixels, units = flight.pixels(row)

@@ -15,7 +15,7 @@ Each stage leaves its file in the output folder; see :mod:`.stages`, :mod:`.sequ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from .answer import ObjectMatch, ReidResult, Sighting, write_answer
 from .flight import Beside, Flight, open_flight
 from .match import bhattacharyya, combined, mser_distance, object_crop, signature
 from .networks import Networks
-from .object_descriptor import MARGIN, ObjectDescriptor, crop_around, load_object_descriptor
+from .object_descriptor import ObjectDescriptor, View, crop_around, load_object_descriptor
 from .object_ranking import Evidence, RankWeights, length_difference, object_probabilities, similarity
 from .object_stage import FlightObjects, describe, join, object_length
 from .semantic_map import SemanticMap, read_map
@@ -45,9 +45,9 @@ __all__ = [
     "box_distances",
     "compare",
     "parse_box",
-    "photograph_vectors",
+    "photograph_views",
     "reid",
-    "shows_around",
+    "shows",
 ]
 
 METHODS = ("objects", "equation1")
@@ -173,12 +173,13 @@ def _by_objects(
     else:
         positions = locate_flight(frames, ground, networks.labeler, folder, radius or RADIUS)
     found = detect(frames, detector, folder, least=LEAST)
-    asked, around = photograph_vectors(photograph, descriptor)
-    described = describe(frames, found, descriptor, folder, around)
-    objects = join(frames, ground, positions, found, [one.size for one in described])
+    asked = photograph_views(photograph, descriptor)
+    described = {view: describe(frames, found, descriptor, folder, view) for view in asked}
+    objects = join(frames, ground, positions, found, [one.size for one in next(iter(described.values()))])
     if weights.made_by != (detector.digest, descriptor.digest):
         note("probabilities were calibrated with other networks than these: take them for an order only")
-    distances, evidence = compare(objects, [one.vectors for one in described], asked, length)
+    vectors = {view: [one.vectors for one in each] for view, each in described.items()}
+    distances, evidence = compare(objects, vectors, asked, length)
     probabilities, there = object_probabilities(evidence, weights)
     matches = [
         _match(rank, number, frames, ground, positions, objects, distances, detector.classes, probabilities)
@@ -191,52 +192,64 @@ def _by_objects(
     return Searched(photograph, None, frames, ground, positions, result)
 
 
-def shows_around(photograph: Photograph, descriptor: ObjectDescriptor) -> bool:
+def shows(photograph: Photograph, margin: float) -> bool:
     """Tell whether a photograph shows enough of what is around its object for this to be compared.
 
-    A half of what the descriptor reads, on average over the four sides.
+    A half of what a crop shows, on average over the four sides.
+
+    Args:
+        photograph: with the object's box.
+        margin: of the box's longer side, that a crop shows more on each side.
     """
     height, width = photograph.pixels.shape[-2:]
     left, top, right, bottom = photograph.box
-    wanted = descriptor.margin * max(right - left, bottom - top)
+    wanted = margin * max(right - left, bottom - top)
     shown = sum(min(side, wanted) for side in (left, top, width - right, height - bottom)) / 4
     return shown >= wanted / 2
 
 
-def photograph_vectors(photograph: Photograph, descriptor: ObjectDescriptor) -> tuple[np.ndarray, bool]:
-    """Describe the object of a photograph, turned by quarters: unit vectors ``(4, d)``.
+def photograph_views(photograph: Photograph, descriptor: ObjectDescriptor) -> dict[View, np.ndarray]:
+    """Describe the object of a photograph, turned by quarters: unit vectors ``(4, d)`` of each view.
 
-    Also returned is whether they are of what is around it too, or of the object alone; see
-    :func:`shows_around`.
+    The object alone, where it shows no more; else with what is around it and, if it shows that, with its place.
     """
-    around = shows_around(photograph, descriptor)
-    margin = descriptor.margin if around else MARGIN
-    crop = crop_around(photograph.pixels, photograph.box, descriptor.size, margin)[None]
-    return descriptor(torch.cat([torch.rot90(crop, turns, (-2, -1)) for turns in range(4)])), around
+    views = [view for view in (View.AROUND, View.PLACE) if shows(photograph, descriptor.shown(view))]
+    found = {}
+    for view in views or [View.BARE]:
+        crop = crop_around(photograph.pixels, photograph.box, descriptor.size, descriptor.shown(view))[None]
+        found[view] = descriptor(torch.cat([torch.rot90(crop, turns, (-2, -1)) for turns in range(4)]))
+    return found
 
 
 def compare(
     objects: FlightObjects,
-    vectors: list[np.ndarray],
-    asked: np.ndarray,
+    vectors: Mapping[View, list[np.ndarray]],
+    asked: Mapping[View, np.ndarray],
     length: float | None,
 ) -> tuple[list[np.ndarray], Evidence]:
     """Compare the objects of a flight with a photograph.
 
     Args:
         objects: of :func:`.object_stage.join`.
-        vectors: of each frame's boxes, ``(n, d)``.
-        asked: of :func:`photograph_vectors`.
+        vectors: in each of the photograph's views, of each frame's boxes, ``(n, d)``.
+        asked: of :func:`photograph_views`.
         length: of the photograph's object, meters, or ``None``.
 
     Returns:
         the distances of each frame's boxes, and what is known of the objects.
     """
-    distances = [1 - (one @ asked.T).max(1) if len(one) else np.zeros(0) for one in vectors]
-    alike = similarity(asked, [np.stack([vectors[row][n] for row, n in one.seen]) for one in objects.objects])
+    near = View.BARE if View.BARE in asked else View.AROUND
+    distances = [1 - (one @ asked[near].T).max(1) if len(one) else np.zeros(0) for one in vectors[near]]
+    alike = {
+        view: similarity(
+            mine, [np.stack([vectors[view][r][n] for r, n in one.seen]) for one in objects.objects]
+        )
+        for view, mine in asked.items()
+    }
     score = np.array([one.score for one in objects.objects])
     seen = np.array([len(one.seen) for one in objects.objects], float)
-    return distances, Evidence(alike, score, length_difference(objects.lengths(), length), seen)
+    unlike = length_difference(objects.lengths(), length)
+    return distances, Evidence(alike[near], score, unlike, seen, alike.get(View.PLACE), near)
 
 
 def _length(photo: str | Path, photograph: Photograph) -> float | None:

@@ -129,6 +129,7 @@ class ObjectLoss(Strict):
         jitter: how much boxes are moved and scaled while training, of their sides; a detector's are not exact.
         light: strength of random gain and offset of each crop.
         bare: share of the pairs that show the object alone, as ``MARGIN`` does: photographs may show no more.
+        place: share of the pairs that show twice ``model.margin`` around it: where it is.
         smoothing: of the labels.
         center: weight of the center loss; 0 for none.
         erasing: share of the crops of which a part is erased.
@@ -142,6 +143,7 @@ class ObjectLoss(Strict):
     jitter: float = Field(default=0.0, ge=0, le=0.5)
     light: float = Field(default=0.0, ge=0, le=1)
     bare: float = Field(default=0.0, ge=0, le=1)
+    place: float = Field(default=0.0, ge=0, le=1)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
     center: float = Field(default=0.0, ge=0, le=1e6)
     erasing: float = Field(default=0.0, ge=0, le=1)
@@ -317,9 +319,7 @@ class ObjectTask(SceneTask):
         color = seen.color[int(torch.randint(len(seen.color), (), generator=generator))]
         others = [where for where in seen.thermal if where[0] != color[0]]
         shown = [(color, "rgb"), (others[int(torch.randint(len(others), (), generator=generator))], "tir")]
-        bare = self.recipe.loss.bare
-        alone = bool(bare) and float(torch.rand((), generator=generator)) < bare
-        margin = MARGIN if alone else self.recipe.model.margin
+        margin = self._margin(generator)
         views = [self._view(*where, band, margin, generator) for where, band in shown]
         pair = torch.stack([crop for crop, _ in views])
         mirrored = float(torch.rand((), generator=generator)) < 0.5
@@ -338,6 +338,14 @@ class ObjectTask(SceneTask):
             if float(torch.rand((), generator=generator)) < self.recipe.loss.erasing:
                 _erase(crop, generator)
         return found
+
+    def _margin(self, generator: torch.Generator) -> float:
+        """How much a pair shows around its object."""
+        loss, margin = self.recipe.loss, self.recipe.model.margin
+        if not (loss.bare or loss.place):
+            return margin
+        drawn = float(torch.rand((), generator=generator))
+        return MARGIN if drawn < loss.bare else 2 * margin if drawn < loss.bare + loss.place else margin
 
     def _view(
         self, row: int, number: int, band: str, margin: float, generator: torch.Generator
