@@ -239,10 +239,7 @@ def choose(cities: list[Seen], descriptor: ObjectDescriptor, detector: str) -> R
         replace(one, evidence=one.evidence.without_place()) for one in known if one.evidence.place is not None
     ]
     print(f"{sum(one.right is not None for one in known)} of {len(known)} with their object")
-    weights = fit_weights(known)
-    return replace(
-        weights, there={**weights.there, **fit_weights(less).there}, made_by=(detector, descriptor.digest)
-    )
+    return replace(fit_weights(known, less), made_by=(detector, descriptor.digest))
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def main() -> None:
     recipe: Any = mapped.recipe
     scenes = Scenes(part_frames(recipe.data.test["unseen_cities"], given.data))
     table = scenes.frames.table
-    city = table["labels"].astype(str).str.split("/").str[0]
+    city = table["tir"].astype(str).str.split("/").str[0]
     flights = (city + table["sequence"].astype(str)).factorize()[0]
     rows = {"without the map": drawn(matched(plain, scenes), flights)}
     rows["with it, at true positions"] = drawn(matched(mapped, scenes), flights)
@@ -105,9 +105,10 @@ def main() -> None:
     lines = [f"| detector | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
     for name, values in rows.items():
         lines.append(f"| {name} | {' | '.join(said(values[:, k]) for k in range(len(names)))} |")
-    first, second = list(rows.values())[:2]
-    cells = " | ".join(said(second[:, k] - first[:, k], "+") for k in range(len(names)))
-    lines.append(f"| gain of the map, the same flights drawn | {cells} |")
+    first, *others = rows.values()
+    for name, other in zip(("true positions", f"{FOUND} m wrong"), others[:2], strict=True):
+        cells = " | ".join(said(other[:, k] - first[:, k], "+") for k in range(len(names)))
+        lines.append(f"| gain of the map at {name}, the same flights drawn | {cells} |")
     seen = len(mapped.train) * recipe.trainer.epochs
     lines += ["", f"{len(scenes)} frames of {flights.max() + 1} flights; both saw {seen:,} crops. {machine()}"]
     write_section(ROOT / "docs" / "uav.md", "map-detection", "\n".join(lines))

@@ -3,6 +3,7 @@
 ``python -m benchmarks.models pack NAME CHECKPOINT DATA --images N --hours H`` writes the checkpoint in float16
 as ``src/crossband/models/NAME.safetensors``, measured as such on the test part of its recipe below DATA, with
 its card inside and in docs/models.md. ``python -m benchmarks.models card NAME DATA`` measures a packaged one.
+``python -m benchmarks.models mean RUN OUT`` writes the mean of a run's best weights and its last ones.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from crossband.models.packaged import FOLDER, Card, card_of, pack
 
@@ -136,6 +141,18 @@ def pack_run(
     return path
 
 
+def mean_of_run(run: Path, out: Path) -> Path:
+    """Write a checkpoint with the mean of a finished run's best weights and its last (averaged) ones."""
+    best = run / "best.safetensors"
+    last = torch.load(run / "state.pt", weights_only=True)["average"]
+    mean = {}
+    for name, value in load_file(best).items():  # counts of batches are no weights, and not averaged
+        mean[name] = value.lerp(last[name].to(value), 0.5) if value.is_floating_point() else value
+    with safe_open(best, "pt") as file:
+        save_file(mean, out, metadata=file.metadata())
+    return out
+
+
 def measure_again(name: str, data: Path) -> None:
     """Write the card of a packaged network anew."""
     path = FOLDER / f"{name}.safetensors"
@@ -175,8 +192,13 @@ def main() -> None:
     again = verbs.add_parser("card")
     again.add_argument("name", choices=KINDS)
     again.add_argument("data", type=Path)
+    meaning = verbs.add_parser("mean")
+    meaning.add_argument("run", type=Path)
+    meaning.add_argument("out", type=Path)
     given = parser.parse_args()
-    if given.verb == "pack":
+    if given.verb == "mean":
+        print(mean_of_run(given.run, given.out))
+    elif given.verb == "pack":
         print(pack_run(given.name, given.checkpoint, given.data, given.images, given.hours, given.hardware))
     else:
         measure_again(given.name, given.data)

@@ -114,3 +114,15 @@ def test_in_a_crowd_a_peak_of_its_class_costs_nothing_and_of_another_as_much_as_
         said[0, kind, 49 // STRIDE, 49 // STRIDE] = 6.0
         assert (center_loss(network, (said, sides), TARGETS, crowd) < good + 1e-3) == free
         assert center_loss(network, (said, sides), TARGETS) > good + 0.5
+
+
+def test_with_mirror_images_what_is_found_in_a_mirror_is_the_mirror_image_of_what_is_found():
+    torch.manual_seed(0)
+    network = CenterDetector(2, width=8, mirror=True).eval()
+    images = torch.rand(1, 1, 64, 96) * 4
+    heat, sides = network.outputs(images)
+    turned, others = (one.flip(-1) for one in network.outputs(images.flip(-1)))
+    torch.testing.assert_close(heat, turned, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(sides, others[:, :, [2, 1, 0, 3]], atol=1e-3, rtol=1e-3)
+    network.mirror = False
+    assert not torch.allclose(network.outputs(images)[0], heat, atol=1e-2)

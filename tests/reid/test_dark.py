@@ -82,6 +82,20 @@ def test_with_mirror_images_a_frame_and_its_mirror_image_are_alike(frames, tmp_p
     assert np.allclose(*mirrored, atol=1e-4)
 
 
+@pytest.mark.parametrize("weights", [None, ["rgb"], {"nir": "x"}, {"nir": -1.0}, {"tir": float("nan")}])
+def test_weights_that_are_no_positive_numbers_are_refused(weights):
+    with pytest.raises(ValueError, match="positive numbers"):
+        Emphasis.of({"weights": weights})
+
+
+def test_a_dark_image_counts_less_than_the_lightest_band(frames):
+    network, items = read(frames)
+    plain = describe_frames(network, items)
+    faint = describe_frames(network, items, emphasis=Emphasis(dark=0.2, weights={"tir": 0.0005}))
+    thermal = fuse(plain.features, plain.present, [1])[0]
+    assert np.allclose(fuse(faint.features, faint.present, [0, 1])[0][1], thermal[1], atol=0.01)
+
+
 def test_scoring_of_an_older_checkpoint_says_less():
     assert Emphasis.of({"descriptor": "features"}) == Emphasis()
     assert Emphasis.of({"dark": 0.2, "weights": {"nir": 0.5}}).weights == {"nir": 0.5}

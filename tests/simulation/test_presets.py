@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from crossband.simulation.blocks import _PAVEMENT, _parking_rows, parking_aisles
 from crossband.simulation.presets import PRESETS, _street_cameras, plan
 
 
@@ -42,6 +43,17 @@ def test_one_drive_in_five_goes_between_parking_spaces_and_hits_none(city):
     for shot in parked:
         apart = np.abs(spaces - shot.camera.position[:2])
         assert ((apart[:, 0] > 1.3) | (apart[:, 1] > 2.5)).all()
+
+
+@pytest.mark.parametrize("depth", np.arange(30.0, 90.0, 0.7).round(1).tolist())
+def test_between_parked_cars_and_cones_there_is_room_for_one_that_drives(depth):
+    low, high = 100.0 + _PAVEMENT, 100.0 + depth - _PAVEMENT
+    ends = [row + side * 5.4 for row in _parking_rows(low, high) for side in (-1, 1)]
+    for y in parking_aisles(100.0, 100.0 + depth):
+        assert low < y < high
+        assert min(abs(y - end) for end in ends) > 1.2
+        assert not any(row - 5.4 < y < row + 5.4 for row in _parking_rows(low, high))
+        assert abs(y - (high - 5.0)) > 1.2
 
 
 def test_retrieval_shows_places_twice_in_runs(city):

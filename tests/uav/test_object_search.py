@@ -29,6 +29,7 @@ from crossband.uav.object_ranking import (
     object_probabilities,
     similarity,
 )
+from crossband.uav.projection import Pose
 from crossband.uav.semantic_map import SemanticMap
 from crossband.uav.stages import StageFile, write_png
 from crossband.uav.tasks.objects import ObjectNetwork
@@ -203,6 +204,60 @@ def test_a_photograph_is_found_as_an_object_seen_in_several_frames(photo, seen, 
 
 
 @pytest.mark.slow
+def test_a_photograph_that_shows_a_place_is_compared_by_it_and_resumes(seen, tmp_path, monkeypatch):
+    root = seen[0]
+    told = json.loads((root / "boxes.json").read_text())
+    shown = min(told["annotations"], key=lambda one: abs(one["bbox"][0] - 27) + abs(one["bbox"][1] - 20))
+    photo = next(one["file_name"] for one in told["images"] if one["id"] == shown["image_id"])
+    left, top, width, height = shown["bbox"]
+    compared = []
+
+    def comparing(objects, vectors, asked, length):
+        compared.append({view: len(vectors[view]) for view in asked})
+        return honest(objects, vectors, asked, length)
+
+    honest = pipeline.compare
+    monkeypatch.setattr(pipeline, "compare", comparing)
+
+    def search():
+        return pipeline.reid(
+            root / photo,
+            root,
+            out=tmp_path,
+            where={"sequence": ["flight1"]},
+            box=(left, top, left + width, top + height),
+        )
+
+    first = search()
+    assert set(compared[0]) == {View.AROUND, View.PLACE}
+    place = tmp_path / "places.jsonl"
+    before = place.read_text()
+    place.unlink()
+    assert search() == first
+    assert place.read_text() == before
+    assert not (tmp_path / "bare.jsonl").exists()
+
+
+def test_each_view_of_a_photograph_is_compared_with_that_view_of_the_boxes():
+    from crossband.uav.ground_objects import GroundObject
+    from crossband.uav.object_stage import FlightObjects
+
+    both = [GroundObject(0, 0.0, 0.0, np.eye(2), 0.9, ((0, number),)) for number in (0, 1)]
+    boxes = np.array([[20.0, 20, 30, 24, 0.9, 0], [30.0, 20, 40, 24, 0.9, 0]])
+    objects = FlightObjects(
+        [Pose(0, 0, 50, heading=0, pitch=-90, focal=100, height=48, width=64)], [boxes], both
+    )
+    near, far = np.eye(2)
+    vectors = {View.AROUND: [np.stack([near, far])], View.PLACE: [np.stack([far, near])]}
+    asked = {view: np.stack([near] * 4) for view in vectors}
+    distances, said = pipeline.compare(objects, vectors, asked, None)
+    assert said.alike.tolist() == [1.0, 0.0]
+    assert said.place.tolist() == [0.0, 1.0]
+    assert distances[0].tolist() == [0.0, 1.0]
+    assert (said.view, said.widest) == (View.AROUND, View.PLACE)
+
+
+@pytest.mark.slow
 def test_without_a_map_positions_are_those_of_the_flight(photo, seen, tmp_path, capsys):
     root, _ = seen
     result = pipeline.reid(photo, root, out=tmp_path / "out", where={"sequence": ["flight0"]})
@@ -281,4 +336,6 @@ def test_objects_are_ranked_by_weights_that_were_calibrated_for_the_networks_tha
     from crossband.weights import file_digest
 
     ships = [file_digest(packaged_path(task)) for task in ("detection", "objects")]
-    assert list(RankWeights.read().made_by) == ships
+    weights = RankWeights.read()
+    assert list(weights.made_by) == ships
+    assert set(weights.there) == set(View)

@@ -276,3 +276,32 @@ def test_each_frame_is_read_with_the_map_of_its_own_city(recipe, world, tmp_path
     grounds = {city: task._image(task.train, cities.index(city))[1:] for city in ("here", "there")}
     assert (grounds["here"].amax((1, 2)) > 0).sum() > 2
     assert (grounds["there"].amax((1, 2)) > 0).sum() == 1
+
+
+@pytest.mark.parametrize("image", ["a.png", "tir/a.png", "images/tir/a.png", "city/flight1/tir/a.png"])
+def test_a_map_is_looked_for_beside_an_image_and_never_above_its_frames(tmp_path, image):
+    from crossband.uav.tasks.detection import _city_of
+
+    root = tmp_path / "outside" / "frames"
+    for folder in (tmp_path, tmp_path / "outside", root, root / "city"):
+        (folder / "map").mkdir(parents=True)
+        (folder / "map" / "tiles.json").touch()
+    assert _city_of(root, image) == (root / "city" if image.startswith("city") else root)
+    (root / "map" / "tiles.json").unlink()
+    assert _city_of(root, image) in (root, root / "city")
+
+
+def test_pairs_show_an_object_alone_what_is_around_it_or_its_place(recipe, world):
+    from crossband.training.task import find_task
+    from crossband.uav.object_descriptor import MARGIN
+
+    content = made(recipe, "contrast")
+    content["loss"] = {**content["loss"], "bare": 0.3, "place": 0.2}
+    task = find_task("objects").build(read_recipe(content), world)
+    generator = torch.Generator().manual_seed(0)
+    drawn = [task._margin(generator) for _ in range(2000)]
+    shares = [np.mean(np.isclose(drawn, margin)) for margin in (MARGIN, 0.5, 1.0)]
+    assert shares == pytest.approx([0.3, 0.5, 0.2], abs=0.04)
+    content["loss"]["bare"] = 0.9
+    with pytest.raises(CrossbandError, match="at most 1"):
+        read_recipe(content)

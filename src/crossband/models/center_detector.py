@@ -39,6 +39,7 @@ class CenterDetector(BoxDetector):
         frozen: stages of the encoder, from the first, that do not learn.
         pretrained: whether the encoder starts from its ImageNet weights.
         semantics: channels of a map's labeling beside the image, 0 for none.
+        mirror: whether :meth:`detect` looks at mirror images too, and takes the mean; takes twice as long.
 
     Example:
         >>> network = CenterDetector(4, width=8).eval()
@@ -46,6 +47,8 @@ class CenterDetector(BoxDetector):
         >>> heat.shape, sides.shape
         (torch.Size([1, 4, 16, 24]), torch.Size([1, 4, 4, 16, 24]))
     """
+
+    overlap = 0.6  # a heat map has one peak for each object, and cars that are parked side by side overlap
 
     def __init__(
         self,
@@ -55,9 +58,10 @@ class CenterDetector(BoxDetector):
         frozen: int = 1,
         pretrained: bool = False,
         semantics: int = 0,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
-        self.classes, self.semantics = classes, semantics
+        self.classes, self.semantics, self.mirror = classes, semantics, mirror
         self.encoder, self.weights_digest = tuned_stages(encoder, pretrained, frozen)
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in self.encoder.channels)
         self.mix = nn.ModuleList(_convolution(width) for _ in self.encoder.channels)
@@ -78,8 +82,7 @@ class CenterDetector(BoxDetector):
             images: ``(N, 1 + semantics, H, W)``; sides that are no multiple of 32 are filled with zeros at the
                 right and below.
         """
-        height, width = images.shape[-2:]
-        images, ground = F.pad(images, (0, -width % 32, 0, -height % 32)).split((1, self.semantics), 1)
+        images, ground = _filled(images).split((1, self.semantics), 1)
         # half a unit of thermal_input is about a deviation of an ImageNet image
         seen = (images * 0.5).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         maps = self.encoder(seen)
@@ -92,6 +95,16 @@ class CenterDetector(BoxDetector):
             x = self.mix[k](x)
         sides = self.sides(x).float().clamp(max=_LONGEST).exp() * STRIDE
         return self.heat(x).float(), sides.unflatten(1, (self.classes, 4))
+
+    def outputs(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what ``forward`` does, or its mean with what it says of mirror images."""
+        if not self.mirror:
+            return self(images)
+        whole = _filled(images)
+        heat, sides = self(whole)
+        turned, others = (one.flip(-1) for one in self(whole.flip(-1)))
+        mean = (heat.sigmoid() + turned.sigmoid()) / 2
+        return mean.logit(), (sides + others[:, :, [2, 1, 0, 3]]) / 2
 
     def boxes(self, sides: torch.Tensor) -> torch.Tensor:
         """Return left, top, right and bottom of each class and cell in pixels, ``(N, classes, 4, h, w)``."""
@@ -116,6 +129,12 @@ def _one_box_for_all_classes(network: CenterDetector, state: dict[str, Any], pre
         key = f"{prefix}sides.1.{name}"
         if key in state and len(state[key]) == 4 and network.classes > 1:
             state[key] = state[key].repeat(network.classes, *[1] * (state[key].ndim - 1))
+
+
+def _filled(images: torch.Tensor) -> torch.Tensor:
+    """With zeros at the right and below, up to multiples of 32."""
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, -width % 32, 0, -height % 32))
 
 
 def _from_zero(layer: nn.Conv2d) -> nn.Conv2d:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -39,8 +40,17 @@ class Emphasis:
 
     @classmethod
     def of(cls, scoring: Mapping[str, Any]) -> Emphasis:
-        """Take it from the part ``scoring`` of a recipe; older ones say less."""
-        return cls(**{one.name: scoring[one.name] for one in fields(cls) if one.name in scoring})
+        """Take it from the part ``scoring`` of a recipe; older ones say less.
+
+        Raises:
+            ValueError: weights that are no positive numbers.
+        """
+        found = cls(**{one.name: scoring[one.name] for one in fields(cls) if one.name in scoring})
+        if not isinstance(found.weights, Mapping) or not all(
+            isinstance(weight, int | float) and 0 < weight < math.inf for weight in found.weights.values()
+        ):
+            raise ValueError(f"weights of bands are positive numbers, not {found.weights!r}"[:200])
+        return found
 
 
 def describe_frames(
@@ -72,7 +82,8 @@ def describe_frames(
             views.append(_told(network(images.flip(-1), present)))
         weight = counts.to(device).expand(present.shape)
         if emphasis.dark:
-            weight = torch.where(_shows_nothing(images, items, emphasis.dark), _FAINT, weight)
+            faint = _shows_nothing(images, items, emphasis.dark)
+            weight = torch.where(faint, _FAINT * weight.min(), weight)
         for name in ("features", "scores"):
             found[name] = torch.stack([view[name] for view in views]).mean(0) * weight[..., None]
         shapes.update({name: tuple(value.shape[1:]) for name, value in found.items()})

@@ -111,19 +111,31 @@ def _park(site: Site, x0: float, y0: float, x1: float, y1: float, use: str) -> N
             add_bench(site, float(x), cy + side * 2.1)
 
 
+_SPACE, _CONES = (
+    5.4,
+    5.0,
+)  # meters: from the middle of a row to the ends of its spaces; of the cones from the end
+_CAR = 1.3  # meters on each side of the middle of a car
+
+
 def _parking_rows(y0: float, y1: float) -> np.ndarray:
     """Where spaces meet head to head."""
     return np.arange(y0 + 6, y1 - 8, 16.0)
 
 
 def parking_aisles(y0: float, y1: float) -> list[float]:
-    """Return the y, in meters, of the ways along x between a parking lot's rows of spaces.
+    """Return the y, in meters, of the ways along x behind a parking lot's rows of spaces, where a car fits.
 
     Args:
         y0, y1: of the block, curb to curb.
+
+    Example:
+        >>> [round(y, 1) for y in parking_aisles(0.0, 50.0)]
+        [17.6, 33.6]
     """
     low, high = y0 + _PAVEMENT, y1 - _PAVEMENT
-    return [min(float(y) + 8.0, high - 2.6) for y in _parking_rows(low, high)]
+    aisles = [(float(row), min(float(row) + 8.0, high - 2.6)) for row in _parking_rows(low, high)]
+    return [y for row, y in aisles if y - row > _SPACE + _CAR and abs(y - (high - _CONES)) > _CAR + 0.2]
 
 
 def _parking(site: Site, x0: float, y0: float, x1: float, y1: float, use: str) -> None:
@@ -141,7 +153,7 @@ def _parking(site: Site, x0: float, y0: float, x1: float, y1: float, use: str) -
                     site.add(corners, M.CONCRETE, Kind.CAR_STOP, color=(0.5, 0.48, 0.40))
                     heading = -side * np.pi / 2
                     site.spaces.append(ParkingSpace(middle, begin + side * 3.0, float(heading)))
-    add_cones(site, (x0 + x1) / 2, y1 - 5, 5, along_x=True, on_road=False)
+    add_cones(site, (x0 + x1) / 2, y1 - _CONES, 5, along_x=True, on_road=False)
 
 
 def add_outskirts(site: Site, width: float, height: float) -> None:

@@ -21,10 +21,10 @@ __all__ = [
 ]
 
 PHOTO_GAIN = 9000.0
-"""Largest gain of a camera that stands still and may expose for long."""
+"""Largest gain of a camera that may expose for long."""
 
 VIDEO_GAIN = 2000.0
-"""Largest gain of a camera in a moving car, which may not: its nights are as dark as MFNet's and LLVIP's."""
+"""Largest gain of a video camera in a moving car, which may not; nights are about as dark as MFNet's then."""
 
 _LARGEST_NIR_GAIN = 5000.0
 

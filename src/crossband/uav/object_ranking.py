@@ -9,7 +9,7 @@ simulated cities, for the networks that ship; see ``python -m benchmarks.flight_
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -91,7 +91,7 @@ class RankWeights:
         """Read the weights that ship."""
         said = json.loads(path.read_text(encoding="utf-8"))
         there = {view: tuple(values) for view, values in said["there"].items()}
-        return cls(tuple(said["share"]), there, tuple(said["made_by"]))
+        return cls(tuple(said["share"]), there, tuple(said.get("made_by", ())))
 
     def write(self, path: Path = _FILE) -> None:
         """Write them."""
@@ -126,11 +126,11 @@ def object_probabilities(evidence: Evidence, weights: RankWeights) -> tuple[np.n
     worth = evidence.columns @ np.array(weights.share)
     share = np.exp(worth - worth.max())
     share /= share.sum()
-    there = 1 / (1 + np.exp(-float(_stands_out(evidence, worth) @ np.array(weights.there[evidence.widest]))))
+    there = 1 / (1 + np.exp(-float(_presence(evidence, worth) @ np.array(weights.there[evidence.widest]))))
     return share * there, float(there)
 
 
-def _stands_out(evidence: Evidence, worth: np.ndarray) -> np.ndarray:
+def _presence(evidence: Evidence, worth: np.ndarray) -> np.ndarray:
     """How alike the best is, how alike the likest place is, and one."""
     place = 0.0 if evidence.place is None else float(evidence.place.max())
     return np.array([10 * evidence.alike[int(worth.argmax())], 10 * place, 1.0])
@@ -163,8 +163,13 @@ class Known:
     weight: float = 1.0
 
 
-def fit_weights(known: list[Known]) -> RankWeights:
-    """Fit the weights by maximum likelihood, drawn a little to zero."""
+def fit_weights(known: list[Known], less: Sequence[Known] = ()) -> RankWeights:
+    """Fit the weights by maximum likelihood, drawn a little to zero.
+
+    Args:
+        known: what objects' shares are told by, and whether the object is there.
+        less: photographs for the latter alone: the same ones as if they showed less, for example.
+    """
     present = [one for one in known if one.right is not None]
 
     def doubt(weights: np.ndarray) -> float:
@@ -176,14 +181,15 @@ def fit_weights(known: list[Known]) -> RankWeights:
 
     share = minimize(doubt, np.array([1.0, 0.0, 0.0, 0.0, 0.0])).x
     there = {}
-    for view in dict.fromkeys(one.evidence.widest for one in known):
-        there[str(view)] = _fit_there([one for one in known if one.evidence.widest is view], share)
+    both = [*known, *less]
+    for view in dict.fromkeys(one.evidence.widest for one in both):
+        there[str(view)] = _fit_there([one for one in both if one.evidence.widest is view], share)
     return RankWeights(tuple(share.round(4).tolist()), there)
 
 
 def _fit_there(known: list[Known], share: np.ndarray) -> tuple[float, ...]:
     """The logistic of one view; photographs whose object is there weigh as much as the others together."""
-    table = np.array([_stands_out(one.evidence, one.evidence.columns @ share) for one in known])
+    table = np.array([_presence(one.evidence, one.evidence.columns @ share) for one in known])
     sign = np.array([-1.0 if one.right is None else 1.0 for one in known])
     weight = np.array([one.weight for one in known])
     for side in (-1.0, 1.0):

@@ -60,11 +60,11 @@ def describe(
         view: how much of what is around the box.
     """
     upstream = (out / "detections.jsonl").read_text(encoding="utf-8").partition("\n")[0]
-    stage = StageFile(
-        out / _FILES[view],
-        {"flight": flight.digest, "detections": upstream, "descriptor": descriptor.digest},
-    )
     margin = descriptor.shown(view)
+    made_of = {"flight": flight.digest, "detections": upstream, "descriptor": descriptor.digest}
+    if view is View.PLACE:
+        made_of["margin"] = str(margin)
+    stage = StageFile(out / _FILES[view], made_of)
 
     def work(row: int) -> dict[str, Any]:
         pixels, units = flight.pixels(row)

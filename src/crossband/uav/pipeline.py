@@ -47,7 +47,7 @@ __all__ = [
     "parse_box",
     "photograph_views",
     "reid",
-    "shows",
+    "shows_enough",
 ]
 
 METHODS = ("objects", "equation1")
@@ -192,7 +192,7 @@ def _by_objects(
     return Searched(photograph, None, frames, ground, positions, result)
 
 
-def shows(photograph: Photograph, margin: float) -> bool:
+def shows_enough(photograph: Photograph, margin: float) -> bool:
     """Tell whether a photograph shows enough of what is around its object for this to be compared.
 
     A half of what a crop shows, on average over the four sides.
@@ -213,7 +213,7 @@ def photograph_views(photograph: Photograph, descriptor: ObjectDescriptor) -> di
 
     The object alone, where it shows no more; else with what is around it and, if it shows that, with its place.
     """
-    views = [view for view in (View.AROUND, View.PLACE) if shows(photograph, descriptor.shown(view))]
+    views = [view for view in (View.AROUND, View.PLACE) if shows_enough(photograph, descriptor.shown(view))]
     found = {}
     for view in views or [View.BARE]:
         crop = crop_around(photograph.pixels, photograph.box, descriptor.size, descriptor.shown(view))[None]

@@ -60,6 +60,7 @@ class DetectionModel(Strict):
         frozen: ``center``: stages of the encoder that do not learn.
         pretrained: ``center``: whether the encoder starts from its ImageNet weights.
         zoom: how much images are enlarged before; crops (``data.scales``) should be about as much.
+        mirror: ``center``: whether mirror images are looked at too when objects are detected, twice as long.
         finest: meters of ground that a pixel may show: frames whose height and focal length are known and that
             show more in one are enlarged, and their crops, by :func:`crossband.uav.flight.enlargement`.
         levels: what a unit of the thermal image is: 12 ``kelvin``, where there are temperatures, or a quarter
@@ -75,6 +76,7 @@ class DetectionModel(Strict):
     frozen: int = Field(default=1, ge=0, le=4)
     pretrained: bool = True
     zoom: float = Field(default=1.0, gt=0, le=4)
+    mirror: bool = False
     finest: float | None = Field(default=None, gt=0, le=1000)
     levels: Literal["kelvin", "range"] = "kelvin"
 
@@ -101,7 +103,10 @@ class DetectionLoss(Strict):
 
 
 class DetectionRecipe(SceneRecipe):
-    """A recipe of the task ``detection``; with semantics, the map lies in ``map`` beside the frames.
+    """A recipe of the task ``detection``.
+
+    A network that reads the map takes ``map`` of the nearest folder above an image, in that of the frames: each
+    city has its own.
 
     Attributes:
         least: score of a detection, at least, where mAP is measured.
@@ -137,24 +142,25 @@ class DetectionTask(SceneTask):
         self._rarity = (counts / counts.max()) ** -recipe.loss.balance
         self.criterion: nn.Module = nn.Identity()
         self._maps: dict[Path, SemanticMap] = {}
+        self._poses: dict[tuple[int, int], Pose] = {}
 
-    def _ground(self, scenes: Scenes, row: int) -> tuple[SemanticMap, Pose]:
-        """The map beside a frame, and the frame's pose in it."""
+    def _ground(self, scenes: Scenes, row: int, size: tuple[int, int]) -> tuple[SemanticMap, Pose]:
+        """The map of a frame's city, and the pose of the frame, of (height, width), in it."""
         frames = scenes.frames
-        city = (frames.root / str(frames.table["tir"].iloc[row])).parents[1]
+        city = _city_of(frames.root, str(frames.table["tir"].iloc[row]))
         if city not in self._maps:
             self._maps[city] = read_map(city)
-        height, width = scenes.pixels(row, "tir").shape[:2]
-        return self._maps[city], poses_of(
-            frames.select(slice(row, row + 1)), self._maps[city], (height, width)
-        )[0]
+        ground, key = self._maps[city], (id(scenes), row)
+        if key not in self._poses:
+            self._poses[key] = poses_of(frames.select(slice(row, row + 1)), ground, size)[0]
+        return ground, self._poses[key]
 
     def _image(self, scenes: Scenes, row: int, off: np.ndarray | None = None) -> torch.Tensor:
         """What the network reads of a frame, ``(1 or 1 + K, H, W)``; ``off`` moves the position, meters."""
         thermal = scenes.thermal(row, Units.COUNTS if self.recipe.model.levels == "range" else None)
         if not self._reads_map:
             return thermal
-        ground, pose = self._ground(scenes, row)
+        ground, pose = self._ground(scenes, row, (thermal.shape[-2], thermal.shape[-1]))
         moved = pose if off is None else pose.moved(pose.x + float(off[0]), pose.y + float(off[1]))
         return torch.cat([thermal, semantic_planes(ground.seen_by(moved))])
 
@@ -266,8 +272,14 @@ def build_detector(
     if model.name in ("center", "center_map"):
         read = len(GROUND) if model.name == "center_map" else 0
         pretrained = pretrained and model.pretrained
-        return CenterDetector(classes, model.encoder, model.width, model.frozen, pretrained, read)
+        return CenterDetector(classes, model.encoder, model.width, model.frozen, pretrained, read, model.mirror)
     return YoloSemantic(classes, len(GROUND) if model.semantics else 0, priors, model.width, model.repeats)
+
+
+def _city_of(root: Path, image: str) -> Path:
+    """The nearest folder above an image, up to that of the frames, with a map in it; else the latter."""
+    inside = [root / part for part in Path(image).parents]
+    return next((folder for folder in inside if (folder / "map" / "tiles.json").is_file()), root)
 
 
 def semantic_planes(labels: np.ndarray) -> torch.Tensor:

@@ -158,6 +158,8 @@ class ObjectRecipe(SceneRecipe):
     @model_validator(mode="after")
     def _learns(self) -> Self:
         loss = self.loss
+        if loss.bare + loss.place > 1:
+            raise CrossbandError("loss.bare and loss.place are shares of all pairs: together at most 1")
         if not (loss.classes or loss.triplet or loss.contrast):
             raise CrossbandError("one of loss.classes, loss.triplet and loss.contrast has to be above 0")
         if self.model.parts is not None and not loss.classes:
@@ -345,7 +347,9 @@ class ObjectTask(SceneTask):
         if not (loss.bare or loss.place):
             return margin
         drawn = float(torch.rand((), generator=generator))
-        return MARGIN if drawn < loss.bare else 2 * margin if drawn < loss.bare + loss.place else margin
+        if drawn < loss.bare:
+            return MARGIN
+        return 2 * margin if drawn < loss.bare + loss.place else margin
 
     def _view(
         self, row: int, number: int, band: str, margin: float, generator: torch.Generator
