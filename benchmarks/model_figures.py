@@ -297,6 +297,14 @@ def segmentation(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
         f"{name}, {both['n_frames']} frames. IoU: "
         + ", ".join(f"{label} {value:.1f}" for label, value in both["iou"].items() if value is not None)
         + ".",
+        "",
+        "At night (by RGB alone): "
+        + ", ".join(
+            f"{label} {value:.1f} ({kept['RGB alone']['night']['iou'][label]:.1f})"
+            for label, value in both["night"]["iou"].items()
+            if value
+        )
+        + ".",
     ]
     figures = {
         "mIoU": both["miou"],
