@@ -1,5 +1,7 @@
 """Runs that begin with weights from before."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from crossband.checkpoints import write_checkpoint
 from crossband.errors import CrossbandError
 from crossband.models.band_fusion import build_band_fusion
 from crossband.models.center_detector import CenterDetector
+from crossband.training import train
 from crossband.training.start import begin_with
 
 
@@ -52,3 +55,21 @@ def test_a_start_that_is_not_there_is_one_sentence(source):
 def test_weights_of_which_none_fits_are_refused():
     with pytest.raises(CrossbandError, match="fit"):
         begin_with(network(2), "crossband-segment")
+
+
+def test_a_run_whose_start_is_not_there_says_so_before_anything_is_simulated(tmp_path, monkeypatch):
+    from crossband.simulation import render
+
+    monkeypatch.setattr(render, "_render", lambda *given: pytest.fail("simulates"))
+    frames = {"frames": "city", "simulate": {"preset": "flight", "frames": 8, "size": [32, 48], "seed": 0}}
+    recipe = {
+        "task": "detection",
+        "title": "starts from nothing",
+        "start": "out/none.safetensors",
+        "data": {"train": frames, "val": {**frames, "every": 2}, "test": {"all": {"frames": "other"}}},
+    }
+    path = tmp_path / "recipe.yaml"
+    path.write_text(json.dumps(recipe))
+    with pytest.raises(CrossbandError, match=r"starts from out/none\.safetensors, which is not there"):
+        train(path, (), tmp_path / "run", data_root=tmp_path)
+    assert not (tmp_path / "run").exists()

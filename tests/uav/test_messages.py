@@ -132,7 +132,7 @@ MESSAGES = {
     # the chain
     "box": (
         lambda at: at.reid(box=(30, 0, 10, 10)),
-        "30,0,10,10 is not inside of ... photo.png, 32x26",
+        "30,0,10,10 has no area",
     ),
     "gray": (lambda at: at.reid(at.gray()), "gray"),
     "networks": (

@@ -224,7 +224,7 @@ def _number(value: Any) -> Any:
 def faulty_key(error: pydantic.ValidationError, kind: type[BaseModel]) -> str:
     """Say in a few words which key of a ``kind`` is at fault and how: the first, where there are several."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])[:_LONGEST_MESSAGE]
+    where = ".".join(str(part) for part in first["loc"] if part != "[key]")[:_LONGEST_MESSAGE]
     if first["type"] == "extra_forbidden":
         known = _keys_at(kind, first["loc"][:-1])
         close = nearest(str(first["loc"][-1]), known, n=1)

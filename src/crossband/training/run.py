@@ -91,13 +91,16 @@ def train(
     together = [] if devices is None else [f"trainer.processes={devices}"]
     given = read_recipe(recipe, [*overrides, *together])
     start = time.perf_counter()
-    make_folder(folder)
     try:
-        from .engine import BEST, fit
+        from .engine import BEST, STATE, fit
+        from .start import source_of
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"training needs {error.name}; pip install 'crossband[train]'") from None
 
     choose_device(given.trainer.device)
+    if given.start and not (folder / STATE).is_file():
+        source_of(given.start)  # before frames are simulated, which takes hours
+    make_folder(folder)
     with _the_only_run(folder), torch.random.fork_rng():
         task = find_task(given.task).build(given, Path(data_root))
         task.check()

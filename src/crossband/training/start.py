@@ -13,9 +13,25 @@ from ..errors import CrossbandError
 from ..models import packaged
 from ..progress import note
 
-__all__ = ["begin_with"]
+__all__ = ["begin_with", "source_of"]
 
 _NAMED = 3  # how many tensors are named that stay as they were
+
+
+def source_of(source: str) -> Path:
+    """Return the checkpoint of a path, or of the name of a packaged network.
+
+    Raises:
+        CrossbandError: there is none.
+    """
+    own = packaged.FOLDER / f"{source}.safetensors"
+    path = own if own.is_file() and Path(source).name == source else Path(source)
+    if not path.is_file():
+        raise CrossbandError(
+            f"the recipe starts from {source}, which is not there; train that first, or give start=FILE",
+            parameter="start",
+        )
+    return path
 
 
 def begin_with(network: nn.Module, source: str) -> None:
@@ -28,8 +44,7 @@ def begin_with(network: nn.Module, source: str) -> None:
     Raises:
         CrossbandError: no such checkpoint, or none of its weights fits.
     """
-    own = packaged.FOLDER / f"{source}.safetensors"
-    path = own if own.is_file() and Path(source).name == source else Path(source)
+    path = source_of(source)
     read_metadata(path)
     mine, given = network.state_dict(), load_file(path)
     _renew(network, given)

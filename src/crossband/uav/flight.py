@@ -189,8 +189,8 @@ def open_flight(
     if len(videos) == 1:
         return _made(*video(videos[0]), where, beside)
     raise CrossbandError(
-        f"no flight at {path}: a folder with frames.parquet or flight.csv, or a video "
-        f"({', '.join(sorted(VIDEO_SUFFIXES))}), is expected"
+        f"no flight at {path}: a folder with frames.parquet, flight.csv or the camera's own pictures, or a "
+        f"video ({', '.join(sorted(VIDEO_SUFFIXES))}), is expected"
     )
 
 

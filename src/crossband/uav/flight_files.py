@@ -46,9 +46,9 @@ def kept_where(table: pd.DataFrame, source: Path, where: dict[str, list[str]] | 
             raise CrossbandError(f"the flight {source} has no column {column!r}")
         kept &= table[column].isin(values).to_numpy(bool)
     if not kept.any():
-        raise CrossbandError(
-            f"no frames of the flight {source} are left" + (f" where {where}" if where else "")
-        )
+        asked = [f"{column} is {' or '.join(values)}" for column, values in (where or {}).items()]
+        said = f" where {' and '.join(asked)}" if asked else ""
+        raise CrossbandError(f"no frames of the flight {source} are left{said}")
     return kept
 
 

@@ -166,6 +166,8 @@ def _by_objects(
         raise CrossbandError(
             "this detector reads the map's labeling, which only the method equation1 makes", parameter="method"
         )
+    used = ["crossband-detect", "crossband-objects", *(["crossband-label"] if ground is not None else [])]
+    note(f"by the packaged networks {', '.join(used)}")
     if ground is None:
         note("no map was given: positions are those of the flight's own table, some ten meters off")
         ground = plane_of(frames)

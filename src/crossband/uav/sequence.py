@@ -137,7 +137,7 @@ def _estimate(grid: Likelihood, belief: np.ndarray) -> Estimate:
     at = np.array([(belief * near * x).sum(), (belief * near * y).sum()]) / share
     off = np.stack([x - at[0], y - at[1]])
     covariance = np.einsum("irc,jrc,rc->ij", off, off, belief) + np.eye(2) * (grid.step**2 / 12 + _COMMON**2)
-    return Estimate(float(at[0]), float(at[1]), covariance, share)
+    return Estimate(float(at[0]), float(at[1]), covariance, min(share, 1.0))
 
 
 def ground_motion(

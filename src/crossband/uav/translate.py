@@ -138,10 +138,11 @@ def object_box(
     if box is None:
         return width * _MARGIN, height * _MARGIN, width * (1 - _MARGIN), height * (1 - _MARGIN)
     left, top, right, bottom = (float(value) for value in box)
-    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-        raise CrossbandError(
-            f"the box {left:g},{top:g},{right:g},{bottom:g} is not inside of {where}, {width}x{height}"
-        )
+    said = f"the box {left:g},{top:g},{right:g},{bottom:g}"
+    if not (left < right and top < bottom):
+        raise CrossbandError(f"{said} has no area; give left,top,right,bottom")
+    if min(left, top) < 0 or right > width or bottom > height:
+        raise CrossbandError(f"{said} is not inside {where}, {width}x{height}")
     return left, top, right, bottom
 
 
