@@ -13,6 +13,7 @@ from crossband.checkpoints import write_checkpoint
 from crossband.errors import CrossbandError
 from crossband.models.center_detector import CenterDetector
 from crossband.uav import pictures
+from crossband.uav.networks import Detector
 from crossband.uav.pictures import detect_pictures
 
 
@@ -50,7 +51,9 @@ def test_a_folder_gives_tables_and_pictures_that_agree(checkpoint, folder, tmp_p
     assert 0 <= first["left"] < first["right"] <= 64
     assert 0 <= first["top"] < first["bottom"] <= 48
     assert (coco["images"][0]["height"], coco["images"][0]["width"]) == (48, 64)
-    assert PIL.Image.open(tmp_path / "out" / "1.jpg").width == 64
+    drawn = PIL.Image.open(tmp_path / "out" / "1.jpg").width
+    assert drawn >= 560  # wide enough for the legend
+    assert drawn % 64 == 0
 
 
 @pytest.mark.slow
@@ -106,3 +109,20 @@ def test_a_network_that_learned_from_counts_reads_kelvin_by_their_range(checkpoi
     torch.testing.assert_close(detector.image(centikelvin, "centikelvin"), detector.image(counts, "counts"))
     both = replace(detector, units=("centikelvin", "counts"))
     assert not torch.allclose(both.image(centikelvin, "centikelvin"), both.image(counts, "counts"))
+
+
+@pytest.mark.parametrize(
+    ("width", "finest", "read"), [(320, 0.065, 640), (640, 0.065, 640), (200, 0.065, 500), (320, None, 320)]
+)
+def test_a_narrow_picture_whose_height_nobody_knows_is_enlarged_to_what_the_detector_knows(width, finest, read):
+    seen = []
+
+    class Looking(CenterDetector):
+        def detect(self, images, least=0.05, most=100):
+            seen.append(images.shape[-1])
+            return [torch.tensor([[0.0, 0.0, images.shape[-1], images.shape[-2], 0.9, 0.0]])]
+
+    detector = Detector(Looking(1, width=8), ["car"], 1.0, "", ("counts",), finest)
+    boxes = pictures.detect_pixels(detector, np.zeros((48, width), np.uint8))
+    assert seen == [read]
+    assert boxes[0, :4] == pytest.approx([0, 0, width, 48])

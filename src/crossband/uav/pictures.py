@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 
 from ..bands import Normalization, Units, parse_units
 from ..data.scenes import zoomed
@@ -36,7 +37,7 @@ from ..reports.boxes import draw_boxes
 from ..results import Result
 from ..stored import is_there
 from ..weights import file_digest
-from .flight import VIDEO_SUFFIXES, read_video
+from .flight import LARGEST_ZOOM, VIDEO_SUFFIXES, read_video
 from .networks import Detector, read_detector
 from .stages import StageFile
 from .tracking import count_tracks, track_boxes
@@ -106,12 +107,18 @@ class _Source:
     video: bool = False
 
 
+_LEAST_WIDTH = 560  # pixels of a drawn picture
+_USUAL_WIDTH = 640  # pixels of thermal cameras in the air, HIT-UAV's among them
+
+
 def detect_pixels(
     detector: Detector, pixels: np.ndarray, units: Units | str = "counts", least: float = 0.3
 ) -> np.ndarray:
     """Find objects in one thermal image, ``(n, 6)``, best first.
 
-    A row is left, top, right, bottom in pixels, score, class.
+    A row is left, top, right, bottom in pixels, score, class. Nobody says from how high it was taken: one that
+    is narrower than those of the cameras which the detector knows is taken for one of theirs with fewer pixels,
+    and enlarged.
 
     Args:
         detector: of :func:`crossband.uav.networks.read_detector`.
@@ -121,9 +128,12 @@ def detect_pixels(
     """
     gray = pixels if pixels.ndim == 2 else pixels[..., :3].astype(np.float32).mean(-1)
     device = next(detector.network.parameters()).device
-    image = zoomed(detector.image(gray, units), detector.zoom)[None].to(device)
+    zoom = detector.zoom
+    if detector.finest is not None:
+        zoom = max(zoom, min(_USUAL_WIDTH / gray.shape[1], LARGEST_ZOOM))
+    image = zoomed(detector.image(gray, units), zoom)[None].to(device)
     boxes = detector.network.detect(image, least)[0].cpu().numpy()
-    boxes[:, :4] /= detector.zoom
+    boxes[:, :4] /= zoom
     return boxes
 
 
@@ -166,6 +176,7 @@ def detect_pictures(
         "least": least,
         "units": units,
         "dtype": quick_dtype(device_of(detector.network)),
+        "width": None if detector.finest is None else _USUAL_WIDTH,
     }
     folder = make_folder(out)
     stage = StageFile(folder / "detections.jsonl", made_from)
@@ -178,7 +189,7 @@ def detect_pictures(
         boxes = detect_pixels(detector, pixels, kind, least)
         place = picture(row)
         if place is not None:
-            drawn = draw_boxes(_eight_bits(pixels), boxes, detector.classes)
+            drawn = _drawn(pixels, boxes, detector.classes)
             write_file(place, lambda partial: drawn.save(partial, quality=92))
         return {"size": list(pixels.shape[:2]), "boxes": boxes.round(4).tolist()}
 
@@ -264,6 +275,15 @@ def _open_video(source: Path, units: Units) -> _Source:
     return _Source([f"{row:06d}" for row in range(count)], pixels, sequence=True, video=True)
 
 
+def _drawn(
+    pixels: np.ndarray, boxes: np.ndarray, classes: list[str], marks: list[str] | None = None
+) -> PIL.Image.Image:
+    """The boxes in the picture, enlarged by a whole number where it is too narrow for the legend."""
+    times = -(-_LEAST_WIDTH // pixels.shape[1])
+    large = _eight_bits(pixels).repeat(times, 0).repeat(times, 1)
+    return draw_boxes(large, boxes * np.array([times] * 4 + [1, 1]), classes, marks)
+
+
 def _eight_bits(pixels: np.ndarray) -> np.ndarray:
     pixels = pixels[..., :3] if pixels.ndim == 3 else pixels
     if pixels.dtype != np.uint8:
@@ -307,7 +327,7 @@ def _write_video(source: Path, found: Detected, path: Path) -> None:
             stream = None
             for frame, boxes, tracks in zip(read_video(source), found.boxes, found.tracks, strict=False):
                 marks = [str(number) for number in tracks]
-                drawn = np.asarray(draw_boxes(_eight_bits(frame), boxes, found.classes, marks))
+                drawn = np.asarray(_drawn(frame, boxes, found.classes, marks))
                 drawn = drawn[: drawn.shape[0] // 2 * 2, : drawn.shape[1] // 2 * 2]
                 if stream is None:
                     stream = container.add_stream("mpeg4", rate=30)
