@@ -124,7 +124,9 @@ def _parking_rows(y0: float, y1: float) -> np.ndarray:
 
 
 def parking_aisles(y0: float, y1: float) -> list[float]:
-    """Return the y, in meters, of the ways along x behind a parking lot's rows of spaces, where a car fits.
+    """Return where ways along x pass behind a parking lot's spaces, y in meters.
+
+    Those between whose cars and cones another car does not fit are left out.
 
     Args:
         y0, y1: of the block, curb to curb.
