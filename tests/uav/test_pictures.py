@@ -126,3 +126,12 @@ def test_a_narrow_picture_whose_height_nobody_knows_is_enlarged_to_what_the_dete
     boxes = pictures.detect_pixels(detector, np.zeros((48, width), np.uint8))
     assert seen == [read]
     assert boxes[0, :4] == pytest.approx([0, 0, width, 48])
+    pictures.detect_pixels(detector, np.zeros((48, width), np.uint8), meters=0.13)
+    assert seen[1] == width * (2 if finest else 1)
+
+
+@pytest.mark.parametrize("meters", [0.0, -1.0, float("nan"), 50.0])
+def test_ground_that_no_pixel_shows_is_refused(checkpoint, folder, tmp_path, meters):
+    with pytest.raises(CrossbandError, match="a pixel shows more than 0"):
+        detect_pictures(folder, checkpoint, tmp_path / "out", meters=meters)
+    assert not (tmp_path / "out").exists()

@@ -107,6 +107,10 @@ def detect_(
         typer.Option(min=0, max=1, help="score of an object, at least; 0.3 by default, of a flight 0.2"),
     ] = None,
     count: Annotated[bool, typer.Option("--count", help="how many of what; of a sequence, each once")] = False,
+    ground: Annotated[
+        float | None,
+        typer.Option(help="pictures: centimeters of ground that a pixel shows; a flight knows it"),
+    ] = None,
     units: UnitsOption = None,
     radius: RadiusOption = None,
     where: WhereOption = None,
@@ -124,6 +128,8 @@ def detect_(
 
     Example: crossband detect video.mp4 --count --out found
 
+    Example: crossband detect thermal.jpg --ground 12
+
     Example: crossband detect flight --map map --models models --out uav
     """
     import pandas as pd
@@ -139,6 +145,7 @@ def detect_(
             checkpoint,
             out or Path("detected"),
             units=units,
+            meters=None if ground is None else ground / 100,
             device=device,
             engine=working.open(),
             **given,
@@ -157,6 +164,8 @@ def detect_(
         raise CrossbandError(
             "a flight with a map takes its networks from --models; leave --checkpoint and --count out"
         )
+    if ground is not None:
+        raise CrossbandError("a flight knows how much ground a pixel shows; leave --ground out")
     from ..uav.detect import detect
 
     objects = detect(

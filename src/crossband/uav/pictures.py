@@ -37,7 +37,7 @@ from ..reports.boxes import draw_boxes
 from ..results import Result
 from ..stored import is_there
 from ..weights import file_digest
-from .flight import LARGEST_ZOOM, VIDEO_SUFFIXES, read_video
+from .flight import LARGEST_ZOOM, VIDEO_SUFFIXES, enlargement, read_video
 from .networks import Detector, read_detector
 from .stages import StageFile
 from .tracking import count_tracks, track_boxes
@@ -108,28 +108,34 @@ class _Source:
 
 
 _LEAST_WIDTH = 560  # pixels of a drawn picture
+_COARSEST = 10.0  # meters of ground a pixel
 _USUAL_WIDTH = 640  # pixels of thermal cameras in the air, HIT-UAV's among them
 
 
 def detect_pixels(
-    detector: Detector, pixels: np.ndarray, units: Units | str = "counts", least: float = 0.3
+    detector: Detector,
+    pixels: np.ndarray,
+    units: Units | str = "counts",
+    least: float = 0.3,
+    meters: float | None = None,
 ) -> np.ndarray:
     """Find objects in one thermal image, ``(n, 6)``, best first.
 
-    A row is left, top, right, bottom in pixels, score, class. Nobody says from how high it was taken: one that
-    is narrower than those of the cameras which the detector knows is taken for one of theirs with fewer pixels,
-    and enlarged.
+    A row is left, top, right, bottom in pixels, score, class. Where nobody says how much ground a pixel shows,
+    an image that is narrower than those of the cameras which the detector knows is taken for one of theirs
+    with fewer pixels, and enlarged.
 
     Args:
         detector: of :func:`crossband.uav.networks.read_detector`.
         pixels: ``(H, W)``; of more channels the mean of the first three counts.
         units: of the pixels.
         least: score below which nothing is an object.
+        meters: of ground that a pixel shows.
     """
     gray = pixels if pixels.ndim == 2 else pixels[..., :3].astype(np.float32).mean(-1)
     device = next(detector.network.parameters()).device
-    zoom = detector.zoom
-    if detector.finest is not None:
+    zoom = enlargement(detector.zoom, detector.finest, meters)
+    if detector.finest is not None and meters is None:
         zoom = max(zoom, min(_USUAL_WIDTH / gray.shape[1], LARGEST_ZOOM))
     image = zoomed(detector.image(gray, units), zoom)[None].to(device)
     boxes = detector.network.detect(image, least)[0].cpu().numpy()
@@ -144,6 +150,7 @@ def detect_pictures(
     *,
     least: float = 0.3,
     units: str | None = None,
+    meters: float | None = None,
     device: str = "cpu",
     engine: Engine = IN_PROCESS,
 ) -> Detected:
@@ -155,12 +162,15 @@ def detect_pictures(
         out: the folder to write, see the module.
         least: score below which nothing is an object.
         units: of thermal pixels, where the files do not say.
+        meters: of ground that a pixel shows, the same in all pictures.
         device: where the network runs.
         engine: who finds them and draws the pictures.
 
     Raises:
         CrossbandError: nothing to read, an image that cannot be read, or a network that needs a map.
     """
+    if meters is not None and not 0 < meters <= _COARSEST:
+        raise CrossbandError(f"a pixel shows more than 0 and at most {_COARSEST:g} m of ground, not {meters:g}")
     path = checkpoint_for("detection", checkpoint)
     detector = read_detector(path, device)
     if detector.reads_map:
@@ -177,6 +187,7 @@ def detect_pictures(
         "units": units,
         "dtype": quick_dtype(device_of(detector.network)),
         "width": None if detector.finest is None else _USUAL_WIDTH,
+        "meters": meters,
     }
     folder = make_folder(out)
     stage = StageFile(folder / "detections.jsonl", made_from)
@@ -186,7 +197,7 @@ def detect_pictures(
 
     def work(row: int) -> dict[str, Any]:
         pixels, kind = pictures.pixels(row)
-        boxes = detect_pixels(detector, pixels, kind, least)
+        boxes = detect_pixels(detector, pixels, kind, least, meters)
         place = picture(row)
         if place is not None:
             drawn = _drawn(pixels, boxes, detector.classes)
