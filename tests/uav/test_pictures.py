@@ -132,6 +132,6 @@ def test_a_narrow_picture_whose_height_nobody_knows_is_enlarged_to_what_the_dete
 
 @pytest.mark.parametrize("meters", [0.0, -1.0, float("nan"), 50.0])
 def test_ground_that_no_pixel_shows_is_refused(checkpoint, folder, tmp_path, meters):
-    with pytest.raises(CrossbandError, match="a pixel shows more than 0"):
+    with pytest.raises(CrossbandError, match="a pixel shows more than 0 m"):
         detect_pictures(folder, checkpoint, tmp_path / "out", meters=meters)
     assert not (tmp_path / "out").exists()

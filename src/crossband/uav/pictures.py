@@ -170,7 +170,7 @@ def detect_pictures(
         CrossbandError: nothing to read, an image that cannot be read, or a network that needs a map.
     """
     if meters is not None and not 0 < meters <= _COARSEST:
-        raise CrossbandError(f"a pixel shows more than 0 and at most {_COARSEST:g} m of ground, not {meters:g}")
+        raise CrossbandError(f"a pixel shows more than 0 m and at most {_COARSEST:g} m, not {meters:g} m")
     path = checkpoint_for("detection", checkpoint)
     detector = read_detector(path, device)
     if detector.reads_map:
