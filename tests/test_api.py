@@ -50,7 +50,7 @@ VERBS = {
     "export": ("export", {}),
     "translate": ("translate", {}),
     "localize": ("localize", {}),
-    "detect": ("detect", {}),
+    "detect": ("detect", {"ground": "meters"}),
     "fit": ("fit_descriptor", {"sources": "sets", "split": "sets"}),
 }
 # what a verb does with its text or its result, and what it gathers into Options
