@@ -86,8 +86,8 @@ def test_a_running_car_glows_at_its_engine_in_the_picture(studio):
     shot = plan("vehicles", studio.city, 2, (48, 64), 1)[0]
     shot = dataclasses.replace(shot, conditions=Conditions(23.0))
     picture = studio.take(shot, samples=1).picture
-    index, _pose = shot.subject
-    car = picture.instance == studio.city.first_free + index
+    vehicle, _pose = shot.subject
+    car = picture.instance == vehicle.number
     assert car.sum() > 200
     others = ~car & (picture.kind != Kind.VEHICLE)
     assert picture.temperature[car].max() > picture.temperature[others].max() + 8

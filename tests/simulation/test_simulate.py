@@ -166,7 +166,7 @@ def test_a_folder_whose_settings_are_damaged_is_refused(tmp_path, damaged):
 
 
 def test_presets_are_listed_and_nothing_heavy_is_imported():
-    expected = ["driving", "flight", "places", "retrieval", "streets", "uav", "vehicles"]
+    expected = ["driving", "fleet", "flight", "places", "retrieval", "streets", "uav", "vehicles"]
     assert [p.name for p in list_presets()] == expected
     code = "import sys, crossband.simulation; print('numpy' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

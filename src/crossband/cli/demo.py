@@ -33,7 +33,7 @@ def demo(
 @takes(Working)
 def simulate_(
     preset: Annotated[
-        str, typer.Option(help="retrieval, places, vehicles, driving, streets, uav or flight")
+        str, typer.Option(help="retrieval, places, vehicles, fleet, driving, streets, uav or flight")
     ] = "retrieval",
     frames: Annotated[int, typer.Option(help="number of frames")] = 100,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels")] = "320x256",

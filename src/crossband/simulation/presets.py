@@ -19,7 +19,8 @@ from .sky import Conditions
 from .studio import Shot
 from .sun import sun_direction
 from .traffic import FLEET, USUAL, StreetLife, fleet_vehicle
-from .vehicle_bodies import BODIES
+from .vehicle_bodies import make_of
+from .vehicles import Vehicle, draw_single
 
 __all__ = ["PRESETS", "Preset", "list_presets", "plan", "register_preset"]
 
@@ -268,22 +269,44 @@ _LIGHTS = ("day", "low sun", "cloudy", "dusk", "night", "rain", "black night", "
 
 @register_preset("vehicles", "identities x street cameras x RGB/NIR/TIR crops, with challenge tags")
 def _vehicles(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
+    """The vehicles of the city's streets: seven types, told apart by paint, wheels, load and engine."""
+    order = rng.permutation(FLEET)[: _identities(frames)]
+    return _portraits(city, [fleet_vehicle(city, int(index)) for index in order], frames, size, rng)
+
+
+@register_preset("fleet", "as vehicles, of ten makes of each type and with what single ones have")
+def _fleet(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
+    """Vehicles of ten makes of each type, with sunroofs, bull bars, names on their sides, other doors."""
+    order = rng.permutation(FLEET)[: _identities(frames)].tolist()
+    single = [draw_single(fleet_vehicle(city, i), np.random.default_rng([city.seed, 5, i])) for i in order]
+    return _portraits(city, single, frames, size, rng)
+
+
+def _identities(frames: int) -> int:
+    return -(-frames // _per_identity(frames))
+
+
+def _per_identity(frames: int) -> int:
+    return 10 if frames >= 40 else max(frames // 4, 2)
+
+
+def _portraits(
+    city: City, vehicles: list[Vehicle], frames: int, size: tuple[int, int], rng: np.random.Generator
+) -> list[Shot]:
     """Every vehicle before up to eight street cameras that share no view; half of them to train on.
 
     Of the other half one frame in five is a query, as in RGBNT100 (Li et al., AAAI 2020).
     """
-    per_identity = 10 if frames >= 40 else max(frames // 4, 2)
-    identities = -(-frames // per_identity)
+    per_identity = _per_identity(frames)
     posts = _street_cameras(city)
-    order = rng.permutation(FLEET)[:identities]
     shots: list[Shot] = []
-    for number, index in enumerate(order.tolist()):
+    for number, vehicle in enumerate(vehicles):
         views = rng.permutation(_VIEWS)
         train = number % 2 == 0
         for step in range(min(per_identity, frames - len(shots))):
             view = int(views[step % min(_VIEWS, per_identity)])
             light = _LIGHTS[int(rng.integers(len(_LIGHTS)))]
-            shot = _portrait(city, posts[view], view, index, light, size, rng, f"{len(shots) + 1:06d}")
+            shot = _portrait(city, posts[view], view, vehicle, light, size, rng, f"{len(shots) + 1:06d}")
             split = "train" if train else "query" if step % 5 == 0 else "gallery"
             shots.append(Shot(**{**shot.__dict__, "split": split}))
     return shots
@@ -347,7 +370,7 @@ def _portrait(
     city: City,
     post: _Post,
     view: int,
-    index: int,
+    vehicle: Vehicle,
     light: str,
     size: tuple[int, int],
     rng: np.random.Generator,
@@ -369,8 +392,7 @@ def _portrait(
     conditions = Conditions(hour, weather, day_of_year, LATITUDE, blackout=light == "black night")
     along = float(rng.normal(0, 2.0))
     at = spot + np.array([np.cos(heading), np.sin(heading), 0]) * along
-    vehicle = fleet_vehicle(city, index)
-    body = BODIES[vehicle.body]
+    body = make_of(vehicle.body, vehicle.make)
     middle = at + np.array([0, 0, body.height / 2])
     pose = (float(at[0]), float(at[1]), 0.0, heading + float(rng.normal(0, 0.02)))
     camera = _framed(look(eye, middle, size, 40.0), body.length, body.width, body.height, pose, rng)
@@ -385,7 +407,7 @@ def _portrait(
         identity=vehicle.identity,
         sequence=f"{vehicle.identity}_camera{view + 1}",
         illuminator=True,
-        subject=(index, pose),
+        subject=(vehicle, pose),
         tags=tags,
     )
 

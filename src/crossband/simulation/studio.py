@@ -15,8 +15,9 @@ from .sensor import PHOTO_GAIN
 from .shade import Picture, render
 from .sky import Conditions, Light
 from .textures import FacadeTable
-from .traffic import FLEET, USUAL, Actor, Pose, StreetLife, Traffic, fleet_vehicle, make_traffic, vehicle_actor
-from .vehicle_bodies import BODIES
+from .traffic import FLEET, USUAL, Actor, Pose, StreetLife, Traffic, make_traffic, vehicle_actor
+from .vehicle_bodies import make_of
+from .vehicles import Vehicle
 
 __all__ = ["Misalignment", "Shot", "Studio", "Take"]
 
@@ -62,7 +63,7 @@ class Shot:
         split, place, sequence, camera_name, identity: the manifest's columns; empty where not known.
         ego: the camera is in a car: its headlights shine by night, and nobody is nearer than 5 m.
         illuminator: a near-infrared lamp sits beside the camera, on in the dark, as on street cameras.
-        subject: index in the fleet and pose of a vehicle put there for this frame.
+        subject: a vehicle put there for this frame, and its pose.
         velocity: of the camera, meters per second east, north, up.
         tags: what is known beforehand to be hard about it.
         people: who is about on foot and by bicycle.
@@ -81,7 +82,7 @@ class Shot:
     identity: str = ""
     ego: bool = False
     illuminator: bool = False
-    subject: tuple[int, Pose] | None = None
+    subject: tuple[Vehicle, Pose] | None = None
     velocity: tuple[float, float, float] = (0.0, 0.0, 0.0)
     tags: tuple[str, ...] = ()
     people: StreetLife = USUAL
@@ -167,8 +168,8 @@ class Studio:
         near = traffic.near(ground, shot.time, reach - 10, 70.0, clear)
         moving = [a for a in _away_from(near, shot.time, spot) if a.vehicle is None or a.running]
         if shot.subject:
-            index, pose = shot.subject
-            moving.append(vehicle_actor(fleet_vehicle(self.city, index), lambda time: pose, running=True))
+            vehicle, pose = shot.subject
+            moving.append(vehicle_actor(vehicle, lambda time: pose, running=True))
         return moving
 
     def _populate(self, moving: list[Actor], time: float, lights: bool) -> None:
@@ -220,7 +221,7 @@ class Studio:
             if actor.vehicle is None:
                 continue
             x, y, z, heading = actor.pose(time)
-            body = BODIES[actor.vehicle.body]
+            body = make_of(actor.vehicle.body, actor.vehicle.make)
             ahead = np.array([np.cos(heading), np.sin(heading), -0.09])
             at = np.array([x, y, z + 0.7]) + ahead * (body.length / 2 + 0.1)
             found.append((float(np.hypot(x - center[0], y - center[1])), actor.number, at, ahead))
@@ -233,8 +234,7 @@ class Studio:
     def _occlusion(self, shot: Shot, picture: Picture) -> float:
         """Hidden share of the subject: its pixels against those it would have alone."""
         assert shot.subject is not None
-        index, pose = shot.subject
-        vehicle = fleet_vehicle(self.city, index)
+        vehicle, pose = shot.subject
         alone = Scene(vehicle_actor(vehicle, lambda time: pose, running=True).mesh(0.0, False))
         rows, columns = np.mgrid[0 : shot.camera.height, 0 : shot.camera.width]
         rays = shot.camera.directions(columns.ravel() + 0.5, rows.ravel() + 0.5)

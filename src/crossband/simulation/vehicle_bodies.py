@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
-__all__ = ["BODIES", "Body"]
+import numpy as np
+
+__all__ = ["BODIES", "MAKES", "Body", "make_of"]
+
+MAKES = 10
+"""How many makes there are of each type."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,10 @@ class Body:
         axles: positions of the axles, x / length.
         engine: where the engine is, x / length.
         share: how many of all vehicles are of this type.
+        rear: where the tail is, x / length.
+        grille: its width over the vehicle's, and how far it reaches above the headlights' lower edge, meters.
+        lamps: inner and outer edge of a headlight over half of the width, and its height in meters.
+        tails: the same of a tail light; a height of 0 is the usual one.
     """
 
     length: float
@@ -32,6 +42,10 @@ class Body:
     axles: tuple[float, ...] = (-0.30, 0.31)
     engine: float = 0.37
     share: float = 1.0
+    rear: float = -0.5
+    grille: tuple[float, float] = (0.45, 0.11)
+    lamps: tuple[float, float, float] = (0.52, 0.86, 0.13)
+    tails: tuple[float, float, float] = (0.62, 0.90, 0.0)
 
 
 BODIES: dict[str, Body] = {
@@ -191,5 +205,55 @@ BODIES: dict[str, Body] = {
         axles=(-0.33, -0.20, 0.36),
         engine=0.38,
         share=0.8,
+        rear=-0.47,
     ),
 }
+
+
+@lru_cache(maxsize=128)
+def make_of(name: str, make: int) -> Body:
+    """Return the body of a make of a type: its size, proportions, wheels, lamps and grille.
+
+    The makes are the same in every city, as they are in the world.
+
+    Args:
+        name: a key of :data:`BODIES`.
+        make: 0 to :data:`MAKES` - 1; 0 is the type itself.
+
+    Example:
+        >>> make_of("van", 0) == BODIES["van"], make_of("van", 3).length != BODIES["van"].length
+        (True, True)
+    """
+    body = BODIES[name]
+    if make == 0:
+        return body
+    rng = np.random.default_rng([61, list(BODIES).index(name), make])
+    wheel, lamp, tail = rng.uniform(0.90, 1.12), rng.uniform(0.38, 0.62), rng.uniform(0.30, 0.68)
+    return replace(
+        body,
+        length=body.length * rng.uniform(0.90, 1.10),
+        width=body.width * rng.uniform(0.96, 1.05),
+        height=body.height * rng.uniform(0.94, 1.08),
+        wheel=body.wheel * wheel,
+        axles=tuple(axle + float(rng.uniform(-0.02, 0.02)) for axle in body.axles),
+        stations=_reshaped(body, rng),
+        grille=(float(rng.uniform(0.2, 0.5)), float(rng.uniform(0.05, 0.2))),
+        lamps=(lamp, lamp + float(rng.uniform(0.22, 0.34)), float(rng.uniform(0.08, 0.2))),
+        tails=(tail, 0.92, float(rng.uniform(0.08, 0.36))),
+    )
+
+
+def _reshaped(body: Body, rng: np.random.Generator) -> tuple[tuple[float, float, float, float], ...]:
+    """The outline with its pillars, belt, hood, tail and roof moved."""
+    stations = np.array(body.stations)
+    knots = np.array([-0.50, -0.33, -0.15, 0.08, 0.27, 0.50])
+    moved = knots + np.concatenate([[0], rng.uniform(-0.035, 0.035, 4), [0]])
+    x, belt, top, width = stations.T
+    roof = top > 0.9
+    belt = belt * np.where(np.abs(x) < 0.49, rng.uniform(0.93, 1.07), 1.0)
+    low = top * np.where(x > 0, rng.uniform(0.95, 1.08), rng.uniform(0.93, 1.12))
+    top = np.where(roof, top, np.minimum(low, 0.97))
+    width = np.clip(width + np.where(roof, rng.uniform(-0.05, 0.07), rng.uniform(-0.03, 0.03)), 0.6, 0.95)
+    belt = np.minimum(belt, top - 0.03)
+    rows = np.stack([np.interp(x, knots, moved), belt, top, width], axis=1)
+    return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in rows)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from .materials import M, column
 from .meshes import Kind, Mesh, box, loft, merge, smooth, tube
-from .vehicle_bodies import BODIES, Body
+from .vehicle_bodies import BODIES, MAKES, Body, make_of
+from .vehicle_extras import Extra, draw_extras, extra_parts
 
-__all__ = ["COLORS", "Vehicle", "draw_vehicle", "engine_warmth", "vehicle_mesh"]
+__all__ = ["COLORS", "Vehicle", "draw_single", "draw_vehicle", "engine_warmth", "vehicle_mesh"]
 
 COLORS: dict[str, tuple[float, float, float]] = {
     "white": (0.72, 0.72, 0.70),
@@ -55,6 +56,8 @@ class Vehicle:
         engine_heat: kelvin that its running engine adds to the front of the body.
         exhaust_side: -1 right, 1 left.
         idle_hours: since when the engine has been off when it stands parked, hours.
+        make: which make of its type, 0 to :data:`~crossband.simulation.vehicle_bodies.MAKES` - 1.
+        extras: what this very vehicle has besides; see :mod:`~crossband.simulation.vehicle_extras`.
     """
 
     number: int
@@ -69,6 +72,8 @@ class Vehicle:
     engine_heat: float
     exhaust_side: int
     idle_hours: float
+    make: int = 0
+    extras: tuple[Extra, ...] = ()
 
 
 def draw_vehicle(rng: np.random.Generator, number: int) -> Vehicle:
@@ -97,6 +102,18 @@ def draw_vehicle(rng: np.random.Generator, number: int) -> Vehicle:
     )
 
 
+def draw_single(vehicle: Vehicle, rng: np.random.Generator) -> Vehicle:
+    """Draw a make of the vehicle's type, and what tells it from others of the make.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> draw_single(draw_vehicle(rng, 7), rng).make in range(MAKES)
+        True
+    """
+    make = int(rng.integers(MAKES))
+    return replace(vehicle, make=make, extras=draw_extras(vehicle.body, rng))
+
+
 def engine_warmth(idle_hours: float) -> float:
     """Compute the share of a running engine's heat left after it was turned off, 0 to 1.
 
@@ -118,9 +135,14 @@ def vehicle_mesh(vehicle: Vehicle, *, running: bool, lights: bool = False) -> Me
         lights: head and tail lights on; their glass is then :data:`M.HEADLIGHT` and :data:`M.TAILLIGHT`,
             otherwise lamp glass and plastic.
     """
-    body = BODIES[vehicle.body]
-    parts = [_shell(vehicle.body), *_wheels(vehicle.body, vehicle.wheels), *_lamps(vehicle.body, lights)]
-    parts += [*_trim(vehicle.body), *_own_trim(vehicle, body), *_load(vehicle, body)]
+    body = make_of(vehicle.body, vehicle.make)
+    parts = [_shell(body), *_wheels(body, vehicle.wheels), *_lamps(body, lights)]
+    parts += [
+        *_trim(body),
+        *_own_trim(vehicle, body),
+        *_load(vehicle, body),
+        *extra_parts(vehicle.extras, body),
+    ]
     mesh = merge(parts)
     own = mesh.color[:, 0] == -1
     nir = np.where(own, np.float32(vehicle.nir), mesh.nir)
@@ -133,9 +155,8 @@ def vehicle_mesh(vehicle: Vehicle, *, running: bool, lights: bool = False) -> Me
 _PAINT = (-1.0, 0.0, 0.0)  # a mark for the vehicle's own color; see Mesh.painted
 
 
-@lru_cache(maxsize=16)
-def _shell(name: str) -> Mesh:
-    body = BODIES[name]
+@lru_cache(maxsize=64)
+def _shell(body: Body) -> Mesh:
     width, height = body.width / 2, body.height
     ground = 0.18 if body.wheel < 0.45 else 0.30
     rings = []
@@ -184,10 +205,9 @@ def _recolored(mesh: Mesh, material: np.ndarray) -> Mesh:
     return mesh.having(material=material, color=color.astype(np.float32), nir=nir.astype(np.float32))
 
 
-@lru_cache(maxsize=32)
-def _wheels(name: str, style: str) -> tuple[Mesh, ...]:
+@lru_cache(maxsize=192)
+def _wheels(body: Body, style: str) -> tuple[Mesh, ...]:
     parts = []
-    body = BODIES[name]
     hub = {"steel": M.STEEL, "alloy": M.CHROME, "black": M.PLASTIC}[style]
     for axle in body.axles:
         x = axle * body.length
@@ -206,37 +226,35 @@ def _wheels(name: str, style: str) -> tuple[Mesh, ...]:
     return tuple(parts)
 
 
-def _ends(name: str) -> tuple[float, float, float]:
+def _ends(body: Body) -> tuple[float, float, float]:
     """Front, rear and the height of the headlights, meters."""
-    body = BODIES[name]
-    rear = -body.length / 2 if name != "truck" else -body.length * 0.47
-    return body.length / 2, rear, body.height * (0.30 if body.height > 2 else 0.38)
+    return body.length / 2, body.rear * body.length, body.height * (0.30 if body.height > 2 else 0.38)
 
 
-@lru_cache(maxsize=32)
-def _lamps(name: str, lights: bool) -> tuple[Mesh, ...]:
-    body = BODIES[name]
-    front, rear, low = _ends(name)
+@lru_cache(maxsize=128)
+def _lamps(body: Body, lights: bool) -> tuple[Mesh, ...]:
+    front, rear, low = _ends(body)
     width, tall = body.width / 2, body.height > 2.0
     lamp, tail = (M.HEADLIGHT, M.TAILLIGHT) if lights else (M.LAMP_GLASS, M.PLASTIC)
     tail_color = None if lights else (0.25, 0.015, 0.015)
     z_tail = body.height * (0.35 if tall else 0.46)
+    inner, outer, high = body.lamps
+    tail_inner, tail_outer, tail_high = body.tails
     parts = []
     for side in (-1, 1):
-        y0, y1 = sorted((side * width * 0.52, side * width * 0.86))
-        parts.append(Mesh.make(box((front - 0.16, y0, low), (front + 0.012, y1, low + 0.13)), lamp))
-        y0, y1 = sorted((side * width * 0.62, side * width * 0.90))
-        height = 0.30 if tall else 0.13
+        y0, y1 = sorted((side * width * inner, side * width * outer))
+        parts.append(Mesh.make(box((front - 0.16, y0, low), (front + 0.012, y1, low + high)), lamp))
+        y0, y1 = sorted((side * width * tail_inner, side * width * tail_outer))
+        height = tail_high or (0.30 if tall else 0.13)
         tail_box = box((rear - 0.02, y0, z_tail), (rear + 0.10, y1, z_tail + height))
         parts.append(Mesh.make(tail_box, tail, color=tail_color))
     return tuple(parts)
 
 
-@lru_cache(maxsize=16)
-def _trim(name: str) -> tuple[Mesh, ...]:
+@lru_cache(maxsize=64)
+def _trim(body: Body) -> tuple[Mesh, ...]:
     """Mirrors, grille, bumper, plates and underside."""
-    body = BODIES[name]
-    front, rear, low = _ends(name)
+    front, rear, low = _ends(body)
     width, tall = body.width / 2, body.height > 2.0
     parts = []
     for side in (-1, 1):
@@ -244,7 +262,8 @@ def _trim(name: str) -> tuple[Mesh, ...]:
         x = body.length * (0.19 if not tall else 0.40)
         z = body.height * (0.64 if not tall else 0.55)
         parts.append(Mesh.make(box((x - 0.06, y0, z), (x + 0.06, y1, z + 0.13)), M.CAR_PAINT, color=_PAINT))
-    grille = box((front - 0.1, -width * 0.45, low - 0.02), (front + 0.008, width * 0.45, low + 0.11))
+    wide, high = width * body.grille[0], low + body.grille[1]
+    grille = box((front - 0.1, -wide, low - 0.02), (front + 0.008, wide, high))
     bumper = box((front - 0.1, -width * 0.7, low - 0.20), (front + 0.014, width * 0.7, low - 0.10))
     parts += [Mesh.make(grille, M.PLASTIC), Mesh.make(bumper, M.PLASTIC)]
     for x in (front + 0.016, rear - 0.022):
@@ -256,7 +275,7 @@ def _trim(name: str) -> tuple[Mesh, ...]:
 
 def _own_trim(vehicle: Vehicle, body: Body) -> list[Mesh]:
     """What differs between vehicles of one type: the exhaust's side, a stripe."""
-    _, rear, _ = _ends(vehicle.body)
+    _, rear, _ = _ends(body)
     width = body.width / 2
     y = vehicle.exhaust_side * width * 0.6
     corners, normals = tube((rear - 0.05, y, 0.26), (rear + 0.3, y, 0.26), 0.045, sides=6)
