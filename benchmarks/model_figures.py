@@ -358,39 +358,55 @@ def _accuracy(matrices: np.ndarray) -> float:
 
 
 def reidentification(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
-    """An unseen city: mAP of every set of bands, also by an encoder that learned nothing here."""
-    from crossband.data.items import FrameItems
+    """Unseen cities: mAP of every set of bands, also by an encoder that learned nothing here."""
     from crossband.models import create_streams
-    from crossband.reid.describe import describe_frames
-    from crossband.reid.evaluation import evaluate_bands
     from crossband.reid.search import load_reid
 
     recipe: Any = read_recipe(read_metadata(checkpoint)["recipe"])
     model = load_reid(checkpoint)
-    (name, pair), *_ = recipe.data.test.items()
-    frames = part_frames(pair.queries, data)
     plain, _ = create_streams(
         model.bands, 2, "cosine", "efficientnet_lite0", size=recipe.data.size, shared=True
     )
-    networks = {"packaged": (model.network, model.preprocess)}
-    networks["plain"] = (plain, replace(model.preprocess, statistics=dict.fromkeys(BANDS, plain.statistics)))
-    found = {}
-    for label, (network, preprocess) in networks.items():
+    plain_preprocess = replace(model.preprocess, statistics=dict.fromkeys(BANDS, plain.statistics))
+    networks = [(model.network, model.preprocess), (plain, plain_preprocess)]
+    (first, *others) = recipe.data.test.items()
+    figures, lines = _by_bands(model, networks, first, data, recipe)
+    for name, pair in others:
+        more, _ = _by_bands(model, networks[:1], (name, pair), data, recipe)
+        reached = ", ".join(f"{key} {value:.1f}" for key, value in more.items())
+        lines += ["", f"{name} (`{pair.queries.frames}`): {reached}."]
+    return figures, "\n".join(lines)
+
+
+def _by_bands(
+    model: Any, networks: list[tuple[Any, Any]], test: tuple[str, Any], data: Path, recipe: Any
+) -> tuple[dict[str, float], list[str]]:
+    """Figures of the first network, and a table of it beside the last one."""
+    from crossband.data.items import FrameItems
+    from crossband.reid.describe import describe_frames
+    from crossband.reid.evaluation import evaluate_bands
+
+    name, pair = test
+    frames = part_frames(pair.queries, data)
+    found = []
+    for network, preprocess in networks:
         vectors = describe_frames(network, FrameItems(frames, model.bands, preprocess), emphasis=model.emphasis)
-        found[label] = evaluate_bands(
-            model.bands, vectors, vectors, frames, frames, recipe.scoring.protocol, descriptor="features"
+        found.append(
+            evaluate_bands(
+                model.bands, vectors, vectors, frames, frames, recipe.scoring.protocol, descriptor="features"
+            )
         )
     lines = [
         "| query | gallery | mAP (95 %) | rank 1 | black night | mean embedding of EfficientNet-Lite0 |",
         "|---|---|---:|---:|---:|---:|",
     ]
     figures = {}
-    black = np.array(["BN" in tags for tags in found["packaged"].tags])
-    for pair_, other in zip(found["packaged"].pairs, found["plain"].pairs, strict=True):
+    black = np.array(["BN" in tags for tags in found[0].tags])
+    for pair_, other in zip(found[0].pairs, found[-1].pairs, strict=True):
         if pair_.descriptor != "features":
             continue
         whole, night = pair_.scores, pair_.scores.select(black)
-        low, high = found["packaged"].interval(pair_)
+        low, high = found[0].interval(pair_)
         figures[f"{pair_.query} to {pair_.gallery}"] = whole.mean_ap
         figures[f"{pair_.query} to {pair_.gallery}, black night"] = night.mean_ap
         lines.append(
@@ -408,7 +424,7 @@ def reidentification(checkpoint: Path, data: Path) -> tuple[dict[str, float], st
         "mAP black night": f"{all_bands} to {all_bands}, black night",
         "mAP RGB to TIR": "rgb to tir",
     }
-    return {key: round(figures[name], 2) for key, name in chosen.items()}, "\n".join(lines)
+    return {key: round(figures[name], 2) for key, name in chosen.items()}, lines
 
 
 def detection_speed(path: Path) -> str:
