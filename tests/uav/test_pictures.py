@@ -14,6 +14,7 @@ from crossband.errors import CrossbandError
 from crossband.models.center_detector import CenterDetector
 from crossband.uav import pictures
 from crossband.uav.networks import Detector
+from crossband.uav.picture_ground import ground_of_picture
 from crossband.uav.pictures import detect_pictures
 
 
@@ -135,3 +136,38 @@ def test_ground_that_no_pixel_shows_is_refused(checkpoint, folder, tmp_path, met
     with pytest.raises(CrossbandError, match="a pixel shows more than 0 m"):
         detect_pictures(folder, checkpoint, tmp_path / "out", meters=meters)
     assert not (tmp_path / "out").exists()
+
+
+def said_picture(path, size, **said):
+    """A picture whose XMP says something, as DJI's does."""
+    attributes = " ".join(f'drone-dji:{name}="{value}"' for name, value in said.items())
+    PIL.Image.new("L", size, 90).save(path, xmp=f"<x:xmpmeta {attributes}/>".encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("said", "meters"),
+    [
+        ({"RelativeAltitude": "+60.0", "CalibratedFocalLength": "500"}, 0.24),  # 640 pixels are shown as 320
+        ({"RelativeAltitude": "+60.0", "CalibratedFocalLength": "500", "GimbalPitchDegree": "-30.0"}, 0.48),
+        ({"RelativeAltitude": "+60.0"}, None),
+        ({"RelativeAltitude": "-3.0", "CalibratedFocalLength": "500"}, None),
+        ({"CalibratedFocalLength": "500"}, None),
+    ],
+)
+def test_a_picture_says_how_much_ground_a_pixel_shows(tmp_path, said, meters):
+    path = said_picture(tmp_path / "a.jpg", (640, 512), **said)
+    found = ground_of_picture(path, (256, 320))
+    assert found == (None if meters is None else pytest.approx(meters))
+
+
+def test_what_the_user_says_of_the_ground_counts_before_what_the_picture_says(
+    checkpoint, tmp_path, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(pictures, "detect_pixels", lambda *a: seen.append(a[-1]) or np.zeros((0, 6)))
+    high = {"RelativeAltitude": "+60.0", "CalibratedFocalLength": "500"}
+    said_picture(tmp_path / "a.jpg", (64, 48), **high)
+    detect_pictures(tmp_path / "a.jpg", checkpoint, tmp_path / "one")
+    detect_pictures(tmp_path / "a.jpg", checkpoint, tmp_path / "two", meters=0.3)
+    assert seen == [pytest.approx(0.12), 0.3]

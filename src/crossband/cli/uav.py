@@ -109,7 +109,7 @@ def detect_(
     count: Annotated[bool, typer.Option("--count", help="how many of what; of a sequence, each once")] = False,
     ground: Annotated[
         float | None,
-        typer.Option(help="pictures: centimeters of ground that a pixel shows; a flight knows it"),
+        typer.Option(help="pictures that do not say it: centimeters of ground a pixel shows"),
     ] = None,
     units: UnitsOption = None,
     radius: RadiusOption = None,

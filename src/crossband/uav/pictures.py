@@ -39,6 +39,7 @@ from ..stored import is_there
 from ..weights import file_digest
 from .flight import LARGEST_ZOOM, VIDEO_SUFFIXES, enlargement, read_video
 from .networks import Detector, read_detector
+from .picture_ground import ground_of_picture
 from .stages import StageFile
 from .tracking import count_tracks, track_boxes
 
@@ -105,6 +106,11 @@ class _Source:
     pixels: Callable[[int], tuple[np.ndarray, Units]]
     sequence: bool
     video: bool = False
+    files: Sequence[Path] = ()
+
+    def ground(self, row: int, size: tuple[int, int]) -> float | None:
+        """Meters of ground that a pixel shows, where the file says it."""
+        return ground_of_picture(self.files[row], size) if self.files else None
 
 
 _LEAST_WIDTH = 560  # pixels of a drawn picture
@@ -162,7 +168,8 @@ def detect_pictures(
         out: the folder to write, see the module.
         least: score below which nothing is an object.
         units: of thermal pixels, where the files do not say.
-        meters: of ground that a pixel shows, the same in all pictures.
+        meters: of ground that a pixel shows, the same in all pictures; without, as far as a picture says its
+            height and focal length (EXIF, DJI's and FLIR's XMP).
         device: where the network runs.
         engine: who finds them and draws the pictures.
 
@@ -187,7 +194,7 @@ def detect_pictures(
         "units": units,
         "dtype": quick_dtype(device_of(detector.network)),
         "width": None if detector.finest is None else _USUAL_WIDTH,
-        "meters": meters,
+        "meters": meters if meters is not None else "as the pictures say",
     }
     folder = make_folder(out)
     stage = StageFile(folder / "detections.jsonl", made_from)
@@ -197,7 +204,8 @@ def detect_pictures(
 
     def work(row: int) -> dict[str, Any]:
         pixels, kind = pictures.pixels(row)
-        boxes = detect_pixels(detector, pixels, kind, least, meters)
+        shown = meters if meters is not None else pictures.ground(row, pixels.shape[:2])
+        boxes = detect_pixels(detector, pixels, kind, least, shown)
         place = picture(row)
         if place is not None:
             drawn = _drawn(pixels, boxes, detector.classes)
@@ -250,7 +258,7 @@ def _open(source: Path, units: str | None) -> _Source:
         image = read_image(files[row], "tir", units or said[row])
         return image.pixels, image.units
 
-    return _Source(names, pixels, sequence=False)
+    return _Source(names, pixels, sequence=False, files=files)
 
 
 def _of_files(files: Sequence[Path], names: list[str], units: str | None, sequence: bool) -> _Source:
@@ -265,7 +273,7 @@ def _of_files(files: Sequence[Path], names: list[str], units: str | None, sequen
         image = read_image(files[row], "tir", units)
         return image.pixels, image.units
 
-    return _Source(names, pixels, sequence)
+    return _Source(names, pixels, sequence, files=files)
 
 
 def _open_video(source: Path, units: Units) -> _Source:
