@@ -15,10 +15,11 @@ _HEIGHTS = (2.0, 2000.0)  # meters; what lies beyond is no height above ground
 
 
 def ground_of_picture(path: str | Path, size: tuple[int, int]) -> float | None:
-    """Return meters of ground that a pixel in the middle of a picture shows, or None where it does not say.
+    """Return meters of ground a pixel in the middle of a picture shows, or None.
 
-    The height above take-off and the focal length are EXIF's and those of DJI's and FLIR's XMP; a picture that
-    does not say where its gimbal looked is taken for one that looks straight down.
+    None is where the picture does not say. The height above take-off and the focal length are EXIF's and those
+    of DJI's and FLIR's XMP; a picture that does not say where its gimbal looked is taken for one that looks
+    straight down.
 
     Args:
         path: of the picture.
