@@ -92,6 +92,36 @@ def test_a_video_is_annotated_frame_by_frame(checkpoint, tmp_path):
         assert sum(1 for _ in container.decode(video=0)) == 4
 
 
+@pytest.mark.slow
+def test_pictures_named_one_by_one_are_found_as_each_alone(checkpoint, folder, tmp_path):
+    files = [folder / "2.png", folder / "0.png", folder / "2.png"]
+    both = detect_pictures(files, checkpoint, tmp_path / "both", least=0.5)
+    assert both.frames == ["2", "0"]
+    for file, boxes in zip(files, both.boxes, strict=False):
+        alone = detect_pictures(file, checkpoint, tmp_path / "alone", least=0.5)
+        np.testing.assert_array_equal(alone.boxes[0], boxes)
+    numbers = np.concatenate(both.tracks)
+    assert len(set(numbers.tolist())) == len(numbers)  # nothing is one object in both
+    assert (tmp_path / "both" / "0.jpg").is_file()
+
+
+def test_pictures_of_one_name_are_told_apart(checkpoint, folder, tmp_path):
+    other = tmp_path / "other" / "0.png"
+    other.parent.mkdir()
+    other.write_bytes((folder / "1.png").read_bytes())
+    found = detect_pictures([folder / "0.png", other], checkpoint, tmp_path / "out", least=0.9)
+    assert found.frames == ["in/0.png", "other/0.png"]
+    assert len(list((tmp_path / "out").glob("*.jpg"))) == 2
+
+
+def test_a_folder_beside_a_picture_is_refused(checkpoint, folder, tmp_path):
+    with pytest.raises(CrossbandError, match="is given alone"):
+        detect_pictures([folder / "0.png", folder], checkpoint, tmp_path / "out")
+    with pytest.raises(CrossbandError, match="no pictures are given"):
+        detect_pictures([], checkpoint, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_source_that_is_not_there_is_named(checkpoint, tmp_path):
     with pytest.raises(CrossbandError, match=r"nothing\.jpg"):
         detect_pictures(tmp_path / "nothing.jpg", checkpoint, tmp_path / "out")

@@ -144,7 +144,7 @@ def detect_pixels(
 
 
 def detect_pictures(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     checkpoint: str | Path | None = None,
     out: str | Path = "detected",
     *,
@@ -154,10 +154,11 @@ def detect_pictures(
     device: str = "cpu",
     engine: Engine = IN_PROCESS,
 ) -> Detected:
-    """Find objects in a thermal picture, a folder or manifest of pictures, or a video; it resumes.
+    """Find objects in thermal pictures, a folder or manifest of them, or a video; it resumes.
 
     Args:
-        source: a file or a folder; pictures of a folder go in the order of their names.
+        source: a file or a folder, whose pictures go in the order of their names and are taken for a sequence;
+            or several pictures, which are not.
         checkpoint: of a detection that reads no map; the packaged network without.
         out: the folder to write, see the module.
         least: score below which nothing is an object.
@@ -178,9 +179,11 @@ def detect_pictures(
             f"{path} reads a map's labeling beside the image; give a flight, its map and the models instead",
             parameter="map",
         )
-    pictures = _open(Path(source), units)
+    sources = [Path(one) for one in ([source] if isinstance(source, str | Path) else dict.fromkeys(source))]
+    pictures = _open(sources[0], units) if len(sources) == 1 else _open_several(sources, units)
+    places = [str(one.resolve()) for one in sources]
     made_from = {
-        "source": str(Path(source).resolve()),
+        "source": places[0] if len(places) == 1 else places,
         "frames": pictures.names if not pictures.video else "",
         "detector": file_digest(path),
         "least": least,
@@ -210,7 +213,7 @@ def detect_pictures(
     write_file(folder / "detections.csv", lambda partial: found.to_pandas().to_csv(partial, index=False))
     write_file(folder / "detections.json", json.dumps(_coco(found, [record["size"] for record in records])))
     if pictures.video:
-        _write_video(Path(source), found, folder / "annotated.mp4")
+        _write_video(sources[0], found, folder / "annotated.mp4")
     return found
 
 
@@ -251,6 +254,20 @@ def _open(source: Path, units: str | None) -> _Source:
         return image.pixels, image.units
 
     return _Source(names, pixels, sequence=False)
+
+
+def _open_several(sources: list[Path], units: str | None) -> _Source:
+    """Pictures named one by one; those of one stem are told apart by their folders and suffixes."""
+    if not sources:
+        raise CrossbandError("no pictures are given; name one, a folder, or a video")
+    for source in sources:
+        if source.is_dir() or not is_there(source) or not is_image_file(source):
+            raise CrossbandError(f"{source} is no picture; a folder, a video or a flight is given alone")
+    names = [source.stem for source in sources]
+    if len({name.casefold() for name in names}) < len(names):
+        root = os.path.commonpath([source.parent.absolute() for source in sources])
+        names = [os.path.relpath(source.absolute(), root) for source in sources]
+    return _of_files(sources, names, units, sequence=False)
 
 
 def _of_files(files: Sequence[Path], names: list[str], units: str | None, sequence: bool) -> _Source:
