@@ -105,6 +105,21 @@ def test_pictures_named_one_by_one_are_found_as_each_alone(checkpoint, folder, t
     assert (tmp_path / "both" / "0.jpg").is_file()
 
 
+@pytest.mark.slow
+def test_pictures_of_several_sizes_are_no_sequence(checkpoint, folder, tmp_path, capsys):
+    for number in range(3):  # the same picture each time: whatever is found is found again
+        PIL.Image.open(folder / "0.png").save(folder / f"{number}.png")
+    joined = detect_pictures(folder, checkpoint, tmp_path / "joined", least=0.5)
+    assert len(set(np.concatenate(joined.tracks).tolist())) < len(joined.to_pandas())
+    assert "no sequence" not in capsys.readouterr().err
+    PIL.Image.new("L", (80, 48)).save(folder / "3.png")
+    apart = detect_pictures(folder, checkpoint, tmp_path / "apart", least=0.5)
+    assert (
+        len(set(np.concatenate(apart.tracks).tolist())) == len(apart.to_pandas()) == sum(apart.counts.values())
+    )
+    assert "no sequence" in capsys.readouterr().err
+
+
 def test_pictures_of_one_name_are_told_apart(checkpoint, folder, tmp_path):
     other = tmp_path / "other" / "0.png"
     other.parent.mkdir()

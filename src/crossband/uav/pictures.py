@@ -33,6 +33,7 @@ from ..files import make_folder, write_file
 from ..frames import Frames, find_manifest
 from ..io import IMAGE_SUFFIXES, is_image_file, read_image
 from ..models.packaged import checkpoint_for
+from ..progress import note
 from ..reports.boxes import draw_boxes
 from ..results import Result
 from ..stored import is_there
@@ -157,8 +158,8 @@ def detect_pictures(
     """Find objects in thermal pictures, a folder or manifest of them, or a video; it resumes.
 
     Args:
-        source: a file or a folder, whose pictures go in the order of their names and are taken for a sequence;
-            or several pictures, which are not.
+        source: a file or a folder, whose pictures go in the order of their names and are taken for a sequence
+            where all are of one size; or several pictures, which are not.
         checkpoint: of a detection that reads no map; the packaged network without.
         out: the folder to write, see the module.
         least: score below which nothing is an object.
@@ -209,16 +210,27 @@ def detect_pictures(
 
     records = stage.run(pictures.names, work, engine, gpu=choose_device(device) != "cpu")
     boxes = [np.array(record["boxes"], float).reshape(-1, 6) for record in records]
-    found = _joined(detector.classes, pictures, boxes, folder)
+    sizes = [record["size"] for record in records]
+    found = _joined(detector.classes, pictures, boxes, sizes, folder)
     write_file(folder / "detections.csv", lambda partial: found.to_pandas().to_csv(partial, index=False))
-    write_file(folder / "detections.json", json.dumps(_coco(found, [record["size"] for record in records])))
+    write_file(folder / "detections.json", json.dumps(_coco(found, sizes)))
     if pictures.video:
         _write_video(sources[0], found, folder / "annotated.mp4")
     return found
 
 
-def _joined(classes: list[str], pictures: _Source, boxes: list[np.ndarray], folder: Path) -> Detected:
-    if pictures.sequence:
+def _joined(
+    classes: list[str],
+    pictures: _Source,
+    boxes: list[np.ndarray],
+    sizes: list[list[int]],
+    folder: Path,
+) -> Detected:
+    """The boxes with their tracks; pictures of several sizes are not one camera's and no sequence."""
+    several = len({tuple(size) for size in sizes}) > 1
+    if pictures.sequence and several:
+        note("the pictures differ in size and are no sequence: no object is joined over them, each box counts")
+    if pictures.sequence and not several:
         tracks = track_boxes(boxes)
         counts = count_tracks(boxes, tracks, classes, min(3, len(boxes)))
     else:
