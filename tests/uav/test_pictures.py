@@ -120,6 +120,13 @@ def test_pictures_of_several_sizes_are_no_sequence(checkpoint, folder, tmp_path,
     assert "no sequence" in capsys.readouterr().err
 
 
+def test_a_table_that_is_replaced_is_said(checkpoint, folder, tmp_path, capsys):
+    for name, said in (("0.png", False), ("0.png", False), ("1.png", True)):
+        detect_pictures(folder / name, checkpoint, tmp_path / "out", least=0.9)
+        assert ("another run's boxes" in capsys.readouterr().err) is said
+    assert {path.name for path in (tmp_path / "out").glob("*.jpg")} == {"0.jpg", "1.jpg"}
+
+
 def test_pictures_of_one_name_are_told_apart(checkpoint, folder, tmp_path):
     other = tmp_path / "other" / "0.png"
     other.parent.mkdir()

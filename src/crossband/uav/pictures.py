@@ -6,6 +6,8 @@
 ``detections.json``                  COCO: images, categories, and annotations with scores
 ``FRAME.jpg``, ``annotated.mp4``     the picture with its boxes; of a video, all its frames
 ==================================  ===========================================================================
+
+A run over other pictures, or by other settings, replaces the tables, and says so; pictures of other names stay.
 """
 
 from __future__ import annotations
@@ -195,6 +197,8 @@ def detect_pictures(
     }
     folder = make_folder(out)
     stage = StageFile(folder / "detections.jsonl", made_from)
+    if stage.replaced:
+        note(f"{folder} held another run's boxes, which are replaced; choose another folder to keep both")
     picture = (
         (lambda row: None) if pictures.video else (lambda row: folder / f"{_plain(pictures.names[row])}.jpg")
     )
