@@ -182,6 +182,29 @@ def test_a_narrow_picture_whose_height_nobody_knows_is_enlarged_to_what_the_dete
     assert seen[1] == width * (2 if finest else 1)
 
 
+def test_a_vehicle_has_one_class_and_a_rider_is_not_the_bicycle():
+    class Sure(CenterDetector):
+        def detect(self, images, least=0.05, most=100):
+            return [
+                torch.tensor(
+                    [
+                        [10.0, 10, 30, 20, 0.9, 1],  # a car
+                        [11.0, 10, 31, 20, 0.8, 2],  # the same as another vehicle
+                        [26.0, 10, 46, 20, 0.7, 2],  # its neighbor
+                        [50.0, 10, 54, 20, 0.6, 0],  # a rider
+                        [50.0, 10, 54, 20, 0.5, 3],  # on a bicycle
+                    ]
+                )
+            ]
+
+    detector = Detector(
+        Sure(4, width=8), ["Person", "Car", "OtherVehicle", "Bicycle"], 1.0, "", ("counts",), None
+    )
+    found = pictures.detect_pixels(detector, np.zeros((48, 64), np.uint8))
+    assert found[:, 5].tolist() == [1, 2, 0, 3]
+    assert found[:, 4] == pytest.approx([0.9, 0.7, 0.6, 0.5])
+
+
 @pytest.mark.parametrize("meters", [0.0, -1.0, float("nan"), 50.0])
 def test_ground_that_no_pixel_shows_is_refused(checkpoint, folder, tmp_path, meters):
     with pytest.raises(CrossbandError, match="a pixel shows more than 0 m"):

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import PIL.Image
+import torch
+from torchvision.ops import nms
 
 from ..bands import Normalization, Units, parse_units
 from ..data.scenes import zoomed
@@ -112,6 +114,8 @@ class _Source:
 
 _LEAST_WIDTH = 560  # pixels of a drawn picture
 _COARSEST = 10.0  # meters of ground a pixel
+_VEHICLES = frozenset({"car", "othervehicle", "vehicle", "truck", "bus", "van"})
+_SAME_VEHICLE = 0.6  # IoU above which two boxes of vehicles are one, as within a class
 _USUAL_WIDTH = 640  # pixels of thermal cameras in the air, HIT-UAV's among them
 
 
@@ -124,9 +128,9 @@ def detect_pixels(
 ) -> np.ndarray:
     """Find objects in one thermal image, ``(n, 6)``, best first.
 
-    A row is left, top, right, bottom in pixels, score, class. Where nobody says how much ground a pixel shows,
-    an image that is narrower than those of the cameras which the detector knows is taken for one of theirs
-    with fewer pixels, and enlarged.
+    A row is left, top, right, bottom in pixels, score, class; a vehicle has one box, of its likeliest class.
+    Where nobody says how much ground a pixel shows, an image that is narrower than those of the cameras which
+    the detector knows is taken for one of theirs with fewer pixels, and enlarged.
 
     Args:
         detector: of :func:`crossband.uav.networks.read_detector`.
@@ -143,7 +147,15 @@ def detect_pixels(
     image = zoomed(detector.image(gray, units), zoom)[None].to(device)
     boxes = detector.network.detect(image, least)[0].cpu().numpy()
     boxes[:, :4] /= zoom
-    return boxes
+    return _one_class_a_vehicle(boxes, detector.classes)
+
+
+def _one_class_a_vehicle(boxes: np.ndarray, classes: list[str]) -> np.ndarray:
+    """Drop a vehicle's box on a better one of another kind; a rider and a bicycle are two objects."""
+    rows = np.flatnonzero([classes[int(kind)].casefold() in _VEHICLES for kind in boxes[:, 5]])
+    corners, scores = torch.from_numpy(boxes[rows, :4]), torch.from_numpy(boxes[rows, 4])
+    kept = nms(corners, scores, _SAME_VEHICLE).numpy()
+    return np.delete(boxes, np.delete(rows, kept), 0)
 
 
 def detect_pictures(
@@ -194,6 +206,7 @@ def detect_pictures(
         "dtype": quick_dtype(device_of(detector.network)),
         "width": None if detector.finest is None else _USUAL_WIDTH,
         "meters": meters,
+        "vehicles": _SAME_VEHICLE,
     }
     folder = make_folder(out)
     stage = StageFile(folder / "detections.jsonl", made_from)
