@@ -287,8 +287,20 @@ def test_a_run_over_a_faulty_set_says_what_it_left_out_and_succeeds(crossband, t
     assert json.loads(done.out)["left_out"][0]["reason"] == "empty file (0 bytes)"
 
 
-def test_models_shows_the_encoder_of_a_preset(crossband):
-    assert json.loads(crossband("models", "crossband", "--json").out)[0]["name"] == "efficientnet_lite0"
+def test_models_shows_a_preset_and_its_encoder(crossband):
+    found = json.loads(crossband("models", "crossband", "--json").out)
+    assert [one["name"] for one in found] == ["crossband", "efficientnet_lite0"]
+    assert found[0]["source"].startswith("efficientnet_lite0@blocks.4:avg5s3+center")
+    assert found[0]["params_m"] < found[1]["params_m"]
+    assert found[0]["dim"] == 5488  # docs/retrieval.md
+
+
+def test_models_fit_into_120_columns_and_nothing_is_cut(crossband):
+    lines = crossband("models").out.splitlines()
+    assert max(map(len, lines)) <= 120
+    assert not any("…" in line for line in lines)
+    names = {line.split()[0] for line in lines if line.strip() and not line.startswith("  ")}
+    assert {"crossband", "crossband512", "crossband-translate", "efficientnet_lite0"} <= names
 
 
 @pytest.mark.parametrize("arguments", [("x" * 5000,), (".", "--models", "x" * 5000)])

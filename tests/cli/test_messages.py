@@ -137,6 +137,7 @@ COMMANDS = {
         "--box",
     ),
     "detect": (("detect", "nowhere", "--models", "m"), "no "),
+    "detect, two flights": (("detect", "one", "two", "--models", "m"), "give one SOURCE"),
 }
 
 

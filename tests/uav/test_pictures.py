@@ -93,6 +93,58 @@ def test_a_video_is_annotated_frame_by_frame(checkpoint, tmp_path):
         assert sum(1 for _ in container.decode(video=0)) == 4
 
 
+@pytest.mark.slow
+def test_pictures_named_one_by_one_are_found_as_each_alone(checkpoint, folder, tmp_path):
+    files = [folder / "2.png", folder / "0.png", folder / "2.png"]
+    both = detect_pictures(files, checkpoint, tmp_path / "both", least=0.5)
+    assert both.frames == ["2", "0"]
+    for file, boxes in zip(files, both.boxes, strict=False):
+        alone = detect_pictures(file, checkpoint, tmp_path / "alone", least=0.5)
+        np.testing.assert_array_equal(alone.boxes[0], boxes)
+    numbers = np.concatenate(both.tracks)
+    assert len(set(numbers.tolist())) == len(numbers)  # nothing is one object in both
+    assert (tmp_path / "both" / "0.jpg").is_file()
+
+
+@pytest.mark.slow
+def test_pictures_of_several_sizes_are_no_sequence(checkpoint, folder, tmp_path, capsys):
+    for number in range(3):  # the same picture each time: whatever is found is found again
+        PIL.Image.open(folder / "0.png").save(folder / f"{number}.png")
+    joined = detect_pictures(folder, checkpoint, tmp_path / "joined", least=0.5)
+    assert len(set(np.concatenate(joined.tracks).tolist())) < len(joined.to_pandas())
+    assert "no sequence" not in capsys.readouterr().err
+    PIL.Image.new("L", (80, 48)).save(folder / "3.png")
+    apart = detect_pictures(folder, checkpoint, tmp_path / "apart", least=0.5)
+    assert (
+        len(set(np.concatenate(apart.tracks).tolist())) == len(apart.to_pandas()) == sum(apart.counts.values())
+    )
+    assert "no sequence" in capsys.readouterr().err
+
+
+def test_a_table_that_is_replaced_is_said(checkpoint, folder, tmp_path, capsys):
+    for name, said in (("0.png", False), ("0.png", False), ("1.png", True)):
+        detect_pictures(folder / name, checkpoint, tmp_path / "out", least=0.9)
+        assert ("another run's boxes" in capsys.readouterr().err) is said
+    assert {path.name for path in (tmp_path / "out").glob("*.jpg")} == {"0.jpg", "1.jpg"}
+
+
+def test_pictures_of_one_name_are_told_apart(checkpoint, folder, tmp_path):
+    other = tmp_path / "other" / "0.png"
+    other.parent.mkdir()
+    other.write_bytes((folder / "1.png").read_bytes())
+    found = detect_pictures([folder / "0.png", other], checkpoint, tmp_path / "out", least=0.9)
+    assert found.frames == ["in/0.png", "other/0.png"]
+    assert len(list((tmp_path / "out").glob("*.jpg"))) == 2
+
+
+def test_a_folder_beside_a_picture_is_refused(checkpoint, folder, tmp_path):
+    with pytest.raises(CrossbandError, match="is given alone"):
+        detect_pictures([folder / "0.png", folder], checkpoint, tmp_path / "out")
+    with pytest.raises(CrossbandError, match="no pictures are given"):
+        detect_pictures([], checkpoint, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_source_that_is_not_there_is_named(checkpoint, tmp_path):
     with pytest.raises(CrossbandError, match=r"nothing\.jpg"):
         detect_pictures(tmp_path / "nothing.jpg", checkpoint, tmp_path / "out")
@@ -129,6 +181,29 @@ def test_a_narrow_picture_whose_height_nobody_knows_is_enlarged_to_what_the_dete
     assert boxes[0, :4] == pytest.approx([0, 0, width, 48])
     pictures.detect_pixels(detector, np.zeros((48, width), np.uint8), meters=0.13)
     assert seen[1] == width * (2 if finest else 1)
+
+
+def test_a_vehicle_has_one_class_and_a_rider_is_not_the_bicycle():
+    class Sure(CenterDetector):
+        def detect(self, images, least=0.05, most=100):
+            return [
+                torch.tensor(
+                    [
+                        [10.0, 10, 30, 20, 0.9, 1],  # a car
+                        [11.0, 10, 31, 20, 0.8, 2],  # the same as another vehicle
+                        [26.0, 10, 46, 20, 0.7, 2],  # its neighbor
+                        [50.0, 10, 54, 20, 0.6, 0],  # a rider
+                        [50.0, 10, 54, 20, 0.5, 3],  # on a bicycle
+                    ]
+                )
+            ]
+
+    detector = Detector(
+        Sure(4, width=8), ["Person", "Car", "OtherVehicle", "Bicycle"], 1.0, "", ("counts",), None
+    )
+    found = pictures.detect_pixels(detector, np.zeros((48, 64), np.uint8))
+    assert found[:, 5].tolist() == [1, 2, 0, 3]
+    assert found[:, 4] == pytest.approx([0.9, 0.7, 0.6, 0.5])
 
 
 @pytest.mark.parametrize("meters", [0.0, -1.0, float("nan"), 50.0])

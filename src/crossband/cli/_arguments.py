@@ -84,7 +84,12 @@ DataRootOption = Annotated[
 ]
 FlightArgument = Annotated[Path, typer.Argument(metavar="FLIGHT", help="a folder of frames, or a video")]
 MapOption = Annotated[
-    Path, typer.Option("--map", help="a folder with tiles.json, or a georeferenced label raster (GeoTIFF)")
+    Path,
+    typer.Option(
+        "--map",
+        help="a folder with tiles.json, a georeferenced label raster (GeoTIFF), or an extract of OpenStreetMap "
+        "(GeoJSON, GeoPackage)",
+    ),
 ]
 ModelsFolderOption = Annotated[
     Path, typer.Option(help="folder of networks, as reproduce thermal-reid writes OUT/models")

@@ -20,20 +20,27 @@ def shortened(value: Any, where: str) -> Any:
     return [shortened(inner, where) for inner in value] if isinstance(value, list) else value
 
 
-def print_table(table: Any) -> None:
-    """Print a table to standard output, never truncated to the terminal's width."""
+def print_table(table: Any, width: int = 200) -> None:
+    """Print a table to standard output, never truncated: a cell that is too long is folded.
+
+    Args:
+        table: to print.
+        width: characters of a line where it is no terminal that is written to.
+    """
     import pandas as pd
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else width, highlight=False)
     grid = Table(box=SIMPLE_HEAD, pad_edge=False)
     kept = [column for column in table.columns if table[column].notna().any()]
     for column in kept:
         numeric = pd.api.types.is_numeric_dtype(table[column])
-        grid.add_column(Text(str(column)), justify="right" if numeric else "left", no_wrap=numeric)
+        grid.add_column(
+            Text(str(column)), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold"
+        )
     for row in table[kept].itertuples(index=False):
         grid.add_row(*(Text("" if pd.isna(v) else _cell(c, v)) for c, v in zip(kept, row, strict=True)))
     console.print(grid)

@@ -28,19 +28,33 @@ def models(
 
     from ..models import list_models, list_segmenters
     from ..models.packaged import list_packaged as list_trained
-    from ..retrieval.descriptor import PACKED, PRESETS, encoder_name, list_packed
+    from ..retrieval.descriptor import PACKED, PRESETS, encoder_name, list_packed, list_presets
 
     encoder = encoder_name(pattern)
     listed = (list_trained, list_packed, list_models, list_segmenters)
-    found = [asdict(info) for infos in listed for info in infos(encoder)]
+    found = [asdict(info) for info in list_presets(pattern)]
+    found += [asdict(info) for infos in listed for info in infos(encoder)]
     if not found:
         known = (info.name for info in (*list_models(), *list_segmenters()))
         raise unknown_name("model", pattern, [*PRESETS, *PACKED, *known])
     if as_json:
         print_json(found)
     else:
-        # cut, not rounded, to two decimals: so does the paper's table 4
-        print_table(pd.DataFrame([{**f, "params_m": f"{int(f['params_m'] * 100) / 100:.2f}"} for f in found]))
+        rows = [
+            {
+                "name": one["name"],
+                "params_m": _cut(one["params_m"]),
+                **{key: one[key] for key in ("dim", "size", "weights")},
+                "task; license, and source": f"{one['task']}; {one['license']}\n{one['source']}",
+            }
+            for one in found
+        ]
+        print_table(pd.DataFrame(rows), width=120)
+
+
+def _cut(params_m: float) -> str:
+    """Two decimals, cut and not rounded, as in the paper's table 4."""
+    return f"{int(params_m * 100) / 100:.2f}"
 
 
 @app.command()

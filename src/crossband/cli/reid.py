@@ -58,7 +58,10 @@ class InFlight:
     """What only a search in a thermal flight takes."""
 
     map: Annotated[
-        Path | None, typer.Option("--map", help="flight: a folder with tiles.json, or a GeoTIFF of labels")
+        Path | None,
+        typer.Option(
+            "--map", help="flight: a folder with tiles.json, a GeoTIFF of labels, or OpenStreetMap's extract"
+        ),
     ] = None
     models: Annotated[
         Path | None,

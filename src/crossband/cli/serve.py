@@ -27,7 +27,8 @@ def serve(
         typer.Option(help="a thermal flight, or a folder that reid --flight wrote; may be repeated"),
     ] = None,
     map_: Annotated[
-        Path | None, typer.Option("--map", help="map below positions: tiles.json or a GeoTIFF")
+        Path | None,
+        typer.Option("--map", help="map below positions: tiles.json, a GeoTIFF, or OpenStreetMap's extract"),
     ] = None,
     tiles: Annotated[
         str | None, typer.Option(help="map tiles below positions: an address with {z}, {x} and {y}")

@@ -87,7 +87,7 @@ def localize_(
 @takes(Working, BesideFlight)
 def detect_(
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="a picture, a folder of pictures, a video, or a flight")
+        list[Path], typer.Argument(metavar="SOURCE...", help="pictures, a folder of them, a video, or a flight")
     ],
     checkpoint: Annotated[
         Path | None, typer.Option(help="of the task detection; the packaged network without")
@@ -125,6 +125,8 @@ def detect_(
     Boxes as a table, CSV and COCO, and pictures (or a video) with them drawn.
 
     Example: crossband detect thermal.jpg
+
+    Example: crossband detect 0001.png 0002.png --out found
 
     Example: crossband detect video.mp4 --count --out found
 
@@ -166,10 +168,12 @@ def detect_(
         )
     if ground is not None:
         raise CrossbandError("a flight knows how much ground a pixel shows; leave --ground out")
+    if len(source) > 1:
+        raise CrossbandError("a flight is one folder or one video; give one SOURCE")
     from ..uav.detect import detect
 
     objects = detect(
-        source,
+        source[0],
         models,
         map_,
         out or Path("uav"),

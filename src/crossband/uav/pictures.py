@@ -6,6 +6,8 @@
 ``detections.json``                  COCO: images, categories, and annotations with scores
 ``FRAME.jpg``, ``annotated.mp4``     the picture with its boxes; of a video, all its frames
 ==================================  ===========================================================================
+
+A run over other pictures, or by other settings, replaces the tables, and says so; pictures of other names stay.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import PIL.Image
+import torch
+from torchvision.ops import nms
 
 from ..bands import Normalization, Units, parse_units
 from ..data.scenes import zoomed
@@ -33,6 +37,7 @@ from ..files import make_folder, write_file
 from ..frames import Frames, find_manifest
 from ..io import IMAGE_SUFFIXES, is_image_file, read_image
 from ..models.packaged import checkpoint_for
+from ..progress import note
 from ..reports.boxes import draw_boxes
 from ..results import Result
 from ..stored import is_there
@@ -115,6 +120,8 @@ class _Source:
 
 _LEAST_WIDTH = 560  # pixels of a drawn picture
 _COARSEST = 10.0  # meters of ground a pixel
+_VEHICLES = frozenset({"car", "othervehicle", "vehicle", "truck", "bus", "van"})
+_SAME_VEHICLE = 0.6  # IoU above which two boxes of vehicles are one, as within a class
 _USUAL_WIDTH = 640  # pixels of thermal cameras in the air, HIT-UAV's among them
 
 
@@ -127,9 +134,9 @@ def detect_pixels(
 ) -> np.ndarray:
     """Find objects in one thermal image, ``(n, 6)``, best first.
 
-    A row is left, top, right, bottom in pixels, score, class. Where nobody says how much ground a pixel shows,
-    an image that is narrower than those of the cameras which the detector knows is taken for one of theirs
-    with fewer pixels, and enlarged.
+    A row is left, top, right, bottom in pixels, score, class; a vehicle has one box, of its likeliest class.
+    Where nobody says how much ground a pixel shows, an image that is narrower than those of the cameras which
+    the detector knows is taken for one of theirs with fewer pixels, and enlarged.
 
     Args:
         detector: of :func:`crossband.uav.networks.read_detector`.
@@ -146,11 +153,19 @@ def detect_pixels(
     image = zoomed(detector.image(gray, units), zoom)[None].to(device)
     boxes = detector.network.detect(image, least)[0].cpu().numpy()
     boxes[:, :4] /= zoom
-    return boxes
+    return _one_class_a_vehicle(boxes, detector.classes)
+
+
+def _one_class_a_vehicle(boxes: np.ndarray, classes: list[str]) -> np.ndarray:
+    """Drop a vehicle's box on a better one of another kind; a rider and a bicycle are two objects."""
+    rows = np.flatnonzero([classes[int(kind)].casefold() in _VEHICLES for kind in boxes[:, 5]])
+    corners, scores = torch.from_numpy(boxes[rows, :4]), torch.from_numpy(boxes[rows, 4])
+    kept = nms(corners, scores, _SAME_VEHICLE).numpy()
+    return np.delete(boxes, np.delete(rows, kept), 0)
 
 
 def detect_pictures(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     checkpoint: str | Path | None = None,
     out: str | Path = "detected",
     *,
@@ -160,10 +175,11 @@ def detect_pictures(
     device: str = "cpu",
     engine: Engine = IN_PROCESS,
 ) -> Detected:
-    """Find objects in a thermal picture, a folder or manifest of pictures, or a video; it resumes.
+    """Find objects in thermal pictures, a folder or manifest of them, or a video; it resumes.
 
     Args:
-        source: a file or a folder; pictures of a folder go in the order of their names.
+        source: a file or a folder, whose pictures go in the order of their names and are taken for a sequence
+            where all are of one size; or several pictures, which are not.
         checkpoint: of a detection that reads no map; the packaged network without.
         out: the folder to write, see the module.
         least: score below which nothing is an object.
@@ -185,9 +201,11 @@ def detect_pictures(
             f"{path} reads a map's labeling beside the image; give a flight, its map and the models instead",
             parameter="map",
         )
-    pictures = _open(Path(source), units)
+    sources = [Path(one) for one in ([source] if isinstance(source, str | Path) else dict.fromkeys(source))]
+    pictures = _open(sources[0], units) if len(sources) == 1 else _open_several(sources, units)
+    places = [str(one.resolve()) for one in sources]
     made_from = {
-        "source": str(Path(source).resolve()),
+        "source": places[0] if len(places) == 1 else places,
         "frames": pictures.names if not pictures.video else "",
         "detector": file_digest(path),
         "least": least,
@@ -195,9 +213,12 @@ def detect_pictures(
         "dtype": quick_dtype(device_of(detector.network)),
         "width": None if detector.finest is None else _USUAL_WIDTH,
         "meters": meters if meters is not None else "as the pictures say",
+        "vehicles": _SAME_VEHICLE,
     }
     folder = make_folder(out)
     stage = StageFile(folder / "detections.jsonl", made_from)
+    if stage.replaced:
+        note(f"{folder} held another run's boxes, which are replaced; choose another folder to keep both")
     picture = (
         (lambda row: None) if pictures.video else (lambda row: folder / f"{_plain(pictures.names[row])}.jpg")
     )
@@ -214,16 +235,27 @@ def detect_pictures(
 
     records = stage.run(pictures.names, work, engine, gpu=choose_device(device) != "cpu")
     boxes = [np.array(record["boxes"], float).reshape(-1, 6) for record in records]
-    found = _joined(detector.classes, pictures, boxes, folder)
+    sizes = [record["size"] for record in records]
+    found = _joined(detector.classes, pictures, boxes, sizes, folder)
     write_file(folder / "detections.csv", lambda partial: found.to_pandas().to_csv(partial, index=False))
-    write_file(folder / "detections.json", json.dumps(_coco(found, [record["size"] for record in records])))
+    write_file(folder / "detections.json", json.dumps(_coco(found, sizes)))
     if pictures.video:
-        _write_video(Path(source), found, folder / "annotated.mp4")
+        _write_video(sources[0], found, folder / "annotated.mp4")
     return found
 
 
-def _joined(classes: list[str], pictures: _Source, boxes: list[np.ndarray], folder: Path) -> Detected:
-    if pictures.sequence:
+def _joined(
+    classes: list[str],
+    pictures: _Source,
+    boxes: list[np.ndarray],
+    sizes: list[list[int]],
+    folder: Path,
+) -> Detected:
+    """The boxes with their tracks; pictures of several sizes are not one camera's and no sequence."""
+    several = len({tuple(size) for size in sizes}) > 1
+    if pictures.sequence and several:
+        note("the pictures differ in size and are no sequence: no object is joined over them, each box counts")
+    if pictures.sequence and not several:
         tracks = track_boxes(boxes)
         counts = count_tracks(boxes, tracks, classes, min(3, len(boxes)))
     else:
@@ -259,6 +291,20 @@ def _open(source: Path, units: str | None) -> _Source:
         return image.pixels, image.units
 
     return _Source(names, pixels, sequence=False, files=files)
+
+
+def _open_several(sources: list[Path], units: str | None) -> _Source:
+    """Pictures named one by one; those of one stem are told apart by their folders and suffixes."""
+    if not sources:
+        raise CrossbandError("no pictures are given; name one, a folder, or a video")
+    for source in sources:
+        if source.is_dir() or not is_there(source) or not is_image_file(source):
+            raise CrossbandError(f"{source} is no picture; a folder, a video or a flight is given alone")
+    names = [source.stem for source in sources]
+    if len({name.casefold() for name in names}) < len(names):
+        root = os.path.commonpath([source.parent.absolute() for source in sources])
+        names = [os.path.relpath(source.absolute(), root) for source in sources]
+    return _of_files(sources, names, units, sequence=False)
 
 
 def _of_files(files: Sequence[Path], names: list[str], units: str | None, sequence: bool) -> _Source:

@@ -113,9 +113,10 @@ def read_map(path: str | Path, meters: float = 0.5) -> SemanticMap:
 
     Args:
         path: the city's folder ``map`` (or the one it lies in) with ``tiles.json``, or a georeferenced label
-            raster such as GeoTIFF; or an extract of OpenStreetMap as GeoJSON, see :mod:`.street_map`. What a
-            raster's numbers mean is read from ``NAME.json`` beside it, ``{"road": 1, ...}``; without it, from
-            the raster's own category names; else they are those of ``GROUND``.
+            raster such as GeoTIFF; or an extract of OpenStreetMap as GeoJSON or GeoPackage, see
+            :mod:`.street_map`. What a raster's numbers mean is read from ``NAME.json`` beside it,
+            ``{"road": 1, ...}``; without it, from the raster's own category names; else they are those of
+            ``GROUND``.
         meters: side of a pixel of what a raster or an extract is brought to.
 
     Raises:
@@ -133,9 +134,9 @@ def read_map(path: str | Path, meters: float = 0.5) -> SemanticMap:
     if not path.is_file():
         raise CrossbandError(
             f"no map at {path}; give a folder with tiles.json, a georeferenced label raster, or an extract of "
-            "OpenStreetMap as GeoJSON"
+            "OpenStreetMap as GeoJSON or GeoPackage"
         )
-    if path.suffix.lower() in (".geojson", ".json"):
+    if path.suffix.lower() in (".geojson", ".json", ".gpkg"):
         labels, south, west = read_street_map(path, meters)
         return SemanticMap(labels, meters, south, west)
     return _read_raster(path, meters)

@@ -111,12 +111,16 @@ class StageFile:
     Args:
         path: the file.
         made_from: whatever the records depend on, as JSON holds it.
+
+    Attributes:
+        replaced: whether the file held records that were made from something else.
     """
 
     def __init__(self, path: Path, made_from: dict[str, Any]) -> None:
         self.path = path
         text = json.dumps(made_from, sort_keys=True, default=str)
         self.key = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+        self.replaced = False
         self._head = json.dumps({"stage": path.stem, "made_from": self.key})
         self.records = self._read()
 
@@ -124,6 +128,7 @@ class StageFile:
         make_folder(self.path.parent)
         lines = self.path.read_text(encoding="utf-8").split("\n") if self.path.is_file() else []
         if not lines or lines[0] != self._head:
+            self.replaced = len(lines) > 2
             write_file(self.path, self._head + "\n")
             return {}
         records: dict[str, dict[str, Any]] = {}

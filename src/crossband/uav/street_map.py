@@ -1,4 +1,4 @@
-"""A map of the ground from OpenStreetMap: an extract as GeoJSON, drawn as the classes of a labeling.
+"""A map of the ground from OpenStreetMap: an extract as GeoJSON or GeoPackage, drawn as classes of a labeling.
 
 What OpenStreetMap does not draw stays unknown: it neither speaks for a place nor against it.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ from ..errors import CrossbandError, need_package
 from ..files import read_json
 from ..geo import METERS_PER_DEGREE
 from ..io import MAX_PIXELS
+from .geopackage import read_features
 from .ground_classes import GROUND, UNKNOWN
 
 __all__ = ["class_of", "read_street_map", "road_width"]
@@ -87,22 +88,19 @@ def read_street_map(path: str | Path, meters: float = 0.5) -> tuple[np.ndarray, 
     """Draw an extract of OpenStreetMap.
 
     Args:
-        path: a GeoJSON FeatureCollection, as overpass turbo and osmtogeojson write it.
+        path: a GeoJSON FeatureCollection, as overpass turbo and osmtogeojson write it; or a GeoPackage, see
+            :mod:`.geopackage`.
         meters: side of a pixel.
 
     Returns:
         uint8 ``(H, W)``, north up, indices of ``GROUND``; and latitude and longitude of its south-west corner.
 
     Raises:
-        CrossbandError: no GeoJSON, nothing in it that is drawn, or too large an area.
+        CrossbandError: neither of them, nothing in it that is drawn, or too large an area.
     """
     need_package("cv2", "drawing a map", "uav")
     path = Path(path)
-    content = read_json(path, _LARGEST)
-    features = content.get("features") if isinstance(content, dict) else None
-    if not isinstance(features, list):
-        raise CrossbandError(f"{path} is no GeoJSON FeatureCollection", parameter="map")
-    shapes = [shape for feature in features for shape in _shapes(feature)]
+    shapes = [shape for feature in _features(path) for shape in _shapes(feature)]
     if not shapes:
         raise CrossbandError(
             f"{path} has no building, street, wood or green of OpenStreetMap; export those with their tags",
@@ -129,6 +127,16 @@ def read_street_map(path: str | Path, meters: float = 0.5) -> tuple[np.ndarray, 
                     filled,
                 )
     return labels, south, west
+
+
+def _features(path: Path) -> Iterable[Any]:
+    if path.suffix.lower() == ".gpkg":
+        return read_features(path, lambda tags: class_of(tags) is not None)
+    content = read_json(path, _LARGEST)
+    features = content.get("features") if isinstance(content, dict) else None
+    if not isinstance(features, list):
+        raise CrossbandError(f"{path} is no GeoJSON FeatureCollection", parameter="map")
+    return features
 
 
 _Shape = tuple[str, float, bool, list[np.ndarray]]
@@ -162,8 +170,8 @@ def _shapes(feature: Any) -> Iterator[_Shape]:
 
 
 def _ring(places: Any) -> np.ndarray:
-    found = np.array([place[:2] for place in places], float)
-    if found.ndim != 2 or found.shape[1] != 2:
+    found = places if isinstance(places, np.ndarray) else np.array([place[:2] for place in places], float)
+    if found.ndim != 2 or found.shape[1] != 2 or not len(found):
         raise ValueError("no places")
     return found
 

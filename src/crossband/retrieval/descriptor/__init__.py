@@ -1,7 +1,7 @@
 """Descriptors: image to one vector. What a name means, how vectors are made, and the file they are kept in."""
 
 from .descriptor import DEFAULT_OPTIONS, Descriptor, Finish, FinishedRows, Options, distinct, unit_length
-from .file import descriptor_metadata, list_packed, read_descriptor
+from .file import descriptor_metadata, list_packed, list_presets, read_descriptor
 from .spec import DEFAULT_DESCRIPTOR, PACKED, PRESETS, DescriptorSpec, encoder_name
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "distinct",
     "encoder_name",
     "list_packed",
+    "list_presets",
     "read_descriptor",
     "unit_length",
 ]

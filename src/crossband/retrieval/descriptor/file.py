@@ -21,16 +21,18 @@ from ...checkpoints import file_metadata, write_tensors
 from ...data.preprocess import Preprocess
 from ...devices import choose_device
 from ...errors import CrossbandError, DamagedFileError, MissingWeightsError
-from ...models import ModelInfo, create_encoder
+from ...models import ModelInfo, create_encoder, find_model, list_models
 from ...models.pair_descriptor import load_pair_descriptor
 from ...models.place_recognizer import load_place_encoder
 from ...nn import Encoder, Pooling
+from ...nn.encoder import reached_parameters
 from .descriptor import DEFAULT_OPTIONS, Descriptor, Options
-from .spec import PACKED
+from .spec import PACKED, PRESETS, DescriptorSpec
 
 __all__ = [
     "descriptor_metadata",
     "list_packed",
+    "list_presets",
     "load_file_descriptor",
     "load_packed",
     "read_descriptor",
@@ -156,6 +158,38 @@ def list_packed(pattern: str = "*") -> list[ModelInfo]:
                 "this package",
                 "here",
                 (height, width),
+            )
+        )
+    return found
+
+
+def list_presets(pattern: str = "*") -> list[ModelInfo]:
+    """List the names that stand for an encoder's descriptor and match a pattern, for ``crossband models``.
+
+    Their parameters are those that the vector depends on.
+
+    Example:
+        >>> [(info.name, round(info.params_m, 2), info.dim) for info in list_presets()]
+        [('crossband', 0.7, 5488)]
+    """
+    found = []
+    for name in sorted(fnmatch.filter(PRESETS, pattern)):
+        spec = DescriptorSpec.parse(name)
+        (listed,) = list_models(spec.encoder)
+        with torch.device("meta"):
+            encoder = find_model(spec.encoder).build().eval()
+            params = sum(one.numel() for one in reached_parameters(encoder, Options().size, spec.layer))
+            with torch.inference_mode():
+                maps = encoder(torch.zeros(1, 3, *Options().size), spec.layer)
+        found.append(
+            replace(
+                listed,
+                name=name,
+                task="retrieval across bands, the default",
+                params_m=params / 1e6,
+                dim=spec.pooling(maps).shape[1],
+                source=f"{PRESETS[name]}; {listed.source}",
+                size=Options().size,
             )
         )
     return found
