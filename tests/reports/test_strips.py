@@ -62,6 +62,15 @@ def test_an_image_that_is_gone_or_damaged_is_a_gray_tile(tmp_path, content):
     assert (236, 238, 241) in colors(strip([[Tile(tmp_path / "x.png", "tir", "x")]]))
 
 
+def test_a_word_in_the_corner_covers_nothing_else():
+    pixels = np.full((180, 240), 80, np.uint8)
+    plain, named = (np.asarray(strip([[Tile(Image(pixels), "rgb", "x", corner=word)]])) for word in ("", "tir"))
+    rows, columns = np.nonzero((plain != named).any(-1))
+    assert len(rows)
+    assert rows.max() < 40
+    assert columns.max() < 60
+
+
 @pytest.mark.slow
 def test_long_and_foreign_names_do_not_break_it(tmp_path):
     names = ["x" * 500, "Straße über Zürich 夜", "<script>", "\n"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -98,6 +100,19 @@ def test_a_task_trains_selects_on_val_and_is_measured(recipe, world, tmp_path, t
     scores = evaluate(None, done.checkpoint, data_root=world).tests["all"]
     assert np.isfinite(scores[SCORES[task]])
     assert evaluate(None, done.checkpoint, data_root=world).tests["all"] == scores
+
+
+@pytest.mark.slow
+def test_a_detector_that_reads_a_map_says_that_there_is_none_and_leaves_no_folder(recipe, world, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(world, bare, ignore=shutil.ignore_patterns("map"))
+    with pytest.raises(CrossbandError, match="no map in"):
+        train(read_recipe(made(recipe, "mapped")), (), tmp_path / "run", data_root=bare)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "own").mkdir()
+    with pytest.raises(CrossbandError, match="no map in"):
+        train(read_recipe(made(recipe, "mapped")), (), tmp_path / "own", data_root=bare)
+    assert (tmp_path / "own").is_dir()
 
 
 class Killed(BaseException):

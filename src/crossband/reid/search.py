@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,12 +192,11 @@ class ReidResult(Result):
             Tile(
                 self.query_paths.get(band, f"no {band}"),
                 band,
-                f"query {self.identity or self.query}" if last else band + _unused(band, self.query_bands),
+                f"query {self.identity or self.query}" if last else "",
                 _words(self.camera, self.time) if last else "",
+                corner=band + _unused(band, self.query_bands),
             )
         ]
-        if last:
-            tiles[0] = replace(tiles[0], detail=_words(band + _unused(band, self.query_bands), tiles[0].detail))
         for match in self.matches:
             known = self.identity is not None and match.identity is not None
             tiles.append(

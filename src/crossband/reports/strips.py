@@ -46,6 +46,7 @@ class Tile:
         band: how to show it.
         title: the first line below it; ``detail`` the second.
         right: marks it right (green) or wrong (red); ``None`` marks nothing.
+        corner: a word in the picture's upper left corner.
     """
 
     path: str | Path | Image
@@ -53,6 +54,7 @@ class Tile:
     title: str
     detail: str = ""
     right: bool | None = None
+    corner: str = ""
 
 
 def thumbnail(image: Image, band: Band, size: tuple[int, int] = _TILE) -> PIL.Image.Image:
@@ -131,11 +133,16 @@ def _draw(
     box = (left, top, left + wide - 1, top + high - 1)
     if isinstance(picture, str):
         draw.rectangle(box, fill=colors.empty)
-        draw.text((left + 8, top + 8), _fit(draw, picture, 12, wide - 16), fill=colors.detail, font=_font(12))
+        below = top + (32 if tile.corner else 8)
+        draw.text((left + 8, below), _fit(draw, picture, 12, wide - 16), fill=colors.detail, font=_font(12))
     else:
         sheet.paste(picture, (left, top))
     if tile.right is not None:
         draw.rectangle(box, outline=colors.marks[tile.right], width=5)
+    if tile.corner:
+        long = draw.textlength(tile.corner, font=_font(14))
+        draw.rectangle((left, top, left + long + 11, top + 23), fill=colors.page)
+        draw.text((left + 6, top + 3), tile.corner, fill=colors.title, font=_font(14))
     draw.text((left, top + tall + 3), _fit(draw, tile.title, 14), fill=colors.title, font=_font(14))
     draw.text((left, top + tall + 20), _fit(draw, tile.detail, 12), fill=colors.detail, font=_font(12))
 

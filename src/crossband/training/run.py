@@ -100,10 +100,12 @@ def train(
     choose_device(given.trainer.device)
     if given.start and not (folder / STATE).is_file():
         source_of(given.start)  # before frames are simulated, which takes hours
+    new = not folder.exists()
     make_folder(folder)
     with _the_only_run(folder), torch.random.fork_rng():
-        task = find_task(given.task).build(given, Path(data_root))
-        task.check()
+        with _gone_if_refused(folder, new):
+            task = find_task(given.task).build(given, Path(data_root))
+            task.check()
         fit(task, folder)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()  # what is left is the first one's work
@@ -112,6 +114,18 @@ def train(
     metadata = read_metadata(folder / BEST)
     best = metadata["scores"][task.monitor]
     return Training(str(folder / BEST), task.monitor, best, metadata["epoch"], time.perf_counter() - start)
+
+
+@contextlib.contextmanager
+def _gone_if_refused(folder: Path, new: bool) -> Iterator[None]:
+    """Leave no empty folder behind where what a run needs is missing or wrong."""
+    try:
+        yield
+    except CrossbandError:
+        if new:
+            with contextlib.suppress(OSError):  # another process of this run was first, or has written
+                folder.rmdir()
+        raise
 
 
 @contextlib.contextmanager

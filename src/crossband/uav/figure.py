@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .pipeline import Searched
+    from .semantic_map import SemanticMap
 
 __all__ = ["close_up", "map_figure", "save_reid"]
 
 _COLORS = ("#8b8f98", "#c9c2b4", "#9fc28a", "#b3876b", "#4f8a55", "#f2f2f2")
+_ALPHA = 0.75  # of the map's colors
 _SHOWN = 5
 _AROUND = 2.2  # sides of the box that a cut-out shows
 
@@ -152,24 +154,37 @@ def _show_match(
     close.set_title(f"frame {match.frame}{more}", fontsize=8, loc="left")
 
 
-def _show_map(axis: Any, searched: Searched) -> None:
+def _show_ground(axis: Any, ground: SemanticMap) -> list[Any]:
+    """Draw the classes of a map, and return what a legend says of each that it has."""
     from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
+    if (ground.labels == UNKNOWN).all():
+        return []
+    step = max(1, max(ground.labels.shape) // 1000)
+    labels = np.minimum(ground.labels[::step, ::step], len(GROUND))
+    width, height = ground.extent
+    axis.imshow(
+        labels,
+        cmap=ListedColormap(_COLORS),
+        vmin=0,
+        vmax=len(GROUND),
+        extent=(0, width, 0, height),
+        alpha=_ALPHA,
+        interpolation="nearest",
+    )
+    names = (*GROUND, "unknown ground")
+    return [
+        Patch(facecolor=_COLORS[number], alpha=_ALPHA, edgecolor="#5b6470", lw=0.4, label=names[number])
+        for number in np.unique(labels).tolist()
+    ]
+
+
+def _show_map(axis: Any, searched: Searched) -> None:
     from matplotlib.patches import Ellipse
 
-    ground, positions = searched.ground, searched.positions
-    width, height = ground.extent
-    if (ground.labels != UNKNOWN).any():
-        step = max(1, max(ground.labels.shape) // 1000)
-        labels = np.minimum(ground.labels[::step, ::step], len(GROUND))
-        axis.imshow(
-            labels,
-            cmap=ListedColormap(_COLORS),
-            vmin=0,
-            vmax=len(GROUND),
-            extent=(0, width, 0, height),
-            alpha=0.75,
-            interpolation="nearest",
-        )
+    positions = searched.positions
+    classes = _show_ground(axis, searched.ground)
     for number, rows in enumerate(searched.flight.sequences()):
         axis.plot(
             [positions[row].x for row in rows],
@@ -227,6 +242,14 @@ def _show_map(axis: Any, searched: Searched) -> None:
     axis.set_xlabel("meters east", fontsize=8)
     axis.set_ylabel("meters north", fontsize=8)
     axis.tick_params(labelsize=8)
-    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False)
+    marks = axis.get_legend_handles_labels()[0]
+    axis.legend(
+        handles=[*marks, *classes],
+        fontsize=8,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.12),
+        ncols=max(3, len(marks)),
+        frameon=False,
+    )
     if placed:
         axis.set_title(f"{placed[0].lat:.6f}, {placed[0].lon:.6f}", fontsize=10, loc="left")

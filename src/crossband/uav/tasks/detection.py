@@ -144,6 +144,18 @@ class DetectionTask(SceneTask):
         self._maps: dict[Path, SemanticMap] = {}
         self._poses: dict[tuple[int, int], Pose] = {}
 
+    def check(self) -> None:
+        """Check too, where the network reads the map, that each city has one that its frames lie on."""
+        super().check()
+        if not self._reads_map:
+            return
+        for scenes in (self.train, self.val):
+            paths = scenes.frames.table["tir"].astype(str)
+            for row in np.unique([Path(path).parent.as_posix() for path in paths], return_index=True)[
+                1
+            ].tolist():
+                self._image(scenes, row)
+
     def _ground(self, scenes: Scenes, row: int, size: tuple[int, int]) -> tuple[SemanticMap, Pose]:
         """The map of a frame's city, and the pose of the frame, of (height, width), in it."""
         frames = scenes.frames
