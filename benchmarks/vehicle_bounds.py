@@ -14,41 +14,38 @@ from typing import Any
 import numpy as np
 
 from crossband.simulation.city import City, build_city
-from crossband.simulation.traffic import FLEET, fleet_vehicle
-from crossband.simulation.vehicles import Vehicle, draw_single
+from crossband.simulation.traffic import FLEET, fleet_vehicle, single_vehicle
+from crossband.simulation.vehicles import Vehicle
 
 from ._harness import ROOT, write_section
 
 VEHICLES, FRAMES, CAMERAS, DRAWS, SEED = 64, 10, 8, 20, 3
 Trait = Callable[[Vehicle], Any]
 
-BODY: Sequence[Trait] = (lambda one: one.body, lambda one: one.load, lambda one: one.make)
+MAKE: Sequence[Trait] = (lambda one: one.body, lambda one: one.load, lambda one: one.make)
 TOLD: dict[str, Sequence[Trait]] = {
-    "type and load alone": BODY[:2],
-    "type, make and load: what any view shows in every band": BODY,
-    "and roof, bumpers, wheels at the rear: what many views show in every band": (
-        *BODY,
+    "type and load": MAKE[:2],
+    "type, load and make: shapes, which every band shows": MAKE,
+    "type, load, make and what sticks out: shapes too": (
+        *MAKE,
         lambda one: tuple(extra.name for extra in one.extras if extra.name not in ("panel", "patch")),
     ),
-    "and on which side the exhaust is (thermal, from behind)": (
-        *BODY,
+    "type, load, make and the exhaust's side (thermal, from behind)": (
+        *MAKE,
         lambda one: one.exhaust_side,
     ),
-    "type, make, load, and the paint's near-infrared reflectance to 0.125": (
-        *BODY,
+    "type, load, make and the paint's near-infrared reflectance to 0.125": (
+        *MAKE,
         lambda one: int(one.nir * 8),
     ),
-    "type, make, load, and which of nine colors": (*BODY, lambda one: one.color),
-    "and wheels and stripe": (*BODY, lambda one: one.color, lambda one: one.wheels, lambda one: one.stripe),
+    "type, load, make and which of nine colors": (*MAKE, lambda one: one.color),
+    "type, load, make, color, wheels and stripe": (
+        *MAKE,
+        lambda one: one.color,
+        lambda one: one.wheels,
+        lambda one: one.stripe,
+    ),
 }
-
-
-def plain(city: City, index: int) -> Vehicle:
-    return fleet_vehicle(city, index)
-
-
-def single(city: City, index: int) -> Vehicle:
-    return draw_single(fleet_vehicle(city, index), np.random.default_rng([city.seed, 5, index]))
 
 
 def mean_ap(
@@ -75,7 +72,7 @@ def main() -> None:
     lines = ["| who knows without fail | `vehicles` | `fleet` |", "|---|---:|---:|"]
     for name, traits in TOLD.items():
         values = []
-        for draw in (plain, single):
+        for draw in (fleet_vehicle, single_vehicle):
             rng = np.random.default_rng(SEED)
             values.append(np.mean([mean_ap(city, draw, traits, rng) for _ in range(DRAWS)]))
         lines.append(f"| {name} | {values[0]:.1f} | {values[1]:.1f} |")

@@ -18,9 +18,9 @@ from .sensor import VIDEO_GAIN
 from .sky import Conditions
 from .studio import Shot
 from .sun import sun_direction
-from .traffic import FLEET, USUAL, StreetLife, fleet_vehicle
+from .traffic import FLEET, USUAL, StreetLife, fleet_vehicle, single_vehicle
 from .vehicle_bodies import make_of
-from .vehicles import Vehicle, draw_single
+from .vehicles import Vehicle
 
 __all__ = ["PRESETS", "Preset", "list_presets", "plan", "register_preset"]
 
@@ -277,9 +277,8 @@ def _vehicles(city: City, frames: int, size: tuple[int, int], rng: np.random.Gen
 @register_preset("fleet", "as vehicles, of ten makes of each type and with what single ones have")
 def _fleet(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
     """Vehicles of ten makes of each type, with sunroofs, bull bars, names on their sides, other doors."""
-    order = rng.permutation(FLEET)[: _identities(frames)].tolist()
-    single = [draw_single(fleet_vehicle(city, i), np.random.default_rng([city.seed, 5, i])) for i in order]
-    return _portraits(city, single, frames, size, rng)
+    order = rng.permutation(FLEET)[: _identities(frames)]
+    return _portraits(city, [single_vehicle(city, int(index)) for index in order], frames, size, rng)
 
 
 def _identities(frames: int) -> int:

@@ -158,9 +158,11 @@ class Studio:
         # by cells, so that neighboring shots share one tree; the cell follows from the shot alone
         cell = tuple((np.floor(ground[:2] / _CELL) * _CELL + _CELL / 2).tolist())
         spot = np.array(shot.subject[1][:2]) if shot.subject else None
-        key = (shot.day, cell, None if spot is None else tuple(spot))
+        key = (shot.day, cell, shot.subject)
         reach = 150.0 if spot is None else 80.0  # around a subject the distance is out of the picture
         parked = [a for a in traffic.near(np.array(cell), 0.0, reach, 0.0) if not a.running]
+        if shot.subject:
+            parked = [a for a in parked if not _is_twin(a, shot.subject[0])]
         if key != self._parked_for:
             self._scene.replace(1, _merged([a.mesh(0.0, False) for a in _away_from(parked, 0.0, spot)]))
             self._parked_for = key
@@ -169,6 +171,7 @@ class Studio:
         moving = [a for a in _away_from(near, shot.time, spot) if a.vehicle is None or a.running]
         if shot.subject:
             vehicle, pose = shot.subject
+            moving = [a for a in moving if not _is_twin(a, vehicle)]
             moving.append(vehicle_actor(vehicle, lambda time: pose, running=True))
         return moving
 
@@ -242,6 +245,11 @@ class Studio:
         hits: Hits = alone.cast(start, rays)
         whole = int((hits.triangle >= 0).sum())
         return float(1 - min((picture.instance == vehicle.number).sum() / max(whole, 1), 1.0))
+
+
+def _is_twin(actor: Actor, subject: Vehicle) -> bool:
+    """Tell whether an actor is the subject as the city's traffic has it, of the first make."""
+    return actor.number == subject.number and actor.vehicle != subject
 
 
 def _merged(meshes: list[Mesh]) -> Mesh | None:

@@ -12,9 +12,19 @@ from .bodies import Person, bicycle_mesh, dog_mesh, draw_person, person_mesh
 from .city import City, Street
 from .materials import M
 from .meshes import Mesh, merge
-from .vehicles import Vehicle, draw_vehicle, vehicle_mesh
+from .vehicles import Vehicle, draw_single, draw_vehicle, vehicle_mesh
 
-__all__ = ["FLEET", "USUAL", "Actor", "Pose", "StreetLife", "Traffic", "fleet_vehicle", "make_traffic"]
+__all__ = [
+    "FLEET",
+    "USUAL",
+    "Actor",
+    "Pose",
+    "StreetLife",
+    "Traffic",
+    "fleet_vehicle",
+    "make_traffic",
+    "single_vehicle",
+]
 
 FLEET = 1200
 """How many vehicles belong to a city; their numbers follow those of its structures."""
@@ -102,6 +112,11 @@ class Traffic:
 def fleet_vehicle(city: City, index: int) -> Vehicle:
     """Return the vehicle ``index`` (0 to :data:`FLEET` - 1) of a city: the same every day."""
     return _drawn_vehicle(city.seed, index, city.first_free + index)
+
+
+def single_vehicle(city: City, index: int) -> Vehicle:
+    """Return the vehicle of :func:`fleet_vehicle` as one of its make, with its extras."""
+    return draw_single(fleet_vehicle(city, index), np.random.default_rng([city.seed, 5, index]))
 
 
 @lru_cache(maxsize=4 * FLEET)

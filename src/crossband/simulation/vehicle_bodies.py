@@ -7,10 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["BODIES", "MAKES", "Body", "make_of"]
+__all__ = ["BODIES", "MAKES", "TAIL_LIGHTS", "Body", "make_of"]
 
 MAKES = 10
 """How many makes there are of each type."""
+
+TAIL_LIGHTS = (0.46, 0.35)
+"""The lower edge of tail lights over the height, of cars and of what is higher than 2 m."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Body:
         engine: where the engine is, x / length.
         share: how many of all vehicles are of this type.
         rear: where the tail is, x / length.
+        clearance: meters between the shell and the ground.
         grille: its width over the vehicle's, and how far it reaches above the headlights' lower edge, meters.
         lamps: inner and outer edge of a headlight over half of the width, and its height in meters.
         tails: the same of a tail light; a height of 0 is the usual one.
@@ -43,9 +47,15 @@ class Body:
     engine: float = 0.37
     share: float = 1.0
     rear: float = -0.5
+    clearance: float = 0.18
     grille: tuple[float, float] = (0.45, 0.11)
     lamps: tuple[float, float, float] = (0.52, 0.86, 0.13)
     tails: tuple[float, float, float] = (0.62, 0.90, 0.0)
+
+    @property
+    def carries(self) -> bool:
+        """Whether the shell is a cab, and what it carries lies behind it."""
+        return self.rear < self.stations[0][0]
 
 
 BODIES: dict[str, Body] = {
@@ -185,6 +195,7 @@ BODIES: dict[str, Body] = {
         axles=(-0.27, 0.30),
         engine=-0.44,
         share=0.5,
+        clearance=0.30,
     ),
     "truck": Body(
         7.4,
@@ -206,6 +217,7 @@ BODIES: dict[str, Body] = {
         engine=0.38,
         share=0.8,
         rear=-0.47,
+        clearance=0.30,
     ),
 }
 
@@ -229,7 +241,7 @@ def make_of(name: str, make: int) -> Body:
         return body
     rng = np.random.default_rng([61, list(BODIES).index(name), make])
     wheel, lamp, tail = rng.uniform(0.90, 1.12), rng.uniform(0.38, 0.62), rng.uniform(0.30, 0.68)
-    return replace(
+    made = replace(
         body,
         length=body.length * rng.uniform(0.90, 1.10),
         width=body.width * rng.uniform(0.96, 1.05),
@@ -241,6 +253,14 @@ def make_of(name: str, make: int) -> Body:
         lamps=(lamp, lamp + float(rng.uniform(0.22, 0.34)), float(rng.uniform(0.08, 0.2))),
         tails=(tail, 0.92, float(rng.uniform(0.08, 0.36))),
     )
+    return replace(made, tails=(*made.tails[:2], min(made.tails[2], _highest_tail(made))))
+
+
+def _highest_tail(body: Body) -> float:
+    """Meters that a tail light may be high without reaching above the tail."""
+    if body.carries:  # they are the cargo's
+        return 0.36
+    return (body.stations[0][2] - TAIL_LIGHTS[body.height > 2.0]) * body.height - 0.03
 
 
 def _reshaped(body: Body, rng: np.random.Generator) -> tuple[tuple[float, float, float, float], ...]:

@@ -14,6 +14,16 @@ __all__ = ["Extra", "draw_extras", "extra_parts"]
 
 _CARS = ("sedan", "hatchback", "suv")
 _WORK = ("van", "pickup", "truck")
+_ROOF = ("sunroof", "roof bars", "light bar", "fan")
+_WITHOUT: dict[str, tuple[str, ...]] = {
+    "roof box": _ROOF,
+    "taxi sign": ("sunroof", "roof bars"),
+    "ladder": _ROOF,
+    "boxes": ("panel",),
+    "tank": ("panel",),
+}
+"""What a load leaves no room for."""
+
 _HAVE: dict[str, tuple[float, tuple[str, ...]]] = {
     "sunroof": (0.25, _CARS),
     "spoiler": (0.25, _CARS),
@@ -45,18 +55,18 @@ class Extra:
     color: tuple[float, float, float]
 
 
-def draw_extras(body: str, rng: np.random.Generator) -> tuple[Extra, ...]:
-    """Draw what a vehicle of a type has.
+def draw_extras(body: str, load: str, rng: np.random.Generator) -> tuple[Extra, ...]:
+    """Draw what a vehicle of a type has beside its load.
 
     Example:
-        >>> [one.name for one in draw_extras("suv", np.random.default_rng(5))]
+        >>> [one.name for one in draw_extras("suv", "none", np.random.default_rng(5))]
         ['spoiler']
     """
     drawn = []
     for name, (share, bodies) in _HAVE.items():
         has, place = rng.random() < share, rng.random(2)
         color = rng.uniform(0.02, 0.7) * rng.uniform(0.6, 1.4, 3)
-        if has and body in bodies:
+        if has and body in bodies and name not in _WITHOUT.get(load, ()):
             drawn.append(Extra(name, (float(place[0]), float(place[1])), tuple(color.tolist())))
     return tuple(drawn)
 
@@ -85,11 +95,17 @@ def _sunroof(extra: Extra, body: Body) -> list[Mesh]:
 
 
 def _spoiler(extra: Extra, body: Body) -> list[Mesh]:
+    """A blade behind the roof, or on a sedan's trunk, on two feet."""
     rear, _, half, top = _roof(body)
-    deck = body.stations[2][2] * body.height  # a sedan's sits on its trunk
-    x, z = (rear, top) if body.stations[2][2] > 0.9 else (body.stations[1][0] * body.length, deck)
+    on_trunk = body.stations[2][2] < 0.9
+    x, z = (body.stations[2][0] * body.length, body.stations[2][2] * body.height) if on_trunk else (rear, top)
     depth, rise = 0.12 + 0.18 * extra.place[0], 0.04 + 0.14 * extra.place[1]
-    return [Mesh.make(box((x - depth, -half, z + rise - 0.03), (x + 0.08, half, z + rise)), M.PLASTIC)]
+    blade = box((x - depth, -half, z + rise - 0.03), (x + 0.08, half, z + rise))
+    feet = [
+        box((x, side * half * 0.8 - 0.03, z - 0.08), (x + 0.08, side * half * 0.8 + 0.03, z + rise - 0.03))
+        for side in (-1, 1)
+    ]
+    return [Mesh.make(part, M.PLASTIC) for part in (blade, *feet)]
 
 
 def _roof_bars(extra: Extra, body: Body) -> list[Mesh]:
@@ -130,7 +146,7 @@ def _spare_wheel(extra: Extra, body: Body) -> list[Mesh]:
 
 
 def _light_bar(extra: Extra, body: Body) -> list[Mesh]:
-    _, front, half, top = _roof(body) if body.stations[0][2] > 0.95 or body.height < 2.6 else _cab(body)
+    _, front, half, top = _cab(body) if body.carries else _roof(body)
     x, tall = front - 0.15 - 0.5 * extra.place[0], 0.10 + 0.1 * extra.place[1]
     bar = box((x - 0.14, -half * 0.8, top), (x + 0.14, half * 0.8, top + tall))
     return [Mesh.make(bar, M.PLASTIC, color=(0.75, 0.32, 0.02), nir=0.6)]
@@ -151,30 +167,47 @@ def _fan(extra: Extra, body: Body) -> list[Mesh]:
     return [Mesh.make(box(low, high), M.PANEL)]
 
 
+def _between_axles(body: Body) -> tuple[float, float]:
+    """Rear and front end of the sides between the wheels, meters."""
+    clear = 1.25 * body.wheel
+    return body.axles[-2] * body.length + clear, body.axles[-1] * body.length - clear
+
+
+def _below_belt(body: Body) -> float:
+    """How high the sides are up to the glass, meters."""
+    return body.height * min(row[1] for row in body.stations[2:-2]) - 0.10
+
+
+def _on_side(side: int, body: Body, x: tuple[float, float], z: tuple[float, float]) -> np.ndarray:
+    """A plate on a side, the right (-1) or the left (1)."""
+    low, high = sorted((side * (body.width / 2 + 0.01), side * body.width / 2 * 0.96))
+    return box((x[0], low, z[0]), (x[1], high, z[1]))
+
+
 def _panel(extra: Extra, body: Body) -> list[Mesh]:
     """A maker's or firm's name on both sides: a vinyl of another color."""
-    width = body.width / 2 + 0.012
-    long, high = (0.2 + 0.2 * extra.place[0]) * body.length, body.height * (0.10 + 0.08 * extra.place[1])
-    x, z = body.length * (extra.place[1] * 0.2 - 0.28), body.height * (0.24 + 0.1 * extra.place[0])
-    nir = float(np.mean(extra.color))
+    rear, front = (-0.45 * body.length, 0.19 * body.length) if body.carries else _between_axles(body)
+    low, high = (0.42 * body.height, 0.94 * body.height) if body.carries else (0.55, _below_belt(body))
+    long, tall = (front - rear) * (0.35 + 0.55 * extra.place[0]), (high - low) * (0.4 + 0.5 * extra.place[1])
+    x, z = rear + (front - rear - long) * extra.place[1], low + (high - low - tall) * extra.place[0]
     return [
         Mesh.make(
-            box((x - long / 2, min(y, 0.98 * y), z), (x + long / 2, max(y, 0.98 * y), z + high)),
+            _on_side(side, body, (x, x + long), (z, z + tall)),
             M.TARPAULIN,
             color=extra.color,
-            nir=nir,
+            nir=float(np.mean(extra.color)),
         )
-        for y in (-width, width)
+        for side in (-1, 1)
     ]
 
 
 def _patch(extra: Extra, body: Body) -> list[Mesh]:
-    """A door or wing that came from another car, on one side."""
+    """A door that came from another car, on one side: the first, the second or between them."""
+    rear, front = _between_axles(body)
+    long = min(0.9, (front - rear) / 2)
+    x = rear + (front - rear - long) * int(extra.place[1] * 2.99) / 2
     side = 1 if extra.place[0] < 0.5 else -1
-    x = body.length * (-0.22, -0.02, 0.12)[int(extra.place[1] * 2.99)]
-    z0, z1 = 0.36 if body.wheel < 0.37 else 0.45, body.height * min(row[1] for row in body.stations[2:5]) - 0.12
-    y0, y1 = sorted((side * (body.width / 2 + 0.008), side * body.width / 2 * 0.96))
-    door = box((x - 0.42, y0, z0), (x + 0.42, y1, z1))
+    door = _on_side(side, body, (x, x + long), (body.clearance + 0.16, _below_belt(body)))
     return [Mesh.make(door, M.PAINTED_STEEL, color=extra.color, nir=float(np.mean(extra.color)))]
 
 

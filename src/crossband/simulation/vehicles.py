@@ -9,7 +9,7 @@ import numpy as np
 
 from .materials import M, column
 from .meshes import Kind, Mesh, box, loft, merge, smooth, tube
-from .vehicle_bodies import BODIES, MAKES, Body, make_of
+from .vehicle_bodies import BODIES, MAKES, TAIL_LIGHTS, Body, make_of
 from .vehicle_extras import Extra, draw_extras, extra_parts
 
 __all__ = ["COLORS", "Vehicle", "draw_single", "draw_vehicle", "engine_warmth", "vehicle_mesh"]
@@ -37,6 +37,7 @@ _LOADS: dict[str, tuple[str, ...]] = {
     "truck": ("box", "tarpaulin", "tank", "boxes"),
 }
 _WHEELS = ("steel", "alloy", "black")
+_SHAPES = MAKES * len(BODIES)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def draw_single(vehicle: Vehicle, rng: np.random.Generator) -> Vehicle:
         True
     """
     make = int(rng.integers(MAKES))
-    return replace(vehicle, make=make, extras=draw_extras(vehicle.body, rng))
+    return replace(vehicle, make=make, extras=draw_extras(vehicle.body, vehicle.load, rng))
 
 
 def engine_warmth(idle_hours: float) -> float:
@@ -155,14 +156,13 @@ def vehicle_mesh(vehicle: Vehicle, *, running: bool, lights: bool = False) -> Me
 _PAINT = (-1.0, 0.0, 0.0)  # a mark for the vehicle's own color; see Mesh.painted
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_SHAPES)
 def _shell(body: Body) -> Mesh:
     width, height = body.width / 2, body.height
-    ground = 0.18 if body.wheel < 0.45 else 0.30
     rings = []
     for x, belt, top, top_width in body.stations:
         zb, zt, wt = belt * height, top * height, top_width * width
-        bottom = ground + (0.12 if abs(x) > 0.495 else 0)
+        bottom = body.clearance + (0.12 if abs(x) > 0.495 else 0)
         pinch = 0.93 if abs(x) > 0.49 else 1.0
         side = [
             (width * 0.93 * pinch, bottom),
@@ -205,7 +205,7 @@ def _recolored(mesh: Mesh, material: np.ndarray) -> Mesh:
     return mesh.having(material=material, color=color.astype(np.float32), nir=nir.astype(np.float32))
 
 
-@lru_cache(maxsize=192)
+@lru_cache(maxsize=3 * _SHAPES)
 def _wheels(body: Body, style: str) -> tuple[Mesh, ...]:
     parts = []
     hub = {"steel": M.STEEL, "alloy": M.CHROME, "black": M.PLASTIC}[style]
@@ -231,13 +231,13 @@ def _ends(body: Body) -> tuple[float, float, float]:
     return body.length / 2, body.rear * body.length, body.height * (0.30 if body.height > 2 else 0.38)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=2 * _SHAPES)
 def _lamps(body: Body, lights: bool) -> tuple[Mesh, ...]:
     front, rear, low = _ends(body)
     width, tall = body.width / 2, body.height > 2.0
     lamp, tail = (M.HEADLIGHT, M.TAILLIGHT) if lights else (M.LAMP_GLASS, M.PLASTIC)
     tail_color = None if lights else (0.25, 0.015, 0.015)
-    z_tail = body.height * (0.35 if tall else 0.46)
+    z_tail = body.height * TAIL_LIGHTS[tall]
     inner, outer, high = body.lamps
     tail_inner, tail_outer, tail_high = body.tails
     parts = []
@@ -251,7 +251,7 @@ def _lamps(body: Body, lights: bool) -> tuple[Mesh, ...]:
     return tuple(parts)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_SHAPES)
 def _trim(body: Body) -> tuple[Mesh, ...]:
     """Mirrors, grille, bumper, plates and underside."""
     front, rear, low = _ends(body)
