@@ -67,7 +67,7 @@ class Rendered:
 
 
 SMALL, LARGE = (256, 320), (512, 640)
-CHOOSING = [*(Rendered(seed, 120, SMALL) for seed in (621, 622)), *(Rendered(s, 36, LARGE) for s in (621, 622))]
+CHOOSING = [Rendered(seed, n, size) for n, size in ((120, SMALL), (36, LARGE)) for seed in (621, 622, 623)]
 MEASURED = {
     "320x256": [Rendered(seed, 120, SMALL) for seed in (631, 632, 633)],
     "640x512": [Rendered(seed, 60, LARGE) for seed in (631, 632, 633)],
