@@ -23,7 +23,6 @@ import numpy as np
 from crossband.data.scenes import Scenes, sides_of
 from crossband.frames import Frames
 from crossband.metrics.detection import match_boxes
-from crossband.simulation import simulate
 from crossband.uav.evaluation import LAST_RANK, LEAST_SIDE
 from crossband.uav.flight import open_flight, poses_of, with_rough_positions
 from crossband.uav.networks import Networks
@@ -39,38 +38,15 @@ from crossband.uav.stages import detect
 from crossband.uav.translate import Photograph
 
 from ._harness import ROOT, machine, write_section
+from .flight import LARGE, SMALL, Rendered
 
-
-@dataclass(frozen=True)
-class Rendered:
-    """A city's flights, as they are simulated.
-
-    Attributes:
-        seed: of the city.
-        frames: of all flights and photographs.
-        size: (height, width) in pixels.
-    """
-
-    seed: int
-    frames: int
-    size: tuple[int, int]
-
-    @property
-    def name(self) -> str:
-        """The folder's."""
-        return f"flight{120 if self.size == SMALL else 640}_{self.seed}"
-
-    def below(self, data: Path) -> Path:
-        """The folder, made if it is not there."""
-        simulate("flight", self.frames, self.size, self.seed, data / self.name)
-        return data / self.name
-
-
-SMALL, LARGE = (256, 320), (512, 640)
-CHOOSING = [Rendered(seed, n, size) for n, size in ((120, SMALL), (36, LARGE)) for seed in (621, 622, 623)]
+CHOOSING = [
+    *(Rendered(f"flight120_{seed}", seed, 120, SMALL) for seed in (621, 622, 623)),
+    *(Rendered(f"flight640_{seed}", seed, 36, LARGE) for seed in (621, 622, 623)),
+]
 MEASURED = {
-    "320x256": [Rendered(seed, 120, SMALL) for seed in (631, 632, 633)],
-    "640x512": [Rendered(seed, 60, LARGE) for seed in (631, 632, 633)],
+    "320x256": [Rendered(f"flight120_{seed}", seed, 120, SMALL) for seed in (631, 632, 633)],
+    "640x512": [Rendered(f"flight640_{seed}", seed, 60, LARGE) for seed in (631, 632, 633)],
 }
 ROUGH = 60.0
 _DRAWS = 1000
