@@ -241,9 +241,11 @@ def test_a_photograph_that_shows_a_place_is_compared_by_it_and_resumes(seen, tmp
     left, top, width, height = shown["bbox"]
     compared = []
 
-    def comparing(objects, vectors, asked, length):
+    def comparing(objects, vectors, asked, length, likely):
+        assert likely.shape == (5,)
+        assert 0 < likely.min() <= likely.max() <= 1
         compared.append({view: len(vectors[view]) for view in asked})
-        return honest(objects, vectors, asked, length)
+        return honest(objects, vectors, asked, length, likely)
 
     honest = pipeline.compare
     monkeypatch.setattr(pipeline, "compare", comparing)
