@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ def surprise(weights: np.ndarray, vectors: np.ndarray, kinds: np.ndarray) -> tup
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    recipe = read_recipe(ROOT / "recipes" / "models" / "objects.yaml")
+    recipe: Any = read_recipe(ROOT / "recipes" / "models" / "objects.yaml")
     scenes = Scenes(part_frames(recipe.data.train, parser.parse_args().data), 1)
     descriptor, rng = load_object_descriptor(), np.random.default_rng(0)
     where = chosen(scenes, rng)
