@@ -24,7 +24,7 @@ from crossband.uav.translate import translate_photograph
 from ._harness import ROOT, machine, write_section
 from .model_figures import UNSEEN_CITIES
 
-CHOOSING = ("flight_621", "flight_622")
+CHOOSING = ("flight_621", "flight_622", "flight_623")
 PROBES = {
     "translated": "translated by crossband-translate",
     "at its class": "the same, moved to the median of its class in the flight's own thermal boxes",

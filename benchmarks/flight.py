@@ -8,6 +8,7 @@ more, with a thermal camera that sits beside the other, into ``DATA/misaligned_S
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,35 @@ from crossband.uav.stages import label_image
 
 from ._harness import ROOT, machine, write_section
 from .model_figures import UNSEEN_CITIES
+
+SMALL, LARGE = (256, 320), (512, 640)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A city's flights, as they are simulated.
+
+    Attributes:
+        name: of the folder.
+        seed: of the city.
+        frames: of all flights and photographs.
+        size: (height, width) in pixels.
+        misaligned: whether the thermal camera sits beside the other.
+    """
+
+    name: str
+    seed: int
+    frames: int
+    size: tuple[int, int]
+    misaligned: bool = False
+
+    def below(self, data: Path) -> Path:
+        """The folder, made if it is not there."""
+        simulate("flight", self.frames, self.size, self.seed, data / self.name, misaligned=self.misaligned)
+        return data / self.name
+
+
+MISALIGNED = [Rendered(f"misaligned_{seed}", seed, 24, SMALL, misaligned=True) for seed in (631, 632, 633)]
 
 
 class City:
@@ -88,10 +118,8 @@ def figures(errors: list[list[float]]) -> str:
 def alignment(data: Path, labeler: Labeler) -> list[str]:
     """Errors of the labeling's place in the frames before and after, by edges alone and with labels."""
     parts = []
-    for name in UNSEEN_CITIES:
-        seed = name.rpartition("_")[2]
-        simulate("flight", 24, (256, 320), int(seed), data / f"misaligned_{seed}", misaligned=True)
-        frames = Frames.read(data / f"misaligned_{seed}" / "frames.parquet")
+    for city in MISALIGNED:
+        frames = Frames.read(city.below(data) / "frames.parquet")
         parts.append(frames.select((frames.table["camera"] != "probe").to_numpy(bool)))
     classes = {kind.name: int(kind) for kind in Kind}
     alone, seen = ([measure_alignment(part, classes, one) for part in parts] for one in (None, labeler))

@@ -23,10 +23,10 @@ import numpy as np
 from crossband.data.scenes import Scenes, sides_of
 from crossband.frames import Frames
 from crossband.metrics.detection import match_boxes
-from crossband.simulation import simulate
 from crossband.uav.evaluation import LAST_RANK, LEAST_SIDE
 from crossband.uav.flight import open_flight, poses_of, with_rough_positions
 from crossband.uav.networks import Networks
+from crossband.uav.object_class import read_object_classes
 from crossband.uav.object_descriptor import ObjectDescriptor, View, load_object_descriptor
 from crossband.uav.object_ranking import Evidence, Known, RankWeights, fit_weights, object_probabilities
 from crossband.uav.object_stage import Described, FlightObjects, describe, join, object_length
@@ -39,38 +39,15 @@ from crossband.uav.stages import detect
 from crossband.uav.translate import Photograph
 
 from ._harness import ROOT, machine, write_section
+from .flight import LARGE, SMALL, Rendered
 
-
-@dataclass(frozen=True)
-class Rendered:
-    """A city's flights, as they are simulated.
-
-    Attributes:
-        seed: of the city.
-        frames: of all flights and photographs.
-        size: (height, width) in pixels.
-    """
-
-    seed: int
-    frames: int
-    size: tuple[int, int]
-
-    @property
-    def name(self) -> str:
-        """The folder's."""
-        return f"flight{120 if self.size == SMALL else 640}_{self.seed}"
-
-    def below(self, data: Path) -> Path:
-        """The folder, made if it is not there."""
-        simulate("flight", self.frames, self.size, self.seed, data / self.name)
-        return data / self.name
-
-
-SMALL, LARGE = (256, 320), (512, 640)
-CHOOSING = [*(Rendered(seed, 120, SMALL) for seed in (621, 622)), *(Rendered(s, 36, LARGE) for s in (621, 622))]
+CHOOSING = [
+    *(Rendered(f"flight120_{seed}", seed, 120, SMALL) for seed in (621, 622, 623)),
+    *(Rendered(f"flight640_{seed}", seed, 36, LARGE) for seed in (621, 622, 623)),
+]
 MEASURED = {
-    "320x256": [Rendered(seed, 120, SMALL) for seed in (631, 632, 633)],
-    "640x512": [Rendered(seed, 60, LARGE) for seed in (631, 632, 633)],
+    "320x256": [Rendered(f"flight120_{seed}", seed, 120, SMALL) for seed in (631, 632, 633)],
+    "640x512": [Rendered(f"flight640_{seed}", seed, 60, LARGE) for seed in (631, 632, 633)],
 }
 ROUGH = 60.0
 _DRAWS = 1000
@@ -89,6 +66,7 @@ class Seen:
         described: of each frame's boxes, in each view.
         instances: of each frame's boxes, -1 for none.
         poses: the true ones of all frames of the city.
+        classes: of the detector.
         probes: (kind, row in the city, number of the box).
     """
 
@@ -100,6 +78,7 @@ class Seen:
     described: dict[View, list[Described]]
     instances: list[np.ndarray]
     poses: list[Pose]
+    classes: list[str]
     probes: list[tuple[str, int, int]]
 
     def without(self, row: int) -> FlightObjects:
@@ -154,7 +133,8 @@ def open_city(
             true = scenes.boxes[row]
             which = match_boxes(true, boxes) if len(boxes) else []
             instances.append(np.array([int(true[i][5]) if i >= 0 else -1 for i in which], int))
-        one = Seen(f"{city} {part}", rendered.seed, scenes, rows, objects, described, instances, poses, [])
+        name, classes = f"{city} {part}", networks.detector.classes
+        one = Seen(name, rendered.seed, scenes, rows, objects, described, instances, poses, classes, [])
         yield replace(one, probes=_probes(one, part))
 
 
@@ -185,6 +165,7 @@ class Asked:
         kind: of the photograph.
         views: of :func:`photograph_views`.
         length: of the object, meters: the photograph says from how high it was taken.
+        likely: how likely it shows each class of the detector.
     """
 
     row: int
@@ -192,6 +173,7 @@ class Asked:
     kind: str
     views: dict[View, np.ndarray]
     length: float
+    likely: np.ndarray
 
 
 def photographs(seen: Seen, descriptor: ObjectDescriptor, cut: bool) -> list[Asked]:
@@ -202,7 +184,8 @@ def photographs(seen: Seen, descriptor: ObjectDescriptor, cut: bool) -> list[Ask
         whole = Photograph(seen.scenes.color(row), tuple(map(float, box[:4])))
         one = cut_out(seen.scenes, (row, number)) if cut else whole
         views = photograph_views(one, descriptor)
-        found.append(Asked(row, number, kind, views, object_length(box, seen.poses[row])))
+        likely = read_object_classes().likely(views, seen.classes)
+        found.append(Asked(row, number, kind, views, object_length(box, seen.poses[row]), likely))
     return found
 
 
@@ -216,7 +199,7 @@ def evidence(seen: Seen, asked: Asked, own: bool) -> tuple[FlightObjects, Eviden
     """What is known of the objects of a flight beside a photograph, its ``own`` or another's."""
     objects = seen.without(asked.row) if own else seen.objects
     vectors = {view: [one.vectors for one in seen.described[view]] for view in asked.views}
-    return objects, compare(objects, vectors, asked.views, asked.length)[1]
+    return objects, compare(objects, vectors, asked.views, asked.length, asked.likely)[1]
 
 
 def choose(cities: list[Seen], descriptor: ObjectDescriptor, detector: str) -> RankWeights:

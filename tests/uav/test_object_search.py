@@ -20,6 +20,7 @@ from crossband.io.boxes import read_boxes
 from crossband.models import create_encoder
 from crossband.uav import object_descriptor, pipeline, sequence_stage
 from crossband.uav.answer import ellipse
+from crossband.uav.object_class import ObjectClasses, read_object_classes
 from crossband.uav.object_descriptor import MARGIN, ObjectDescriptor, View, load_object_descriptor
 from crossband.uav.object_ranking import (
     Evidence,
@@ -44,7 +45,7 @@ def evidence(alike: list[float], **changes) -> Evidence:
 
 
 def test_probabilities_sum_to_that_of_being_there():
-    weights = RankWeights((1.0, 0.0, 0.0, 0.0, 0.0), {"around": (1.0, 0.0, -5.0)})
+    weights = RankWeights((1.0, 0.0, 0.0, 0.0, 0.0, 0.0), {"around": (1.0, 0.0, -5.0)})
     each, there = object_probabilities(evidence([0.9, 0.2, 0.1]), weights)
     assert each.sum() == pytest.approx(there)
     assert each.argmax() == 0
@@ -62,6 +63,34 @@ def test_an_encoder_is_cut_behind_its_layer_and_whole_weights_load_as_before():
     network.load_state_dict({**network.state_dict(), **whole})
     for name, value in network.encoder.state_dict().items():
         assert torch.equal(value, whole[f"encoder.{name}"]), name
+
+
+def test_objects_of_a_class_that_the_photograph_hardly_shows_come_later():
+    weights = RankWeights((1.0, 0.0, 0.0, 0.0, 0.0, 0.5), {"around": (1.0, 0.0, -5.0)})
+    told = evidence([0.5, 0.5, 0.5], kind=np.array([0.9, 0.08, 0.001]))
+    each, _ = object_probabilities(told, weights)
+    assert each[0] > each[1] > each[2]
+    assert each[0] / each[2] == pytest.approx((0.9 / 0.02) ** 0.5)  # no class is ruled out
+    assert each[0] / each[1] == pytest.approx((0.9 / 0.08) ** 0.5)
+
+
+def test_a_photographs_class_is_told_in_the_words_of_a_detector():
+    kinds = ObjectClasses(("person", "car"), {View.BARE: np.array([[9.0, 0, 0], [0, 9, 0]])}, "")
+    likely = kinds.likely(
+        {View.BARE: np.array([[0.0, 1.0], [0.0, 1.0]])}, ["Car", "Person", "OtherVehicle", "Boat"]
+    )
+    assert likely[0] == likely[2] > 0.99 > 0.01 > likely[1]
+    assert likely[3] == 1
+
+
+def test_classes_were_learned_for_the_descriptor_that_ships(tmp_path):
+    kinds = read_object_classes()
+    assert kinds.made_by == load_object_descriptor().digest
+    kinds.write(tmp_path / "a.safetensors")
+    again = read_object_classes(tmp_path / "a.safetensors")
+    assert again.names == kinds.names == ("person", "car", "bicycle", "dog")
+    for view in (View.BARE, View.AROUND):
+        assert np.array_equal(again.weights[view], kinds.weights[view])
 
 
 def test_weights_learn_what_tells_the_right_object():
@@ -212,9 +241,11 @@ def test_a_photograph_that_shows_a_place_is_compared_by_it_and_resumes(seen, tmp
     left, top, width, height = shown["bbox"]
     compared = []
 
-    def comparing(objects, vectors, asked, length):
+    def comparing(objects, vectors, asked, length, likely):
+        assert likely.shape == (5,)
+        assert 0 < likely.min() <= likely.max() <= 1
         compared.append({view: len(vectors[view]) for view in asked})
-        return honest(objects, vectors, asked, length)
+        return honest(objects, vectors, asked, length, likely)
 
     honest = pipeline.compare
     monkeypatch.setattr(pipeline, "compare", comparing)
@@ -338,4 +369,5 @@ def test_objects_are_ranked_by_weights_that_were_calibrated_for_the_networks_tha
     ships = [file_digest(packaged_path(task)) for task in ("detection", "objects")]
     weights = RankWeights.read()
     assert list(weights.made_by) == ships
+    assert len(weights.share) == evidence([0.5]).columns.shape[1]
     assert set(weights.there) == set(View)

@@ -1,9 +1,10 @@
 """Which object of a flight is the one of the photograph, and how sure that is.
 
-Objects are compared by their vectors, how surely they are objects, and their length where the photograph's is
-known. A softmax over what these say gives each object its share; whether the object is there at all is a
-logistic of how like the best is, and how like the likest place. The weights of both are calibrated on
-simulated cities, for the networks that ship; see ``python -m benchmarks.flight_objects``.
+Objects are compared by their vectors, how surely they are objects, how likely the photograph shows one of their
+class, and their length where the photograph's is known. A softmax over what these say gives each object its
+share; whether the object is there at all is a logistic of how like the best is, and how like the likest place.
+The weights of both are calibrated on simulated cities, for the networks that ship
+(``python -m benchmarks.flight_objects``).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 _FILE = Path(__file__).parent / "object_ranking.json"
+_LEAST_KIND = 0.02  # how likely any class is: neither the photograph's nor the object's is told without fail
 _LENGTH_SPREAD = 0.35  # of the logarithm of a length: a box is not the object, and it may be turned
 
 
@@ -43,6 +45,7 @@ class Evidence:
         seen: how many times it was seen.
         place: cosine similarity of where each is to where the photograph's is; ``None`` where that shows too
             little of it.
+        kind: how likely the photograph shows one of its class, 0 to 1; ``None`` if unknown.
         view: what ``alike`` compares, :attr:`View.BARE` or :attr:`View.AROUND`.
     """
 
@@ -51,15 +54,17 @@ class Evidence:
     length: np.ndarray
     seen: np.ndarray
     place: np.ndarray | None = None
+    kind: np.ndarray | None = None
     view: View = View.AROUND
 
     @property
     def columns(self) -> np.ndarray:
-        """Float64 ``(n, 5)``, each of an order of one."""
+        """Float64 ``(n, 6)``, each of an order of one."""
         score = np.clip(self.score, 0.01, 0.99)
         place = np.zeros(len(self.alike)) if self.place is None else 10 * self.place
+        kind = np.ones(len(self.alike)) if self.kind is None else np.maximum(self.kind, _LEAST_KIND)
         likely, unlike = np.log(score / (1 - score)), np.minimum(self.length, 3)
-        return np.stack([10 * self.alike, likely, -unlike, np.log(self.seen), place], 1)
+        return np.stack([10 * self.alike, likely, -unlike, np.log(self.seen), place, np.log(kind)], 1)
 
     @property
     def widest(self) -> View:
@@ -179,7 +184,7 @@ def fit_weights(known: list[Known], less: Sequence[Known] = ()) -> RankWeights:
             loss -= one.weight * (worth[one.right] - worth.max() - np.log(np.exp(worth - worth.max()).sum()))
         return loss
 
-    share = minimize(doubt, np.array([1.0, 0.0, 0.0, 0.0, 0.0])).x
+    share = minimize(doubt, np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])).x
     there = {}
     both = [*known, *less]
     for view in dict.fromkeys(one.evidence.widest for one in both):

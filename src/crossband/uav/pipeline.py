@@ -31,6 +31,7 @@ from .answer import ObjectMatch, ReidResult, Sighting, write_answer
 from .flight import Beside, Flight, open_flight
 from .match import bhattacharyya, combined, mser_distance, object_crop, signature
 from .networks import Networks
+from .object_class import read_object_classes
 from .object_descriptor import ObjectDescriptor, View, crop_around, load_object_descriptor
 from .object_ranking import Evidence, RankWeights, length_difference, object_probabilities, similarity
 from .object_stage import FlightObjects, describe, join, object_length
@@ -181,7 +182,9 @@ def _by_objects(
     if weights.made_by != (detector.digest, descriptor.digest):
         note("probabilities were calibrated with other networks than these: take them for an order only")
     vectors = {view: [one.vectors for one in each] for view, each in described.items()}
-    distances, evidence = compare(objects, vectors, asked, length)
+    classes = read_object_classes()
+    likely = classes.likely(asked, detector.classes) if classes.made_by == descriptor.digest else None
+    distances, evidence = compare(objects, vectors, asked, length, likely)
     probabilities, there = object_probabilities(evidence, weights)
     matches = [
         _match(rank, number, frames, ground, positions, objects, distances, detector.classes, probabilities)
@@ -228,6 +231,7 @@ def compare(
     vectors: Mapping[View, list[np.ndarray]],
     asked: Mapping[View, np.ndarray],
     length: float | None,
+    likely: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], Evidence]:
     """Compare the objects of a flight with a photograph.
 
@@ -236,6 +240,7 @@ def compare(
         vectors: in each of the photograph's views, of each frame's boxes, ``(n, d)``.
         asked: of :func:`photograph_views`.
         length: of the photograph's object, meters, or ``None``.
+        likely: of :meth:`.ObjectClasses.likely`; ``None`` if unknown.
 
     Returns:
         the distances of each frame's boxes, and what is known of the objects.
@@ -251,7 +256,8 @@ def compare(
     score = np.array([one.score for one in objects.objects])
     seen = np.array([len(one.seen) for one in objects.objects], float)
     unlike = length_difference(objects.lengths(), length)
-    return distances, Evidence(alike[near], score, unlike, seen, alike.get(View.PLACE), near)
+    kind = None if likely is None else likely[[one.kind for one in objects.objects]]
+    return distances, Evidence(alike[near], score, unlike, seen, alike.get(View.PLACE), kind, near)
 
 
 def _length(photo: str | Path, photograph: Photograph) -> float | None:
