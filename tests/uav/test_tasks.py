@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -113,6 +114,38 @@ def test_a_detector_that_reads_a_map_says_that_there_is_none_and_leaves_no_folde
     with pytest.raises(CrossbandError, match="no map in"):
         train(read_recipe(made(recipe, "mapped")), (), tmp_path / "own", data_root=bare)
     assert (tmp_path / "own").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        ({"south": -1.0}, "is off the map, which reaches from"),
+        ({"row": {"lat": 48.0}}, "rough position 48.000000, .* is off the map"),
+        ({"row": {"altitude": None}}, "no metadata altitude"),
+    ],
+)
+def test_a_detector_that_reads_a_map_has_every_frame_on_it_before_it_trains(
+    recipe, world, tmp_path, monkeypatch, harm, words
+):
+    """The map of another town, or one frame elsewhere, would be read as unknown ground."""
+    shutil.copytree(world, tmp_path / "in")
+    place = tmp_path / "in" / "world"
+    if "south" in harm:
+        about = json.loads((place / "map" / "tiles.json").read_text())
+        for tile in about["tiles"]:
+            tile["south"] += harm["south"]
+        (place / "map" / "tiles.json").write_text(json.dumps(about))
+    else:
+        frames = Frames.read(place / "frames.parquet")
+        last = frames.table.index[frames.table["sequence"] == "flight1"][-1]
+        for name, value in harm["row"].items():
+            frames.table.loc[last, name] = value
+        frames.write(place / "frames.parquet")
+    monkeypatch.setattr("crossband.data.scenes.Scenes.thermal", lambda *_: pytest.fail("pixels are read"))
+    with pytest.raises(CrossbandError, match=words):
+        train(read_recipe(made(recipe, "mapped")), (), tmp_path / "run", data_root=tmp_path / "in")
+    assert not (tmp_path / "run").exists()
 
 
 class Killed(BaseException):

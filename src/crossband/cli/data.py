@@ -117,7 +117,7 @@ def suggest_places(frames: Frames) -> list[str]:
 def data_extract(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="TIFFs of several pages, FLIR .seq or .csq, or videos"),
+        typer.Argument(metavar="FILE", help="TIFFs of several pages, FLIR .seq or .csq, or videos"),
     ],
     out: Annotated[Path, typer.Option(help="the folder to write")],
     every: Annotated[int, typer.Option(min=1, max=10**9, help="keep each n-th image")] = 1,

@@ -108,7 +108,7 @@ def index(
 def search(
     images: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGE...", help="images, folders of images, or with --frames names of frames"),
+        typer.Argument(metavar="IMAGE", help="images, folders of images, or with --frames names of frames"),
     ],
     gallery: GalleryOption,
     k: Annotated[int, typer.Option("-k", help="number of matches")] = 10,

@@ -45,7 +45,7 @@ def models(
                 "name": one["name"],
                 "params_m": _cut(one["params_m"]),
                 **{key: one[key] for key in ("dim", "size", "weights")},
-                "task; license, and source": f"{one['task']}; {one['license']}\n{one['source']}",
+                "task, license, source": f"{one['task']}; {one['license']}\n{one['source']}",
             }
             for one in found
         ]

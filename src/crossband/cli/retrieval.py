@@ -170,7 +170,7 @@ def robustness(
 @takes(Reading)
 def fit(
     sources: Annotated[
-        list[str], typer.Argument(metavar="FRAMES...", help="frames to fit on, never those to be searched")
+        list[str], typer.Argument(metavar="FRAMES", help="frames to fit on, never those to be searched")
     ],
     out: Annotated[Path, typer.Option(help="descriptor file to write, .safetensors")],
     model: Annotated[str, typer.Option(help="descriptor to reduce")] = "crossband",

@@ -28,9 +28,7 @@ from ._printing import print_json, print_table
 @app.command("segment")
 @takes(Working)
 def segment_(
-    images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="images, folders of pairs or manifests")
-    ],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="images, folders of pairs or manifests")],
     checkpoint: Annotated[
         Path | None, typer.Option(help="of the task segmentation; the packaged network without")
     ] = None,

@@ -87,7 +87,7 @@ def localize_(
 @takes(Working, BesideFlight)
 def detect_(
     source: Annotated[
-        list[Path], typer.Argument(metavar="SOURCE...", help="pictures, a folder of them, a video, or a flight")
+        list[Path], typer.Argument(metavar="SOURCE", help="pictures, a folder of them, a video, or a flight")
     ],
     checkpoint: Annotated[
         Path | None, typer.Option(help="of the task detection; the packaged network without")
@@ -109,7 +109,7 @@ def detect_(
     count: Annotated[bool, typer.Option("--count", help="how many of what; of a sequence, each once")] = False,
     ground: Annotated[
         float | None,
-        typer.Option(help="pictures that do not say it: centimeters of ground a pixel shows"),
+        typer.Option(help="centimeters of ground that a pixel shows; overrides what the pictures say"),
     ] = None,
     units: UnitsOption = None,
     radius: RadiusOption = None,

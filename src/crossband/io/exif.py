@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import io
 import math
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import PIL.Image
 
-__all__ = ["read_exif"]
+__all__ = ["exif_and_side", "read_exif"]
 
 _GPS, _MORE = 0x8825, 0x8769
 _TAKEN, _CHANGED, _FRACTION, _FOCAL_35 = 0x9003, 0x0132, 0x9291, 0xA405
@@ -42,50 +43,69 @@ def read_exif(path: str | Path) -> dict[str, Any]:
 
     Returns:
         of ``lat`` and ``lon`` (degrees), ``time`` (ISO 8601, with what there is of a second), ``altitude``
-        (meters above take-off), ``heading`` (degrees clockwise from north), ``pitch`` (degrees above the
-        horizon) and ``focal`` (pixels of the picture) those that are there.
+        (meters above take-off, of DJI's and FLIR's XMP alone), ``heading`` (degrees clockwise from north),
+        ``pitch`` (degrees above the horizon) and ``focal`` (pixels of the picture) those that are there.
 
     Example:
         >>> read_exif("gone.jpg")
         {}
     """
+    return exif_and_side(path)[0]
+
+
+def exif_and_side(source: str | Path | bytes) -> tuple[dict[str, Any], int]:
+    """Read the same of a file or of its bytes, and the larger side of its picture, pixels; 0 without one.
+
+    Example:
+        >>> exif_and_side(b"no picture")
+        ({}, 0)
+    """
     found: dict[str, Any] = {}
     try:
-        with open(path, "rb") as file:
+        with contextlib.closing(
+            io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+        ) as file:
             head = file.read(_HEAD)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with PIL.Image.open(path, formats=_FORMATS) as image:
-                exif, width = image.getexif(), max(image.size)
-                gps, more = dict(exif.get_ifd(_GPS)), dict(exif.get_ifd(_MORE))
-                changed = exif.get(_CHANGED)
+            file.seek(0)
+            exif, side = _header(file)
+            gps, more = dict(exif.get_ifd(_GPS)), dict(exif.get_ifd(_MORE))
+            changed = exif.get(_CHANGED)
     except Exception:  # whatever a damaged header raises; the image itself is judged where it is read
-        return found
+        return found, 0
     found.update(_position(gps))
     if (time := _time(more.get(_TAKEN) or changed, more.get(_FRACTION))) is not None:
         found["time"] = time
     with contextlib.suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
-        found["heading"] = float(gps[_DIRECTION])
-    if (focal := _focal(more, width)) is not None:
+        if math.isfinite(heading := float(gps[_DIRECTION])):
+            found["heading"] = heading
+    if (focal := _focal(more, side)) is not None:
         found["focal"] = focal
     said = {
         name.decode(): float(value) / max(float(part or 1), 1) for name, value, part in _XMP_VALUE.findall(head)
     }
     for name in _XMP:
-        if name in said:
+        if math.isfinite(said.get(name, math.nan)):
             target, plus = _XMP[name]
             found[target] = said[name] + plus
-    return found
+    return found, side
+
+
+def _header(file: BinaryIO) -> tuple[PIL.Image.Exif, int]:
+    """EXIF and the larger side of a picture."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with PIL.Image.open(file, formats=_FORMATS) as image:
+            return image.getexif(), max(image.size)
 
 
 def _focal(more: dict[int, Any], width: int) -> float | None:
     """Pixels of the picture, by the focal length in 35 mm, or that of the lens and the sensor's density."""
     with contextlib.suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
-        if (focal := float(more[_FOCAL_35])) > 0:
+        if 0 < (focal := float(more[_FOCAL_35])) < math.inf:
             return focal / 36 * width
     with contextlib.suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
         per_mm = float(more[_DENSITY]) / _MM[int(more.get(_DENSITY_UNIT, 2))]
-        if (focal := float(more[_FOCAL]) * per_mm) > 0:
+        if 0 < (focal := float(more[_FOCAL]) * per_mm) < math.inf:
             return focal
     return None
 

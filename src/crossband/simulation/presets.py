@@ -274,7 +274,7 @@ def _vehicles(city: City, frames: int, size: tuple[int, int], rng: np.random.Gen
     return _portraits(city, [fleet_vehicle(city, int(index)) for index in order], frames, size, rng)
 
 
-@register_preset("fleet", "as vehicles, of ten makes of each type and with what single ones have")
+@register_preset("fleet", "as vehicles, of ten makes of each type, with individual extras")
 def _fleet(city: City, frames: int, size: tuple[int, int], rng: np.random.Generator) -> list[Shot]:
     """Vehicles of ten makes of each type, with sunroofs, bull bars, names on their sides, other doors."""
     order = rng.permutation(FLEET)[: _identities(frames)]

@@ -61,7 +61,7 @@ def simulate(
     was stopped goes on where it was. The same arguments give the same bytes, whatever the number of workers.
 
     Args:
-        preset: retrieval, places, vehicles, driving, streets, uav or flight.
+        preset: retrieval, places, vehicles, fleet, driving, streets, uav or flight.
         frames: how many.
         size: (height, width) in pixels, 16 to 4096 each.
         seed: of the city and of everything in it; another seed is another city.

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import PIL.Image
 
 from ..bands import parse_units
 from ..data.reader import FrameReader
@@ -16,7 +15,7 @@ from ..datasets.check import usable_frames
 from ..errors import CrossbandError
 from ..frames import MANIFESTS, Frames, leaves_folder
 from ..io import IMAGE_SUFFIXES, Image
-from ..io.exif import read_exif
+from ..io.exif import exif_and_side, read_exif
 from ..io.subtitles import read_subtitles
 from ..io.video import read_video, video_times
 from ..progress import note
@@ -127,8 +126,8 @@ def images_with_exif(folder: Path, logged: bool) -> Found:
         )
     table, source, reader = _files_flight(table, folder)
     if "focal" in table:  # says pixels of the picture, which may be larger than what the sensor saw
-        with PIL.Image.open(folder / str(table["file"].iloc[0])) as picture:
-            seen, shown = max(reader(0).pixels.shape[:2]), max(picture.size)
+        seen = max(reader(0).pixels.shape[:2])
+        shown = exif_and_side(folder / str(table["file"].iloc[0]))[1] or seen
         table["focal"] = table["focal"] * (seen / shown)
     return table, source, reader
 

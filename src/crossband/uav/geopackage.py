@@ -5,7 +5,8 @@ columns named by tags                ``building``, ``highway``, ... and ``other_
 layers ``gis_osm_*_free``            Geofabrik's: the layer says the tag, the column ``fclass`` its value
 ==================================  =====================================================================
 
-A file may come from anybody: it is read only where its tables hold what is read, and only so much of it.
+A file may come from anybody: it is read only where its tables hold what is read, and rows give no more than
+its size can hold.
 """
 
 from __future__ import annotations
@@ -31,6 +32,13 @@ _LARGEST = 1 << 29  # bytes of a file
 _MOST_LAYERS = 256
 _MOST_FEATURES = 1_000_000
 _MOST_PLACES = 20_000_000  # corners of what is drawn
+_LONGEST_DEFAULT = 64  # characters; rows that lack the column do not hold it
+_TIMES, _A_ROW = 4, 8  # bytes that rows give, of one that a file has; and of each row besides its values
+_INDEX = re.compile(
+    r'\s*CREATE\s+VIRTUAL\s+TABLE\s+(?:"(rtree_(?:[^"]|"")+)"|(rtree_\w+))\s+USING\s+rtree'
+    r"\s*\(\s*id\s*,\s*minx\s*,\s*maxx\s*,\s*miny\s*,\s*maxy\s*\)\s*",
+    re.IGNORECASE,
+)
 _TAGS = (
     "building",
     "highway",
@@ -66,7 +74,8 @@ def read_features(path: str | Path, wanted: Callable[[Mapping[str, Any]], bool])
         wanted: by its tags, whether a feature is.
 
     Yields:
-        ``{"geometry": {"type", "coordinates"}, "properties"}``; rings are float64 ``(n, 2)``.
+        ``{"id", "geometry": {"type", "coordinates"}, "properties"}``; the ``id`` is ``LAYER/NUMBER``, rings are
+        float64 ``(n, 2)``.
 
     Raises:
         MissingExtraError: pyogrio or rasterio is not installed.
@@ -77,11 +86,11 @@ def read_features(path: str | Path, wanted: Callable[[Mapping[str, Any]], bool])
         need_package(package, "reading a GeoPackage", "uav")
     left, places = _MOST_FEATURES, 0
     for layer in _layers(path):
-        system, shapes, columns = _read_layer(path, layer, left + 1)
+        system, numbers, shapes, columns = _read_layer(path, layer, left + 1)
         left -= len(shapes)
         if left < 0:
             raise _too_large(path, f"{_MOST_FEATURES:,} features")
-        features, rings = _features(path, layer, shapes, columns, wanted)
+        features, rings = _features(path, layer, numbers, shapes, columns, wanted)
         places += sum(len(ring) for ring in rings)
         if places > _MOST_PLACES:
             raise _too_large(path, f"{_MOST_PLACES:,} corners")
@@ -93,58 +102,123 @@ def _too_large(path: Path, most: str) -> CrossbandError:
     return CrossbandError(f"{path} has more than {most}; export what was flown over alone", parameter="map")
 
 
+def _refused(path: Path, what: str) -> CrossbandError:
+    return CrossbandError(f"{path} has {what}, which are not read; export its layers alone", parameter="map")
+
+
 def _damaged(path: Path, error: object) -> CrossbandError:
+    return CrossbandError(
+        f"{path} is a damaged GeoPackage ({_reason(path, error)}); export it again", parameter="map"
+    )
+
+
+def _reason(path: Path, error: object) -> str:
+    """What an engine says, in one short line and without the whole path."""
     text = "".join(letter if letter.isprintable() else " " for letter in str(error))
-    reason = " ".join(text.replace(str(path), path.name).split())[:120]
-    return CrossbandError(f"{path} is a damaged GeoPackage ({reason}); export it again", parameter="map")
+    return " ".join(text.replace(str(path), path.name).split())[:120]
 
 
 def _layers(path: Path) -> list[str]:
     """The tables of features, of a file whose tables hold what is read rather than compute it."""
     _check_file(path)
     address = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+    most = min(_LARGEST, _TIMES * path.stat().st_size)
     try:
         with closing(sqlite3.connect(address, uri=True)) as file:
             file.execute("PRAGMA trusted_schema = OFF")
-            made = file.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master").fetchall()
-            if any(_computes(kind, text) for kind, _, text in made):
-                raise CrossbandError(
-                    f"{path} has views or virtual tables, which are not read; export its layers alone",
-                    parameter="map",
-                )
-            tables = {name for kind, name, _ in made if kind == "table"}
+            file.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, most)
+            tables = _tables(path, file)
+            columns = {name: _columns(path, file, name) for name in tables}
+            for name, held in columns.items():
+                most -= _bytes(file, name, held, most)
+                if most < 0:
+                    raise _refused(path, "rows of more bytes than the file itself")
             listed = file.execute("SELECT table_name FROM gpkg_contents WHERE data_type = 'features'")
-            layers = [name for (name,) in listed.fetchmany(_MOST_LAYERS + 1) if name in tables]
-            if len(layers) > _MOST_LAYERS:
-                raise _too_large(path, f"{_MOST_LAYERS} layers")
-            for name in layers:
-                held = file.execute("SELECT max(hidden) FROM pragma_table_xinfo(?)", (name,)).fetchone()
-                if held[0]:
-                    raise CrossbandError(
-                        f"{path} has computed columns, which are not read; export its layers alone",
-                        parameter="map",
-                    )
-            return layers
+            layers = [name for (name,) in listed.fetchmany(_MOST_LAYERS + 1) if name in columns]
     except (sqlite3.Error, UnicodeError, OverflowError) as error:
         raise _damaged(path, error) from None
+    if len(layers) > _MOST_LAYERS:
+        raise _too_large(path, f"{_MOST_LAYERS} layers")
+    return layers
+
+
+def _tables(path: Path, file: sqlite3.Connection) -> list[str]:
+    """The tables that hold rows, where there is nothing else but GeoPackage's spatial indices."""
+    listed = [row[1:3] for row in file.execute("PRAGMA table_list") if row[0] == "main"]
+    if not listed:
+        raise CrossbandError(
+            f"{path} cannot be looked into by SQLite {sqlite3.sqlite_version}; use a Python with 3.37 or newer",
+            parameter="map",
+        )
+    texts = file.execute("SELECT sql FROM sqlite_master WHERE typeof(sql) = 'text'")
+    made = [found for (text,) in texts if (found := _INDEX.fullmatch(text)) is not None]
+    indices = {(found[1] or found[2]).replace('""', '"') for found in made}
+    if any(kind == "view" or (kind == "virtual" and name not in indices) for name, kind in listed):
+        raise _refused(path, "views or virtual tables")
+    return [name for name, kind in listed if kind != "virtual"]
+
+
+def _columns(path: Path, file: sqlite3.Connection, table: str) -> list[str]:
+    """The columns of a table, where each is held by the rows themselves."""
+    about = file.execute(f"PRAGMA table_xinfo({_quoted(table)})").fetchall()
+    if any(hidden for *_, hidden in about):
+        raise _refused(path, "computed columns")
+    if any(len(default or "") > _LONGEST_DEFAULT for _, _, _, _, default, _, _ in about):
+        raise _refused(path, "columns with long defaults")
+    return [name for _, name, *_ in about]
+
+
+def _bytes(file: sqlite3.Connection, table: str, columns: list[str], most: int) -> int:
+    """Bytes that the rows of a table give, or more than ``most``: two may share a place of the file."""
+    lengths = ", ".join(f"ifnull(length(CAST({_quoted(name)} AS BLOB)), 0)" for name in columns)
+    total = 0
+    for row in file.execute(f"SELECT {lengths} FROM {_quoted(table)}"):
+        total += _A_ROW + sum(row)
+        if total > most:
+            break
+    return total
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _check_file(path: Path) -> None:
     """Refuse, by size and first bytes, what the engine would take for something else than it is named."""
     if set("!?;") & set(str(path.absolute())):
-        raise CrossbandError(f"{path} cannot be opened for its name; leave out ! ? and ;", parameter="map")
+        raise CrossbandError(
+            f"{path} cannot be opened because of its path; rename the file or folder without ! ? and ;",
+            parameter="map",
+        )
     try:
         size = path.stat().st_size
         with open(path, "rb") as file:
             head = file.read(100)
+        changing = _is_changing(path)
     except OSError as error:
         raise CrossbandError(f"{path} cannot be read ({error.strerror})", parameter="map") from None
     if not head.startswith(b"SQLite format 3\0"):
-        raise CrossbandError(f"{path} is no GeoPackage; export it as one, or as GeoJSON", parameter="map")
+        raise CrossbandError(f"{path} is not a GeoPackage; export it as one, or as GeoJSON", parameter="map")
+    if changing:
+        raise CrossbandError(
+            f"{path} has changes that are not yet in the file; close it in QGIS, or export it again",
+            parameter="map",
+        )
     if size > _LARGEST:
         raise _too_large(path, f"{_LARGEST >> 20} MB")
     if size < _promised(head):
         raise _damaged(path, "it ends too early")
+
+
+def _is_changing(path: Path) -> bool:
+    """Whether a log of changes lies beside a file; it is not read, as reading would write to it."""
+    log, journal = (Path(f"{path.resolve()}-{kind}") for kind in ("wal", "journal"))
+    if log.is_file() and log.stat().st_size:
+        return True
+    if not journal.is_file():
+        return False
+    with open(journal, "rb") as file:
+        return any(file.read(8))  # zeros where all is written
 
 
 def _promised(head: bytes) -> int:
@@ -155,35 +229,34 @@ def _promised(head: bytes) -> int:
     return (65536 if page == 1 else page) * pages
 
 
-def _computes(kind: str, text: str) -> bool:
-    words = text.upper().split()
-    return kind == "view" or (words[1:2] == ["VIRTUAL"] and not re.search(r"USING\s+RTREE\b", text.upper()))
-
-
-def _read_layer(path: Path, layer: str, most: int) -> tuple[str | None, np.ndarray, dict[str, np.ndarray]]:
-    """Coordinate system, shapes as WKB, and the columns that tell tags."""
+def _read_layer(
+    path: Path, layer: str, most: int
+) -> tuple[str | None, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Coordinate system, the features' numbers, shapes as WKB, and the columns that tell tags."""
     import pyogrio
 
     try:
         with warnings.catch_warnings(action="ignore"):
-            about, _, shapes, columns = pyogrio.raw.read(
+            about, numbers, shapes, columns = pyogrio.raw.read(
                 path.absolute(),
                 layer=layer,
                 columns=list(_COLUMNS),
                 force_2d=True,
                 max_features=most,
+                return_fids=True,
                 IMMUTABLE="YES",
             )
     except Exception as error:  # the engine's errors have classes that nothing exports
         raise _damaged(path, error) from None
     if shapes is None:
-        return about["crs"], np.empty(0, object), {}
-    return about["crs"], shapes, dict(zip(about["fields"], columns, strict=True))
+        return about["crs"], numbers, np.empty(0, object), {}
+    return about["crs"], numbers, shapes, dict(zip(about["fields"], columns, strict=True))
 
 
 def _features(
     path: Path,
     layer: str,
+    numbers: np.ndarray,
     shapes: np.ndarray,
     columns: Mapping[str, np.ndarray],
     wanted: Callable[[Mapping[str, Any]], bool],
@@ -200,7 +273,8 @@ def _features(
         except (struct.error, ValueError, IndexError) as error:
             raise _damaged(path, error) from None
         if form is not None:
-            features.append({"geometry": {"type": form, "coordinates": places}, "properties": tags})
+            shown = {"type": form, "coordinates": places}
+            features.append({"id": f"{layer}/{numbers[row]}", "geometry": shown, "properties": tags})
     return features, rings
 
 
@@ -279,8 +353,8 @@ def _to_degrees(path: Path, layer: str, system: str | None, rings: list[np.ndarr
         moved = np.stack(transform(system, "EPSG:4326", places[:, 0], places[:, 1]), 1)
     except (RasterioError, RuntimeError, ValueError) as error:
         raise CrossbandError(
-            f"the layer {layer!r} of {path} has a coordinate system that is not known ({error}); "
-            "export it in longitude and latitude",
+            f"the layer {layer!r} of {path} has a coordinate system that is not known "
+            f"({_reason(path, error)}); export it in longitude and latitude",
             parameter="map",
         ) from None
     ends = np.cumsum([len(ring) for ring in rings])[:-1]

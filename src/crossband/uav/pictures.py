@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,16 +36,17 @@ from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import Frames, find_manifest
-from ..io import IMAGE_SUFFIXES, is_image_file, read_image
+from ..io import IMAGE_SUFFIXES, is_image_file, read_bytes
+from ..io.images import decode_image
 from ..models.packaged import checkpoint_for
 from ..progress import note
 from ..reports.boxes import draw_boxes
 from ..results import Result
-from ..stored import is_there
+from ..stored import is_there, resolved
 from ..weights import file_digest
 from .flight import LARGEST_ZOOM, VIDEO_SUFFIXES, enlargement, read_video
 from .networks import Detector, read_detector
-from .picture_ground import ground_of_picture
+from .picture_ground import COARSEST, ground_of_picture
 from .stages import StageFile
 from .tracking import count_tracks, track_boxes
 
@@ -103,23 +105,22 @@ class Detected(Result):
         return plot_detections(self.to_pandas().rename(columns={"class": "kind"}))
 
 
+_Look = tuple[np.ndarray, Units, float | None]
+"""Pixels, their units, and meters of ground that one shows, where somebody says it."""
+
+
 @dataclass(frozen=True)
 class _Source:
     """Pictures one after another; a sequence's boxes are joined to tracks."""
 
     names: list[str]
-    pixels: Callable[[int], tuple[np.ndarray, Units]]
+    look: Callable[[int], _Look]
     sequence: bool
     video: bool = False
-    files: Sequence[Path] = ()
-
-    def ground(self, row: int, size: tuple[int, int]) -> float | None:
-        """Meters of ground that a pixel shows, where the file says it."""
-        return ground_of_picture(self.files[row], size) if self.files else None
 
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _LEAST_WIDTH = 560  # pixels of a drawn picture
-_COARSEST = 10.0  # meters of ground a pixel
 _VEHICLES = frozenset({"car", "othervehicle", "vehicle", "truck", "bus", "van"})
 _SAME_VEHICLE = 0.6  # IoU above which two boxes of vehicles are one, as within a class
 _USUAL_WIDTH = 640  # pixels of thermal cameras in the air, HIT-UAV's among them
@@ -184,16 +185,17 @@ def detect_pictures(
         out: the folder to write, see the module.
         least: score below which nothing is an object.
         units: of thermal pixels, where the files do not say.
-        meters: of ground that a pixel shows, the same in all pictures; without, as far as a picture says its
-            height and focal length (EXIF, DJI's and FLIR's XMP).
+        meters: of ground that a pixel shows, the same in all pictures; without, as far as a manifest (its
+            columns altitude, focal and pitch) or a picture says it: its height by DJI's or FLIR's XMP, its
+            focal length by DJI's or EXIF.
         device: where the network runs.
         engine: who finds them and draws the pictures.
 
     Raises:
         CrossbandError: nothing to read, an image that cannot be read, or a network that needs a map.
     """
-    if meters is not None and not 0 < meters <= _COARSEST:
-        raise CrossbandError(f"a pixel shows more than 0 m and at most {_COARSEST:g} m, not {meters:g} m")
+    if meters is not None and not 0 < meters <= COARSEST:
+        raise CrossbandError(f"a pixel shows more than 0 m and at most {COARSEST:g} m, not {meters:g} m")
     path = checkpoint_for("detection", checkpoint)
     detector = read_detector(path, device)
     if detector.reads_map:
@@ -201,9 +203,9 @@ def detect_pictures(
             f"{path} reads a map's labeling beside the image; give a flight, its map and the models instead",
             parameter="map",
         )
-    sources = [Path(one) for one in ([source] if isinstance(source, str | Path) else dict.fromkeys(source))]
+    sources = _each_once([source] if isinstance(source, str | Path) else source)
     pictures = _open(sources[0], units) if len(sources) == 1 else _open_several(sources, units)
-    places = [str(one.resolve()) for one in sources]
+    places = [resolved(one) for one in sources]
     made_from = {
         "source": places[0] if len(places) == 1 else places,
         "frames": pictures.names if not pictures.video else "",
@@ -212,7 +214,7 @@ def detect_pictures(
         "units": units,
         "dtype": quick_dtype(device_of(detector.network)),
         "width": None if detector.finest is None else _USUAL_WIDTH,
-        "meters": meters if meters is not None else "as the pictures say",
+        "meters": meters if meters is not None else "as the manifest or the pictures say",
         "vehicles": _SAME_VEHICLE,
     }
     folder = make_folder(out)
@@ -224,9 +226,8 @@ def detect_pictures(
     )
 
     def work(row: int) -> dict[str, Any]:
-        pixels, kind = pictures.pixels(row)
-        shown = meters if meters is not None else pictures.ground(row, pixels.shape[:2])
-        boxes = detect_pixels(detector, pixels, kind, least, shown)
+        pixels, kind, shown = pictures.look(row)
+        boxes = detect_pixels(detector, pixels, kind, least, shown if meters is None else meters)
         place = picture(row)
         if place is not None:
             drawn = _drawn(pixels, boxes, detector.classes)
@@ -265,61 +266,88 @@ def _joined(
     return Detected(classes, pictures.names, boxes, tracks, counts, str(folder))
 
 
+def _each_once(given: Sequence[str | Path]) -> list[Path]:
+    """Each file as it was named first, whatever else it is called."""
+    first: dict[str, Path] = {}
+    for one in given:
+        first.setdefault(resolved(one), Path(one))
+    return list(first.values())
+
+
 def _open(source: Path, units: str | None) -> _Source:
     suffix = source.suffix.lower()
     if suffix in VIDEO_SUFFIXES and source.is_file():
         return _open_video(source, parse_units(units or "counts"))
     if not source.is_dir() and is_there(source) and is_image_file(source):
-        return _of_files([source], [source.stem], units, sequence=False)
+        return _of_files([source], units, sequence=False)
     if source.is_dir() and find_manifest(source) is None:
         files = sorted(file for file in source.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         if files:
-            return _of_files(files, [file.stem for file in files], units, sequence=True)
-    if not is_there(source):
-        raise CrossbandError(f"no picture, folder or video at {source}; name one that is there")
+            return _of_files(files, units, sequence=True)
+    _check_there(source)
     frames = open_frames(source)
     paths = frames.paths("tir") if frames.has("tir") else []
     kept = [row for row, path in enumerate(paths) if path is not None]
     if not kept:
         raise CrossbandError(f"{source} has no thermal pictures; objects are detected in those")
     frames = usable_frames(frames.select(np.array(kept)), ["tir"])
-    names, said = frames.names, frames.units()
+    said, known = frames.units(), frames.table.filter(items=["altitude", "focal", "pitch"])
     files = [path for path in frames.paths("tir") if path is not None]
 
-    def pixels(row: int) -> tuple[np.ndarray, Units]:
-        image = read_image(files[row], "tir", units or said[row])
-        return image.pixels, image.units
+    def look(row: int) -> _Look:
+        return _look(files[row], units or said[row], known.iloc[row])
 
-    return _Source(names, pixels, sequence=False, files=files)
+    return _Source(frames.names, look, sequence=False)
+
+
+def _check_there(source: Path) -> None:
+    if not is_there(source):
+        raise CrossbandError(f"no picture, folder or video at {source}; name one that is there")
+
+
+def _look(file: Path, units: Units | str | None, known: Mapping[str, Any] | pd.Series = _NOTHING) -> _Look:
+    data = read_bytes(file)
+    image = decode_image(data, file, "tir", units)
+    return image.pixels, image.units, ground_of_picture(data, image.size, known)
 
 
 def _open_several(sources: list[Path], units: str | None) -> _Source:
-    """Pictures named one by one; those of one stem are told apart by their folders and suffixes."""
+    """Pictures named one by one."""
     if not sources:
         raise CrossbandError("no pictures are given; name one, a folder, or a video")
     for source in sources:
-        if source.is_dir() or not is_there(source) or not is_image_file(source):
-            raise CrossbandError(f"{source} is no picture; a folder, a video or a flight is given alone")
-    names = [source.stem for source in sources]
+        _check_there(source)
+        if source.is_dir() or not is_image_file(source):
+            raise CrossbandError(
+                f"{source} is not a picture; give a folder, a video or a flight as the only SOURCE"
+            )
+    return _of_files(sources, units, sequence=False)
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """The pictures' names; where two of them have one stem, with their suffixes and folders."""
+    names = [file.stem for file in files]
     if len({name.casefold() for name in names}) < len(names):
-        root = os.path.commonpath([source.parent.absolute() for source in sources])
-        names = [os.path.relpath(source.absolute(), root) for source in sources]
-    return _of_files(sources, names, units, sequence=False)
+        root = os.path.commonpath([file.parent.absolute() for file in files])
+        names = [os.path.relpath(file.absolute(), root) for file in files]
+    first: dict[str, Path] = {}
+    for file, name in zip(files, names, strict=True):
+        if first.setdefault(_plain(name).casefold(), file) != file:
+            raise CrossbandError(
+                f"{first[_plain(name).casefold()]} and {file} would both be drawn into {_plain(name)}.jpg; "
+                "rename one, or give each alone"
+            )
+    return names
 
 
-def _of_files(files: Sequence[Path], names: list[str], units: str | None, sequence: bool) -> _Source:
+def _of_files(files: Sequence[Path], units: str | None, sequence: bool) -> _Source:
     """The pictures that can be read; the others are said."""
     root = Path(os.path.commonpath([file.parent.absolute() for file in files]))
     paths = [os.path.relpath(file.absolute(), root) for file in files]
-    table = pd.DataFrame({"frame": names, "tir": paths, "tir_units": units}).astype("string")
+    table = pd.DataFrame({"frame": _names(files), "tir": paths, "tir_units": units}).astype("string")
     frames = usable_frames(Frames(table, root), ["tir"])
-    files, names = [path for path in frames.paths("tir") if path is not None], frames.names
-
-    def pixels(row: int) -> tuple[np.ndarray, Units]:
-        image = read_image(files[row], "tir", units)
-        return image.pixels, image.units
-
-    return _Source(names, pixels, sequence, files=files)
+    kept = [path for path in frames.paths("tir") if path is not None]
+    return _Source(frames.names, lambda row: _look(kept[row], units), sequence)
 
 
 def _open_video(source: Path, units: Units) -> _Source:
@@ -328,16 +356,16 @@ def _open_video(source: Path, units: Units) -> _Source:
     reader: Iterator[np.ndarray] = iter(())
     at = -1
 
-    def pixels(row: int) -> tuple[np.ndarray, Units]:
+    def look(row: int) -> _Look:
         nonlocal reader, at
         if at < 0 or row <= at:
             reader, at = read_video(source), -1
         frame = np.empty(0)
         while at < row:
             frame, at = next(reader), at + 1
-        return frame, units
+        return frame, units, None
 
-    return _Source([f"{row:06d}" for row in range(count)], pixels, sequence=True, video=True)
+    return _Source([f"{row:06d}" for row in range(count)], look, sequence=True, video=True)
 
 
 def _drawn(

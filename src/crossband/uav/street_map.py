@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ..errors import CrossbandError, need_package
 from ..files import read_json
 from ..geo import METERS_PER_DEGREE
 from ..io import MAX_PIXELS
+from ..progress import note, printable
 from .geopackage import read_features
 from .ground_classes import GROUND, UNKNOWN
 
@@ -100,15 +101,8 @@ def read_street_map(path: str | Path, meters: float = 0.5) -> tuple[np.ndarray, 
     """
     need_package("cv2", "drawing a map", "uav")
     path = Path(path)
-    shapes = [shape for feature in _features(path) for shape in _shapes(feature)]
-    if not shapes:
-        raise CrossbandError(
-            f"{path} has no building, street, wood or green of OpenStreetMap; export those with their tags",
-            parameter="map",
-        )
-    points = np.concatenate([ring for *_, rings in shapes for ring in rings])
-    if not np.isfinite(points).all() or (np.abs(points) > (180, 90)).any():
-        raise CrossbandError(f"{path} has places that are not on the earth", parameter="map")
+    shapes = _on_the_earth(path, _placed(path, [shape for feature in _features(path) for shape in feature]))
+    points = np.concatenate([ring for shape in shapes for ring in shape.rings])
     west, south = points.min(0).tolist()
     across = METERS_PER_DEGREE * math.cos(math.radians(south))
     size = np.ceil((points.max(0) - (west, south)) * (across, METERS_PER_DEGREE) / meters).astype(int) + 1
@@ -117,36 +111,82 @@ def read_street_map(path: str | Path, meters: float = 0.5) -> tuple[np.ndarray, 
     labels = np.full((int(size[1]), int(size[0])), UNKNOWN, np.uint8)
     scale = np.array([across, METERS_PER_DEGREE]) / meters
     for name in _ORDER:
-        for kind, width, filled, rings in shapes:
-            if kind == name:
-                _draw(
-                    labels,
-                    [(ring - (west, south)) * scale for ring in rings],
-                    GROUND.index(name),
-                    width / meters,
-                    filled,
-                )
+        for shape in shapes:
+            if shape.kind == name:
+                corners = [(ring - (west, south)) * scale for ring in shape.rings]
+                _draw(labels, corners, GROUND.index(name), shape.width / meters, shape.filled)
     return labels, south, west
 
 
-def _features(path: Path) -> Iterable[Any]:
+class _Shape(NamedTuple):
+    """What is drawn.
+
+    Attributes:
+        name: of its feature.
+        kind: its class.
+        width: meters, of a line or a point.
+        filled: whether it is.
+        rings: longitude and latitude, ``(n, 2)`` each; none where the feature has no place.
+    """
+
+    name: str
+    kind: str
+    width: float
+    filled: bool
+    rings: list[np.ndarray]
+
+
+def _placed(path: Path, shapes: list[_Shape]) -> list[_Shape]:
+    """The shapes that have a place; the others are said."""
+    if not shapes:
+        raise CrossbandError(
+            f"{path} has no building, street, wood or green of OpenStreetMap; export those with their tags",
+            parameter="map",
+        )
+    kept = [shape for shape in shapes if shape.rings and all(np.isfinite(ring).all() for ring in shape.rings)]
+    if not kept:
+        raise CrossbandError(
+            f"all that {path} draws is empty or nowhere on the earth, first {shapes[0].name}; "
+            "export it again, with its places as longitude and latitude",
+            parameter="map",
+        )
+    if len(kept) < len(shapes):
+        note(f"{path}: {len(shapes) - len(kept)} of {len(shapes)} shapes have no place, and are left out")
+    return kept
+
+
+def _on_the_earth(path: Path, shapes: list[_Shape]) -> list[_Shape]:
+    for shape in shapes:
+        if any((np.abs(ring) > (180, 90)).any() for ring in shape.rings):
+            raise CrossbandError(
+                f"{path} has places that are not on the earth, first {shape.name}; "
+                "export it in longitude and latitude",
+                parameter="map",
+            )
+    return shapes
+
+
+def _features(path: Path) -> Iterator[Iterator[_Shape]]:
+    """The shapes of each feature."""
+    for number, feature in enumerate(_read(path), 1):
+        if isinstance(feature, dict) and isinstance(feature.get("geometry"), dict):
+            yield _shapes(feature, f"feature {printable(str(feature.get('id', number)))[:80]}")
+
+
+def _read(path: Path) -> Iterable[Any]:
     if path.suffix.lower() == ".gpkg":
         return read_features(path, lambda tags: class_of(tags) is not None)
     content = read_json(path, _LARGEST)
     features = content.get("features") if isinstance(content, dict) else None
     if not isinstance(features, list):
-        raise CrossbandError(f"{path} is no GeoJSON FeatureCollection", parameter="map")
+        raise CrossbandError(
+            f"{path} is not a GeoJSON FeatureCollection; export it as one, or as GeoPackage", parameter="map"
+        )
     return features
 
 
-_Shape = tuple[str, float, bool, list[np.ndarray]]
-"""Class, width in meters of a line or a point, whether it is filled, and its rings (longitude, latitude)."""
-
-
-def _shapes(feature: Any) -> Iterator[_Shape]:
+def _shapes(feature: dict[str, Any], name: str) -> Iterator[_Shape]:
     """What a feature is drawn as."""
-    if not isinstance(feature, dict) or not isinstance(feature.get("geometry"), dict):
-        return
     tags: dict[str, Any] = feature.get("properties") or {}
     if isinstance(tags.get("tags"), dict):
         tags = tags["tags"]
@@ -156,17 +196,17 @@ def _shapes(feature: Any) -> Iterator[_Shape]:
     form, places = str(feature["geometry"].get("type")), feature["geometry"].get("coordinates")
     try:
         if form == "Polygon":
-            yield kind, 0.0, True, [_ring(ring) for ring in places]
+            yield _Shape(name, kind, 0.0, True, [_ring(ring) for ring in places])
         elif form == "MultiPolygon":
-            for part in places:
-                yield kind, 0.0, True, [_ring(ring) for ring in part]
+            for part in places or [[]]:
+                yield _Shape(name, kind, 0.0, True, [_ring(ring) for ring in part])
         elif form in ("LineString", "MultiLineString") and kind in ("road", "pavement", "tree"):
-            for part in [places] if form == "LineString" else places:
-                yield kind, _TREE if kind == "tree" else road_width(tags), False, [_ring(part)]
+            for part in [places] if form == "LineString" else places or [[]]:
+                yield _Shape(name, kind, _TREE if kind == "tree" else road_width(tags), False, [_ring(part)])
         elif form == "Point" and kind == "tree":
-            yield kind, _TREE, False, [_ring([places])]
+            yield _Shape(name, kind, _TREE, False, [_ring([places])])
     except (TypeError, ValueError, IndexError):
-        return  # a shape without places
+        yield _Shape(name, kind, 0.0, False, [])
 
 
 def _ring(places: Any) -> np.ndarray:

@@ -5,6 +5,7 @@ See :mod:`crossband.models.center_detector` and :mod:`crossband.models.yolo_sema
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 from ...bands import Units
 from ...data.parts import Name, Strict
 from ...data.scenes import Crop, Scenes, middle_of, sides_of, zoomed
+from ...frames import Frames
 from ...io.boxes import read_boxes
 from ...losses.center import center_loss
 from ...losses.yolo import yolo_loss
@@ -150,20 +152,22 @@ class DetectionTask(SceneTask):
         if not self._reads_map:
             return
         for scenes in (self.train, self.val):
-            paths = scenes.frames.table["tir"].astype(str)
-            for row in np.unique([Path(path).parent.as_posix() for path in paths], return_index=True)[
-                1
-            ].tolist():
-                self._image(scenes, row)
+            frames = scenes.frames
+            cities = [_city_of(frames.root, image) for image in frames.table["tir"].astype(str)]
+            for city in dict.fromkeys(cities):
+                mine = frames.select(np.array([one == city for one in cities]))
+                _check_on(mine, self._map(city))
+
+    def _map(self, city: Path) -> SemanticMap:
+        if city not in self._maps:
+            self._maps[city] = read_map(city)
+        return self._maps[city]
 
     def _ground(self, scenes: Scenes, row: int, size: tuple[int, int]) -> tuple[SemanticMap, Pose]:
         """The map of a frame's city, and the pose of the frame, of (height, width), in it."""
         frames = scenes.frames
-        city = _city_of(frames.root, str(frames.table["tir"].iloc[row]))
-        if city not in self._maps:
-            self._maps[city] = read_map(city)
-        ground, key = self._maps[city], (id(scenes), row)
-        if key not in self._poses:
+        ground = self._map(_city_of(frames.root, str(frames.table["tir"].iloc[row])))
+        if (key := (id(scenes), row)) not in self._poses:
             self._poses[key] = poses_of(frames.select(slice(row, row + 1)), ground, size)[0]
         return ground, self._poses[key]
 
@@ -292,6 +296,16 @@ def _city_of(root: Path, image: str) -> Path:
     """The nearest folder above an image, up to that of the frames, with a map in it; else the latter."""
     inside = [root / part for part in Path(image).parents]
     return next((folder for folder in inside if (folder / "map" / "tiles.json").is_file()), root)
+
+
+def _check_on(frames: Frames, ground: SemanticMap) -> None:
+    """Check that each frame says where it is, and is no farther from the map than it sees."""
+    poses = poses_of(frames, ground, (1, 1))
+    if len(poses) < len(frames):  # the first that lacks something says what
+        poses = [poses_of(frames.select(slice(row, row + 1)), ground, (1, 1))[0] for row in range(len(frames))]
+    for pose in poses:
+        x, y = pose.looks_at
+        ground.check_near(pose.x, pose.y, pose.altitude + math.hypot(x - pose.x, y - pose.y))
 
 
 def semantic_planes(labels: np.ndarray) -> torch.Tensor:
