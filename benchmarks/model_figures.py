@@ -86,7 +86,7 @@ def detection(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
         whole, more = _over_cities(detector, Scenes(part_frames(other, data)), recipe)
         figures["mAP50, simulated flights"] = whole
         lines += ["", *more]
-    return {key: round(value, 2) for key, value in figures.items()}, "\n".join(lines)
+    return {key: round(value, 4) for key, value in figures.items()}, "\n".join(lines)
 
 
 def _detections(detector: Detector, scenes: Scenes, recipe: Any, classes: list[str]) -> list[np.ndarray]:
@@ -151,7 +151,7 @@ def objects(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
         f"each, among {found.n_gallery:.0f} true thermal boxes of other frames on average; ranks 1 to 20.",
     ]
     nauc, first = figures["crossband-objects"]
-    return {"nAUC": round(nauc, 2), "rank 1": round(float(first), 2)}, "\n".join(lines)
+    return {"nAUC": round(nauc, 4), "rank 1": round(float(first), 4)}, "\n".join(lines)
 
 
 def translation(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
@@ -188,7 +188,7 @@ def translation(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
             for _ in range(1000)
         ]
         low, high = np.quantile(drawn, [0.025, 0.975])
-        figures[label] = round(float(np.nanmean(values)), 2)
+        figures[label] = round(float(np.nanmean(values)), 4)
         lines.append(f"| {label} | {figures[label]:.2f} ({low:.2f} to {high:.2f}) |")
     _translated_sheet(network, scenes, ROOT / "docs" / "images" / "translate.jpg")
     lines += [
@@ -312,7 +312,7 @@ def segmentation(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
         "mIoU thermal alone": kept["thermal alone"]["miou"],
         "mIoU RGB alone": kept["RGB alone"]["miou"],
     }
-    return {key: round(value, 2) for key, value in figures.items()}, "\n".join(lines)
+    return {key: round(value, 4) for key, value in figures.items()}, "\n".join(lines)
 
 
 def labeling(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
@@ -345,7 +345,7 @@ def labeling(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
         lines.append(f"| {label} | {rows.sum()} | {_miou(whole[rows]):.1f} | {_accuracy(whole[rows]):.1f} |")
     iou = 100 * mean_iou(whole.sum(0))
     lines += ["", "IoU: " + ", ".join(f"{k} {v:.1f}" for k, v in zip(LABELS, iou, strict=True)) + "."]
-    return {key: round(value, 2) for key, value in figures.items()}, "\n".join(lines)
+    return {key: round(value, 4) for key, value in figures.items()}, "\n".join(lines)
 
 
 def _miou(matrices: np.ndarray) -> float:
@@ -424,7 +424,7 @@ def _by_bands(
         "mAP black night": f"{all_bands} to {all_bands}, black night",
         "mAP RGB to TIR": "rgb to tir",
     }
-    return {key: round(figures[name], 2) for key, name in chosen.items()}, lines
+    return {key: round(figures[name], 4) for key, name in chosen.items()}, lines
 
 
 def detection_speed(path: Path) -> str:

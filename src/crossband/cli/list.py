@@ -44,7 +44,8 @@ def models(
             {
                 "name": one["name"],
                 "params_m": _cut(one["params_m"]),
-                **{key: one[key] for key in ("dim", "size", "weights")},
+                "dim": one["dim"] or "",  # a network that gives no vector has none
+                **{key: one[key] for key in ("size", "weights")},
                 "task, license, source": f"{one['task']}; {one['license']}\n{one['source']}",
             }
             for one in found
