@@ -122,6 +122,43 @@ def test_pictures_of_several_sizes_are_no_sequence(checkpoint, folder, tmp_path,
     assert "no sequence" in capsys.readouterr().err
 
 
+def boxes_at(*lefts, kind=1):
+    return np.array([[left, 10, left + 10, 20, 0.9, kind] for left in lefts], float).reshape(-1, 6)
+
+
+def counted(shown, video=False):
+    """What is counted in pictures of one size that show these boxes."""
+    names = [str(row) for row in range(len(shown))]
+    source = pictures._Source(names, lambda row: None, sequence=True, video=video)
+    return pictures._joined(["person", "car"], source, shown, [[48, 640]] * len(shown), "out")
+
+
+def test_a_folder_of_unrelated_pictures_counts_every_box(capsys):
+    shown = [boxes_at(40 * row, 40 * row + 20) for row in range(6)]
+    found = counted(shown)
+    assert found.counts == {"person": 0, "car": 12}
+    assert len(np.unique(np.concatenate(found.tracks))) == 12
+    said = "these pictures hardly show the same objects; each is counted alone\n"
+    assert capsys.readouterr().err == said
+    assert counted(shown, video=True).counts == {"person": 0, "car": 2}  # what one frame shows
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_that_is_a_sequence_says_what_is_not_counted(capsys):
+    shown = [boxes_at(0, 100), boxes_at(2, 102), boxes_at(4, 300), boxes_at(6)]
+    assert counted(shown).counts == {"person": 0, "car": 2}
+    assert "each object counts once, and 1 object seen in fewer than 3 pictures" in capsys.readouterr().err
+
+
+def test_no_fewer_are_counted_than_one_picture_shows(capsys):
+    shown = [boxes_at(0), boxes_at(2), np.concatenate([boxes_at(4, 200), boxes_at(300, 400, kind=0)])]
+    shown = [*shown, boxes_at(6), boxes_at(8), boxes_at(10)]
+    assert counted(shown).counts == {"person": 2, "car": 2}
+    assert "and 0 objects" in capsys.readouterr().err
+    assert counted([boxes_at(0, 50)]).counts == {"person": 0, "car": 2}
+    assert counted([boxes_at(), boxes_at()]).counts == {"person": 0, "car": 0}
+
+
 def test_a_table_that_is_replaced_is_said(checkpoint, folder, tmp_path, capsys):
     for name, said in (("0.png", False), ("0.png", False), ("1.png", True)):
         detect_pictures(folder / name, checkpoint, tmp_path / "out", least=0.9)

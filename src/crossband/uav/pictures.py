@@ -64,7 +64,8 @@ class Detected(Result):
         classes: their names.
         frames: the pictures' names; ``boxes`` of each ``(n, 6)``: left, top, right, bottom in pixels, score,
             class; ``tracks`` of each ``(n,)``, which object of the whole a box is.
-        counts: objects of each class; of a sequence those seen in three frames or more, each once.
+        counts: objects of each class; of a sequence those seen in three frames or more, each once, but no
+            fewer than the frame with the most of them shows.
         out: the folder with the tables and pictures.
     """
 
@@ -123,6 +124,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _LEAST_WIDTH = 560  # pixels of a drawn picture
 _VEHICLES = frozenset({"car", "othervehicle", "vehicle", "truck", "bus", "van"})
 _SAME_VEHICLE = 0.6  # IoU above which two boxes of vehicles are one, as within a class
+_SEEN = 3  # frames of a sequence that show what is counted, at least
 _USUAL_WIDTH = 640  # pixels of thermal cameras in the air, HIT-UAV's among them
 
 
@@ -180,7 +182,8 @@ def detect_pictures(
 
     Args:
         source: a file or a folder, whose pictures go in the order of their names and are taken for a sequence
-            where all are of one size; or several pictures, which are not.
+            where all are of one size and at least half of the boxes recur in another; or several pictures, which
+            are not.
         checkpoint: of a detection that reads no map; the packaged network without.
         out: the folder to write, see the module.
         least: score below which nothing is an object.
@@ -252,18 +255,51 @@ def _joined(
     sizes: list[list[int]],
     folder: Path,
 ) -> Detected:
-    """The boxes with their tracks; pictures of several sizes are not one camera's and no sequence."""
-    several = len({tuple(size) for size in sizes}) > 1
-    if pictures.sequence and several:
-        note("the pictures differ in size and are no sequence: no object is joined over them, each box counts")
-    if pictures.sequence and not several:
-        tracks = track_boxes(boxes)
-        counts = count_tracks(boxes, tracks, classes, min(3, len(boxes)))
-    else:
+    """The boxes with their tracks: of a sequence, an object has one over its pictures."""
+    tracks = _tracks(pictures, boxes, sizes)
+    if tracks is None:
         ends = np.cumsum([0, *(len(one) for one in boxes)])
         tracks = [np.arange(first + 1, last + 1) for first, last in pairwise(ends.tolist())]
         counts = count_tracks(boxes, tracks, classes, 1)
+    else:
+        counts = _counts_of_sequence(classes, pictures, boxes, tracks)
     return Detected(classes, pictures.names, boxes, tracks, counts, str(folder))
+
+
+def _tracks(pictures: _Source, boxes: list[np.ndarray], sizes: list[list[int]]) -> list[np.ndarray] | None:
+    """The tracks of a sequence, ``None`` of pictures that are none: of several sizes, or of other objects each.
+
+    A video is always a sequence.
+    """
+    if not pictures.sequence:
+        return None
+    if len({tuple(size) for size in sizes}) > 1:
+        note("the pictures differ in size and are no sequence: no object is joined over them, each box counts")
+        return None
+    tracks = track_boxes(boxes)
+    _, seen = np.unique(np.concatenate([np.empty(0, np.int64), *tracks]), return_counts=True)
+    if not pictures.video and len(boxes) > 1 and 2 * seen[seen > 1].sum() < seen.sum():
+        note("these pictures hardly show the same objects; each is counted alone")
+        return None
+    return tracks
+
+
+def _counts_of_sequence(
+    classes: list[str], pictures: _Source, boxes: list[np.ndarray], tracks: list[np.ndarray]
+) -> dict[str, int]:
+    """Objects that several pictures show; of each class at least as many as one picture shows at once."""
+    least = min(_SEEN, len(boxes))
+    counts = count_tracks(boxes, tracks, classes, least)
+    for kind, name in enumerate(classes):
+        counts[name] = max([counts[name], *(int((one[:, 5] == kind).sum()) for one in boxes)])
+    if not pictures.video and len(boxes) > 1:
+        rest = sum(count_tracks(boxes, tracks, classes, 1).values()) - sum(counts.values())
+        objects = "1 object" if rest == 1 else f"{rest} objects"
+        note(
+            f"the pictures are taken for a sequence: each object counts once, and {objects} seen in fewer than "
+            f"{least} pictures not at all"
+        )
+    return counts
 
 
 def _each_once(given: Sequence[str | Path]) -> list[Path]:
