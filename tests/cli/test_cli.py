@@ -114,6 +114,11 @@ def test_brackets_of_a_name_are_printed_as_they_stand(crossband, capsys, name):
     assert ["[bold]", name] == [line for line in capsys.readouterr().out.split() if "─" not in line]
 
 
+def test_scores_have_two_decimals(capsys):
+    cli._printing.print_table(pd.DataFrame([{"score": 0.346, "left": 3.26}]))
+    assert capsys.readouterr().out.split()[-2:] == ["0.35", "3.3"]
+
+
 @pytest.mark.slow
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path, make_pairs):
     make_pairs(tmp_path / "a\udcff", n=1)

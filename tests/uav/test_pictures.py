@@ -90,6 +90,7 @@ def test_a_video_is_annotated_frame_by_frame(checkpoint, tmp_path):
         container.mux(stream.encode())
     found = detect_pictures(tmp_path / "flight.mkv", checkpoint, tmp_path / "out")
     assert len(found.frames) == 4
+    assert listed_files(tmp_path) == found.frames
     with av.open(str(tmp_path / "out" / "annotated.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 4
 
@@ -129,7 +130,7 @@ def boxes_at(*lefts, kind=1):
 def counted(shown, video=False):
     """What is counted in pictures of one size that show these boxes."""
     names = [str(row) for row in range(len(shown))]
-    source = pictures._Source(names, lambda row: None, sequence=True, video=video)
+    source = pictures._Source(names, names, lambda row: None, sequence=True, video=video)
     return pictures._joined(["person", "car"], source, shown, [[48, 640]] * len(shown), "out")
 
 
@@ -166,6 +167,26 @@ def test_a_table_that_is_replaced_is_said(checkpoint, folder, tmp_path, capsys):
     assert {path.name for path in (tmp_path / "out").glob("*.jpg")} == {"0.jpg", "1.jpg"}
 
 
+def listed_files(tmp_path):
+    return [
+        one["file_name"] for one in json.loads((tmp_path / "out" / "detections.json").read_text())["images"]
+    ]
+
+
+def test_coco_names_the_pictures_by_their_files(checkpoint, folder, tmp_path):
+    detect_pictures(folder, checkpoint, tmp_path / "out", least=0.9)
+    assert listed_files(tmp_path) == ["0.png", "1.png", "2.png"]
+    detect_pictures(folder / "1.png", checkpoint, tmp_path / "out", least=0.9)
+    assert listed_files(tmp_path) == ["1.png"]
+
+
+def test_a_folder_without_pictures_is_named(checkpoint, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").touch()
+    with pytest.raises(CrossbandError, match=r"no pictures in .*empty; name a folder that has some"):
+        detect_pictures(tmp_path / "empty", checkpoint, tmp_path / "out")
+
+
 def test_pictures_of_one_name_are_told_apart(checkpoint, folder, tmp_path):
     other = tmp_path / "other" / "0.png"
     other.parent.mkdir()
@@ -173,6 +194,7 @@ def test_pictures_of_one_name_are_told_apart(checkpoint, folder, tmp_path):
     found = detect_pictures([folder / "0.png", other], checkpoint, tmp_path / "out", least=0.9)
     assert found.frames == ["in/0.png", "other/0.png"]
     assert len(list((tmp_path / "out").glob("*.jpg"))) == 2
+    assert listed_files(tmp_path) == ["in/0.png", "other/0.png"]
 
 
 def test_a_picture_that_is_named_twice_counts_once(checkpoint, folder, tmp_path, monkeypatch):

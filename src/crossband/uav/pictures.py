@@ -115,6 +115,7 @@ class _Source:
     """Pictures one after another; a sequence's boxes are joined to tracks."""
 
     names: list[str]
+    files: list[str]  # the paths by which they were found, of a video the names
     look: Callable[[int], _Look]
     sequence: bool
     video: bool = False
@@ -182,8 +183,8 @@ def detect_pictures(
 
     Args:
         source: a file or a folder, whose pictures go in the order of their names and are taken for a sequence
-            where all are of one size and at least half of the boxes recur in another; or several pictures, which
-            are not.
+            where all are of one size and at least half of the boxes recur in another; or several pictures,
+            which are not.
         checkpoint: of a detection that reads no map; the packaged network without.
         out: the folder to write, see the module.
         least: score below which nothing is an object.
@@ -242,7 +243,7 @@ def detect_pictures(
     sizes = [record["size"] for record in records]
     found = _joined(detector.classes, pictures, boxes, sizes, folder)
     write_file(folder / "detections.csv", lambda partial: found.to_pandas().to_csv(partial, index=False))
-    write_file(folder / "detections.json", json.dumps(_coco(found, sizes)))
+    write_file(folder / "detections.json", json.dumps(_coco(found, pictures.files, sizes)))
     if pictures.video:
         _write_video(sources[0], found, folder / "annotated.mp4")
     return found
@@ -321,7 +322,7 @@ def _open(source: Path, units: str | None) -> _Source:
         if files:
             return _of_files(files, units, sequence=True)
     _check_there(source)
-    frames = open_frames(source)
+    frames = _frames(source)
     paths = frames.paths("tir") if frames.has("tir") else []
     kept = [row for row, path in enumerate(paths) if path is not None]
     if not kept:
@@ -333,7 +334,20 @@ def _open(source: Path, units: str | None) -> _Source:
     def look(row: int) -> _Look:
         return _look(files[row], units or said[row], known.iloc[row])
 
-    return _Source(frames.names, look, sequence=False)
+    return _Source(frames.names, frames.table["tir"].tolist(), look, sequence=False)
+
+
+def _frames(source: Path) -> Frames:
+    try:
+        return open_frames(source)
+    except CrossbandError:
+        if source.is_dir() and find_manifest(source) is None and not _holds_pictures(source):
+            raise CrossbandError(f"no pictures in {source}; name a folder that has some") from None
+        raise
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return any(file.suffix.lower() in {*IMAGE_SUFFIXES, ".tar"} for file in folder.rglob("*"))
 
 
 def _check_there(source: Path) -> None:
@@ -383,7 +397,8 @@ def _of_files(files: Sequence[Path], units: str | None, sequence: bool) -> _Sour
     table = pd.DataFrame({"frame": _names(files), "tir": paths, "tir_units": units}).astype("string")
     frames = usable_frames(Frames(table, root), ["tir"])
     kept = [path for path in frames.paths("tir") if path is not None]
-    return _Source(frames.names, lambda row: _look(kept[row], units), sequence)
+    listed = frames.table["tir"].tolist()
+    return _Source(frames.names, listed, lambda row: _look(kept[row], units), sequence)
 
 
 def _open_video(source: Path, units: Units) -> _Source:
@@ -401,7 +416,8 @@ def _open_video(source: Path, units: Units) -> _Source:
             frame, at = next(reader), at + 1
         return frame, units, None
 
-    return _Source([f"{row:06d}" for row in range(count)], look, sequence=True, video=True)
+    names = [f"{row:06d}" for row in range(count)]
+    return _Source(names, names, look, sequence=True, video=True)
 
 
 def _drawn(
@@ -424,7 +440,7 @@ def _plain(name: str) -> str:
     return name.replace("/", "_").replace("\\", "_")
 
 
-def _coco(found: Detected, sizes: list[list[int]]) -> dict[str, Any]:
+def _coco(found: Detected, files: list[str], sizes: list[list[int]]) -> dict[str, Any]:
     annotations = [
         {
             "id": number + 1,
@@ -442,7 +458,7 @@ def _coco(found: Detected, sizes: list[list[int]]) -> dict[str, Any]:
     ]
     images = [
         {"id": row, "file_name": name, "height": size[0], "width": size[1]}
-        for row, (name, size) in enumerate(zip(found.frames, sizes, strict=True))
+        for row, (name, size) in enumerate(zip(files, sizes, strict=True))
     ]
     categories = [{"id": number + 1, "name": name} for number, name in enumerate(found.classes)]
     return {"images": images, "categories": categories, "annotations": annotations}
