@@ -300,6 +300,21 @@ def test_models_shows_a_preset_and_its_encoder(crossband):
     assert found[0]["dim"] == 5488  # docs/retrieval.md
 
 
+@pytest.mark.parametrize("pattern", ["Crossband-Detect", "CROSSBAND-DET*"])
+def test_models_match_in_capitals_or_not(crossband, pattern):
+    found = json.loads(crossband("models", pattern, "--json").out)
+    assert [one["name"] for one in found] == ["crossband-detect"]
+
+
+@pytest.mark.slow
+def test_models_suggest_names_that_hold_the_word(crossband):
+    refused(crossband("models", "Detect"), "unknown model 'Detect'; did you mean crossband-detect,")
+    refused(crossband("models", "crossband-detct"), "did you mean crossband-detect,")
+    refused(crossband("models", "RESNT18"), "did you mean resnet18,")
+    names = [one["name"] for one in json.loads(crossband("models", "--json").out)]
+    assert names == [name.casefold() for name in names]  # else a pattern in small letters misses some
+
+
 def test_models_say_names_licenses_and_sources_whole(crossband):
     """Nothing is lost, and nothing is folded that fits into the last of 120 columns."""
     lines = crossband("models").out.splitlines()
