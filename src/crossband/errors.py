@@ -110,15 +110,24 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     return difflib.get_close_matches(name, list(known), n=n, cutoff=0.4)
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], *, parameter: str = "") -> UnknownNameError:
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], *, likely: Iterable[str] = (), parameter: str = ""
+) -> UnknownNameError:
     """Make the error for a name nobody knows: it suggests the nearest, or lists all where there are few.
+
+    Args:
+        kind: of what it is a name.
+        name: the name.
+        known: the names there are.
+        likely: of these, those to be suggested before the nearest.
+        parameter: see :class:`CrossbandError`.
 
     Example:
         >>> str(unknown_name("paper", "rsfnets", ["rsfnet", "demo"]))
         "unknown paper 'rsfnets'; did you mean rsfnet? There are demo, rsfnet"
     """
     known = sorted(known)
-    close = nearest(name, known)
+    close = list(dict.fromkeys([*likely, *nearest(name, known)]))
     hints = [f"did you mean {', '.join(close)}?"] if close else []
     if not close or len(known) <= _SHORT:
         hints.append(f"{'There' if close else 'there'} are {', '.join(known)}")

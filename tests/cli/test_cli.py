@@ -114,6 +114,11 @@ def test_brackets_of_a_name_are_printed_as_they_stand(crossband, capsys, name):
     assert ["[bold]", name] == [line for line in capsys.readouterr().out.split() if "─" not in line]
 
 
+def test_scores_have_two_decimals(capsys):
+    cli._printing.print_table(pd.DataFrame([{"score": 0.346, "left": 3.26}]))
+    assert capsys.readouterr().out.split()[-2:] == ["0.35", "3.3"]
+
+
 @pytest.mark.slow
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path, make_pairs):
     make_pairs(tmp_path / "a\udcff", n=1)
@@ -293,6 +298,21 @@ def test_models_shows_a_preset_and_its_encoder(crossband):
     assert found[0]["source"].startswith("efficientnet_lite0@blocks.4:avg5s3+center")
     assert found[0]["params_m"] < found[1]["params_m"]
     assert found[0]["dim"] == 5488  # docs/retrieval.md
+
+
+@pytest.mark.parametrize("pattern", ["Crossband-Detect", "CROSSBAND-DET*"])
+def test_models_match_in_capitals_or_not(crossband, pattern):
+    found = json.loads(crossband("models", pattern, "--json").out)
+    assert [one["name"] for one in found] == ["crossband-detect"]
+
+
+@pytest.mark.slow
+def test_models_suggest_names_that_hold_the_word(crossband):
+    refused(crossband("models", "Detect"), "unknown model 'Detect'; did you mean crossband-detect,")
+    refused(crossband("models", "crossband-detct"), "did you mean crossband-detect,")
+    refused(crossband("models", "RESNT18"), "did you mean resnet18,")
+    names = [one["name"] for one in json.loads(crossband("models", "--json").out)]
+    assert names == [name.casefold() for name in names]  # else a pattern in small letters misses some
 
 
 def test_models_say_names_licenses_and_sources_whole(crossband):

@@ -230,6 +230,21 @@ def test_a_query_that_is_no_image_says(crossband, gallery, tmp_path, kind, words
     refused(crossband("search", query, "--gallery", gallery), str(query), words)
 
 
+@pytest.mark.parametrize("ground", ["-1", "0", "nan", "1001"])
+def test_ground_that_no_pixel_shows_is_said_in_centimeters(crossband, ground):
+    words = f"--ground must be more than 0 and at most 1000 cm, not {ground}"
+    refused(crossband("detect", "gone.png", "--ground", ground), words)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [("localize", "f", "--map", "m"), ("detect", "f", "--models", "m"), ("reid", "a.png", "--flight", "f")],
+)
+def test_a_radius_that_holds_nothing_is_refused(crossband, verb):
+    refused(crossband(*verb, "--radius", "-5"), "radius must be more than 0, not -5", "--radius")
+    assert not Path("uav").exists()
+
+
 def test_a_store_for_all_verbs_in_the_environment_does_not_stop_a_flight(crossband, monkeypatch):
     monkeypatch.setenv("CROSSBAND_STORE", "descriptors")
     refused(crossband("reid", "lost.jpg", "--flight", "f", "--map", "m", "--models", "n"), "lost.jpg")

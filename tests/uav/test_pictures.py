@@ -90,6 +90,7 @@ def test_a_video_is_annotated_frame_by_frame(checkpoint, tmp_path):
         container.mux(stream.encode())
     found = detect_pictures(tmp_path / "flight.mkv", checkpoint, tmp_path / "out")
     assert len(found.frames) == 4
+    assert listed_files(tmp_path) == found.frames
     with av.open(str(tmp_path / "out" / "annotated.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 4
 
@@ -122,11 +123,68 @@ def test_pictures_of_several_sizes_are_no_sequence(checkpoint, folder, tmp_path,
     assert "no sequence" in capsys.readouterr().err
 
 
+def boxes_at(*lefts, kind=1):
+    return np.array([[left, 10, left + 10, 20, 0.9, kind] for left in lefts], float).reshape(-1, 6)
+
+
+def counted(shown, video=False):
+    """What is counted in pictures of one size that show these boxes."""
+    names = [str(row) for row in range(len(shown))]
+    source = pictures._Source(names, names, lambda row: None, sequence=True, video=video)
+    return pictures._joined(["person", "car"], source, shown, [[48, 640]] * len(shown), "out")
+
+
+def test_a_folder_of_unrelated_pictures_counts_every_box(capsys):
+    shown = [boxes_at(40 * row, 40 * row + 20) for row in range(6)]
+    found = counted(shown)
+    assert found.counts == {"person": 0, "car": 12}
+    assert len(np.unique(np.concatenate(found.tracks))) == 12
+    said = "these pictures hardly show the same objects; each is counted alone\n"
+    assert capsys.readouterr().err == said
+    assert counted(shown, video=True).counts == {"person": 0, "car": 2}  # what one frame shows
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_that_is_a_sequence_says_what_is_not_counted(capsys):
+    shown = [boxes_at(0, 100), boxes_at(2, 102), boxes_at(4, 300), boxes_at(6)]
+    assert counted(shown).counts == {"person": 0, "car": 2}
+    assert "each object counts once, and 1 object seen in fewer than 3 pictures" in capsys.readouterr().err
+
+
+def test_no_fewer_are_counted_than_one_picture_shows(capsys):
+    shown = [boxes_at(0), boxes_at(2), np.concatenate([boxes_at(4, 200), boxes_at(300, 400, kind=0)])]
+    shown = [*shown, boxes_at(6), boxes_at(8), boxes_at(10)]
+    assert counted(shown).counts == {"person": 2, "car": 2}
+    assert "and 0 objects" in capsys.readouterr().err
+    assert counted([boxes_at(0, 50)]).counts == {"person": 0, "car": 2}
+    assert counted([boxes_at(), boxes_at()]).counts == {"person": 0, "car": 0}
+
+
 def test_a_table_that_is_replaced_is_said(checkpoint, folder, tmp_path, capsys):
     for name, said in (("0.png", False), ("0.png", False), ("1.png", True)):
         detect_pictures(folder / name, checkpoint, tmp_path / "out", least=0.9)
         assert ("another run's boxes" in capsys.readouterr().err) is said
     assert {path.name for path in (tmp_path / "out").glob("*.jpg")} == {"0.jpg", "1.jpg"}
+
+
+def listed_files(tmp_path):
+    return [
+        one["file_name"] for one in json.loads((tmp_path / "out" / "detections.json").read_text())["images"]
+    ]
+
+
+def test_coco_names_the_pictures_by_their_files(checkpoint, folder, tmp_path):
+    detect_pictures(folder, checkpoint, tmp_path / "out", least=0.9)
+    assert listed_files(tmp_path) == ["0.png", "1.png", "2.png"]
+    detect_pictures(folder / "1.png", checkpoint, tmp_path / "out", least=0.9)
+    assert listed_files(tmp_path) == ["1.png"]
+
+
+def test_a_folder_without_pictures_is_named(checkpoint, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").touch()
+    with pytest.raises(CrossbandError, match=r"no pictures in .*empty; name a folder that has some"):
+        detect_pictures(tmp_path / "empty", checkpoint, tmp_path / "out")
 
 
 def test_pictures_of_one_name_are_told_apart(checkpoint, folder, tmp_path):
@@ -136,6 +194,7 @@ def test_pictures_of_one_name_are_told_apart(checkpoint, folder, tmp_path):
     found = detect_pictures([folder / "0.png", other], checkpoint, tmp_path / "out", least=0.9)
     assert found.frames == ["in/0.png", "other/0.png"]
     assert len(list((tmp_path / "out").glob("*.jpg"))) == 2
+    assert listed_files(tmp_path) == ["in/0.png", "other/0.png"]
 
 
 def test_a_picture_that_is_named_twice_counts_once(checkpoint, folder, tmp_path, monkeypatch):

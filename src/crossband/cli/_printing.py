@@ -48,5 +48,5 @@ def print_table(table: Any, width: int = 200) -> None:
 
 def _cell(column: str, value: object) -> str:
     """A number with the decimals that its column asks for: a tenth of a meter needs six of a degree."""
-    decimals = {"lat": 6, "lon": 6, "distance": 3, "CKA": 3, "amount": 2}.get(column, 1)
+    decimals = {"lat": 6, "lon": 6, "distance": 3, "CKA": 3, "amount": 2, "score": 2}.get(column, 1)
     return f"{value:.{decimals}f}" if isinstance(value, float) else str(value)

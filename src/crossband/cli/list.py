@@ -6,15 +6,18 @@ from typing import Annotated
 
 import typer
 
-from ..errors import unknown_name
+from ..errors import UnknownNameError, nearest, unknown_name
 from ._app import app
 from ._arguments import JsonOption
 from ._printing import print_json, print_table
 
+_HINTS = 5  # names that hold a word, which a message lists
+
 
 @app.command()
 def models(
-    pattern: Annotated[str, typer.Argument(help="pattern, as in resnet*")] = "*", as_json: JsonOption = False
+    pattern: Annotated[str, typer.Argument(help="pattern, as in resnet*, in capitals or not")] = "*",
+    as_json: JsonOption = False,
 ) -> None:
     """List the models: parameters, dim, license, and whether the weights are on this machine.
 
@@ -28,15 +31,16 @@ def models(
 
     from ..models import list_models, list_segmenters
     from ..models.packaged import list_packaged as list_trained
-    from ..retrieval.descriptor import PACKED, PRESETS, encoder_name, list_packed, list_presets
+    from ..retrieval.descriptor import PRESETS, encoder_name, list_packed, list_presets
 
-    encoder = encoder_name(pattern)
+    wanted = pattern.casefold()  # as all names are
+    encoder = encoder_name(wanted)
     listed = (list_trained, list_packed, list_models, list_segmenters)
-    found = [asdict(info) for info in list_presets(pattern)]
+    found = [asdict(info) for info in list_presets(wanted)]
     found += [asdict(info) for infos in listed for info in infos(encoder)]
     if not found:
-        known = (info.name for info in (*list_models(), *list_segmenters()))
-        raise unknown_name("model", pattern, [*PRESETS, *PACKED, *known])
+        known = [*PRESETS, *(info.name for infos in listed for info in infos())]
+        raise _no_model(pattern, known)
     if as_json:
         print_json(found)
     else:
@@ -51,6 +55,14 @@ def models(
             for one in found
         ]
         print_table(pd.DataFrame(rows), width=120)
+
+
+def _no_model(pattern: str, known: list[str]) -> UnknownNameError:
+    """The error of a pattern that no name matches: names that hold it come first, the shortest of them."""
+    word = pattern.casefold()
+    holding = sorted((name for name in known if word in name), key=lambda name: (len(name), name))
+    likely = [*holding[:_HINTS], *nearest(word, sorted(known))]
+    return unknown_name("model", pattern, known, likely=likely)
 
 
 def _cut(params_m: float) -> str:

@@ -24,6 +24,8 @@ from ._arguments import (
 )
 from ._printing import print_json, print_table
 
+_COARSEST = 1000.0  # centimeters of ground that a pixel shows, at most
+
 
 @app.command("translate")
 def translate_(
@@ -136,6 +138,8 @@ def detect_(
     """
     import pandas as pd
 
+    if ground is not None and not 0 < ground <= _COARSEST:
+        raise CrossbandError(f"--ground must be more than 0 and at most {_COARSEST:g} cm, not {ground:g}")
     given: dict[str, Any] = {} if least is None else {"least": least}
     if models is None and map_ is None:
         from ..uav.pictures import detect_pictures

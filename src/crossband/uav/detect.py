@@ -16,7 +16,7 @@ from ..results import Result, Rows
 from .flight import Beside, open_flight
 from .networks import Networks
 from .semantic_map import read_map
-from .stages import align, localize
+from .stages import align, check_radius, localize
 from .stages import detect as run_stage
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def detect(
     Raises:
         CrossbandError: a flight, map or network that is missing or wrong.
     """
+    check_radius(radius)
     networks, labels = Networks(None if models is None else Path(models), device), None
     if networks.detector.reads_map:
         if map is None:

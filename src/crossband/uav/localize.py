@@ -13,7 +13,7 @@ from .flight import Beside, open_flight
 from .networks import Networks
 from .semantic_map import read_map
 from .sequence_stage import RADIUS, locate_flight
-from .stages import Position
+from .stages import Position, check_radius
 from .stages import localize as run_stage
 
 __all__ = ["localize"]
@@ -59,6 +59,7 @@ def localize(
     Raises:
         CrossbandError: a flight, map or network that is missing or wrong, or a rough position off the map.
     """
+    check_radius(radius)
     networks, folder = Networks(None if models is None else Path(models), device), make_folder(out)
     networks.load("labeler", *(() if models is None else ("locator",)))
     frames = open_flight(

@@ -64,7 +64,8 @@ class Detected(Result):
         classes: their names.
         frames: the pictures' names; ``boxes`` of each ``(n, 6)``: left, top, right, bottom in pixels, score,
             class; ``tracks`` of each ``(n,)``, which object of the whole a box is.
-        counts: objects of each class; of a sequence those seen in three frames or more, each once.
+        counts: objects of each class; of a sequence those seen in three frames or more, each once, but no
+            fewer than the frame with the most of them shows.
         out: the folder with the tables and pictures.
     """
 
@@ -114,6 +115,7 @@ class _Source:
     """Pictures one after another; a sequence's boxes are joined to tracks."""
 
     names: list[str]
+    files: list[str]  # the paths by which they were found, of a video the names
     look: Callable[[int], _Look]
     sequence: bool
     video: bool = False
@@ -123,6 +125,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _LEAST_WIDTH = 560  # pixels of a drawn picture
 _VEHICLES = frozenset({"car", "othervehicle", "vehicle", "truck", "bus", "van"})
 _SAME_VEHICLE = 0.6  # IoU above which two boxes of vehicles are one, as within a class
+_SEEN = 3  # frames of a sequence that show what is counted, at least
 _USUAL_WIDTH = 640  # pixels of thermal cameras in the air, HIT-UAV's among them
 
 
@@ -180,7 +183,8 @@ def detect_pictures(
 
     Args:
         source: a file or a folder, whose pictures go in the order of their names and are taken for a sequence
-            where all are of one size; or several pictures, which are not.
+            where all are of one size and at least half of the boxes recur in another; or several pictures,
+            which are not.
         checkpoint: of a detection that reads no map; the packaged network without.
         out: the folder to write, see the module.
         least: score below which nothing is an object.
@@ -239,7 +243,7 @@ def detect_pictures(
     sizes = [record["size"] for record in records]
     found = _joined(detector.classes, pictures, boxes, sizes, folder)
     write_file(folder / "detections.csv", lambda partial: found.to_pandas().to_csv(partial, index=False))
-    write_file(folder / "detections.json", json.dumps(_coco(found, sizes)))
+    write_file(folder / "detections.json", json.dumps(_coco(found, pictures.files, sizes)))
     if pictures.video:
         _write_video(sources[0], found, folder / "annotated.mp4")
     return found
@@ -252,18 +256,51 @@ def _joined(
     sizes: list[list[int]],
     folder: Path,
 ) -> Detected:
-    """The boxes with their tracks; pictures of several sizes are not one camera's and no sequence."""
-    several = len({tuple(size) for size in sizes}) > 1
-    if pictures.sequence and several:
-        note("the pictures differ in size and are no sequence: no object is joined over them, each box counts")
-    if pictures.sequence and not several:
-        tracks = track_boxes(boxes)
-        counts = count_tracks(boxes, tracks, classes, min(3, len(boxes)))
-    else:
+    """The boxes with their tracks: of a sequence, an object has one over its pictures."""
+    tracks = _tracks(pictures, boxes, sizes)
+    if tracks is None:
         ends = np.cumsum([0, *(len(one) for one in boxes)])
         tracks = [np.arange(first + 1, last + 1) for first, last in pairwise(ends.tolist())]
         counts = count_tracks(boxes, tracks, classes, 1)
+    else:
+        counts = _counts_of_sequence(classes, pictures, boxes, tracks)
     return Detected(classes, pictures.names, boxes, tracks, counts, str(folder))
+
+
+def _tracks(pictures: _Source, boxes: list[np.ndarray], sizes: list[list[int]]) -> list[np.ndarray] | None:
+    """The tracks of a sequence, ``None`` of pictures that are none: of several sizes, or of other objects each.
+
+    A video is always a sequence.
+    """
+    if not pictures.sequence:
+        return None
+    if len({tuple(size) for size in sizes}) > 1:
+        note("the pictures differ in size and are no sequence: no object is joined over them, each box counts")
+        return None
+    tracks = track_boxes(boxes)
+    _, seen = np.unique(np.concatenate([np.empty(0, np.int64), *tracks]), return_counts=True)
+    if not pictures.video and len(boxes) > 1 and 2 * seen[seen > 1].sum() < seen.sum():
+        note("these pictures hardly show the same objects; each is counted alone")
+        return None
+    return tracks
+
+
+def _counts_of_sequence(
+    classes: list[str], pictures: _Source, boxes: list[np.ndarray], tracks: list[np.ndarray]
+) -> dict[str, int]:
+    """Objects that several pictures show; of each class at least as many as one picture shows at once."""
+    least = min(_SEEN, len(boxes))
+    counts = count_tracks(boxes, tracks, classes, least)
+    for kind, name in enumerate(classes):
+        counts[name] = max([counts[name], *(int((one[:, 5] == kind).sum()) for one in boxes)])
+    if not pictures.video and len(boxes) > 1:
+        rest = sum(count_tracks(boxes, tracks, classes, 1).values()) - sum(counts.values())
+        objects = "1 object" if rest == 1 else f"{rest} objects"
+        note(
+            f"the pictures are taken for a sequence: each object counts once, and {objects} seen in fewer than "
+            f"{least} pictures not at all"
+        )
+    return counts
 
 
 def _each_once(given: Sequence[str | Path]) -> list[Path]:
@@ -285,7 +322,7 @@ def _open(source: Path, units: str | None) -> _Source:
         if files:
             return _of_files(files, units, sequence=True)
     _check_there(source)
-    frames = open_frames(source)
+    frames = _frames(source)
     paths = frames.paths("tir") if frames.has("tir") else []
     kept = [row for row, path in enumerate(paths) if path is not None]
     if not kept:
@@ -297,7 +334,20 @@ def _open(source: Path, units: str | None) -> _Source:
     def look(row: int) -> _Look:
         return _look(files[row], units or said[row], known.iloc[row])
 
-    return _Source(frames.names, look, sequence=False)
+    return _Source(frames.names, frames.table["tir"].tolist(), look, sequence=False)
+
+
+def _frames(source: Path) -> Frames:
+    try:
+        return open_frames(source)
+    except CrossbandError:
+        if source.is_dir() and find_manifest(source) is None and not _holds_pictures(source):
+            raise CrossbandError(f"no pictures in {source}; name a folder that has some") from None
+        raise
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return any(file.suffix.lower() in {*IMAGE_SUFFIXES, ".tar"} for file in folder.rglob("*"))
 
 
 def _check_there(source: Path) -> None:
@@ -347,7 +397,8 @@ def _of_files(files: Sequence[Path], units: str | None, sequence: bool) -> _Sour
     table = pd.DataFrame({"frame": _names(files), "tir": paths, "tir_units": units}).astype("string")
     frames = usable_frames(Frames(table, root), ["tir"])
     kept = [path for path in frames.paths("tir") if path is not None]
-    return _Source(frames.names, lambda row: _look(kept[row], units), sequence)
+    listed = frames.table["tir"].tolist()
+    return _Source(frames.names, listed, lambda row: _look(kept[row], units), sequence)
 
 
 def _open_video(source: Path, units: Units) -> _Source:
@@ -365,7 +416,8 @@ def _open_video(source: Path, units: Units) -> _Source:
             frame, at = next(reader), at + 1
         return frame, units, None
 
-    return _Source([f"{row:06d}" for row in range(count)], look, sequence=True, video=True)
+    names = [f"{row:06d}" for row in range(count)]
+    return _Source(names, names, look, sequence=True, video=True)
 
 
 def _drawn(
@@ -388,7 +440,7 @@ def _plain(name: str) -> str:
     return name.replace("/", "_").replace("\\", "_")
 
 
-def _coco(found: Detected, sizes: list[list[int]]) -> dict[str, Any]:
+def _coco(found: Detected, files: list[str], sizes: list[list[int]]) -> dict[str, Any]:
     annotations = [
         {
             "id": number + 1,
@@ -406,7 +458,7 @@ def _coco(found: Detected, sizes: list[list[int]]) -> dict[str, Any]:
     ]
     images = [
         {"id": row, "file_name": name, "height": size[0], "width": size[1]}
-        for row, (name, size) in enumerate(zip(found.frames, sizes, strict=True))
+        for row, (name, size) in enumerate(zip(files, sizes, strict=True))
     ]
     categories = [{"id": number + 1, "name": name} for number, name in enumerate(found.classes)]
     return {"images": images, "categories": categories, "annotations": annotations}

@@ -37,7 +37,7 @@ from .object_ranking import Evidence, RankWeights, length_difference, object_pro
 from .object_stage import FlightObjects, describe, join, object_length
 from .semantic_map import SemanticMap, read_map
 from .sequence_stage import RADIUS, given_positions, locate_flight, plane_of
-from .stages import Position, align, detect, localize
+from .stages import Position, align, check_radius, detect, localize
 from .translate import Photograph, Thermal, read_photograph, translate_photograph
 
 __all__ = [
@@ -99,6 +99,7 @@ def reid(
     need_package("cv2", "re-identification in a flight", "uav")
     if k < 1:
         raise CrossbandError(f"k is at least 1, not {k}", parameter="k")
+    check_radius(radius)
     how = method or ("objects" if models is None else "equation1")
     if how not in METHODS:
         raise unknown_name("method", how, METHODS, parameter="method")

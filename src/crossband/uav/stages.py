@@ -52,6 +52,7 @@ __all__ = [
     "Position",
     "StageFile",
     "align",
+    "check_radius",
     "detect",
     "label_image",
     "localize",
@@ -232,6 +233,22 @@ def localize_image(
     found = tiles.search(vector, *at, radius, locator.prior)
     best = found.positions[0]
     return float(pose.x + best[0] - at[0]), float(pose.y + best[1] - at[1]), found.confidence
+
+
+def check_radius(radius: float | None) -> None:
+    """Check a search radius before anything is read.
+
+    Raises:
+        CrossbandError: it is not more than 0.
+
+    Example:
+        >>> check_radius(-5)
+        Traceback (most recent call last):
+        ...
+        crossband.errors.CrossbandError: radius must be more than 0, not -5
+    """
+    if radius is not None and not radius > 0:
+        raise CrossbandError(f"radius must be more than 0, not {radius:g}", parameter="radius")
 
 
 def localize(
