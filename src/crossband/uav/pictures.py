@@ -64,8 +64,8 @@ class Detected(Result):
         classes: their names.
         frames: the pictures' names; ``boxes`` of each ``(n, 6)``: left, top, right, bottom in pixels, score,
             class; ``tracks`` of each ``(n,)``, which object of the whole a box is.
-        counts: objects of each class; of a sequence those seen in three frames or more, each once, but no
-            fewer than the frame with the most of them shows.
+        counts: objects of each class; of a sequence those seen in three frames or more, each once, but in
+            pictures no fewer than the one with the most of them shows.
         out: the folder with the tables and pictures.
     """
 
@@ -288,12 +288,17 @@ def _tracks(pictures: _Source, boxes: list[np.ndarray], sizes: list[list[int]]) 
 def _counts_of_sequence(
     classes: list[str], pictures: _Source, boxes: list[np.ndarray], tracks: list[np.ndarray]
 ) -> dict[str, int]:
-    """Objects that several pictures show; of each class at least as many as one picture shows at once."""
+    """Objects that several frames show; in pictures at least as many of a class as one of them shows.
+
+    A video has frames enough to leave out what one alone shows.
+    """
     least = min(_SEEN, len(boxes))
     counts = count_tracks(boxes, tracks, classes, least)
+    if pictures.video:
+        return counts
     for kind, name in enumerate(classes):
         counts[name] = max([counts[name], *(int((one[:, 5] == kind).sum()) for one in boxes)])
-    if not pictures.video and len(boxes) > 1:
+    if len(boxes) > 1:
         rest = sum(count_tracks(boxes, tracks, classes, 1).values()) - sum(counts.values())
         objects = "1 object" if rest == 1 else f"{rest} objects"
         note(
