@@ -258,4 +258,14 @@ def test_a_compass_that_is_off_is_corrected_in_the_file_and_reported(world, by_h
     assert [one.turn for one in found] == [
         json.loads(line)["turn"] for line in (tmp_path / "positions.jsonl").read_text().splitlines()[1:]
     ]
-    assert "headings are corrected by +" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "headings are corrected by +" in said
+    assert "of this town" not in said
+
+
+def test_a_correction_at_the_end_of_what_is_searched_asks_for_the_map(world, by_heat, tmp_path, capsys):
+    ground, flight = read_map(world / "world"), open_flight(world / "world")
+    flight.table["heading"] = flight.table["heading"].astype(float) - 18
+    found = locate_flight(flight, ground, by_heat, tmp_path, 20.0)
+    assert max(one.turn for one in found) == 15.0
+    assert "no more is searched: is it the map of this town?" in capsys.readouterr().err

@@ -23,6 +23,7 @@ __all__ = ["Attitude", "attitude_rows", "estimate_attitude", "remaining_error"]
 _FRAMES, _FEWEST = 4, 3  # frames that are compared, and how many a sequence must have
 _TURNS, _SCALES = (-12.0, -8.0, -4.0, 0.0, 4.0, 8.0, 12.0), (0.9, 1.0, 1.1)
 _FINER = ((2.0, 0.05), (1.0, 0.025))  # degrees and shares of steps around the best
+_ROUNDED = 1e-6
 _USUAL_TURN, _USUAL_SCALE = 6.0, 0.06  # standard deviations that are expected
 _OWN = 0.5  # of what a frame says: the rest is said by its neighbors, too, which see much of the same ground
 _COARSE = Agreement(step=2.0)
@@ -43,6 +44,18 @@ class Attitude:
 
     turn: float = 0.0
     scale: float = 1.0
+
+    @property
+    def at_the_end(self) -> bool:
+        """Whether no larger correction is searched: the right one may lie beyond, or the map be another's.
+
+        Example:
+            >>> Attitude(15.0, 1.0).at_the_end, Attitude(0.0, 0.825).at_the_end, Attitude(14.0, 1.15).at_the_end
+            (True, True, False)
+        """
+        turns, shares = (sum(step) for step in zip(*_FINER, strict=True))
+        reached = abs(self.turn) >= max(_TURNS) + turns, self.scale <= min(_SCALES) - shares + _ROUNDED
+        return any(reached) or self.scale >= max(_SCALES) + shares - _ROUNDED
 
     def correct(self, pose: Pose) -> Pose:
         """Return a pose with its heading turned and its altitude scaled.

@@ -227,5 +227,6 @@ def _attitude(
     if abs(found.scale - 1) >= _RAISED:
         said.append(f"altitudes are corrected by {100 * (found.scale - 1):+.0f} %")
     if said:
-        note(f"from frame {flight.names[rows[0]]} on, {' and '.join(said)}, by the map")
+        more = "; no more is searched: is it the map of this town?" if found.at_the_end else ""
+        note(f"from frame {flight.names[rows[0]]} on, {' and '.join(said)}, by the map{more}")
     return found
