@@ -149,6 +149,17 @@ def test_a_damaged_query_and_a_damaged_gallery_image_are_said(made, tmp_path, ca
 
 
 @pytest.mark.slow
+def test_the_query_is_read_before_the_gallery_is_described(made, tmp_path, monkeypatch):
+    root, checkpoint = made
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    described = []
+    monkeypatch.setattr(importlib.import_module("crossband.reid.search"), "_describe", described.append)
+    with pytest.raises(CrossbandError, match="the query cannot be read"):
+        reid(tmp_path / "a.png", root / "vehicles", checkpoint)
+    assert not described
+
+
+@pytest.mark.slow
 def test_the_command_prints_what_the_function_finds(made, tmp_path, monkeypatch, capsys):
     root, checkpoint = made
     car = root / "vehicles"

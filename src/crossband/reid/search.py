@@ -254,6 +254,7 @@ def reid(
     theirs = _columns(loaded.bands, gallery_bands, frames, "gallery")
     keep = _chosen(frames, list(camera), after, before)
     keep[own] = False
+    asked_vectors = _describe_query(loaded, asked, mine)  # first: a gallery may take hours
     vectors = _describe(loaded, frames.select(keep), store)
     usable = np.asarray(vectors.present[:, theirs].any(1))
     searched = frames.select(keep).select(usable)
@@ -264,7 +265,6 @@ def reid(
         )
     alike = loaded.network.comparable or set(mine) & set(theirs)
     descriptor = loaded.descriptor if alike else "scores"
-    asked_vectors = _describe_query(loaded, asked, mine)
     vector, _ = fuse(asked_vectors.compared(descriptor), asked_vectors.present, mine)
     rows, _ = fuse(vectors.compared(descriptor)[usable], vectors.present[usable], theirs)
     distances = next(rerank_blocks(vector, rows))[1][0] if rerank else 1 - rows @ vector[0]
