@@ -403,3 +403,18 @@ def test_what_the_user_says_of_the_ground_counts_before_what_the_picture_says(
     detect_pictures(tmp_path / "a.jpg", checkpoint, tmp_path / "one")
     detect_pictures(tmp_path / "a.jpg", checkpoint, tmp_path / "two", meters=0.3)
     assert seen == [pytest.approx(0.12), 0.3]
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ([None, None], ""),
+        ([0.12], "the picture says that a pixel shows 12 cm of ground"),
+        ([0.12, None, 0.0951], "2 of 3 pictures say that a pixel shows 9.51 to 12 cm of ground"),
+    ],
+)
+def test_the_ground_that_pictures_tell_is_said(told, said, capsys):
+    pictures._say_ground(told)
+    written = capsys.readouterr().err
+    assert written.startswith(said)
+    assert bool(written) == bool(said)

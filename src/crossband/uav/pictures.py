@@ -1,7 +1,7 @@
 """Objects in thermal pictures, folders of them and videos, wherever they come from: no map, no positions.
 
 ==================================  ===========================================================================
-``detections.jsonl``                 the record that a run goes on from: ``frame``, ``size``, ``boxes``
+``detections.jsonl``                 what a run goes on from: ``frame``, ``size``, ``boxes``, ``meters``
 ``detections.csv``                   a row a box: frame, class, score, corners in pixels, track
 ``detections.json``                  COCO: images, categories, and annotations with scores
 ``FRAME.jpg``, ``annotated.mp4``     the picture with its boxes; of a video, all its frames
@@ -231,22 +231,35 @@ def detect_pictures(
 
     def work(row: int) -> dict[str, Any]:
         pixels, kind, shown = pictures.look(row)
-        boxes = detect_pixels(detector, pixels, kind, least, shown if meters is None else meters)
+        shown = shown if meters is None else meters
+        boxes = detect_pixels(detector, pixels, kind, least, shown)
         place = picture(row)
         if place is not None:
             drawn = _drawn(pixels, boxes, detector.classes)
             write_file(place, lambda partial: drawn.save(partial, quality=92))
-        return {"size": list(pixels.shape[:2]), "boxes": boxes.round(4).tolist()}
+        return {"size": list(pixels.shape[:2]), "boxes": boxes.round(4).tolist(), "meters": shown}
 
     records = stage.run(pictures.names, work, engine, gpu=choose_device(device) != "cpu")
     boxes = [np.array(record["boxes"], float).reshape(-1, 6) for record in records]
     sizes = [record["size"] for record in records]
+    if meters is None:
+        _say_ground([record.get("meters") for record in records])
     found = _joined(detector.classes, pictures, boxes, sizes, folder)
     write_file(folder / "detections.csv", lambda partial: found.to_pandas().to_csv(partial, index=False))
     write_file(folder / "detections.json", json.dumps(_coco(found, pictures.files, sizes)))
     if pictures.video:
         _write_video(sources[0], found, folder / "annotated.mp4")
     return found
+
+
+def _say_ground(told: list[float | None]) -> None:
+    """Say how much ground a pixel shows, as far as the pictures told it."""
+    known = [f"{100 * one:.3g}" for one in told if one is not None]
+    if known:
+        low, high = min(known, key=float), max(known, key=float)
+        size = f"{low} cm" if low == high else f"{low} to {high} cm"
+        pictures = "the picture says" if len(told) == 1 else f"{len(known)} of {len(told)} pictures say"
+        note(f"{pictures} that a pixel shows {size} of ground, and what is searched is enlarged by it")
 
 
 def _joined(
