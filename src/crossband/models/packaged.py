@@ -29,7 +29,8 @@ from ._registry import ModelInfo
 __all__ = ["Card", "card_of", "checkpoint_for", "list_packaged", "pack", "packaged_path", "tensors_digest"]
 
 FOLDER = Path(__file__).parent
-_PREFIX = "crossband-"
+_PACKAGE = "crossband"
+_PREFIX = f"{_PACKAGE}-"  # of what verbs take by task; descriptors are named without the dash
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Card:
     """What a packaged network says of itself besides its recipe.
 
     Attributes:
-        name: what the command line calls it, ``crossband-...``.
+        name: what the command line calls it, ``crossband-...``, or ``crossband512``.
         task: the task it was trained by.
         does: one line for ``crossband models``.
         data: what it learned from.
@@ -80,8 +81,10 @@ def pack(checkpoint: str | Path, card: Card, folder: str | Path = FOLDER) -> Pat
 
     metadata = read_metadata(checkpoint)
     task = metadata.get("recipe", {}).get("task")
-    if not card.name.startswith(_PREFIX) or card.task != task:
-        raise CrossbandError(f"a packaged network is called {_PREFIX}... and has its checkpoint's task, {task}")
+    if not card.name.startswith(_PACKAGE) or card.task != task:
+        raise CrossbandError(
+            f"a packaged network is called {_PACKAGE}... and has its checkpoint's task, {task}"
+        )
     tensors = {}
     for name, value in load_file(checkpoint).items():
         tensors[name] = value.half().contiguous() if value.is_floating_point() else value

@@ -148,6 +148,8 @@ def list_packed(pattern: str = "*") -> list[ModelInfo]:
         buffers = ("means", "running_mean", "running_var", "num_batches_tracked")
         params = sum(math.prod(shape) for key, shape in shapes.items() if not key.endswith(buffers))
         height, width = metadata["recipe"]["data"]["size"]
+        reached = metadata.get("card", {}).get("figures", {})
+        figures = ", ".join(f"{one} {value:.1f}" for one, value in reached.items())
         found.append(
             ModelInfo(
                 name,
@@ -155,7 +157,7 @@ def list_packed(pattern: str = "*") -> list[ModelInfo]:
                 params / 1e6,
                 shapes["axes"][1],
                 "Apache-2.0",
-                "this package",
+                f"this package: {figures}" if figures else "this package",
                 "here",
                 (height, width),
             )
