@@ -48,13 +48,13 @@ CARD = Card(
 )
 
 
-def main(out: Path, data: Path, weights: Path | None, given: bool) -> None:
+def main(out: Path, data: Path, weights: Path | None, ship: bool) -> None:
     checkpoint = train(RECIPE, (), out / "crossband512", data_root=out).checkpoint
-    measure(Path(checkpoint), out, data, weights, given)
+    measure(Path(checkpoint), out, data, weights, ship)
 
 
-def measure(checkpoint: Path, out: Path, data: Path, weights: Path | None, given: bool) -> None:
-    """Write the table of docs/retrieval.md; what is ``given`` to the package is packed, with a card."""
+def measure(checkpoint: Path, out: Path, data: Path, weights: Path | None, ship: bool) -> None:
+    """Write the table of docs/retrieval.md; with ``ship`` the package gets the network, and its card."""
     options = Options(weights=weights, device="cpu")
     sets = {name: _frames(data / name) for name in SETS}
     packed = pack(checkpoint, CARD, out)
@@ -64,7 +64,7 @@ def measure(checkpoint: Path, out: Path, data: Path, weights: Path | None, given
     speeds = _speeds(list(models), options)
     page = ROOT / "docs" / "retrieval.md"
     write_section(page, "own-descriptor", _table(rows, speeds, sets))
-    if given:
+    if ship:
         path = pack(checkpoint, replace(CARD, figures=_figures(rows[0])))
         write_section(page, "crossband512", _card_text(path))
 
