@@ -132,6 +132,40 @@ def test_devices_are_the_processes_of_the_trainer(recipe, street, tmp_path):
         train(read_recipe(recipe()), ["trainer.batch_size=4"], tmp_path, data_root=street, devices=3)
 
 
+@pytest.mark.slow
+def test_a_run_takes_as_many_processes_as_are_quicker_and_keeps_them_when_it_goes_on(
+    recipe, street, tmp_path, monkeypatch
+):
+    from crossband.training import engine
+
+    asked = []
+
+    def quicker(task, batch, setting):
+        asked.append(len(batch["sample"]) if "sample" in batch else len(next(iter(batch.values()))))
+        return True
+
+    monkeypatch.setattr(engine, "quicker_as_two", quicker)
+    content = recipe(trainer={"epochs": 2, "processes": "auto"})
+    task = engine_task(content, street)
+    setting = engine._setting(task, None)
+    assert setting.processes == 2
+    assert asked == [task.recipe.trainer.batch_size]
+    assert engine._setting(task, {"setting": setting.to_json()}) == setting
+    assert len(asked) == 1  # what a run began with is not measured again
+    task.divides = False
+    assert engine._setting(task, None).processes == 1
+    odd = engine_task(recipe(trainer={"batch_size": 3, "processes": "auto"}), street)
+    assert engine._setting(odd, None).processes == 1
+    assert len(asked) == 1
+
+
+def engine_task(content: dict, root: Path):
+    from crossband.training.task import find_task
+
+    made = read_recipe(content)
+    return find_task(made.task).build(made, root)
+
+
 def test_a_run_goes_on_with_other_processes_but_not_with_another_batch(recipe):
     from crossband.training.engine import _same_recipe
 

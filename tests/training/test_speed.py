@@ -1,4 +1,4 @@
-"""The measurement at the start of a run takes the quickest setting and leaves everything as it was."""
+"""The measurements at the start of a run take the quickest setting and leave everything as it was."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from crossband.training.speed import Setting, quickest
+from crossband.training import speed
+from crossband.training.speed import Setting, quicker_as_two, quickest
 
 
 class Toy:
@@ -49,13 +50,50 @@ def test_the_quickest_is_taken_where_it_clearly_is(costs, expected):
     assert {torch.float32, torch.bfloat16} <= set(task.seen)
 
 
-def test_network_statistics_gradients_and_random_numbers_are_as_before():
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("slower", "expected"), [(0.0, True), (1e9, False)])
+def test_two_processes_step_on_their_halves_and_are_taken_where_clearly_quicker(
+    two_threads, monkeypatch, slower, expected
+):
+    monkeypatch.setattr(speed, "_step", lambda *args: 1e3)  # alone; the two are processes of their own
+    monkeypatch.setattr(speed, "_GAIN", 1.0 + slower)
+    assert quicker_as_two(Toy(), {"image": torch.rand(2, 3, 8, 8)}, Setting(), 1) is expected
+
+
+class Fails(Toy):
+    """A loss that cannot be computed on half a batch."""
+
+    def loss(self, batch):
+        if len(batch["image"]) < 2:
+            raise ValueError("one sample is too few")
+        return super().loss(batch)
+
+
+@pytest.mark.slow
+def test_one_process_trains_where_two_cannot_be_tried_and_why_is_said(two_threads, capsys):
+    assert not quicker_as_two(Fails(), {"image": torch.rand(2, 3, 8, 8)}, Setting(), 1)
+    assert "trains in one process" in (said := capsys.readouterr().err)
+    assert "one sample is too few" in said
+
+
+@pytest.mark.slow
+def test_network_statistics_gradients_and_random_numbers_are_as_before(two_threads):
     task = Toy()
     before = {name: value.clone() for name, value in task.network.state_dict().items()}
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    quickest(task, {"image": torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))}, 1)
+    batch = {"image": torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))}
+    quickest(task, batch, 1)
+    quicker_as_two(task, batch, Setting(), 1)
     assert torch.equal(torch.rand(3), expected)
     for name, value in task.network.state_dict().items():
         assert torch.equal(value, before[name]), name

@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,14 @@ from .average import Average
 from .distributed import launched
 from .logs import RunLog
 from .recipe import Optimizer, Recipe
-from .speed import Setting, quickest
+from .speed import Setting, quicker_as_two, quickest
 from .start import begin_with
 from .task import Task
 
 __all__ = ["BEST", "STATE", "Learner", "fit"]
 
 BEST, STATE = "best.safetensors", "state.pt"
+_LOGGERS = ("lightning.pytorch", "lightning.fabric")
 
 
 def fit(task: Task, out: Path) -> None:
@@ -58,10 +60,10 @@ def fit(task: Task, out: Path) -> None:
         return
     settings = task.recipe.trainer
     torchrun = launched()
-    here, machines = torchrun[1:] if torchrun is not None else (settings.processes, 1)
-    if settings.batch_size % (here * machines):
+    started = 1 if torchrun is None else torchrun[1] * torchrun[2]
+    if settings.batch_size % started:
         raise CrossbandError(
-            f"trainer.batch_size {settings.batch_size} must be divisible by the {here * machines} processes"
+            f"trainer.batch_size {settings.batch_size} must be divisible by the {started} processes"
         )
     torch.manual_seed(task.recipe.seed)
     if state is None:
@@ -70,13 +72,14 @@ def fit(task: Task, out: Path) -> None:
             begin_with(task.network, task.recipe.start)
     setting = _setting(task, state)
     task.precision = setting.precision
+    here, machines = torchrun[1:] if torchrun is not None else (setting.processes, 1)
     learner = Learner(task, out, state, setting)
     with _quiet():
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
             devices=here,
             num_nodes=machines,
-            strategy="auto" if here * machines == 1 else "ddp_spawn" if torchrun is None else "ddp",
+            strategy=_strategy(here * machines),
             precision=setting.precision,  # type: ignore[arg-type]
             max_epochs=settings.epochs - learner.epoch,
             accumulate_grad_batches=settings.accumulate,
@@ -121,11 +124,16 @@ class Learner(lightning.LightningModule):
         self._samples: np.ndarray | None = None
         self._losses: list[list[float]] = []
         self._average = Average(self.network, task.recipe.trainer.average)
-        self._resumed = state
+        self._resumed, self._threads = state, torch.get_num_threads()
         self._log: RunLog | None = None
         self._progress: Progress | None = None
         if state is not None:
             self._take_up(state)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrive in another process of the run, as quiet as in the first."""
+        _hush()
+        super().__setstate__(state)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make the recipe's optimizer, with its state where the run goes on."""
@@ -135,11 +143,13 @@ class Learner(lightning.LightningModule):
         return optimizer
 
     def on_fit_start(self) -> None:
-        """Open the log and restore the scaler of mixed precision."""
+        """Share the threads, open the log and restore the scaler of mixed precision."""
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if self._resumed is not None and scaler is not None and self._resumed["scaler"]:
             scaler.load_state_dict(self._resumed["scaler"])
         self._resumed = None
+        if self.trainer.world_size > 1 and launched() is None and self.device.type == "cpu":
+            torch.set_num_threads(max(1, self._threads // self.trainer.world_size))
         if self.trainer.is_global_zero:
             self._log = RunLog(self.out, self.step, self.epoch)
         self._saved = time.monotonic()
@@ -339,29 +349,63 @@ class Learner(lightning.LightningModule):
         self.task.load_state(state["task"])
 
 
+def _strategy(processes: int) -> str:
+    """Lightning's name. What a batch does not reach, such as an encoder's last layers, has no gradient."""
+    if processes == 1:
+        return "auto"
+    return f"ddp{'' if launched() is not None else '_spawn'}_find_unused_parameters_true"
+
+
 def _setting(task: Task, state: dict[str, Any] | None) -> Setting:
     """How a run computes: as its recipe says, as it began, or as is quickest."""
+    begun = None if state is None else Setting(**state["setting"])
+    setting = _arithmetic(task, begun)
+    if setting.channels_last:
+        task.network.to(memory_format=torch.channels_last)
+    return replace(setting, processes=_processes(task, setting, begun))
+
+
+def _arithmetic(task: Task, begun: Setting | None) -> Setting:
     settings = task.recipe.trainer
     if settings.precision != "auto":
         return Setting(settings.precision)
     if launched() is not None and settings.device == "cpu":
         return Setting("32-true")  # each process would measure another
-    if state is not None:
-        setting = Setting(**state["setting"])
-        if setting.channels_last:
-            task.network.to(memory_format=torch.channels_last)
-        return setting
-    if settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available()):
+    if begun is not None:
+        return begun
+    if _on_gpu(task):
         return Setting("bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true")
-    data = EpochData(task, task.samples(0), task.recipe.seed, 0)
-    batch = torch.utils.data.default_collate(
-        [data[i] for i in range(settings.batch_size // settings.processes)]
-    )
-    batch.pop("sample")
-    setting = quickest(task, batch)
+    share = 1 if settings.processes == "auto" else settings.processes
+    setting = quickest(task, _first_batch(task, settings.batch_size // share))
     layout = ", channels last" if setting.channels_last else ""
     note(f"trains in {setting.precision}{layout}, which is quickest here")
     return setting
+
+
+def _processes(task: Task, setting: Setting, begun: Setting | None) -> int:
+    settings = task.recipe.trainer
+    if settings.processes != "auto":
+        return settings.processes
+    if launched() is not None or _on_gpu(task) or settings.batch_size % 2 or not task.divides:
+        return 1
+    if begun is not None:
+        return begun.processes
+    two = quicker_as_two(task, _first_batch(task, settings.batch_size), setting)
+    if two:
+        note("trains in two processes, which are quicker here than one")
+    return 1 + two
+
+
+def _on_gpu(task: Task) -> bool:
+    device = task.recipe.trainer.device
+    return device == "cuda" or (device == "auto" and torch.cuda.is_available())
+
+
+def _first_batch(task: Task, size: int) -> dict[str, torch.Tensor]:
+    data = EpochData(task, task.samples(0), task.recipe.seed, 0)
+    batch: dict[str, torch.Tensor] = torch.utils.data.default_collate([data[i] for i in range(size)])
+    batch.pop("sample")
+    return batch
 
 
 class EpochData(Dataset):
@@ -459,14 +503,18 @@ def _own_error(error: Exception) -> Exception:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Lightning's remarks and advertisements."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
+        _hush()
         try:
             yield
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+def _hush() -> None:
+    warnings.filterwarnings("ignore", module="lightning")
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)

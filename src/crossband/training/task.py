@@ -38,6 +38,7 @@ class Task(abc.ABC):
         criterion: the loss, with parameters of its own perhaps (they are not kept in the checkpoint).
         monitor: the score that selects the checkpoint; more is better.
         precision: Lightning's name of what the network computes in, as the trainer chose it.
+        divides: whether the loss of a batch is the mean of its samples', so that processes may divide a batch.
         shown: which of the scores of :meth:`test` are drawn, as ``recall/*``; ``unit`` is theirs.
     """
 
@@ -46,6 +47,7 @@ class Task(abc.ABC):
     criterion: nn.Module
     monitor: str
     precision: str = "32-true"
+    divides: bool = True
     shown: tuple[str, ...] = ("*",)
     unit: str = "%"
 

@@ -152,6 +152,7 @@ class Pairs(Task):
     recipe: PairRecipe
     network: PairDescriptor
     monitor = "val/recall"
+    divides = False  # a frame chooses among its batch
     shown = ("aligned/*", "misaligned/*")
 
     def __init__(self, recipe: PairRecipe, root: Path) -> None:
