@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -50,17 +51,34 @@ def test_matches_are_the_nearest_frames_by_the_sum_of_features(made):
 
 
 @pytest.mark.slow
-def test_an_image_of_one_band_is_searched_for_in_all(made):
+def test_an_image_of_one_band_is_searched_for_in_all(made, tmp_path):
     root, checkpoint = made
-    found = reid(root / "vehicles" / "tir" / "v4c1.png", root / "vehicles", checkpoint, band="tir")
+    copy = shutil.copy(root / "vehicles" / "tir" / "v4c1.png", tmp_path / "car.png")
+    found = reid(copy, root / "vehicles", checkpoint, band="tir")
     assert (found.query_bands, found.gallery_bands) == (["tir"], ["rgb", "nir", "tir"])
     assert found.identity is None
     assert len(found.matches) == 10
-    alone = reid(
-        {"tir": root / "vehicles" / "tir" / "v4c1.png"}, root / "vehicles", checkpoint, gallery_bands=["tir"]
-    )
+    alone = reid({"tir": copy}, root / "vehicles", checkpoint, gallery_bands=["tir"])
     assert alone.matches[0].frame == "v4c1"
     assert alone.matches[0].distance == pytest.approx(0, abs=1e-5)
+
+
+def test_a_frame_of_the_gallery_that_is_asked_for_by_its_file_is_left_out(made, monkeypatch):
+    root, checkpoint = made
+    monkeypatch.chdir(root / "vehicles")
+    found = reid("rgb/v4c1.png", root / "vehicles", checkpoint, k=30)
+    assert found.n_left_out == 1
+    assert "v4c1" not in {match.frame for match in found.matches}
+    assert reid("rgb/v4c1.png", root / "others", checkpoint, k=30).n_left_out == 0
+
+
+def test_a_thermal_file_that_is_taken_for_color_is_said(made, tmp_path, capsys):
+    root, checkpoint = made
+    PIL.Image.fromarray(np.full((16, 32), 29_500, np.uint16)).save(tmp_path / "car.png")
+    reid(tmp_path / "car.png", root / "vehicles", checkpoint)
+    assert "car.png has one channel of 16 bits" in capsys.readouterr().err
+    reid(tmp_path / "car.png", root / "vehicles", checkpoint, band="tir")
+    assert "one channel" not in capsys.readouterr().err
 
 
 def test_bands_that_are_not_shared_are_compared_by_scores(made):
@@ -176,7 +194,7 @@ def test_the_command_prints_what_the_function_finds(made, tmp_path, monkeypatch,
     assert status == 0, err
     said = json.loads(out)
     assert said["query_bands"] == ["rgb", "tir"]
-    assert said["n_gallery"] == 6
+    assert said["n_gallery"] == 5  # the camera's, less the query's own frame
     assert len(said["matches"]) == 3
     assert (tmp_path / "s.png").is_file()
     status, out, err = run("--after", "never")

@@ -58,6 +58,21 @@ def test_a_folder_gives_tables_and_pictures_that_agree(checkpoint, folder, tmp_p
     assert drawn % 64 == 0
 
 
+def test_pictures_in_color_are_said_and_gray_ones_with_three_channels_are_not(
+    checkpoint, folder, tmp_path, capsys
+):
+    gray = PIL.Image.open(folder / "1.png").convert("RGB")
+    gray.save(folder / "1.png")
+    dark = np.zeros((48, 64), np.uint8)
+    palette = np.stack([np.asarray(gray)[..., 0], dark, dark + 99], 2)
+    PIL.Image.fromarray(palette).save(folder / "2.png")
+    detect_pictures(folder, checkpoint, tmp_path / "out")
+    assert "2 is in color" in capsys.readouterr().err
+    (folder / "2.png").unlink()
+    detect_pictures(folder, checkpoint, tmp_path / "gray")
+    assert "in color" not in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_where_it_was(checkpoint, folder, tmp_path, monkeypatch):
     whole = detect_pictures(folder, checkpoint, tmp_path / "whole")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +21,13 @@ from ..data.preprocess import Preprocess
 from ..datasets import open_frames
 from ..datasets.check import say_left_out
 from ..devices import choose_device
-from ..errors import CrossbandError, unknown_name
+from ..errors import CrossbandError, ImageFault, unknown_name
 from ..files import make_folder, write_file
 from ..frames import Frames
+from ..io import read_image
 from ..models import create_streams
 from ..models.streams import Streams
+from ..progress import note
 from ..reports.strips import Tile, save_picture, strip
 from ..results import Result
 from ..retrieval.descriptor_cache import DescriptorStore
@@ -230,7 +233,8 @@ def reid(
     """Search a gallery for a query's object, by a trained network of streams.
 
     Args:
-        query: an image, the name of a frame of the gallery (which is then left out of it), or band -> image.
+        query: an image, the name of a frame of the gallery, or band -> image; a frame of the gallery that is
+            asked for, by its name or by one of its files, is left out of it.
         gallery: a manifest, a folder, or frames.
         checkpoint: of ``crossband train`` with a recipe of re-identification.
         k: how many matches.
@@ -300,11 +304,34 @@ def _query_frames(
     for path in paths.values():
         if not is_there(path):
             raise CrossbandError(f"no image at {path}; check the query's name")
+    if "rgb" in paths and _of_one_deep_channel(paths["rgb"]):
+        note(
+            f"{paths['rgb'].name} has one channel of 16 bits, as thermal cameras write; is it of the band tir?"
+        )
     anchor = Path(next(iter(paths.values())).anchor)
     row = {name: path.relative_to(anchor).as_posix() for name, path in paths.items()}
     rig = frames.table["rig"].iloc[0] if frames.has("rig") and len(row) > 1 else None
     query_frame = {"frame": next(iter(paths.values())).stem, **row, **({"rig": rig} if rig else {})}
-    return Frames.make([query_frame], anchor), np.zeros(0, np.int64)
+    return Frames.make([query_frame], anchor), _own_rows(paths, frames)
+
+
+def _of_one_deep_channel(path: Path) -> bool:
+    try:
+        pixels = read_image(path, "rgb").pixels
+    except ImageFault:
+        return False  # said where it is described
+    return pixels.ndim == 2 and pixels.dtype == np.uint16
+
+
+def _own_rows(paths: Mapping[str, Path], frames: Frames) -> np.ndarray:
+    """The gallery's rows that are the very files of the query."""
+    own = np.zeros(len(frames), bool)
+    for band, path in paths.items():
+        with contextlib.suppress(ValueError):  # it lies elsewhere
+            inside = path.resolve().relative_to(Path(frames.root).resolve()).as_posix()
+            if frames.has(band):
+                own |= (frames.table[band] == inside).fillna(False).to_numpy(bool)
+    return np.flatnonzero(own)
 
 
 def _columns(known: Sequence[str], wanted: Sequence[str] | None, frames: Frames, what: str) -> list[int]:

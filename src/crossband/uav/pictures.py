@@ -126,6 +126,7 @@ _LEAST_WIDTH = 560  # pixels of a drawn picture
 _VEHICLES = frozenset({"car", "othervehicle", "vehicle", "truck", "bus", "van"})
 _SAME_VEHICLE = 0.6  # IoU above which two boxes of vehicles are one, as within a class
 _SEEN = 3  # frames of a sequence that show what is counted, at least
+_GRAY = 8.0  # how far apart the channels of 0 to 255 of a gray picture are on average, at most
 _USUAL_WIDTH = 640  # pixels of thermal cameras in the air, HIT-UAV's among them
 
 
@@ -237,13 +238,19 @@ def detect_pictures(
         if place is not None:
             drawn = _drawn(pixels, boxes, detector.classes)
             write_file(place, lambda partial: drawn.save(partial, quality=92))
-        return {"size": list(pixels.shape[:2]), "boxes": boxes.round(4).tolist(), "meters": shown}
+        return {
+            "size": list(pixels.shape[:2]),
+            "boxes": boxes.round(4).tolist(),
+            "meters": shown,
+            "color": is_in_color(pixels),
+        }
 
     records = stage.run(pictures.names, work, engine, gpu=choose_device(device) != "cpu")
     boxes = [np.array(record["boxes"], float).reshape(-1, 6) for record in records]
     sizes = [record["size"] for record in records]
     if meters is None:
         _say_ground([record.get("meters") for record in records])
+    _say_color([name for name, record in zip(pictures.names, records, strict=True) if record.get("color")])
     found = _joined(detector.classes, pictures, boxes, sizes, folder)
     write_file(folder / "detections.csv", lambda partial: found.to_pandas().to_csv(partial, index=False))
     write_file(folder / "detections.json", json.dumps(_coco(found, pictures.files, sizes)))
@@ -260,6 +267,29 @@ def _say_ground(told: list[float | None]) -> None:
         size = f"{low} cm" if low == high else f"{low} to {high} cm"
         pictures = "the picture says" if len(told) == 1 else f"{len(known)} of {len(told)} pictures say"
         note(f"{pictures} that a pixel shows {size} of ground, and what is searched is enlarged by it")
+
+
+def is_in_color(pixels: np.ndarray) -> bool:
+    """Tell whether a picture has colors: a photograph, or thermal values in a palette.
+
+    Example:
+        >>> gray = np.full((4, 4, 3), 90, np.uint8)
+        >>> is_in_color(gray), is_in_color(gray * np.array([1, 0, 2], np.uint8))
+        (False, True)
+    """
+    if pixels.ndim == 2 or pixels.shape[-1] < 3 or pixels.dtype != np.uint8:
+        return False
+    channels = pixels[..., :3].astype(np.int16)
+    return float(np.ptp(channels, axis=-1).mean()) > _GRAY
+
+
+def _say_color(names: list[str]) -> None:
+    if names:
+        pictures = f"{names[0]} is" if len(names) == 1 else f"{len(names)} pictures, first {names[0]}, are"
+        note(
+            f"{pictures} in color, and the detector knows thermal pictures in which what is hot is white; "
+            "for a palette export white hot, and of a photograph expect nothing"
+        )
 
 
 def _joined(
