@@ -85,11 +85,12 @@ def quickest(
 
 
 def quicker_as_two(task: Task, batch: Mapping[str, torch.Tensor], setting: Setting, rounds: int = 3) -> bool:
-    """Tell whether two processes, each with half the threads and half the batch, are clearly quicker than one.
+    """Tell whether two processes are clearly quicker than one.
 
-    The task is as before afterwards. The two are started as the trainer starts them, and add up their
-    gradients; where that fails, as from a script without ``if __name__ == "__main__":``, the answer is no, and
-    why is said. In a notebook, where Lightning starts no processes, and with one thread it is no.
+    Each has half the threads and half the batch. The task is as before afterwards. The two are started as the
+    trainer starts them, and add up their gradients; where that fails, as from a script without
+    ``if __name__ == "__main__":``, the answer is no, and why is said. In a notebook, where Lightning starts no
+    processes, and with one thread it is no.
 
     Args:
         task: whose loss is measured, forward and backward.
