@@ -47,12 +47,12 @@ CARD = Card(
     name="crossband512",
     task="pairs",
     does="one scene across visible, near-infrared and thermal images, in 512 numbers",
-    data="1,800 frames of twenty-six of crossband's own simulated cities, by day and night, and 82 of M3SVD's "
+    data="2,160 frames of twenty-six of crossband's own simulated cities, by day and night, and 82 of M3SVD's "
     "videos",
     license="Apache-2.0",
     attribution="M3SVD: Linfeng Tang, MIT. Encoder: EfficientNet-Lite0, ImageNet, Apache-2.0",
     date="2026-11-30",
-    images=41472,
+    images=39168,
     hours=1.3,
     hardware="2 x AMD EPYC",
     limits="Frames that follow each other and differ by a pedestrian (LLVIP): its windows are coarse.",

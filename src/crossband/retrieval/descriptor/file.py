@@ -22,6 +22,7 @@ from ...data.preprocess import Preprocess
 from ...devices import choose_device
 from ...errors import CrossbandError, DamagedFileError, MissingWeightsError
 from ...models import ModelInfo, create_encoder, find_model, list_models
+from ...models.packaged import card_of
 from ...models.pair_descriptor import load_pair_descriptor
 from ...models.place_recognizer import load_place_encoder
 from ...nn import Encoder, Pooling
@@ -142,14 +143,12 @@ def list_packed(pattern: str = "*") -> list[ModelInfo]:
     """
     found = []
     for name in sorted(fnmatch.filter(PACKED, pattern)):
-        metadata = _metadata(PACKED[name])
+        metadata, card = _metadata(PACKED[name]), card_of(PACKED[name])
         with safe_open(PACKED[name], framework="numpy") as file:
             shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
         buffers = ("means", "running_mean", "running_var", "num_batches_tracked")
         params = sum(math.prod(shape) for key, shape in shapes.items() if not key.endswith(buffers))
         height, width = metadata["recipe"]["data"]["size"]
-        reached = metadata.get("card", {}).get("figures", {})
-        figures = ", ".join(f"{one} {value:.1f}" for one, value in reached.items())
         found.append(
             ModelInfo(
                 name,
@@ -157,7 +156,7 @@ def list_packed(pattern: str = "*") -> list[ModelInfo]:
                 params / 1e6,
                 shapes["axes"][1],
                 "Apache-2.0",
-                f"this package: {figures}" if figures else "this package",
+                f"this package: {card.reached}" if card else "this package",
                 "here",
                 (height, width),
             )
