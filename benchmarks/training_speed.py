@@ -95,9 +95,8 @@ def run(root: Path, encoder: str, seed: int, trainer: dict[str, str]) -> Run:
     losses = [float(row[3]) for row in log if row[2] == "train/loss"]
     setting = state["setting"]
     layout = ", channels last" if setting["channels_last"] else ""
-    said = (
-        f"{setting['precision']}{layout}, {setting['processes']} process{'es'[: 2 * setting['processes'] - 2]}"
-    )
+    many = "two processes" if setting["processes"] == 2 else "one process"
+    said = f"{setting['precision']}{layout}, {many}"
     return Run(statistics.median(rates[1:]), losses, said)
 
 

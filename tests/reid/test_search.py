@@ -70,6 +70,12 @@ def test_a_frame_of_the_gallery_that_is_asked_for_by_its_file_is_left_out(made, 
     assert found.n_left_out == 1
     assert "v4c1" not in {match.frame for match in found.matches}
     assert reid("rgb/v4c1.png", root / "others", checkpoint, k=30).n_left_out == 0
+    assert reid("tir/v4c1.png", root / "vehicles", checkpoint, k=30).n_left_out == 1  # the band is not said
+    (root / "linked").mkdir()
+    for band in ("rgb", "nir", "tir"):
+        (root / "linked" / band).symlink_to(root / "vehicles" / band)
+    shutil.copy(root / "vehicles" / "frames.parquet", root / "linked")
+    assert reid("rgb/v4c1.png", root / "linked", checkpoint, k=30).n_left_out == 1
 
 
 def test_a_thermal_file_that_is_taken_for_color_is_said(made, tmp_path, capsys):

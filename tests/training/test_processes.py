@@ -16,7 +16,8 @@ import torch
 
 from crossband.errors import CrossbandError
 from crossband.locks import alone_in
-from crossband.training import read_recipe, train
+from crossband.training import engine, read_recipe, train
+from crossband.training.task import Task, find_task
 
 from .test_train import figures
 
@@ -132,46 +133,80 @@ def test_devices_are_the_processes_of_the_trainer(recipe, street, tmp_path):
         train(read_recipe(recipe()), ["trainer.batch_size=4"], tmp_path, data_root=street, devices=3)
 
 
-@pytest.mark.slow
-def test_a_run_takes_as_many_processes_as_are_quicker_and_keeps_them_when_it_goes_on(
-    recipe, street, tmp_path, monkeypatch
-):
-    from crossband.training import engine
-
-    asked = []
-
-    def quicker(task, batch, setting):
-        asked.append(len(batch["sample"]) if "sample" in batch else len(next(iter(batch.values()))))
-        return True
-
-    monkeypatch.setattr(engine, "quicker_as_two", quicker)
-    content = recipe(trainer={"epochs": 2, "processes": "auto"})
-    task = engine_task(content, street)
-    setting = engine._setting(task, None)
-    assert setting.processes == 2
-    assert asked == [task.recipe.trainer.batch_size]
-    assert engine._setting(task, {"setting": setting.to_json()}) == setting
-    assert len(asked) == 1  # what a run began with is not measured again
-    task.divides = False
-    assert engine._setting(task, None).processes == 1
-    odd = engine_task(recipe(trainer={"batch_size": 3, "processes": "auto"}), street)
-    assert engine._setting(odd, None).processes == 1
-    assert len(asked) == 1
-
-
-def engine_task(content: dict, root: Path):
-    from crossband.training.task import find_task
-
+def task_of(content: dict, root: Path) -> Task:
     made = read_recipe(content)
     return find_task(made.task).build(made, root)
 
 
-def test_a_run_goes_on_with_other_processes_but_not_with_another_batch(recipe):
-    from crossband.training.engine import _same_recipe
+def test_processes_are_measured_once_for_a_run(recipe, street, monkeypatch):
+    asked = []
+    monkeypatch.setattr(engine, "quicker_as_two", lambda task, batch, setting: asked.append(batch) or True)
+    task = task_of(recipe(trainer={"processes": "auto"}), street)
+    setting = engine._setting(task, None)
+    assert setting.processes == 2
+    assert {len(tensor) for tensor in asked[0].values()} == {task.recipe.trainer.batch_size}
+    assert engine._setting(task, {"setting": setting.to_json()}) == setting
+    assert len(asked) == 1
+    assert engine._setting(task, {"setting": {"precision": "32-true", "channels_last": False}}).processes == 2
+    assert len(asked) == 2  # an older version measured none
+    monkeypatch.setattr(sys, "ps1", "In: ", raising=False)
+    assert engine._here(task, setting) == 1  # begun in a shell, it goes on in a notebook
 
+
+@pytest.mark.parametrize("why", ["odd", "compares", "said"])
+def test_processes_are_not_measured_where_none_or_a_number_is_asked(recipe, street, monkeypatch, why):
+    monkeypatch.setattr(engine, "quicker_as_two", lambda *args: pytest.fail("was measured"))
+    trainer = {"odd": {"batch_size": 3, "processes": "auto"}, "said": {"processes": 2}}
+    task = task_of(recipe(trainer=trainer.get(why, {"processes": "auto"})), street)
+    task.divides = why != "compares"
+    assert engine._here(task, engine._setting(task, None)) == (2 if why == "said" else 1)
+
+
+def test_processes_that_are_no_number_are_named(recipe):
+    for wrong in ("two", 0, 257, 1.5):
+        with pytest.raises(CrossbandError, match=r"trainer\.processes is a number from 1 to 256, or auto"):
+            read_recipe(recipe(trainer={"processes": wrong}))
+
+
+@pytest.mark.parametrize(
+    ("name", "divides"),
+    [
+        ("detection", True),
+        ("labeling", True),
+        ("localization", False),  # a tile chooses among its batch, as
+        ("objects", False),
+        ("pairs", False),
+        ("reidentification", False),
+        ("places", True),
+        ("segmentation", True),
+        ("translation", True),
+    ],
+)
+def test_losses_that_compare_samples_are_not_divided(name, divides):
+    build = find_task(name).build
+    assert build.divides is divides
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_trains_once_and_is_told(recipe, street, tmp_path):
+    script = tmp_path / "script.py"
+    content = recipe(trainer={"epochs": 1, "processes": "auto"})
+    script.write_text(
+        "import json, torch\nfrom crossband.training import read_recipe, train\ntorch.set_num_threads(2)\n"
+        f"train(read_recipe(json.loads({json.dumps(content)!r})), (), {str(tmp_path / 'run')!r}, "
+        f"data_root={str(street)!r})\nprint('trained')\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained") == 1
+    assert '__name__ == "__main__"' in done.stderr
+    assert "trains in one process" in done.stderr
+
+
+def test_a_run_goes_on_with_other_processes_but_not_with_another_batch(recipe):
     one = read_recipe(recipe(trainer={"processes": 2}))
-    assert _same_recipe(read_recipe(recipe()), one.model_dump_json())
-    assert not _same_recipe(read_recipe(recipe(trainer={"batch_size": 8})), one.model_dump_json())
+    assert engine._same_recipe(read_recipe(recipe()), one.model_dump_json())
+    assert not engine._same_recipe(read_recipe(recipe(trainer={"batch_size": 8})), one.model_dump_json())
 
 
 def _wait_for(path: Path, process: subprocess.Popen) -> None:

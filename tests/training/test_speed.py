@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -58,14 +61,23 @@ def two_threads():
     torch.set_num_threads(before)
 
 
+class Halves(Toy):
+    """A loss that only half a batch has; it says which one it was asked for."""
+
+    def loss(self, batch):
+        assert len(batch["image"]) == 1
+        return super().loss(batch)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("slower", "expected"), [(0.0, True), (1e9, False)])
+@pytest.mark.parametrize(("gain", "expected"), [(1.0, True), (1e9, False)])
 def test_two_processes_step_on_their_halves_and_are_taken_where_clearly_quicker(
-    two_threads, monkeypatch, slower, expected
+    two_threads, monkeypatch, capsys, gain, expected
 ):
     monkeypatch.setattr(speed, "_step", lambda *args: 1e3)  # alone; the two are processes of their own
-    monkeypatch.setattr(speed, "_GAIN", 1.0 + slower)
-    assert quicker_as_two(Toy(), {"image": torch.rand(2, 3, 8, 8)}, Setting(), 1) is expected
+    monkeypatch.setattr(speed, "_GAIN", gain)
+    assert quicker_as_two(Halves(), {"image": torch.rand(2, 3, 8, 8)}, Setting(), 1) is expected
+    assert "one process" not in capsys.readouterr().err
 
 
 class Fails(Toy):
@@ -80,8 +92,38 @@ class Fails(Toy):
 @pytest.mark.slow
 def test_one_process_trains_where_two_cannot_be_tried_and_why_is_said(two_threads, capsys):
     assert not quicker_as_two(Fails(), {"image": torch.rand(2, 3, 8, 8)}, Setting(), 1)
-    assert "trains in one process" in (said := capsys.readouterr().err)
-    assert "one sample is too few" in said
+    assert "trains in one process; two could not be tried: ValueError: one sample is too few" in (
+        capsys.readouterr().err
+    )
+
+
+class Apart(Toy):
+    """A loss that reaches another part of the network in each half."""
+
+    def __init__(self):
+        super().__init__()
+        self.network.other = nn.Conv2d(3, 4, 3)
+
+    def loss(self, batch):
+        part = self.network.other if batch["image"].mean() > 0.5 else self.network[0]
+        return part(batch["image"]).square().mean()
+
+
+@pytest.mark.slow
+def test_halves_that_reach_other_parameters_can_be_measured(two_threads, capsys):
+    images = torch.stack([torch.zeros(3, 8, 8), torch.ones(3, 8, 8)])
+    quicker_as_two(Apart(), {"image": images}, Setting(), 1)
+    assert "one process" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["notebook", "pool"])
+def test_where_no_processes_can_be_started_one_trains(two_threads, monkeypatch, where):
+    if where == "notebook":
+        monkeypatch.setattr(sys, "ps1", "In: ", raising=False)
+    else:
+        monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    monkeypatch.setattr(speed, "_step", lambda *args: 1e3)
+    assert not quicker_as_two(Toy(), {"image": torch.rand(2, 3, 8, 8)}, Setting(), 1)
 
 
 @pytest.mark.slow

@@ -326,12 +326,19 @@ def _of_one_deep_channel(path: Path) -> bool:
 def _own_rows(paths: Mapping[str, Path], frames: Frames) -> np.ndarray:
     """The gallery's rows that are the very files of the query."""
     own = np.zeros(len(frames), bool)
-    for band, path in paths.items():
-        with contextlib.suppress(ValueError):  # it lies elsewhere
-            inside = path.resolve().relative_to(Path(frames.root).resolve()).as_posix()
-            if frames.has(band):
-                own |= (frames.table[band] == inside).fillna(False).to_numpy(bool)
+    for band in frames.bands:
+        for row, file in enumerate(frames.paths(band)):
+            own[row] |= any(_same_file(path, file) for path in paths.values())
     return np.flatnonzero(own)
+
+
+def _same_file(path: Path, file: Path | None) -> bool:
+    """Whether both are one; links count, under the same name."""
+    if file is None or file.name != path.name:
+        return False
+    with contextlib.suppress(OSError):  # gone, or not on this machine
+        return path.samefile(file)
+    return False
 
 
 def _columns(known: Sequence[str], wanted: Sequence[str] | None, frames: Frames, what: str) -> list[int]:

@@ -177,7 +177,6 @@ class Reidentification(Task):
     recipe: ReidRecipe
     network: Streams
     shown = ("mAP", "mINP", "rank/*", "reranked/mAP")
-    divides = False  # triplets are of a batch
 
     def __init__(self, recipe: ReidRecipe, root: Path) -> None:
         super().__init__(recipe, root)

@@ -170,6 +170,7 @@ class Segmentation(Task):
 
     recipe: SegmentationRecipe
     monitor = "val/miou"
+    divides = True
     shown = ("miou", "day/miou", "night/miou", "iou/*")
 
     def __init__(self, recipe: SegmentationRecipe, root: Path) -> None:

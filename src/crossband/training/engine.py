@@ -4,20 +4,22 @@
 epoch (kept in the state), the augmentation of a sample, the dropout of a step. So a run that was killed and
 started again goes through the same numbers as one left alone. A Lightning epoch is what is left of one of ours,
 and the state is our own: tensors, numbers and text. It counts samples, so a run may go on with another number
-of processes; its losses are then the same, but for dropout and batch statistics, of which each process has its
-own.
+of processes; its losses are then the same, but for what is of a batch: dropout, batch statistics, and means
+over more than samples (pixels, boxes), of which each process has its own.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import multiprocessing
 import re
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +29,16 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..checkpoints import read_state, write_checkpoint, write_state
+from ..devices import choose_device
 from ..errors import CrossbandError
 from ..progress import Progress, note
 from .average import Average
 from .distributed import launched
 from .logs import RunLog
 from .recipe import Optimizer, Recipe
-from .speed import Setting, quicker_as_two, quickest
+from .speed import Setting, can_start_processes, quicker_as_two, quickest
 from .start import begin_with
-from .task import Task
+from .task import Batch, Task
 
 __all__ = ["BEST", "STATE", "Learner", "fit"]
 
@@ -72,14 +75,14 @@ def fit(task: Task, out: Path) -> None:
             begin_with(task.network, task.recipe.start)
     setting = _setting(task, state)
     task.precision = setting.precision
-    here, machines = torchrun[1:] if torchrun is not None else (setting.processes, 1)
+    here, machines = torchrun[1:] if torchrun is not None else (_here(task, setting), 1)
     learner = Learner(task, out, state, setting)
     with _quiet():
         trainer = lightning.Trainer(
-            accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
+            accelerator="gpu" if _on_gpu(task) else "cpu",
             devices=here,
             num_nodes=machines,
-            strategy=_strategy(here * machines),
+            strategy=_strategy(task, here * machines),
             precision=setting.precision,  # type: ignore[arg-type]
             max_epochs=settings.epochs - learner.epoch,
             accumulate_grad_batches=settings.accumulate,
@@ -132,7 +135,8 @@ class Learner(lightning.LightningModule):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Arrive in another process of the run, as quiet as in the first."""
-        _hush()
+        if multiprocessing.parent_process() is not None:
+            _hush()
         super().__setstate__(state)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -349,23 +353,32 @@ class Learner(lightning.LightningModule):
         self.task.load_state(state["task"])
 
 
-def _strategy(processes: int) -> str:
-    """Lightning's name. What a batch does not reach, such as an encoder's last layers, has no gradient."""
+def _strategy(task: Task, processes: int) -> str:
+    """Lightning's name of how processes share a batch."""
     if processes == 1:
         return "auto"
-    return f"ddp{'' if launched() is not None else '_spawn'}_find_unused_parameters_true"
+    unreached = "" if task.reaches_all else "_find_unused_parameters_true"
+    return f"ddp{'' if launched() is not None else '_spawn'}{unreached}"
 
 
 def _setting(task: Task, state: dict[str, Any] | None) -> Setting:
     """How a run computes: as its recipe says, as it began, or as is quickest."""
-    begun = None if state is None else Setting(**state["setting"])
-    setting = _arithmetic(task, begun)
+    begun = None if state is None else Setting(**state.get("setting", {}))
+    batch = cache(lambda: _first_batch(task))
+    setting = _arithmetic(task, begun, batch)
     if setting.channels_last:
         task.network.to(memory_format=torch.channels_last)
-    return replace(setting, processes=_processes(task, setting, begun))
+    measured = None if begun is None else begun.processes
+    if measured is None and _may_be_two(task):
+        two = quicker_as_two(task, batch(), setting)
+        measured = 1 + two
+        if two:
+            note("trains in two processes, which are quicker here than one")
+    return replace(setting, processes=measured)
 
 
-def _arithmetic(task: Task, begun: Setting | None) -> Setting:
+def _arithmetic(task: Task, begun: Setting | None, batch: Callable[[], Batch]) -> Setting:
+    """Precision and memory layout."""
     settings = task.recipe.trainer
     if settings.precision != "auto":
         return Setting(settings.precision)
@@ -375,37 +388,43 @@ def _arithmetic(task: Task, begun: Setting | None) -> Setting:
         return begun
     if _on_gpu(task):
         return Setting("bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true")
-    share = 1 if settings.processes == "auto" else settings.processes
-    setting = quickest(task, _first_batch(task, settings.batch_size // share))
+    share = settings.batch_size // (1 if settings.processes == "auto" else settings.processes)
+    setting = quickest(task, {name: tensor[:share] for name, tensor in batch().items()})
     layout = ", channels last" if setting.channels_last else ""
     note(f"trains in {setting.precision}{layout}, which is quickest here")
     return setting
 
 
-def _processes(task: Task, setting: Setting, begun: Setting | None) -> int:
+def _may_be_two(task: Task) -> bool:
     settings = task.recipe.trainer
-    if settings.processes != "auto":
-        return settings.processes
-    if launched() is not None or _on_gpu(task) or settings.batch_size % 2 or not task.divides:
-        return 1
-    if begun is not None:
-        return begun.processes
-    two = quicker_as_two(task, _first_batch(task, settings.batch_size), setting)
-    if two:
-        note("trains in two processes, which are quicker here than one")
-    return 1 + two
+    alone = launched() is None and not _on_gpu(task)
+    return settings.processes == "auto" and alone and task.divides and settings.batch_size % 2 == 0
+
+
+def _here(task: Task, setting: Setting) -> int:
+    """How many processes this one starts, itself among them."""
+    asked = task.recipe.trainer.processes
+    if asked != "auto":
+        return asked
+    return (setting.processes or 1) if _may_be_two(task) and can_start_processes() else 1
 
 
 def _on_gpu(task: Task) -> bool:
-    device = task.recipe.trainer.device
-    return device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    return choose_device(task.recipe.trainer.device) != "cpu"
 
 
-def _first_batch(task: Task, size: int) -> dict[str, torch.Tensor]:
-    data = EpochData(task, task.samples(0), task.recipe.seed, 0)
-    batch: dict[str, torch.Tensor] = torch.utils.data.default_collate([data[i] for i in range(size)])
+def _first_batch(task: Task) -> Batch:
+    samples, size = task.samples(0), task.recipe.trainer.batch_size
+    _check_enough(len(samples), size)
+    data = EpochData(task, samples, task.recipe.seed, 0)
+    batch: Batch = torch.utils.data.default_collate([data[i] for i in range(size)])
     batch.pop("sample")
     return batch
+
+
+def _check_enough(n: int, batch_size: int) -> None:
+    if n < batch_size:
+        raise CrossbandError(f"an epoch has {n} samples, fewer than trainer.batch_size {batch_size}")
 
 
 class EpochData(Dataset):
@@ -429,8 +448,7 @@ class _Share:
     out."""
 
     def __init__(self, n: int, batch_size: int, first: int, rank: int, world: int) -> None:
-        if n < batch_size:
-            raise CrossbandError(f"an epoch has {n} samples, fewer than trainer.batch_size {batch_size}")
+        _check_enough(n, batch_size)
         self._batches, self._size, self._first = n // batch_size, batch_size, first
         self._rank, self._world = rank, world
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from ..data.parts import MAX_SEED, Name, Strict
 from ..errors import CrossbandError, nearest
@@ -75,8 +75,8 @@ class TrainerSettings(Strict):
             the faster of the first two and of both memory layouts, by a measurement at the start.
         device: ``cpu``, ``cuda`` or ``auto``.
         processes: how many; several on a CPU talk by gloo, on GPUs by NCCL. ``auto``: on a processor two where
-            a measurement at the start says that they are quicker than one with all threads, and the loss is a
-            mean over samples. Each keeps ``data.cache_mb`` of its own.
+            a measurement at the start says that they are quicker than one with all threads, but for losses that
+            compare the samples of a batch. Each keeps ``data.cache_mb`` of its own.
         workers: processes that read, for each process that trains; 0 reads in the process itself.
         patience: measured epochs without a better score on val before the run stops; 0 never stops.
         validate_every: epochs from one measurement on val to the next; the last is always measured, so the
@@ -99,6 +99,13 @@ class TrainerSettings(Strict):
     select_on: str = "val"
     save_seconds: float = Field(default=60.0, ge=0, le=1e9)
     average: float = Field(default=0.0, ge=0, lt=1)
+
+    @field_validator("processes", mode="before")
+    @classmethod
+    def _counted(cls, processes: Any) -> Any:
+        if processes == "auto" or (isinstance(processes, int) and 1 <= processes <= 256):
+            return processes
+        raise CrossbandError(f"trainer.processes is a number from 1 to 256, or auto; not {processes!r}")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -74,7 +75,8 @@ def train(
     """Train what a recipe describes, resuming where an earlier run ended.
 
     Started by ``torchrun``, its processes train together, on one machine or several that share the folder; the
-    recipe's ``trainer.processes`` are then those.
+    recipe's ``trainer.processes`` are then those. Where those are several or ``auto``, a script calls this
+    below ``if __name__ == "__main__":``, for each process reads the script first.
 
     Args:
         recipe: a YAML file.
@@ -87,6 +89,11 @@ def train(
         CrossbandError: a recipe, data or weights that are wrong or missing, a loss that is no number, or
             another process that trains into ``out``.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise CrossbandError(
+            'a script whose run may start processes calls train below `if __name__ == "__main__":`; '
+            "or set trainer.processes=1"
+        )
     folder = Path(out)
     together = [] if devices is None else [f"trainer.processes={devices}"]
     given = read_recipe(recipe, [*overrides, *together])

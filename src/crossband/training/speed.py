@@ -7,13 +7,14 @@ half the threads and half of each batch may be quicker than one, for much of a s
 
 from __future__ import annotations
 
-import pickle
+import multiprocessing
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,8 @@ import torch
 from ..progress import note
 from .task import Task
 
-__all__ = ["Setting", "quicker_as_two", "quickest"]
+__all__ = ["Setting", "can_start_processes", "quicker_as_two", "quickest"]
 
-_NOT_STARTED = (
-    torch.multiprocessing.ProcessRaisedException,
-    torch.multiprocessing.ProcessExitedException,
-    pickle.PicklingError,
-    AttributeError,  # what is local to a function cannot be sent either
-    TypeError,
-    RuntimeError,
-    OSError,
-)
 _GAIN = 1.15  # how many times faster another setting has to be than the plain one: measurements scatter
 
 
@@ -43,12 +35,12 @@ class Setting:
     Attributes:
         precision: Lightning's name, ``32-true`` or ``bf16-mixed``.
         channels_last: whether maps lie with their channels innermost.
-        processes: that divide a batch among them, on this machine.
+        processes: how many share a batch on this machine; ``None`` where that was not measured.
     """
 
     precision: str = "32-true"
     channels_last: bool = False
-    processes: int = 1
+    processes: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain mapping."""
@@ -84,13 +76,22 @@ def quickest(
     return chosen
 
 
+def can_start_processes() -> bool:
+    """Tell whether a run may start processes of its own from here.
+
+    Not in a notebook or an interactive Python, where Lightning starts none, nor in a daemonic process.
+    """
+    interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
+    there = torch.distributed.is_available() and torch.distributed.is_gloo_available()
+    return there and not interactive and not multiprocessing.current_process().daemon
+
+
 def quicker_as_two(task: Task, batch: Mapping[str, torch.Tensor], setting: Setting, rounds: int = 3) -> bool:
     """Tell whether two processes are clearly quicker than one.
 
     Each has half the threads and half the batch. The task is as before afterwards. The two are started as the
-    trainer starts them, and add up their gradients; where that fails, as from a script without
-    ``if __name__ == "__main__":``, the answer is no, and why is said. In a notebook, where Lightning starts no
-    processes, and with one thread it is no.
+    trainer starts them, and add up their gradients; where that fails, the answer is no, and why is said. With
+    one thread it is no.
 
     Args:
         task: whose loss is measured, forward and backward.
@@ -99,27 +100,31 @@ def quicker_as_two(task: Task, batch: Mapping[str, torch.Tensor], setting: Setti
         rounds: the quickest of so many steps counts.
     """
     threads = torch.get_num_threads()
-    if threads < 2 or hasattr(sys, "ps1") or not torch.distributed.is_gloo_available():
+    if threads < 2 or not can_start_processes():
         return False
-    with _untouched(task):
-        alone = min(_step(task, batch, setting, time.perf_counter) for _ in range(rounds + 1))
     half = len(next(iter(batch.values()))) // 2
     halves = [{k: v[part] for k, v in batch.items()} for part in (slice(half), slice(half, 2 * half))]
-    with tempfile.TemporaryDirectory() as folder:
+    with _untouched(task), tempfile.TemporaryDirectory() as folder:
+        alone = min(_step(task, batch, setting, time.perf_counter) for _ in range(rounds + 1))
         meeting = Path(folder)
+        arguments = (task, halves, setting, threads // 2, rounds, meeting)
         try:
-            torch.multiprocessing.start_processes(
-                _measure_half,
-                (task, halves, setting, threads // 2, rounds, meeting),
-                nprocs=2,
-                start_method="spawn",
-            )
-            together = float((meeting / "seconds").read_text())
-        except _NOT_STARTED as error:
-            reason = str(error).strip().splitlines()[-1]
-            note(f"trains in one process; two could not be tried: {reason}")
+            torch.multiprocessing.start_processes(_measure_half, arguments, nprocs=2, start_method="spawn")
+        except (
+            torch.multiprocessing.ProcessRaisedException,
+            torch.multiprocessing.ProcessExitedException,
+            OSError,
+        ) as error:
+            note(f"trains in one process; two could not be tried: {_why(meeting, error)}")
             return False
+        together = float((meeting / "seconds").read_text())
     return alone > _GAIN * together
+
+
+def _why(meeting: Path, error: Exception) -> str:
+    """What went wrong first, in a line."""
+    said = [file.read_text() for file in sorted(meeting.glob("failed*"), key=lambda file: file.stat().st_mtime)]
+    return said[0] if said else f"a process ended at its start ({type(error).__name__})"
 
 
 def _measure_half(
@@ -133,37 +138,47 @@ def _measure_half(
 ) -> None:
     """Take steps on one half of a batch, gradients added up, and write down the quickest."""
     torch.set_num_threads(threads)
-    torch.distributed.init_process_group(
-        "gloo", init_method=(meeting / "store").absolute().as_uri(), rank=rank, world_size=2
-    )
+    store, patience = (meeting / "store").absolute().as_uri(), timedelta(minutes=2)
+    torch.distributed.init_process_group("gloo", store, patience, world_size=2, rank=rank)
+    for tensor in _tensors(task):
+        tensor.data = tensor.detach().clone()  # they came as memory that all share
+    task.network.train()
     try:
-        for buffer in task.network.buffers():
-            buffer.data = buffer.detach().clone()  # it came as memory that both share
-        task.network.train()
         seconds = [_step(task, halves[rank], setting, time.perf_counter, _add_up) for _ in range(rounds + 1)]
         slowest = torch.tensor(seconds)
         torch.distributed.all_reduce(slowest, torch.distributed.ReduceOp.MAX)
         if rank == 0:
             (meeting / "seconds").write_text(str(float(slowest.min())))
-    finally:
-        torch.distributed.destroy_process_group()
+    except Exception as error:
+        (meeting / f"failed{rank}").write_text(f"{type(error).__name__}: {error}".splitlines()[0])
+        raise
+    torch.distributed.destroy_process_group()
 
 
 def _add_up(task: Task) -> None:
-    gradients = [parameter.grad for parameter in task.network.parameters() if parameter.grad is not None]
-    torch.distributed.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]))
+    learned = [p for p in (*task.network.parameters(), *task.criterion.parameters()) if p.requires_grad]
+    gradients = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in learned]
+    torch.distributed.all_reduce(torch.cat(gradients))
+
+
+def _tensors(task: Task) -> list[torch.Tensor]:
+    parts = (task.network, task.criterion)
+    return [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
 
 
 @contextmanager
 def _untouched(task: Task) -> Iterator[None]:
-    """Train meanwhile; running statistics, mode and random numbers are as before afterwards."""
-    training, buffers = task.network.training, {k: v.clone() for k, v in task.network.named_buffers()}
+    """Train meanwhile; weights, running statistics, mode and random numbers are as before afterwards."""
+    training, before = task.network.training, [tensor.detach().clone() for tensor in _tensors(task)]
     task.network.train()
-    with torch.random.fork_rng():
-        yield
-    for name, value in task.network.named_buffers():
-        value.copy_(buffers[name])
-    task.network.train(training)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in zip(_tensors(task), before, strict=True):
+                tensor.copy_(value)
+        task.network.train(training)
 
 
 def _lay_out(task: Task, setting: Setting) -> None:

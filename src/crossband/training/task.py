@@ -38,7 +38,8 @@ class Task(abc.ABC):
         criterion: the loss, with parameters of its own perhaps (they are not kept in the checkpoint).
         monitor: the score that selects the checkpoint; more is better.
         precision: Lightning's name of what the network computes in, as the trainer chose it.
-        divides: whether the loss of a batch is the mean of its samples', so that processes may divide a batch.
+        divides: whether processes may divide a batch by themselves: not where its loss compares samples.
+        reaches_all: whether every parameter of network and criterion has a gradient in every step.
         shown: which of the scores of :meth:`test` are drawn, as ``recall/*``; ``unit`` is theirs.
     """
 
@@ -47,7 +48,8 @@ class Task(abc.ABC):
     criterion: nn.Module
     monitor: str
     precision: str = "32-true"
-    divides: bool = True
+    divides: bool = False
+    reaches_all: bool = True
     shown: tuple[str, ...] = ("*",)
     unit: str = "%"
 

@@ -288,7 +288,7 @@ def _say_color(names: list[str]) -> None:
         pictures = f"{names[0]} is" if len(names) == 1 else f"{len(names)} pictures, first {names[0]}, are"
         note(
             f"{pictures} in color, and the detector knows thermal pictures in which what is hot is white; "
-            "for a palette export white hot, and of a photograph expect nothing"
+            "export a palette as white hot; photographs are not what it was trained on"
         )
 
 

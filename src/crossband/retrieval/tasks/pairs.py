@@ -35,6 +35,7 @@ __all__ = ["Misalignment", "PairData", "PairLoss", "PairModel", "PairRecipe", "P
 
 Read = Callable[[np.ndarray], tuple[torch.Tensor, torch.Tensor]]
 
+_AT_ONCE = 32  # images that go through the encoder together: first maps are large
 _MOST = 400  # frames that the bands' means are of
 Moved = Annotated[float, Field(ge=-1, le=1)]
 Turned = Annotated[float, Field(ge=-180, le=180)]
@@ -152,7 +153,6 @@ class Pairs(Task):
     recipe: PairRecipe
     network: PairDescriptor
     monitor = "val/recall"
-    divides = False  # a frame chooses among its batch
     shown = ("aligned/*", "misaligned/*")
 
     def __init__(self, recipe: PairRecipe, root: Path) -> None:
@@ -239,18 +239,19 @@ class Pairs(Task):
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Compute the mean over both ways of every pair of bands, plus the penalty of the axes."""
         images, present = batch["images"], batch["present"]
-        pooled = self.network.pooled(images.flatten(0, 1)).unflatten(0, images.shape[:2])
-        parts = []
+        parts = [self.network.pooled(part) for part in images.flatten(0, 1).split(_AT_ONCE)]
+        pooled = torch.cat(parts).unflatten(0, images.shape[:2])
+        losses = []
         for a, b in itertools.combinations(range(images.shape[1]), 2):
             both = present[:, a] & present[:, b]
             if int(both.sum()) > 1:
                 one, other = (self.network.finish(pooled[both, band]) for band in (a, b))
                 right, tau = torch.arange(len(one), device=one.device), self.recipe.loss.temperature
-                parts += [n_pair_loss(one, other, right, tau), n_pair_loss(other, one, right, tau)]
+                losses += [n_pair_loss(one, other, right, tau), n_pair_loss(other, one, right, tau)]
         start = self._start.to(pooled.device)
         held = (self.network.axes - start).square().sum() / start.square().sum()
         # a batch without a pair moves nothing but what holds
-        chosen = torch.stack(parts).mean() if parts else 0 * pooled.sum()
+        chosen = torch.stack(losses).mean() if losses else 0 * pooled.sum()
         return chosen + self.recipe.loss.hold * held
 
     def images_in(self, sample: np.ndarray) -> list[str]:

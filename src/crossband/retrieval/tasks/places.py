@@ -146,6 +146,7 @@ class Places(Task):
 
     recipe: PlaceRecipe
     network: PlaceRecognizer
+    divides = True
     shown = ("fcm/*", "recall/*")
 
     def __init__(self, recipe: PlaceRecipe, root: Path) -> None:

@@ -127,6 +127,7 @@ class DetectionTask(SceneTask):
     network: YoloSemantic | CenterDetector
     needs = ("tir", "boxes")
     monitor = "val/map50"
+    divides = True
     shown = ("map", "map50", "ap50/*")
 
     def __init__(self, recipe: DetectionRecipe, root: Path) -> None:

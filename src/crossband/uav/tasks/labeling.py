@@ -98,6 +98,8 @@ class LabelingTask(SceneTask):
     recipe: LabelingRecipe
     network: GeoGAN | EncoderLabeler
     monitor = "val/miou"
+    divides = True
+    reaches_all = False  # what judges pictures does not learn with every recipe
     shown = ("miou", "accuracy", "iou/*")
 
     def __init__(self, recipe: LabelingRecipe, root: Path) -> None:

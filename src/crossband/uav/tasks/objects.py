@@ -283,7 +283,6 @@ class ObjectTask(SceneTask):
     criterion: _Classes
     needs = ("rgb", "tir", "boxes", "sequence")
     monitor = "val/nauc"
-    divides = False  # an object chooses among its batch
     shown = ("nauc", "cmc/*")
 
     def __init__(self, recipe: ObjectRecipe, root: Path) -> None:

@@ -116,6 +116,8 @@ class TranslationTask(SceneTask):
     criterion: _Criterion
     needs = ("rgb", "tir", "semantic", "instances", "boxes")
     monitor = "val/minus_kelvin"
+    divides = True
+    reaches_all = False  # what judges pictures does not learn with every recipe
     shown, unit = ("kelvin*",), "kelvin"
 
     def __init__(self, recipe: TranslationRecipe, root: Path) -> None:
