@@ -1,9 +1,10 @@
 """The packaged networks as they can be run on a processor: eager, in bfloat16, by ONNX Runtime and in int8.
 
 ``python -m benchmarks.deployed FLIGHTS STREETS`` times all forms in turn on one thread, by the processor's
-clock, measures the dense networks in float32 and in int8 on what their recipes test below those folders, and
-writes the table into docs/models.md. int8 is ONNX Runtime's static quantization, weights by channel, calibrated
-on 32 images of what chose the network.
+clock, and two of them on two threads, by the wall's (with nothing else on the machine); it measures the dense
+networks in float32 and in int8 on what their recipes test below those folders, and writes the table into
+docs/models.md. int8 is ONNX Runtime's static quantization, weights by channel, calibrated on 32 images of what
+chose the network.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from crossband import create_model
 from crossband.checkpoints import read_metadata
 from crossband.data.items import part_frames
 from crossband.data.labeled import LabeledFrames
@@ -175,6 +177,23 @@ def vehicles(_: Path) -> Deployed:
     return Deployed("crossband-vehicles", _Features(model.network).eval(), images, [])
 
 
+class _Vectors(nn.Module):
+    """The vectors of color images."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        vectors: torch.Tensor = self.network(images, "rgb")
+        return vectors
+
+
+def descriptor(_: Path) -> Deployed:
+    network = _Vectors(create_model("crossband512")).eval()
+    return Deployed("crossband512", network, torch.rand(1, 3, 320, 320), [])
+
+
 def _path(task: str) -> Path:
     path = packaged_path(task)
     assert path is not None
@@ -243,10 +262,16 @@ def row(one: Deployed, folder: Path) -> str:
     for name, session in sessions.items():
         forms[name] = lambda session=session: session.run(None, {"images": one.images.numpy()})
     times = in_turn(forms, 7, 2, time.process_time)
+    two = onnx_session(plain, 2)
+    pair = {"eager": forms["eager"], "ONNX": lambda: two.run(None, {"images": one.images.numpy()})}
+    torch.set_num_threads(2)
+    both = in_turn(pair, 7, 2)
+    torch.set_num_threads(1)
     cells = [
         f"{1 / times[name].median:.1f}" if name in times else ""
         for name in ("eager", "bfloat16", "ONNX", "int8")
     ]
+    cells += [f"{1 / both[name].median:.1f}" for name in pair]
     size = " x ".join(str(side) for side in one.images.shape[1:])
     kept = ["", "", ""]
     if one.measure is not None:
@@ -269,8 +294,9 @@ def main() -> None:
     flights, streets = given.flights, given.streets
     torch.set_num_threads(1)
     lines = [
-        "| network | input | eager | bfloat16 | ONNX | ONNX int8 | in float32 | in bfloat16 | in int8 |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| network | input | eager | bfloat16 | ONNX | ONNX int8 | eager, two threads | ONNX, two threads "
+        "| in float32 | in bfloat16 | in int8 |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     with tempfile.TemporaryDirectory() as folder:
         for make, data in (
@@ -280,12 +306,13 @@ def main() -> None:
             (objects, flights),
             (translate, flights),
             (vehicles, flights),
+            (descriptor, flights),
         ):
             one = make(data)
             with torch.inference_mode():
                 lines.append(row(one, Path(folder)))
             print(lines[-1], flush=True)
-    lines += ["", f"Inputs a second on one thread, by the processor's clock. {machine()}"]
+    lines += ["", f"Inputs a second; on one thread by the processor's clock, on two by the wall's. {machine()}"]
     write_section(ROOT / "docs" / "models.md", "deployed", "\n".join(lines))
 
 

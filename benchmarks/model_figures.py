@@ -12,21 +12,25 @@ import numpy as np
 import PIL.Image
 import torch
 
-from crossband.bands import BANDS
+from crossband.bands import BANDS, Band
 from crossband.checkpoints import read_metadata
 from crossband.data.items import part_frames
 from crossband.data.scenes import Scenes, zoomed
 from crossband.frames import Frames
+from crossband.io import read_image, read_labels
 from crossband.io.boxes import read_boxes
 from crossband.metrics.detection import score_detections
 from crossband.metrics.detection_detail import false_alarms, map50_interval, match_class
+from crossband.metrics.resampling import cluster_interval
+from crossband.metrics.segmentation import score_confusion
 from crossband.models.thermal_gan import Translator
 from crossband.progress import track
 from crossband.reports.boxes import draw_boxes
+from crossband.segmentation.figure import comparison_sheet, overlay_sheet
 from crossband.training import read_recipe
 from crossband.uav.evaluation import score_crops
 from crossband.uav.flight import enlargement, meters_a_pixel
-from crossband.uav.ground_classes import LABELS, label_table
+from crossband.uav.ground_classes import LABELS, UNKNOWN, label_table
 from crossband.uav.networks import Detector, load_translator, read_detector, read_labeler
 from crossband.uav.object_descriptor import read_object_network
 from crossband.uav.pictures import detect_pixels
@@ -281,18 +285,31 @@ def segmentation(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
         return lambda image, row: torch.cat([image[:first], torch.zeros_like(image[first:last]), image[last:]])
 
     changes = {"RGB and thermal": None, "thermal alone": without(0), "RGB alone": without(1)}
-    lines = ["| bands | mIoU (95 %) | day | night (95 %) |", "|---|---:|---:|---:|"]
+    lines = ["| bands | mIoU (95 %) | day (95 %) | night (95 %) |", "|---|---:|---:|---:|"]
     kept: dict[str, Any] = {}
+    matrices: dict[str, np.ndarray] = {}
     for label, change in changes.items():
-        scores = task.score(frames, confusion_of(model.network, frames, change, what=label))
+        matrices[label] = confusion_of(model.network, frames, change, what=label)
+        scores = task.score(frames, matrices[label])
         kept[label] = scores
         spans = [
             f"{s['miou']:.1f} ({s['ci95']['miou'][0]:.1f} to {s['ci95']['miou'][1]:.1f})"
-            for s in (scores, scores["night"])
+            for s in (scores, scores["day"], scores["night"])
         ]
-        lines.append(f"| {label} | {spans[0]} | {scores['day']['miou']:.1f} | {spans[1]} |")
+        lines.append(f"| {label} | {' | '.join(spans)} |")
     both = kept["RGB and thermal"]
+    night = (frames.frames.table["condition"] == "night").to_numpy(bool)
+    low, high = _gain_interval(
+        matrices["RGB and thermal"][night],
+        matrices["RGB alone"][night],
+        frames.frames.table["sequence"][night].to_numpy(str),
+        recipe.scoring.protocol,
+    )
+    gain = both["night"]["miou"] - kept["RGB alone"]["night"]["miou"]
+    _segmented_sheet(model, frames.frames, ROOT / "docs" / "images" / "segment.jpg")
     lines += [
+        "",
+        f"At night thermal adds {gain:.1f} ({low:.1f} to {high:.1f}) to RGB alone; drives drawn again.",
         "",
         f"{name}, {both['n_frames']} frames. IoU: "
         + ", ".join(f"{label} {value:.1f}" for label, value in both["iou"].items() if value is not None)
@@ -305,6 +322,8 @@ def segmentation(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
             if value
         )
         + ".",
+        "",
+        "![A day and a night in the unseen city: RGB, thermal, labels, segmentation](images/segment.jpg)",
     ]
     figures = {
         "mIoU": both["miou"],
@@ -313,6 +332,33 @@ def segmentation(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
         "mIoU RGB alone": kept["RGB alone"]["miou"],
     }
     return {key: round(value, 4) for key, value in figures.items()}, "\n".join(lines)
+
+
+def _gain_interval(
+    first: np.ndarray, second: np.ndarray, groups: np.ndarray, protocol: str
+) -> tuple[float, float]:
+    """The 95 % interval of a difference of mIoUs on the same images, groups drawn again."""
+    rng, rows = np.random.default_rng(0), [np.flatnonzero(groups == one) for one in np.unique(groups)]
+    sums = [np.stack([one[part].sum(0) for part in rows]) for one in (first, second)]
+    gains = []
+    for _ in range(1000):
+        drawn = rng.integers(len(rows), size=len(rows))
+        better, worse = (score_confusion(one[drawn].sum(0), protocol).miou for one in sums)
+        gains.append(better - worse)
+    low, high = np.percentile(gains, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _segmented_sheet(model: Any, frames: Frames, path: Path) -> None:
+    """A frame by day and one by night that show the most classes: bands, labels and segmentation."""
+    table, sheets = frames.table, []
+    for night in (False, True):
+        rows = np.flatnonzero((table["condition"] == "night").to_numpy(bool) == night)
+        truths = {row: read_labels(frames.root / table["labels"].iloc[row]) for row in rows.tolist()}
+        row = max(rows.tolist(), key=lambda row: len(np.unique(truths[row])))
+        images = {band: read_image(frames.paths(band)[row], band) for band in (Band.RGB, Band.TIR)}
+        sheets.append(overlay_sheet(images, model.labels(images), model.classes, truth=truths[row]))
+    _stacked(sheets).save(path, quality=85)
 
 
 def labeling(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
@@ -344,8 +390,36 @@ def labeling(checkpoint: Path, data: Path) -> tuple[dict[str, float], str]:
     for label, rows in (("day", ~night), ("night", night), ("nadir", ~oblique), ("oblique", oblique)):
         lines.append(f"| {label} | {rows.sum()} | {_miou(whole[rows]):.1f} | {_accuracy(whole[rows]):.1f} |")
     iou = 100 * mean_iou(whole.sum(0))
-    lines += ["", "IoU: " + ", ".join(f"{k} {v:.1f}" for k, v in zip(LABELS, iou, strict=True)) + "."]
+    _labeled_sheet(labeler, table, data, ROOT / "docs" / "images" / "label.jpg")
+    lines += [
+        "",
+        "IoU: " + ", ".join(f"{k} {v:.1f}" for k, v in zip(LABELS, iou, strict=True)) + ".",
+        "",
+        "![By day and by night: thermal image, true labels, labels found](images/label.jpg)",
+    ]
     return {key: round(value, 4) for key, value in figures.items()}, "\n".join(lines)
+
+
+def _labeled_sheet(labeler: Any, table: np.ndarray, data: Path, path: Path) -> None:
+    """A frame by day and one by night of an unseen city: thermal image, true labels, labels found."""
+    frames = Frames.read(data / UNSEEN_CITIES[0] / "frames.parquet")
+    scenes, sheets = Scenes(frames), []
+    for night in (False, True):
+        row = int(np.flatnonzero((frames.table["condition"] == "night").to_numpy(bool) == night)[3])
+        found = label_image(labeler, scenes.pixels(row, "tir"), frames.units()[row] or "counts")
+        truth = table[scenes.pixels(row, "semantic")]
+        maps = [np.where(one == UNKNOWN, 0, one + 1).astype(np.uint8) for one in (truth, found)]
+        image = {Band.TIR: read_image(frames.paths("tir")[row], "tir")}
+        sheets.append(comparison_sheet(image, {"labels found": maps[1]}, ("unknown", *LABELS), maps[0]))
+    _stacked(sheets).save(path, quality=88)
+
+
+def _stacked(sheets: list[PIL.Image.Image]) -> PIL.Image.Image:
+    width, tops = max(one.width for one in sheets), np.cumsum([0, *(one.height for one in sheets)]).tolist()
+    whole = PIL.Image.new("RGB", (width, tops[-1]), "white")
+    for one, top in zip(sheets, tops, strict=False):
+        whole.paste(one, (0, top))
+    return whole
 
 
 def _miou(matrices: np.ndarray) -> float:
@@ -370,18 +444,18 @@ def reidentification(checkpoint: Path, data: Path) -> tuple[dict[str, float], st
     plain_preprocess = replace(model.preprocess, statistics=dict.fromkeys(BANDS, plain.statistics))
     networks = [(model.network, model.preprocess), (plain, plain_preprocess)]
     (first, *others) = recipe.data.test.items()
-    figures, lines = _by_bands(model, networks, first, data, recipe)
+    figures, lines, said = _by_bands(model, networks, first, data, recipe)
+    lines += ["", f"{first[0]}: {said}."]
     for name, pair in others:
-        more, _ = _by_bands(model, networks[:1], (name, pair), data, recipe)
-        reached = ", ".join(f"{key} {value:.1f}" for key, value in more.items())
-        lines += ["", f"{name} (`{pair.queries.frames}`): {reached}."]
+        _, _, more_said = _by_bands(model, networks[:1], (name, pair), data, recipe)
+        lines += ["", f"{name} (`{pair.queries.frames}`): {more_said}."]
     return figures, "\n".join(lines)
 
 
 def _by_bands(
     model: Any, networks: list[tuple[Any, Any]], test: tuple[str, Any], data: Path, recipe: Any
-) -> tuple[dict[str, float], list[str]]:
-    """Figures of the first network, and a table of it beside the last one."""
+) -> tuple[dict[str, float], list[str], str]:
+    """Figures of the first network, a table of it beside the last one, and the figures with intervals."""
     from crossband.data.items import FrameItems
     from crossband.reid.describe import describe_frames
     from crossband.reid.evaluation import evaluate_bands
@@ -400,15 +474,19 @@ def _by_bands(
         "| query | gallery | mAP (95 %) | rank 1 | black night | mean embedding of EfficientNet-Lite0 |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    figures = {}
+    figures, spans = {}, {}
     black = np.array(["BN" in tags for tags in found[0].tags])
     for pair_, other in zip(found[0].pairs, found[-1].pairs, strict=True):
         if pair_.descriptor != "features":
             continue
         whole, night = pair_.scores, pair_.scores.select(black)
         low, high = found[0].interval(pair_)
-        figures[f"{pair_.query} to {pair_.gallery}"] = whole.mean_ap
-        figures[f"{pair_.query} to {pair_.gallery}, black night"] = night.mean_ap
+        for key, scores, identity in (
+            (f"{pair_.query} to {pair_.gallery}", whole, found[0].labels.identity),
+            (f"{pair_.query} to {pair_.gallery} by night", night, found[0].labels.identity[black]),
+        ):
+            figures[key] = scores.mean_ap
+            spans[key] = cluster_interval(scores.ap[scores.kept], identity[scores.kept])
         lines.append(
             f"| {pair_.query} | {pair_.gallery} | {whole.mean_ap:.1f} ({low:.1f} to {high:.1f}) | "
             f"{whole.rank(1):.1f} | {night.mean_ap:.1f} | {other.scores.mean_ap:.1f} |"
@@ -421,10 +499,14 @@ def _by_bands(
     all_bands = "+".join(model.bands)
     chosen = {
         "mAP": f"{all_bands} to {all_bands}",
-        "mAP black night": f"{all_bands} to {all_bands}, black night",
+        "mAP black night": f"{all_bands} to {all_bands} by night",
         "mAP RGB to TIR": "rgb to tir",
     }
-    return {key: round(figures[name], 4) for key, name in chosen.items()}, lines
+    said = ", ".join(
+        f"{key} {figures[name]:.1f} ({spans[name][0]:.1f} to {spans[name][1]:.1f})"
+        for key, name in chosen.items()
+    )
+    return {key: round(figures[name], 4) for key, name in chosen.items()}, lines, said
 
 
 def detection_speed(path: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import CrossbandError
-from .progress import says_once
+from .progress import note, says_once
 from .results import Result
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def reid(
 
     Args:
         query: an image, the name of a frame of the gallery, or band -> image.
-        gallery: frames to search: a manifest, a folder, or frames.
+        gallery: frames to search: a manifest, a folder, or frames; what lies beside the query without.
         checkpoint: gallery: of a recipe of re-identification; the packaged network without.
         flight: or a thermal flight: a folder or a video.
         map: flight: a folder with ``tiles.json``, or a georeferenced label raster; without, positions are the
@@ -81,17 +81,17 @@ def reid(
         device: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
-        CrossbandError: neither a whole gallery nor a whole flight, or a file that is missing or wrong.
+        CrossbandError: both a gallery and a flight, or a file that is missing or wrong.
     """
+    if gallery is None and flight is None:
+        gallery = _beside(query, band)
     if gallery is not None and flight is None:
         bands = {"band": band, "query_bands": query_bands, "gallery_bands": gallery_bands}
         seen = {"camera": camera, "after": after, "before": before}
         asked = {**bands, **seen, "rerank": rerank, "store": store, "device": device}
         return _in_gallery(query, gallery, checkpoint, k, out, asked)
     if flight is None or gallery is not None or isinstance(query, Mapping):
-        raise CrossbandError(
-            "reid searches a gallery, by a checkpoint, or, of one photograph, a flight; give one of the two"
-        )
+        raise CrossbandError("reid searches a gallery, or, of one photograph, a flight; give one of the two")
     from .uav.flight import Beside
     from .uav.pipeline import reid as in_flight
 
@@ -110,6 +110,23 @@ def reid(
         beside=Beside(log, clock, terrain, lens),
         device=device,
     )
+
+
+def _beside(query: str | Path | Mapping[str, str | Path], band: str) -> Frames:
+    """The pictures beside a query, where nothing else is said to be searched."""
+    from .reid.search import frames_beside
+
+    first, file = next(iter(query.items())) if isinstance(query, Mapping) else (band, query)
+    if not Path(file).is_file():
+        raise CrossbandError(
+            f"{file} is no picture, beside which others could be searched; give a gallery (--gallery DIR) or a "
+            "flight (--flight DIR)"
+        )
+    frames = frames_beside(file, first)
+    note(
+        f"searches the pictures beside it, {len(frames)} frames of {frames.root}; or give a gallery or a flight"
+    )
+    return frames
 
 
 def _in_gallery(

@@ -98,7 +98,10 @@ def reid_(
     query: Annotated[
         str, typer.Argument(help="an image, BAND=IMAGE,BAND=IMAGE, or a frame's name in the gallery")
     ],
-    gallery: Annotated[Path | None, typer.Option(help="frames to search: a manifest or a folder")] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(help="frames to search: a manifest or a folder; the pictures beside the image without"),
+    ] = None,
     flight: Annotated[Path | None, typer.Option(help="or a thermal flight: a folder or a video")] = None,
     in_gallery: InGallery = InGallery(),
     in_flight: InFlight = InFlight(),
@@ -122,12 +125,12 @@ def reid_(
     from ..datasets import open_frames
     from ..object_search import reid
 
-    if gallery is not None and flight is None:
+    if flight is None:
         _refuse_unused(in_flight, "a flight (--flight)")
         _refuse_unused(beside, "a flight (--flight)")
     if flight is not None and gallery is None:
         _refuse_unused(in_gallery, "a gallery (--gallery)")
-    if (gallery is None) == (flight is None):
+    if gallery is not None and flight is not None:
         raise CrossbandError(
             "reid searches a gallery (--gallery DIR) or a flight (--flight DIR); give one of the two"
         )

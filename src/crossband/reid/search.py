@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 
-from ..bands import parse_band
+from ..bands import Band, parse_band
 from ..checkpoints import complete_metadata, load_network
 from ..data.items import FrameItems
 from ..data.preprocess import Preprocess
@@ -252,7 +252,8 @@ def reid(
         CrossbandError: no such query, gallery, checkpoint, band or column, or nothing left to search.
     """
     loaded = checkpoint if isinstance(checkpoint, ReidNetwork) else load_reid(checkpoint, device)
-    frames = gallery if isinstance(gallery, Frames) else open_frames(gallery)
+    only = parse_band(gallery_bands[0] if gallery_bands else band)
+    frames = gallery if isinstance(gallery, Frames) else open_frames(gallery, band=only)
     asked, own = _query_frames(query, frames, band)
     mine = _columns(loaded.bands, query_bands, asked, "query")
     theirs = _columns(loaded.bands, gallery_bands, frames, "gallery")
@@ -287,6 +288,25 @@ def reid(
         n_left_out=len(frames) - len(searched),
         matches=[_match(rank, searched, int(row), float(distances[row])) for rank, row in enumerate(order, 1)],
     )
+
+
+def frames_beside(query: str | Path, band: str = "rgb") -> Frames:
+    """Open the pictures that lie beside a query's file.
+
+    They are those of its folder; where that is named after a band, those of the bands' folders beside it.
+
+    Args:
+        query: the file.
+        band: of the pictures, where their folder does not tell.
+
+    Raises:
+        CrossbandError: there are none.
+    """
+    folder = Path(query).absolute().parent
+    if folder.name in set(Band):
+        with contextlib.suppress(CrossbandError):  # one band alone
+            return open_frames(folder.parent)
+    return open_frames(folder, band=band)
 
 
 def _query_frames(
