@@ -123,9 +123,7 @@ def _beside(query: str | Path | Mapping[str, str | Path], band: str) -> Frames:
             "flight (--flight DIR)"
         )
     frames = frames_beside(file, first)
-    note(
-        f"searches the pictures beside it, {len(frames)} frames of {frames.root}; or give a gallery or a flight"
-    )
+    note(f"searches the pictures beside it: {len(frames)} frames of {frames.root}")
     return frames
 
 

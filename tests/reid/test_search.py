@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from crossband import cli
+from crossband import cli, object_search
 from crossband.data.items import FrameItems
 from crossband.errors import CrossbandError
 from crossband.frames import Frames
@@ -181,6 +181,22 @@ def test_the_query_is_read_before_the_gallery_is_described(made, tmp_path, monke
     with pytest.raises(CrossbandError, match="the query cannot be read"):
         reid(tmp_path / "a.png", root / "vehicles", checkpoint)
     assert not described
+
+
+@pytest.mark.slow
+def test_without_a_gallery_the_pictures_beside_the_query_are_searched(made, tmp_path, monkeypatch, capsys):
+    root, checkpoint = made
+    car = root / "others" / "rgb" / "v4c1.png"
+    beside, said = object_search.reid(car, checkpoint=checkpoint, k=5), capsys.readouterr().err
+    asked = object_search.reid(car, root / "others", checkpoint, k=5)
+    assert [(m.frame, m.distance) for m in beside.matches] == [(m.frame, m.distance) for m in asked.matches]
+    assert "searches the pictures beside it: 24 frames" in said
+    shutil.copytree(car.parent, tmp_path / "cars")  # a folder of one band, of any name
+    alone = object_search.reid(tmp_path / "cars" / "v4c1.png", checkpoint=checkpoint, k=5)
+    assert (alone.gallery_bands, alone.n_gallery, alone.n_left_out) == (["rgb"], 23, 1)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CrossbandError, match="gone is no picture, beside which others could be searched"):
+        object_search.reid("gone", checkpoint=checkpoint)
 
 
 @pytest.mark.slow
