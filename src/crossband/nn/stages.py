@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 from typing import Any
 
@@ -133,8 +134,8 @@ def _channels(stages: Stages) -> tuple[int, ...]:
 def widen_input(network: nn.Module, channels: int) -> nn.Module:
     """Let a network read ``channels`` channels in place of three, in place.
 
-    The new ones start from the mean of the three, as for a further band (nothing is done where it reads as many
-    already).
+    The first convolution keeps its type. The new channels start from the mean of the three, as for a further
+    band (nothing is done where it reads as many already).
 
     Example:
         >>> widen_input(nn.Sequential(nn.Conv2d(3, 8, 3)), 4)[0].weight.shape
@@ -144,17 +145,17 @@ def widen_input(network: nn.Module, channels: int) -> nn.Module:
     if first.in_channels == channels:
         return network
     shape: dict[str, Any] = {
-        name: getattr(first, name)
-        for name in ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+        name: getattr(first, name) for name in ("out_channels", "kernel_size", "groups", "padding_mode")
     }
-    wider = nn.Conv2d(channels, bias=first.bias is not None, **shape).to(first.weight)
+    wider = copy.deepcopy(first)  # of its type: Conv2dSame pads by itself
+    wider.in_channels = channels
+    wider.weight = nn.Conv2d(channels, bias=first.bias is not None, **shape).to(first.weight).weight
     mean = first.weight.data.mean(1, keepdim=True).expand(-1, channels, -1, -1)
     wider.weight.data.copy_(mean)
     kept = min(channels, first.in_channels)
     if channels > first.in_channels:
         wider.weight.data[:, :kept] = first.weight.data[:, :kept]
-    if first.bias is not None and wider.bias is not None:
-        wider.bias.data.copy_(first.bias.data)
+    wider.requires_grad_(True)
     parent, _, own = name.rpartition(".")
     setattr(network.get_submodule(parent), own, wider)
     return network
