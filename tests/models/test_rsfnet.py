@@ -152,6 +152,8 @@ def test_the_stem_goes_from_its_norm_to_its_pooling():
         pytest.param("efficientnet_lite2", "efficientnet_lite2", marks=pytest.mark.slow),
         ("mobilenet_v2", "mobilenet_v2"),
         ("efficientnet_lite0", "resnet18"),
+        ("efficientnet_lite0", "squeezenet1_1"),
+        ("resnet18", "squeezenet1_0"),
         ("resnet18", "efficientnet_lite1"),
         pytest.param("efficientnet_lite2", "mobilenet_v2", marks=pytest.mark.slow),
         pytest.param("vgg16", "efficientnet_lite0", marks=pytest.mark.slow),

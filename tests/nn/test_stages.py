@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
-from crossband.models import create_encoder
+from crossband.models import create_encoder, find_model
 from crossband.models._segmentation import create_stages
 from crossband.nn.stages import Stages, stage_layers, widen_input
 
@@ -16,6 +17,8 @@ CHANNELS = {
     "vgg16": (128, 256, 512, 512),
     "vgg19": (128, 256, 512, 512),
     "mobilenet_v2": (24, 32, 96, 320),
+    "squeezenet1_0": (256, 512, 512, 512),
+    "squeezenet1_1": (128, 256, 512, 512),
     "efficientnet_lite0": (24, 40, 112, 320),
     "timm/test_resnet": (32, 48, 192, 96),
 }
@@ -41,6 +44,27 @@ def test_the_stages_are_the_network_itself():
         wanted = [encoder(x, layer) for layer in stage_layers("resnet18")]
         got = Stages(encoder.body, stage_layers("resnet18")).eval()(x)
     assert all(torch.equal(a, b) for a, b in zip(wanted, got, strict=True))
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
+def test_squeezenet_s_maps_are_as_large_as_a_resnet_s_at_any_size(name):
+    with torch.device("meta"), torch.inference_mode():
+        stages, resnet = (create_stages(encoder)[0].eval() for encoder in (name, "resnet18"))
+        for size in ((64, 96), (65, 91), (70, 103)):
+            images = torch.zeros(1, 3, *size)
+            assert [m.shape[2:] for m in stages(images)] == [m.shape[2:] for m in resnet(images)]
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
+def test_squeezenet_s_stages_have_its_weights(name, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    body = find_model(name).build().body
+    save_file(body.state_dict(), tmp_path / f"{name}.safetensors")
+    monkeypatch.setenv("CROSSBAND_WEIGHTS", str(tmp_path))
+    loaded, digest = create_stages(name, pretrained=True)
+    assert digest
+    wanted = [value for key, value in body.state_dict().items() if key.startswith("features.")]
+    assert all(torch.equal(a, b) for a, b in zip(wanted, loaded.state_dict().values(), strict=True))
 
 
 def test_further_channels_start_from_the_mean_of_the_three():

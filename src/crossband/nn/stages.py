@@ -11,9 +11,10 @@ from torch import nn
 
 from ..errors import CrossbandError
 
-__all__ = ["STAGE_LAYERS", "StageEncoder", "Stages", "stage_layers", "widen_input"]
+__all__ = ["STAGE_LAYERS", "StageEncoder", "Stages", "cut_stages", "stage_layers", "widen_input"]
 
 # VGG's stages end with their pooling, DenseNet's before their transition, as table XII of Li et al. counts them
+# (SqueezeNet's fourth is a pooling that cut_stages adds)
 STAGE_LAYERS: dict[str, tuple[str, str, str, str]] = {
     "resnet*": ("layer1", "layer2", "layer3", "layer4"),
     "densenet*": (
@@ -25,6 +26,8 @@ STAGE_LAYERS: dict[str, tuple[str, str, str, str]] = {
     "vgg16": ("features.9", "features.16", "features.23", "features.30"),
     "vgg19": ("features.9", "features.18", "features.27", "features.36"),
     "mobilenet_v2": ("features.3", "features.6", "features.13", "features.17"),
+    "squeezenet1_0": ("features.5", "features.10", "features.12", "features.13"),
+    "squeezenet1_1": ("features.4", "features.7", "features.12", "features.13"),
     "efficientnet_lite*": ("blocks.1", "blocks.2", "blocks.4", "blocks.6"),
 }
 
@@ -105,6 +108,38 @@ class Stages(StageEncoder):
             images = stage(images)
             maps.append(images)
         return maps
+
+
+def cut_stages(name: str, body: nn.Module) -> Stages:
+    """Cut a registered encoder's network, with its weights, into its four stages, in place.
+
+    SqueezeNet pads neither its first convolution nor its poolings, and ends at stride 16. Here they pad, so
+    that its maps are as large as those of other encoders, and a pooling of its last map is the fourth stage.
+
+    Raises:
+        CrossbandError: nobody has said where its stages end.
+
+    Example:
+        >>> import torchvision
+        >>> stages = cut_stages("squeezenet1_1", torchvision.models.squeezenet1_1())
+        >>> [tuple(f.shape[1:]) for f in stages(torch.zeros(1, 3, 64, 64))]
+        [(128, 16, 16), (256, 8, 8), (512, 4, 4), (512, 2, 2)]
+    """
+    layers = stage_layers(name)
+    if name.startswith("squeezenet"):
+        _pad_squeezenet(body.get_submodule("features"))
+    return Stages(body, layers)
+
+
+def _pad_squeezenet(features: nn.Module) -> None:
+    """Let each stride halve a side, rounding up, and add the pooling of the fourth stage."""
+    assert isinstance(features, nn.Sequential)
+    features.append(nn.MaxPool2d(3, 2))
+    for module in features:
+        if isinstance(module, nn.Conv2d):
+            module.padding = (module.kernel_size[0] // 2, module.kernel_size[1] // 2)
+        elif isinstance(module, nn.MaxPool2d):
+            module.padding, module.ceil_mode = 1, False
 
 
 def _chain(body: nn.Module, opened: set[str]) -> list[tuple[str, nn.Module]]:
