@@ -72,7 +72,7 @@ MESSAGES = {
         lambda: create_segmenter("mfnet", classes=1),
         "needs at least two classes, not 1",
     ),
-    "stages": (lambda: create_stages("squeezenet1_1"), "squeezenet1_1 does not have four known stages"),
+    "stages": (lambda: create_stages("alexnet"), "alexnet does not have four known stages"),
     "stages, timm": (
         lambda: create_stages("timm/test_vit"),
         "no feature maps at strides 4, 8, 16 and 32",

@@ -144,6 +144,28 @@ def test_the_stem_goes_from_its_norm_to_its_pooling():
     assert names == ["conv1", "bn1", "maxpool", "layer1"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("efficientnet_lite0", "efficientnet_lite0"),
+        pytest.param("efficientnet_lite1", "efficientnet_lite1", marks=pytest.mark.slow),
+        pytest.param("efficientnet_lite2", "efficientnet_lite2", marks=pytest.mark.slow),
+        ("mobilenet_v2", "mobilenet_v2"),
+        ("efficientnet_lite0", "resnet18"),
+        ("efficientnet_lite0", "squeezenet1_1"),
+        ("resnet18", "squeezenet1_0"),
+        ("resnet18", "efficientnet_lite1"),
+        pytest.param("efficientnet_lite2", "mobilenet_v2", marks=pytest.mark.slow),
+        pytest.param("vgg16", "efficientnet_lite0", marks=pytest.mark.slow),
+    ],
+)
+def test_small_encoders_and_mixed_ones_give_logits(first, second):
+    network = create_segmenter("rsfnet", 5, options={**SMALL, "first": first, "second": second})
+    with torch.inference_mode():
+        assert network(torch.rand(2, 4, 64, 96)).shape == (2, 5, 64, 96)
+        assert network(torch.rand(1, 4, 71, 90)).shape == (1, 5, 71, 90)
+
+
 def test_one_band_leaves_out_the_other_encoder():
     """Table XIII: NTE keeps the RGB encoder, NRE the thermal one."""
     rgb, tir = (

@@ -19,7 +19,7 @@ from ..bands import Band, parse_band
 from ..errors import CrossbandError, unknown_name
 from ..nn.encoder import count_parameters
 from ..nn.resnet import resnet_pieces
-from ..nn.stages import StageEncoder, Stages, stage_layers, widen_input
+from ..nn.stages import StageEncoder, cut_stages, stage_layers, widen_input
 from ..registry import Registry
 from ._registry import ModelInfo, create_encoder
 
@@ -189,10 +189,10 @@ def create_stages(name: str, channels: int = 3, pretrained: bool = False) -> tup
         stages: StageEncoder
         stages, digest = _timm_stages(name, pretrained)
     else:
-        layers = stage_layers(name)
+        stage_layers(name)  # says so before weights are looked for, where it has none
         encoder = create_encoder(name, pretrained=pretrained)
         digest = encoder.digest
-        stages = Stages(encoder.body, layers)
+        stages = cut_stages(name, encoder.body)
     if channels not in (1, 3):
         widen_input(stages, channels)
     return stages.requires_grad_(True), digest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..nn.stages import Stages, stage_layers
+from ..nn.stages import Stages, cut_stages, stage_layers
 from ..nn.tuning import fix_depthwise, fold_norms
 from ._registry import create_encoder
 
@@ -17,9 +17,9 @@ def tuned_stages(encoder: str, pretrained: bool, frozen: int) -> tuple[Stages, s
         pretrained: whether it starts from its ImageNet weights.
         frozen: stages, from the first, that do not learn; the depthwise kernels of the others do not either.
     """
-    layers = stage_layers(encoder)
+    stage_layers(encoder)  # says so before weights are looked for, where it has none
     made = create_encoder(encoder, pretrained=pretrained)
-    stages = Stages(fix_depthwise(fold_norms(made.body.requires_grad_(True))), layers)
+    stages = cut_stages(encoder, fix_depthwise(fold_norms(made.body.requires_grad_(True))))
     for stage in stages.stages[:frozen]:
         stage.requires_grad_(False)
     return stages, made.digest

@@ -188,12 +188,12 @@ def _as_theirs(encoder: StageEncoder) -> StageEncoder:
     pooling rounds up, as table XII's FLOPs of 720x1280 images ask for; others as they are."""
     if not isinstance(encoder, Stages):
         return encoder
-    if hasattr(encoder.stages[0], "bn1"):
-        del encoder.stages[0].relu
-    if not any(isinstance(module, nn.BatchNorm2d) for module in encoder.modules()):
-        for module in encoder.modules():
-            if isinstance(module, nn.MaxPool2d):
-                module.ceil_mode = True
+    stem = encoder.stages[0]
+    if hasattr(stem, "bn1") and hasattr(stem, "relu"):  # EfficientNet-Lite's norm has its activation inside
+        del stem.relu
+    for module in encoder.modules():
+        if isinstance(module, nn.MaxPool2d) and module.padding == 0:  # one that pads rounds up already
+            module.ceil_mode = True
     return encoder
 
 

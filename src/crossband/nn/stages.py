@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 from typing import Any
 
@@ -10,9 +11,10 @@ from torch import nn
 
 from ..errors import CrossbandError
 
-__all__ = ["STAGE_LAYERS", "StageEncoder", "Stages", "stage_layers", "widen_input"]
+__all__ = ["STAGE_LAYERS", "StageEncoder", "Stages", "cut_stages", "stage_layers", "widen_input"]
 
 # VGG's stages end with their pooling, DenseNet's before their transition, as table XII of Li et al. counts them
+# (SqueezeNet's fourth is a pooling that cut_stages adds)
 STAGE_LAYERS: dict[str, tuple[str, str, str, str]] = {
     "resnet*": ("layer1", "layer2", "layer3", "layer4"),
     "densenet*": (
@@ -24,6 +26,8 @@ STAGE_LAYERS: dict[str, tuple[str, str, str, str]] = {
     "vgg16": ("features.9", "features.16", "features.23", "features.30"),
     "vgg19": ("features.9", "features.18", "features.27", "features.36"),
     "mobilenet_v2": ("features.3", "features.6", "features.13", "features.17"),
+    "squeezenet1_0": ("features.5", "features.10", "features.12", "features.13"),
+    "squeezenet1_1": ("features.4", "features.7", "features.12", "features.13"),
     "efficientnet_lite*": ("blocks.1", "blocks.2", "blocks.4", "blocks.6"),
 }
 
@@ -106,6 +110,38 @@ class Stages(StageEncoder):
         return maps
 
 
+def cut_stages(name: str, body: nn.Module) -> Stages:
+    """Cut a registered encoder's network, with its weights, into its four stages, in place.
+
+    SqueezeNet pads neither its first convolution nor its poolings, and ends at stride 16. Here they pad, so
+    that its maps are as large as those of other encoders, and a pooling of its last map is the fourth stage.
+
+    Raises:
+        CrossbandError: nobody has said where its stages end.
+
+    Example:
+        >>> import torchvision
+        >>> stages = cut_stages("squeezenet1_1", torchvision.models.squeezenet1_1())
+        >>> [tuple(f.shape[1:]) for f in stages(torch.zeros(1, 3, 64, 64))]
+        [(128, 16, 16), (256, 8, 8), (512, 4, 4), (512, 2, 2)]
+    """
+    layers = stage_layers(name)
+    if name.startswith("squeezenet"):
+        _pad_squeezenet(body.get_submodule("features"))
+    return Stages(body, layers)
+
+
+def _pad_squeezenet(features: nn.Module) -> None:
+    """Let each stride halve a side, rounding up, and add the pooling of the fourth stage."""
+    assert isinstance(features, nn.Sequential)
+    features.append(nn.MaxPool2d(3, 2))
+    for module in features:
+        if isinstance(module, nn.Conv2d):
+            module.padding = (module.kernel_size[0] // 2, module.kernel_size[1] // 2)
+        elif isinstance(module, nn.MaxPool2d):
+            module.padding, module.ceil_mode = 1, False
+
+
 def _chain(body: nn.Module, opened: set[str]) -> list[tuple[str, nn.Module]]:
     """The layers of a network in the order it runs them; the containers that hold cuts are opened."""
     found = []
@@ -133,8 +169,8 @@ def _channels(stages: Stages) -> tuple[int, ...]:
 def widen_input(network: nn.Module, channels: int) -> nn.Module:
     """Let a network read ``channels`` channels in place of three, in place.
 
-    The new ones start from the mean of the three, as for a further band (nothing is done where it reads as many
-    already).
+    The first convolution keeps its type. The new channels start from the mean of the three, as for a further
+    band (nothing is done where it reads as many already).
 
     Example:
         >>> widen_input(nn.Sequential(nn.Conv2d(3, 8, 3)), 4)[0].weight.shape
@@ -144,17 +180,17 @@ def widen_input(network: nn.Module, channels: int) -> nn.Module:
     if first.in_channels == channels:
         return network
     shape: dict[str, Any] = {
-        name: getattr(first, name)
-        for name in ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+        name: getattr(first, name) for name in ("out_channels", "kernel_size", "groups", "padding_mode")
     }
-    wider = nn.Conv2d(channels, bias=first.bias is not None, **shape).to(first.weight)
+    wider = copy.deepcopy(first)  # of its type: Conv2dSame pads by itself
+    wider.in_channels = channels
+    wider.weight = nn.Conv2d(channels, bias=first.bias is not None, **shape).to(first.weight).weight
     mean = first.weight.data.mean(1, keepdim=True).expand(-1, channels, -1, -1)
     wider.weight.data.copy_(mean)
     kept = min(channels, first.in_channels)
     if channels > first.in_channels:
         wider.weight.data[:, :kept] = first.weight.data[:, :kept]
-    if first.bias is not None and wider.bias is not None:
-        wider.bias.data.copy_(first.bias.data)
+    wider.requires_grad_(True)
     parent, _, own = name.rpartition(".")
     setattr(network.get_submodule(parent), own, wider)
     return network
