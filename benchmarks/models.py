@@ -101,8 +101,9 @@ KINDS = {
     "crossband-vehicles": Kind(
         task="reidentification",
         does="the same vehicle across cameras, hours and bands, from RGB, NIR and TIR or any of them",
-        data="12,800 frames of 1,280 vehicles in four of crossband's own simulated cities, half of them of ten "
-        "makes of each type and with individual extras, eight cameras each, day and night, rain and fog",
+        data="14,400 frames of 1,440 vehicles in five of crossband's own simulated cities, more than half of "
+        "them of ten makes of each type and with individual extras, eight cameras each, day and night, rain "
+        "and fog",
         attribution="Encoder: SqueezeNet 1.1, ImageNet, Apache-2.0 (ONNX model zoo)",
         limits="Learned from simulated vehicles alone, each in the middle of its frame; "
         "real cameras are not tested.",
