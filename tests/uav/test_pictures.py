@@ -145,7 +145,8 @@ def boxes_at(*lefts, kind=1):
 def counted(shown, video=False):
     """What is counted in pictures of one size that show these boxes."""
     names = [str(row) for row in range(len(shown))]
-    source = pictures._Source(names, names, lambda row: None, sequence=True, video=video)
+    stream = object() if video else None
+    source = pictures._Source(names, names, lambda row: None, sequence=True, stream=stream)
     return pictures._joined(["person", "car"], source, shown, [[48, 640]] * len(shown), "out")
 
 
