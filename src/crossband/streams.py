@@ -74,7 +74,7 @@ class Pages:
         try:
             self._places = fff_frames(self._data) if self.radiometric else []
             self._count = len(self._places) if self.radiometric else page_count(self._data)
-        except ValueError as error:
+        except Exception as error:  # whatever a decoder throws at a damaged file
             raise ImageFault(path, str(error)) from None
 
     def __len__(self) -> int:
@@ -84,14 +84,15 @@ class Pages:
         """Read one image.
 
         Raises:
-            CrossbandError: it is damaged, or in a color space that is not read.
+            ImageFault: it is damaged.
+            CrossbandError: it is in a color space that is not read.
         """
         try:
             if self.radiometric:
                 return read_kelvin(self._data[slice(*self._places[row])])
             pixels = read_tiff(self._data, MAX_PIXELS, masked=self._masked, page=row)[0]
-        except ValueError as error:
-            raise CrossbandError(f"{self._path}, image {row}: {error}") from None
+        except Exception as error:  # as above
+            raise ImageFault(f"{self._path}, image {row}", str(error)) from None
         if pixels is None:
             raise CrossbandError(f"{self._path}: pages in a color space that is not read; convert it to RGB")
         return pixels

@@ -196,3 +196,23 @@ def test_masks_are_those_that_coco_reads():
 def test_the_label_maps_of_a_video_have_the_size_of_its_frames(videos, checkpoint, tmp_path):  # noqa: F811
     found = segment(videos[1], checkpoint, tmp_path / "out", units="centikelvin")
     assert read_labels(found[0].labels).shape == (48, 64)
+
+
+def test_frames_with_positions_are_points_with_their_shares(gray, checkpoint, tmp_path):  # noqa: F811
+    rows = [
+        "frame,tir,tir_units,lat,lon",
+        "0,0.png,counts,48.5,9.25",
+        "1,1.png,counts,,",
+        "2,2.png,counts,48.6,9.3",
+    ]
+    (gray / "frames.csv").write_text("\n".join(rows) + "\n")
+    found = segment(gray / "frames.csv", checkpoint, tmp_path / "out")
+    points = json.loads((tmp_path / "out" / "segments.geojson").read_text())["features"]
+    assert [one["geometry"]["coordinates"] for one in points] == [[9.25, 48.5], [9.3, 48.6]]
+    shares = {name: share for name, share in found[0].shares.items() if share}
+    assert points[0]["properties"] == pytest.approx(
+        {"frame": "0", "position": "of the camera", **shares}, abs=1e-3
+    )
+    (gray / "frames.csv").unlink()
+    segment(gray, checkpoint, tmp_path / "out")
+    assert not (tmp_path / "out" / "segments.geojson").exists()

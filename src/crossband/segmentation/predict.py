@@ -1,4 +1,17 @@
-"""From a user's images to label maps, overlays and the share of each class."""
+"""From a user's images to label maps, overlays, the share of each class, and objects.
+
+================================  ============================================================================
+``segments.jsonl``                 what a run goes on from, a line a frame
+``segments.json``                  a frame's label map, overlay, shares and objects
+``segments.csv``                   a row a frame and class: share in percent, objects
+``coco.json``                      COCO: the objects of countable classes, with masks and tracks
+``segments.geojson``               of a manifest with ``lat`` and ``lon``: a point a frame, with its shares
+``NAME_labels.png``                the classes' numbers, with a palette
+``NAME_overlay.png``               the bands and the label map over them; of a video, ``annotated.mp4``
+================================  ============================================================================
+
+A run over other images, or by other settings, replaces the tables, and says so; pictures of other names stay.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +37,7 @@ from ..devices import choose_device, device_of, quick_arithmetic, quick_dtype
 from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, write_file
+from ..geo import point_feature, write_points
 from ..io import Image, Remark, RemarkLog, image_size, read_labels
 from ..models import create_segmenter
 from ..models.packaged import checkpoint_for
@@ -185,7 +199,7 @@ def segment(
     """Segment pictures, a folder of them or a video, and write label maps, overlays and tables; it resumes.
 
     ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` (of a video ``OUT/annotated.mp4``), ``OUT/segments.json``,
-    ``OUT/segments.csv``, ``OUT/coco.json``; and ``OUT/segments.jsonl``, from which a killed run goes on.
+    ``.csv`` and ``.geojson`` (where a manifest has positions), and ``OUT/coco.json``.
 
     Args:
         images: one or many pictures, folders of pictures or of pairs, or manifests; or one video, also FLIR's
@@ -310,7 +324,19 @@ def _write_tables(
     write_file(folder / "segments.csv", lambda partial: table.to_csv(partial, index=False))
     files = names if video else [_first_file(source.frames[name]) for name in names]
     write_file(folder / "coco.json", json.dumps(coco(files, sizes, objects, tracks, classes)))
+    write_points(folder / "segments.geojson", _points(found, source))
     return {name: counts[name] for name in countable(classes)}
+
+
+def _points(found: Segments, source: Source) -> list[dict[str, Any]] | None:
+    """The frames' positions with the shares of the classes, ``None`` where a manifest says none."""
+    points = []
+    for one in found:
+        place = source.frames[one.frame].position
+        if place is not None:
+            shares = {name: round(share, 4) for name, share in one.shares.items() if share}
+            points.append(point_feature(place, {"frame": one.frame, "position": "of the camera", **shares}))
+    return points or None
 
 
 def _first_file(frame: Frame) -> str:

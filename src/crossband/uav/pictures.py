@@ -4,6 +4,7 @@
 ``detections.jsonl``                 what a run goes on from: ``frame``, ``size``, ``boxes``, ``meters``
 ``detections.csv``                   a row a box: frame, class, score, corners in pixels, track
 ``detections.json``                  COCO: images, categories, and annotations with scores
+``detections.geojson``               of a manifest with positions: a point an object
 ``FRAME.jpg``, ``annotated.mp4``     the picture with its boxes; of a video, all its frames
 ==================================  ===========================================================================
 
@@ -35,6 +36,7 @@ from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import Frames, find_manifest
+from ..geo import write_points
 from ..io import IMAGE_SUFFIXES, is_image_file, read_bytes
 from ..io.images import decode_image
 from ..models.packaged import checkpoint_for
@@ -46,6 +48,7 @@ from ..streams import StageFile, Stream, common_span, is_in_color, open_stream, 
 from ..weights import file_digest
 from .flight import LARGEST_ZOOM, enlargement
 from .networks import Detector, read_detector
+from .object_points import object_points
 from .picture_ground import COARSEST, ground_of_picture
 from .tracking import join_boxes
 
@@ -118,6 +121,7 @@ class _Source:
     look: Callable[[int], _Look]
     sequence: bool
     stream: Stream | None = None  # of a video
+    table: pd.DataFrame | None = None  # of a manifest
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -250,6 +254,9 @@ def detect_pictures(
     found = _joined(detector.classes, pictures, boxes, sizes, folder)
     write_file(folder / "detections.csv", lambda partial: found.to_pandas().to_csv(partial, index=False))
     write_file(folder / "detections.json", json.dumps(_coco(found, pictures.files, sizes)))
+    table = pictures.table
+    points = None if table is None else object_points(table, boxes, found.tracks, sizes, found.classes)
+    write_points(folder / "detections.geojson", points)
     if pictures.stream is not None:
         spans = [record.get("span") for record in records]
         _write_video(pictures.stream, found, spans, folder / "annotated.mp4")
@@ -318,7 +325,7 @@ def _open(source: Path, units: str | None) -> _Source:
     def look(row: int) -> _Look:
         return _look(files[row], units or said[row], known.iloc[row])
 
-    return _Source(frames.names, frames.table["tir"].tolist(), look, sequence=False)
+    return _Source(frames.names, frames.table["tir"].tolist(), look, sequence=False, table=frames.table)
 
 
 def _frames(source: Path) -> Frames:
