@@ -168,7 +168,9 @@ class Stream:
 
 
 def open_stream(path: str | Path) -> Stream | None:
-    """Open a video, FLIR's SEQ or CSQ, or a TIFF of several pages; ``None`` for whatever else is at a path.
+    """Open a video, FLIR's SEQ or CSQ, or a TIFF of several pages.
+
+    ``None`` is for whatever else is at a path.
 
     Raises:
         CrossbandError: a video that cannot be read, or one without frames.

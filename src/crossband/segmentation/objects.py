@@ -73,7 +73,9 @@ def find_objects(labels: np.ndarray, classes: Sequence[str]) -> list[dict[str, A
 
 
 def run_lengths(mask: np.ndarray) -> str:
-    """Compress a mask as COCO does: runs down the columns, each as its difference to the one before the last.
+    """Compress a mask as COCO does.
+
+    Its runs go down the columns, each written as its difference to the one before the last.
 
     Example:
         >>> run_lengths(np.array([[0, 1], [1, 1]], bool))
@@ -104,7 +106,9 @@ def share_table(
     objects: Mapping[str, Sequence[Mapping[str, Any]]],
     classes: Sequence[str],
 ) -> pd.DataFrame:
-    """Return one row for each frame and class that is there: share in percent, and objects where they count.
+    """Return one row for each frame and class that is there.
+
+    It has the share in percent, and how many objects where those are counted.
 
     Args:
         shares: percent by class, by frame.

@@ -196,7 +196,7 @@ def segment(
     rig: str | Path | None = None,
     engine: Engine = IN_PROCESS,
 ) -> Segments:
-    """Segment pictures, a folder of them or a video, and write label maps, overlays and tables; it resumes.
+    """Segment pictures or a video and write label maps, overlays and tables; it resumes.
 
     ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` (of a video ``OUT/annotated.mp4``), ``OUT/segments.json``,
     ``.csv`` and ``.geojson`` (where a manifest has positions), and ``OUT/coco.json``.
@@ -433,7 +433,9 @@ class _Segmenter:
         """Write the bands and the label maps over them."""
         further = {f"without {band}": other for band, other in others.items()}
         sheet = overlay_sheet(pictures, labels, self.model.classes, further, truth)
-        return write_file(self.folder / f"{stem}_overlay.png", lambda path: sheet.save(path)).name
+        return write_file(
+            self.folder / f"{stem}_overlay.png", lambda path: sheet.save(path, compress_level=1)
+        ).name
 
     def _compare(
         self, stem: str, pictures: dict[Band, Image], labels: np.ndarray, truth: np.ndarray | None
