@@ -103,6 +103,8 @@ def test_videos_are_paired_by_number_and_the_shorter_counts(videos, checkpoint, 
         assert sum(1 for _ in container.decode(video=0)) == 4
     alone = segment(tir, checkpoint, tmp_path / "alone", units="centikelvin")
     assert alone[0].shares != found[0].shares
+    with pytest.raises(CrossbandError, match=r"rgb\.mkv is a video; give it as the only source"):
+        segment([rgb, tir], checkpoint, tmp_path / "no")
     with pytest.raises(CrossbandError, match=r"is no video, as .*rgb\.mkv is"):
         segment(rgb, checkpoint, tmp_path / "no", tir=tmp_path)
 

@@ -8,8 +8,6 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
-import torch
-from torchvision.utils import draw_segmentation_masks
 
 from ..bands import Band, Normalization
 from ..io import Image
@@ -19,7 +17,6 @@ __all__ = ["DARK", "comparison_sheet", "overlay", "overlay_sheet", "video_pictur
 
 DARK = 40.0
 """Mean of an RGB picture of 0 to 255 below which the thermal image shows what is labeled."""
-
 
 _GAP, _CAPTION, _LEGEND, _WIDE = 8, 26, 34, 480
 _IN_A_LINE = 5  # classes of a legend below a video
@@ -37,15 +34,15 @@ def overlay(
         classes: their names.
         opacity: of the colors.
     """
-    colors = [(int(red), int(green), int(blue)) for red, green, blue in palette(classes)[1:]]
-    masks = torch.from_numpy(labels == np.arange(1, len(classes))[:, None, None])
+    inside = (labels > 0) & (labels < len(classes))
     edge = np.zeros(labels.shape, bool)
     edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     edge[1:] |= labels[1:] != labels[:-1]
-    picture = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
-    filled = draw_segmentation_masks(picture, masks, opacity, colors)
-    outlined = draw_segmentation_masks(filled, masks & torch.from_numpy(edge), 1.0, colors)
-    return np.ascontiguousarray(outlined.permute(1, 2, 0).numpy())
+    drawn = np.array(pixels)
+    colors = palette(classes)[labels[inside]]
+    shares = np.where(edge[inside], 1.0, opacity).astype(np.float32)[:, None]
+    drawn[inside] = (drawn[inside] * (1 - shares) + colors * shares).astype(np.uint8)
+    return drawn
 
 
 def overlay_sheet(

@@ -19,7 +19,7 @@ from ..io import Image, is_image_file, read_image
 from ..progress import note
 from ..rigs import RigTransform
 from ..stored import is_there, resolved, stored_file
-from ..streams import Stream, is_plain_gray, open_stream
+from ..streams import VIDEO_SUFFIXES, Stream, is_plain_gray, open_stream
 
 __all__ = ["Frame", "Source", "open_source"]
 
@@ -108,6 +108,8 @@ def open_source(
     gray: list[Path] = []
     single = False
     for source in sources:
+        if source.suffix.lower() in VIDEO_SUFFIXES and source.is_file():
+            raise CrossbandError(f"{source} is a video; give it as the only source")
         if not source.is_dir() and is_there(source) and is_image_file(source):
             frames = _of_picture(source, own, others, gray)
         else:
