@@ -34,7 +34,7 @@ LAYERS = (
         "results",
     },
     {"frames", "io"},
-    {"nn", "data", "datasets", "simulation"},
+    {"nn", "data", "datasets", "simulation", "streams"},
     {"models", "losses", "metrics"},
     {"training", "reports"},
     {"retrieval", "matching"},

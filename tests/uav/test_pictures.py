@@ -145,7 +145,8 @@ def boxes_at(*lefts, kind=1):
 def counted(shown, video=False):
     """What is counted in pictures of one size that show these boxes."""
     names = [str(row) for row in range(len(shown))]
-    source = pictures._Source(names, names, lambda row: None, sequence=True, video=video)
+    stream = object() if video else None
+    source = pictures._Source(names, names, lambda row: None, sequence=True, stream=stream)
     return pictures._joined(["person", "car"], source, shown, [[48, 640]] * len(shown), "out")
 
 
@@ -433,3 +434,52 @@ def test_the_ground_that_pictures_tell_is_said(told, said, capsys):
     written = capsys.readouterr().err
     assert written.startswith(said)
     assert bool(written) == bool(said)
+
+
+def with_manifest(folder, columns, rows):
+    lines = [f"frame,tir,tir_units,{columns}", *(f"{n},{n}.png,counts,{row}" for n, row in enumerate(rows))]
+    (folder / "frames.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def points_of(folder, checkpoint, out, monkeypatch):
+    box = np.array([[40.0, 20, 44, 28, 0.9, 1]])  # its middle: 10 right of the image's, in the middle row
+    monkeypatch.setattr(pictures, "detect_pixels", lambda *_: box)
+    detect_pictures(folder, checkpoint, out)
+    path = out / "detections.geojson"
+    return json.loads(path.read_text())["features"] if path.is_file() else None
+
+
+def test_objects_of_frames_with_a_pose_are_points_on_the_ground(checkpoint, folder, tmp_path, monkeypatch):
+    known = ["48.5,9.25,50,90,-90,100", "48.5,9.25,,,,", "48.5,9.25,50,0,45,100"]
+    with_manifest(folder, "lat,lon,altitude,heading,pitch,focal", known)
+    points = points_of(folder, checkpoint, tmp_path / "out", monkeypatch)
+    places = [one["properties"]["position"] for one in points]
+    assert places == ["on the ground", "of the camera", "of the camera"]  # nothing known; above the horizon
+    longitude, latitude = points[0]["geometry"]["coordinates"]
+    assert longitude == pytest.approx(9.25, abs=1e-8)  # it looks east at the top: right is south
+    assert (48.5 - latitude) * 111_320 == pytest.approx(5.0, abs=1e-3)
+    assert points[1]["geometry"]["coordinates"] == [9.25, 48.5]
+    assert points[0]["properties"]["class"] == "car"
+    (folder / "frames.csv").unlink()
+    assert points_of(folder, checkpoint, tmp_path / "out", monkeypatch) is None  # nothing of another run stays
+
+
+def test_a_pitch_that_is_not_said_looks_straight_down(checkpoint, folder, tmp_path, monkeypatch):
+    with_manifest(folder, "lat,lon,altitude,heading,focal", ["48.5,9.25,50,0,100", ",,50,0,100", "48.5,,,,"])
+    points = points_of(folder, checkpoint, tmp_path / "out", monkeypatch)
+    assert [one["properties"]["position"] for one in points] == ["on the ground", "unknown", "unknown"]
+    assert points[1]["geometry"] is None
+    scale = 111_320 * np.cos(np.radians(48.5))
+    assert (points[0]["geometry"]["coordinates"][0] - 9.25) * scale == pytest.approx(5.0, abs=1e-3)
+
+
+def test_pages_of_a_tiff_are_the_frames_of_a_video(checkpoint, tmp_path, monkeypatch, capsys):
+    av, tifffile = pytest.importorskip("av"), pytest.importorskip("tifffile")
+    pages = np.random.default_rng(0).integers(28000, 31000, (4, 48, 64), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
+    found = detect_pictures(tmp_path / "a.tif", checkpoint, tmp_path / "out", units="centikelvin")
+    assert found.frames == ["000000", "000001", "000002", "000003"]
+    assert "4 frames, " in capsys.readouterr().err
+    with av.open(str(tmp_path / "out" / "annotated.mp4")) as container:
+        assert container.streams.video[0].average_rate == 30

@@ -28,15 +28,25 @@ from ._printing import print_json, print_table
 @app.command("segment")
 @takes(Working)
 def segment_(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="images, folders of pairs or manifests")],
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE", help="images, folders of them or of pairs, manifests, or a video"),
+    ],
     checkpoint: Annotated[
         Path | None, typer.Option(help="of the task segmentation; the packaged network without")
     ] = None,
-    out: Annotated[Path, typer.Option(help="folder for label maps, overlays and segments.json")] = Path(
-        "segmented"
-    ),
-    tir: Annotated[Path | None, typer.Option(help="thermal image, or a folder with the same stem")] = None,
+    out: Annotated[
+        Path, typer.Option(help="folder for label maps, overlays and tables; started again, it goes on")
+    ] = Path("segmented"),
+    band: Annotated[
+        str | None,
+        typer.Option(help="of SOURCE, where it is not of pairs; without, what has no colors is tir"),
+    ] = None,
+    tir: Annotated[
+        Path | None, typer.Option(help="thermal image, a folder with the same stems, or the thermal video")
+    ] = None,
     nir: Annotated[Path | None, typer.Option(help="near-infrared image, likewise")] = None,
+    count: Annotated[bool, typer.Option("--count", help="how many of what; of a sequence, each once")] = False,
     without: Annotated[
         list[str] | None, typer.Option(help="also segment without this band; may be repeated")
     ] = None,
@@ -52,7 +62,13 @@ def segment_(
 ) -> None:
     """Segment images: a PNG of classes, a colored overlay, and the share of each class.
 
+    Also as CSV and COCO; of a video, the labels over all its frames.
+
     Example: crossband segment photo.png --tir thermal.png
+
+    Example: crossband segment visible.mp4 --tir thermal.mp4 --count
+
+    Example: crossband segment thermal.mp4 --band tir --out found
 
     Example: crossband segment photo.png --tir thermal.png --checkpoint best.safetensors --without tir
     """
@@ -70,6 +86,7 @@ def segment_(
         images,
         checkpoint,
         out,
+        band=band,
         tir=tir,
         nir=nir,
         units=units,
@@ -80,7 +97,11 @@ def segment_(
         engine=working.open(),
     )
     if as_json:
-        print_json([one.to_dict() for one in found])
+        print_json(dict(found.counts) if count else [one.to_dict() for one in found])
+        return
+    if count:
+        print_table(pd.DataFrame([found.counts]))
+        print(f"{len(found)} frames: {out}")
         return
     rows = []
     for one in found:

@@ -12,11 +12,11 @@ import tifffile
 
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
-from ..io import MAX_PIXELS, read_bytes
-from ..io.flir import fff_frames, is_fff, read_kelvin
-from ..io.tiff import is_tiff, page_count, read_tiff
+from ..io.flir import is_fff
+from ..io.tiff import is_tiff
 from ..io.video import read_timed_video
 from ..progress import track
+from ..streams import Pages
 
 __all__ = ["extract"]
 
@@ -100,20 +100,10 @@ def _images(path: Path, every: int, seconds: float | None) -> Iterator[tuple[int
         return
     if seconds is not None:
         raise CrossbandError(f"{path} has no clock, as videos have; take each n-th image", parameter="seconds")
-    data = read_bytes(path)
-    places = [] if is_tiff(data) else fff_frames(data)
-    numbers = range(0, page_count(data) if is_tiff(data) else len(places), every)
+    pages = Pages(path)
+    numbers = range(0, len(pages), every)
     for number in track(numbers, len(numbers), f"taking {path.name} apart"):
-        try:
-            if is_tiff(data):
-                pixels = read_tiff(data, MAX_PIXELS, masked=False, page=number)[0]
-            else:
-                pixels = read_kelvin(data[slice(*places[number])])
-        except ValueError as error:
-            raise CrossbandError(f"{path}, image {number}: {error}") from None
-        if pixels is None:
-            raise CrossbandError(f"{path}: pages in a color space that is not read; convert it to RGB")
-        yield number, pixels
+        yield number, pages.read(number)
 
 
 def _of_video(path: Path, every: int, seconds: float | None) -> Iterator[tuple[int, np.ndarray]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from ..errors import CrossbandError
 from .images import MAX_PIXELS
 
-__all__ = ["read_timed_video", "read_video", "video_times"]
+__all__ = ["read_timed_video", "read_video", "video_rate", "video_times"]
 
 
 def read_video(path: str | Path) -> Iterator[np.ndarray]:
@@ -35,6 +36,16 @@ def video_times(path: str | Path) -> np.ndarray:
         stamps = [float(one.pts * one.time_base) for one in packets if one.pts is not None]
     times = np.sort(np.array(stamps, float))
     return times - times[0] if len(times) else times
+
+
+def video_rate(path: str | Path) -> Fraction | None:
+    """Return the frames a second of a video on average, ``None`` where it does not say.
+
+    Raises:
+        CrossbandError: as :func:`read_timed_video`.
+    """
+    with _opened(path) as (_, stream):
+        return Fraction(stream.average_rate) if stream.average_rate else None
 
 
 def read_timed_video(path: str | Path) -> Iterator[tuple[float, np.ndarray]]:

@@ -8,16 +8,18 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
-import torch
-from torchvision.utils import draw_segmentation_masks
 
 from ..bands import Band, Normalization
 from ..io import Image
 from .classes import palette
 
-__all__ = ["comparison_sheet", "overlay", "overlay_sheet"]
+__all__ = ["DARK", "comparison_sheet", "overlay", "overlay_sheet", "video_picture"]
+
+DARK = 40.0
+"""Mean of an RGB picture of 0 to 255 below which the thermal image shows what is labeled."""
 
 _GAP, _CAPTION, _LEGEND, _WIDE = 8, 26, 34, 480
+_IN_A_LINE = 5  # classes of a legend below a video
 _INK = "#222222"
 
 
@@ -32,15 +34,15 @@ def overlay(
         classes: their names.
         opacity: of the colors.
     """
-    colors = [(int(red), int(green), int(blue)) for red, green, blue in palette(classes)[1:]]
-    masks = torch.from_numpy(labels == np.arange(1, len(classes))[:, None, None])
+    inside = (labels > 0) & (labels < len(classes))
     edge = np.zeros(labels.shape, bool)
     edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     edge[1:] |= labels[1:] != labels[:-1]
-    picture = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
-    filled = draw_segmentation_masks(picture, masks, opacity, colors)
-    outlined = draw_segmentation_masks(filled, masks & torch.from_numpy(edge), 1.0, colors)
-    return np.ascontiguousarray(outlined.permute(1, 2, 0).numpy())
+    drawn = np.array(pixels)
+    colors = palette(classes)[labels[inside]]
+    shares = np.where(edge[inside], 1.0, opacity).astype(np.float32)[:, None]
+    drawn[inside] = (drawn[inside] * (1 - shares) + colors * shares).astype(np.uint8)
+    return drawn
 
 
 def overlay_sheet(
@@ -61,10 +63,8 @@ def overlay_sheet(
     """
     bytes_of = {band: _eight_bit(image) for band, image in images.items()}
     ground = bytes_of.get(Band.RGB, next(iter(bytes_of.values())))
-    dark = (
-        Band.TIR in bytes_of and float(ground.mean()) < 40
-    )  # at night the thermal image shows what is labeled
-    ground = bytes_of[Band.TIR] if dark else ground
+    if Band.TIR in bytes_of and float(ground.mean()) < DARK:  # at night
+        ground = bytes_of[Band.TIR]
     tiles = [(band.value, pixels) for band, pixels in bytes_of.items()]
     maps = {} if truth is None else {"labels": truth}
     maps |= {"segmentation": labels, **(others or {})}
@@ -93,6 +93,30 @@ def comparison_sheet(
     tiles += [(name, colors[one]) for name, one in maps.items()]
     present = sorted({int(value) for one in maps.values() for value in np.unique(one)})
     return _sheet(tiles, classes, [value for value in present if 0 < value < len(classes)])
+
+
+def video_picture(
+    pixels: np.ndarray, labels: np.ndarray, classes: Sequence[str], present: Sequence[int]
+) -> np.ndarray:
+    """Draw a video's frame with its label map and a legend below, uint8 ``(H, W, 3)``.
+
+    Args:
+        pixels: uint8 ``(H, W, 3)``; what is too narrow for the legend is enlarged by a whole number.
+        labels: the label map.
+        classes: their names.
+        present: those that the legend names, the same in each frame.
+    """
+    over = _over(pixels, labels, classes)
+    times = -(-_WIDE // over.shape[1])
+    large = over.repeat(times, 0).repeat(times, 1)
+    named = [value for value in present if value > 0]
+    lines = [named[start : start + _IN_A_LINE] for start in range(0, len(named), _IN_A_LINE)]
+    sheet = PIL.Image.new("RGB", (large.shape[1], large.shape[0] + _LEGEND * len(lines)), "white")
+    sheet.paste(PIL.Image.fromarray(large), (0, 0))
+    draw, font = PIL.ImageDraw.Draw(sheet), PIL.ImageFont.load_default(15)
+    for number, line in enumerate(lines):
+        _legend(draw, classes, line, large.shape[0] + number * _LEGEND + 6, font)
+    return np.asarray(sheet)
 
 
 def _over(ground: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:

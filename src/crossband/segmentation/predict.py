@@ -1,14 +1,27 @@
-"""From a user's images to label maps, overlays and the share of each class."""
+"""From a user's images to label maps, overlays, the share of each class, and objects.
+
+================================  ============================================================================
+``segments.jsonl``                 what a run goes on from, a line a frame
+``segments.json``                  a frame's label map, overlay, shares and objects
+``segments.csv``                   a row a frame and class: share in percent, objects
+``coco.json``                      COCO: the objects of countable classes, with masks and tracks
+``segments.geojson``               of a manifest with ``lat`` and ``lon``: a point a frame, with its shares
+``NAME_labels.png``                the classes' numbers, with a palette
+``NAME_overlay.png``               the bands and the label map over them; of a video, ``annotated.mp4``
+================================  ============================================================================
+
+A run over other images, or by other settings, replaces the tables, and says so; pictures of other names stay.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,39 +32,33 @@ from torch import nn
 
 from ..bands import Band, parse_band
 from ..checkpoints import complete_metadata, load_network, read_metadata
-from ..data.preprocess import Placement, Preprocess, label_places, place_labels
-from ..devices import choose_device, quick_arithmetic
+from ..data.preprocess import Placement, Preprocess, place_labels
+from ..devices import choose_device, device_of, quick_arithmetic, quick_dtype
 from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, write_file
-from ..io import Image, Remark, RemarkLog, image_size, is_image_file, read_image, read_labels
+from ..geo import point_feature, write_points
+from ..io import Image, Remark, RemarkLog, image_size, read_labels
 from ..models import create_segmenter
 from ..models.packaged import checkpoint_for
 from ..nn.reparam import reparameterize
 from ..progress import note, says_once, track
 from ..results import Result, Rows
 from ..rigs import RigTransform
-from ..stored import is_there
+from ..streams import StageFile, common_span, shown, span, write_video
+from ..uav.tracking import join_boxes
+from ..weights import file_digest
 from .classes import palette
+from .figure import DARK, comparison_sheet, overlay_sheet, video_picture
+from .objects import boxes_of, coco, countable, find_objects, share_table
+from .sources import Frame, Source, open_source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["LoadedSegmenter", "Segmented", "load_segmenter", "segment"]
+__all__ = ["LoadedSegmenter", "Segmented", "Segments", "load_segmenter", "segment"]
 
-Paths = dict[Band, Path]
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """The images of a frame, its true labels where a manifest has them, and the rig where it keeps one."""
-
-    paths: Paths
-    labels: Path | None = None
-    units: str | None = None
-    rig: RigTransform | None = None
-    places: Mapping[Band, Placement] = field(default_factory=dict)
-    label_place: Placement | None = None
+_VIDEO = "annotated.mp4"
 
 
 @dataclass(frozen=True)
@@ -108,8 +115,9 @@ class Segmented(Result):
     Attributes:
         frame: its name.
         labels: the written label map, a PNG with a palette.
-        overlay: the written picture.
+        overlay: the written picture; of a video's frame the annotated video.
         shares: percent of the image, by class; ``without`` the same by each band that was left out.
+        objects: how many of each countable class.
     """
 
     frame: str
@@ -117,6 +125,7 @@ class Segmented(Result):
     overlay: str
     shares: dict[str, float]
     without: dict[str, dict[str, float]]
+    objects: dict[str, int] = field(default_factory=dict)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the share of each class that is there, percent; a row more for each band left out."""
@@ -133,10 +142,21 @@ class Segmented(Result):
         )
 
     def plot(self) -> Figure:
-        """Draw the written overlay."""
+        """Draw the written overlay, of a video's frame the label map."""
         from ..reports.plots import picture_figure
 
-        return picture_figure(PIL.Image.open(self.overlay))
+        drawn = self.labels if self.overlay.endswith(_VIDEO) else self.overlay
+        return picture_figure(PIL.Image.open(drawn).convert("RGB"))
+
+
+class Segments(Rows[Segmented]):
+    """What came of all frames.
+
+    Attributes:
+        counts: objects of each countable class; of a sequence those seen in three frames or more, each once.
+    """
+
+    counts: Mapping[str, int] = MappingProxyType({})
 
 
 def load_segmenter(checkpoint: str | Path, device: str = "cpu") -> LoadedSegmenter:
@@ -166,6 +186,7 @@ def segment(
     checkpoint: str | Path | None = None,
     out: str | Path = "segmented",
     *,
+    band: Band | str | None = None,
     tir: str | Path | None = None,
     nir: str | Path | None = None,
     units: str | None = None,
@@ -174,17 +195,22 @@ def segment(
     device: str = "cpu",
     rig: str | Path | None = None,
     engine: Engine = IN_PROCESS,
-) -> Rows[Segmented]:
-    """Segment images and write label maps, overlays and ``segments.json``.
+) -> Segments:
+    """Segment pictures or a video and write label maps, overlays and tables; it resumes.
 
-    ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` and ``OUT/segments.json``.
+    ``OUT/NAME_labels.png``, ``OUT/NAME_overlay.png`` (of a video ``OUT/annotated.mp4``), ``OUT/segments.json``,
+    ``.csv`` and ``.geojson`` (where a manifest has positions), and ``OUT/coco.json``.
 
     Args:
-        images: one or many pictures, folders of pairs, or manifests. A picture is the RGB image of its frame,
-            or all of it where it has four channels (MFNet's layout).
+        images: one or many pictures, folders of pictures or of pairs, or manifests; or one video, also FLIR's
+            SEQ and CSQ and a TIFF of pages. A picture is all of its frame where it has four channels (MFNet's
+            layout).
         checkpoint: of a segmentation; the packaged network without.
         out: the folder to write.
-        tir: the thermal image of the one picture, or the folder where its stem is found again.
+        band: of pictures and videos that are not of pairs. Without, what has no colors is taken for thermal,
+            which is said, and everything else for RGB.
+        tir: the thermal image of the one picture, the folder where stems are found again, or the thermal video
+            whose frames have the same numbers.
         nir: the same for near infrared.
         units: of thermal pixels.
         without: bands that are left out in a second pass, to see what they bring.
@@ -200,49 +226,141 @@ def segment(
     Raises:
         CrossbandError: no frame that can be read, or a checkpoint of another task.
     """
-    lost = [parse_band(band) for band in ([without] if isinstance(without, str) else without)]
-    frames = _frames([images] if isinstance(images, str | Path) else images, {Band.TIR: tir, Band.NIR: nir})
+    lost = [parse_band(one) for one in ([without] if isinstance(without, str) else without)]
+    beside = {Band.TIR: tir, Band.NIR: nir}
+    source = open_source([images] if isinstance(images, str | Path) else images, band, beside)
     given = RigTransform.read(rig) if rig is not None else None
     checkpoint = checkpoint_for("segmentation", checkpoint)
     model = load_segmenter(checkpoint, device)
-    rivals = {name: load_segmenter(path, device) for name, path in (compare or {}).items()}
+    rivals = _rivals(model, checkpoint, compare or {}, device)
+    frames = source.frames
+    lacking = sorted({one for frame in frames.values() for one in model.bands if one not in frame.paths})
+    if lacking:
+        note(f"some frames have no {', '.join(lacking)}; it is read as black, which costs accuracy")
+    folder = make_folder(out)
+    stems = unique_stems(frames)
+    worker = _Segmenter(model, rivals, _name_of(checkpoint), units, given, lost, folder, bool(source.streams))
+    made_from = {
+        "frames": {name: frame.describe() for name, frame in frames.items()},
+        "checkpoint": file_digest(checkpoint),
+        "compare": {name: file_digest(path) for name, path in (compare or {}).items()},
+        "settings": [units, lost, None if given is None else given.text],
+        "dtype": quick_dtype(device_of(model.network)),
+    }
+    stage = StageFile(folder / "segments.jsonl", made_from)
+    if stage.replaced:
+        note(f"{folder} held another run's label maps, which are replaced; choose another folder to keep both")
+    stage.records = {name: one for name, one in stage.records.items() if _are_there(one, folder)}
+    work = [(name, stems[name], frame) for name, frame in frames.items()]
+    gpu = choose_device(device) != "cpu"
+    records = stage.run(frames, lambda row: worker(*work[row]), engine, gpu=gpu, rate=True)
+    _say(records)
+    kept = [record for record in records if "labels" in record]
+    if not kept:
+        raise CrossbandError(f"none of {len(frames)} frames can be segmented: {records[0]['left_out'][0]}")
+    found = _found(kept, model.classes, folder)
+    found.counts = _write_tables(found, kept, model.classes, source, folder)
+    if source.streams:
+        _write_annotated(kept, worker, source, folder / _VIDEO)
+    return found
+
+
+def _rivals(
+    model: LoadedSegmenter, checkpoint: str | Path, compare: Mapping[str, str | Path], device: str
+) -> dict[str, LoadedSegmenter]:
+    """The further networks, which tell the same classes apart."""
+    rivals = {name: load_segmenter(path, device) for name, path in compare.items()}
     for name, rival in rivals.items():
         if rival.classes != model.classes:
             raise CrossbandError(
                 f"{name} tells other classes apart than {checkpoint}; compare networks of one dataset"
             )
-    lacking = sorted({band for one in frames.values() for band in model.bands if band not in one.paths})
-    if lacking:
-        note(f"some frames have no {', '.join(lacking)}; it is read as black, which costs accuracy")
-    folder = make_folder(out)
-    found: Rows[Segmented] = Rows()
-    left_out: list[CrossbandError] = []
-    stems, remarks = unique_stems(frames), RemarkLog()
-    worker = partial(_Segmenter, model, rivals, _name_of(checkpoint), units, given, lost, folder)
-    work = [(name, stems[name], frame) for name, frame in frames.items()]
-    answers = engine.map(worker, work, block=8, gpu=choose_device(device) != "cpu")
-    for answer in track(answers, len(frames), "segmenting"):
-        left_out += answer.left_out
-        for path, said in answer.remarks:
-            remarks.add(path, said)
-        if answer.found is not None:
-            found.append(answer.found)
-    for lost_one in left_out:
-        note(f"left out: {lost_one}")
+    return rivals
+
+
+def _are_there(record: Mapping[str, Any], folder: Path) -> bool:
+    """Whether the pictures that a record says were written are there."""
+    return all((folder / name).is_file() for name in record.get("files", ()))
+
+
+def _say(records: Sequence[Mapping[str, Any]]) -> None:
+    """Say what was left out and what is to be known of the images."""
+    remarks = RemarkLog()
+    for record in records:
+        for reason in record["left_out"]:
+            note(f"left out: {reason}")
+        for path, said in record["remarks"]:
+            remarks.add(Path(path), [Remark(*one) for one in said])
     remarks.say()
-    if not found:
-        raise CrossbandError(f"none of {len(frames)} frames can be segmented: {left_out[0]}")
-    found.to_json(folder / "segments.json")
+
+
+def _found(records: Sequence[Mapping[str, Any]], classes: list[str], folder: Path) -> Segments:
+    found = Segments()
+    for record in records:
+        objects = dict.fromkeys(countable(classes), 0)
+        for one in record["objects"]:
+            objects[classes[one["class"]]] += 1
+        paths = str(folder / record["labels"]), str(folder / record["overlay"])
+        found.append(Segmented(record["frame"], *paths, record["shares"], record["without"], objects))
     return found
 
 
-@dataclass
-class _Answer:
-    """What came of one frame: nothing where an image of it cannot be read."""
+def _write_tables(
+    found: Segments,
+    records: Sequence[Mapping[str, Any]],
+    classes: list[str],
+    source: Source,
+    folder: Path,
+) -> dict[str, int]:
+    """Write the tables; returns how many objects of each countable class there are."""
+    objects = [record["objects"] for record in records]
+    boxes, sizes = [boxes_of(one) for one in objects], [record["size"] for record in records]
+    video = bool(source.streams)
+    tracks, counts = join_boxes(classes, boxes, sizes, sequence=source.sequence, video=video)
+    names = [record["frame"] for record in records]
+    shares = {record["frame"]: record["shares"] for record in records}
+    table = share_table(shares, dict(zip(names, objects, strict=True)), classes)
+    found.to_json(folder / "segments.json")
+    write_file(folder / "segments.csv", lambda partial: table.to_csv(partial, index=False))
+    files = names if video else [_first_file(source.frames[name]) for name in names]
+    write_file(folder / "coco.json", json.dumps(coco(files, sizes, objects, tracks, classes)))
+    write_points(folder / "segments.geojson", _points(found, source))
+    return {name: counts[name] for name in countable(classes)}
 
-    found: Segmented | None = None
-    left_out: list[CrossbandError] = field(default_factory=list)
-    remarks: list[tuple[Path, tuple[Remark, ...]]] = field(default_factory=list)
+
+def _points(found: Segments, source: Source) -> list[dict[str, Any]] | None:
+    """The frames' positions with the shares of the classes, ``None`` where a manifest says none."""
+    points = []
+    for one in found:
+        place = source.frames[one.frame].position
+        if place is not None:
+            shares = {name: round(share, 4) for name, share in one.shares.items() if share}
+            points.append(point_feature(place, {"frame": one.frame, "position": "of the camera", **shares}))
+    return points or None
+
+
+def _first_file(frame: Frame) -> str:
+    return next(iter(frame.paths.values())).name
+
+
+def _write_annotated(
+    records: Sequence[Mapping[str, Any]], worker: _Segmenter, source: Source, path: Path
+) -> None:
+    """Draw the label maps over the video: over its thermal frames where most of it is too dark."""
+    dark = np.mean([record["dark"] for record in records]) > 0.5
+    streams, classes = source.streams, worker.model.classes
+    ground = Band.TIR if dark or Band.RGB not in streams else Band.RGB
+    ground = ground if ground in streams else next(iter(streams))
+    between = common_span([record["spans"].get(ground) for record in records])
+    there = [kind for kind, name in enumerate(classes) if any(record["shares"][name] for record in records)]
+
+    def drawn() -> Iterator[np.ndarray]:
+        for record in track(records, len(records), "drawing", "frames"):
+            image = worker.placed(source.frames[record["frame"]], {ground}, [])[ground]
+            labels = read_labels(worker.folder / record["labels"])
+            yield video_picture(shown(image.pixels, between), labels, classes, there)
+
+    write_video(path, drawn(), streams[ground].rate)
 
 
 @dataclass(frozen=True)
@@ -256,34 +374,77 @@ class _Segmenter:
     rig: RigTransform | None
     lost: list[Band]
     folder: Path
+    video: bool
 
-    def __call__(self, frames: Iterable[tuple[str, str, _Frame]]) -> Iterator[_Answer]:
+    def __call__(self, name: str, stem: str, frame: Frame) -> dict[str, Any]:
+        """Return the record of a frame: what was written, and what is to be said of it."""
         read = {*self.model.bands, *(band for rival in self.rivals.values() for band in rival.bands)}
-        for name, stem, frame in frames:
-            answer = _Answer()
-            try:
-                pictures = _pictures(frame, read, self.units or frame.units, answer.remarks)
-                pictures = _placed(pictures, self.rig or frame.rig, frame.paths, frame.places)
-                truth = _truth(frame, answer.left_out)
-                made = _segmented(self.model, name, stem, pictures, truth, self.lost, self.folder)
-                self._compare(made, stem, pictures, truth)
-                answer.found = made
-            except ImageFault as fault:
-                answer.left_out.append(fault)
-            yield answer
+        left_out: list[CrossbandError] = []
+        remarks: list[tuple[str, tuple[Remark, ...]]] = []
+        made: dict[str, Any] = {}
+        try:
+            pictures = self.placed(frame, read, remarks)
+            truth = _truth(frame, left_out)
+            made = self._segmented(stem, pictures, truth)
+        except ImageFault as fault:
+            left_out.append(fault)
+        return {**made, "left_out": [str(one) for one in left_out], "remarks": remarks}
+
+    def placed(
+        self, frame: Frame, bands: Collection[Band], remarks: list[tuple[str, tuple[Remark, ...]]]
+    ) -> dict[Band, Image]:
+        """Read a frame's images of some bands, each in its own depth, turned and cut as is said."""
+        pictures = _pictures(frame, bands, self.units or frame.units, remarks)
+        return _placed(pictures, self.rig or frame.rig, frame.paths, frame.places)
+
+    def _segmented(self, stem: str, pictures: dict[Band, Image], truth: np.ndarray | None) -> dict[str, Any]:
+        labels, classes = self.model.labels(pictures), self.model.classes
+        several = len(pictures) > 1
+        others = {
+            band: self.model.labels(pictures, [band]) for band in self.lost if band in pictures and several
+        }
+        written = self.folder / f"{stem}_labels.png"
+        write_file(written, lambda path: _palette_image(labels, classes).save(path))
+        files = [written.name]
+        if not self.video:
+            files.append(self._overlay(stem, pictures, labels, others, truth))
+        if self.rivals:
+            files.append(self._compare(stem, pictures, labels, truth))
+        return {
+            "labels": files[0],
+            "overlay": _VIDEO if self.video else files[1],
+            "files": files,
+            "size": list(labels.shape),
+            "shares": _shares(labels, classes),
+            "without": {band.value: _shares(other, classes) for band, other in others.items()},
+            "objects": find_objects(labels, classes),
+            "dark": Band.RGB in pictures and float(pictures[Band.RGB].pixels.mean()) < DARK,
+            "spans": {band.value: span(image.pixels) for band, image in pictures.items() if self.video},
+        }
+
+    def _overlay(
+        self,
+        stem: str,
+        pictures: dict[Band, Image],
+        labels: np.ndarray,
+        others: dict[Band, np.ndarray],
+        truth: np.ndarray | None,
+    ) -> str:
+        """Write the bands and the label maps over them."""
+        further = {f"without {band}": other for band, other in others.items()}
+        sheet = overlay_sheet(pictures, labels, self.model.classes, further, truth)
+        return write_file(
+            self.folder / f"{stem}_overlay.png", lambda path: sheet.save(path, compress_level=1)
+        ).name
 
     def _compare(
-        self, made: Segmented, stem: str, pictures: dict[Band, Image], truth: np.ndarray | None
-    ) -> None:
-        """Write every network's answer side by side, where there are rivals."""
-        if not self.rivals:
-            return
-        from .figure import comparison_sheet
-
-        answers = {self.own_name: read_labels(made.labels)}
+        self, stem: str, pictures: dict[Band, Image], labels: np.ndarray, truth: np.ndarray | None
+    ) -> str:
+        """Write every network's answer side by side."""
+        answers = {self.own_name: labels}
         answers |= {rival: one.labels(pictures) for rival, one in self.rivals.items()}
         sheet = comparison_sheet(pictures, answers, self.model.classes, truth)
-        write_file(self.folder / f"{stem}_compared.png", lambda partial: sheet.save(partial))
+        return write_file(self.folder / f"{stem}_compared.png", lambda partial: sheet.save(partial)).name
 
 
 def _name_of(checkpoint: str | Path) -> str:
@@ -293,17 +454,17 @@ def _name_of(checkpoint: str | Path) -> str:
 
 
 def _pictures(
-    frame: _Frame,
+    frame: Frame,
     bands: Collection[Band],
     units: str | None,
-    remarks: list[tuple[Path, tuple[Remark, ...]]],
+    remarks: list[tuple[str, tuple[Remark, ...]]],
 ) -> dict[Band, Image]:
     """The images of a frame that the network reads, each in its own depth."""
     found = {}
     for band, path in frame.paths.items():
         if band in bands:
-            found[band] = read_image(path, band, units)
-            remarks.append((path, found[band].remarks))
+            found[band] = frame.image(band, units)
+            remarks.append((str(path), found[band].remarks))
     if not found:
         some = next(iter(frame.paths.values()))
         raise ImageFault(some, f"its frame has none of the bands {', '.join(bands)}")
@@ -313,7 +474,7 @@ def _pictures(
 def _placed(
     pictures: dict[Band, Image],
     rig: RigTransform | None,
-    paths: Paths,
+    paths: Mapping[Band, Path],
     places: Mapping[Band, Placement],
 ) -> dict[Band, Image]:
     """The images of a frame: one as a rig's first camera would have seen it, each turned and cut as is said."""
@@ -327,7 +488,7 @@ def _placed(
     return found
 
 
-def _truth(frame: _Frame, left_out: list[CrossbandError]) -> np.ndarray | None:
+def _truth(frame: Frame, left_out: list[CrossbandError]) -> np.ndarray | None:
     """The true labels, where there are any that can be read, turned and cut as the frame's images are."""
     if frame.labels is None:
         return None
@@ -358,33 +519,6 @@ def unique_stems(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _segmented(
-    model: LoadedSegmenter,
-    name: str,
-    stem: str,
-    pictures: dict[Band, Image],
-    truth: np.ndarray | None,
-    lost: list[Band],
-    folder: Path,
-) -> Segmented:
-    from .figure import overlay_sheet
-
-    labels = model.labels(pictures)
-    others = {band: model.labels(pictures, [band]) for band in lost if band in pictures and len(pictures) > 1}
-    files = folder / f"{stem}_labels.png", folder / f"{stem}_overlay.png"
-    write_file(files[0], lambda path: _palette_image(labels, model.classes).save(path))
-    further = {f"without {band}": other for band, other in others.items()}
-    sheet = overlay_sheet(pictures, labels, model.classes, further, truth)
-    write_file(files[1], lambda path: sheet.save(path))
-    return Segmented(
-        name,
-        str(files[0]),
-        str(files[1]),
-        _shares(labels, model.classes),
-        {band.value: _shares(other, model.classes) for band, other in others.items()},
-    )
-
-
 def _shares(labels: np.ndarray, classes: list[str]) -> dict[str, float]:
     counts = np.bincount(labels.reshape(-1), minlength=len(classes))
     return {name: 100 * int(count) / labels.size for name, count in zip(classes, counts, strict=True)}
@@ -394,50 +528,3 @@ def _palette_image(labels: np.ndarray, classes: list[str]) -> PIL.Image.Image:
     picture = PIL.Image.fromarray(labels)
     picture.putpalette(palette(classes).reshape(-1).tolist())
     return picture
-
-
-def _frames(sources: Sequence[str | Path], beside: dict[Band, str | Path | None]) -> dict[str, _Frame]:
-    """Every frame that is meant, by a unique name."""
-    from ..datasets import open_frames
-
-    found: dict[str, _Frame] = {}
-    for source in map(Path, sources):
-        if not source.is_dir() and is_there(source) and is_image_file(source):
-            paths = {Band.RGB: source}
-            with contextlib.suppress(ImageFault):  # said when its turn comes
-                if read_image(source, Band.TIR).pixels.ndim < read_image(source).pixels.ndim == 3:
-                    paths[Band.TIR] = source  # four channels, both bands
-            paths |= {band: _partner(source, where) for band, where in beside.items() if where is not None}
-            _add(found, source.stem, _Frame(paths))
-            continue
-        if is_image_file(source) and not source.exists():
-            raise CrossbandError(f"no image at {source}; give an existing image, or a folder of pairs")
-        frames = open_frames(source)
-        units, rigs, places = frames.units(), frames.rigs(), Placement.of_frames(frames)
-        labeled = label_places(frames)
-        for row, name in enumerate(frames.names):
-            each = {band: frames.paths(band)[row] for band in frames.bands}
-            paths = {band: path for band, path in each.items() if path is not None}
-            labels = frames.table["labels"].iloc[row] if frames.has("labels") else None
-            truth = frames.root / labels if isinstance(labels, str) else None
-            _add(found, name, _Frame(paths, truth, units[row], rigs[row], places[row], labeled[row]))
-    if not found:
-        raise CrossbandError("nothing to segment; give images, a folder of pairs, or a manifest")
-    return found
-
-
-def _add(found: dict[str, _Frame], name: str, frame: _Frame) -> None:
-    if name in found:
-        raise CrossbandError(f"two frames are called {name} and would share an output file; rename one")
-    found[name] = frame
-
-
-def _partner(image: Path, where: str | Path) -> Path:
-    """The image of another band: the file itself, or the one with the same stem in a folder."""
-    where = Path(where)
-    if not where.is_dir():
-        return where
-    matches = sorted(p for p in where.iterdir() if p.stem == image.stem and is_image_file(p))
-    if not matches:
-        raise CrossbandError(f"{where} has no image called {image.stem}; give the file itself")
-    return matches[0]

@@ -31,6 +31,7 @@ from ..frames import Frames, find_manifest
 from ..io import IMAGE_SUFFIXES, Image
 from ..io.video import read_video
 from ..progress import note
+from ..streams import VIDEO_SUFFIXES
 from .flight_checks import mend
 from .flight_files import NEEDED, images_with_exif, kept_where, manifest, numbered_images, video
 from .flight_log import join_log
@@ -51,7 +52,6 @@ __all__ = [
     "with_rough_positions",
 ]
 
-VIDEO_SUFFIXES = frozenset({".avi", ".mkv", ".mp4", ".mov", ".m4v", ".ts", ".mpg"})
 LARGEST_ZOOM = 2.5
 """Of a frame, before a detector reads it."""
 

@@ -4,6 +4,7 @@
 ``detections.jsonl``                 what a run goes on from: ``frame``, ``size``, ``boxes``, ``meters``
 ``detections.csv``                   a row a box: frame, class, score, corners in pixels, track
 ``detections.json``                  COCO: images, categories, and annotations with scores
+``detections.geojson``               of a manifest with positions: a point an object
 ``FRAME.jpg``, ``annotated.mp4``     the picture with its boxes; of a video, all its frames
 ==================================  ===========================================================================
 
@@ -14,9 +15,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ import PIL.Image
 import torch
 from torchvision.ops import nms
 
-from ..bands import Normalization, Units, parse_units
+from ..bands import Units
 from ..data.scenes import zoomed
 from ..datasets import open_frames
 from ..datasets.check import usable_frames
@@ -36,6 +36,7 @@ from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..frames import Frames, find_manifest
+from ..geo import write_points
 from ..io import IMAGE_SUFFIXES, is_image_file, read_bytes
 from ..io.images import decode_image
 from ..models.packaged import checkpoint_for
@@ -43,12 +44,13 @@ from ..progress import note
 from ..reports.boxes import draw_boxes
 from ..results import Result
 from ..stored import is_there, resolved
+from ..streams import StageFile, Stream, common_span, is_in_color, open_stream, shown, span, write_video
 from ..weights import file_digest
-from .flight import LARGEST_ZOOM, VIDEO_SUFFIXES, enlargement, read_video
+from .flight import LARGEST_ZOOM, enlargement
 from .networks import Detector, read_detector
+from .object_points import object_points
 from .picture_ground import COARSEST, ground_of_picture
-from .stages import StageFile
-from .tracking import count_tracks, track_boxes
+from .tracking import join_boxes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,15 +120,14 @@ class _Source:
     files: list[str]  # the paths by which they were found, of a video the names
     look: Callable[[int], _Look]
     sequence: bool
-    video: bool = False
+    stream: Stream | None = None  # of a video
+    table: pd.DataFrame | None = None  # of a manifest
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _LEAST_WIDTH = 560  # pixels of a drawn picture
 _VEHICLES = frozenset({"car", "othervehicle", "vehicle", "truck", "bus", "van"})
 _SAME_VEHICLE = 0.6  # IoU above which two boxes of vehicles are one, as within a class
-_SEEN = 3  # frames of a sequence that show what is counted, at least
-_GRAY = 8.0  # how far apart the channels of 0 to 255 of a gray picture are on average, at most
 _USUAL_WIDTH = 640  # pixels of thermal cameras in the air, HIT-UAV's among them
 
 
@@ -213,7 +214,7 @@ def detect_pictures(
     places = [resolved(one) for one in sources]
     made_from = {
         "source": places[0] if len(places) == 1 else places,
-        "frames": pictures.names if not pictures.video else "",
+        "frames": pictures.names if pictures.stream is None else "",
         "detector": file_digest(path),
         "least": least,
         "units": units,
@@ -226,26 +227,25 @@ def detect_pictures(
     stage = StageFile(folder / "detections.jsonl", made_from)
     if stage.replaced:
         note(f"{folder} held another run's boxes, which are replaced; choose another folder to keep both")
-    picture = (
-        (lambda row: None) if pictures.video else (lambda row: folder / f"{_plain(pictures.names[row])}.jpg")
-    )
+    alone = pictures.stream is None  # each picture is drawn into a file
 
     def work(row: int) -> dict[str, Any]:
-        pixels, kind, shown = pictures.look(row)
-        shown = shown if meters is None else meters
-        boxes = detect_pixels(detector, pixels, kind, least, shown)
-        place = picture(row)
-        if place is not None:
+        pixels, kind, ground = pictures.look(row)
+        ground = ground if meters is None else meters
+        boxes = detect_pixels(detector, pixels, kind, least, ground)
+        if alone:
             drawn = _drawn(pixels, boxes, detector.classes)
+            place = folder / f"{_plain(pictures.names[row])}.jpg"
             write_file(place, lambda partial: drawn.save(partial, quality=92))
         return {
             "size": list(pixels.shape[:2]),
             "boxes": boxes.round(4).tolist(),
-            "meters": shown,
+            "meters": ground,
             "color": is_in_color(pixels),
+            "span": None if alone else span(pixels),
         }
 
-    records = stage.run(pictures.names, work, engine, gpu=choose_device(device) != "cpu")
+    records = stage.run(pictures.names, work, engine, gpu=choose_device(device) != "cpu", rate=True)
     boxes = [np.array(record["boxes"], float).reshape(-1, 6) for record in records]
     sizes = [record["size"] for record in records]
     if meters is None:
@@ -254,8 +254,12 @@ def detect_pictures(
     found = _joined(detector.classes, pictures, boxes, sizes, folder)
     write_file(folder / "detections.csv", lambda partial: found.to_pandas().to_csv(partial, index=False))
     write_file(folder / "detections.json", json.dumps(_coco(found, pictures.files, sizes)))
-    if pictures.video:
-        _write_video(sources[0], found, folder / "annotated.mp4")
+    table = pictures.table
+    points = None if table is None else object_points(table, boxes, found.tracks, sizes, found.classes)
+    write_points(folder / "detections.geojson", points)
+    if pictures.stream is not None:
+        spans = [record.get("span") for record in records]
+        _write_video(pictures.stream, found, spans, folder / "annotated.mp4")
     return found
 
 
@@ -267,20 +271,6 @@ def _say_ground(told: list[float | None]) -> None:
         size = f"{low} cm" if low == high else f"{low} to {high} cm"
         pictures = "the picture says" if len(told) == 1 else f"{len(known)} of {len(told)} pictures say"
         note(f"{pictures} that a pixel shows {size} of ground, and what is searched is enlarged by it")
-
-
-def is_in_color(pixels: np.ndarray) -> bool:
-    """Tell whether a picture has colors: a photograph, or thermal values in a palette.
-
-    Example:
-        >>> gray = np.full((4, 4, 3), 90, np.uint8)
-        >>> is_in_color(gray), is_in_color(gray * np.array([1, 0, 2], np.uint8))
-        (False, True)
-    """
-    if pixels.ndim == 2 or pixels.shape[-1] < 3 or pixels.dtype != np.uint8:
-        return False
-    channels = pixels[..., :3].astype(np.int16)
-    return float(np.ptp(channels, axis=-1).mean()) > _GRAY
 
 
 def _say_color(names: list[str]) -> None:
@@ -300,55 +290,9 @@ def _joined(
     folder: Path,
 ) -> Detected:
     """The boxes with their tracks: of a sequence, an object has one over its pictures."""
-    tracks = _tracks(pictures, boxes, sizes)
-    if tracks is None:
-        ends = np.cumsum([0, *(len(one) for one in boxes)])
-        tracks = [np.arange(first + 1, last + 1) for first, last in pairwise(ends.tolist())]
-        counts = count_tracks(boxes, tracks, classes, 1)
-    else:
-        counts = _counts_of_sequence(classes, pictures, boxes, tracks)
+    video = pictures.stream is not None
+    tracks, counts = join_boxes(classes, boxes, sizes, sequence=pictures.sequence, video=video)
     return Detected(classes, pictures.names, boxes, tracks, counts, str(folder))
-
-
-def _tracks(pictures: _Source, boxes: list[np.ndarray], sizes: list[list[int]]) -> list[np.ndarray] | None:
-    """The tracks of a sequence, ``None`` of pictures that are none: of several sizes, or of other objects each.
-
-    A video is always a sequence.
-    """
-    if not pictures.sequence:
-        return None
-    if len({tuple(size) for size in sizes}) > 1:
-        note("the pictures differ in size and are no sequence: no object is joined over them, each box counts")
-        return None
-    tracks = track_boxes(boxes)
-    _, seen = np.unique(np.concatenate([np.empty(0, np.int64), *tracks]), return_counts=True)
-    if not pictures.video and len(boxes) > 1 and 2 * seen[seen > 1].sum() < seen.sum():
-        note("these pictures hardly show the same objects; each is counted alone")
-        return None
-    return tracks
-
-
-def _counts_of_sequence(
-    classes: list[str], pictures: _Source, boxes: list[np.ndarray], tracks: list[np.ndarray]
-) -> dict[str, int]:
-    """Objects that several frames show; in pictures at least as many of a class as one of them shows.
-
-    A video has frames enough to leave out what one alone shows.
-    """
-    least = min(_SEEN, len(boxes))
-    counts = count_tracks(boxes, tracks, classes, least)
-    if pictures.video:
-        return counts
-    for kind, name in enumerate(classes):
-        counts[name] = max([counts[name], *(int((one[:, 5] == kind).sum()) for one in boxes)])
-    if len(boxes) > 1:
-        rest = sum(count_tracks(boxes, tracks, classes, 1).values()) - sum(counts.values())
-        objects = "1 object" if rest == 1 else f"{rest} objects"
-        note(
-            f"the pictures are taken for a sequence: each object counts once, and {objects} seen in fewer than "
-            f"{least} pictures not at all"
-        )
-    return counts
 
 
 def _each_once(given: Sequence[str | Path]) -> list[Path]:
@@ -360,9 +304,8 @@ def _each_once(given: Sequence[str | Path]) -> list[Path]:
 
 
 def _open(source: Path, units: str | None) -> _Source:
-    suffix = source.suffix.lower()
-    if suffix in VIDEO_SUFFIXES and source.is_file():
-        return _open_video(source, parse_units(units or "counts"))
+    if (stream := open_stream(source)) is not None:
+        return _of_stream(stream, units)
     if not source.is_dir() and is_there(source) and is_image_file(source):
         return _of_files([source], units, sequence=False)
     if source.is_dir() and find_manifest(source) is None:
@@ -382,7 +325,7 @@ def _open(source: Path, units: str | None) -> _Source:
     def look(row: int) -> _Look:
         return _look(files[row], units or said[row], known.iloc[row])
 
-    return _Source(frames.names, frames.table["tir"].tolist(), look, sequence=False)
+    return _Source(frames.names, frames.table["tir"].tolist(), look, sequence=False, table=frames.table)
 
 
 def _frames(source: Path) -> Frames:
@@ -449,39 +392,27 @@ def _of_files(files: Sequence[Path], units: str | None, sequence: bool) -> _Sour
     return _Source(frames.names, listed, lambda row: _look(kept[row], units), sequence)
 
 
-def _open_video(source: Path, units: Units) -> _Source:
-    """Frames are decoded once to be counted, then as they are asked for, forward."""
-    count = sum(1 for _ in read_video(source))
-    reader: Iterator[np.ndarray] = iter(())
-    at = -1
+def _of_stream(stream: Stream, units: str | None) -> _Source:
+    """The frames of a video or of a file of several images."""
 
     def look(row: int) -> _Look:
-        nonlocal reader, at
-        if at < 0 or row <= at:
-            reader, at = read_video(source), -1
-        frame = np.empty(0)
-        while at < row:
-            frame, at = next(reader), at + 1
-        return frame, units, None
+        image = stream.image(row, units)
+        return image.pixels, image.units, None
 
-    names = [f"{row:06d}" for row in range(count)]
-    return _Source(names, names, look, sequence=True, video=True)
+    return _Source(stream.names, stream.names, look, sequence=True, stream=stream)
 
 
 def _drawn(
-    pixels: np.ndarray, boxes: np.ndarray, classes: list[str], marks: list[str] | None = None
+    pixels: np.ndarray,
+    boxes: np.ndarray,
+    classes: list[str],
+    marks: list[str] | None = None,
+    between: tuple[float, float] | None = None,
 ) -> PIL.Image.Image:
     """The boxes in the picture, enlarged by a whole number where it is too narrow for the legend."""
     times = -(-_LEAST_WIDTH // pixels.shape[1])
-    large = _eight_bits(pixels).repeat(times, 0).repeat(times, 1)
+    large = shown(pixels, between).repeat(times, 0).repeat(times, 1)
     return draw_boxes(large, boxes * np.array([times] * 4 + [1, 1]), classes, marks)
-
-
-def _eight_bits(pixels: np.ndarray) -> np.ndarray:
-    pixels = pixels[..., :3] if pixels.ndim == 3 else pixels
-    if pixels.dtype != np.uint8:
-        pixels = (Normalization.parse("percentile")(pixels) * 255).round().astype(np.uint8)
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)
 
 
 def _plain(name: str) -> str:
@@ -512,22 +443,11 @@ def _coco(found: Detected, files: list[str], sizes: list[list[int]]) -> dict[str
     return {"images": images, "categories": categories, "annotations": annotations}
 
 
-def _write_video(source: Path, found: Detected, path: Path) -> None:
-    import av
-
-    def write(partial: Path) -> None:
-        with av.open(str(partial), "w") as container:
-            stream = None
-            for frame, boxes, tracks in zip(read_video(source), found.boxes, found.tracks, strict=False):
-                marks = [str(number) for number in tracks]
-                drawn = np.asarray(_drawn(frame, boxes, found.classes, marks))
-                drawn = drawn[: drawn.shape[0] // 2 * 2, : drawn.shape[1] // 2 * 2]
-                if stream is None:
-                    stream = container.add_stream("mpeg4", rate=30)
-                    stream.height, stream.width = drawn.shape[:2]
-                    stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn, format="rgb24")))
-            if stream is not None:
-                container.mux(stream.encode())
-
-    write_file(path, write)
+def _write_video(stream: Stream, found: Detected, spans: list[list[float] | None], path: Path) -> None:
+    """All frames with their boxes and tracks, deep values stretched alike in all of them."""
+    between = common_span(spans)
+    drawn = (
+        np.asarray(_drawn(stream.image(row).pixels, boxes, found.classes, [str(n) for n in tracks], between))
+        for row, (boxes, tracks) in enumerate(zip(found.boxes, found.tracks, strict=True))
+    )
+    write_video(path, drawn, stream.rate)

@@ -8,15 +8,12 @@
 ``detections.jsonl`` detect: ``frame``, ``boxes`` (left, top, right, bottom in pixels, score, class)
 ==================  ==========================================================================================
 
-The first line of a ``.jsonl`` says what it was made from. A stage that is started again goes on after the last
-whole line; when what it is made from has changed, it starts anew.
+A stage that is started again goes on, see :class:`~crossband.streams.StageFile`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -29,12 +26,11 @@ import torch
 from ..bands import Units
 from ..data.scenes import resized, thermal_input, zoomed
 from ..devices import device_of, quick_dtype
-from ..engines import IN_PROCESS, Engine
 from ..errors import CrossbandError
 from ..files import make_folder, write_file
 from ..io import read_image
-from ..progress import track
 from ..results import Result
+from ..streams import StageFile
 from .align import align_labels
 from .flight import Flight, enlargement
 from .ground_classes import OBJECT, UNKNOWN
@@ -104,65 +100,6 @@ class Position(Result):
     def plot(self) -> Figure:
         """Draw it on the map, and how far from the rough one it is."""
         return self.draw(self.to_pandas())
-
-
-class StageFile:
-    """Records of frames in a ``.jsonl``; see the module.
-
-    Args:
-        path: the file.
-        made_from: whatever the records depend on, as JSON holds it.
-
-    Attributes:
-        replaced: whether the file held records that were made from something else.
-    """
-
-    def __init__(self, path: Path, made_from: dict[str, Any]) -> None:
-        self.path = path
-        text = json.dumps(made_from, sort_keys=True, default=str)
-        self.key = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-        self.replaced = False
-        self._head = json.dumps({"stage": path.stem, "made_from": self.key})
-        self.records = self._read()
-
-    def _read(self) -> dict[str, dict[str, Any]]:
-        make_folder(self.path.parent)
-        lines = self.path.read_text(encoding="utf-8").split("\n") if self.path.is_file() else []
-        if not lines or lines[0] != self._head:
-            self.replaced = len(lines) > 2
-            write_file(self.path, self._head + "\n")
-            return {}
-        records: dict[str, dict[str, Any]] = {}
-        whole = [self._head]
-        for line in lines[1:-1]:  # what follows the last line break was cut off in the middle
-            try:
-                record = json.loads(line)
-                records[record["frame"]] = record
-            except (ValueError, KeyError, TypeError):
-                continue
-            whole.append(line)
-        if len(whole) != len(lines) - 1 or lines[-1]:
-            write_file(self.path, "\n".join(whole) + "\n")
-        return records
-
-    def run(
-        self,
-        names: Iterable[str],
-        work: Callable[[int], dict[str, Any]],
-        engine: Engine = IN_PROCESS,
-        gpu: bool = False,
-    ) -> list[dict[str, Any]]:
-        """Return the records of frames in order; ``work`` computes the missing ones, by position."""
-        wanted = list(names)
-        left = [row for row, name in enumerate(wanted) if name not in self.records]
-        with open(self.path, "a", encoding="utf-8") as file:
-            found = engine.map(lambda: lambda rows: map(work, rows), left, block=8, gpu=gpu)
-            for row, made in zip(track(left, len(left), self.path.stem, "frames"), found, strict=True):
-                record = {"frame": wanted[row], **made}
-                file.write(json.dumps(record) + "\n")
-                file.flush()
-                self.records[wanted[row]] = record
-        return [self.records[name] for name in wanted]
 
 
 def label_image(labeler: Labeler, pixels: np.ndarray, units: Units | str = "counts") -> np.ndarray:

@@ -8,13 +8,18 @@ corrects position, size and velocity.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-__all__ = ["Tracker", "count_tracks", "track_boxes"]
+from ..progress import note
+
+__all__ = ["Tracker", "count_tracks", "join_boxes", "track_boxes"]
+
+_SEEN = 3  # frames of a sequence that show what is counted, at least
 
 _POSITION, _SPEED = 0.7, 0.3  # shares of an error that correct the box and its velocity
 
@@ -102,6 +107,71 @@ def count_tracks(
     for (kind, _), times in seen.items():
         found[classes[kind]] += times >= least
     return found
+
+
+def join_boxes(
+    classes: list[str],
+    boxes: list[np.ndarray],
+    sizes: Sequence[Sequence[int]],
+    *,
+    sequence: bool,
+    video: bool = False,
+) -> tuple[list[np.ndarray], dict[str, int]]:
+    """Find the track of every box of some pictures, and count the objects of each class.
+
+    Args:
+        classes: their names.
+        boxes: of each picture ``(n, 6)``, see :class:`Tracker`.
+        sizes: (height, width) of each picture.
+        sequence: whether the pictures may be one; they are none where they differ in size or hardly show the
+            same objects, which is said, and then each box counts alone.
+        video: whether they are the frames of a video, which always are one.
+    """
+    tracks = _tracks(boxes, sizes, video) if sequence else None
+    if tracks is None:
+        ends = np.cumsum([0, *(len(one) for one in boxes)])
+        tracks = [np.arange(first + 1, last + 1) for first, last in pairwise(ends.tolist())]
+        return tracks, count_tracks(boxes, tracks, classes, 1)
+    return tracks, _counts_of_sequence(classes, boxes, tracks, video)
+
+
+def _tracks(boxes: list[np.ndarray], sizes: Sequence[Sequence[int]], video: bool) -> list[np.ndarray] | None:
+    """The tracks of a sequence, ``None`` of pictures that are none: of several sizes, or of other objects each.
+
+    A video is always a sequence.
+    """
+    if len({tuple(size) for size in sizes}) > 1:
+        note("the pictures differ in size and are no sequence: no object is joined over them, each box counts")
+        return None
+    tracks = track_boxes(boxes)
+    _, seen = np.unique(np.concatenate([np.empty(0, np.int64), *tracks]), return_counts=True)
+    if not video and len(boxes) > 1 and 2 * seen[seen > 1].sum() < seen.sum():
+        note("these pictures hardly show the same objects; each is counted alone")
+        return None
+    return tracks
+
+
+def _counts_of_sequence(
+    classes: list[str], boxes: list[np.ndarray], tracks: list[np.ndarray], video: bool
+) -> dict[str, int]:
+    """Objects that several frames show; in pictures at least as many of a class as one of them shows.
+
+    A video has frames enough to leave out what one alone shows.
+    """
+    least = min(_SEEN, len(boxes))
+    counts = count_tracks(boxes, tracks, classes, least)
+    if video:
+        return counts
+    for kind, name in enumerate(classes):
+        counts[name] = max([counts[name], *(int((one[:, 5] == kind).sum()) for one in boxes)])
+    if len(boxes) > 1:
+        rest = sum(count_tracks(boxes, tracks, classes, 1).values()) - sum(counts.values())
+        objects = "1 object" if rest == 1 else f"{rest} objects"
+        note(
+            f"the pictures are taken for a sequence: each object counts once, and {objects} seen in fewer than "
+            f"{least} pictures not at all"
+        )
+    return counts
 
 
 def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
