@@ -10,6 +10,7 @@ a scale of 1.1 and a turn by 5 degrees at once. No list is re-ranked.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,7 @@ CARD = Card(
     images=32640,
     hours=1.3,
     hardware="2 x AMD EPYC",
-    limits="Frames that follow each other and differ by a pedestrian (LLVIP): its windows are coarse.",
+    limits="Frames that follow each other and differ by a pedestrian (LLVIP) are near ties.",
 )
 
 
@@ -84,7 +85,11 @@ def measure(checkpoint: Path, out: Path, data: Path, weights: Path | None, ship:
     if ship:
         path = pack(checkpoint, replace(CARD, figures=_figures(rows[0])))
         picture(usable_part(Part.model_validate(_UNSEEN), out), options)
-        write_section(ROOT / "docs" / "models.md", "crossband512", _card_text(path))
+        write_section(
+            ROOT / "docs" / "models.md",
+            "crossband512",
+            _card_text(path, [len(sets[name]) for name in ("roadscene", *SETS)]),
+        )
 
 
 def _figures(row: list[str]) -> dict[str, float]:
@@ -97,7 +102,8 @@ def _figures(row: list[str]) -> dict[str, float]:
     }
 
 
-def _card_text(path: Path) -> str:
+def _card_text(path: Path, counts: Sequence[int]) -> str:
+    """The card; ``counts`` are the pairs of what was measured, in the order of the figures."""
     card = card_of(path)
     assert card is not None
     return "\n".join(
@@ -110,17 +116,27 @@ def _card_text(path: Path) -> str:
             f"- **Where it fails**: {card.limits}",
             f"- **Digest**: `{card.digest[:16]}`",
             "",
-            "| real pairs, R@1 | RGB first | RGB second |",
-            "|---|---:|---:|",
+            "| real pairs, R@1 (95 %, Wilson) | pairs | RGB first | RGB second |",
+            "|---|---:|---:|---:|",
             *(
-                "| {} | {:.1f} | {:.1f} |".format(name, *(card.figures[f"{name} RGB {way}"] for way in _WAYS))
-                for name in _MEASURED
+                f"| {name} | {n} | "
+                + " | ".join(_with_interval(card.figures[f"{name} RGB {way}"], n) for way in _WAYS)
+                + " |"
+                for name, n in zip(_MEASURED, counts, strict=True)
             ),
             "",
             "![Color queries in an unseen simulated city and the nearest thermal frames, which were shifted, "
             "scaled and turned; green is right, red is before it](images/crossband512.jpg)",
         ]
     )
+
+
+def _with_interval(percent: float, n: int) -> str:
+    """A share with its 95 % interval (Wilson, Journal of the American Statistical Association, 1927)."""
+    share, z = percent / 100, 1.96
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = (100 * (middle + side) / (1 + z * z / n) for side in (-half, half))
+    return f"{percent:.1f} ({low:.1f} to {high:.1f})"
 
 
 def picture(frames: Frames, options: Options) -> None:

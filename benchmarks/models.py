@@ -91,8 +91,8 @@ KINDS = {
     "crossband-segment": Kind(
         task="segmentation",
         does="MFNet's classes in street scenes, RGB and thermal or either alone",
-        data="6,000 frames of twenty-eight of crossband's own simulated cities, sixteen of them full of people and "
-        "bicycles: by day and night, in rain and fog",
+        data="6,000 frames of twenty-eight of crossband's own simulated cities, sixteen of them full of people "
+        "and bicycles: by day and night, in rain and fog",
         attribution="Encoder: EfficientNet-Lite0, ImageNet, Apache-2.0",
         limits="Learned from simulated streets alone: on real pictures it is a start, no product.",
         measure=model_figures.segmentation,
