@@ -6,13 +6,23 @@ import copy
 from fractions import Fraction
 
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 
 from crossband.bands import Units
 from crossband.errors import CrossbandError
 from crossband.io.video import read_video, video_rate
-from crossband.streams import StageFile, common_span, is_plain_gray, open_stream, shown, span, write_video
+from crossband.streams import (
+    StageFile,
+    check_apart,
+    common_span,
+    is_plain_gray,
+    open_stream,
+    shown,
+    span,
+    write_video,
+)
 
 from .flir_file import RAW, camera_info, fff, sized
 from .videos import write_test_video
@@ -92,3 +102,41 @@ def test_a_run_says_how_quick_its_own_part_was(tmp_path, capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("2 frames, ")
     assert second.startswith("3 of 5 frames, ")
+
+
+def test_pages_are_turned_as_pictures_are(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        np.zeros((2, 16, 32), np.uint16),
+        photometric="minisblack",
+        extratags=[(274, "H", 1, 6)],
+    )
+    assert open_stream(tmp_path / "a.tif").image(1).pixels.shape == (32, 16)
+
+
+def test_pages_in_a_palette_stay_a_picture(tmp_path):
+    pages = [PIL.Image.fromarray(np.full((16, 32), i, np.uint8)).convert("P") for i in range(2)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert open_stream(tmp_path / "a.tif") is None
+
+
+def test_a_sequence_whose_first_frame_is_damaged_is_still_one(tmp_path):
+    whole = fff({1: sized(8, 6, RAW.tobytes()), 32: camera_info()})
+    (tmp_path / "a.seq").write_bytes(fff({32: camera_info()}) + whole + whole)
+    stream = open_stream(tmp_path / "a.seq")
+    assert (len(stream), stream.image(2).pixels.shape) == (3, (6, 8))
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (16, 9000)])
+def test_pictures_of_any_size_are_drawn_into_a_video(tmp_path, shape):
+    pytest.importorskip("av")
+    path = write_video(tmp_path / "a.mp4", [np.zeros((*shape, 3), np.uint8)] * 2)
+    assert len(list(read_video(path))) == 2
+
+
+def test_what_is_read_is_not_written_over(tmp_path):
+    (tmp_path / "annotated.mp4").touch()
+    for source in (tmp_path / "annotated.mp4", tmp_path):
+        with pytest.raises(CrossbandError, match="which is read; choose another folder"):
+            check_apart(tmp_path, [source], ["annotated.mp4"])
+    check_apart(tmp_path / "out", [tmp_path, tmp_path / "annotated.mp4"], ["annotated.mp4"])

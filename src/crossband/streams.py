@@ -29,9 +29,11 @@ from .errors import CrossbandError, ImageFault
 from .files import make_folder, write_file
 from .io import MAX_PIXELS, Image, read_bytes
 from .io.flir import fff_frames, is_fff, read_kelvin
+from .io.pillow import upright
 from .io.tiff import is_tiff, page_count, read_tiff
 from .io.video import read_video, video_rate
 from .progress import note, track
+from .stored import resolved, stored_file
 
 __all__ = [
     "USUAL_RATE",
@@ -39,7 +41,9 @@ __all__ = [
     "Pages",
     "StageFile",
     "Stream",
+    "check_apart",
     "common_span",
+    "file_state",
     "is_in_color",
     "is_plain_gray",
     "open_stream",
@@ -54,6 +58,8 @@ USUAL_RATE = Fraction(30)
 
 _GRAY = 8.0  # how far apart the channels of 0 to 255 of a gray picture are on average, at most
 _GRAY_VIDEO = 4.0  # the same of a video that its codec has tinted
+_MOST_FRAMES = 100_000  # of a SEQ or CSQ
+_LONGEST = 8190  # pixels of a side of MPEG-4
 _RATES = (1, 240)  # frames a second that a video is written at
 
 
@@ -73,6 +79,8 @@ class Pages:
         self.radiometric = is_fff(self._data)
         try:
             self._places = fff_frames(self._data) if self.radiometric else []
+            if len(self._places) > _MOST_FRAMES:
+                raise ValueError(f"it has {len(self._places)} frames, more than {_MOST_FRAMES}")
             self._count = len(self._places) if self.radiometric else page_count(self._data)
         except Exception as error:  # whatever a decoder throws at a damaged file
             raise ImageFault(path, str(error)) from None
@@ -90,12 +98,12 @@ class Pages:
         try:
             if self.radiometric:
                 return read_kelvin(self._data[slice(*self._places[row])])
-            pixels = read_tiff(self._data, MAX_PIXELS, masked=self._masked, page=row)[0]
+            pixels, turned, _ = read_tiff(self._data, MAX_PIXELS, masked=self._masked, page=row)
         except Exception as error:  # as above
             raise ImageFault(f"{self._path}, image {row}", str(error)) from None
         if pixels is None:
             raise CrossbandError(f"{self._path}: pages in a color space that is not read; convert it to RGB")
-        return pixels
+        return upright(pixels, turned)
 
 
 class _Video:
@@ -197,8 +205,50 @@ def open_stream(path: str | Path) -> Stream | None:
         return None
     if len(pages) < 2:
         return None
-    color = not pages.radiometric and not is_plain_gray(pages.read(0))
+    first = next(_readable(pages), None)
+    if first is None:
+        return None
+    color = not pages.radiometric and not is_plain_gray(first)
     return Stream(path, USUAL_RATE, Units.KELVIN if pages.radiometric else None, color, pages)
+
+
+def _readable(pages: Pages) -> Iterator[np.ndarray]:
+    """The images that can be read, but none of a file in a color space that only pictures are read in."""
+    for row in range(len(pages)):
+        try:
+            yield pages.read(row)
+        except ImageFault:
+            continue
+        except CrossbandError:
+            return
+
+
+def file_state(path: Path) -> list[int] | None:
+    """Return bytes and time of change of a file on this machine's disk, ``None`` of whatever else."""
+    if stored_file(path) is not None or not path.is_file():
+        return None
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def check_apart(folder: Path, sources: Iterable[Path], written: Iterable[str]) -> None:
+    """Check that no source is overwritten, nor a folder written into that is read.
+
+    Args:
+        folder: what is written to.
+        sources: what is read.
+        written: names of files in the folder.
+
+    Raises:
+        CrossbandError: they are not apart.
+    """
+    files = {resolved(folder / name) for name in written} | {resolved(folder)}
+    for source in sources:
+        if resolved(source) in files:
+            raise CrossbandError(
+                f"what is written into {folder} would meet {source}, which is read; choose another folder",
+                parameter="out",
+            )
 
 
 def is_in_color(pixels: np.ndarray, least: float = _GRAY) -> bool:
@@ -360,9 +410,15 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: Fraction = USUAL
     import av
 
     def write(partial: Path) -> None:
+        try:
+            encode(partial)
+        except av.error.FFmpegError as error:
+            raise CrossbandError(f"cannot write {path}: {error}") from None
+
+    def encode(partial: Path) -> None:
         with av.open(str(partial), "w") as container:
             stream = None
-            for frame in frames:
+            for frame in map(_encodable, frames):
                 even = np.ascontiguousarray(frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2])
                 if stream is None:
                     stream = container.add_stream("mpeg4", rate=_written_rate(rate))
@@ -373,6 +429,13 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: Fraction = USUAL
                 container.mux(stream.encode())
 
     return write_file(path, write)
+
+
+def _encodable(frame: np.ndarray) -> np.ndarray:
+    """A picture as MPEG-4 can hold it: each nth pixel where a side is too long, two at least."""
+    step = -(-max(frame.shape[:2]) // _LONGEST)
+    frame = frame[::step, ::step]
+    return np.pad(frame, [(0, max(2 - frame.shape[0], 0)), (0, max(2 - frame.shape[1], 0)), (0, 0)], "edge")
 
 
 def _written_rate(rate: Fraction) -> Fraction:

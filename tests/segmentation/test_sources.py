@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -218,3 +219,29 @@ def test_frames_with_positions_are_points_with_their_shares(gray, checkpoint, tm
     (gray / "frames.csv").unlink()
     segment(gray, checkpoint, tmp_path / "out")
     assert not (tmp_path / "out" / "segments.geojson").exists()
+
+
+def test_a_run_into_the_folder_of_its_source_is_refused(gray, videos, checkpoint, tmp_path):  # noqa: F811
+    own = videos[0].rename(tmp_path / "annotated.mp4")
+    before = own.read_bytes()
+    for source, out in ((own, tmp_path), (gray, gray)):
+        with pytest.raises(CrossbandError, match="choose another folder"):
+            segment(source, checkpoint, out)
+    assert own.read_bytes() == before
+
+
+def test_a_frame_that_could_not_be_read_is_tried_again(gray, checkpoint, tmp_path, capsys):  # noqa: F811
+    whole = (gray / "1.png").read_bytes()
+    at = (gray / "1.png").stat()
+    (gray / "1.png").write_bytes(whole[: len(whole) // 2].ljust(len(whole), b"\0"))
+    os.utime(gray / "1.png", ns=(at.st_atime_ns, at.st_mtime_ns))
+    assert len(segment(gray, checkpoint, tmp_path / "out")) == 2
+    (gray / "1.png").write_bytes(whole)
+    os.utime(gray / "1.png", ns=(at.st_atime_ns, at.st_mtime_ns))
+    assert len(segment(gray, checkpoint, tmp_path / "out")) == 3
+    assert json.loads((tmp_path / "out" / "coco.json").read_text())["images"][1]["file_name"] == "1.png"
+
+
+def test_a_network_for_color_alone_takes_gray_pictures_for_color(gray):
+    opened = open_source([gray / "0.png"], None, {}, thermal=False)
+    assert [[*frame.paths] for frame in opened.frames.values()] == [[Band.RGB]]

@@ -483,3 +483,27 @@ def test_pages_of_a_tiff_are_the_frames_of_a_video(checkpoint, tmp_path, monkeyp
     assert "4 frames, " in capsys.readouterr().err
     with av.open(str(tmp_path / "out" / "annotated.mp4")) as container:
         assert container.streams.video[0].average_rate == 30
+
+
+def test_frames_that_are_damaged_are_left_out_and_said(checkpoint, tmp_path, capsys):
+    from ..flir_file import RAW, camera_info, fff, sized
+
+    whole = fff({1: sized(8, 6, RAW.tobytes()), 32: camera_info()})
+    (tmp_path / "a.seq").write_bytes(whole + whole + fff({32: camera_info()}))
+    found = detect_pictures(tmp_path / "a.seq", checkpoint, tmp_path / "out", least=0.5)
+    assert found.frames == ["000000", "000001"]
+    assert "left out: " in capsys.readouterr().err
+
+
+def test_a_file_that_has_changed_is_looked_at_again(checkpoint, folder, tmp_path, capsys):
+    first = detect_pictures(folder / "0.png", checkpoint, tmp_path / "out", least=0.5)
+    PIL.Image.open(folder / "1.png").save(folder / "0.png", compress_level=1)
+    again = detect_pictures(folder / "0.png", checkpoint, tmp_path / "out", least=0.5)
+    assert not np.array_equal(first.boxes[0], again.boxes[0])
+    assert "held another run's boxes" in capsys.readouterr().err
+
+
+def test_pictures_that_would_be_drawn_over_themselves_are_refused(checkpoint, folder):
+    PIL.Image.open(folder / "0.png").save(folder / "a.jpg")
+    with pytest.raises(CrossbandError, match="choose another folder"):
+        detect_pictures(folder / "a.jpg", checkpoint, folder)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,7 +46,8 @@ from ..nn.reparam import reparameterize
 from ..progress import note, says_once, track
 from ..results import Result, Rows
 from ..rigs import RigTransform
-from ..streams import StageFile, common_span, shown, span, write_video
+from ..stored import resolved
+from ..streams import StageFile, check_apart, common_span, file_state, shown, span, write_video
 from ..uav.tracking import join_boxes
 from ..weights import file_digest
 from .classes import palette
@@ -228,20 +230,28 @@ def segment(
     """
     lost = [parse_band(one) for one in ([without] if isinstance(without, str) else without)]
     beside = {Band.TIR: tir, Band.NIR: nir}
-    source = open_source([images] if isinstance(images, str | Path) else images, band, beside)
-    given = RigTransform.read(rig) if rig is not None else None
     checkpoint = checkpoint_for("segmentation", checkpoint)
     model = load_segmenter(checkpoint, device)
+    asked = [images] if isinstance(images, str | Path) else images
+    source = open_source(asked, band, beside, Band.TIR in model.bands)
+    given = RigTransform.read(rig) if rig is not None else None
     rivals = _rivals(model, checkpoint, compare or {}, device)
     frames = source.frames
     lacking = sorted({one for frame in frames.values() for one in model.bands if one not in frame.paths})
     if lacking:
         note(f"some frames have no {', '.join(lacking)}; it is read as black, which costs accuracy")
-    folder = make_folder(out)
     stems = unique_stems(frames)
+    read = [Path(one) for one in (*asked, *(where for where in beside.values() if where is not None))]
+    written = [f"{stem}_{what}.png" for stem in stems.values() for what in ("labels", "overlay", "compared")]
+    check_apart(Path(out), read, [_VIDEO] if source.streams else written)
+    folder = make_folder(out)
     worker = _Segmenter(model, rivals, _name_of(checkpoint), units, given, lost, folder, bool(source.streams))
     made_from = {
         "frames": {name: frame.describe() for name, frame in frames.items()},
+        "streams": {
+            one.value: [resolved(stream.path), file_state(stream.path), len(stream)]
+            for one, stream in source.streams.items()
+        },
         "checkpoint": file_digest(checkpoint),
         "compare": {name: file_digest(path) for name, path in (compare or {}).items()},
         "settings": [units, lost, None if given is None else given.text],
@@ -259,7 +269,7 @@ def segment(
     if not kept:
         raise CrossbandError(f"none of {len(frames)} frames can be segmented: {records[0]['left_out'][0]}")
     found = _found(kept, model.classes, folder)
-    found.counts = _write_tables(found, kept, model.classes, source, folder)
+    found.counts = _write_tables(found, kept, model.classes, model.bands, source, folder)
     if source.streams:
         _write_annotated(kept, worker, source, folder / _VIDEO)
     return found
@@ -279,8 +289,9 @@ def _rivals(
 
 
 def _are_there(record: Mapping[str, Any], folder: Path) -> bool:
-    """Whether the pictures that a record says were written are there."""
-    return all((folder / name).is_file() for name in record.get("files", ()))
+    """Whether nothing of a frame was left out, and the pictures that its record says were written are there."""
+    written = record.get("files", ())
+    return not record["left_out"] and bool(written) and all((folder / name).is_file() for name in written)
 
 
 def _say(records: Sequence[Mapping[str, Any]]) -> None:
@@ -309,6 +320,7 @@ def _write_tables(
     found: Segments,
     records: Sequence[Mapping[str, Any]],
     classes: list[str],
+    bands: Sequence[Band],
     source: Source,
     folder: Path,
 ) -> dict[str, int]:
@@ -322,7 +334,7 @@ def _write_tables(
     table = share_table(shares, dict(zip(names, objects, strict=True)), classes)
     found.to_json(folder / "segments.json")
     write_file(folder / "segments.csv", lambda partial: table.to_csv(partial, index=False))
-    files = names if video else [_first_file(source.frames[name]) for name in names]
+    files = names if video else _files([source.frames[name] for name in names], bands)
     write_file(folder / "coco.json", json.dumps(coco(files, sizes, objects, tracks, classes)))
     write_points(folder / "segments.geojson", _points(found, source))
     return {name: counts[name] for name in countable(classes)}
@@ -339,8 +351,11 @@ def _points(found: Segments, source: Source) -> list[dict[str, Any]] | None:
     return points or None
 
 
-def _first_file(frame: Frame) -> str:
-    return next(iter(frame.paths.values())).name
+def _files(frames: Sequence[Frame], bands: Sequence[Band]) -> list[str]:
+    """The image of each frame whose size its label map has, below the folder that all lie in."""
+    files = [next(frame.paths[band] for band in bands if band in frame.paths) for frame in frames]
+    root = os.path.commonpath([file.parent.absolute() for file in files])
+    return [Path(os.path.relpath(file.absolute(), root)).as_posix() for file in files]
 
 
 def _write_annotated(

@@ -18,8 +18,8 @@ from ..frames import Frames, find_manifest
 from ..io import Image, is_image_file, read_image
 from ..progress import note
 from ..rigs import RigTransform
-from ..stored import is_there, resolved, stored_file
-from ..streams import VIDEO_SUFFIXES, Stream, is_plain_gray, open_stream
+from ..stored import is_there, resolved
+from ..streams import VIDEO_SUFFIXES, Pages, Stream, file_state, is_plain_gray, open_stream
 
 __all__ = ["Frame", "Source", "open_source"]
 
@@ -62,10 +62,16 @@ class Frame:
         return read_image(self.paths[band], band, units)
 
     def describe(self) -> list[Any]:
-        """Return all that its label map depends on, as JSON holds it: files by their size and time."""
-        images = {band.value: [resolved(path), _state(path)] for band, path in self.paths.items()}
+        """Return all that its label map depends on, as JSON holds it: files by their size and time.
+
+        Of a video's frame only its number: the video is described once.
+        """
+        if self.streams:
+            return [self.row]
+        images = {band.value: [resolved(path), file_state(path)] for band, path in self.paths.items()}
+        labels = None if self.labels is None else [str(self.labels), file_state(self.labels)]
         rig = None if self.rig is None else self.rig.text
-        return [images, str(self.labels), self.units, rig, repr(self.places), repr(self.label_place)]
+        return [images, labels, self.units, rig, repr(self.places), repr(self.label_place)]
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,10 @@ class Source:
 
 
 def open_source(
-    given: Sequence[str | Path], band: Band | str | None, beside: Mapping[Band, str | Path | None]
+    given: Sequence[str | Path],
+    band: Band | str | None,
+    beside: Mapping[Band, str | Path | None],
+    thermal: bool = True,
 ) -> Source:
     """Open what is to be segmented.
 
@@ -93,6 +102,7 @@ def open_source(
         band: of pictures that stand alone; without it, those without colors are taken for thermal images, which
             is said, and the others for RGB.
         beside: the image, folder or video of a further band.
+        thermal: whether thermal images are known to who reads; without, nothing is taken for one.
 
     Raises:
         CrossbandError: nothing there, nothing of that kind, or two frames of one name.
@@ -102,8 +112,11 @@ def open_source(
     if own in others:
         raise CrossbandError(f"two {own} images are given for each frame; leave one out", parameter="band")
     sources = [Path(one) for one in given]
+    own = own or (None if thermal else Band.RGB if _are_pictures(sources) else None)
     if len(sources) == 1 and (stream := open_stream(sources[0])) is not None:
-        return _of_streams(stream, own, others)
+        pages = isinstance(stream.reader, Pages) and others  # of which a picture beside takes the first
+        if not pages or all(open_stream(where) is not None for where in others.values()):
+            return _of_streams(stream, own, others)
     found: dict[str, Frame] = {}
     gray: list[Path] = []
     single = False
@@ -124,6 +137,11 @@ def open_source(
         raise CrossbandError("nothing to segment; give images, a folder of pairs, or a manifest")
     _say_gray(gray)
     return Source(found, sequence=single)
+
+
+def _are_pictures(sources: Sequence[Path]) -> bool:
+    """Whether all are single files, not manifests and folders, which say their bands themselves."""
+    return all(source.is_file() and find_manifest(source) is None for source in sources)
 
 
 def _of_streams(stream: Stream, band: Band | None, others: Mapping[Band, Path]) -> Source:
@@ -247,14 +265,3 @@ def _partner(image: Path, where: Path) -> Path:
     if not matches:
         raise CrossbandError(f"{where} has no image called {image.stem}; give the file itself")
     return matches[0]
-
-
-def _state(path: Path) -> list[int] | None:
-    """Bytes and time of change of a file on this machine's disk."""
-    if stored_file(path) is not None:
-        return None
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]

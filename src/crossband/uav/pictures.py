@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ from ..datasets import open_frames
 from ..datasets.check import usable_frames
 from ..devices import choose_device, device_of, quick_dtype
 from ..engines import IN_PROCESS, Engine
-from ..errors import CrossbandError
+from ..errors import CrossbandError, ImageFault
 from ..files import make_folder, write_file
 from ..frames import Frames, find_manifest
 from ..geo import write_points
@@ -44,7 +44,18 @@ from ..progress import note
 from ..reports.boxes import draw_boxes
 from ..results import Result
 from ..stored import is_there, resolved
-from ..streams import StageFile, Stream, common_span, is_in_color, open_stream, shown, span, write_video
+from ..streams import (
+    StageFile,
+    Stream,
+    check_apart,
+    common_span,
+    file_state,
+    is_in_color,
+    open_stream,
+    shown,
+    span,
+    write_video,
+)
 from ..weights import file_digest
 from .flight import LARGEST_ZOOM, enlargement
 from .networks import Detector, read_detector
@@ -214,7 +225,8 @@ def detect_pictures(
     places = [resolved(one) for one in sources]
     made_from = {
         "source": places[0] if len(places) == 1 else places,
-        "frames": pictures.names if pictures.stream is None else "",
+        "frames": pictures.names if pictures.stream is None else len(pictures.names),
+        "state": [file_state(one) for one in sources],
         "detector": file_digest(path),
         "least": least,
         "units": units,
@@ -223,19 +235,25 @@ def detect_pictures(
         "meters": meters if meters is not None else "as the manifest or the pictures say",
         "vehicles": _SAME_VEHICLE,
     }
+    alone = pictures.stream is None  # each picture is drawn into a file
+    drawn_as = [f"{_plain(name)}.jpg" for name in pictures.names] if alone else ["annotated.mp4"]
+    check_apart(Path(out), sources, drawn_as)
     folder = make_folder(out)
     stage = StageFile(folder / "detections.jsonl", made_from)
     if stage.replaced:
         note(f"{folder} held another run's boxes, which are replaced; choose another folder to keep both")
-    alone = pictures.stream is None  # each picture is drawn into a file
+    stage.records = {name: one for name, one in stage.records.items() if "boxes" in one}
 
     def work(row: int) -> dict[str, Any]:
-        pixels, kind, ground = pictures.look(row)
+        try:
+            pixels, kind, ground = pictures.look(row)
+        except ImageFault as fault:
+            return {"left_out": str(fault)}
         ground = ground if meters is None else meters
         boxes = detect_pixels(detector, pixels, kind, least, ground)
         if alone:
             drawn = _drawn(pixels, boxes, detector.classes)
-            place = folder / f"{_plain(pictures.names[row])}.jpg"
+            place = folder / drawn_as[row]
             write_file(place, lambda partial: drawn.save(partial, quality=92))
         return {
             "size": list(pixels.shape[:2]),
@@ -246,6 +264,7 @@ def detect_pictures(
         }
 
     records = stage.run(pictures.names, work, engine, gpu=choose_device(device) != "cpu", rate=True)
+    pictures, records, rows = _read(pictures, records)
     boxes = [np.array(record["boxes"], float).reshape(-1, 6) for record in records]
     sizes = [record["size"] for record in records]
     if meters is None:
@@ -259,8 +278,25 @@ def detect_pictures(
     write_points(folder / "detections.geojson", points)
     if pictures.stream is not None:
         spans = [record.get("span") for record in records]
-        _write_video(pictures.stream, found, spans, folder / "annotated.mp4")
+        _write_video(pictures.stream, rows, found, spans, folder / "annotated.mp4")
     return found
+
+
+def _read(pictures: _Source, records: list[dict[str, Any]]) -> tuple[_Source, list[dict[str, Any]], list[int]]:
+    """The pictures that could be read, their records and numbers; the others are said."""
+    rows = [row for row, record in enumerate(records) if "boxes" in record]
+    faults = [record["left_out"] for record in records if "boxes" not in record]
+    for fault in faults:
+        note(f"left out: {fault}")
+    if not rows:
+        raise CrossbandError(f"none of {len(records)} pictures can be read: {faults[0]}")
+    kept = replace(
+        pictures,
+        names=[pictures.names[row] for row in rows],
+        files=[pictures.files[row] for row in rows],
+        table=None if pictures.table is None else pictures.table.iloc[rows],
+    )
+    return kept, [records[row] for row in rows], rows
 
 
 def _say_ground(told: list[float | None]) -> None:
@@ -443,11 +479,13 @@ def _coco(found: Detected, files: list[str], sizes: list[list[int]]) -> dict[str
     return {"images": images, "categories": categories, "annotations": annotations}
 
 
-def _write_video(stream: Stream, found: Detected, spans: list[list[float] | None], path: Path) -> None:
+def _write_video(
+    stream: Stream, rows: list[int], found: Detected, spans: list[list[float] | None], path: Path
+) -> None:
     """All frames with their boxes and tracks, deep values stretched alike in all of them."""
     between = common_span(spans)
     drawn = (
         np.asarray(_drawn(stream.image(row).pixels, boxes, found.classes, [str(n) for n in tracks], between))
-        for row, (boxes, tracks) in enumerate(zip(found.boxes, found.tracks, strict=True))
+        for row, boxes, tracks in zip(rows, found.boxes, found.tracks, strict=True)
     )
     write_video(path, drawn, stream.rate)
