@@ -99,7 +99,9 @@ def segment_(
     if as_json:
         print_json(dict(found.counts) if count else [one.to_dict() for one in found])
         return
-    if count:
+    if count and not found.counts:
+        print("the network has no classes that are counted: car, person, bike")
+    elif count:
         print_table(pd.DataFrame([found.counts]))
         print(f"{len(found)} frames: {out}")
         return

@@ -164,7 +164,7 @@ def _counts_of_sequence(
         return counts
     for kind, name in enumerate(classes):
         counts[name] = max([counts[name], *(int((one[:, 5] == kind).sum()) for one in boxes)])
-    if len(boxes) > 1:
+    if len(boxes) > 1 and any(map(len, boxes)):
         rest = sum(count_tracks(boxes, tracks, classes, 1).values()) - sum(counts.values())
         objects = "1 object" if rest == 1 else f"{rest} objects"
         note(
