@@ -54,15 +54,14 @@ CARD = Card(
     name="crossband512",
     task="pairs",
     does="one scene across visible, near-infrared and thermal images, in 512 numbers",
-    data="2,160 frames of twenty-six of crossband's own simulated cities, by day and night, and 82 of M3SVD's "
-    "videos",
+    data="1,320 frames of ten of crossband's own simulated cities, by day and night, and 82 of M3SVD's videos",
     license="Apache-2.0",
     attribution="M3SVD: Linfeng Tang, MIT. Encoder: EfficientNet-Lite0, ImageNet, Apache-2.0",
     date="2026-11-30",
-    images=32640,
-    hours=1.3,
+    images=24192,
+    hours=1.2,
     hardware="2 x AMD EPYC",
-    limits="Frames that follow each other and differ by a pedestrian (LLVIP) are near ties.",
+    limits="Frames that follow each other and differ by a pedestrian (LLVIP): its windows are coarse.",
 )
 
 

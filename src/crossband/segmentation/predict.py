@@ -53,7 +53,7 @@ from ..weights import file_digest
 from .classes import palette
 from .figure import DARK, comparison_sheet, overlay_sheet, video_picture
 from .objects import boxes_of, coco, countable, find_objects, share_table
-from .sources import Frame, Source, open_source
+from .sources import Frame, Source, check_there, open_source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -230,9 +230,10 @@ def segment(
     """
     lost = [parse_band(one) for one in ([without] if isinstance(without, str) else without)]
     beside = {Band.TIR: tir, Band.NIR: nir}
+    asked = [images] if isinstance(images, str | Path) else images
+    check_there(asked)  # before a network is loaded
     checkpoint = checkpoint_for("segmentation", checkpoint)
     model = load_segmenter(checkpoint, device)
-    asked = [images] if isinstance(images, str | Path) else images
     source = open_source(asked, band, beside, Band.TIR in model.bands)
     given = RigTransform.read(rig) if rig is not None else None
     rivals = _rivals(model, checkpoint, compare or {}, device)

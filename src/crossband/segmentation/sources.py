@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ..rigs import RigTransform
 from ..stored import is_there, resolved
 from ..streams import VIDEO_SUFFIXES, Pages, Stream, file_state, is_plain_gray, open_stream
 
-__all__ = ["Frame", "Source", "open_source"]
+__all__ = ["Frame", "Source", "check_there", "open_source"]
 
 _LOOKED_AT = 5  # pictures of a folder, to see whether it is in color
 
@@ -89,6 +89,17 @@ class Source:
     streams: Mapping[Band, Stream] = field(default_factory=dict)
 
 
+def check_there(given: Iterable[str | Path]) -> None:
+    """Check that whatever is named as an image is there.
+
+    Raises:
+        CrossbandError: it is not.
+    """
+    for source in map(Path, given):
+        if is_image_file(source) and not is_there(source):
+            raise CrossbandError(f"no image at {source}; give an existing image, or a folder of pairs")
+
+
 def open_source(
     given: Sequence[str | Path],
     band: Band | str | None,
@@ -112,6 +123,7 @@ def open_source(
     if own in others:
         raise CrossbandError(f"two {own} images are given for each frame; leave one out", parameter="band")
     sources = [Path(one) for one in given]
+    check_there(sources)
     own = own or (None if thermal else Band.RGB if _are_pictures(sources) else None)
     if len(sources) == 1 and (stream := open_stream(sources[0])) is not None:
         pages = isinstance(stream.reader, Pages) and others  # of which a picture beside takes the first
@@ -181,8 +193,6 @@ def _of_picture(
 
 def _opened(source: Path) -> Frames | None:
     """The frames of a manifest or a folder of pairs; ``None`` of a folder of pictures of one band."""
-    if is_image_file(source) and not source.exists():
-        raise CrossbandError(f"no image at {source}; give an existing image, or a folder of pairs")
     try:
         return open_frames(source)
     except CrossbandError:
