@@ -102,7 +102,8 @@ def main() -> None:
     lines += [
         "",
         f"Each with all imports, the quickest of {_ROUNDS}; `reid` searches {_GALLERY - 1} other frames in "
-        f"three bands. The wheel is {wheel():.1f} MB, of which {weights:.1f} MB are weights. {machine()}",
+        f"three bands. The wheel is {wheel():.1f} MB; its weights are {weights:.1f} MB before they are "
+        f"compressed. {machine()}",
     ]
     write_section(ROOT / "docs" / "models.md", "first-run", "\n".join(lines))
 
